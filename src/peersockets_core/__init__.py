@@ -1,0 +1,84 @@
+"""Topic messages between the peers of a Hyperdrive: the protocol, without I/O.
+
+The layers, from bytes to applications, each consuming the one before:
+
+    hypercore9/     the wire of hyperdrive 10 and Beaker 1.x
+    connection      one stream: handshake, deadlines, the boundary of errors
+    peersockets     many connections: drives, members, peer ids, topics
+    handles         what an application holds: topic handles and watches
+
+Beside them: `keys`, `noise` and `sodium` (cryptography), `events`, `errors`, `limits`, `topics` (names
+on the wires), `extensions` and `outbox`. Nothing here imports an I/O library, a clock or a source of
+randomness; time and entropy come in as arguments.
+"""
+
+from .connection import WIRES, Connection, Sender
+from .errors import (
+    LocalProtocolError,
+    MessageTooLarge,
+    PeerGone,
+    PeersocketsError,
+    RemoteProtocolError,
+    UnknownPeer,
+)
+from .events import (
+    ConnectionClosed,
+    DriveClosed,
+    DriveOpened,
+    Event,
+    HandshakeCompleted,
+    MessagesReceived,
+    WireName,
+)
+from .extensions import ExtensionNames
+from .handles import (
+    Message,
+    Overflow,
+    PeerEvent,
+    PeerJoined,
+    PeerLeft,
+    TopicHandle,
+    TopicStatistics,
+    Watch,
+)
+from .keys import DriveKey, Entropy, KeyPair
+from .limits import DEFAULT_LIMITS, Limits
+from .peersockets import Driver, OpenDrive, Peersockets
+from .topics import TopicScope
+
+__all__ = [
+    "DEFAULT_LIMITS",
+    "WIRES",
+    "Connection",
+    "ConnectionClosed",
+    "DriveClosed",
+    "DriveKey",
+    "DriveOpened",
+    "Driver",
+    "Entropy",
+    "Event",
+    "ExtensionNames",
+    "HandshakeCompleted",
+    "KeyPair",
+    "Limits",
+    "LocalProtocolError",
+    "Message",
+    "MessageTooLarge",
+    "MessagesReceived",
+    "OpenDrive",
+    "Overflow",
+    "PeerEvent",
+    "PeerGone",
+    "PeerJoined",
+    "PeerLeft",
+    "Peersockets",
+    "PeersocketsError",
+    "RemoteProtocolError",
+    "Sender",
+    "TopicHandle",
+    "TopicScope",
+    "TopicStatistics",
+    "UnknownPeer",
+    "Watch",
+    "WireName",
+]

@@ -1,0 +1,40 @@
+"""The errors of the core: whose fault it was decides the branch of the tree."""
+
+from __future__ import annotations
+
+
+class PeersocketsError(Exception):
+    """Base of every error that peersockets raises on its own account."""
+
+
+class LocalProtocolError(PeersocketsError):
+    """The caller's fault: raised at the call, which has changed nothing."""
+
+
+class RemoteProtocolError(PeersocketsError):
+    """The peer's fault: the connection it happened on is closed, and this says why."""
+
+
+class UnknownPeer(LocalProtocolError):
+    """No peer of this node has ever had that peer id."""
+
+    def __init__(self, peer_id: object) -> None:
+        super().__init__(f"peer_id {peer_id!r} is not a peer of this node")
+        self.peer_id = peer_id
+
+
+class PeerGone(LocalProtocolError):
+    """The peer id is known, but the peer cannot be reached on this topic now."""
+
+    def __init__(self, peer_id: int) -> None:
+        super().__init__(f"peer {peer_id} is gone")
+        self.peer_id = peer_id
+
+
+class MessageTooLarge(LocalProtocolError):
+    """The message is larger than the wire to that peer carries; nothing was sent."""
+
+    def __init__(self, size: int, largest: int) -> None:
+        super().__init__(f"message of {size} bytes is over the wire's limit of {largest} bytes")
+        self.size = size
+        self.largest = largest

@@ -1,0 +1,52 @@
+"""The names of our extensions, shared by all connections of a node, as a networker's are.
+
+On hypercore9 an extension message carries an index into the sender's list of names. The list is sorted
+as JavaScript sorts strings, by UTF-16 code units (abstract-extension 3.1.1, `sortMessages`).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import Counter
+
+
+def utf16_order(name: str) -> bytes:
+    """Sort key of JavaScript's string order."""
+    return name.encode("utf-16-be")
+
+
+class ExtensionNames:
+    """The extensions registered here, each as often as somebody registered it, listed once."""
+
+    def __init__(self) -> None:
+        self.version = 0
+        """Changes with the list, so that a connection knows when the remote's copy is stale."""
+        self._registrations: Counter[str] = Counter()
+        self._names: list[str] = []
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._registrations
+
+    @property
+    def names(self) -> list[str]:
+        """The list in wire order; not to be changed."""
+        return self._names
+
+    def index(self, name: str) -> int:
+        """The position of a registered name, which is its id on the wire."""
+        return bisect_left(self._names, utf16_order(name), key=utf16_order)
+
+    def register(self, name: str) -> None:
+        """Add a name, or one more user of it."""
+        if name not in self._registrations:
+            insort(self._names, name, key=utf16_order)
+            self.version += 1
+        self._registrations[name] += 1
+
+    def unregister(self, name: str) -> None:
+        """Take one user of a registered name away, and the name with the last."""
+        self._registrations[name] -= 1
+        if not self._registrations[name]:
+            del self._registrations[name]
+            del self._names[self.index(name)]
+            self.version += 1

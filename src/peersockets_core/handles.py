@@ -1,0 +1,253 @@
+"""What an application holds: one join of a topic, and one watch of a drive. Queues with bounds."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from functools import partial
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
+
+import attrs
+
+from .events import WireName
+
+if TYPE_CHECKING:
+    from .connection import Connection
+    from .peersockets import Link, OpenDrive, Route, Topic
+
+Overflow: TypeAlias = Literal["wait", "drop_oldest", "drop_newest"]
+"""What happens when a handle is full: its senders are read no further, or messages are dropped."""
+
+OVERFLOWS: Final[tuple[Overflow, ...]] = ("wait", "drop_oldest", "drop_newest")
+
+
+class Message(NamedTuple):
+    """A message from a peer. A tuple because hundreds of thousands a second are made."""
+
+    peer_id: int
+    message: bytes
+    public_key: bytes
+    """The sender's 32-byte public key, which it has proved."""
+
+
+@attrs.frozen
+class PeerJoined:
+    """A peer has become a member of the drive."""
+
+    peer_id: int
+    public_key: bytes = attrs.field(repr=lambda key: key.hex())
+    wire: WireName
+
+
+@attrs.frozen
+class PeerLeft:
+    """A peer is no longer a member of the drive."""
+
+    peer_id: int
+    public_key: bytes = attrs.field(repr=lambda key: key.hex())
+    wire: WireName
+    reason: str = ""
+    """Why, for people; empty where the peer closed in good order."""
+    unsent: int = 0
+    """Bytes that were accepted for sending to the peer and did not leave."""
+
+
+PeerEvent: TypeAlias = PeerJoined | PeerLeft
+
+
+@attrs.frozen
+class TopicStatistics:
+    """Counters of one topic handle, at one moment."""
+
+    received_messages: int
+    """Delivered to this handle, those dropped later included."""
+    received_bytes: int
+    waiting_messages: int
+    waiting_bytes: int
+    dropped_messages: int
+    sent_messages: int
+    sent_bytes: int
+
+
+_make_message = partial(tuple.__new__, Message)
+
+
+class TopicHandle:
+    """One join of a topic: what it has received and not yet handed over, and the way to send."""
+
+    __slots__ = (
+        "_blocked", "_dropped", "_max_bytes", "_max_messages", "_overflow", "_queue", "_received",
+        "_received_bytes", "_routes", "_send_buffer", "_sent", "_sent_bytes", "_topic", "_waiting_bytes",
+        "closed", "owner",
+    )  # fmt: skip
+
+    def __init__(self, topic: Topic, overflow: Overflow, owner: Any) -> None:
+        limits = topic.limits
+        self._topic = topic
+        self._overflow = overflow
+        self._routes: dict[int, Route] = topic.routes
+        self._send_buffer = limits.send_buffer
+        self._max_messages = limits.receive_messages
+        self._max_bytes = limits.receive_bytes
+        self._queue: deque[Message] = deque()
+        self._waiting_bytes = 0
+        self._blocked: set[Link] = set()
+        self._received = self._received_bytes = self._dropped = self._sent = self._sent_bytes = 0
+        self.closed = False
+        self.owner = owner
+        """For the adapter's use: what it wakes."""
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    @property
+    def full(self) -> bool:
+        """Whether the bounds are reached."""
+        return len(self._queue) >= self._max_messages or self._waiting_bytes >= self._max_bytes
+
+    def put(self, peer_id: int, public_key: bytes, payloads: list[bytes]) -> None:
+        """Take a run of messages from one peer."""
+        size = sum(map(len, payloads))
+        self._received += len(payloads)
+        self._received_bytes += size
+        self._waiting_bytes += size
+        self._queue.extend(map(_make_message, zip(repeat(peer_id), payloads, repeat(public_key))))
+        if self._overflow != "wait" and self._over:
+            self._drop()
+
+    def block(self, link: Link) -> None:
+        """Hold a link's reading up until this handle has drained, if it is full and does not drop."""
+        if self._overflow == "wait" and self.full:
+            link.blockers.add(self)
+            self._blocked.add(link)
+
+    def take(self) -> Message:
+        """Remove and return the oldest message. Raises `IndexError` if there is none."""
+        message = self._queue.popleft()
+        self._waiting_bytes -= len(message.message)
+        if self._blocked and not self.full:
+            self._release()
+        return message
+
+    def take_all(self) -> list[Message]:
+        """Remove and return everything waiting."""
+        messages = list(self._queue)
+        self._queue.clear()
+        self._waiting_bytes = 0
+        self._release()
+        return messages
+
+    def send(self, peer_id: int, payload: bytes, *, waited: bool = False) -> Connection | None:
+        """Queue a message; returns the connection it goes out on, or None if there is no room yet.
+
+        `waited` is for the sender whose turn has come: it takes the room that others wait for. Raises `UnknownPeer`, `PeerGone` or `MessageTooLarge`, with nothing queued.
+        """
+        route = self._routes.get(peer_id) or self._topic.route(peer_id)
+        if route is None:
+            return None
+        outbox = route.outbox
+        if outbox.size >= (self._send_buffer if waited else outbox.room):
+            return None
+        route.send(payload)
+        self._sent += 1
+        self._sent_bytes += len(payload)
+        return route.connection
+
+    def route(self, peer_id: int) -> Route | None:
+        """The way to a peer now, or None while its connection is being replaced. Raises as `send`."""
+        return self._routes.get(peer_id) or self._topic.route(peer_id)
+
+    def close(self) -> None:
+        """Leave: nothing further is received, and what was is gone. Other handles are not touched."""
+        if not self.closed:
+            self.closed = True
+            self._queue.clear()
+            self._waiting_bytes = 0
+            self._release()
+            self._topic.remove(self)
+
+    def statistics(self) -> TopicStatistics:
+        """The counters now."""
+        return TopicStatistics(
+            received_messages=self._received,
+            received_bytes=self._received_bytes,
+            waiting_messages=len(self._queue),
+            waiting_bytes=self._waiting_bytes,
+            dropped_messages=self._dropped,
+            sent_messages=self._sent,
+            sent_bytes=self._sent_bytes,
+        )
+
+    @property
+    def _over(self) -> bool:
+        return len(self._queue) > self._max_messages or self._waiting_bytes > self._max_bytes
+
+    def _drop(self) -> None:
+        drop = self._queue.popleft if self._overflow == "drop_oldest" else self._queue.pop
+        while self._over:
+            self._waiting_bytes -= len(drop().message)
+            self._dropped += 1
+
+    def _release(self) -> None:
+        blocked, self._blocked = self._blocked, set()
+        for link in blocked:
+            link.unblock(self)
+
+
+class Watch:
+    """A feed of members joining and leaving, which begins with those present."""
+
+    __slots__ = ("_drive", "_events", "_max_events", "closed", "owner")
+
+    def __init__(self, drive: OpenDrive, present: Iterable[PeerJoined], max_events: int, owner: Any) -> None:
+        self._drive = drive
+        self._events: deque[PeerEvent] = deque(present)
+        self._max_events = max_events
+        self.closed = False
+        self.owner = owner
+        """For the adapter's use: what it wakes."""
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def put(self, event: PeerEvent) -> None:
+        """Take an event."""
+        self._events.append(event)
+        if len(self._events) > self._max_events:
+            self._fold()
+
+    def take(self) -> PeerEvent:
+        """Remove and return the oldest event. Raises `IndexError` if there is none."""
+        return self._events.popleft()
+
+    def close(self) -> None:
+        """Stop watching."""
+        if not self.closed:
+            self.closed = True
+            self._events.clear()
+            self._drive.watches.remove(self)
+
+    def _fold(self) -> None:
+        # Members that came and went unseen are left out: what stays is bounded by the members there are.
+        kept: dict[int, list[PeerEvent]] = {}
+        for event in self._events:
+            events = kept.setdefault(event.peer_id, [])
+            if isinstance(event, PeerLeft) and events and isinstance(events[-1], PeerJoined):
+                events.pop()
+            else:
+                events.append(event)
+        unseen = {id(event) for events in kept.values() for event in events}
+        self._events = deque(event for event in self._events if id(event) in unseen)
+
+
+def check_overflow(overflow: str) -> None:
+    """Raise `ValueError` unless `overflow` is one of the ways."""
+    if overflow not in OVERFLOWS:
+        raise ValueError(f"overflow must be one of {', '.join(OVERFLOWS)}, not {overflow!r}")
+
+
+def check_peer_id(peer_id: object) -> None:
+    """Raise `TypeError` unless `peer_id` is a number."""
+    if not isinstance(peer_id, int) or isinstance(peer_id, bool):
+        raise TypeError(f"peer_id must be int, not {type(peer_id).__name__}")

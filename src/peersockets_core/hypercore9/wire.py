@@ -1,0 +1,212 @@
+"""The hypercore9 wire: bytes in, events out; commands in, bytes out.
+
+    bytes -> handshake -> XSalsa20 -> frames -> messages -> channels and extensions -> events
+
+Source: hypercore-protocol 8.0.7 over simple-hypercore-protocol 2.1.2. What a real peer ignores is ignored
+here too: message types 11 to 14, messages on channels that are not open, and extension ids that are in
+no list (a real peer sends such ids after it removed an extension, since abstract-extension 3.1.1 does
+not renumber the others).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..errors import MessageTooLarge
+from ..events import Event, HandshakeCompleted, MessagesReceived, WireName
+from ..extensions import ExtensionNames
+from ..keys import DriveKey, Entropy, KeyPair
+from ..limits import Limits
+from ..outbox import Outbox
+from ..sodium import XSalsa20
+from . import frames, messages
+from .channels import Channels
+from .handshake import Handshake
+
+MAX_FRAME_BODY: Final = 8 * 1024 * 1024
+"""What a real receiver takes: a larger frame body makes it destroy the stream."""
+
+_TYPE_NUMBERS = {message_class: number for number, message_class in enumerate(messages.TYPES)}
+_CACHED_HEADS = 256
+
+
+class Hypercore9:
+    """One connection's state on this wire."""
+
+    name: Final[WireName] = "hypercore9"
+
+    def __init__(
+        self,
+        *,
+        initiator: bool,
+        key_pair: KeyPair,
+        entropy: Entropy,
+        limits: Limits,
+        extensions: ExtensionNames,
+    ) -> None:
+        self.outbox = Outbox(room=limits.send_buffer, reply_limit=limits.replies)
+        self._limits = limits
+        self._extensions = extensions
+        self._announced_version = -1
+        self._remote_names: list[str] = []
+        self._frames = frames.FrameParser(limits.frame_body)
+        handshake = Handshake(initiator=initiator, key_pair=key_pair, entropy=entropy)
+        self._handshake: Handshake | None = handshake
+        self._handshake_output = handshake.output
+        self._pending_drives: list[DriveKey] = []
+        self._channels: Channels | None = None
+        self._transmit: XSalsa20 | None = None
+        self._receive: XSalsa20 | None = None
+
+    @property
+    def has_output(self) -> bool:
+        """Whether `data_to_send` would return anything."""
+        return bool(self.outbox.chunks or self._handshake_output)
+
+    @property
+    def between_messages(self) -> bool:
+        """Whether the remote may end the stream here without cutting anything short."""
+        return self._handshake is None and self._frames.empty
+
+    def receive_data_untrusted(self, data: bytes, events: list[Event]) -> None:
+        """Append to `events` what `data` causes. Raises only `RemoteProtocolError`."""
+        if self._handshake is not None:
+            data = self._handshake.receive_data_untrusted(data)
+            if not self._handshake.finished:
+                return
+            self._start(self._handshake, events)
+        if data:
+            assert self._receive is not None
+            items: list[frames.Item] = []
+            try:
+                self._frames.parse_untrusted(bytes(self._receive.apply(data)), items)
+            finally:
+                for item in items:
+                    self._receive_item_untrusted(item, events)
+
+    def data_to_send(self) -> bytes | memoryview:
+        """Everything queued, encrypted in one pass."""
+        if self._handshake_output:  # in the clear, and ahead of everything encrypted
+            plain = b"".join(self._handshake_output)
+            self._handshake_output.clear()
+            return plain + self.data_to_send()
+        if self._transmit is None or not self.outbox.chunks:
+            return b""
+        return self._transmit.apply(*self.outbox.take())
+
+    def send_keepalive(self) -> None:
+        """Queue the frame that says nothing."""
+        self.outbox.append(frames.KEEPALIVE)
+
+    def open_drive(self, key: DriveKey) -> None:
+        """Open a drive, as soon as the handshake is finished."""
+        if self._channels is None:
+            self._pending_drives.append(key)
+        else:
+            self._channels.open(key)
+
+    def close_drive(self, discovery_key: bytes) -> None:
+        """Close a drive that is open. Raises `LocalProtocolError` if it is not."""
+        if self._channels is None:
+            self._pending_drives = [key for key in self._pending_drives if key.discovery_key != discovery_key]
+        else:
+            self._channels.close(discovery_key)
+
+    def sender(self, discovery_key: bytes | None, name: str) -> ExtensionSender:
+        """Return what sends the messages of one registered extension; here extensions have no drive."""
+        return ExtensionSender(self, name)
+
+    def announce(self) -> None:
+        """Tell the remote our list of names if its copy is stale: just before a message, as real peers do."""
+        if self._announced_version != self._extensions.version:
+            self._announced_version = self._extensions.version
+            self._send(0, messages.Options(self._extensions.names))
+
+    def _start(self, handshake: Handshake, events: list[Event]) -> None:
+        sending_key, receiving_key = handshake.split()
+        self._handshake = None
+        self._transmit = XSalsa20(sending_key, handshake.nonce)
+        self._receive = XSalsa20(receiving_key, handshake.remote_nonce)
+        self._channels = Channels(
+            sending_key=sending_key,
+            receiving_key=receiving_key,
+            send=self._send,
+            reply_untrusted=self._reply_untrusted,
+        )
+        events.append(HandshakeCompleted(self.name, handshake.remote_public_key, handshake.handshake_hash))
+        for key in self._pending_drives:
+            self._channels.open(key)
+        self._pending_drives.clear()
+
+    def _encode(self, channel: int, message: messages.Message) -> bytes:
+        return frames.encode(channel, _TYPE_NUMBERS[type(message)], messages.encode(message))
+
+    def _send(self, channel: int, message: messages.Message) -> None:
+        self.outbox.append(self._encode(channel, message))
+
+    def _reply_untrusted(self, channel: int, message: messages.Message) -> None:
+        self.outbox.append_reply_untrusted(self._encode(channel, message))
+
+    def _receive_item_untrusted(self, item: frames.Item, events: list[Event]) -> None:
+        if isinstance(item, frames.ExtensionRun):
+            if item.id < len(self._remote_names):
+                name = self._remote_names[item.id]
+                if name in self._extensions:
+                    events.append(MessagesReceived(None, name, item.payloads))
+            return
+        if item.type >= len(messages.TYPES):
+            return
+        message = messages.decode_untrusted(
+            messages.TYPES[item.type], item.body, max_items=self._limits.extension_names
+        )
+        assert self._channels is not None
+        if isinstance(message, messages.Open):
+            self._channels.receive_open_untrusted(item.channel, message, events)
+        elif isinstance(message, messages.Close):
+            self._channels.receive_close_untrusted(item.channel, message, events)
+        elif isinstance(message, messages.Options) and item.channel == 0:
+            self._remote_names = message.extensions
+
+
+class ExtensionSender:
+    """Sends the messages of one stream extension on one connection."""
+
+    __slots__ = ("_heads", "_id", "_name", "_outbox", "_version", "_wire")
+
+    def __init__(self, wire: Hypercore9, name: str) -> None:
+        self._wire = wire
+        self._name = name
+        self._outbox = wire.outbox
+        self._version = -1
+        self._id = 0
+        self._heads: dict[int, bytes] = {}
+
+    def check_size(self, size: int) -> None:
+        """Raise `MessageTooLarge` for a payload of more bytes than a real peer accepts."""
+        extension_id = self._wire._extensions.index(self._name)
+        head = frames.extension_head(extension_id, 0)
+        largest = MAX_FRAME_BODY - (len(head) - 2)
+        if size > largest:
+            raise MessageTooLarge(size, largest)
+
+    def send(self, payload: bytes) -> None:
+        """Queue one message. Raises `MessageTooLarge`, with nothing queued."""
+        wire = self._wire
+        size = len(payload)
+        if self._version != wire._extensions.version or self._version != wire._announced_version:
+            self.check_size(size)
+            wire.announce()
+            self._version = wire._extensions.version
+            self._id = wire._extensions.index(self._name)
+            self._heads.clear()
+        head = self._heads.get(size) or self._head(size)
+        outbox = self._outbox
+        outbox.chunks += (head, payload)
+        outbox.size += len(head) + size
+
+    def _head(self, size: int) -> bytes:
+        self.check_size(size)
+        if len(self._heads) == _CACHED_HEADS:
+            self._heads.clear()
+        head = self._heads[size] = frames.extension_head(self._id, size)
+        return head

@@ -1,0 +1,71 @@
+"""Every bound that a peer can push against, each with the reason for its default."""
+
+from __future__ import annotations
+
+import attrs
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+def _positive(_: object, attribute: attrs.Attribute[float], value: float) -> None:
+    if not value > 0:
+        raise ValueError(f"limits: {attribute.name} must be positive, not {value!r}")
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """Bounds of one node; times in seconds, sizes in bytes.
+
+    Raises `ValueError`, naming the field, for a bound that is not positive.
+    """
+
+    handshake_time: float = attrs.field(default=10.0, validator=_positive)
+    """A handshake is three small messages; ten seconds forgive the slowest line."""
+
+    handshakes: int = attrs.field(default=1024, validator=_positive)
+    """Unfinished handshakes at a time; the oldest gives way, so that a flood cannot lock others out."""
+
+    connections: int = attrs.field(default=10_000, validator=_positive)
+    """Connections at a time: more than one process has file descriptors for, short of special set-up."""
+
+    keepalive: float = attrs.field(default=10.0, validator=_positive)
+    """Half of what hypercore-protocol 8.0.7 waits: an idle line is fed before a real peer gives it up."""
+
+    silence: float = attrs.field(default=20.0, validator=_positive)
+    """hypercore-protocol 8.0.7 gives up a stream after 20 s without a byte received; so do we."""
+
+    frame_body: int = attrs.field(default=8 * MIB, validator=_positive)
+    """simple-message-channels 1.2.1 destroys the stream at a larger body."""
+
+    extension_names: int = attrs.field(default=16_384, validator=_positive)
+    """Names in one remote list: a thousand topics with room, where 8 MiB could hold four million."""
+
+    replies: int = attrs.field(default=MIB, validator=_positive)
+    """Unsent answers to the remote's own requests: 25,000 refusals, more than an honest peer provokes
+    without reading any of them."""
+
+    send_buffer: int = attrs.field(default=MIB, validator=_positive)
+    """High-water mark of unsent bytes on one connection: enough to fill a fast line between two wakes."""
+
+    receive_messages: int = attrs.field(default=16_384, validator=_positive)
+    """Messages waiting in one topic handle before its senders are read no further."""
+
+    receive_bytes: int = attrs.field(default=16 * MIB, validator=_positive)
+    """The same in bytes: two of the largest messages."""
+
+    watch_events: int = attrs.field(default=4096, validator=_positive)
+    """Events waiting in one watch before members that came and went unseen are left out."""
+
+    peer_ids: int = attrs.field(default=1_000_000, validator=_positive)
+    """Peer ids are never reused, so keys met are remembered; about 200 bytes each."""
+
+    fold_time: float = attrs.field(default=5.0, validator=_positive)
+    """How long a member whose connection ended stays while another connection of the same key has yet
+    to open the drive."""
+
+    linger: float = attrs.field(default=5.0, validator=_positive)
+    """How long closing waits for the peer to take what was accepted for sending."""
+
+
+DEFAULT_LIMITS = Limits()

@@ -1,0 +1,214 @@
+"""The Noise Protocol Framework as both wires use it: ChaChaPoly, BLAKE2b, and the pattern XX.
+
+Source: the Noise specification, revision 34, sections 5 and 7. The Diffie-Hellman function is given
+as an object, since hypercore9 uses X25519 and hypercore11 Ed25519 points.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Protocol
+
+import attrs
+from nacl import bindings
+from nacl.exceptions import CryptoError
+
+from .errors import RemoteProtocolError
+
+HASH_SIZE = 64
+CIPHER_KEY_SIZE = 32
+TAG_SIZE = 16
+
+
+@attrs.frozen
+class DHKeyPair:
+    """A key pair of one Diffie-Hellman function; both halves as that function takes them."""
+
+    secret_key: bytes = attrs.field(repr=False)
+    public_key: bytes
+
+
+class DHFunction(Protocol):
+    """A Diffie-Hellman function over 32-byte public keys."""
+
+    name: str
+    """As in a Noise protocol name."""
+
+    def generate(self, seed: bytes) -> DHKeyPair:
+        """Make an ephemeral key pair from 32 random bytes."""
+        ...
+
+    def dh_untrusted(self, secret_key: bytes, public_key: bytes) -> bytes:
+        """Return the 32-byte shared secret. Raises only `RemoteProtocolError`, for a bad point."""
+        ...
+
+
+class X25519:
+    """Curve25519, as noise-protocol 3.0.1 has it."""
+
+    name = "25519"
+
+    def generate(self, seed: bytes) -> DHKeyPair:
+        """Make an ephemeral key pair whose secret key is `seed` (libsodium's crypto_kx_keypair)."""
+        return DHKeyPair(seed, bindings.crypto_scalarmult_base(seed))
+
+    def dh_untrusted(self, secret_key: bytes, public_key: bytes) -> bytes:
+        """Return the shared secret. Raises only `RemoteProtocolError`, for a point of low order."""
+        try:
+            return bindings.crypto_scalarmult(secret_key, public_key)
+        except CryptoError as error:  # libsodium refuses an all-zero result
+            raise RemoteProtocolError("handshake: the remote's public key is a weak point") from error
+
+
+def _hkdf(chaining_key: bytes, material: bytes) -> tuple[bytes, bytes]:
+    secret = hmac.digest(chaining_key, material, hashlib.blake2b)
+    first = hmac.digest(secret, b"\x01", hashlib.blake2b)
+    return first, hmac.digest(secret, first + b"\x02", hashlib.blake2b)
+
+
+class SymmetricState:
+    """The running hash, chaining key and cipher key of a handshake."""
+
+    def __init__(self, protocol_name: bytes, prologue: bytes = b"") -> None:
+        self.hash = protocol_name.ljust(HASH_SIZE, b"\0")
+        self._chaining_key = self.hash
+        self._key: bytes | None = None
+        self._nonce = 0
+        self.mix_hash(prologue)
+
+    def mix_hash(self, data: bytes) -> None:
+        """Bind `data` to everything that follows."""
+        self.hash = hashlib.blake2b(self.hash + data).digest()
+
+    def mix_key(self, material: bytes) -> None:
+        """Derive the next cipher key from `material`."""
+        self._chaining_key, key = _hkdf(self._chaining_key, material)
+        self._key, self._nonce = key[:CIPHER_KEY_SIZE], 0
+
+    def encrypt_and_hash(self, plaintext: bytes) -> bytes:
+        """Encrypt once there is a key, and bind the result."""
+        ciphertext = plaintext
+        if self._key is not None:
+            ciphertext = bindings.crypto_aead_chacha20poly1305_ietf_encrypt(
+                plaintext, self.hash, self._next_nonce(), self._key
+            )
+        self.mix_hash(ciphertext)
+        return ciphertext
+
+    def decrypt_and_hash_untrusted(self, ciphertext: bytes) -> bytes:
+        """Undo `encrypt_and_hash`. Raises only `RemoteProtocolError`."""
+        plaintext = ciphertext
+        if self._key is not None:
+            if len(ciphertext) < TAG_SIZE:
+                raise RemoteProtocolError(f"handshake: {len(ciphertext)} encrypted bytes are too short")
+            try:
+                plaintext = bindings.crypto_aead_chacha20poly1305_ietf_decrypt(
+                    ciphertext, self.hash, self._next_nonce(), self._key
+                )
+            except CryptoError as error:
+                raise RemoteProtocolError("handshake: a message does not decrypt") from error
+        self.mix_hash(ciphertext)
+        return plaintext
+
+    def split(self) -> tuple[bytes, bytes]:
+        """Return the initiator's and the responder's sending key, 32 bytes each."""
+        first, second = _hkdf(self._chaining_key, b"")
+        return first[:CIPHER_KEY_SIZE], second[:CIPHER_KEY_SIZE]
+
+    def _next_nonce(self) -> bytes:
+        nonce = bytes(4) + self._nonce.to_bytes(8, "little")
+        self._nonce += 1
+        return nonce
+
+
+_XX = (("e",), ("e", "ee", "s", "es"), ("s", "se"))
+_KEY_SIZE = 32
+
+
+class XXHandshake:
+    """One side of a Noise XX handshake: both sides learn and prove their static keys."""
+
+    def __init__(
+        self,
+        *,
+        initiator: bool,
+        dh: DHFunction,
+        static: DHKeyPair,
+        ephemeral: DHKeyPair,
+        prologue: bytes = b"",
+    ) -> None:
+        self._initiator = initiator
+        self._dh = dh
+        self._static = static
+        self._ephemeral = ephemeral
+        self._symmetric = SymmetricState(f"Noise_XX_{dh.name}_ChaChaPoly_BLAKE2b".encode(), prologue)
+        self._messages_done = 0
+        self._remote_ephemeral = b""
+        self.remote_static = b""
+        """The remote's proved public key, once the handshake is finished."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether all three messages have passed."""
+        return self._messages_done == len(_XX)
+
+    @property
+    def writing(self) -> bool:
+        """Whether the next message is ours to write."""
+        return not self.finished and (self._messages_done % 2 == 0) == self._initiator
+
+    @property
+    def handshake_hash(self) -> bytes:
+        """64 bytes that name this connection, the same on both sides."""
+        return self._symmetric.hash
+
+    def split(self) -> tuple[bytes, bytes]:
+        """Return our sending and our receiving key, 32 bytes each."""
+        initiator_key, responder_key = self._symmetric.split()
+        return (initiator_key, responder_key) if self._initiator else (responder_key, initiator_key)
+
+    def write_message(self, payload: bytes) -> bytes:
+        """Return the next message, which carries `payload` (in the clear in the first one)."""
+        symmetric = self._symmetric
+        message = b""
+        for token in _XX[self._messages_done]:
+            if token == "e":
+                symmetric.mix_hash(self._ephemeral.public_key)
+                message += self._ephemeral.public_key
+            elif token == "s":
+                message += symmetric.encrypt_and_hash(self._static.public_key)
+            else:
+                self._mix_dh_untrusted(token)
+        message += symmetric.encrypt_and_hash(payload)
+        self._messages_done += 1
+        return message
+
+    def read_message_untrusted(self, message: bytes) -> bytes:
+        """Return the payload of the remote's next message. Raises only `RemoteProtocolError`."""
+        symmetric = self._symmetric
+        for token in _XX[self._messages_done]:
+            if token == "e":
+                self._remote_ephemeral, message = _take_untrusted(message, _KEY_SIZE)
+                symmetric.mix_hash(self._remote_ephemeral)
+            elif token == "s":
+                encrypted, message = _take_untrusted(message, _KEY_SIZE + TAG_SIZE)
+                self.remote_static = symmetric.decrypt_and_hash_untrusted(encrypted)
+            else:
+                self._mix_dh_untrusted(token)
+        payload = symmetric.decrypt_and_hash_untrusted(message)
+        self._messages_done += 1
+        return payload
+
+    def _mix_dh_untrusted(self, token: str) -> None:
+        # The first letter is the initiator's key, the second the responder's.
+        ours, theirs = token if self._initiator else token[::-1]
+        secret_key = (self._ephemeral if ours == "e" else self._static).secret_key
+        public_key = self._remote_ephemeral if theirs == "e" else self.remote_static
+        self._symmetric.mix_key(self._dh.dh_untrusted(secret_key, public_key))
+
+
+def _take_untrusted(message: bytes, size: int) -> tuple[bytes, bytes]:
+    if len(message) < size:
+        raise RemoteProtocolError(f"handshake: a message of {len(message)} bytes is too short")
+    return message[:size], message[size:]

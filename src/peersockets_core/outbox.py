@@ -1,0 +1,44 @@
+"""What a connection has queued to send, before encryption."""
+
+from __future__ import annotations
+
+from .errors import RemoteProtocolError
+
+
+class Outbox:
+    """Chunks in the order they go out. Senders append to it directly: this is the hot path of sending."""
+
+    __slots__ = ("_reply_limit", "_reply_size", "chunks", "room", "size")
+
+    def __init__(self, *, room: int, reply_limit: int) -> None:
+        self.chunks: list[bytes] = []
+        self.size = 0
+        """Bytes in `chunks`; who appends to one adds to the other."""
+        self.room = room
+        """The size from which further messages have to wait; 0 while senders wait, so that nobody
+        overtakes them."""
+        self._reply_limit = reply_limit
+        self._reply_size = 0
+
+    def append(self, chunk: bytes) -> None:
+        """Queue a chunk of our own accord."""
+        self.chunks.append(chunk)
+        self.size += len(chunk)
+
+    def append_reply_untrusted(self, chunk: bytes) -> None:
+        """Queue an answer to the remote, within the bound that it can push against.
+
+        Raises only `RemoteProtocolError`.
+        """
+        self.append(chunk)
+        self._reply_size += len(chunk)
+        if self._reply_size > self._reply_limit:
+            raise RemoteProtocolError(
+                f"the remote asks without reading: {self._reply_size} bytes of answers wait"
+            )
+
+    def take(self) -> list[bytes]:
+        """Hand over everything and start anew."""
+        chunks, self.chunks = self.chunks, []
+        self.size = self._reply_size = 0
+        return chunks

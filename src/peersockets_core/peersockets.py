@@ -1,0 +1,458 @@
+"""`Peersockets`: drives, members, peer ids, topics and watches over many connections.
+
+It knows nothing of wires: connections' events go in with `receive_events`, and commands come out as
+calls on the `Connection` they concern and on the `Driver`, which moves bytes and wakes tasks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
+
+import attrs
+
+from . import topics
+from .connection import Connection
+from .errors import PeerGone, RemoteProtocolError, UnknownPeer
+from .events import DriveClosed, DriveOpened, Event, HandshakeCompleted, MessagesReceived, WireName
+from .extensions import ExtensionNames
+from .handles import (
+    Overflow,
+    PeerJoined,
+    PeerLeft,
+    TopicHandle,
+    Watch,
+    check_overflow,
+    check_peer_id,
+)
+from .keys import DriveKey
+from .limits import DEFAULT_LIMITS, Limits
+from .outbox import Outbox
+
+
+class Driver(Protocol):
+    """What the machine asks of the code around it. None of these may call back into the machine."""
+
+    def news(self, handle: TopicHandle | Watch) -> None:
+        """A handle has something to take."""
+
+    def readable(self, connection: Connection) -> None:
+        """A connection that `may_read` held up may be read again."""
+
+    def rerouted(self) -> None:
+        """A send that found no room because a connection was being replaced may be tried again."""
+
+    def retire(self, connection: Connection) -> None:
+        """A duplicate has served its time: send what it has queued, and close it."""
+
+    def drop(self, connection: Connection, error: RemoteProtocolError) -> None:
+        """Close a connection at once."""
+
+
+@attrs.define(eq=False)
+class Peer:
+    """One public key on one wire."""
+
+    wire: WireName
+    public_key: bytes
+    id: int | None = None
+    """Given when first met: as a member, or as the sender of a message in network scope."""
+    links: list[Link] = attrs.field(factory=list)
+    """Its connections, the one that survives folding last."""
+
+
+@attrs.define(eq=False)
+class Link:
+    """The machine's side of one connection."""
+
+    connection: Connection
+    peer: Peer
+    _driver: Driver
+    drives: set[bytes] = attrs.field(factory=set)
+    """Discovery keys of the drives that both sides have open."""
+    blockers: set[TopicHandle] = attrs.field(factory=set)
+    """Full handles, for which the connection is read no further."""
+    retired: bool = False
+
+    def unblock(self, handle: TopicHandle) -> None:
+        """A handle has drained."""
+        self.blockers.discard(handle)
+        if not self.blockers:
+            self._driver.readable(self.connection)
+
+    @property
+    def dialled_by_smaller_key(self) -> bool:
+        """Of two connections between the same keys, the one for which this holds survives.
+
+        hyperswarm 2.15.3 (`deduplicate`), where the newer survives if both were dialled by that side.
+        """
+        local = self.connection.local_public_key
+        return self.connection.initiator == (local < self.peer.public_key)
+
+
+@attrs.define(eq=False)
+class Route:
+    """The way of one topic to one peer."""
+
+    connection: Connection
+    outbox: Outbox
+    send: Callable[[bytes], None]
+    check_size: Callable[[int], None]
+
+
+@attrs.define(eq=False)
+class Member:
+    """A peer that has a drive open, and has proved that it may."""
+
+    peer: Peer
+    peer_id: int
+    link: Link | None
+    """The connection in use; None while it is being replaced."""
+    deadline: float = math.inf
+    """When a replacement has taken too long."""
+    reason: str = ""
+    unsent: int = 0
+
+    @property
+    def joined(self) -> PeerJoined:
+        """The event of its joining."""
+        return PeerJoined(self.peer_id, self.peer.public_key, self.peer.wire)
+
+
+@attrs.define(eq=False)
+class Topic:
+    """A topic of a drive in one scope, as long as it has handles."""
+
+    machine: Peersockets
+    drive: OpenDrive
+    name: str
+    scope: topics.TopicScope
+    addresses: dict[WireName, topics.Address]
+    limits: Limits
+    handles: list[TopicHandle] = attrs.field(factory=list)
+    routes: dict[int, Route] = attrs.field(factory=dict)
+    """Ways in use; entries go as soon as they cease to be right."""
+
+    def route(self, peer_id: int) -> Route | None:
+        """Find the way to a peer, or None while its connection is being replaced.
+
+        Raises `UnknownPeer` or `PeerGone`.
+        """
+        link = self.machine.link_to(peer_id, self)
+        if link is None:
+            return None
+        sender = link.connection.sender(*self.addresses[link.peer.wire])
+        route = Route(link.connection, link.connection.outbox, sender.send, sender.check_size)
+        self.routes[peer_id] = route
+        return route
+
+    def deliver(self, link: Link, payloads: list[bytes], driver: Driver) -> None:
+        """Hand messages to every handle, unless they come from a stranger to the drive."""
+        if self.scope == "drive" and self.drive.key.discovery_key not in link.drives:
+            return
+        peer_id = self.machine.meet(link.peer)
+        for handle in self.handles:
+            handle.put(peer_id, link.peer.public_key, payloads)
+            handle.block(link)
+            driver.news(handle)
+
+    def remove(self, handle: TopicHandle) -> None:
+        """A handle has been closed."""
+        self.handles = [other for other in self.handles if other is not handle]
+        if not self.handles:
+            self.machine.forget_topic(self)
+
+
+@attrs.define(eq=False)
+class OpenDrive:
+    """A drive that is open here, however often it was opened."""
+
+    key: DriveKey
+    users: int = 0
+    members: dict[int, Member] = attrs.field(factory=dict)
+    """By peer id, in the order of joining."""
+    topics: dict[tuple[str, str], Topic] = attrs.field(factory=dict)
+    watches: list[Watch] = attrs.field(factory=list)
+
+
+_Handler: TypeAlias = Callable[["Peersockets", Connection, Any, float], None]
+
+
+class Peersockets:
+    """The bookkeeping of one node."""
+
+    def __init__(self, driver: Driver, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.extensions = ExtensionNames()
+        """The node's stream extensions: give it to every `Connection` of the node."""
+        self._driver = driver
+        self._limits = limits
+        self._drives: dict[bytes, OpenDrive] = {}
+        self._links: dict[Connection, Link] = {}
+        self._peers: dict[tuple[WireName, bytes], Peer] = {}
+        self._peers_by_id: dict[int, Peer] = {}
+        self._listeners: dict[topics.Address, list[Topic]] = {}
+        self._replacing: set[tuple[OpenDrive, Member]] = set()
+
+    # Connections: events in
+
+    def receive_events(self, connection: Connection, events: list[Event], now: float) -> None:
+        """Take what a connection's `receive_data` returned."""
+        for event in events:
+            handler = _HANDLERS.get(type(event))
+            if handler is not None:
+                handler(self, connection, event, now)
+
+    def remove_connection(
+        self, connection: Connection, now: float, *, reason: str = "", unsent: int = 0
+    ) -> None:
+        """A connection has ended, with `unsent` accepted bytes that did not leave."""
+        link = self._links.pop(connection, None)
+        if link is None:
+            return
+        link.peer.links.remove(link)
+        for discovery_key in link.drives:
+            self._lose(self._drives[discovery_key], link, now, reason, unsent)
+        link.drives.clear()
+        for drive in self._drives.values():
+            self._forget_routes(drive, link.peer)
+        if not link.peer.links and link.peer.id is None:
+            del self._peers[link.peer.wire, link.peer.public_key]
+
+    def may_read(self, connection: Connection) -> bool:
+        """Whether no full handle holds the connection up."""
+        link = self._links.get(connection)
+        return link is None or not link.blockers
+
+    def next_deadline(self) -> float:
+        """When to call `handle_deadline`, at the latest; infinity for never."""
+        return min((member.deadline for _, member in self._replacing), default=math.inf)
+
+    def handle_deadline(self, now: float) -> None:
+        """Let go of members whose connection was not replaced in time."""
+        for drive, member in list(self._replacing):
+            if member.deadline <= now:
+                self._leave(drive, member)
+
+    # Drives, topics, watches: the application's commands
+
+    def open_drive(self, key: DriveKey) -> OpenDrive:
+        """Open a drive, or open it once more."""
+        drive = self._drives.get(key.discovery_key)
+        if drive is None:
+            drive = self._drives[key.discovery_key] = OpenDrive(key)
+            for connection in self._open_connections():
+                connection.open_drive(key)
+        drive.users += 1
+        return drive
+
+    def close_drive(self, drive: OpenDrive) -> None:
+        """Close a drive as often as it was opened; the last time, for all remotes. Handles close first."""
+        drive.users -= 1
+        if drive.users:
+            return
+        discovery_key = drive.key.discovery_key
+        del self._drives[discovery_key]
+        for member in drive.members.values():
+            self._replacing.discard((drive, member))
+        for link in self._links.values():
+            link.drives.discard(discovery_key)
+        for connection in self._open_connections():
+            connection.close_drive(discovery_key)
+        self._retire_duplicates()
+
+    def join(
+        self,
+        drive: OpenDrive,
+        topic: str,
+        *,
+        scope: topics.TopicScope = "drive",
+        overflow: Overflow = "wait",
+        owner: Any = None,
+    ) -> TopicHandle:
+        """Join a topic of an open drive. Raises `TypeError` or `ValueError` for a bad argument."""
+        topics.check_topic(topic)
+        check_overflow(overflow)
+        joined = drive.topics.get((topic, scope))
+        if joined is None:
+            addresses = topics.addresses(drive.key.discovery_key, topic, scope)
+            joined = Topic(self, drive, topic, scope, addresses, self._limits)
+            drive.topics[topic, scope] = joined
+            for address in addresses.values():
+                self._listeners.setdefault(address, []).append(joined)
+                if address[0] is None:
+                    self.extensions.register(address[1])
+        handle = TopicHandle(joined, overflow, owner)
+        # A new list, so that a delivery under way is not disturbed.
+        joined.handles = [*joined.handles, handle]
+        return handle
+
+    def watch(self, drive: OpenDrive, owner: Any = None) -> Watch:
+        """Watch an open drive's members, beginning with those present."""
+        present = [member.joined for member in drive.members.values()]
+        watch = Watch(drive, present, self._limits.watch_events, owner)
+        drive.watches.append(watch)
+        return watch
+
+    def peer(self, peer_id: int) -> Peer:
+        """Return a peer that has been met. Raises `UnknownPeer`."""
+        check_peer_id(peer_id)
+        peer = self._peers_by_id.get(peer_id)
+        if peer is None:
+            raise UnknownPeer(peer_id)
+        return peer
+
+    def _open_connections(self) -> list[Connection]:
+        return [connection for connection in self._links if not connection.closed]
+
+    def drives_of(self, peer_id: int) -> list[DriveKey]:
+        """Return the keys of the drives of which a peer is a member."""
+        return [drive.key for drive in self._drives.values() if peer_id in drive.members]
+
+    # What topics ask
+
+    def meet(self, peer: Peer) -> int:
+        """Return a peer's id, which it gets when first met."""
+        if peer.id is None:
+            peer.id = len(self._peers_by_id) + 1
+            self._peers_by_id[peer.id] = peer
+            if peer.id > self._limits.peer_ids:
+                error = RemoteProtocolError(f"more than {self._limits.peer_ids} peers met")
+                for link in peer.links:
+                    self._driver.drop(link.connection, error)
+        return peer.id
+
+    def link_to(self, peer_id: int, topic: Topic) -> Link | None:
+        """The connection that carries a topic to a peer, or None while it is being replaced."""
+        peer = self.peer(peer_id)
+        if topic.scope == "drive":
+            member = topic.drive.members.get(peer_id)
+            if member is None:
+                raise PeerGone(peer_id)
+            return member.link
+        links = [link for link in peer.links if self._carries(link, topic)]
+        if not links:
+            raise PeerGone(peer_id)
+        return links[-1]
+
+    def forget_topic(self, topic: Topic) -> None:
+        """The last handle of a topic has been closed."""
+        del topic.drive.topics[topic.name, topic.scope]
+        for address in topic.addresses.values():
+            self._listeners[address].remove(topic)
+            if not self._listeners[address]:
+                del self._listeners[address]
+            if address[0] is None:
+                self.extensions.unregister(address[1])
+
+    # Handlers of events
+
+    def _handshake_completed(self, connection: Connection, event: HandshakeCompleted, now: float) -> None:
+        key = (event.wire, event.remote_public_key)
+        peer = self._peers.get(key)
+        if peer is None:
+            peer = self._peers[key] = Peer(*key)
+        link = self._links[connection] = Link(connection, peer, self._driver)
+        # The newcomer stands last, and so survives, unless the rule is for one that is there.
+        survives = not peer.links or link.dialled_by_smaller_key
+        peer.links.insert(len(peer.links) if survives else 0, link)
+        for drive in self._drives.values():
+            connection.open_drive(drive.key)
+            self._forget_routes(drive, peer)
+        self._retire_duplicates(peer)
+
+    def _drive_opened(self, connection: Connection, event: DriveOpened, now: float) -> None:
+        link, drive = self._links[connection], self._drives[event.discovery_key]
+        link.drives.add(event.discovery_key)
+        peer_id = self.meet(link.peer)
+        member = drive.members.get(peer_id)
+        if member is None:
+            member = drive.members[peer_id] = Member(link.peer, peer_id, link)
+            self._tell(drive, member.joined)
+        else:
+            self._reroute(drive, member)
+        self._retire_duplicates(link.peer)
+
+    def _drive_closed(self, connection: Connection, event: DriveClosed, now: float) -> None:
+        link = self._links[connection]
+        link.drives.discard(event.discovery_key)
+        drive = self._drives[event.discovery_key]
+        self._forget_routes(drive, link.peer)
+        self._lose(drive, link, now, "", 0)
+        self._retire_duplicates(link.peer)
+
+    def _messages_received(self, connection: Connection, event: MessagesReceived, now: float) -> None:
+        link = self._links[connection]
+        for topic in self._listeners.get((event.discovery_key, event.name), ()):
+            topic.deliver(link, event.payloads, self._driver)
+
+    # Membership
+
+    def _carries(self, link: Link, topic: Topic) -> bool:
+        discovery_key = topic.addresses[link.peer.wire][0]
+        return discovery_key is None or discovery_key in link.drives
+
+    def _lose(self, drive: OpenDrive, link: Link, now: float, reason: str, unsent: int) -> None:
+        """A link no longer carries a drive: another one takes over, or is waited for, or the member goes."""
+        member = drive.members.get(link.peer.id or 0)
+        if member is None:
+            return
+        member.unsent += unsent
+        member.reason = reason
+        if self._reroute(drive, member):
+            return
+        if any(not other.retired for other in link.peer.links if other is not link):
+            member.deadline = now + self._limits.fold_time
+            self._replacing.add((drive, member))
+        else:
+            self._leave(drive, member)
+
+    def _reroute(self, drive: OpenDrive, member: Member) -> bool:
+        """Choose the link that a member is reached on; returns whether there is one."""
+        links = [link for link in member.peer.links if drive.key.discovery_key in link.drives]
+        member.link = links[-1] if links else None
+        self._forget_routes(drive, member.peer)
+        if links:
+            member.deadline = math.inf
+            self._replacing.discard((drive, member))
+            self._driver.rerouted()
+        return bool(links)
+
+    def _leave(self, drive: OpenDrive, member: Member) -> None:
+        self._replacing.discard((drive, member))
+        del drive.members[member.peer_id]
+        self._forget_routes(drive, member.peer)
+        self._tell(
+            drive,
+            PeerLeft(member.peer_id, member.peer.public_key, member.peer.wire, member.reason, member.unsent),
+        )
+        self._driver.rerouted()
+
+    def _tell(self, drive: OpenDrive, event: PeerJoined | PeerLeft) -> None:
+        for watch in drive.watches:
+            watch.put(event)
+            self._driver.news(watch)
+
+    def _forget_routes(self, drive: OpenDrive, peer: Peer) -> None:
+        if peer.id is not None:
+            for topic in drive.topics.values():
+                topic.routes.pop(peer.id, None)
+
+    def _retire_duplicates(self, peer: Peer | None = None) -> None:
+        """Retire every duplicate once the survivor carries all drives that it carries."""
+        for duplicated in self._peers.values() if peer is None else (peer,):
+            if len(duplicated.links) < 2:
+                continue
+            *duplicates, survivor = duplicated.links
+            for link in duplicates:
+                if not link.retired and link.drives <= survivor.drives:
+                    link.retired = True
+                    self._driver.retire(link.connection)
+
+
+_HANDLERS: dict[type[Event], _Handler] = {
+    HandshakeCompleted: Peersockets._handshake_completed,
+    DriveOpened: Peersockets._drive_opened,
+    DriveClosed: Peersockets._drive_closed,
+    MessagesReceived: Peersockets._messages_received,
+}

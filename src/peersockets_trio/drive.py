@@ -1,0 +1,100 @@
+"""`Drive`: a drive opened on a node, with its topics and watches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType, TracebackType
+from typing import TYPE_CHECKING
+
+import trio
+
+from peersockets_core import DriveKey, OpenDrive, Overflow, TopicScope
+
+from .topic import Topic
+from .watch import PeerEvents
+
+if TYPE_CHECKING:
+    from .node import Node, PeerInfo
+
+
+class Drive:
+    """One opening of a drive; use it as an async context manager, or close it."""
+
+    def __init__(self, node: Node, opened: OpenDrive, topic_scope: TopicScope) -> None:
+        self._node = node
+        self._opened = opened
+        self._topic_scope = topic_scope
+        self._children: list[Topic | PeerEvents] = []
+        self.closed = False
+        """Whether it has been closed here, by itself or with its node."""
+
+    @property
+    def key(self) -> DriveKey:
+        """The drive's key."""
+        return self._opened.key
+
+    @property
+    def peers(self) -> Mapping[int, PeerInfo]:
+        """The current members by peer id, in the order of joining."""
+        return MappingProxyType({peer_id: self._node.peer(peer_id) for peer_id in self._opened.members})
+
+    def join(self, topic: str, *, overflow: Overflow = "wait") -> Topic:
+        """Join a topic of the drive, for sending and receiving.
+
+        `overflow` tells what happens when messages are not received as fast as they come: `"wait"` reads
+        their senders no further, `"drop_oldest"` and `"drop_newest"` drop and count.
+
+        Raises `TypeError` or `ValueError` for a topic that is not text or has lone surrogates, or another
+        `overflow`; `trio.ClosedResourceError` when the drive is closed.
+        """
+        self._check_open()
+        joined = Topic(self._node._hub, self._opened, topic)
+        joined._handle = self._node._hub.machine.join(
+            self._opened, topic, scope=self._topic_scope, overflow=overflow, owner=joined
+        )
+        self._adopt(joined)
+        return joined
+
+    def watch(self) -> PeerEvents:
+        """Watch members join and leave, beginning with those present.
+
+        Raises `trio.ClosedResourceError` when the drive is closed.
+        """
+        self._check_open()
+        events = PeerEvents()
+        events._handle = self._node._hub.machine.watch(self._opened, owner=events)
+        self._adopt(events)
+        return events
+
+    def close(self) -> None:
+        """Close the drive with its topics and watches; other openings of it stay. Twice is fine."""
+        if self.closed:
+            return
+        self.closed = True
+        for child in self._children:
+            child.close()
+        self._children.clear()
+        self._node._forget(self)
+        self._node._hub.machine.close_drive(self._opened)
+        self._node._hub.flush()
+
+    async def aclose(self) -> None:
+        """Close, and checkpoint."""
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+    async def __aenter__(self) -> Drive:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise trio.ClosedResourceError("this Drive is closed")
+
+    def _adopt(self, child: Topic | PeerEvents) -> None:
+        self._children = [other for other in self._children if not other.closed]
+        self._children.append(child)

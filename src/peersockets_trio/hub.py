@@ -1,0 +1,175 @@
+"""What all connections of a node share: the machine, the clock, and the pumps."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import os
+from collections.abc import Callable
+
+import trio
+
+from peersockets_core import (
+    DEFAULT_LIMITS,
+    Connection,
+    KeyPair,
+    Limits,
+    Peersockets,
+    RemoteProtocolError,
+    TopicHandle,
+    Watch,
+    WireName,
+)
+
+from .pump import Pump
+
+logger = logging.getLogger("peersockets")
+
+
+class Hub:
+    """A node's inside; the `Driver` of its machine."""
+
+    def __init__(self, key_pair: KeyPair, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.key_pair = key_pair
+        self.limits = limits
+        self.machine = Peersockets(self, limits)
+        self.pumps: set[Pump] = set()
+        self.closed = False
+        self._handshaking: dict[Pump, None] = {}  # a set in the order of arrival
+        self._empty = trio.lowlevel.ParkingLot()
+        self._rerouted = trio.lowlevel.ParkingLot()
+        self._deadlines: list[tuple[float, int, Pump]] = []
+        self._count = itertools.count()
+        self._next_look = float("inf")
+        self._sooner = trio.Event()
+
+    def connection(self, wire: WireName, *, initiator: bool) -> Connection:
+        """Begin a connection of this node."""
+        return Connection(
+            wire=wire,
+            initiator=initiator,
+            key_pair=self.key_pair,
+            entropy=os.urandom,
+            now=trio.current_time(),
+            limits=self.limits,
+            extensions=self.machine.extensions,
+        )
+
+    # Pumps
+
+    def add(self, pump: Pump) -> None:
+        """A pump starts, with its handshake."""
+        if len(self._handshaking) >= self.limits.handshakes:
+            oldest = next(iter(self._handshaking))
+            oldest.fail(RemoteProtocolError("handshake: gave way to newer connections"))
+        self._handshaking[pump] = None
+        self.pumps.add(pump)
+        self.schedule(pump)
+
+    def handshaken(self, pump: Pump) -> None:
+        """A pump's handshake is finished."""
+        self._handshaking.pop(pump, None)
+        logger.info("connected: %s on %s, key %s", *_names(pump))
+
+    def ended(self, pump: Pump, unsent: int) -> None:
+        """A pump's connection has closed, with so many accepted bytes that did not leave."""
+        self._handshaking.pop(pump, None)
+        level = logging.WARNING if unsent else logging.INFO
+        reason = pump.reason or "closed"
+        logger.log(
+            level, "disconnected: %s on %s, key %s: %s (%d bytes unsent)", *_names(pump), reason, unsent
+        )
+        self._look_again()
+
+    def discard(self, pump: Pump) -> None:
+        """A pump has stopped."""
+        self.pumps.discard(pump)
+        if not self.pumps:
+            self._empty.unpark_all()
+
+    async def finish(self) -> None:
+        """Close every connection in good order, as long as that takes no longer than the limit."""
+        self.closed = True
+        for pump in list(self._handshaking):
+            pump.cancel()
+        for pump in self.pumps:
+            pump.finish(self.limits.linger)
+        while self.pumps:
+            await self._empty.park()
+
+    def flush(self) -> None:
+        """Write what a command has queued, on any connection."""
+        for pump in self.pumps:
+            if pump.connection.has_output:
+                pump.wake()
+
+    async def wait_rerouted(self) -> None:
+        """Wait until a connection that is being replaced may have been."""
+        await self._rerouted.park()
+
+    # Time
+
+    def schedule(self, pump: Pump) -> None:
+        """See to it that a pump's next deadline is not missed."""
+        deadline = pump.connection.next_deadline()
+        if deadline < pump.scheduled:
+            pump.scheduled = deadline
+            heapq.heappush(self._deadlines, (deadline, next(self._count), pump))
+            self._look_again()
+
+    async def keep_time(self) -> None:
+        """Handle deadlines for ever: one task for all connections.
+
+        A deadline that has moved on since it was noted is noted anew when its old time comes.
+        """
+        while True:
+            now = trio.current_time()
+            while self._deadlines and self._deadlines[0][0] <= now:
+                pump = heapq.heappop(self._deadlines)[2]
+                if not pump.connection.closed:
+                    pump.scheduled = float("inf")
+                    pump.tick(now)
+                    self.schedule(pump)
+            self.machine.handle_deadline(now)
+            self._next_look = self._earliest()
+            with trio.move_on_at(self._next_look):
+                await self._sooner.wait()
+            self._sooner = trio.Event()
+
+    def _earliest(self) -> float:
+        first = self._deadlines[0][0] if self._deadlines else float("inf")
+        return min(first, self.machine.next_deadline())
+
+    def _look_again(self) -> None:
+        if self._earliest() < self._next_look:
+            self._sooner.set()
+
+    # The machine's Driver
+
+    def news(self, handle: TopicHandle | Watch) -> None:
+        """A handle has something to take."""
+        wake: Callable[[], None] = handle.owner.wake
+        wake()
+
+    def readable(self, connection: Connection) -> None:
+        """A connection may be read again."""
+        connection.owner.readable()
+
+    def rerouted(self) -> None:
+        """Sends that waited for a new connection may be tried again."""
+        self._rerouted.unpark_all()
+
+    def retire(self, connection: Connection) -> None:
+        """A duplicate is no longer needed."""
+        connection.owner.finish(self.limits.linger)
+
+    def drop(self, connection: Connection, error: RemoteProtocolError) -> None:
+        """Close a connection at once."""
+        connection.owner.fail(error)
+
+
+def _names(pump: Pump) -> tuple[str, str, str]:
+    host, port = pump.address or ("stream", 0)
+    key = pump.connection.remote_public_key
+    return f"{host}:{port}", pump.connection.wire, key.hex() if key else "unknown"

@@ -1,0 +1,207 @@
+"""`Node`: all connections of one identity, and the drives open on them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from types import MappingProxyType
+
+import attrs
+import trio
+
+from peersockets_core import DEFAULT_LIMITS, WIRES, DriveKey, KeyPair, Limits, TopicScope, WireName
+from peersockets_core.topics import TOPIC_SCOPES
+
+from .drive import Drive
+from .hub import Hub
+from .pump import ConnectionInfo, Pump
+
+
+@attrs.frozen
+class PeerInfo:
+    """A peer that this node has met."""
+
+    peer_id: int
+    public_key: bytes = attrs.field(repr=lambda key: key.hex())
+    """32 bytes, which the peer has proved."""
+    wire: WireName
+    address: tuple[str, int] | None
+    """Host and port of its connection; None if it is gone, or on an attached stream."""
+    drives: tuple[DriveKey, ...]
+    """The drives of which it is a member now."""
+
+
+@attrs.frozen
+class Listener:
+    """A listening socket of a node."""
+
+    address: tuple[str, int]
+    """Host and port it is bound to."""
+    _scope: trio.CancelScope = attrs.field(repr=False)
+    _listener: trio.SocketListener = attrs.field(repr=False)
+
+    async def aclose(self) -> None:
+        """Listen no longer; connections that are there stay."""
+        self._scope.cancel()
+        await self._listener.aclose()
+
+
+class Node:
+    """Made by `open_node`."""
+
+    def __init__(self, hub: Hub, nursery: trio.Nursery) -> None:
+        self._hub = hub
+        self._nursery = nursery
+        self._drives: dict[Drive, None] = {}
+
+    @property
+    def public_keys(self) -> Mapping[WireName, bytes]:
+        """The keys by which remotes know this node, 32 bytes for each wire."""
+        return MappingProxyType(self._hub.key_pair.public_keys)
+
+    async def listen_tcp(self, port: int, *, host: str) -> list[Listener]:
+        """Listen for connections on every address that `host` has; port 0 is any free one.
+
+        Raises `ValueError` for a port that is none, `OSError` where binding fails.
+        """
+        _check_port(port, lowest=0)
+        self._check_open()
+        listeners = []
+        for listener in await trio.open_tcp_listeners(port, host=host):
+            scope = trio.CancelScope()
+            address = listener.socket.getsockname()[:2]
+            await self._nursery.start(self._serve, listener, scope)
+            listeners.append(Listener(address, scope, listener))
+        return listeners
+
+    async def connect_tcp(self, host: str, port: int, *, wire: WireName) -> ConnectionInfo:
+        """Connect, and return after the handshake.
+
+        Raises `ValueError` for a bad port or wire, `OSError` where no connection comes about,
+        `RemoteProtocolError` if the other end does not speak the wire, `trio.BrokenResourceError` if it
+        breaks off.
+        """
+        _check_port(port, lowest=1)
+        _check_wire(wire)
+        self._check_open()
+        stream = await trio.open_tcp_stream(host, port)
+        return await self._attach(stream, wire, initiator=True, address=_remote_address(stream))
+
+    async def attach(self, stream: trio.abc.Stream, *, wire: WireName, initiator: bool) -> ConnectionInfo:
+        """Connect over a stream that is there, which then belongs to the node; otherwise as `connect_tcp`."""
+        _check_wire(wire)
+        self._check_open()
+        address = _remote_address(stream) if isinstance(stream, trio.SocketStream) else None
+        return await self._attach(stream, wire, initiator=initiator, address=address)
+
+    def open_drive(self, key: DriveKey | bytes | str, *, topic_scope: TopicScope = "drive") -> Drive:
+        """Open a drive: offer it to all connections, and welcome those that know its key.
+
+        `topic_scope` is `"drive"` for Beaker's topics, heard from members only, or `"network"` for those of
+        applications that use npm peersockets directly, heard from any connection (see `TopicScope`).
+
+        Raises `TypeError` or `ValueError` for what is not a drive key, or another scope.
+        """
+        parsed = DriveKey.parse(key)
+        if topic_scope not in TOPIC_SCOPES:
+            raise ValueError(f"topic_scope must be one of {', '.join(TOPIC_SCOPES)}, not {topic_scope!r}")
+        self._check_open()
+        drive = Drive(self, self._hub.machine.open_drive(parsed), topic_scope)
+        self._drives[drive] = None
+        self._hub.flush()
+        return drive
+
+    def peer(self, peer_id: int) -> PeerInfo:
+        """Return what is known of a peer. Raises `UnknownPeer` for an id that was never given."""
+        peer = self._hub.machine.peer(peer_id)
+        return PeerInfo(
+            peer_id=peer_id,
+            public_key=peer.public_key,
+            wire=peer.wire,
+            address=peer.links[-1].connection.owner.address if peer.links else None,
+            drives=tuple(self._hub.machine.drives_of(peer_id)),
+        )
+
+    async def _attach(
+        self, stream: trio.abc.Stream, wire: WireName, *, initiator: bool, address: tuple[str, int] | None
+    ) -> ConnectionInfo:
+        pump = Pump(self._hub, stream, self._hub.connection(wire, initiator=initiator), address)
+        self._nursery.start_soon(pump.run)
+        try:
+            return await pump.handshaken()
+        except BaseException:
+            pump.cancel()
+            raise
+
+    async def _serve(
+        self,
+        listener: trio.SocketListener,
+        scope: trio.CancelScope,
+        task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        with scope:
+            await trio.serve_listeners(
+                self._accept, [listener], handler_nursery=self._nursery, task_status=task_status
+            )
+
+    async def _accept(self, stream: trio.SocketStream) -> None:
+        if len(self._hub.pumps) >= self._hub.limits.connections or self._hub.closed:
+            return
+        try:
+            address = _remote_address(stream)
+        except OSError:  # gone before we looked
+            return
+        connection = self._hub.connection("hypercore9", initiator=False)
+        await Pump(self._hub, stream, connection, address).run()
+
+    def _forget(self, drive: Drive) -> None:
+        self._drives.pop(drive, None)
+
+    def _check_open(self) -> None:
+        if self._hub.closed:
+            raise trio.ClosedResourceError("this Node is closed")
+
+    def _close_drives(self) -> None:
+        for drive in list(self._drives):
+            drive.close()
+
+
+@asynccontextmanager
+async def open_node(
+    *, key_pair: KeyPair | None = None, limits: Limits = DEFAULT_LIMITS
+) -> AsyncIterator[Node]:
+    """Open a node, with a new identity unless a `key_pair` is given.
+
+    Leaving the block sends what has been accepted for sending, for as long as `limits.linger`, and closes
+    everything; leaving it by an exception or a cancellation closes everything at once.
+    """
+    hub = Hub(KeyPair.generate(os.urandom) if key_pair is None else key_pair, limits)
+    async with trio.open_nursery() as nursery:
+        node = Node(hub, nursery)
+        nursery.start_soon(hub.keep_time)
+        try:
+            yield node
+            node._close_drives()
+            await hub.finish()
+        finally:
+            hub.closed = True
+            node._close_drives()
+            nursery.cancel_scope.cancel()
+
+
+def _remote_address(stream: trio.SocketStream) -> tuple[str, int]:
+    host, port = stream.socket.getpeername()[:2]
+    return host, port
+
+
+def _check_port(port: int, *, lowest: int) -> None:
+    if not isinstance(port, int):
+        raise TypeError(f"port must be int, not {type(port).__name__}")
+    if not lowest <= port <= 65535:
+        raise ValueError(f"port must be from {lowest} to 65535, not {port}")
+
+
+def _check_wire(wire: str) -> None:
+    if wire not in WIRES:
+        raise ValueError(f"wire must be one of {', '.join(WIRES)}, not {wire!r}")

@@ -1,0 +1,201 @@
+"""One connection's tasks: bytes from the stream into the core, and from the core to the stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import attrs
+import trio
+
+from peersockets_core import Connection, ConnectionClosed, Event, RemoteProtocolError, WireName
+
+if TYPE_CHECKING:
+    from .hub import Hub
+
+READ_SIZE: Final = 128 * 1024
+"""Bytes asked of the stream at a time: one decryption, one parse and one wake for all of them."""
+
+
+@attrs.frozen
+class ConnectionInfo:
+    """The facts of a secured connection."""
+
+    public_key: bytes = attrs.field(repr=lambda key: key.hex())
+    """The remote's, 32 bytes, which it has proved."""
+    wire: WireName
+    address: tuple[str, int] | None
+    """The remote's host and port, or None for a stream that was attached."""
+
+
+class Pump:
+    """Moves the bytes of one connection until it ends."""
+
+    __slots__ = (
+        "_finishing", "_idle", "_in_flight", "_readable", "_room", "_scope", "_settled", "_stream", "address",
+        "connection", "hub", "reason", "scheduled",
+    )  # fmt: skip
+
+    def __init__(
+        self, hub: Hub, stream: trio.abc.Stream, connection: Connection, address: tuple[str, int] | None
+    ) -> None:
+        connection.owner = self
+        self.hub = hub
+        self.connection = connection
+        self.address = address
+        self.scheduled = float("inf")
+        """The earliest time at which the hub is going to look at our deadlines."""
+        self.reason = ""
+        """Why the connection ended, for people."""
+        self._stream = stream
+        self._scope = trio.CancelScope()
+        self._settled: trio.Event | None = trio.Event()  # handshake finished or failed
+        self._idle = trio.lowlevel.ParkingLot()  # the write loop, while there is nothing to write
+        self._room = trio.lowlevel.ParkingLot()  # senders, while there is too much
+        self._readable = trio.lowlevel.ParkingLot()  # the read loop, while a topic handle is full
+        self._in_flight = 0
+        self._finishing = False
+
+    async def run(self) -> None:
+        """Pump until the connection has ended. Raises nothing but cancellation from outside."""
+        hub = self.hub
+        hub.add(self)
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._write)
+                    await self._read()
+                    nursery.cancel_scope.cancel()
+        finally:
+            self._ended(self.connection.close())
+            hub.discard(self)
+            await trio.aclose_forcefully(self._stream)
+
+    async def handshaken(self) -> ConnectionInfo:
+        """Wait for the handshake. Raises the `RemoteProtocolError` or `trio.BrokenResourceError` it ended in."""
+        if self._settled is not None:
+            await self._settled.wait()
+        if self.connection.remote_public_key is None or self.connection.error is not None:
+            if self.connection.error is not None:
+                raise self.connection.error
+            raise trio.BrokenResourceError(self.reason or "the connection ended within the handshake")
+        return ConnectionInfo(self.connection.remote_public_key, self.connection.wire, self.address)
+
+    def wake(self) -> None:
+        """There may be something to write."""
+        if self._idle:
+            self._idle.unpark()
+
+    def readable(self) -> None:
+        """Nothing holds up reading any more."""
+        self._readable.unpark_all()
+
+    def tick(self, now: float) -> None:
+        """A deadline may have come."""
+        self._process(self.connection.handle_deadline(now), now)
+        if self.connection.closed:
+            self.cancel()
+
+    def finish(self, linger: float) -> None:
+        """Write what is queued, say that no more follows, and read until the remote does the same."""
+        self._finishing = True
+        self._scope.deadline = min(self._scope.deadline, trio.current_time() + linger)
+        self.wake()
+
+    def fail(self, error: RemoteProtocolError) -> None:
+        """End the connection now."""
+        self._ended(self.connection.fail(error))
+        self.cancel()
+
+    def cancel(self) -> None:
+        """End the tasks now."""
+        self._scope.cancel()
+
+    async def wait_for_room(self) -> None:
+        """Queue up for sending. Who returns sends if it still can, and then calls `pass_turn`."""
+        self.connection.outbox.room = 0
+        await self._room.park()
+
+    def pass_turn(self) -> None:
+        """Let the next sender in the queue try, or everyone if there is none."""
+        outbox, limit = self.connection.outbox, self.hub.limits.send_buffer
+        if not self._room:
+            outbox.room = limit
+        elif outbox.size < limit:
+            self._room.unpark()
+
+    async def _read(self) -> None:
+        connection, stream, machine = self.connection, self._stream, self.hub.machine
+        while not connection.closed:
+            try:
+                data = await stream.receive_some(READ_SIZE)
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+                self._break(error)
+                return
+            now = trio.current_time()
+            if data:
+                self._process(connection.receive_data(bytes(data), now), now)
+            else:
+                self._process(connection.receive_eof(now), now)
+            if not machine.may_read(connection):
+                connection.pause_reading(now)
+                while not machine.may_read(connection):
+                    await self._readable.park()
+                connection.resume_reading(trio.current_time())
+                self.hub.schedule(self)
+
+    async def _write(self) -> None:
+        connection, stream = self.connection, self._stream
+        try:
+            while True:
+                data = connection.data_to_send(trio.current_time())
+                if data:
+                    self._in_flight = len(data)
+                    self.pass_turn()
+                    await stream.send_all(data)
+                    self._in_flight = 0
+                elif not self._finishing:
+                    await self._idle.park()
+                elif isinstance(stream, trio.abc.HalfCloseableStream):
+                    await stream.send_eof()
+                    return
+                else:
+                    self.cancel()
+                    return
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            self._break(error)
+            self.cancel()
+
+    def _break(self, error: Exception) -> None:
+        self.reason = str(error.__cause__ or error)
+        self._ended(self.connection.close())
+
+    def _process(self, events: list[Event], now: float) -> None:
+        if events:
+            self.hub.machine.receive_events(self.connection, events, now)
+            if isinstance(events[-1], ConnectionClosed):
+                self._ended(events)
+            elif self._settled is not None:
+                self._settle()
+                self.hub.handshaken(self)
+                self.hub.schedule(self)
+        if self.connection.has_output:
+            self.wake()
+
+    def _ended(self, events: list[Event]) -> None:
+        """The connection has closed, if `events` say so: tell everybody."""
+        if not events:
+            return
+        connection = self.connection
+        if connection.error is not None:
+            self.reason = str(connection.error)
+        unsent = self._in_flight + connection.outbox.size
+        self.hub.machine.remove_connection(connection, trio.current_time(), reason=self.reason, unsent=unsent)
+        connection.outbox.room = self.hub.limits.send_buffer
+        self._room.unpark_all()
+        self._settle()
+        self.hub.ended(self, unsent)
+
+    def _settle(self) -> None:
+        if self._settled is not None:
+            self._settled.set()
+            self._settled = None

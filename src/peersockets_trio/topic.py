@@ -1,0 +1,175 @@
+"""`Topic`: one join of a topic, for sending and receiving."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TypeAlias
+
+import trio
+
+from peersockets_core import Message, OpenDrive, PeerGone, TopicHandle, TopicStatistics
+
+from .hub import Hub
+from .mailbox import _TURNS, Mailbox
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+
+class Topic(Mailbox):
+    """A topic handle. Handles of one topic are independent: each receives every message.
+
+    Receiving is bounded: a handle that is full holds up the connections that fill it, unless it was
+    joined with `overflow="drop_oldest"` or `"drop_newest"`.
+    """
+
+    _handle: TopicHandle
+
+    def __init__(self, hub: Hub, drive: OpenDrive, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self._hub = hub
+        self._drive = drive
+        self._send_turns = _TURNS
+
+    # Sending
+
+    def send_nowait(self, peer_id: int, message: Buffer) -> None:
+        """Send a message, now or not at all.
+
+        Raises `trio.WouldBlock` where `send` would wait, and otherwise as `send`.
+        """
+        if self._handle.closed:
+            self._check_open()
+        if type(message) is not bytes:
+            message = _as_bytes(message)
+        connection = self._handle.send(peer_id, message)
+        if connection is None:
+            raise trio.WouldBlock
+        connection.owner.wake()
+
+    async def send(self, peer_id: int, message: Buffer) -> None:
+        """Send a message to a member; in network scope, to any peer met.
+
+        Returns when the message is accepted, which may be before it has left. Past the high-water mark
+        of unsent bytes it waits, first come first served. It checkpoints when it waits, and otherwise
+        every 64th time. Cancelled, it has sent nothing.
+
+        Raises `UnknownPeer` for an id that was never given, `PeerGone` for a peer that is not there,
+        `MessageTooLarge`, `TypeError` for a message that is not bytes, `trio.ClosedResourceError`.
+        """
+        if self._send_turns:
+            self._send_turns -= 1
+        else:
+            self._send_turns = _TURNS
+            await trio.lowlevel.checkpoint()
+        if self._handle.closed:
+            self._check_open()
+        if type(message) is not bytes:
+            message = _as_bytes(message)
+        connection = self._handle.send(peer_id, message)
+        if connection is None:
+            await self._send_later(peer_id, message)
+        else:
+            connection.owner.wake()
+
+    async def broadcast(self, message: Buffer) -> int:
+        """Send a message to all members; returns to how many.
+
+        Those with room get it at once; then it waits for the others, and if it is cancelled there, they
+        go without. Members that leave meanwhile do not count. Raises as `send`; `MessageTooLarge`,
+        before anything is sent, if it is too large for any of them.
+        """
+        if self._send_turns:
+            self._send_turns -= 1
+        else:
+            self._send_turns = _TURNS
+            await trio.lowlevel.checkpoint()
+        self._check_open()
+        if type(message) is not bytes:
+            message = _as_bytes(message)
+        members = list(self._drive.members)
+        handle = self._handle
+        for peer_id in members:
+            route = handle.route(peer_id)
+            if route is not None:
+                route.check_size(len(message))
+        late = []
+        for peer_id in members:
+            connection = handle.send(peer_id, message)
+            if connection is None:
+                late.append(peer_id)
+            else:
+                connection.owner.wake()
+        sent = len(members)
+        for peer_id in late:
+            try:
+                await self._send_later(peer_id, message)
+            except PeerGone:
+                sent -= 1
+        return sent
+
+    async def _send_later(self, peer_id: int, message: bytes) -> None:
+        while True:
+            route = self._handle.route(peer_id)
+            if route is None:
+                await self._hub.wait_rerouted()
+                self._check_open()
+                continue
+            pump = route.connection.owner
+            await pump.wait_for_room()
+            try:
+                self._check_open()
+                connection = self._handle.send(peer_id, message, waited=True)
+            finally:
+                pump.pass_turn()
+            if connection is not None:
+                connection.owner.wake()
+                return
+
+    # Receiving
+
+    async def receive(self) -> Message:
+        """Return the next message, waiting for it.
+
+        It checkpoints when it has to wait, and otherwise every 64th time: often enough for other tasks
+        and for cancellation, seldom enough for hundreds of thousands of messages a second. Cancelled, it
+        has taken nothing.
+
+        Raises `trio.ClosedResourceError` when closed here, `trio.BusyResourceError` for a second receiver.
+        """
+        await self._until_news()
+        return self._handle.take()
+
+    def receive_nowait(self) -> Message:
+        """Return the next message. Raises `trio.WouldBlock` if there is none."""
+        self._check_news()
+        return self._handle.take()
+
+    async def receive_batch(self) -> list[Message]:
+        """Return everything waiting, at least one message; otherwise as `receive`."""
+        await self._until_news()
+        return self._handle.take_all()
+
+    def __aiter__(self) -> Topic:
+        return self
+
+    async def __anext__(self) -> Message:
+        return await self.receive()
+
+    def statistics(self) -> TopicStatistics:
+        """Counters of this handle."""
+        return self._handle.statistics()
+
+    async def __aenter__(self) -> Topic:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _as_bytes(message: object) -> bytes:
+    if isinstance(message, bytes | bytearray | memoryview):
+        return bytes(message)
+    raise TypeError(f"message must be bytes, not {type(message).__name__}")
