@@ -141,7 +141,8 @@ class TopicHandle:
     def send(self, peer_id: int, payload: bytes, *, waited: bool = False) -> Connection | None:
         """Queue a message; returns the connection it goes out on, or None if there is no room yet.
 
-        `waited` is for the sender whose turn has come: it takes the room that others wait for. Raises `UnknownPeer`, `PeerGone` or `MessageTooLarge`, with nothing queued.
+        `waited` is for the sender whose turn has come: it takes the room that others wait for.
+        Raises `UnknownPeer`, `PeerGone` or `MessageTooLarge`, with nothing queued.
         """
         route = self._routes.get(peer_id) or self._topic.route(peer_id)
         if route is None:

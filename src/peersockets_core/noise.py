@@ -202,7 +202,7 @@ class XXHandshake:
 
     def _mix_dh_untrusted(self, token: str) -> None:
         # The first letter is the initiator's key, the second the responder's.
-        ours, theirs = token if self._initiator else token[::-1]
+        ours, theirs = tuple(token if self._initiator else token[::-1])
         secret_key = (self._ephemeral if ours == "e" else self._static).secret_key
         public_key = self._remote_ephemeral if theirs == "e" else self.remote_static
         self._symmetric.mix_key(self._dh.dh_untrusted(secret_key, public_key))

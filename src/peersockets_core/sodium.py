@@ -8,7 +8,9 @@ dependency.
 
 from __future__ import annotations
 
-import nacl._sodium
+from typing import Any
+
+import nacl._sodium  # type: ignore[import-not-found]
 from cffi import FFI
 
 _BLOCK = 64
@@ -21,7 +23,7 @@ _ffi.cdef(
                                       const unsigned char *n, uint64_t ic, const unsigned char *k);
     """
 )
-_library = _ffi.dlopen(nacl._sodium.__file__)
+_library: Any = _ffi.dlopen(nacl._sodium.__file__)
 _library.sodium_init()
 _xor = _library.crypto_stream_xsalsa20_xor_ic
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import trio
 
@@ -83,7 +83,7 @@ class Drive:
         self.close()
         await trio.lowlevel.checkpoint()
 
-    async def __aenter__(self) -> Drive:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(

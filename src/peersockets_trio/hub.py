@@ -77,9 +77,8 @@ class Hub:
         self._handshaking.pop(pump, None)
         level = logging.WARNING if unsent else logging.INFO
         reason = pump.reason or "closed"
-        logger.log(
-            level, "disconnected: %s on %s, key %s: %s (%d bytes unsent)", *_names(pump), reason, unsent
-        )
+        text = "disconnected: %s on %s, key %s: %s (%d bytes unsent)"
+        logger.log(level, text, *_names(pump), reason, unsent)
         self._look_again()
 
     def discard(self, pump: Pump) -> None:

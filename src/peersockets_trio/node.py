@@ -177,17 +177,28 @@ async def open_node(
     everything; leaving it by an exception or a cancellation closes everything at once.
     """
     hub = Hub(KeyPair.generate(os.urandom) if key_pair is None else key_pair, limits)
-    async with trio.open_nursery() as nursery:
-        node = Node(hub, nursery)
-        nursery.start_soon(hub.keep_time)
-        try:
-            yield node
-            node._close_drives()
-            await hub.finish()
-        finally:
-            hub.closed = True
-            node._close_drives()
-            nursery.cancel_scope.cancel()
+    raised: BaseException | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            node = Node(hub, nursery)
+            nursery.start_soon(hub.keep_time)
+            try:
+                yield node
+                node._close_drives()
+                await hub.finish()
+            except BaseException as error:
+                raised = error
+                raise
+            finally:
+                hub.closed = True
+                node._close_drives()
+                nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        if group.exceptions != (raised,):
+            raise
+    # The node's own tasks raise nothing, so what the block raised need not come out in a group.
+    if raised is not None:
+        raise raised
 
 
 def _remote_address(stream: trio.SocketStream) -> tuple[str, int]:

@@ -71,7 +71,10 @@ class Pump:
             await trio.aclose_forcefully(self._stream)
 
     async def handshaken(self) -> ConnectionInfo:
-        """Wait for the handshake. Raises the `RemoteProtocolError` or `trio.BrokenResourceError` it ended in."""
+        """Wait for the handshake.
+
+        Raises the `RemoteProtocolError` or `trio.BrokenResourceError` that it ended in.
+        """
         if self._settled is not None:
             await self._settled.wait()
         if self.connection.remote_public_key is None or self.connection.error is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import trio
 
@@ -150,7 +150,7 @@ class Topic(Mailbox):
         await self._until_news()
         return self._handle.take_all()
 
-    def __aiter__(self) -> Topic:
+    def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Message:
@@ -160,7 +160,7 @@ class Topic(Mailbox):
         """Counters of this handle."""
         return self._handle.statistics()
 
-    async def __aenter__(self) -> Topic:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
+from typing import Self
 
 from peersockets_core import PeerEvent, Watch
 
@@ -27,13 +28,13 @@ class PeerEvents(Mailbox):
         self._check_news()
         return self._handle.take()
 
-    def __aiter__(self) -> PeerEvents:
+    def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> PeerEvent:
         return await self.receive()
 
-    async def __aenter__(self) -> PeerEvents:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(

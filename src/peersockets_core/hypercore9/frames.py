@@ -90,9 +90,7 @@ class FrameParser:
                     break
                 length, start = decoded
                 if length > self._max_body + varint.MAX_SIZE:
-                    raise RemoteProtocolError(
-                        f"frame of {length} bytes is over the limit of {self._max_body}"
-                    )
+                    raise self._too_large(length)
             elif not length:
                 position = start
                 continue
@@ -102,9 +100,7 @@ class FrameParser:
                 break
             if data[start] == EXTENSION_TYPE and length > 1 and data[start + 1] < _MORE:
                 if length - 1 > self._max_body:
-                    raise RemoteProtocolError(
-                        f"frame of {length} bytes is over the limit of {self._max_body}"
-                    )
+                    raise self._too_large(length)
                 if data[start + 1] != run_id:
                     run_id = data[start + 1]
                     payloads = []
@@ -123,7 +119,7 @@ class FrameParser:
             raise RemoteProtocolError("a frame ends within its header")
         header, start = decoded
         if len(frame) - start > self._max_body:
-            raise RemoteProtocolError(f"frame of {len(frame)} bytes is over the limit of {self._max_body}")
+            raise self._too_large(len(frame))
         channel, message_type = header >> 4, header & 15
         if message_type != EXTENSION_TYPE:
             return Frame(channel, message_type, frame[start:])
@@ -134,3 +130,6 @@ class FrameParser:
             return Frame(channel, message_type, frame[start:])
         extension_id, start = decoded
         return ExtensionRun(extension_id, [frame[start:]])
+
+    def _too_large(self, length: int) -> RemoteProtocolError:
+        return RemoteProtocolError(f"frame of {length} bytes is over the limit of {self._max_body}")

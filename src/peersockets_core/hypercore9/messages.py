@@ -173,16 +173,17 @@ def _table(message_class: type[Any]) -> tuple[tuple[str, int, Kind, bool], ...]:
     )
 
 
-_TABLES = {message_class: _table(message_class) for message_class in (NoisePayload, *TYPES)}
+_CODED: tuple[type[Any], ...] = (NoisePayload, *TYPES)
+_TABLES = {message_class: _table(message_class) for message_class in _CODED}
 _REQUIRED = {
     message_class: [field.name for field in attrs.fields(message_class) if field.default is attrs.NOTHING]
-    for message_class in _TABLES
+    for message_class in _CODED
 }
 
 
 def encode(message: Message | NoisePayload) -> bytes:
     """Return the body of a message, its fields in the order of their numbers, absent ones left out."""
-    encoded = []
+    encoded: list[bytes] = []
     for name, number, kind, repeated in _TABLES[type(message)]:
         value = getattr(message, name)
         for item in value if repeated else () if value is None else (value,):

@@ -1,0 +1,178 @@
+"""Options and argument types that commands share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import reduce
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+import click
+
+from peersockets_core import WIRES, DriveKey, KeyPair, TopicScope, WireName
+from peersockets_core.topics import TOPIC_SCOPES, check_topic
+
+from ..node import Node
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+
+@attrs.frozen
+class Address:
+    """A host and a port, written HOST:PORT, or [HOST]:PORT for IPv6."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str, *, lowest_port: int = 1) -> Address:
+        """Read an address. Raises `ValueError`, naming it."""
+        host, colon, port = text.rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        if not colon or not host or not (port.isascii() and port.isdecimal()):
+            raise ValueError(f"address must be HOST:PORT, not {text[:80]!r}")
+        if not lowest_port <= int(port) <= 65535:
+            raise ValueError(f"port must be from {lowest_port} to 65535 in {text[:80]!r}")
+        return cls(host, int(port))
+
+
+def format_address(address: tuple[str, int]) -> str:
+    """Write an address as `Address.parse` reads it."""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class _Parsed(click.ParamType):
+    """A parameter whose text goes through a function that raises `ValueError`."""
+
+    def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
+        self.name = name
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _topic(text: str) -> str:
+    check_topic(text)
+    return text
+
+
+def _seed(text: str) -> KeyPair:
+    try:
+        return KeyPair.from_seed(bytes.fromhex(text))
+    except ValueError:
+        raise ValueError("seed must be 64 hex digits") from None
+
+
+DRIVE = _Parsed("drive", DriveKey.parse)
+
+
+@attrs.frozen
+class NodeOptions:
+    """What the common options say."""
+
+    topics: tuple[str, ...]
+    listen: tuple[Address, ...]
+    connect: tuple[Address, ...]
+    wire: WireName
+    topic_scope: TopicScope
+    key_pair: KeyPair
+
+    async def start(self, node: Node) -> list[tuple[str, int]]:
+        """Listen as told; returns the bound addresses. Raises `OSError`, naming the address."""
+        bound = []
+        for address in self.listen:
+            try:
+                listeners = await node.listen_tcp(address.port, host=address.host)
+            except OSError as error:
+                raise OSError(f"cannot listen on {address.host}:{address.port}: {error.strerror}") from None
+            bound += [listener.address for listener in listeners]
+        return bound
+
+
+_OPTIONS = (
+    click.option(
+        "--topic",
+        "topics",
+        metavar="NAME",
+        type=_Parsed("topic", _topic),
+        multiple=True,
+        help="Join a topic.",
+    ),
+    click.option(
+        "--listen",
+        metavar="HOST:PORT",
+        type=_Parsed("address", lambda text: Address.parse(text, lowest_port=0)),
+        multiple=True,
+        help="Accept connections there; port 0 is any free one.",
+    ),
+    click.option(
+        "--connect",
+        metavar="HOST:PORT",
+        type=_Parsed("address", Address.parse),
+        multiple=True,
+        help="Connect there.",
+    ),
+    click.option(
+        "--wire",
+        type=click.Choice(WIRES),
+        default=WIRES[-1],
+        show_default=True,
+        help="What the peers at --connect speak.",
+    ),
+    click.option(
+        "--topic-scope",
+        type=click.Choice(TOPIC_SCOPES),
+        default="drive",
+        show_default=True,
+        help="Beaker's topics, or those of applications on npm peersockets.",
+    ),
+    click.option(
+        "--seed",
+        metavar="HEX",
+        type=_Parsed("seed", _seed),
+        help="Identity: 32 bytes as hex. Default: a new one.",
+    ),
+    click.option(
+        "--key-file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="Identity: a file that holds such a seed.",
+    ),
+)
+
+
+def node_options(command: _Command) -> _Command:
+    """Give a command the common options, as one argument `options`."""
+
+    @click.pass_context
+    def collect(ctx: click.Context, /, **arguments: Any) -> Any:
+        key_pair = _key_pair(arguments.pop("seed"), arguments.pop("key_file"))
+        names = [field.name for field in attrs.fields(NodeOptions) if field.name != "key_pair"]
+        options = NodeOptions(**{name: arguments.pop(name) for name in names}, key_pair=key_pair)
+        return ctx.invoke(command, options=options, **arguments)
+
+    collect.__doc__ = command.__doc__
+    collect.__name__ = command.__name__
+    wrapped: _Command = reduce(lambda inner, option: option(inner), reversed(_OPTIONS), collect)  # type: ignore[assignment]
+    return wrapped
+
+
+def _key_pair(seed: KeyPair | None, key_file: Path | None) -> KeyPair:
+    if seed is not None and key_file is not None:
+        raise click.UsageError("--seed and --key-file exclude each other")
+    if key_file is None:
+        return seed or KeyPair.generate(os.urandom)
+    try:
+        return _seed(key_file.read_text("ascii").strip())
+    except OSError as error:
+        raise click.UsageError(f"--key-file {str(key_file)!r}: {error.strerror}") from None
+    except ValueError:
+        raise click.UsageError(f"--key-file {str(key_file)!r} must hold 64 hex digits") from None

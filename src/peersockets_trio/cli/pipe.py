@@ -1,0 +1,339 @@
+"""`peersockets pipe`: a node for other programs, one JSON object a line on stdin and stdout."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import sys
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import click
+import trio
+
+from peersockets_core import WIRES, DriveKey, Message, PeerEvent, PeerJoined, PeersocketsError
+
+from ..drive import Drive
+from ..node import Node, open_node
+from ..topic import Topic
+from ..watch import PeerEvents
+from .options import DRIVE, Address, NodeOptions, format_address, node_options
+
+_READ_SIZE: Final = 256 * 1024
+_MAX_LINE: Final = 32 * 1024 * 1024
+"""Bytes: the largest message in base64, and room to spare."""
+_MAX_OUTPUT: Final = 1024 * 1024
+"""Bytes waiting for a slow reader of stdout before messages are taken no further."""
+
+
+@click.command()
+@click.argument("drive", type=DRIVE)
+@node_options
+def pipe(drive: DriveKey, options: NodeOptions) -> None:
+    """Take part in DRIVE for a program: commands on stdin, events on stdout, one JSON object a line.
+
+    \b
+    Commands:
+        {"command":"join","topic":T}         {"command":"close","topic":T}
+        {"command":"send","topic":T,"peerId":N,"message":BASE64}  (or "text":TEXT)
+        {"command":"broadcast","topic":T,"message":BASE64}        (or "text":TEXT)
+        {"command":"connect","address":"HOST:PORT","wire":W}      {"command":"peers"}
+    Events: ready, join, leave, message, peers, error, and closed as the last.
+
+    The end of the input closes in good order: what was accepted is sent, and the exit status is 0.
+
+    \b
+    Example:
+        echo '{"command":"peers"}' | peersockets pipe DRIVE --topic chat --listen 127.0.0.1:0
+    """
+    trio.run(_run, drive, options)
+
+
+async def _run(key: DriveKey, options: NodeOptions) -> None:
+    output = _Output()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(output.run)
+        async with open_node(key_pair=options.key_pair) as node:
+            listening = await options.start(node)
+            async with node.open_drive(key, topic_scope=options.topic_scope) as drive:
+                output.write(
+                    event="ready",
+                    drive=str(key),
+                    discoveryKey=key.discovery_key.hex(),
+                    publicKeys={wire: public_key.hex() for wire, public_key in node.public_keys.items()},
+                    listening=[format_address(address) for address in listening],
+                )
+                async with trio.open_nursery() as session_nursery:
+                    await _Session(node, drive, options, output, session_nursery).run()
+                    session_nursery.cancel_scope.cancel()
+        output.write(event="closed")
+        output.finish()
+
+
+class _Output:
+    """Lines for stdout, written by a thread so that a slow reader does not stop the connections."""
+
+    def __init__(self) -> None:
+        self._lines: list[bytes] = []
+        self._size = 0
+        self._finished = False
+        self._changed = trio.lowlevel.ParkingLot()
+        self._drained = trio.lowlevel.ParkingLot()
+
+    def write(self, **event: Any) -> None:
+        line = json.dumps(event, separators=(",", ":")).encode() + b"\n"
+        self._lines.append(line)
+        self._size += len(line)
+        self._changed.unpark()
+
+    def finish(self) -> None:
+        """Nothing more will be written."""
+        self._finished = True
+        self._changed.unpark()
+
+    async def room(self) -> None:
+        """Wait until the reader has caught up."""
+        while self._size > _MAX_OUTPUT:
+            await self._drained.park()
+
+    async def run(self) -> None:
+        while self._lines or not self._finished:
+            if not self._lines:
+                await self._changed.park()
+                continue
+            data = b"".join(self._lines)
+            self._lines.clear()
+            await trio.to_thread.run_sync(_write_all, data, abandon_on_cancel=True)
+            self._size -= len(data)
+            self._drained.unpark_all()
+
+
+def _write_all(data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(sys.stdout.fileno(), view) :]
+
+
+async def _input_lines() -> AsyncIterator[bytes | None]:
+    """The lines of stdin; None stands for one that is longer than the bound.
+
+    Read from the descriptor in a thread: stdin may be a file or a terminal, which cannot be waited for,
+    and a buffered reader would hold its lock while we exit.
+    """
+    line = bytearray()
+    too_long = False
+    while data := await trio.to_thread.run_sync(
+        os.read, sys.stdin.fileno(), _READ_SIZE, abandon_on_cancel=True
+    ):
+        *ended, rest = data.split(b"\n")
+        for piece in ended:
+            line += piece
+            yield None if too_long or len(line) > _MAX_LINE else bytes(line)
+            line.clear()
+            too_long = False
+        line += rest
+        if len(line) > _MAX_LINE:
+            line.clear()
+            too_long = True
+    if line or too_long:
+        yield None if too_long else bytes(line)
+
+
+class _Session:
+    """The commands and events of one run."""
+
+    def __init__(
+        self, node: Node, drive: Drive, options: NodeOptions, output: _Output, nursery: trio.Nursery
+    ) -> None:
+        self._node = node
+        self._drive = drive
+        self._options = options
+        self._output = output
+        self._nursery = nursery
+        self._topics: dict[str, Topic] = {}
+        self._events: PeerEvents = drive.watch()
+        self._commands = {
+            "join": self._join,
+            "close": self._close,
+            "send": self._send,
+            "broadcast": self._broadcast,
+            "connect": self._connect,
+            "peers": self._peers,
+        }
+
+    async def run(self) -> None:
+        """Until the input ends."""
+        self._nursery.start_soon(self._follow_members)
+        for topic in dict.fromkeys(self._options.topics):
+            await self._join({"topic": topic})
+        for address in self._options.connect:
+            await self._node.connect_tcp(address.host, address.port, wire=self._options.wire)
+        async for line in _input_lines():
+            if line is None:
+                self._report(ValueError(f"line of more than {_MAX_LINE} bytes"))
+            elif line.strip():
+                await self._obey(line)
+
+    # Commands
+
+    async def _obey(self, line: bytes) -> None:
+        command: Any = line.decode(errors="replace")
+        try:
+            command = _parse(line)
+            name = command.get("command")
+            handler = self._commands.get(name) if isinstance(name, str) else None
+            if handler is None:
+                raise ValueError(f"command must be one of {', '.join(self._commands)}, not {name!r}")
+            await handler(command)
+        except (ValueError, TypeError, PeersocketsError) as error:
+            self._report(error, command)
+
+    async def _join(self, command: dict[str, Any]) -> None:
+        name = _field(command, "topic", str)
+        if name in self._topics:
+            raise ValueError(f"topic {name!r} is joined already")
+        self._topics[name] = self._drive.join(name)
+        self._nursery.start_soon(self._follow_topic, self._topics[name])
+
+    async def _close(self, command: dict[str, Any]) -> None:
+        self._joined(command).close()
+        del self._topics[command["topic"]]
+
+    async def _send(self, command: dict[str, Any]) -> None:
+        topic = self._joined(command)
+        await topic.send(_field(command, "peerId", int), _message(command))
+
+    async def _broadcast(self, command: dict[str, Any]) -> None:
+        await self._joined(command).broadcast(_message(command))
+
+    async def _connect(self, command: dict[str, Any]) -> None:
+        address = Address.parse(_field(command, "address", str))
+        wire = command.get("wire", self._options.wire)
+        if wire not in WIRES:
+            raise ValueError(f"wire must be one of {', '.join(WIRES)}, not {wire!r}")
+        # A handshake may take long; the commands behind it need not wait.
+        self._nursery.start_soon(self._dial, address, wire, command)
+
+    async def _peers(self, command: dict[str, Any]) -> None:
+        peers = [
+            {"peerId": peer.peer_id, "publicKey": peer.public_key.hex(), "wire": peer.wire}
+            for peer in self._drive.peers.values()
+        ]
+        self._output.write(event="peers", peers=peers)
+
+    async def _dial(self, address: Address, wire: Any, command: dict[str, Any]) -> None:
+        try:
+            await self._node.connect_tcp(address.host, address.port, wire=wire)
+        except (OSError, PeersocketsError, trio.BrokenResourceError) as error:
+            self._report(error, command)
+
+    def _joined(self, command: dict[str, Any]) -> Topic:
+        name = _field(command, "topic", str)
+        if name not in self._topics:
+            raise ValueError(f"topic {name!r} is not joined")
+        return self._topics[name]
+
+    # Events. A peer's messages come after its join and before its leave, whichever task runs first.
+
+    async def _follow_members(self) -> None:
+        async for event in self._events:
+            self._write_member(event)
+            await self._output.room()
+
+    async def _follow_topic(self, topic: Topic) -> None:
+        try:
+            while True:
+                messages = await topic.receive_batch()
+                self._write_joins_before(topic, messages)
+                await self._output.room()
+        except trio.ClosedResourceError:
+            pass
+
+    def _write_joins_before(self, topic: Topic, messages: list[Message]) -> None:
+        pending = [(topic, messages)]
+        while (event := _next_event(self._events)) is not None:
+            if not isinstance(event, PeerJoined):
+                self._write_messages(pending)
+            self._write_member(event)
+        self._write_messages(pending)
+
+    def _write_member(self, event: PeerEvent) -> None:
+        if isinstance(event, PeerJoined):
+            self._output.write(
+                event="join", peerId=event.peer_id, publicKey=event.public_key.hex(), wire=event.wire
+            )
+        else:
+            self._write_messages([(topic, _waiting(topic)) for topic in self._topics.values()])
+            self._output.write(event="leave", peerId=event.peer_id)
+
+    def _write_messages(self, pending: list[tuple[Topic, list[Message]]]) -> None:
+        for topic, messages in pending:
+            for message in messages:
+                event: dict[str, Any] = {
+                    "event": "message",
+                    "topic": topic.name,
+                    "peerId": message.peer_id,
+                    "message": base64.b64encode(message.message).decode(),
+                }
+                try:
+                    event["text"] = message.message.decode()
+                except UnicodeDecodeError:
+                    pass
+                self._output.write(**event)
+        pending.clear()
+
+    def _report(self, error: Exception, command: Any = None) -> None:
+        event: dict[str, Any] = {"event": "error", "error": type(error).__name__, "message": str(error)}
+        if command is not None:
+            event["command"] = command
+        self._output.write(**event)
+
+
+def _next_event(events: PeerEvents) -> PeerEvent | None:
+    try:
+        return events.receive_nowait()
+    except trio.WouldBlock:
+        return None
+
+
+def _waiting(topic: Topic) -> list[Message]:
+    messages: list[Message] = []
+    while True:
+        try:
+            messages.append(topic.receive_nowait())
+        except trio.WouldBlock:
+            return messages
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    try:
+        command = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON: {error}") from None
+    if not isinstance(command, dict):
+        raise ValueError("a command must be a JSON object")
+    return command
+
+
+def _field(command: dict[str, Any], name: str, kind: type[Any]) -> Any:
+    value = command.get(name)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        wanted = {str: "text", int: "a number"}[kind]
+        raise ValueError(f"{name} must be {wanted}, not {json.dumps(value)[:80]}")
+    return value
+
+
+def _message(command: dict[str, Any]) -> bytes:
+    if ("message" in command) == ("text" in command):
+        raise ValueError('exactly one of "message" and "text" is needed')
+    if "text" in command:
+        try:
+            return str.encode(_field(command, "text", str))
+        except UnicodeEncodeError:
+            raise ValueError("text must not contain lone surrogates") from None
+    try:
+        return base64.b64decode(_field(command, "message", str), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError(f"message must be base64: {error}") from None
