@@ -8,22 +8,29 @@ from .errors import RemoteProtocolError
 class Outbox:
     """Chunks in the order they go out. Senders append to it directly: this is the hot path of sending."""
 
-    __slots__ = ("_reply_limit", "_reply_size", "chunks", "room", "size")
+    __slots__ = ("_protocol_size", "_reply_limit", "_reply_size", "chunks", "room", "size")
 
     def __init__(self, *, room: int, reply_limit: int) -> None:
         self.chunks: list[bytes] = []
         self.size = 0
-        """Bytes in `chunks`; who appends to one adds to the other."""
+        """Bytes in `chunks`; senders of messages append to both."""
         self.room = room
         """The size from which further messages have to wait; 0 while senders wait, so that nobody
         overtakes them."""
         self._reply_limit = reply_limit
         self._reply_size = 0
+        self._protocol_size = 0
+
+    @property
+    def message_size(self) -> int:
+        """The bytes that are messages, and not the protocol's own."""
+        return self.size - self._protocol_size
 
     def append(self, chunk: bytes) -> None:
-        """Queue a chunk of our own accord."""
+        """Queue a chunk that is the protocol's own."""
         self.chunks.append(chunk)
         self.size += len(chunk)
+        self._protocol_size += len(chunk)
 
     def append_reply_untrusted(self, chunk: bytes) -> None:
         """Queue an answer to the remote, within the bound that it can push against.
@@ -40,5 +47,5 @@ class Outbox:
     def take(self) -> list[bytes]:
         """Hand over everything and start anew."""
         chunks, self.chunks = self.chunks, []
-        self.size = self._reply_size = 0
+        self.size = self._reply_size = self._protocol_size = 0
         return chunks

@@ -150,9 +150,10 @@ class Pump:
         connection, stream = self.connection, self._stream
         try:
             while True:
+                in_flight = connection.outbox.message_size
                 data = connection.data_to_send(trio.current_time())
                 if data:
-                    self._in_flight = len(data)
+                    self._in_flight = in_flight
                     self.pass_turn()
                     await stream.send_all(data)
                     self._in_flight = 0
@@ -191,7 +192,7 @@ class Pump:
         connection = self.connection
         if connection.error is not None:
             self.reason = str(connection.error)
-        unsent = self._in_flight + connection.outbox.size
+        unsent = self._in_flight + connection.outbox.message_size
         self.hub.machine.remove_connection(connection, trio.current_time(), reason=self.reason, unsent=unsent)
         connection.outbox.room = self.hub.limits.send_buffer
         self._room.unpark_all()

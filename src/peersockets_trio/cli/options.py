@@ -44,7 +44,7 @@ def format_address(address: tuple[str, int]) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-class _Parsed(click.ParamType):
+class _Parsed(click.ParamType):  # type: ignore[type-arg]
     """A parameter whose text goes through a function that raises `ValueError`."""
 
     def __init__(self, name: str, parse: Callable[[str], Any]) -> None:

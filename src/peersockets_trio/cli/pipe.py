@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import json
 import os
 import sys
@@ -32,7 +33,7 @@ _MAX_OUTPUT: Final = 1024 * 1024
 @click.argument("drive", type=DRIVE)
 @node_options
 def pipe(drive: DriveKey, options: NodeOptions) -> None:
-    """Take part in DRIVE for a program: commands on stdin, events on stdout, one JSON object a line.
+    r"""Take part in DRIVE for a program: commands on stdin, events on stdout, one JSON object a line.
 
     \b
     Commands:
@@ -277,10 +278,8 @@ class _Session:
                     "peerId": message.peer_id,
                     "message": base64.b64encode(message.message).decode(),
                 }
-                try:
+                with contextlib.suppress(UnicodeDecodeError):
                     event["text"] = message.message.decode()
-                except UnicodeDecodeError:
-                    pass
                 self._output.write(**event)
         pending.clear()
 
