@@ -6,7 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 NODE_PEERS := $(patsubst %/package.json,%,$(wildcard tests/interop/*/package.json))
 
-.PHONY: demo test check bench node dev coverage clean
+FUZZ_TIME ?= 60
+
+.PHONY: demo test check bench fuzz node dev coverage clean
 
 demo: $(VENV)/installed
 	$(BIN)/peersockets demo
@@ -27,6 +29,10 @@ coverage: dev node
 
 bench: dev node
 	$(BIN)/python -m benchmarks
+
+fuzz: dev
+	$(BIN)/python -m pip install --quiet '.[fuzz]'
+	for harness in fuzz/*.py; do $(BIN)/python $$harness -max_total_time=$(FUZZ_TIME) || exit 1; done
 
 dev: $(VENV)/installed-dev
 node: $(addsuffix /node_modules/.installed,$(NODE_PEERS))

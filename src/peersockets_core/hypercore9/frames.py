@@ -91,7 +91,7 @@ class FrameParser:
                 length, start = decoded
                 if length > self._max_body + varint.MAX_SIZE:
                     raise self._too_large(length)
-            elif not length:
+            if not length:  # a keepalive
                 position = start
                 continue
             stop = start + length

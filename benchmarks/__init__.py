@@ -1,0 +1,1 @@
+"""Benchmarks: this package beside the JavaScript original, in one run; only ratios count."""
