@@ -357,8 +357,9 @@ class Peersockets:
         survives = not peer.links or link.dialled_by_smaller_key
         peer.links.insert(len(peer.links) if survives else 0, link)
         for drive in self._drives.values():
-            connection.open_drive(drive.key)
             self._forget_routes(drive, peer)
+            if not connection.closed:  # by what came right behind the handshake
+                connection.open_drive(drive.key)
         self._retire_duplicates(peer)
 
     def _drive_opened(self, connection: Connection, event: DriveOpened, now: float) -> None:

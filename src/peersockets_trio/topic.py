@@ -109,11 +109,13 @@ class Topic(Mailbox):
         return sent
 
     async def _send_later(self, peer_id: int, message: bytes) -> None:
-        while True:
+        connection = None
+        while connection is None:
             route = self._handle.route(peer_id)
             if route is None:
                 await self._hub.wait_rerouted()
                 self._check_open()
+                connection = self._handle.send(peer_id, message)
                 continue
             pump = route.connection.owner
             await pump.wait_for_room()
@@ -122,9 +124,7 @@ class Topic(Mailbox):
                 connection = self._handle.send(peer_id, message, waited=True)
             finally:
                 pump.pass_turn()
-            if connection is not None:
-                connection.owner.wake()
-                return
+        connection.owner.wake()
 
     # Receiving
 
