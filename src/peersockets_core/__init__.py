@@ -3,6 +3,7 @@
 The layers, from bytes to applications, each consuming the one before:
 
     hypercore9/     the wire of hyperdrive 10 and Beaker 1.x
+    hypercore11/    the wire of hyperdrive 11 to 13
     connection      one stream: handshake, deadlines, the boundary of errors
     peersockets     many connections: drives, members, peer ids, topics
     handles         what an application holds: topic handles and watches

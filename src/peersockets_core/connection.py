@@ -14,6 +14,7 @@ from .errors import LocalProtocolError, RemoteProtocolError
 from .events import ConnectionClosed, Event, HandshakeCompleted, WireName
 from .extensions import ExtensionNames
 from .hypercore9.wire import Hypercore9
+from .hypercore11.wire import Hypercore11
 from .keys import DriveKey, Entropy, KeyPair
 from .limits import DEFAULT_LIMITS, Limits
 from .outbox import Outbox
@@ -32,7 +33,8 @@ class Sender(Protocol):
 
 
 class _Wire(Protocol):
-    outbox: Outbox
+    keepalive: float
+    silence: float
 
     @property
     def has_output(self) -> bool: ...
@@ -46,10 +48,49 @@ class _Wire(Protocol):
     def sender(self, discovery_key: bytes | None, name: str) -> Sender: ...
 
 
-_WIRES: dict[WireName, Callable[..., _Wire]] = {"hypercore9": Hypercore9}
+class _Undecided:
+    """Stands for the wire until the first byte has come: nothing to say, nothing that can be asked."""
+
+    keepalive = silence = math.inf
+    has_output = between_messages = False
+
+    def receive_data_untrusted(self, data: bytes, events: list[Event]) -> None:
+        """There was no data."""
+
+    def data_to_send(self) -> bytes:
+        """A responder has to be spoken to first."""
+        return b""
+
+    def send_keepalive(self) -> None:
+        raise AssertionError("no keepalive is due before the handshake")
+
+    def open_drive(self, key: DriveKey) -> None:
+        raise AssertionError("drives are opened after the handshake")
+
+    def close_drive(self, discovery_key: bytes) -> None:
+        raise AssertionError("drives are opened after the handshake")
+
+    def sender(self, discovery_key: bytes | None, name: str) -> Sender:
+        raise AssertionError("messages are sent after the handshake")
+
+
+_WIRES: dict[WireName, Callable[..., _Wire]] = {"hypercore9": Hypercore9, "hypercore11": Hypercore11}
+
+_FIRST_BYTES: dict[int, WireName] = {0x3A: "hypercore9", 0x20: "hypercore11"}
+"""What an initiator's first message begins with: its length, 58 as a varint or 32 as three bytes."""
 
 WIRES: tuple[WireName, ...] = tuple(_WIRES)
 """The wires that a `Connection` speaks."""
+
+
+def _detect_untrusted(first_byte: int) -> WireName:
+    """Tell the wire that an initiator speaks. Raises only `RemoteProtocolError`."""
+    try:
+        return _FIRST_BYTES[first_byte]
+    except KeyError:
+        raise RemoteProtocolError(
+            f"handshake: a first byte of {first_byte:#04x} begins no known wire"
+        ) from None
 
 
 class Connection:
@@ -58,7 +99,7 @@ class Connection:
     def __init__(
         self,
         *,
-        wire: WireName,
+        wire: WireName | None = None,
         initiator: bool,
         key_pair: KeyPair,
         entropy: Entropy,
@@ -68,15 +109,17 @@ class Connection:
     ) -> None:
         """Begin a handshake; an initiator has output at once.
 
-        `extensions` may be shared by many connections, and is a table of its own if not given.
-        Raises `ValueError` for an unknown wire.
+        A responder may leave the wire to be told from the first bytes. `extensions` may be shared by
+        many connections, and is a table of its own if not given. Raises `ValueError` for an unknown
+        wire, or an initiator without one.
         """
-        if wire not in _WIRES:
+        if wire not in _WIRES and (initiator or wire is not None):
             raise ValueError(f"wire must be one of {', '.join(_WIRES)}, not {wire!r}")
-        self.wire: WireName = wire
+        self.wire: WireName | None = None
+        """The wire in use; None as long as the first bytes have not told."""
         self.initiator = initiator
-        self.local_public_key = key_pair.public_keys[wire]
-        """By which the remote knows us."""
+        self.key_pair = key_pair
+        """Our identity."""
         self.extensions = ExtensionNames() if extensions is None else extensions
         """The stream extensions registered here; messages of others are discarded."""
         self.remote_public_key: bytes | None = None
@@ -87,15 +130,13 @@ class Connection:
         self.error: RemoteProtocolError | None = None
         """What the peer did wrong, where that closed the connection."""
         self._limits = limits
-        self._wire = _WIRES[wire](
-            initiator=initiator,
-            key_pair=key_pair,
-            entropy=entropy,
-            limits=limits,
-            extensions=self.extensions,
-        )
-        self.outbox = self._wire.outbox
+        self._entropy = entropy
+        self._drives: dict[bytes, DriveKey] = {}
+        self.outbox = Outbox(room=limits.send_buffer, reply_limit=limits.replies)
         """What is queued; its `size` is what back pressure looks at."""
+        self._wire: _Wire = _Undecided()
+        if wire is not None:
+            self._begin(wire)
         self._now = now
         self._handshake_deadline = now + limits.handshake_time
         self._last_received = now
@@ -114,12 +155,14 @@ class Connection:
         self._last_received = self._now
         events: list[Event] = []
         try:
+            if self.wire is None and data:
+                self._begin(_detect_untrusted(data[0]))
             self._wire.receive_data_untrusted(data, events)
         except RemoteProtocolError as error:
             self._close(events, error)
         if self.remote_public_key is None and events and isinstance(events[0], HandshakeCompleted):
             self.remote_public_key = events[0].remote_public_key
-            if self.remote_public_key == self.local_public_key:
+            if self.remote_public_key == self.key_pair.public_keys[events[0].wire]:
                 return self._close([], RemoteProtocolError("connected to ourselves"))
         return events
 
@@ -158,8 +201,8 @@ class Connection:
             return math.inf
         if self.remote_public_key is None:
             return self._handshake_deadline
-        keepalive = self._last_sent + self._limits.keepalive
-        return min(keepalive, self._last_received + self._limits.silence) if self._reading else keepalive
+        keepalive = self._last_sent + self._wire.keepalive
+        return min(keepalive, self._last_received + self._wire.silence) if self._reading else keepalive
 
     def handle_deadline(self, now: float) -> list[Event]:
         """Do what has become due by `now`: send a keepalive, or give the peer up."""
@@ -170,10 +213,9 @@ class Connection:
             return self._close(
                 [], RemoteProtocolError(f"no handshake within {self._limits.handshake_time:g} seconds")
             )
-        if self._reading and self._now >= self._last_received + self._limits.silence:
-            return self._close(
-                [], RemoteProtocolError(f"nothing received for {self._limits.silence:g} seconds")
-            )
+        if self._reading and self._now >= self._last_received + self._wire.silence:
+            error = RemoteProtocolError(f"nothing received for {self._wire.silence:g} seconds")
+            return self._close([], error)
         self._wire.send_keepalive()
         # The next is due from now on, even if this one cannot leave because the peer does not read.
         self._last_sent = self._now
@@ -190,14 +232,24 @@ class Connection:
         self._reading = True
 
     def open_drive(self, key: DriveKey) -> None:
-        """Open a drive here and offer it to the remote. Raises `LocalProtocolError` if it is open."""
+        """Open a drive here and offer it to the remote, as soon as the handshake is finished.
+
+        Raises `LocalProtocolError` if it is open already.
+        """
         self._check_open()
-        self._wire.open_drive(key)
+        if key.discovery_key in self._drives:
+            raise LocalProtocolError(f"drive {key} is already open on this connection")
+        self._drives[key.discovery_key] = key
+        if self.remote_public_key is not None:
+            self._wire.open_drive(key)
 
     def close_drive(self, discovery_key: bytes) -> None:
         """Close a drive that is open here. Raises `LocalProtocolError` if it is not."""
         self._check_open()
-        self._wire.close_drive(discovery_key)
+        if self._drives.pop(discovery_key, None) is None:
+            raise LocalProtocolError(f"no drive with discovery key {discovery_key.hex()} is open")
+        if self.remote_public_key is not None:
+            self._wire.close_drive(discovery_key)
 
     def sender(self, discovery_key: bytes | None, name: str) -> Sender:
         """Return what sends the messages of one registered extension.
@@ -216,6 +268,18 @@ class Connection:
     def fail(self, error: RemoteProtocolError) -> list[Event]:
         """Close because of what the peer did on a layer above or below; nothing more is sent."""
         return [] if self.closed else self._close([], error)
+
+    def _begin(self, wire: WireName) -> None:
+        self.wire = wire
+        self._wire = _WIRES[wire](
+            initiator=self.initiator,
+            key_pair=self.key_pair,
+            entropy=self._entropy,
+            limits=self._limits,
+            extensions=self.extensions,
+            outbox=self.outbox,
+            drives=self._drives,
+        )
 
     def _check_open(self) -> None:
         if self.closed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import attrs
@@ -36,6 +37,22 @@ class Limits:
 
     silence: float = attrs.field(default=20.0, validator=_positive)
     """hypercore-protocol 8.0.7 gives up a stream after 20 s without a byte received; so do we."""
+
+    hypercore11_keepalive: float = attrs.field(default=5.0, validator=_positive)
+    """HyperDHT 6.34.0 and hypercore 11.37.1 send an empty frame after 5 s without a write."""
+
+    hypercore11_silence: float = attrs.field(default=math.inf, validator=_positive)
+    """secret-stream 6.9.2 has no read timeout, and without the `keepAlive` option a real peer that has
+    nothing to say sends nothing: its silence means nothing."""
+
+    extension_name: int = attrs.field(default=256 * KIB, validator=_positive)
+    """Bytes of one extension's name on hypercore11, where the last one is remembered for each drive."""
+
+    early_messages: int = attrs.field(default=32 * KIB, validator=_positive)
+    """Bytes on channels that wait for a decision; protomux 3.12.1 stops reading there."""
+
+    channels: int = attrs.field(default=65_536, validator=_positive)
+    """Channels that the remote has open or waiting at a time: more cores than a corestore replicates."""
 
     frame_body: int = attrs.field(default=8 * MIB, validator=_positive)
     """simple-message-channels 1.2.1 destroys the stream at a larger body."""

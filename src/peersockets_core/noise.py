@@ -61,6 +61,27 @@ class X25519:
             raise RemoteProtocolError("handshake: the remote's public key is a weak point") from error
 
 
+class Ed25519:
+    """Diffie-Hellman over Ed25519 points, as noise-curve-ed 2.1.0 has it; secret keys have 64 bytes."""
+
+    name = "Ed25519"
+
+    def generate(self, seed: bytes) -> DHKeyPair:
+        """Make the key pair of `seed`."""
+        public_key, secret_key = bindings.crypto_sign_seed_keypair(seed)
+        return DHKeyPair(secret_key, public_key)
+
+    def dh_untrusted(self, secret_key: bytes, public_key: bytes) -> bytes:
+        """Return the shared secret. Raises only `RemoteProtocolError`, for what is not a proper point."""
+        scalar = bytearray(hashlib.sha512(secret_key[:32]).digest()[:32])
+        scalar[0] &= 248
+        scalar[31] = scalar[31] & 127 | 64
+        try:
+            return bindings.crypto_scalarmult_ed25519_noclamp(bytes(scalar), public_key)
+        except CryptoError as error:
+            raise RemoteProtocolError("handshake: the remote's public key is a weak point") from error
+
+
 def _hkdf(chaining_key: bytes, material: bytes) -> tuple[bytes, bytes]:
     secret = hmac.digest(chaining_key, material, hashlib.blake2b)
     first = hmac.digest(secret, b"\x01", hashlib.blake2b)

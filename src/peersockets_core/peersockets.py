@@ -87,7 +87,7 @@ class Link:
 
         hyperswarm 2.15.3 (`deduplicate`), where the newer survives if both were dialled by that side.
         """
-        local = self.connection.local_public_key
+        local = self.connection.key_pair.public_keys[self.peer.wire]
         return self.connection.initiator == (local < self.peer.public_key)
 
 
@@ -188,13 +188,20 @@ class Peersockets:
         self._driver = driver
         self._limits = limits
         self._drives: dict[bytes, OpenDrive] = {}
-        self._links: dict[Connection, Link] = {}
+        self._connections: set[Connection] = set()
+        self._links: dict[Connection, Link] = {}  # of the connections whose handshake is finished
         self._peers: dict[tuple[WireName, bytes], Peer] = {}
         self._peers_by_id: dict[int, Peer] = {}
         self._listeners: dict[topics.Address, list[Topic]] = {}
         self._replacing: set[tuple[OpenDrive, Member]] = set()
 
     # Connections: events in
+
+    def add_connection(self, connection: Connection) -> None:
+        """Take care of a new connection, before anything has come in on it."""
+        self._connections.add(connection)
+        for drive in self._drives.values():
+            connection.open_drive(drive.key)
 
     def receive_events(self, connection: Connection, events: list[Event], now: float) -> None:
         """Take what a connection's `receive_data` returned."""
@@ -207,6 +214,7 @@ class Peersockets:
         self, connection: Connection, now: float, *, reason: str = "", unsent: int = 0
     ) -> None:
         """A connection has ended, with `unsent` accepted bytes that did not leave."""
+        self._connections.discard(connection)
         link = self._links.pop(connection, None)
         if link is None:
             return
@@ -303,7 +311,7 @@ class Peersockets:
         return peer
 
     def _open_connections(self) -> list[Connection]:
-        return [connection for connection in self._links if not connection.closed]
+        return [connection for connection in self._connections if not connection.closed]
 
     def drives_of(self, peer_id: int) -> list[DriveKey]:
         """Return the keys of the drives of which a peer is a member."""
@@ -358,8 +366,6 @@ class Peersockets:
         peer.links.insert(len(peer.links) if survives else 0, link)
         for drive in self._drives.values():
             self._forget_routes(drive, peer)
-            if not connection.closed:  # by what came right behind the handshake
-                connection.open_drive(drive.key)
         self._retire_duplicates(peer)
 
     def _drive_opened(self, connection: Connection, event: DriveOpened, now: float) -> None:

@@ -1,7 +1,7 @@
 """Where a topic lives on each wire: the one place for names.
 
 hypercore9: an extension of the connection; Beaker 1.1 put the drive's discovery key into the name, npm
-peersockets 1.0.0 leaves the name as the application gave it.
+peersockets 1.0.0 leaves the name as the application gave it. hypercore11: an extension of the drive.
 """
 
 from __future__ import annotations
@@ -28,7 +28,14 @@ def _hypercore9(discovery_key: bytes, topic: str, scope: TopicScope) -> Address:
     return None, PREFIX + topic
 
 
-_ADDRESSES: dict[WireName, Callable[[bytes, str, TopicScope], Address]] = {"hypercore9": _hypercore9}
+def _hypercore11(discovery_key: bytes, topic: str, scope: TopicScope) -> Address:
+    return discovery_key, PREFIX + topic
+
+
+_ADDRESSES: dict[WireName, Callable[[bytes, str, TopicScope], Address]] = {
+    "hypercore9": _hypercore9,
+    "hypercore11": _hypercore11,
+}
 
 
 def addresses(discovery_key: bytes, topic: str, scope: TopicScope) -> dict[WireName, Address]:

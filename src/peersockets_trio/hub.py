@@ -44,8 +44,8 @@ class Hub:
         self._next_look = float("inf")
         self._sooner = trio.Event()
 
-    def connection(self, wire: WireName, *, initiator: bool) -> Connection:
-        """Begin a connection of this node."""
+    def connection(self, wire: WireName | None, *, initiator: bool) -> Connection:
+        """Begin a connection of this node; a responder may leave the wire to be told."""
         return Connection(
             wire=wire,
             initiator=initiator,
@@ -65,6 +65,7 @@ class Hub:
             oldest.fail(RemoteProtocolError("handshake: gave way to newer connections"))
         self._handshaking[pump] = None
         self.pumps.add(pump)
+        self.machine.add_connection(pump.connection)
         self.schedule(pump)
 
     def handshaken(self, pump: Pump) -> None:
@@ -171,4 +172,4 @@ class Hub:
 def _names(pump: Pump) -> tuple[str, str, str]:
     host, port = pump.address or ("stream", 0)
     key = pump.connection.remote_public_key
-    return f"{host}:{port}", pump.connection.wire, key.hex() if key else "unknown"
+    return f"{host}:{port}", pump.connection.wire or "no wire", key.hex() if key else "unknown"

@@ -152,7 +152,7 @@ class Node:
             address = _remote_address(stream)
         except OSError:  # gone before we looked
             return
-        connection = self._hub.connection("hypercore9", initiator=False)
+        connection = self._hub.connection(None, initiator=False)
         await Pump(self._hub, stream, connection, address).run()
 
     def _forget(self, drive: Drive) -> None:

@@ -77,11 +77,12 @@ class Pump:
         """
         if self._settled is not None:
             await self._settled.wait()
-        if self.connection.remote_public_key is None or self.connection.error is not None:
-            if self.connection.error is not None:
-                raise self.connection.error
+        connection = self.connection
+        if connection.error is not None:
+            raise connection.error
+        if connection.wire is None or connection.remote_public_key is None:
             raise trio.BrokenResourceError(self.reason or "the connection ended within the handshake")
-        return ConnectionInfo(self.connection.remote_public_key, self.connection.wire, self.address)
+        return ConnectionInfo(connection.remote_public_key, connection.wire, self.address)
 
     def wake(self) -> None:
         """There may be something to write."""

@@ -10,6 +10,7 @@ not renumber the others).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from ..errors import MessageTooLarge
@@ -43,8 +44,13 @@ class Hypercore9:
         entropy: Entropy,
         limits: Limits,
         extensions: ExtensionNames,
+        outbox: Outbox,
+        drives: Mapping[bytes, DriveKey],
     ) -> None:
-        self.outbox = Outbox(room=limits.send_buffer, reply_limit=limits.replies)
+        """Begin a handshake; the moment it is finished, what is in `drives` by then is opened."""
+        self.keepalive = limits.keepalive
+        self.silence = limits.silence
+        self.outbox = outbox
         self._limits = limits
         self._extensions = extensions
         self._announced_version = -1
@@ -53,7 +59,7 @@ class Hypercore9:
         handshake = Handshake(initiator=initiator, key_pair=key_pair, entropy=entropy)
         self._handshake: Handshake | None = handshake
         self._handshake_output = handshake.output
-        self._pending_drives: list[DriveKey] = []
+        self._drives = drives
         self._channels: Channels | None = None
         self._transmit: XSalsa20 | None = None
         self._receive: XSalsa20 | None = None
@@ -99,18 +105,14 @@ class Hypercore9:
         self.outbox.append(frames.KEEPALIVE)
 
     def open_drive(self, key: DriveKey) -> None:
-        """Open a drive, as soon as the handshake is finished."""
-        if self._channels is None:
-            self._pending_drives.append(key)
-        else:
-            self._channels.open(key)
+        """Open a drive, after the handshake."""
+        assert self._channels is not None
+        self._channels.open(key)
 
     def close_drive(self, discovery_key: bytes) -> None:
-        """Close a drive that is open. Raises `LocalProtocolError` if it is not."""
-        if self._channels is None:
-            self._pending_drives = [key for key in self._pending_drives if key.discovery_key != discovery_key]
-        else:
-            self._channels.close(discovery_key)
+        """Close a drive that is open, after the handshake."""
+        assert self._channels is not None
+        self._channels.close(discovery_key)
 
     def sender(self, discovery_key: bytes | None, name: str) -> ExtensionSender:
         """Return what sends the messages of one registered extension; here extensions have no drive."""
@@ -134,9 +136,8 @@ class Hypercore9:
             reply_untrusted=self._reply_untrusted,
         )
         events.append(HandshakeCompleted(self.name, handshake.remote_public_key, handshake.handshake_hash))
-        for key in self._pending_drives:
+        for key in self._drives.values():
             self._channels.open(key)
-        self._pending_drives.clear()
 
     def _encode(self, channel: int, message: messages.Message) -> bytes:
         return frames.encode(channel, _TYPE_NUMBERS[type(message)], messages.encode(message))

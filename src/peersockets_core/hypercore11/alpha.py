@@ -1,0 +1,193 @@
+"""hypercore/alpha, as a peer without data speaks it: proves its right, keeps the channel, answers politely.
+
+Source: hypercore 11.37.1 (`lib/replicator.js`, `lib/messages.js`, `lib/caps.js`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Final
+
+from ..errors import MessageTooLarge, RemoteProtocolError
+from ..events import DriveClosed, DriveOpened, Event, MessagesReceived
+from ..keys import DriveKey
+from ..limits import Limits
+from .encoding import decode_string_untrusted, decode_uint_untrusted, encode_buffer, encode_uint
+from .protomux import Channel, Mux
+from .secret_stream import MAX_PLAINTEXT, Keys, namespace
+
+PROTOCOL: Final = "hypercore/alpha"
+ALIASES: Final = {"hypercore": PROTOCOL}
+
+_SYNC, _REQUEST, _NO_DATA, _EXTENSION = 0, 1, 4, 9
+_CAPABILITY_SIZE = 32
+_NAMESPACES = namespace(b"hypercore", 3)
+_REPLICATE = {True: _NAMESPACES[1], False: _NAMESPACES[2]}  # by the role of the sender's stream
+
+_UPLOADING, _DOWNLOADING = 2, 4
+_POLITE_SYNC = b"".join(map(encode_uint, (_UPLOADING | _DOWNLOADING, 0, 0, 0)))
+"""Flags, fork, length, and the remote's length as far as we know. Without it `core.update({wait: true})`
+waits for us for ever; with downloading off, the channel may be closed as idle."""
+
+_CACHED_HEADS = 256
+_ROOM = 16  # what may stand around a message in a batch
+
+
+def capability(keys: Keys, core_key: bytes, *, initiator: bool) -> bytes:
+    """What proves knowledge of a core's key, said by the side in that role."""
+    return hashlib.blake2b(_REPLICATE[initiator] + core_key, digest_size=32, key=keys.handshake_hash).digest()
+
+
+class Core:
+    """A drive that is open here, on one connection; the handler of its channel, whenever there is one."""
+
+    def __init__(
+        self, mux: Mux, keys: Keys, key: DriveKey, *, initiator: bool, limits: Limits, events: list[Event]
+    ) -> None:
+        """Open the channel. What happens on it is appended to `events`."""
+        self.key = key
+        self.generation = 0
+        """Counts the channels there have been: what was remembered of one is nothing to the next."""
+        self.last_name_sent: str | None = None
+        self._mux = mux
+        self._keys = keys
+        self._initiator = initiator
+        self._limits = limits
+        self._events = events
+        self._last_name_received = ""
+        self._channel: Channel | None = None
+        self._open = False
+        self.offer()
+
+    @property
+    def channel(self) -> Channel | None:
+        """The channel, once both sides have opened it."""
+        return self._channel if self._open else None
+
+    def offer(self) -> None:
+        """Open our half of the channel, unless it is."""
+        if self._channel is None:
+            proof = capability(self._keys, self.key.public_key, initiator=self._initiator)
+            # Seeking is not for peers without data: no flags.
+            handshake = encode_uint(0) + proof
+            self._channel = self._mux.open(PROTOCOL, self.key.discovery_key, handshake, self)
+
+    def close(self) -> None:
+        """Close the drive on this connection."""
+        if self._channel is not None:
+            self._mux.close(self._channel)
+        self._reset()
+
+    def opened_untrusted(self, handshake: bytes) -> None:
+        """The remote has opened. Raises only `RemoteProtocolError`, for a wrong capability."""
+        _, position = decode_uint_untrusted(handshake, 0, len(handshake))
+        expected = capability(self._keys, self.key.public_key, initiator=not self._initiator)
+        if not hmac.compare_digest(handshake[position : position + _CAPABILITY_SIZE], expected):
+            raise RemoteProtocolError(f"invalid remote capability for drive {self.key}")
+        self._open = True
+        self.generation += 1
+        # The mux is still inside `offer` where the remote was first; the channel is known by its key.
+        self._mux.send_to(PROTOCOL, self.key.discovery_key, _SYNC, _POLITE_SYNC)
+        self._events.append(DriveOpened(self.key.discovery_key))
+
+    def message_untrusted(self, message_type: int, data: bytes, start: int, end: int) -> None:
+        """Answer what needs an answer. Raises only `RemoteProtocolError`."""
+        if message_type == _EXTENSION:
+            if start < end and not data[start]:
+                name, start = self._last_name_received, start + 1
+            else:
+                name, start = self._name_untrusted(data, start, end)
+            payload = data[start:end]
+            last = self._events[-1] if self._events else None
+            # Messages in a row become one event.
+            if (
+                type(last) is MessagesReceived
+                and last.name == name
+                and last.discovery_key == self.key.discovery_key
+            ):
+                last.payloads.append(payload)
+            else:
+                self._events.append(MessagesReceived(self.key.discovery_key, name, [payload]))
+        elif message_type == _REQUEST:
+            _, position = decode_uint_untrusted(data, start, end)
+            request, _ = decode_uint_untrusted(data, position, end)
+            self._mux.send_to(PROTOCOL, self.key.discovery_key, _NO_DATA, encode_uint(request))
+
+    def closed(self) -> None:
+        """The remote has refused or closed the drive; it may open it later."""
+        was_open = self._open
+        self._reset()
+        if was_open:
+            self._events.append(DriveClosed(self.key.discovery_key))
+
+    def _name_untrusted(self, data: bytes, start: int, end: int) -> tuple[str, int]:
+        size, _ = decode_uint_untrusted(data, start, end)
+        if size > self._limits.extension_name:
+            raise RemoteProtocolError(f"an extension's name of {size} bytes")
+        self._last_name_received, start = decode_string_untrusted(data, start, end)
+        return self._last_name_received, start
+
+    def _reset(self) -> None:
+        self._channel = None
+        self._open = False
+        self.last_name_sent = None
+        self._last_name_received = ""
+
+
+class ExtensionSender:
+    """Sends the messages of one extension on one drive's channel."""
+
+    __slots__ = ("_core", "_generation", "_heads", "_local", "_mux", "_name", "_outbox")
+
+    def __init__(self, mux: Mux, core: Core, name: str) -> None:
+        self._mux = mux
+        self._core = core
+        self._name = name
+        self._outbox = mux.outbox
+        self._generation = -1
+        self._local = 0
+        self._heads: dict[int, bytes] = {}
+
+    def check_size(self, size: int) -> None:
+        """Raise `MessageTooLarge` for what does not fit a frame together with the extension's full name."""
+        channel = self._core.channel
+        number = encode_uint(channel.local if channel is not None else 1)
+        largest = MAX_PLAINTEXT - len(number) - 1 - len(encode_buffer(self._name.encode()))
+        if size > largest:
+            raise MessageTooLarge(size, largest)
+
+    def send(self, payload: bytes) -> None:
+        """Queue one message. Raises `MessageTooLarge`, with nothing queued."""
+        core, mux, size = self._core, self._mux, len(payload)
+        if (
+            core.last_name_sent is self._name
+            and core.generation == self._generation
+            and mux.batch_channel == self._local
+            and size + _ROOM <= mux.batch_room
+        ):
+            head = self._heads.get(size) or self._head(size)
+            mux.batch_room -= len(head) + size
+            outbox = self._outbox
+            outbox.chunks += (head, payload)
+            outbox.size += len(head) + size
+            return
+        self._send_slowly(payload)
+
+    def _head(self, size: int) -> bytes:
+        if len(self._heads) == _CACHED_HEADS:
+            self._heads.clear()
+        # Size of type, name and payload; the type; the name, left out because it is the last one.
+        head = self._heads[size] = encode_uint(size + 2) + bytes((_EXTENSION, 0))
+        return head
+
+    def _send_slowly(self, payload: bytes) -> None:
+        core = self._core
+        self.check_size(len(payload))
+        channel = core.channel
+        assert channel is not None
+        self._local, self._generation = channel.local, core.generation
+        name = b"" if core.last_name_sent == self._name else self._name.encode()
+        core.last_name_sent = self._name
+        head = bytes((_EXTENSION,)) + encode_buffer(name)
+        self._mux.queue(channel.local, head, payload, protocol=False)

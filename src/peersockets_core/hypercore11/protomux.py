@@ -1,0 +1,370 @@
+"""protomux: channels of any protocols over one stream of messages. Source: protomux 3.12.1.
+
+To run a protocol of your own beside hypercore's, open a channel with `Mux.open(protocol, id, handshake,
+handler)`, or answer the remote's with `Mux.pair(protocol, id, notify)`, where `notify` opens one, or returns
+True to decide later. The handler is told when both sides have opened, of every message, and of the end.
+
+What is queued between two flushes goes out in batches, and large messages by themselves.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol, TypeAlias
+
+import attrs
+
+from ..errors import LocalProtocolError, MessageTooLarge, RemoteProtocolError
+from ..limits import Limits
+from ..outbox import Outbox
+from .encoding import (
+    decode_buffer_untrusted,
+    decode_string_untrusted,
+    decode_uint_untrusted,
+    encode_buffer,
+    encode_uint,
+)
+from .secret_stream import MAX_PLAINTEXT
+
+MAX_BATCH: Final = 64 * 1024
+"""Bytes of one batch: large enough to make the cost of a frame small, small enough not to delay its first
+message. The reference receives up to 8 MiB."""
+
+_BATCH, _OPEN, _REJECT, _CLOSE = range(4)
+_CONTROL = 0
+_BATCH_HEAD = bytes((_CONTROL, _BATCH))
+_SWITCH = b"\0"
+
+Key: TypeAlias = tuple[str, bytes]
+"""A protocol's name and the id of a channel, empty for none."""
+
+
+class Handler(Protocol):
+    """What a protocol does with one channel."""
+
+    def opened_untrusted(self, handshake: bytes) -> None:
+        """Both sides have opened; `handshake` is the remote's. Raises only `RemoteProtocolError`."""
+
+    def message_untrusted(self, message_type: int, data: bytes, start: int, end: int) -> None:
+        """A message: its body is `data[start:end]`. Raises only `RemoteProtocolError`."""
+
+    def closed(self) -> None:
+        """The remote has rejected or closed the channel."""
+
+
+Notify: TypeAlias = Callable[[str, bytes], bool]
+"""Called with protocol and id of a channel that the remote has opened; it may call `Mux.open`. Returns
+whether a decision comes later: then call `Mux.open` or `Mux.reject`."""
+
+
+@attrs.define(eq=False)
+class Channel:
+    """Our half of a channel."""
+
+    key: Key
+    handler: Handler
+    local: int
+    remote: int = 0
+    """The remote's number for it, or 0 as long as it has not opened."""
+    closed: bool = False
+
+
+@attrs.define(eq=False)
+class _Remote:
+    """The remote's half of a channel."""
+
+    key: Key
+    handshake: bytes
+    channel: Channel | None = None
+    early: list[tuple[int, bytes]] = attrs.field(factory=list)
+
+
+class Mux:
+    """One side of a multiplexed stream."""
+
+    def __init__(self, *, limits: Limits, outbox: Outbox, aliases: dict[str, str] | None = None) -> None:
+        """Queue to `outbox`. `aliases` maps other names of protocols to the one in use."""
+        self.outbox = outbox
+        self.batch_channel = -1
+        """The channel of the last message in the batch being made, or -1 if it is empty."""
+        self.batch_room = 0
+        """Bytes that fit into it."""
+        self._limits = limits
+        self._aliases = aliases or {}
+        self._local: dict[int, Channel] = {}
+        self._free: list[int] = []
+        self._highest_local = 0
+        self._remote: dict[int, _Remote] = {}
+        self._highest_remote = 0
+        self._outgoing: dict[Key, deque[Channel]] = {}
+        self._incoming: dict[Key, deque[int]] = {}
+        self._opened: dict[Key, Channel] = {}
+        self._pairs: dict[tuple[str, bytes | None], Notify] = {}
+        self._early_size = 0
+        self._cuts: list[tuple[int, bool]] = []  # where in the outbox a frame begins, and if it is a batch
+        self._replying = False
+
+    # Commands
+
+    def pair(self, protocol: str, channel_id: bytes | None, notify: Notify) -> None:
+        """Be asked about channels that the remote opens: of one id, or with None of all others."""
+        self._pairs[protocol, channel_id] = notify
+
+    def unpair(self, protocol: str, channel_id: bytes | None) -> None:
+        """Be asked no longer."""
+        self._pairs.pop((protocol, channel_id), None)
+
+    def open(self, protocol: str, channel_id: bytes, handshake: bytes, handler: Handler) -> Channel:
+        """Open a channel.
+
+        Raises `LocalProtocolError` if one of that protocol and id is open, and what the handler raises
+        where the remote had opened it before.
+        """
+        key = (protocol, channel_id)
+        if key in self._opened:
+            raise LocalProtocolError(f"a channel of {protocol} with id {channel_id.hex()!r} is open")
+        local = self._free.pop() if self._free else self._highest_local + 1
+        self._highest_local = max(self._highest_local, local)
+        channel = self._local[local] = self._opened[key] = Channel(key, handler, local)
+        body = encode_uint(local) + encode_buffer(protocol.encode()) + encode_buffer(channel_id)
+        self._control(_OPEN, body + handshake)
+        waiting = self._incoming.get(key)
+        if waiting:
+            number = waiting.popleft()
+            self._early_size -= sum(len(message) for _, message in self._remote[number].early)
+            self._join_untrusted(channel, number)
+        else:
+            self._outgoing.setdefault(key, deque()).append(channel)
+        return channel
+
+    def reject(self, protocol: str, channel_id: bytes) -> None:
+        """Refuse what the remote opened and `notify` put off."""
+        for number in self._incoming.pop((protocol, channel_id), ()):
+            remote = self._remote.pop(number)
+            self._early_size -= sum(len(message) for _, message in remote.early)
+            self._control(_REJECT, encode_uint(number))
+
+    def close(self, channel: Channel) -> None:
+        """Close a channel. Closing twice is fine."""
+        if not channel.closed:
+            local = channel.local
+            self._forget(channel)
+            self._control(_CLOSE, encode_uint(local))
+
+    def send(self, channel: Channel, message_type: int, body: bytes) -> None:
+        """Queue a message. Raises `LocalProtocolError` on a closed channel, `MessageTooLarge`."""
+        if channel.closed:
+            raise LocalProtocolError("the channel is closed")
+        message = encode_uint(message_type) + body
+        largest = MAX_PLAINTEXT - len(encode_uint(channel.local))
+        if len(message) > largest:
+            raise MessageTooLarge(len(message), largest)
+        self.queue(channel.local, message)
+
+    def send_to(self, protocol: str, channel_id: bytes, message_type: int, body: bytes) -> None:
+        """Queue a message on the channel of that protocol and id, which is open on our side; as `send`."""
+        self.send(self._opened[protocol, channel_id], message_type, body)
+
+    # Output
+
+    def queue(self, local: int, message: bytes, payload: bytes = b"", *, protocol: bool = True) -> None:
+        """Queue the type and body of a message, the end of which may stand in `payload`."""
+        size = len(message) + len(payload)
+        if size + 16 > MAX_BATCH:
+            chunks: tuple[bytes, ...] = (encode_uint(local), message, payload)
+            self._cuts.append((len(self.outbox.chunks), False))
+            self.batch_channel, self.batch_room = -1, 0
+        else:
+            chunks = (*self.enter_batch(local, size), encode_uint(size), message, payload)
+            self.batch_room -= sum(map(len, chunks))
+        if protocol:
+            for chunk in chunks:
+                self._append_untrusted(chunk)
+        else:
+            self.outbox.chunks += chunks
+            self.outbox.size += sum(map(len, chunks))
+
+    def enter_batch(self, local: int, size: int) -> tuple[bytes, ...]:
+        """What has to stand before a message of `size` bytes, if it is to join the batch."""
+        if self.batch_channel == local and size + 16 <= self.batch_room:
+            return ()
+        number = encode_uint(local)
+        switch: tuple[bytes, ...] = (_SWITCH, number)
+        if self.batch_channel < 0 or size + 16 > self.batch_room:
+            self._cuts.append((len(self.outbox.chunks), True))
+            self.batch_room = MAX_BATCH
+            switch = (number,)
+        self.batch_channel = local
+        return switch
+
+    def take_frames(self) -> list[bytes]:
+        """Hand over the messages of the stream below, in order."""
+        chunks, cuts = self.outbox.take(), self._cuts
+        self._cuts, self.batch_channel, self.batch_room = [], -1, 0
+        ends = [start for start, _ in cuts[1:]] + [len(chunks)] * bool(cuts)
+        return [
+            b"".join((_BATCH_HEAD, *chunks[start:end]) if batch else chunks[start:end])
+            for (start, batch), end in zip(cuts, ends, strict=True)
+        ]
+
+    def _control(self, message_type: int, body: bytes) -> None:
+        self.queue(_CONTROL, bytes((message_type,)) + body)
+
+    def _append_untrusted(self, chunk: bytes) -> None:
+        if self._replying:
+            self.outbox.append_reply_untrusted(chunk)
+        else:
+            self.outbox.append(chunk)
+
+    # Input
+
+    def receive_untrusted(self, message: bytes) -> None:
+        """Take one message of the stream below. Raises only `RemoteProtocolError`."""
+        self._replying = True
+        try:
+            number, position = decode_uint_untrusted(message, 0, len(message))
+            self._message_untrusted(number, message, position, len(message))
+        finally:
+            self._replying = False
+
+    def _message_untrusted(self, number: int, data: bytes, position: int, end: int) -> None:
+        message_type, position = decode_uint_untrusted(data, position, end)
+        if number == _CONTROL:
+            if message_type == _BATCH:
+                self._batch_untrusted(data, position, end)
+            elif message_type in _CONTROLS:
+                _CONTROLS[message_type](self, data, position, end)
+            return
+        remote = self._remote.get(number)
+        if remote is None:
+            return  # sent before the remote learned that we closed
+        if remote.channel is not None:
+            remote.channel.handler.message_untrusted(message_type, data, position, end)
+            return
+        self._early_size += end - position + 64  # a message costs memory of its own, too
+        if self._early_size > self._limits.early_messages:
+            raise RemoteProtocolError("too many messages on channels that are not open yet")
+        remote.early.append((message_type, data[position:end]))
+
+    def _batch_untrusted(self, data: bytes, position: int, end: int) -> None:
+        number, position = decode_uint_untrusted(data, position, end)
+        channel: Channel | None = None
+        looked_up = False
+        while position < end:
+            size = data[position]
+            if size <= 0xFC:
+                position += 1
+            else:
+                size, position = decode_uint_untrusted(data, position, end)
+            if not size:
+                number, position = decode_uint_untrusted(data, position, end)
+                looked_up = False
+                continue
+            stop = position + size
+            if stop > end:
+                raise RemoteProtocolError("a batch ends within a message")
+            if not looked_up:
+                remote = self._remote.get(number)
+                channel = remote.channel if remote is not None else None
+                looked_up = True
+            # Messages may close and open channels, so only an open one is taken as looked up.
+            if channel is not None and not channel.closed and data[position] <= 0xFC:
+                channel.handler.message_untrusted(data[position], data, position + 1, stop)
+            else:
+                if number == _CONTROL and data[position] == _BATCH:
+                    raise RemoteProtocolError("a batch within a batch")
+                self._message_untrusted(number, data, position, stop)
+                looked_up = False
+            position = stop
+
+    def _open_untrusted(self, data: bytes, position: int, end: int) -> None:
+        number, position = decode_uint_untrusted(data, position, end)
+        protocol, position = decode_string_untrusted(data, position, end)
+        channel_id, position = decode_buffer_untrusted(data, position, end)
+        if number == _CONTROL or number in self._remote or number > self._highest_remote + 1:
+            raise RemoteProtocolError(f"the remote opened channel {number} out of order")
+        if len(self._remote) >= self._limits.channels:
+            raise RemoteProtocolError(f"the remote has more than {self._limits.channels} channels open")
+        self._highest_remote = max(self._highest_remote, number)
+        key = (self._aliases.get(protocol, protocol), channel_id)
+        self._remote[number] = _Remote(key, data[position:end])
+        outgoing = self._outgoing.get(key)
+        if outgoing:
+            channel = outgoing.popleft()
+            if not outgoing:
+                del self._outgoing[key]
+            if channel.closed:  # we closed before the remote opened: this is its answer
+                self._free.append(channel.local)
+                del self._remote[number]
+            else:
+                self._join_untrusted(channel, number)
+            return
+        self._incoming.setdefault(key, deque()).append(number)
+        notify = self._pairs.get(key) or self._pairs.get((key[0], None))
+        if notify is None or not notify(*key):
+            self.reject(*key)
+
+    def _reject_untrusted(self, data: bytes, position: int, end: int) -> None:
+        local, _ = decode_uint_untrusted(data, position, end)
+        for key, outgoing in self._outgoing.items():
+            for channel in outgoing:
+                if channel.local == local:
+                    outgoing.remove(channel)
+                    if not outgoing:
+                        del self._outgoing[key]
+                    self._rejected(channel)
+                    return
+        raise RemoteProtocolError(f"the remote rejected channel {local}, which waits for nothing")
+
+    def _close_untrusted(self, data: bytes, position: int, end: int) -> None:
+        number, _ = decode_uint_untrusted(data, position, end)
+        remote = self._remote.get(number)
+        if remote is None:
+            return
+        if remote.channel is not None:
+            channel = remote.channel
+            self._forget(channel)
+            channel.handler.closed()
+            return
+        # It gave up before we decided.
+        del self._remote[number]
+        self._early_size -= sum(len(message) for _, message in remote.early)
+        waiting = self._incoming[remote.key]
+        waiting.remove(number)
+        if not waiting:
+            del self._incoming[remote.key]
+
+    def _join_untrusted(self, channel: Channel, number: int) -> None:
+        remote = self._remote[number]
+        remote.channel = channel
+        channel.remote = number
+        handshake, remote.handshake = remote.handshake, b""
+        waiting = self._incoming.get(channel.key)
+        if waiting is not None and not waiting:
+            del self._incoming[channel.key]
+        early, remote.early = remote.early, []
+        channel.handler.opened_untrusted(handshake)
+        for message_type, message in early:
+            if not channel.closed:
+                channel.handler.message_untrusted(message_type, message, 0, len(message))
+
+    def _rejected(self, channel: Channel) -> None:
+        self._free.append(channel.local)
+        if not channel.closed:
+            channel.closed = True
+            del self._local[channel.local]
+            del self._opened[channel.key]
+            channel.handler.closed()
+
+    def _forget(self, channel: Channel) -> None:
+        channel.closed = True
+        del self._local[channel.local]
+        del self._opened[channel.key]
+        if channel.remote:
+            del self._remote[channel.remote]
+            # Only now: before the remote has opened or rejected, its answer would be taken for another's.
+            self._free.append(channel.local)
+
+
+_CONTROLS = {_OPEN: Mux._open_untrusted, _REJECT: Mux._reject_untrusted, _CLOSE: Mux._close_untrusted}

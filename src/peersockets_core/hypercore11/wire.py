@@ -1,0 +1,130 @@
+"""The hypercore11 wire: bytes in, events out; commands in, bytes out.
+
+bytes -> secret_stream -> protomux -> alpha -> events
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from ..errors import LocalProtocolError
+from ..events import Event, HandshakeCompleted, WireName
+from ..extensions import ExtensionNames
+from ..keys import DriveKey, Entropy, KeyPair
+from ..limits import Limits
+from ..outbox import Outbox
+from . import alpha
+from .protomux import Mux
+from .secret_stream import Keys, SecretStream
+
+
+class Hypercore11:
+    """One connection's state on this wire."""
+
+    name: Final[WireName] = "hypercore11"
+
+    def __init__(
+        self,
+        *,
+        initiator: bool,
+        key_pair: KeyPair,
+        entropy: Entropy,
+        limits: Limits,
+        extensions: ExtensionNames,
+        outbox: Outbox,
+        drives: Mapping[bytes, DriveKey],
+        keys: Keys | None = None,
+    ) -> None:
+        """Begin with a handshake, or with the `keys` of one that is finished.
+
+        The moment it is finished, what is in `drives` by then is opened. `extensions` is for wires on
+        which extensions belong to the connection; here they are a drive's.
+        """
+        self.keepalive = limits.hypercore11_keepalive
+        self.silence = limits.hypercore11_silence
+        self.outbox = outbox
+        self.mux = Mux(limits=limits, outbox=self.outbox, aliases=alpha.ALIASES)
+        """For protocols beside hypercore's, which may be registered once the handshake is finished."""
+        self._initiator = initiator
+        self._limits = limits
+        self._stream = SecretStream(initiator=initiator, entropy=entropy, key_pair=key_pair, keys=keys)
+        self._keys: Keys | None = None
+        self._keepalive_due = False
+        self._drives = drives
+        self._cores: dict[bytes, alpha.Core] = {}
+        self._events: list[Event] = []
+        self.mux.pair(alpha.PROTOCOL, None, self._paired)
+
+    @property
+    def has_output(self) -> bool:
+        """Whether `data_to_send` would return anything."""
+        return bool(self.outbox.chunks or self._stream.output or self._keepalive_due)
+
+    @property
+    def between_messages(self) -> bool:
+        """Whether the remote may end the stream here without cutting anything short."""
+        return self._keys is not None and self._stream.between_frames
+
+    def receive_data_untrusted(self, data: bytes, events: list[Event]) -> None:
+        """Append to `events` what `data` causes. Raises only `RemoteProtocolError`."""
+        messages: list[bytes] = []
+        try:
+            self._stream.receive_data_untrusted(data, messages)
+        finally:
+            if self._keys is None and self._stream.keys is not None:
+                self._start(self._stream.keys)
+            try:
+                for message in messages:
+                    self.mux.receive_untrusted(message)
+            finally:
+                events += self._events
+                self._events.clear()
+
+    def data_to_send(self) -> bytes | memoryview:
+        """Everything queued, encrypted frame by frame."""
+        stream = self._stream
+        frames, stream.output = stream.output, []
+        if self._keys is not None:
+            frames += map(stream.encrypt, self.mux.take_frames())
+            if self._keepalive_due:
+                self._keepalive_due = False
+                frames.append(stream.encrypt(b""))
+        return b"".join(frames)
+
+    def send_keepalive(self) -> None:
+        """Queue the frame that says nothing."""
+        self._keepalive_due = True
+
+    def open_drive(self, key: DriveKey) -> None:
+        """Open a drive, after the handshake."""
+        assert self._keys is not None
+        self._cores[key.discovery_key] = alpha.Core(
+            self.mux, self._keys, key, initiator=self._initiator, limits=self._limits, events=self._events
+        )
+
+    def close_drive(self, discovery_key: bytes) -> None:
+        """Close a drive that is open, after the handshake."""
+        self._cores.pop(discovery_key).close()
+
+    def sender(self, discovery_key: bytes | None, name: str) -> alpha.ExtensionSender:
+        """Return what sends the messages of one extension of a drive that both sides have open.
+
+        Raises `LocalProtocolError` if they have not.
+        """
+        core = self._cores.get(discovery_key or b"")
+        if core is None or core.channel is None:
+            raise LocalProtocolError("on hypercore11, extensions need a drive that both sides have open")
+        return alpha.ExtensionSender(self.mux, core, name)
+
+    def _start(self, keys: Keys) -> None:
+        self._keys = keys
+        self._events.append(HandshakeCompleted(self.name, keys.remote_public_key, keys.handshake_hash))
+        for key in self._drives.values():
+            self.open_drive(key)
+
+    def _paired(self, protocol: str, discovery_key: bytes) -> bool:
+        core = self._cores.get(discovery_key)
+        if core is not None:
+            core.offer()
+        return False
