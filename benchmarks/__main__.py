@@ -5,6 +5,7 @@ of the rounds' ratios, with their spread. Absolute numbers say little on a share
 """
 
 import argparse
+import itertools
 import json
 import shutil
 import statistics
@@ -17,6 +18,8 @@ from typing import Any
 HERE = Path(__file__).parent
 SIZES = {64: 300_000, 1024: 100_000, 65_536: 6_000}
 """Message sizes in bytes, and how many messages of each."""
+REFERENCES = (("hypercore9", "plain"), ("hypercore11", "plain"), ("hypercore11", "corked"))
+"""The wires, and how the reference sends: message by message, or many in one mux batch."""
 
 
 def throughput(command: Sequence[str], count: int, size: int) -> float:
@@ -36,17 +39,18 @@ def throughput(command: Sequence[str], count: int, size: int) -> float:
     return float(result["messages"] / result["seconds"])
 
 
-def compare(wire: str, size: int, count: int, rounds: int) -> dict[str, Any]:
-    """Measure the reference and ours in turns."""
+def compare(wire: str, variant: str, size: int, count: int, rounds: int) -> dict[str, Any]:
+    """Measure the reference, in one of its variants, and ours in turns."""
     node = shutil.which("node")
     if node is None:
         raise SystemExit("benchmarks: Node is needed for the reference")
-    reference = [node, str(HERE / f"{wire}.js")]
+    reference = [node, str(HERE / f"{wire}.js"), variant]
     ours = [sys.executable, "-m", "benchmarks.ours", wire]
     pairs = [(throughput(reference, count, size), throughput(ours, count, size)) for _ in range(rounds)]
     ratios = [mine / theirs for theirs, mine in pairs]
     return {
         "wire": wire,
+        "variant": variant,
         "size": size,
         "reference": statistics.median(theirs for theirs, _ in pairs),
         "ours": statistics.median(mine for _, mine in pairs),
@@ -62,13 +66,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3, help="how often each is measured (default 3)")
     parser.add_argument("--json", type=Path, help="write the figures there, too")
     options = parser.parse_args()
-    print(f"{'wire':<12}{'bytes':>7}{'reference/s':>14}{'ours/s':>12}{'ratio':>8}   spread")
+    print(f"{'wire':<12}{'reference':<10}{'bytes':>7}{'reference/s':>14}{'ours/s':>12}{'ratio':>8}   spread")
     rows = []
-    for size, count in SIZES.items():
-        row = compare("hypercore9", size, count, options.rounds)
+    for (wire, variant), (size, count) in itertools.product(REFERENCES, SIZES.items()):
+        row = compare(wire, variant, size, count, options.rounds)
         rows.append(row)
         print(
-            "{wire:<12}{size:>7}{reference:>14,.0f}{ours:>12,.0f}{ratio:>8.2f}   "
+            "{wire:<12}{variant:<10}{size:>7}{reference:>14,.0f}{ours:>12,.0f}{ratio:>8.2f}   "
             "{lowest:.2f} to {highest:.2f}".format(**row),
             flush=True,
         )

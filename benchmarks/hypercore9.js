@@ -1,13 +1,13 @@
 // One side of the reference: hypercore-protocol 8 over TCP, with one stream extension.
-//   node hypercore9.js receive COUNT        prints {"port": N}, then {"messages": N, "seconds": S}
-//   node hypercore9.js send COUNT SIZE PORT
+//   node hypercore9.js plain receive COUNT        prints {"port": N}, then {"messages": N, "seconds": S}
+//   node hypercore9.js plain send COUNT SIZE PORT
 const net = require('net')
 const path = require('path')
 const { createRequire } = require('module')
 const reference = createRequire(path.join(__dirname, '../tests/interop/hypercore9/package.json'))
 const Protocol = reference('hypercore-protocol')
 
-const [role, ...numbers] = process.argv.slice(2)
+const [, role, ...numbers] = process.argv.slice(2)
 const [count, size, port] = numbers.map(Number)
 const NAME = 'peersockets/v0/bench'
 

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 from typing import Final
 
-from ..errors import MessageTooLarge, RemoteProtocolError
+from ..errors import LocalProtocolError, MessageTooLarge, RemoteProtocolError
 from ..events import DriveClosed, DriveOpened, Event, MessagesReceived
 from ..keys import DriveKey
 from ..limits import Limits
@@ -185,7 +185,8 @@ class ExtensionSender:
         core = self._core
         self.check_size(len(payload))
         channel = core.channel
-        assert channel is not None
+        if channel is None:
+            raise LocalProtocolError(f"drive {core.key} is no longer open on both sides")
         self._local, self._generation = channel.local, core.generation
         name = b"" if core.last_name_sent == self._name else self._name.encode()
         core.last_name_sent = self._name
