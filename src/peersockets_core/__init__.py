@@ -5,8 +5,9 @@ The layers, from bytes to applications, each consuming the one before:
     hypercore9/     the wire of hyperdrive 10 and Beaker 1.x
     hypercore11/    the wire of hyperdrive 11 to 13
     connection      one stream: handshake, deadlines, the boundary of errors
-    peersockets     many connections: drives, members, peer ids, topics
     handles         what an application holds: topic handles and watches
+    members         who is there: peers, their connections and memberships
+    peersockets     the machine that keeps these books over many connections
 
 Beside them: `keys`, `noise` and `sodium` (cryptography), `events`, `errors`, `limits`, `topics` (names
 on the wires), `extensions` and `outbox`. Nothing here imports an I/O library, a clock or a source of
@@ -44,7 +45,8 @@ from .handles import (
 )
 from .keys import DriveKey, Entropy, KeyPair
 from .limits import DEFAULT_LIMITS, Limits
-from .peersockets import Driver, OpenDrive, Peersockets
+from .members import Driver
+from .peersockets import OpenDrive, Peersockets
 from .topics import TopicScope
 
 __all__ = [

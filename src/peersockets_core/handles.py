@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import repeat
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 import attrs
 
+from .connection import Connection
 from .events import WireName
-
-if TYPE_CHECKING:
-    from .connection import Connection
-    from .peersockets import Link, OpenDrive, Route, Topic
+from .limits import Limits
+from .outbox import Outbox
 
 Overflow: TypeAlias = Literal["wait", "drop_oldest", "drop_newest"]
 """What happens when a handle is full: its senders are read no further, or messages are dropped."""
@@ -70,6 +69,43 @@ class TopicStatistics:
     sent_bytes: int
 
 
+@attrs.define(eq=False)
+class Route:
+    """The way of one topic to one peer."""
+
+    connection: Connection
+    outbox: Outbox
+    send: Callable[[bytes], None]
+    check_size: Callable[[int], None]
+
+
+class Source(Protocol):
+    """Where messages come from: a connection, as far as a handle is concerned."""
+
+    blockers: set[TopicHandle]
+    """The full handles for which it is read no further."""
+
+    def unblock(self, handle: TopicHandle) -> None:
+        """A handle has drained."""
+
+
+class Router(Protocol):
+    """What a handle asks of its topic."""
+
+    limits: Limits
+    routes: dict[int, Route]
+    """Ways in use by peer id; entries go as soon as they cease to be right."""
+
+    def route(self, peer_id: int) -> Route | None:
+        """Find the way to a peer, or None while its connection is being replaced.
+
+        Raises `UnknownPeer` or `PeerGone`.
+        """
+
+    def remove(self, handle: TopicHandle) -> None:
+        """A handle has been closed."""
+
+
 _make_message = partial(tuple.__new__, Message)
 
 
@@ -82,7 +118,7 @@ class TopicHandle:
         "closed", "owner",
     )  # fmt: skip
 
-    def __init__(self, topic: Topic, overflow: Overflow, owner: Any) -> None:
+    def __init__(self, topic: Router, overflow: Overflow, owner: Any) -> None:
         limits = topic.limits
         self._topic = topic
         self._overflow = overflow
@@ -92,7 +128,7 @@ class TopicHandle:
         self._max_bytes = limits.receive_bytes
         self._queue: deque[Message] = deque()
         self._waiting_bytes = 0
-        self._blocked: set[Link] = set()
+        self._blocked: set[Source] = set()
         self._received = self._received_bytes = self._dropped = self._sent = self._sent_bytes = 0
         self.closed = False
         self.owner = owner
@@ -116,11 +152,11 @@ class TopicHandle:
         if self._overflow != "wait" and self._over:
             self._drop()
 
-    def block(self, link: Link) -> None:
-        """Hold a link's reading up until this handle has drained, if it is full and does not drop."""
+    def block(self, source: Source) -> None:
+        """Hold a source's reading up until this handle has drained, if it is full and does not drop."""
         if self._overflow == "wait" and self.full:
-            link.blockers.add(self)
-            self._blocked.add(link)
+            source.blockers.add(self)
+            self._blocked.add(source)
 
     def take(self) -> Message:
         """Remove and return the oldest message. Raises `IndexError` if there is none."""
@@ -192,17 +228,19 @@ class TopicHandle:
 
     def _release(self) -> None:
         blocked, self._blocked = self._blocked, set()
-        for link in blocked:
-            link.unblock(self)
+        for source in blocked:
+            source.unblock(self)
 
 
 class Watch:
     """A feed of members joining and leaving, which begins with those present."""
 
-    __slots__ = ("_drive", "_events", "_max_events", "closed", "owner")
+    __slots__ = ("_events", "_max_events", "_watches", "closed", "owner")
 
-    def __init__(self, drive: OpenDrive, present: Iterable[PeerJoined], max_events: int, owner: Any) -> None:
-        self._drive = drive
+    def __init__(
+        self, watches: list[Watch], present: Iterable[PeerJoined], max_events: int, owner: Any
+    ) -> None:
+        self._watches = watches
         self._events: deque[PeerEvent] = deque(present)
         self._max_events = max_events
         self.closed = False
@@ -227,7 +265,7 @@ class Watch:
         if not self.closed:
             self.closed = True
             self._events.clear()
-            self._drive.watches.remove(self)
+            self._watches.remove(self)
 
     def _fold(self) -> None:
         # Members that came and went unseen are left out: what stays is bounded by the members there are.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -21,6 +21,7 @@ from .handles import (
     Overflow,
     PeerJoined,
     PeerLeft,
+    Route,
     TopicHandle,
     Watch,
     check_overflow,
@@ -28,96 +29,7 @@ from .handles import (
 )
 from .keys import DriveKey
 from .limits import DEFAULT_LIMITS, Limits
-from .outbox import Outbox
-
-
-class Driver(Protocol):
-    """What the machine asks of the code around it. None of these may call back into the machine."""
-
-    def news(self, handle: TopicHandle | Watch) -> None:
-        """A handle has something to take."""
-
-    def readable(self, connection: Connection) -> None:
-        """A connection that `may_read` held up may be read again."""
-
-    def rerouted(self) -> None:
-        """A send that found no room because a connection was being replaced may be tried again."""
-
-    def retire(self, connection: Connection) -> None:
-        """A duplicate has served its time: send what it has queued, and close it."""
-
-    def drop(self, connection: Connection, error: RemoteProtocolError) -> None:
-        """Close a connection at once."""
-
-
-@attrs.define(eq=False)
-class Peer:
-    """One public key on one wire."""
-
-    wire: WireName
-    public_key: bytes
-    id: int | None = None
-    """Given when first met: as a member, or as the sender of a message in network scope."""
-    links: list[Link] = attrs.field(factory=list)
-    """Its connections, the one that survives folding last."""
-
-
-@attrs.define(eq=False)
-class Link:
-    """The machine's side of one connection."""
-
-    connection: Connection
-    peer: Peer
-    _driver: Driver
-    drives: set[bytes] = attrs.field(factory=set)
-    """Discovery keys of the drives that both sides have open."""
-    blockers: set[TopicHandle] = attrs.field(factory=set)
-    """Full handles, for which the connection is read no further."""
-    retired: bool = False
-
-    def unblock(self, handle: TopicHandle) -> None:
-        """A handle has drained."""
-        self.blockers.discard(handle)
-        if not self.blockers:
-            self._driver.readable(self.connection)
-
-    @property
-    def dialled_by_smaller_key(self) -> bool:
-        """Of two connections between the same keys, the one for which this holds survives.
-
-        hyperswarm 2.15.3 (`deduplicate`), where the newer survives if both were dialled by that side.
-        """
-        local = self.connection.key_pair.public_keys[self.peer.wire]
-        return self.connection.initiator == (local < self.peer.public_key)
-
-
-@attrs.define(eq=False)
-class Route:
-    """The way of one topic to one peer."""
-
-    connection: Connection
-    outbox: Outbox
-    send: Callable[[bytes], None]
-    check_size: Callable[[int], None]
-
-
-@attrs.define(eq=False)
-class Member:
-    """A peer that has a drive open, and has proved that it may."""
-
-    peer: Peer
-    peer_id: int
-    link: Link | None
-    """The connection in use; None while it is being replaced."""
-    deadline: float = math.inf
-    """When a replacement has taken too long."""
-    reason: str = ""
-    unsent: int = 0
-
-    @property
-    def joined(self) -> PeerJoined:
-        """The event of its joining."""
-        return PeerJoined(self.peer_id, self.peer.public_key, self.peer.wire)
+from .members import Driver, Link, Member, Peer
 
 
 @attrs.define(eq=False)
@@ -298,7 +210,7 @@ class Peersockets:
     def watch(self, drive: OpenDrive, owner: Any = None) -> Watch:
         """Watch an open drive's members, beginning with those present."""
         present = [member.joined for member in drive.members.values()]
-        watch = Watch(drive, present, self._limits.watch_events, owner)
+        watch = Watch(drive.watches, present, self._limits.watch_events, owner)
         drive.watches.append(watch)
         return watch
 

@@ -2,7 +2,7 @@
 
 `open_node` is where to begin. From the top: `node` (connections and drives), `drive`, `topic` and `watch`
 (what an application holds; `mailbox` is what the two share), `hub` (what a node's connections share),
-`pump` (one connection's tasks). The protocol itself is in `peersockets_core`.
+`pump` (one connection's tasks), `info` (facts). The protocol itself is in `peersockets_core`.
 """
 
 from peersockets_core import (
@@ -24,8 +24,8 @@ from peersockets_core import (
 )
 
 from .drive import Drive
-from .node import Listener, Node, PeerInfo, open_node
-from .pump import ConnectionInfo
+from .info import ConnectionInfo, PeerInfo
+from .node import Listener, Node, open_node
 from .topic import Topic
 from .watch import PeerEvents
 

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType, TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import trio
 
 from peersockets_core import DriveKey, OpenDrive, Overflow, TopicScope
 
+from .hub import Hub
+from .info import PeerInfo
 from .topic import Topic
 from .watch import PeerEvents
-
-if TYPE_CHECKING:
-    from .node import Node, PeerInfo
 
 
 class Drive:
     """One opening of a drive; use it as an async context manager, or close it."""
 
-    def __init__(self, node: Node, opened: OpenDrive, topic_scope: TopicScope) -> None:
-        self._node = node
+    def __init__(self, hub: Hub, opened: OpenDrive, topic_scope: TopicScope) -> None:
+        self._hub = hub
         self._opened = opened
         self._topic_scope = topic_scope
         self._children: list[Topic | PeerEvents] = []
@@ -36,7 +35,7 @@ class Drive:
     @property
     def peers(self) -> Mapping[int, PeerInfo]:
         """The current members by peer id, in the order of joining."""
-        return MappingProxyType({peer_id: self._node.peer(peer_id) for peer_id in self._opened.members})
+        return MappingProxyType({peer_id: self._hub.peer(peer_id) for peer_id in self._opened.members})
 
     def join(self, topic: str, *, overflow: Overflow = "wait") -> Topic:
         """Join a topic of the drive, for sending and receiving.
@@ -48,8 +47,8 @@ class Drive:
         `overflow`; `trio.ClosedResourceError` when the drive is closed.
         """
         self._check_open()
-        joined = Topic(self._node._hub, self._opened, topic)
-        joined._handle = self._node._hub.machine.join(
+        joined = Topic(self._hub, self._opened, topic)
+        joined._handle = self._hub.machine.join(
             self._opened, topic, scope=self._topic_scope, overflow=overflow, owner=joined
         )
         self._adopt(joined)
@@ -62,7 +61,7 @@ class Drive:
         """
         self._check_open()
         events = PeerEvents()
-        events._handle = self._node._hub.machine.watch(self._opened, owner=events)
+        events._handle = self._hub.machine.watch(self._opened, owner=events)
         self._adopt(events)
         return events
 
@@ -74,9 +73,8 @@ class Drive:
         for child in self._children:
             child.close()
         self._children.clear()
-        self._node._forget(self)
-        self._node._hub.machine.close_drive(self._opened)
-        self._node._hub.flush()
+        self._hub.machine.close_drive(self._opened)
+        self._hub.flush()
 
     async def aclose(self) -> None:
         """Close, and checkpoint."""

@@ -22,6 +22,7 @@ from peersockets_core import (
     WireName,
 )
 
+from .info import PeerInfo
 from .pump import Pump
 
 logger = logging.getLogger("peersockets")
@@ -54,6 +55,17 @@ class Hub:
             now=trio.current_time(),
             limits=self.limits,
             extensions=self.machine.extensions,
+        )
+
+    def peer(self, peer_id: int) -> PeerInfo:
+        """Return what is known of a peer. Raises `UnknownPeer`."""
+        peer = self.machine.peer(peer_id)
+        return PeerInfo(
+            peer_id=peer_id,
+            public_key=peer.public_key,
+            wire=peer.wire,
+            address=peer.links[-1].connection.owner.address if peer.links else None,
+            drives=tuple(self.machine.drives_of(peer_id)),
         )
 
     # Pumps

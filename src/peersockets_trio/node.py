@@ -15,21 +15,8 @@ from peersockets_core.topics import TOPIC_SCOPES
 
 from .drive import Drive
 from .hub import Hub
-from .pump import ConnectionInfo, Pump
-
-
-@attrs.frozen
-class PeerInfo:
-    """A peer that this node has met."""
-
-    peer_id: int
-    public_key: bytes = attrs.field(repr=lambda key: key.hex())
-    """32 bytes, which the peer has proved."""
-    wire: WireName
-    address: tuple[str, int] | None
-    """Host and port of its connection; None if it is gone, or on an attached stream."""
-    drives: tuple[DriveKey, ...]
-    """The drives of which it is a member now."""
+from .info import ConnectionInfo, PeerInfo
+from .pump import Pump
 
 
 @attrs.frozen
@@ -53,7 +40,7 @@ class Node:
     def __init__(self, hub: Hub, nursery: trio.Nursery) -> None:
         self._hub = hub
         self._nursery = nursery
-        self._drives: dict[Drive, None] = {}
+        self._drives: list[Drive] = []
 
     @property
     def public_keys(self) -> Mapping[WireName, bytes]:
@@ -107,21 +94,15 @@ class Node:
         if topic_scope not in TOPIC_SCOPES:
             raise ValueError(f"topic_scope must be one of {', '.join(TOPIC_SCOPES)}, not {topic_scope!r}")
         self._check_open()
-        drive = Drive(self, self._hub.machine.open_drive(parsed), topic_scope)
-        self._drives[drive] = None
+        drive = Drive(self._hub, self._hub.machine.open_drive(parsed), topic_scope)
+        self._drives = [other for other in self._drives if not other.closed]
+        self._drives.append(drive)
         self._hub.flush()
         return drive
 
     def peer(self, peer_id: int) -> PeerInfo:
         """Return what is known of a peer. Raises `UnknownPeer` for an id that was never given."""
-        peer = self._hub.machine.peer(peer_id)
-        return PeerInfo(
-            peer_id=peer_id,
-            public_key=peer.public_key,
-            wire=peer.wire,
-            address=peer.links[-1].connection.owner.address if peer.links else None,
-            drives=tuple(self._hub.machine.drives_of(peer_id)),
-        )
+        return self._hub.peer(peer_id)
 
     async def _attach(
         self, stream: trio.abc.Stream, wire: WireName, *, initiator: bool, address: tuple[str, int] | None
@@ -155,15 +136,12 @@ class Node:
         connection = self._hub.connection(None, initiator=False)
         await Pump(self._hub, stream, connection, address).run()
 
-    def _forget(self, drive: Drive) -> None:
-        self._drives.pop(drive, None)
-
     def _check_open(self) -> None:
         if self._hub.closed:
             raise trio.ClosedResourceError("this Node is closed")
 
     def _close_drives(self) -> None:
-        for drive in list(self._drives):
+        for drive in self._drives:
             drive.close()
 
 

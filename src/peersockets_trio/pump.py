@@ -4,27 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import attrs
 import trio
 
-from peersockets_core import Connection, ConnectionClosed, Event, RemoteProtocolError, WireName
+from peersockets_core import Connection, ConnectionClosed, Event, RemoteProtocolError
+
+from .info import ConnectionInfo
 
 if TYPE_CHECKING:
     from .hub import Hub
 
 READ_SIZE: Final = 128 * 1024
 """Bytes asked of the stream at a time: one decryption, one parse and one wake for all of them."""
-
-
-@attrs.frozen
-class ConnectionInfo:
-    """The facts of a secured connection."""
-
-    public_key: bytes = attrs.field(repr=lambda key: key.hex())
-    """The remote's, 32 bytes, which it has proved."""
-    wire: WireName
-    address: tuple[str, int] | None
-    """The remote's host and port, or None for a stream that was attached."""
 
 
 class Pump:

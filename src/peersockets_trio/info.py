@@ -1,0 +1,32 @@
+"""Facts that a node tells, frozen at the moment of asking."""
+
+from __future__ import annotations
+
+import attrs
+
+from peersockets_core import DriveKey, WireName
+
+
+@attrs.frozen
+class ConnectionInfo:
+    """The facts of a secured connection."""
+
+    public_key: bytes = attrs.field(repr=lambda key: key.hex())
+    """The remote's, 32 bytes, which it has proved."""
+    wire: WireName
+    address: tuple[str, int] | None
+    """The remote's host and port, or None for a stream that was attached."""
+
+
+@attrs.frozen
+class PeerInfo:
+    """A peer that this node has met."""
+
+    peer_id: int
+    public_key: bytes = attrs.field(repr=lambda key: key.hex())
+    """32 bytes, which the peer has proved."""
+    wire: WireName
+    address: tuple[str, int] | None
+    """Host and port of its connection; None if it is gone, or on an attached stream."""
+    drives: tuple[DriveKey, ...]
+    """The drives of which it is a member now."""
