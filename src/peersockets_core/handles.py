@@ -49,7 +49,7 @@ class PeerLeft:
     reason: str = ""
     """Why, for people; empty where the peer closed in good order."""
     unsent: int = 0
-    """Bytes that were accepted for sending to the peer and did not leave."""
+    """Bytes of messages that were accepted for sending and had not left when the peer did."""
 
 
 PeerEvent: TypeAlias = PeerJoined | PeerLeft

@@ -63,14 +63,18 @@ class Link:
         if not self.blockers:
             self._driver.readable(self.connection)
 
-    @property
-    def dialled_by_smaller_key(self) -> bool:
-        """Of two connections between the same keys, the one for which this holds survives.
+    def survives(self, older: Link) -> bool:
+        """Whether this connection stays, of two between the same keys on one wire.
 
-        hyperswarm 2.15.3 (`deduplicate`), where the newer survives if both were dialled by that side.
+        The one dialled by the side with the smaller key on hypercore9 (hyperswarm 2.15.3), by the one
+        with the larger key on hypercore11 (hyperswarm 4.17.2). Where one side dialled both, it had a
+        reason to dial again: the newer.
         """
-        local = self.connection.key_pair.public_keys[self.peer.wire]
-        return self.connection.initiator == (local < self.peer.public_key)
+        initiator = self.connection.initiator
+        if initiator == older.connection.initiator:
+            return True
+        smaller = self.connection.key_pair.public_keys[self.peer.wire] < self.peer.public_key
+        return (initiator == smaller) == (self.peer.wire == "hypercore9")
 
 
 @attrs.define(eq=False)

@@ -131,11 +131,14 @@ class Peersockets:
         if link is None:
             return
         link.peer.links.remove(link)
-        for discovery_key in link.drives:
-            self._lose(self._drives[discovery_key], link, now, reason, unsent)
-        link.drives.clear()
         for drive in self._drives.values():
             self._forget_routes(drive, link.peer)
+            if drive.key.discovery_key in link.drives:
+                self._lose(drive, link, now, reason, unsent)
+            elif (member := drive.members.get(link.peer.id or 0)) is not None:
+                self._reroute(drive, member)
+        link.drives.clear()
+        self._driver.rerouted()
         if not link.peer.links and link.peer.id is None:
             del self._peers[link.peer.wire, link.peer.public_key]
 
@@ -253,7 +256,7 @@ class Peersockets:
         links = [link for link in peer.links if self._carries(link, topic)]
         if not links:
             raise PeerGone(peer_id)
-        return links[-1]
+        return self._in_order(peer, links)
 
     def forget_topic(self, topic: Topic) -> None:
         """The last handle of a topic has been closed."""
@@ -273,8 +276,8 @@ class Peersockets:
         if peer is None:
             peer = self._peers[key] = Peer(*key)
         link = self._links[connection] = Link(connection, peer, self._driver)
-        # The newcomer stands last, and so survives, unless the rule is for one that is there.
-        survives = not peer.links or link.dialled_by_smaller_key
+        # The newcomer stands last, and so survives, unless the rule is for the one that is there.
+        survives = not peer.links or link.survives(peer.links[-1])
         peer.links.insert(len(peer.links) if survives else 0, link)
         for drive in self._drives.values():
             self._forget_routes(drive, peer)
@@ -327,15 +330,24 @@ class Peersockets:
             self._leave(drive, member)
 
     def _reroute(self, drive: OpenDrive, member: Member) -> bool:
-        """Choose the link that a member is reached on; returns whether there is one."""
+        """Choose the link that a member is reached on; returns whether there is any."""
         links = [link for link in member.peer.links if drive.key.discovery_key in link.drives]
-        member.link = links[-1] if links else None
+        member.link = self._in_order(member.peer, links)
         self._forget_routes(drive, member.peer)
         if links:
             member.deadline = math.inf
             self._replacing.discard((drive, member))
             self._driver.rerouted()
         return bool(links)
+
+    def _in_order(self, peer: Peer, links: list[Link]) -> Link | None:
+        """The link to use of those that carry a topic, or None while what follows would overtake.
+
+        What was sent on a retired link may still be on its way until it has ended.
+        """
+        if not links or any(link.retired for link in peer.links):
+            return None
+        return links[-1]
 
     def _leave(self, drive: OpenDrive, member: Member) -> None:
         self._replacing.discard((drive, member))
@@ -358,15 +370,25 @@ class Peersockets:
                 topic.routes.pop(peer.id, None)
 
     def _retire_duplicates(self, peer: Peer | None = None) -> None:
-        """Retire every duplicate once the survivor carries all drives that it carries."""
+        """Retire every duplicate once the survivor carries all drives that it carries.
+
+        Where one side dialled both, the two sides may differ on which is newer: the one that dialled
+        decides, as in hyperswarm 2.15.3.
+        """
         for duplicated in self._peers.values() if peer is None else (peer,):
             if len(duplicated.links) < 2:
                 continue
             *duplicates, survivor = duplicated.links
             for link in duplicates:
-                if not link.retired and link.drives <= survivor.drives:
+                dialled = link.connection.initiator
+                theirs = not dialled and not survivor.connection.initiator
+                if not theirs and not link.retired and link.drives <= survivor.drives:
                     link.retired = True
                     self._driver.retire(link.connection)
+                    for drive in self._drives.values():
+                        member = drive.members.get(duplicated.id or 0)
+                        if member is not None:
+                            self._reroute(drive, member)
 
 
 _HANDLERS: dict[type[Event], _Handler] = {

@@ -6,6 +6,7 @@ import heapq
 import itertools
 import logging
 import os
+import weakref
 from collections.abc import Callable
 
 import trio
@@ -40,7 +41,8 @@ class Hub:
         self._handshaking: dict[Pump, None] = {}  # a set in the order of arrival
         self._empty = trio.lowlevel.ParkingLot()
         self._rerouted = trio.lowlevel.ParkingLot()
-        self._deadlines: list[tuple[float, int, Pump]] = []
+        # A heap; it must not keep alive what has ended.
+        self._deadlines: list[tuple[float, int, weakref.ref[Pump]]] = []
         self._count = itertools.count()
         self._next_look = float("inf")
         self._sooner = trio.Event()
@@ -78,6 +80,8 @@ class Hub:
         self._handshaking[pump] = None
         self.pumps.add(pump)
         self.machine.add_connection(pump.connection)
+        if self.closed:
+            pump.cancel()
         self.schedule(pump)
 
     def handshaken(self, pump: Pump) -> None:
@@ -127,7 +131,7 @@ class Hub:
         deadline = pump.connection.next_deadline()
         if deadline < pump.scheduled:
             pump.scheduled = deadline
-            heapq.heappush(self._deadlines, (deadline, next(self._count), pump))
+            heapq.heappush(self._deadlines, (deadline, next(self._count), weakref.ref(pump)))
             self._look_again()
 
     async def keep_time(self) -> None:
@@ -138,8 +142,8 @@ class Hub:
         while True:
             now = trio.current_time()
             while self._deadlines and self._deadlines[0][0] <= now:
-                pump = heapq.heappop(self._deadlines)[2]
-                if not pump.connection.closed:
+                pump = heapq.heappop(self._deadlines)[2]()
+                if pump is not None and not pump.connection.closed:
                     pump.scheduled = float("inf")
                     pump.tick(now)
                     self.schedule(pump)

@@ -54,12 +54,19 @@ class Node:
         """
         _check_port(port, lowest=0)
         self._check_open()
+        opened = await trio.open_tcp_listeners(port, host=host)
         listeners = []
-        for listener in await trio.open_tcp_listeners(port, host=host):
-            scope = trio.CancelScope()
-            address = listener.socket.getsockname()[:2]
-            await self._nursery.start(self._serve, listener, scope)
-            listeners.append(Listener(address, scope, listener))
+        try:
+            for listener in opened:
+                scope = trio.CancelScope()
+                listeners.append(Listener(listener.socket.getsockname()[:2], scope, listener))
+                await self._nursery.start(self._serve, listener, scope)
+        except BaseException:
+            for bound in listeners:
+                bound._scope.cancel()
+            for listener in opened:
+                listener.socket.close()
+            raise
         return listeners
 
     async def connect_tcp(self, host: str, port: int, *, wire: WireName) -> ConnectionInfo:
@@ -78,7 +85,6 @@ class Node:
     async def attach(self, stream: trio.abc.Stream, *, wire: WireName, initiator: bool) -> ConnectionInfo:
         """Connect over a stream that is there, which then belongs to the node; otherwise as `connect_tcp`."""
         _check_wire(wire)
-        self._check_open()
         address = _remote_address(stream) if isinstance(stream, trio.SocketStream) else None
         return await self._attach(stream, wire, initiator=initiator, address=address)
 
@@ -107,6 +113,9 @@ class Node:
     async def _attach(
         self, stream: trio.abc.Stream, wire: WireName, *, initiator: bool, address: tuple[str, int] | None
     ) -> ConnectionInfo:
+        if self._hub.closed:
+            await trio.aclose_forcefully(stream)
+            self._check_open()
         pump = Pump(self._hub, stream, self._hub.connection(wire, initiator=initiator), address)
         self._nursery.start_soon(pump.run)
         try:
@@ -129,12 +138,8 @@ class Node:
     async def _accept(self, stream: trio.SocketStream) -> None:
         if len(self._hub.pumps) >= self._hub.limits.connections or self._hub.closed:
             return
-        try:
-            address = _remote_address(stream)
-        except OSError:  # gone before we looked
-            return
         connection = self._hub.connection(None, initiator=False)
-        await Pump(self._hub, stream, connection, address).run()
+        await Pump(self._hub, stream, connection, _remote_address(stream)).run()
 
     def _check_open(self) -> None:
         if self._hub.closed:
@@ -166,21 +171,23 @@ async def open_node(
                 await hub.finish()
             except BaseException as error:
                 raised = error
-                raise
-            finally:
-                hub.closed = True
-                node._close_drives()
-                nursery.cancel_scope.cancel()
+            hub.closed = True
+            node._close_drives()
+            nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
-        if group.exceptions != (raised,):
+        # The node's own tasks end by cancellation; anything else of theirs is a bug to be seen.
+        if raised is None or group.split(trio.Cancelled)[1] is not None:
             raise
-    # The node's own tasks raise nothing, so what the block raised need not come out in a group.
+    # What the block raised comes out as it was, and not in a group.
     if raised is not None:
         raise raised
 
 
-def _remote_address(stream: trio.SocketStream) -> tuple[str, int]:
-    host, port = stream.socket.getpeername()[:2]
+def _remote_address(stream: trio.SocketStream) -> tuple[str, int] | None:
+    try:
+        host, port = stream.socket.getpeername()[:2]
+    except OSError:  # gone already, as the pump will find out
+        return None
     return host, port
 
 

@@ -21,8 +21,8 @@ class Pump:
     """Moves the bytes of one connection until it ends."""
 
     __slots__ = (
-        "_finishing", "_idle", "_in_flight", "_readable", "_room", "_scope", "_settled", "_stream", "address",
-        "connection", "hub", "reason", "scheduled",
+        "_called", "_finishing", "_idle", "_in_flight", "_readable", "_room", "_scope", "_settled", "_stream",
+        "__weakref__", "address", "connection", "hub", "reason", "scheduled",
     )  # fmt: skip
 
     def __init__(
@@ -41,6 +41,7 @@ class Pump:
         self._settled: trio.Event | None = trio.Event()  # handshake finished or failed
         self._idle = trio.lowlevel.ParkingLot()  # the write loop, while there is nothing to write
         self._room = trio.lowlevel.ParkingLot()  # senders, while there is too much
+        self._called = False  # whether a sender has been called out of the queue and is on its way
         self._readable = trio.lowlevel.ParkingLot()  # the read loop, while a topic handle is full
         self._in_flight = 0
         self._finishing = False
@@ -53,8 +54,11 @@ class Pump:
             with self._scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._write)
-                    await self._read()
-                    nursery.cancel_scope.cancel()
+                    if await self._read():
+                        # The remote says no more, but may still listen to what it has been promised.
+                        self.finish(hub.limits.linger)
+                    else:
+                        nursery.cancel_scope.cancel()
         finally:
             self._ended(self.connection.close())
             hub.discard(self)
@@ -105,26 +109,35 @@ class Pump:
         self._scope.cancel()
 
     async def wait_for_room(self) -> None:
-        """Queue up for sending. Who returns sends if it still can, and then calls `pass_turn`."""
+        """Queue up for sending. Who returns sends if it still can, and then calls `end_turn`."""
         self.connection.outbox.room = 0
         await self._room.park()
 
-    def pass_turn(self) -> None:
-        """Let the next sender in the queue try, or everyone if there is none."""
+    def end_turn(self) -> None:
+        """A sender that was called has done what it could."""
+        self._called = False
+        self._call_sender()
+
+    def _call_sender(self) -> None:
+        """Let the next sender in the queue try, one at a time; or everyone, if there is none."""
+        if self._called:
+            return
         outbox, limit = self.connection.outbox, self.hub.limits.send_buffer
         if not self._room:
             outbox.room = limit
         elif outbox.size < limit:
+            self._called = True
             self._room.unpark()
 
-    async def _read(self) -> None:
+    async def _read(self) -> bool:
+        """Read to the end; returns whether it was one in good order."""
         connection, stream, machine = self.connection, self._stream, self.hub.machine
         while not connection.closed:
             try:
                 data = await stream.receive_some(READ_SIZE)
             except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
                 self._break(error)
-                return
+                return False
             now = trio.current_time()
             if data:
                 self._process(connection.receive_data(bytes(data), now), now)
@@ -136,6 +149,7 @@ class Pump:
                     await self._readable.park()
                 connection.resume_reading(trio.current_time())
                 self.hub.schedule(self)
+        return connection.error is None
 
     async def _write(self) -> None:
         connection, stream = self.connection, self._stream
@@ -145,7 +159,7 @@ class Pump:
                 data = connection.data_to_send(trio.current_time())
                 if data:
                     self._in_flight = in_flight
-                    self.pass_turn()
+                    self._call_sender()
                     await stream.send_all(data)
                     self._in_flight = 0
                 elif not self._finishing:

@@ -123,7 +123,7 @@ class Topic(Mailbox):
                 self._check_open()
                 connection = self._handle.send(peer_id, message, waited=True)
             finally:
-                pump.pass_turn()
+                pump.end_turn()
         connection.owner.wake()
 
     # Receiving

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import itertools
+from collections import Counter
 from collections.abc import Callable
 
 import attrs
@@ -52,12 +53,15 @@ class Channels:
         self._channels: dict[bytes, _Channel] = {}
         self._local: dict[int, _Channel] = {}
         self._remote: dict[int, _Channel] = {}
+        self._unanswered: Counter[bytes] = Counter()
+        """How many of our offers of a drive the remote may still refuse, of channels closed since, too."""
 
     def open(self, key: DriveKey) -> None:
         """Open a drive here and offer it to the remote. Raises `LocalProtocolError` if it is open."""
         if key.discovery_key in self._channels:
             raise LocalProtocolError(f"drive {key} is already open on this connection")
         channel = self._channels[key.discovery_key] = _Channel(key)
+        self._unanswered[key.discovery_key] += 1
         self._send(self._number(channel), self._offer(channel))
 
     def close(self, discovery_key: bytes) -> None:
@@ -73,6 +77,7 @@ class Channels:
 
     def receive_open_untrusted(self, number: int, message: Open, events: list[Event]) -> None:
         """The remote opens a channel. Raises only `RemoteProtocolError`."""
+        self._unanswered.pop(message.discovery_key, None)
         channel = self._channels.get(message.discovery_key)
         if channel is None:
             self._reply_untrusted(self._free_number(), Close(message.discovery_key))
@@ -95,6 +100,8 @@ class Channels:
 
     def receive_close_untrusted(self, number: int, message: Close, events: list[Event]) -> None:
         """The remote closes a channel, or refuses one. Raises only `RemoteProtocolError`."""
+        if message.discovery_key is not None and self._is_stale(message.discovery_key):
+            return
         channel = self._remote.get(number) or self._channels.get(message.discovery_key or b"")
         if channel is None:
             return
@@ -106,6 +113,16 @@ class Channels:
             del self._remote[channel.remote]
             channel.remote = None
             events.append(DriveClosed(channel.key.discovery_key))
+
+    def _is_stale(self, discovery_key: bytes) -> bool:
+        """Whether a refusal is of an offer that has been followed by another, whose answer is to come.
+
+        Taken for the newer one's, it would have two willing sides close and open for ever.
+        """
+        unanswered = self._unanswered.pop(discovery_key, 0)
+        if unanswered > 1:
+            self._unanswered[discovery_key] = unanswered - 1
+        return unanswered > 1
 
     def _offer(self, channel: _Channel) -> Open:
         return Open(
