@@ -21,8 +21,21 @@ class Pump:
     """Moves the bytes of one connection until it ends."""
 
     __slots__ = (
-        "_called", "_finishing", "_idle", "_in_flight", "_readable", "_room", "_scope", "_settled", "_stream",
-        "__weakref__", "address", "connection", "hub", "reason", "scheduled",
+        "__weakref__",
+        "_called",
+        "_finishing",
+        "_idle",
+        "_in_flight",
+        "_readable",
+        "_room",
+        "_scope",
+        "_settled",
+        "_stream",
+        "address",
+        "connection",
+        "hub",
+        "reason",
+        "scheduled",
     )  # fmt: skip
 
     def __init__(
