@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 import attrs
 
 from .connection import Connection
+from .errors import LocalProtocolError
 from .events import WireName
 from .limits import Limits
 from .outbox import Outbox
@@ -142,6 +143,16 @@ class TopicHandle:
         """Whether the bounds are reached."""
         return len(self._queue) >= self._max_messages or self._waiting_bytes >= self._max_bytes
 
+    @property
+    def holds_up(self) -> bool:
+        """Whether it holds up its sources when it is full, and does not drop."""
+        return self._overflow == "wait"
+
+    @property
+    def overflowing(self) -> bool:
+        """Whether twice the bounds are: more than the last reads of sources that are held up explain."""
+        return len(self._queue) >= 2 * self._max_messages or self._waiting_bytes >= 2 * self._max_bytes
+
     def put(self, peer_id: int, public_key: bytes, payloads: list[bytes]) -> None:
         """Take a run of messages from one peer."""
         size = sum(map(len, payloads))
@@ -149,14 +160,18 @@ class TopicHandle:
         self._received_bytes += size
         self._waiting_bytes += size
         self._queue.extend(map(_make_message, zip(repeat(peer_id), payloads, repeat(public_key))))
-        if self._overflow != "wait" and self._over:
+        if not self.holds_up and self._over:
             self._drop()
 
     def block(self, source: Source) -> None:
         """Hold a source's reading up until this handle has drained, if it is full and does not drop."""
-        if self._overflow == "wait" and self.full:
+        if self.holds_up and self.full:
             source.blockers.add(self)
             self._blocked.add(source)
+
+    def forget(self, source: Source) -> None:
+        """A source has ended."""
+        self._blocked.discard(source)
 
     def take(self) -> Message:
         """Remove and return the oldest message. Raises `IndexError` if there is none."""
@@ -180,7 +195,7 @@ class TopicHandle:
         `waited` is for the sender whose turn has come: it takes the room that others wait for.
         Raises `UnknownPeer`, `PeerGone` or `MessageTooLarge`, with nothing queued.
         """
-        route = self._routes.get(peer_id) or self._topic.route(peer_id)
+        route = self._routes.get(peer_id) or self._find(peer_id)
         if route is None:
             return None
         outbox = route.outbox
@@ -193,12 +208,13 @@ class TopicHandle:
 
     def route(self, peer_id: int) -> Route | None:
         """The way to a peer now, or None while its connection is being replaced. Raises as `send`."""
-        return self._routes.get(peer_id) or self._topic.route(peer_id)
+        return self._routes.get(peer_id) or self._find(peer_id)
 
     def close(self) -> None:
         """Leave: nothing further is received, and what was is gone. Other handles are not touched."""
         if not self.closed:
             self.closed = True
+            self._routes = {}
             self._queue.clear()
             self._waiting_bytes = 0
             self._release()
@@ -225,6 +241,11 @@ class TopicHandle:
         while self._over:
             self._waiting_bytes -= len(drop().message)
             self._dropped += 1
+
+    def _find(self, peer_id: int) -> Route | None:
+        if self.closed:
+            raise LocalProtocolError("the topic handle is closed")
+        return self._topic.route(peer_id)
 
     def _release(self) -> None:
         blocked, self._blocked = self._blocked, set()

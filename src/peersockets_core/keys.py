@@ -36,13 +36,11 @@ class DriveKey:
     """The key that names a drive: the public key of its metadata core. Who knows it may join."""
 
     public_key: bytes = attrs.field(validator=_key_size, repr=lambda key: key.hex())
-    discovery_key: bytes = attrs.field(
-        init=False,
-        eq=False,
-        repr=False,
-        default=attrs.Factory(lambda self: discovery_key(self.public_key), takes_self=True),
-    )
+    discovery_key: bytes = attrs.field(init=False, eq=False, repr=False)
     """A hash of the key, safe to show to those who do not know it."""
+
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "discovery_key", discovery_key(self.public_key))
 
     @classmethod
     def parse(cls, key: DriveKey | bytes | str) -> DriveKey:

@@ -64,7 +64,12 @@ class Topic:
         if self.scope == "drive" and self.drive.key.discovery_key not in link.drives:
             return
         peer_id = self.machine.meet(link.peer)
+        if peer_id is None:
+            return
         for handle in self.handles:
+            if handle.overflowing and handle.holds_up:
+                driver.drop(link.connection, RemoteProtocolError("sends to a topic that has long been full"))
+                return
             handle.put(peer_id, link.peer.public_key, payloads)
             handle.block(link)
             driver.news(handle)
@@ -106,6 +111,8 @@ class Peersockets:
         self._peers_by_id: dict[int, Peer] = {}
         self._listeners: dict[topics.Address, list[Topic]] = {}
         self._replacing: set[tuple[OpenDrive, Member]] = set()
+        self._folding: dict[Peer, float] = {}
+        """Until when we wait for a remote to end one of the connections that it dialled."""
 
     # Connections: events in
 
@@ -131,12 +138,18 @@ class Peersockets:
         if link is None:
             return
         link.peer.links.remove(link)
+        for handle in link.blockers:
+            handle.forget(link)
+        if len(link.peer.links) < 2:
+            self._folding.pop(link.peer, None)
         for drive in self._drives.values():
             self._forget_routes(drive, link.peer)
             if drive.key.discovery_key in link.drives:
                 self._lose(drive, link, now, reason, unsent)
-            elif (member := drive.members.get(link.peer.id or 0)) is not None:
-                self._reroute(drive, member)
+                continue
+            member = drive.members.get(link.peer.id or 0)
+            if member is not None and not self._reroute(drive, member) and not link.peer.links:
+                self._leave(drive, member)
         link.drives.clear()
         self._driver.rerouted()
         if not link.peer.links and link.peer.id is None:
@@ -149,10 +162,14 @@ class Peersockets:
 
     def next_deadline(self) -> float:
         """When to call `handle_deadline`, at the latest; infinity for never."""
-        return min((member.deadline for _, member in self._replacing), default=math.inf)
+        replacing = min((member.deadline for _, member in self._replacing), default=math.inf)
+        return min(self._folding.values(), default=replacing) if self._folding else replacing
 
     def handle_deadline(self, now: float) -> None:
-        """Let go of members whose connection was not replaced in time."""
+        """Let go of members whose connection was not replaced, and of duplicates not ended, in time."""
+        for peer, deadline in list(self._folding.items()):
+            if deadline <= now:
+                self._retire_duplicates(peer, now)
         for drive, member in list(self._replacing):
             if member.deadline <= now:
                 self._leave(drive, member)
@@ -182,7 +199,6 @@ class Peersockets:
             link.drives.discard(discovery_key)
         for connection in self._open_connections():
             connection.close_drive(discovery_key)
-        self._retire_duplicates()
 
     def join(
         self,
@@ -234,15 +250,16 @@ class Peersockets:
 
     # What topics ask
 
-    def meet(self, peer: Peer) -> int:
-        """Return a peer's id, which it gets when first met."""
+    def meet(self, peer: Peer) -> int | None:
+        """Return a peer's id, which it gets when first met; None if there are too many, and it has to go."""
         if peer.id is None:
-            peer.id = len(self._peers_by_id) + 1
-            self._peers_by_id[peer.id] = peer
-            if peer.id > self._limits.peer_ids:
+            if len(self._peers_by_id) >= self._limits.peer_ids:
                 error = RemoteProtocolError(f"more than {self._limits.peer_ids} peers met")
                 for link in peer.links:
                     self._driver.drop(link.connection, error)
+                return None
+            peer.id = len(self._peers_by_id) + 1
+            self._peers_by_id[peer.id] = peer
         return peer.id
 
     def link_to(self, peer_id: int, topic: Topic) -> Link | None:
@@ -281,19 +298,21 @@ class Peersockets:
         peer.links.insert(len(peer.links) if survives else 0, link)
         for drive in self._drives.values():
             self._forget_routes(drive, peer)
-        self._retire_duplicates(peer)
+        self._retire_duplicates(peer, now)
 
     def _drive_opened(self, connection: Connection, event: DriveOpened, now: float) -> None:
         link, drive = self._links[connection], self._drives[event.discovery_key]
-        link.drives.add(event.discovery_key)
         peer_id = self.meet(link.peer)
+        if peer_id is None:
+            return
+        link.drives.add(event.discovery_key)
         member = drive.members.get(peer_id)
         if member is None:
             member = drive.members[peer_id] = Member(link.peer, peer_id, link)
             self._tell(drive, member.joined)
         else:
             self._reroute(drive, member)
-        self._retire_duplicates(link.peer)
+        self._retire_duplicates(link.peer, now)
 
     def _drive_closed(self, connection: Connection, event: DriveClosed, now: float) -> None:
         link = self._links[connection]
@@ -301,7 +320,7 @@ class Peersockets:
         drive = self._drives[event.discovery_key]
         self._forget_routes(drive, link.peer)
         self._lose(drive, link, now, "", 0)
-        self._retire_duplicates(link.peer)
+        self._retire_duplicates(link.peer, now)
 
     def _messages_received(self, connection: Connection, event: MessagesReceived, now: float) -> None:
         link = self._links[connection]
@@ -343,9 +362,9 @@ class Peersockets:
     def _in_order(self, peer: Peer, links: list[Link]) -> Link | None:
         """The link to use of those that carry a topic, or None while what follows would overtake.
 
-        What was sent on a retired link may still be on its way until it has ended.
+        What was sent on one that is going to end may still be on its way until it has ended.
         """
-        if not links or any(link.retired for link in peer.links):
+        if not links or peer in self._folding or any(link.retired for link in peer.links):
             return None
         return links[-1]
 
@@ -369,26 +388,29 @@ class Peersockets:
             for topic in drive.topics.values():
                 topic.routes.pop(peer.id, None)
 
-    def _retire_duplicates(self, peer: Peer | None = None) -> None:
+    def _retire_duplicates(self, peer: Peer, now: float) -> None:
         """Retire every duplicate once the survivor carries all drives that it carries.
 
         Where one side dialled both, the two sides may differ on which is newer: the one that dialled
-        decides, as in hyperswarm 2.15.3.
+        decides, as in hyperswarm 2.15.3, and we do only if it does not in time.
         """
-        for duplicated in self._peers.values() if peer is None else (peer,):
-            if len(duplicated.links) < 2:
+        if len(peer.links) < 2:
+            return
+        *duplicates, survivor = peer.links
+        for link in duplicates:
+            theirs = not link.connection.initiator and not survivor.connection.initiator
+            if link.retired or not link.drives <= survivor.drives:
                 continue
-            *duplicates, survivor = duplicated.links
-            for link in duplicates:
-                dialled = link.connection.initiator
-                theirs = not dialled and not survivor.connection.initiator
-                if not theirs and not link.retired and link.drives <= survivor.drives:
-                    link.retired = True
-                    self._driver.retire(link.connection)
-                    for drive in self._drives.values():
-                        member = drive.members.get(duplicated.id or 0)
-                        if member is not None:
-                            self._reroute(drive, member)
+            if theirs and self._folding.setdefault(peer, now + self._limits.fold_time) > now:
+                continue
+            link.retired = True
+            self._driver.retire(link.connection)
+        if self._folding.get(peer, math.inf) <= now:
+            del self._folding[peer]
+        for drive in self._drives.values():
+            member = drive.members.get(peer.id or 0)
+            if member is not None:
+                self._reroute(drive, member)
 
 
 _HANDLERS: dict[type[Event], _Handler] = {

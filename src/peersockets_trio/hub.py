@@ -182,7 +182,7 @@ class Hub:
 
     def drop(self, connection: Connection, error: RemoteProtocolError) -> None:
         """Close a connection at once."""
-        connection.owner.fail(error)
+        connection.owner.doom(error)
 
 
 def _names(pump: Pump) -> tuple[str, str, str]:

@@ -23,6 +23,7 @@ class Pump:
     __slots__ = (
         "__weakref__",
         "_called",
+        "_doom",
         "_finishing",
         "_idle",
         "_in_flight",
@@ -58,6 +59,7 @@ class Pump:
         self._readable = trio.lowlevel.ParkingLot()  # the read loop, while a topic handle is full
         self._in_flight = 0
         self._finishing = False
+        self._doom: RemoteProtocolError | None = None
 
     async def run(self) -> None:
         """Pump until the connection has ended. Raises nothing but cancellation from outside."""
@@ -73,6 +75,8 @@ class Pump:
                     else:
                         nursery.cancel_scope.cancel()
         finally:
+            if self._doom is not None:
+                self._ended(self.connection.fail(self._doom))
             self._ended(self.connection.close())
             hub.discard(self)
             await trio.aclose_forcefully(self._stream)
@@ -116,6 +120,11 @@ class Pump:
         """End the connection now."""
         self._ended(self.connection.fail(error))
         self.cancel()
+
+    def doom(self, error: RemoteProtocolError) -> None:
+        """End the connection for what the peer did, as soon as the caller has finished what it does."""
+        self._doom = error
+        self._scope.cancel()
 
     def cancel(self) -> None:
         """End the tasks now."""

@@ -31,6 +31,7 @@ MAX_BATCH: Final = 64 * 1024
 """Bytes of one batch: large enough to make the cost of a frame small, small enough not to delay its first
 message. The reference receives up to 8 MiB."""
 
+_EARLY_OVERHEAD = 64  # bytes of memory that a message costs beside its own
 _BATCH, _OPEN, _REJECT, _CLOSE = range(4)
 _CONTROL = 0
 _BATCH_HEAD = bytes((_CONTROL, _BATCH))
@@ -78,6 +79,11 @@ class _Remote:
     handshake: bytes
     channel: Channel | None = None
     early: list[tuple[int, bytes]] = attrs.field(factory=list)
+
+    @property
+    def early_size(self) -> int:
+        """What the early messages count against the limit."""
+        return sum(len(message) + _EARLY_OVERHEAD for _, message in self.early)
 
 
 class Mux:
@@ -132,7 +138,7 @@ class Mux:
         waiting = self._incoming.get(key)
         if waiting:
             number = waiting.popleft()
-            self._early_size -= sum(len(message) for _, message in self._remote[number].early)
+            self._early_size -= self._remote[number].early_size
             self._join_untrusted(channel, number)
         else:
             self._outgoing.setdefault(key, deque()).append(channel)
@@ -142,7 +148,7 @@ class Mux:
         """Refuse what the remote opened and `notify` put off."""
         for number in self._incoming.pop((protocol, channel_id), ()):
             remote = self._remote.pop(number)
-            self._early_size -= sum(len(message) for _, message in remote.early)
+            self._early_size -= remote.early_size
             self._control(_REJECT, encode_uint(number))
 
     def close(self, channel: Channel) -> None:
@@ -242,7 +248,7 @@ class Mux:
         if remote.channel is not None:
             remote.channel.handler.message_untrusted(message_type, data, position, end)
             return
-        self._early_size += end - position + 64  # a message costs memory of its own, too
+        self._early_size += end - position + _EARLY_OVERHEAD
         if self._early_size > self._limits.early_messages:
             raise RemoteProtocolError("too many messages on channels that are not open yet")
         remote.early.append((message_type, data[position:end]))
@@ -329,7 +335,7 @@ class Mux:
             return
         # It gave up before we decided.
         del self._remote[number]
-        self._early_size -= sum(len(message) for _, message in remote.early)
+        self._early_size -= remote.early_size
         waiting = self._incoming[remote.key]
         waiting.remove(number)
         if not waiting:

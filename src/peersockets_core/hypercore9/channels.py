@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import itertools
-from collections import Counter
 from collections.abc import Callable
 
 import attrs
@@ -32,6 +31,8 @@ class _Channel:
     """The number we opened it on; None where the remote refused or closed it."""
     remote: int | None = None
     """The number the remote opened it on, with a proper capability."""
+    offered: bool = True
+    """Whether our Open is good for the remote's next one; it is not once the remote has closed."""
 
 
 class Channels:
@@ -53,15 +54,12 @@ class Channels:
         self._channels: dict[bytes, _Channel] = {}
         self._local: dict[int, _Channel] = {}
         self._remote: dict[int, _Channel] = {}
-        self._unanswered: Counter[bytes] = Counter()
-        """How many of our offers of a drive the remote may still refuse, of channels closed since, too."""
 
     def open(self, key: DriveKey) -> None:
         """Open a drive here and offer it to the remote. Raises `LocalProtocolError` if it is open."""
         if key.discovery_key in self._channels:
             raise LocalProtocolError(f"drive {key} is already open on this connection")
         channel = self._channels[key.discovery_key] = _Channel(key)
-        self._unanswered[key.discovery_key] += 1
         self._send(self._number(channel), self._offer(channel))
 
     def close(self, discovery_key: bytes) -> None:
@@ -77,7 +75,6 @@ class Channels:
 
     def receive_open_untrusted(self, number: int, message: Open, events: list[Event]) -> None:
         """The remote opens a channel. Raises only `RemoteProtocolError`."""
-        self._unanswered.pop(message.discovery_key, None)
         channel = self._channels.get(message.discovery_key)
         if channel is None:
             self._reply_untrusted(self._free_number(), Close(message.discovery_key))
@@ -87,8 +84,10 @@ class Channels:
         expected = _capability(channel.key, self._receiving_key, self._sending_key)
         if not hmac.compare_digest(message.capability or b"", expected):
             raise RemoteProtocolError(f"invalid remote capability for drive {channel.key}")
-        if channel.local is None:
-            self._reply_untrusted(self._number(channel), self._offer(channel))
+        if channel.local is None or not channel.offered:
+            number_here = self._number(channel) if channel.local is None else channel.local
+            self._reply_untrusted(number_here, self._offer(channel))
+            channel.offered = True
         assert channel.local is not None
         if channel.remote is not None:  # a second Open for the core moves it
             del self._remote[channel.remote]
@@ -100,29 +99,22 @@ class Channels:
 
     def receive_close_untrusted(self, number: int, message: Close, events: list[Event]) -> None:
         """The remote closes a channel, or refuses one. Raises only `RemoteProtocolError`."""
-        if message.discovery_key is not None and self._is_stale(message.discovery_key):
-            return
         channel = self._remote.get(number) or self._channels.get(message.discovery_key or b"")
         if channel is None:
             return
-        if channel.local is not None:
+        if channel.remote is not None:
+            # Our half stays, to be offered again when the remote opens again. To close it and say so, as
+            # hypercore-protocol does, would let the answers of two sides that both close and open chase
+            # each other for ever.
+            del self._remote[channel.remote]
+            channel.remote = None
+            channel.offered = False
+            events.append(DriveClosed(channel.key.discovery_key))
+        elif channel.local is not None and channel.offered:
+            # A refusal. The remote keeps our number until we close it.
             del self._local[channel.local]
             self._reply_untrusted(channel.local, Close())
             channel.local = None
-        if channel.remote is not None:
-            del self._remote[channel.remote]
-            channel.remote = None
-            events.append(DriveClosed(channel.key.discovery_key))
-
-    def _is_stale(self, discovery_key: bytes) -> bool:
-        """Whether a refusal is of an offer that has been followed by another, whose answer is to come.
-
-        Taken for the newer one's, it would have two willing sides close and open for ever.
-        """
-        unanswered = self._unanswered.pop(discovery_key, 0)
-        if unanswered > 1:
-            self._unanswered[discovery_key] = unanswered - 1
-        return unanswered > 1
 
     def _offer(self, channel: _Channel) -> Open:
         return Open(

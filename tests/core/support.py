@@ -1,0 +1,390 @@
+"""What the core's tests share: fixed entropy, ways to cut bytes, a remote that says anything, a network."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import random
+from collections.abc import Callable, Iterable, Iterator
+
+from peersockets_core import (
+    DEFAULT_LIMITS,
+    Connection,
+    ConnectionClosed,
+    DriveKey,
+    Entropy,
+    Event,
+    ExtensionNames,
+    HandshakeCompleted,
+    KeyPair,
+    Limits,
+    MessagesReceived,
+    OpenDrive,
+    Peersockets,
+    RemoteProtocolError,
+    TopicHandle,
+    Watch,
+    WireName,
+)
+from peersockets_core.hypercore9 import frames, messages
+from peersockets_core.hypercore9.frames import FrameParser, Item
+from peersockets_core.hypercore9.handshake import Handshake
+from peersockets_core.hypercore9.messages import Close, Message, Open, Options, Status
+from peersockets_core.sodium import XSalsa20
+
+NOW = 1000.0
+"""When everything happens that does not care for the time."""
+
+KEY = DriveKey(bytes([0x44]) * 32)
+OTHER_KEY = DriveKey(bytes([0x45]) * 32)
+
+Cut = Callable[[bytes], Iterable[bytes]]
+
+
+def entropy(label: str) -> Entropy:
+    """A source of bytes that are the same in every run."""
+    counter = itertools.count()
+
+    def take(size: int) -> bytes:
+        return hashlib.shake_256(f"{label} {next(counter)}".encode()).digest(size)
+
+    return take
+
+
+def key_pair(label: str) -> KeyPair:
+    return KeyPair.generate(entropy(f"key pair {label}"))
+
+
+# Ways to cut a byte string
+
+
+def whole(data: bytes) -> Iterator[bytes]:
+    yield data
+
+
+def byte_by_byte(data: bytes) -> Iterator[bytes]:
+    return (data[position : position + 1] for position in range(len(data)))
+
+
+def random_cuts(seed: int) -> Cut:
+    generator = random.Random(seed)
+
+    def cut(data: bytes) -> Iterator[bytes]:
+        position = 0
+        while position < len(data):
+            size = generator.choice((1, 2, 3, 7, 64, 1000))
+            yield data[position : position + size]
+            position += size
+
+    return cut
+
+
+CUTS: dict[str, Cut] = {
+    "whole": whole,
+    "byte by byte": byte_by_byte,
+    "cut at random": random_cuts(1),
+    "cut at random again": random_cuts(2),
+}
+
+
+def at(*positions: int) -> Cut:
+    """Cut at the given positions."""
+
+    def cut(data: bytes) -> Iterator[bytes]:
+        return (data[start:stop] for start, stop in itertools.pairwise((0, *positions, len(data))))
+
+    return cut
+
+
+# Events
+
+
+def error_of(events: list[Event]) -> str:
+    """The text of the error that `events` end in, as they must."""
+    assert events, "no events"
+    closed = events[-1]
+    assert isinstance(closed, ConnectionClosed), closed
+    assert type(closed.error) is RemoteProtocolError, closed
+    return str(closed.error)
+
+
+def merged(events: Iterable[Event]) -> list[Event]:
+    """`events`, consecutive messages of one extension in one: what cannot depend on how bytes arrive."""
+    result: list[Event] = []
+    for event in events:
+        last = result[-1] if result else None
+        if (
+            isinstance(event, MessagesReceived)
+            and isinstance(last, MessagesReceived)
+            and (last.discovery_key, last.name) == (event.discovery_key, event.name)
+        ):
+            payloads = [*last.payloads, *event.payloads]
+            result[-1] = MessagesReceived(last.discovery_key, last.name, payloads)
+            continue
+        result.append(event)
+    return result
+
+
+# Connections
+
+
+def connection(
+    *,
+    initiator: bool = False,
+    label: str = "ours",
+    limits: Limits = DEFAULT_LIMITS,
+    names: Iterable[str] = (),
+    now: float = NOW,
+) -> Connection:
+    extensions = ExtensionNames()
+    for name in names:
+        extensions.register(name)
+    return Connection(
+        wire="hypercore9",
+        initiator=initiator,
+        key_pair=key_pair(label),
+        entropy=entropy(f"connection {label}"),
+        now=now,
+        limits=limits,
+        extensions=extensions,
+    )
+
+
+class Pair:
+    """An initiator and a responder, joined in memory."""
+
+    def __init__(
+        self, *, names: Iterable[str] = ("chat",), limits: Limits = DEFAULT_LIMITS, cut: Cut = whole
+    ) -> None:
+        names = list(names)
+        self.left = connection(initiator=True, label="left", names=names, limits=limits)
+        self.right = connection(label="right", names=names, limits=limits)
+        self.cut = cut
+        self.events: dict[Connection, list[Event]] = {self.left: [], self.right: []}
+        self.sent: dict[Connection, bytes] = {self.left: b"", self.right: b""}
+
+    def exchange(self) -> Pair:
+        """Carry bytes both ways until there are none."""
+        for source, sink in itertools.cycle(((self.left, self.right), (self.right, self.left))):
+            data = bytes(source.data_to_send(NOW))
+            self.sent[source] += data
+            for chunk in self.cut(data):
+                self.events[sink] += sink.receive_data(chunk, NOW)
+            if not self.left.has_output and not self.right.has_output:
+                return self
+        raise AssertionError
+
+    def open(self, key: DriveKey = KEY) -> Pair:
+        self.left.open_drive(key)
+        self.right.open_drive(key)
+        return self.exchange()
+
+
+class RawPeer:
+    """A remote that finishes the handshake, and from then on says whatever a test wants said."""
+
+    def __init__(self, ours: Connection, *, label: str = "raw", behind_handshake: bytes = b"") -> None:
+        self.ours = ours
+        self.key_pair = key_pair(label)
+        self._handshake = Handshake(
+            initiator=not ours.initiator, key_pair=self.key_pair, entropy=entropy(f"raw {label}")
+        )
+        self._parser = FrameParser(8 * 1024 * 1024)
+        self.events: list[Event] = []
+        self._unread = b""
+        self._shake_hands(behind_handshake)
+
+    def _shake_hands(self, behind: bytes) -> None:
+        ours = self.ours
+        finished = False
+        while not finished:
+            self._unread = self._handshake.receive_data_untrusted(bytes(ours.data_to_send(NOW)))
+            data = b"".join(self._handshake.output)
+            self._handshake.output.clear()
+            finished = self._handshake.finished
+            if finished:
+                self.sending_key, self.receiving_key = self._handshake.split()
+                self._transmit = XSalsa20(self.sending_key, self._handshake.nonce)
+                self._receive = XSalsa20(self.receiving_key, self._handshake.remote_nonce)
+                data += self._transmit.apply(behind)
+            self.events += ours.receive_data(data, NOW)
+
+    def say(self, plain: bytes) -> list[Event]:
+        """Send bytes, encrypted."""
+        return self.ours.receive_data(bytes(self._transmit.apply(plain)), NOW)
+
+    def encrypt(self, plain: bytes) -> bytes:
+        return bytes(self._transmit.apply(plain))
+
+    def send(self, channel: int, *messages: Message) -> list[Event]:
+        """Send messages on a channel."""
+        return self.say(b"".join(frame(channel, message) for message in messages))
+
+    def announce(self, *names: str) -> list[Event]:
+        return self.send(0, Options(list(names)))
+
+    def heard(self) -> list[Item]:
+        """What the connection has sent since the last look."""
+        items: list[Item] = []
+        data, self._unread = self._unread + bytes(self.ours.data_to_send(NOW)), b""
+        self._parser.parse_untrusted(bytes(self._receive.apply(data)), items)
+        return items
+
+    def heard_messages(self) -> list[tuple[int, Message]]:
+        """The same, decoded, for what is not an extension message."""
+        return [
+            (item.channel, messages.decode_untrusted(messages.TYPES[item.type], item.body))
+            for item in self.heard()
+            if isinstance(item, frames.Frame)
+        ]
+
+    def offer(self, key: DriveKey = KEY) -> Open:
+        """What opens a drive, with the proof that we know its key."""
+        return Open(key.discovery_key, capability(key, self.sending_key, self.receiving_key))
+
+    def reflected(self, key: DriveKey = KEY) -> Open:
+        """What the connection itself proves with."""
+        return Open(key.discovery_key, capability(key, self.receiving_key, self.sending_key))
+
+
+def capability(key: DriveKey, sending_key: bytes, receiving_key: bytes) -> bytes:
+    """hypercore-crypto 2.3.2, `capability`."""
+    return hashlib.blake2b(
+        b"hypercore capability" + sending_key + key.public_key, digest_size=32, key=receiving_key
+    ).digest()
+
+
+def frame(channel: int, message: Message) -> bytes:
+    return frames.encode(channel, messages.TYPES.index(type(message)), messages.encode(message))
+
+
+def extension_frame(extension_id: int, payload: bytes) -> bytes:
+    return frames.extension_head(extension_id, len(payload)) + payload
+
+
+EVERY_FRAME = b"".join((
+    frames.KEEPALIVE,
+    frame(0, Options(["a", "chat", "é"])),
+    extension_frame(1, b"first"),
+    extension_frame(1, b""),
+    extension_frame(0, b"of nobody"),
+    extension_frame(1, b"x" * 300),
+    frame(3, Status(uploading=True)),
+    frames.encode(0, 12, b"free"),
+    frame(0, Options([f"{number:03}" for number in range(200)] + ["chat"])),
+    extension_frame(200, b"a long id"),
+    extension_frame(200, b"twice"),
+    frame(77, Close(bytes(32))),
+    frames.KEEPALIVE,
+    extension_frame(200, b"last"),
+))  # fmt: skip
+"""Plain bytes of a session in which every sort of frame comes up; "chat" is what the receiver listens to."""
+
+
+# Machines
+
+
+class RecordingDriver:
+    """Writes down what the machine asks for."""
+
+    def __init__(self) -> None:
+        self.told: list[TopicHandle | Watch] = []
+        self.read: list[Connection] = []
+        self.reroutings = 0
+        self.retired: list[Connection] = []
+        self.dropped: list[tuple[Connection, RemoteProtocolError]] = []
+
+    def news(self, handle: TopicHandle | Watch) -> None:
+        self.told.append(handle)
+
+    def readable(self, connection: Connection) -> None:
+        self.read.append(connection)
+
+    def rerouted(self) -> None:
+        self.reroutings += 1
+
+    def retire(self, connection: Connection) -> None:
+        self.retired.append(connection)
+
+    def drop(self, connection: Connection, error: RemoteProtocolError) -> None:
+        self.dropped.append((connection, error))
+
+
+class Node:
+    """A machine with its identity."""
+
+    def __init__(self, label: str, *, limits: Limits = DEFAULT_LIMITS, wire: WireName = "hypercore9") -> None:
+        self.label = label
+        self.limits = limits
+        self.wire: WireName = wire
+        self.key_pair = key_pair(label)
+        self.driver = RecordingDriver()
+        self.machine = Peersockets(self.driver, limits)
+        self._count = itertools.count()
+
+    def connection(self, *, initiator: bool) -> Connection:
+        """Begin a connection; who answers is told the wire by the first bytes."""
+        connection = Connection(
+            wire=self.wire if initiator else None,
+            initiator=initiator,
+            key_pair=self.key_pair,
+            entropy=entropy(f"{self.label} {next(self._count)}"),
+            now=NOW,
+            limits=self.limits,
+            extensions=self.machine.extensions,
+        )
+        self.machine.add_connection(connection)
+        return connection
+
+    def open(self, key: DriveKey = KEY) -> OpenDrive:
+        return self.machine.open_drive(key)
+
+    @property
+    def public_key(self) -> bytes:
+        return self.key_pair.public_keys[self.wire]
+
+
+class Network:
+    """The connections between nodes; bytes move when a test says `settle`."""
+
+    def __init__(self) -> None:
+        self._far: dict[Connection, tuple[Node, Connection]] = {}
+        """For each connection, the node and the connection at the other end."""
+
+    def connect(self, dialler: Node, answerer: Node) -> tuple[Connection, Connection]:
+        """Begin a connection; returns the dialler's and the answerer's side."""
+        near, far = dialler.connection(initiator=True), answerer.connection(initiator=False)
+        self._far[near] = answerer, far
+        self._far[far] = dialler, near
+        return near, far
+
+    def settle(self, *only: Connection) -> None:
+        """Carry bytes both ways until there are none, on all connections or from `only` some."""
+        moved = True
+        while moved:
+            moved = False
+            for near in list(self._far):
+                moved |= (not only or near in only) and self._carry(near)
+
+    def _carry(self, near: Connection) -> bool:
+        node, far = self._far[near]
+        data = bytes(near.data_to_send(NOW))
+        if data:
+            events = far.receive_data(data, NOW)
+            node.machine.receive_events(far, events, NOW)
+            if far.closed:
+                node.machine.remove_connection(far, NOW, reason=str(far.error or ""))
+        return bool(data)
+
+    def end(self, near: Connection, *, reason: str = "", unsent: int = 0, now: float = NOW) -> None:
+        """End a connection at both ends, `near` first."""
+        node, far = self._far.pop(near)
+        home, _ = self._far.pop(far)
+        near.close()
+        home.machine.remove_connection(near, now, reason=reason, unsent=unsent)
+        far.receive_eof(now)
+        node.machine.remove_connection(far, now, reason=reason)
+
+
+def handshake_event(events: Iterable[Event]) -> HandshakeCompleted:
+    return next(event for event in events if isinstance(event, HandshakeCompleted))

@@ -1,0 +1,451 @@
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.support import (
+    KEY,
+    NOW,
+    OTHER_KEY,
+    Pair,
+    RawPeer,
+    connection,
+    entropy,
+    error_of,
+    extension_frame,
+    frame,
+    key_pair,
+)
+from peersockets_core import (
+    DEFAULT_LIMITS,
+    WIRES,
+    Connection,
+    ConnectionClosed,
+    DriveClosed,
+    DriveOpened,
+    HandshakeCompleted,
+    LocalProtocolError,
+    RemoteProtocolError,
+    WireName,
+)
+from peersockets_core.hypercore9 import frames
+from peersockets_core.hypercore9.messages import Options
+
+KEEPALIVE, SILENCE, HANDSHAKE_TIME = 10.0, 20.0, 10.0
+
+
+def handshaken(*, initiator: bool = False) -> RawPeer:
+    """A connection whose handshake happened at `NOW`, with everything sent."""
+    remote = RawPeer(connection(initiator=initiator, names=["chat"]))
+    remote.heard()
+    return remote
+
+
+# Beginning
+
+
+@pytest.mark.parametrize("wire", ["", "hypercore10", "HYPERCORE9"])
+def test_an_unknown_wire(wire: WireName) -> None:
+    with pytest.raises(ValueError, match="wire must be one of hypercore9"):
+        Connection(wire=wire, initiator=False, key_pair=key_pair("x"), entropy=entropy("x"), now=NOW)
+
+
+def test_an_initiator_speaks_first_and_a_responder_does_not() -> None:
+    initiator, responder = connection(initiator=True), connection()
+    for ours, sizes in ((initiator, [59, 0]), (responder, [0, 0])):
+        for size in sizes:
+            assert ours.has_output == bool(size)
+            assert len(ours.data_to_send()) == size
+
+
+def test_connections_have_extensions_of_their_own_unless_given() -> None:
+    first, second = (
+        Connection(wire="hypercore9", initiator=True, key_pair=key_pair("x"), entropy=entropy("x"), now=NOW)
+        for _ in range(2)
+    )
+    assert first.extensions is not second.extensions
+
+
+def test_connecting_to_oneself() -> None:
+    pair = Pair()
+    pair.right = connection(label="left")
+    pair.events[pair.right], pair.sent[pair.right] = [], b""
+    pair.exchange()
+    for side in (pair.left, pair.right):
+        if side.closed:
+            assert error_of(pair.events[side]) == "connected to ourselves"
+            assert len(pair.events[side]) == 1
+    assert pair.left.closed
+
+
+# Errors are sorted here
+
+
+def test_nothing_is_emitted_after_the_end() -> None:
+    remote = handshaken()
+    ours = remote.ours
+    assert error_of(remote.say(b"\xff" * 9))
+    assert ours.receive_data(b"more", NOW) == []
+    assert ours.receive_eof(NOW) == []
+    assert ours.handle_deadline(NOW + 1000) == []
+    assert ours.close() == []
+    assert ours.fail(RemoteProtocolError("again")) == []
+    assert ours.next_deadline() == math.inf
+    assert not ours.has_output
+    assert ours.data_to_send() == b""
+    assert str(ours.error) == "varint of more than 8 bytes"
+
+
+def test_a_good_end() -> None:
+    remote = handshaken()
+    assert remote.ours.receive_eof(NOW) == [ConnectionClosed(None)]
+    assert remote.ours.error is None
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [(b"\x05\x0f", "within a message"), (b"\x80", "within a message")],
+    ids=["half a frame", "half a length"],
+)
+def test_an_end_within_a_message(data: bytes, reason: str) -> None:
+    remote = handshaken()
+    assert remote.say(data) == []
+    assert reason in error_of(remote.ours.receive_eof(NOW))
+
+
+@pytest.mark.parametrize("initiator", [False, True])
+@pytest.mark.parametrize("data", [b"", b"\x3a", b"\x3a" + bytes(20)])
+def test_an_end_before_the_handshake_is_finished(initiator: bool, data: bytes) -> None:
+    ours = connection(initiator=initiator)
+    assert ours.receive_data(data, NOW) == []
+    assert "before the handshake" in error_of(ours.receive_eof(NOW))
+
+
+def test_what_is_queued_is_still_sent_after_our_own_close() -> None:
+    remote = handshaken()
+    remote.ours.sender(None, "chat").send(b"last words")
+    assert remote.ours.close() == [ConnectionClosed(None)]
+    assert remote.ours.has_output
+    assert remote.heard()[-1] == frames.ExtensionRun(0, [b"last words"])
+
+
+def test_nothing_is_sent_after_the_remotes_fault() -> None:
+    remote = handshaken()
+    remote.ours.sender(None, "chat").send(b"last words")
+    error = RemoteProtocolError("misbehaved above")
+    assert remote.ours.fail(error) == [ConnectionClosed(error)]
+    assert not remote.ours.has_output
+    assert remote.ours.data_to_send() == b""
+
+
+COMMANDS: dict[str, Callable[[Connection], object]] = {
+    "open_drive": lambda ours: ours.open_drive(OTHER_KEY),
+    "close_drive": lambda ours: ours.close_drive(KEY.discovery_key),
+    "sender": lambda ours: ours.sender(None, "chat"),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_commands_after_the_end_are_the_callers_fault(command: Callable[[Connection], object]) -> None:
+    remote = handshaken()
+    remote.ours.open_drive(KEY)
+    remote.ours.close()
+    with pytest.raises(LocalProtocolError, match="the connection is closed"):
+        command(remote.ours)
+
+
+@pytest.mark.parametrize("finished", [False, True], ids=["before the handshake", "after it"])
+def test_opening_twice_and_closing_what_is_not_open_are_the_callers_fault(finished: bool) -> None:
+    ours = handshaken().ours if finished else connection(initiator=True)
+    ours.open_drive(KEY)
+    with pytest.raises(LocalProtocolError, match="already open"):
+        ours.open_drive(KEY)
+    ours.close_drive(KEY.discovery_key)
+    with pytest.raises(LocalProtocolError, match="no drive with discovery key"):
+        ours.close_drive(KEY.discovery_key)
+    ours.open_drive(KEY)
+
+
+def test_messages_wait_for_the_handshake() -> None:
+    with pytest.raises(LocalProtocolError, match="handshake is not finished"):
+        connection(names=["chat"]).sender(None, "chat")
+
+
+def test_a_drive_opened_before_the_handshake_is_offered_right_after_it() -> None:
+    for initiator in (False, True):
+        ours = connection(initiator=initiator)
+        ours.open_drive(OTHER_KEY)
+        ours.open_drive(KEY)
+        ours.close_drive(OTHER_KEY.discovery_key)
+        remote = RawPeer(ours)
+        assert remote.heard_messages() == [(1, remote.reflected())]
+        assert remote.send(1, remote.offer()) == [DriveOpened(KEY.discovery_key)]
+
+
+def test_an_offer_in_the_same_read_as_the_end_of_the_handshake_is_not_refused() -> None:
+    pair = Pair()
+    pair.left.open_drive(KEY)
+    pair.right.open_drive(KEY)
+    pair.right.receive_data(bytes(pair.left.data_to_send()), NOW)
+    pair.left.receive_data(bytes(pair.right.data_to_send()), NOW)
+    handshake, opened = pair.right.receive_data(bytes(pair.left.data_to_send()), NOW)
+    assert isinstance(handshake, HandshakeCompleted)
+    assert opened == DriveOpened(KEY.discovery_key)
+
+
+# Which wire
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_responder_is_told_the_wire_by_the_first_byte(wire: WireName) -> None:
+    ours = Connection(initiator=False, key_pair=key_pair("b"), entropy=entropy("b"), now=NOW)
+    remote = Connection(wire=wire, initiator=True, key_pair=key_pair("a"), entropy=entropy("a"), now=NOW)
+    ours.open_drive(KEY)
+    wires = [ours.wire]
+    assert not ours.has_output
+    assert ours.data_to_send() == b""
+    assert ours.receive_data(b"", NOW) == []
+    assert ours.next_deadline() == NOW + HANDSHAKE_TIME
+    for _ in range(3):
+        for byte in bytes(remote.data_to_send()):
+            ours.receive_data(bytes((byte,)), NOW)
+        remote.receive_data(bytes(ours.data_to_send()), NOW)
+    wires.append(ours.wire)
+    assert wires == [None, wire]
+    assert ours.remote_public_key == key_pair("a").public_keys[wire]
+
+
+@pytest.mark.parametrize("first", sorted(set(range(256)) - {0x3A, 0x20}))
+def test_a_first_byte_of_no_known_wire(first: int) -> None:
+    ours = Connection(initiator=False, key_pair=key_pair("b"), entropy=entropy("b"), now=NOW)
+    assert "begins no known wire" in error_of(ours.receive_data(bytes((first, 0, 0)), NOW))
+    assert ours.wire is None
+    assert ours.receive_eof(NOW) == []
+
+
+def test_an_initiator_cannot_leave_the_wire_open() -> None:
+    with pytest.raises(ValueError, match="wire must be one of"):
+        Connection(initiator=True, key_pair=key_pair("b"), entropy=entropy("b"), now=NOW)
+
+
+def test_the_other_end_goes_before_anything_came() -> None:
+    ours = Connection(initiator=False, key_pair=key_pair("b"), entropy=entropy("b"), now=NOW)
+    assert "before the handshake" in error_of(ours.receive_eof(NOW))
+
+
+@given(st.binary(max_size=300), st.sampled_from([b"", b"\x3a", b"\x20", b"\x20\0\0"]))
+def test_garbage_at_the_door_never_raises(data: bytes, first: bytes) -> None:
+    ours = Connection(initiator=False, key_pair=key_pair("b"), entropy=entropy("b"), now=NOW)
+    events = ours.receive_data(first + data, NOW) + ours.receive_eof(NOW)
+    assert error_of(events)
+    assert len(events) == 1
+
+
+# Time
+
+
+@pytest.mark.parametrize("initiator", [False, True])
+def test_an_endless_handshake(initiator: bool) -> None:
+    ours = connection(initiator=initiator)
+    assert ours.next_deadline() == NOW + HANDSHAKE_TIME
+    assert ours.handle_deadline(NOW + HANDSHAKE_TIME - 0.001) == []
+    for second in range(9):  # what comes meanwhile does not put it off
+        assert ours.receive_data(b"\x3a" if second == 0 else b"x", NOW + second) == []
+    assert ours.next_deadline() == NOW + HANDSHAKE_TIME
+    assert error_of(ours.handle_deadline(NOW + HANDSHAKE_TIME)) == "no handshake within 10 seconds"
+    assert ours.next_deadline() == math.inf
+
+
+def test_a_handshake_is_limited_even_while_we_do_not_read() -> None:
+    ours = connection()
+    ours.pause_reading(NOW)
+    assert ours.next_deadline() == NOW + HANDSHAKE_TIME
+    assert error_of(ours.handle_deadline(NOW + HANDSHAKE_TIME))
+
+
+def test_a_keepalive_exactly_when_it_is_due() -> None:
+    remote = handshaken()
+    ours = remote.ours
+    assert ours.next_deadline() == NOW + KEEPALIVE
+    assert ours.handle_deadline(NOW + KEEPALIVE - 0.001) == []
+    assert not ours.has_output
+    assert ours.handle_deadline(NOW + KEEPALIVE) == []
+    assert ours.outbox.chunks == [frames.KEEPALIVE]
+    assert remote.heard() == []
+    assert ours.next_deadline() == NOW + SILENCE
+
+
+def test_sending_puts_the_keepalive_off() -> None:
+    ours = handshaken().ours
+    ours.sender(None, "chat").send(b"x")
+    assert ours.data_to_send(NOW + 4)
+    assert ours.next_deadline() == NOW + 4 + KEEPALIVE
+    assert not ours.data_to_send(NOW + 6)  # nothing was sent
+    assert ours.next_deadline() == NOW + 4 + KEEPALIVE
+
+
+def test_receiving_does_not_put_the_keepalive_off() -> None:
+    remote = handshaken()
+    remote.ours.receive_data(remote.encrypt(frames.KEEPALIVE), NOW + 9)
+    assert remote.ours.next_deadline() == NOW + KEEPALIVE
+
+
+def test_a_keepalive_that_cannot_leave_is_not_repeated_at_once() -> None:
+    ours = handshaken().ours
+    for count in (1, 2, 3):
+        ours.receive_data(b"", NOW + count * KEEPALIVE)
+        assert ours.handle_deadline(NOW + count * KEEPALIVE) == []
+        assert ours.outbox.size == count
+        assert ours.next_deadline() == NOW + (count + 1) * KEEPALIVE
+
+
+def test_silence() -> None:
+    remote = handshaken()
+    ours = remote.ours
+    ours.receive_data(remote.encrypt(frames.KEEPALIVE), NOW + 5)
+    for second in (10, 15, 20):
+        ours.data_to_send(NOW + second)
+        assert ours.handle_deadline(NOW + second) == []
+    assert ours.handle_deadline(NOW + 24.999) == []
+    ours.data_to_send(NOW + 24.999)
+    assert ours.next_deadline() == NOW + 25
+    assert error_of(ours.handle_deadline(NOW + 25)) == "nothing received for 20 seconds"
+
+
+def test_silence_is_not_the_remotes_while_we_do_not_read() -> None:
+    ours = handshaken().ours
+    ours.pause_reading(NOW + 1)
+    assert ours.next_deadline() == NOW + KEEPALIVE
+    for second in range(10, 200, 10):
+        assert ours.handle_deadline(NOW + second) == []
+        assert ours.data_to_send(NOW + second)  # keepalives all the same
+    ours.resume_reading(NOW + 200)
+    assert ours.handle_deadline(NOW + 200) == []
+    assert ours.handle_deadline(NOW + 219.9) == []
+    assert error_of(ours.handle_deadline(NOW + 220)) == "nothing received for 20 seconds"
+
+
+def test_a_clock_that_steps_back_does_no_harm() -> None:
+    remote = handshaken()
+    remote.ours.receive_data(remote.encrypt(frames.KEEPALIVE), NOW + 15)
+    assert remote.ours.handle_deadline(NOW) == []
+    remote.ours.receive_data(remote.encrypt(frames.KEEPALIVE), NOW - 100)
+    assert remote.ours.handle_deadline(NOW + 34) == []
+    assert error_of(remote.ours.handle_deadline(NOW + 35))
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_next_deadline_is_always_in_the_future_once_handled(seed: int) -> None:
+    generator, now = random.Random(seed), NOW
+    remote = handshaken() if seed % 3 else None
+    ours = remote.ours if remote is not None else connection()
+    actions: list[Callable[[], object]] = [
+        lambda: ours.pause_reading(now),
+        lambda: ours.resume_reading(now),
+        lambda: ours.data_to_send(now),
+        lambda: remote is not None and ours.receive_data(remote.encrypt(frames.KEEPALIVE), now),
+        lambda: None,
+    ]
+    while not ours.closed and now < NOW + 500:
+        now += generator.choice((0, 0.1, 3, 9.99, 10, 19.99, 20, 45))
+        generator.choice(actions)()
+        events = ours.handle_deadline(now)
+        assert ours.next_deadline() > now
+        assert bool(events) == ours.closed
+        if generator.random() < 0.3:  # as precisely as a timer
+            now = min(ours.next_deadline(), now + 1000)
+            ours.handle_deadline(now)
+            assert ours.next_deadline() > now
+
+
+def test_times_are_those_of_the_limits() -> None:
+    limits = attrs.evolve(DEFAULT_LIMITS, handshake_time=1, keepalive=2, silence=3)
+    ours = connection(limits=limits)
+    assert ours.next_deadline() == NOW + 1
+    remote = RawPeer(ours)
+    remote.heard()
+    assert ours.next_deadline() == NOW + 2
+    assert ours.handle_deadline(NOW + 2) == []
+    assert error_of(ours.handle_deadline(NOW + 3)) == "nothing received for 3 seconds"
+
+
+# Both wires
+
+
+def joined(wire: WireName) -> tuple[Connection, Connection]:
+    left, right = (
+        Connection(
+            wire=wire if initiator else None,
+            initiator=initiator,
+            key_pair=key_pair(label),
+            entropy=entropy(label),
+            now=NOW,
+        )
+        for label, initiator in (("a", True), ("b", False))
+    )
+    while any(carry(*way) for way in ((left, right), (right, left))):
+        pass
+    return left, right
+
+
+def carry(source: Connection, sink: Connection) -> bool:
+    data = bytes(source.data_to_send())
+    sink.receive_data(data, NOW)
+    return bool(data)
+
+
+def toggled_across(wire: WireName, seed: int) -> None:
+    """Open and close a drive on both sides while bytes are under way; then see that both come to rest."""
+    generator, sides = random.Random(seed), joined(wire)
+    wanted, shared = [False, False], [False, False]
+    under_way: tuple[list[bytes], list[bytes]] = ([], [])
+
+    def collect() -> None:
+        for index in (0, 1):
+            if data := bytes(sides[index].data_to_send()):
+                under_way[1 - index].append(data)
+
+    def deliver(index: int) -> None:
+        if under_way[index]:
+            for event in sides[index].receive_data(under_way[index].pop(0), NOW):
+                assert isinstance(event, DriveOpened | DriveClosed), event
+                assert shared[index] != isinstance(event, DriveOpened)
+                shared[index] = not shared[index]
+            collect()
+
+    def toggle(index: int) -> None:
+        if wanted[index]:
+            sides[index].close_drive(KEY.discovery_key)
+            shared[index] = False
+        else:
+            sides[index].open_drive(KEY)
+        wanted[index] = not wanted[index]
+        collect()
+
+    for _ in range(generator.randrange(2, 12)):
+        (toggle if generator.random() < 0.4 else deliver)(generator.randrange(2))
+    for _ in range(100):
+        deliver(0)
+        deliver(1)
+    assert not any(under_way), "the two sides talk for ever"
+    assert shared == [all(wanted)] * 2
+
+
+@pytest.mark.parametrize("wire", ["hypercore9", "hypercore11"])
+def test_drives_opened_and_closed_across_each_other_come_to_rest(wire: WireName) -> None:
+    for seed in range(150):
+        toggled_across(wire, seed)
+
+
+def test_names_and_messages_in_one_read_with_the_handshake() -> None:
+    ours = connection(names=["chat"])
+    plain = frame(0, Options(["chat"])) + extension_frame(0, b"early")
+    handshake, received = RawPeer(ours, behind_handshake=plain).events
+    assert isinstance(handshake, HandshakeCompleted)
+    assert "early" in str(received)

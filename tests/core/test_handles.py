@@ -1,0 +1,269 @@
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from core.support import KEY, Node, RecordingDriver, connection, key_pair
+from peersockets_core import (
+    DEFAULT_LIMITS,
+    Limits,
+    Overflow,
+    PeerEvent,
+    PeerJoined,
+    PeerLeft,
+    TopicHandle,
+    Watch,
+)
+from peersockets_core.handles import check_overflow, check_peer_id
+from peersockets_core.members import Link, Peer
+from peersockets_core.peersockets import OpenDrive
+
+PUBLIC_KEY = key_pair("sender").x25519_public_key
+SMALL = attrs.evolve(DEFAULT_LIMITS, receive_messages=3, receive_bytes=10)
+
+
+def handle(overflow: Overflow = "wait", limits: Limits = SMALL) -> TopicHandle:
+    node = Node("handles", limits=limits)
+    return node.machine.join(node.open(), "chat", overflow=overflow)
+
+
+def link(driver: RecordingDriver) -> Link:
+    return Link(connection(), Peer("hypercore9", PUBLIC_KEY), driver)
+
+
+def taken(handle: TopicHandle) -> list[bytes]:
+    return [message.message for message in handle.take_all()]
+
+
+def test_messages_come_out_in_order_with_their_sender() -> None:
+    ours = handle()
+    ours.put(7, PUBLIC_KEY, [b"a", b"b"])
+    assert len(ours) == 2
+    assert ours.take() == (7, b"a", PUBLIC_KEY)
+    message = ours.take()
+    assert (message.peer_id, message.message, message.public_key) == (7, b"b", PUBLIC_KEY)
+    with pytest.raises(IndexError):
+        ours.take()
+    assert ours.take_all() == []
+
+
+@pytest.mark.parametrize(
+    ("payloads", "full"),
+    [
+        ([b""] * 2, False),
+        ([b""] * 3, True),
+        ([b"x" * 9], False),
+        ([b"x" * 10], True),
+        ([b"x" * 5, b"x" * 4], False),
+        ([b"x" * 50], True),
+    ],
+)
+def test_full_is_as_many_messages_or_bytes_as_the_limit(payloads: list[bytes], full: bool) -> None:
+    ours = handle()
+    ours.put(1, PUBLIC_KEY, payloads)
+    assert ours.full == full
+
+
+def test_a_full_handle_holds_its_senders_up_until_it_has_drained() -> None:
+    driver, ours = RecordingDriver(), handle()
+    one, other = link(driver), link(driver)
+    ours.put(1, PUBLIC_KEY, [b""] * 4)
+    ours.block(one)
+    ours.block(one)
+    ours.block(other)
+    assert one.blockers == other.blockers == {ours}
+    ours.take()
+    assert driver.read == []  # three are still the limit
+    ours.take()
+    assert set(driver.read) == {one.connection, other.connection}
+    assert not one.blockers
+    assert len(driver.read) == 2
+    ours.take()
+    assert len(driver.read) == 2
+
+
+def test_a_link_is_held_up_by_all_its_full_handles() -> None:
+    driver = RecordingDriver()
+    first, second, ours = handle(), handle(), link(driver)
+    for full in (first, second):
+        full.put(1, PUBLIC_KEY, [b""] * 3)
+        full.block(ours)
+    first.take()
+    assert driver.read == []
+    second.close()
+    assert driver.read == [ours.connection]
+
+
+def test_taking_all_releases_too() -> None:
+    driver, ours = RecordingDriver(), handle()
+    held = link(driver)
+    ours.put(1, PUBLIC_KEY, [b"x" * 10])
+    ours.block(held)
+    assert taken(ours) == [b"x" * 10]
+    assert driver.read == [held.connection]
+    assert ours.statistics().waiting_bytes == 0
+
+
+def test_a_handle_that_is_not_full_holds_nobody_up() -> None:
+    ours, driver = handle(), RecordingDriver()
+    free = link(driver)
+    ours.block(free)
+    assert not free.blockers
+
+
+def test_dropping_the_oldest() -> None:
+    ours = handle("drop_oldest")
+    ours.put(1, PUBLIC_KEY, [b"1", b"2"])
+    ours.put(1, PUBLIC_KEY, [b"3", b"4", b"5"])
+    assert ours.statistics().dropped_messages == 2
+    assert taken(ours) == [b"3", b"4", b"5"]
+    ours.put(1, PUBLIC_KEY, [b"x" * 6, b"y" * 6])
+    assert taken(ours) == [b"y" * 6]
+    assert ours.statistics().dropped_messages == 3
+
+
+def test_dropping_the_newest() -> None:
+    ours = handle("drop_newest")
+    ours.put(1, PUBLIC_KEY, [b"1", b"2"])
+    ours.put(1, PUBLIC_KEY, [b"3", b"4", b"5"])
+    assert ours.statistics().dropped_messages == 2
+    assert taken(ours) == [b"1", b"2", b"3"]
+    ours.put(1, PUBLIC_KEY, [b"x" * 6, b"y" * 6])
+    assert taken(ours) == [b"x" * 6]
+    assert ours.statistics().dropped_messages == 3
+
+
+@pytest.mark.parametrize("overflow", ["drop_oldest", "drop_newest"])
+def test_a_message_over_the_whole_limit_is_dropped(overflow: Overflow) -> None:
+    ours = handle(overflow)
+    ours.put(1, PUBLIC_KEY, [b"x" * 11])
+    assert len(ours) == 0
+    assert ours.statistics().dropped_messages == 1
+    assert ours.statistics().waiting_bytes == 0
+
+
+@pytest.mark.parametrize("overflow", ["drop_oldest", "drop_newest"])
+def test_a_handle_that_drops_holds_nobody_up(overflow: Overflow) -> None:
+    ours, driver = handle(overflow), RecordingDriver()
+    free = link(driver)
+    ours.put(1, PUBLIC_KEY, [b""] * 100)
+    ours.block(free)
+    assert not free.blockers
+    assert len(ours) == 3
+
+
+def test_statistics() -> None:
+    ours = handle("drop_oldest")
+    ours.put(1, PUBLIC_KEY, [b"12", b"345", b"", b"6"])
+    ours.take()
+    statistics = ours.statistics()
+    assert attrs.asdict(statistics) == {
+        "received_messages": 4,
+        "received_bytes": 6,
+        "waiting_messages": 2,
+        "waiting_bytes": 1,
+        "dropped_messages": 1,
+        "sent_messages": 0,
+        "sent_bytes": 0,
+    }
+
+
+def test_closing_forgets_what_was_received() -> None:
+    ours = handle()
+    ours.put(1, PUBLIC_KEY, [b"x" * 3])
+    ours.close()
+    ours.close()
+    assert ours.closed
+    assert len(ours) == 0
+    assert ours.statistics().waiting_bytes == 0
+    assert ours.statistics().received_messages == 1
+
+
+@pytest.mark.parametrize("overflow", ["", "drop", "WAIT"])
+def test_an_unknown_way_to_overflow(overflow: str) -> None:
+    with pytest.raises(ValueError, match="overflow must be one of wait, drop_oldest, drop_newest"):
+        check_overflow(overflow)
+
+
+@pytest.mark.parametrize("peer_id", [None, "1", 1.0, True, b"1"])
+def test_a_peer_id_is_a_number(peer_id: object) -> None:
+    with pytest.raises(TypeError, match="peer_id must be int"):
+        check_peer_id(peer_id)
+
+
+# Watches
+
+
+def joined(peer_id: int) -> PeerJoined:
+    return PeerJoined(peer_id, PUBLIC_KEY, "hypercore9")
+
+
+def left(peer_id: int) -> PeerLeft:
+    return PeerLeft(peer_id, PUBLIC_KEY, "hypercore9")
+
+
+def watch(*present: int, max_events: int = 4) -> Watch:
+    return Watch([], map(joined, present), max_events, None)
+
+
+def drained(watch: Watch) -> list[PeerEvent]:
+    return [watch.take() for _ in range(len(watch))]
+
+
+def test_a_watch_begins_with_those_present() -> None:
+    ours = watch(3, 1)
+    ours.put(left(3))
+    assert drained(ours) == [joined(3), joined(1), left(3)]
+    with pytest.raises(IndexError):
+        ours.take()
+
+
+def test_members_that_came_and_went_unseen_are_left_out_of_a_full_watch() -> None:
+    ours = watch()
+    for peer_id in range(1, 1000):
+        ours.put(joined(peer_id))
+        if peer_id > 2:
+            ours.put(left(peer_id))
+        assert len(ours) <= 5
+    assert [event for event in drained(ours) if event.peer_id < 3] == [joined(1), joined(2)]
+
+
+def test_a_full_watch_keeps_what_was_half_seen() -> None:
+    ours = watch(1, 2)
+    drained(ours)
+    for _ in range(100):
+        for event in (left(1), joined(1), left(2), joined(2)):
+            ours.put(event)
+    events = drained(ours)
+    state = {1, 2}
+    for event in events:
+        (state.add if isinstance(event, PeerJoined) else state.remove)(event.peer_id)
+    assert state == {1, 2}
+    assert len(events) <= 5
+
+
+def test_a_watch_grows_with_the_members_that_are_there() -> None:
+    ours = watch(max_events=4)
+    for peer_id in range(100):
+        ours.put(joined(peer_id))
+    assert len(ours) == 100
+    for peer_id in range(100):
+        ours.put(left(peer_id))
+    assert len(ours) <= 4
+
+
+def test_closing_a_watch_ends_it() -> None:
+    node = Node("watching")
+    drive: OpenDrive = node.open(KEY)
+    first, second = node.machine.watch(drive), node.machine.watch(drive)
+    first.put(joined(1))
+    first.close()
+    first.close()
+    assert first.closed
+    assert len(first) == 0
+    assert drive.watches == [second]
+
+
+def test_events_show_keys_in_hex() -> None:
+    assert PUBLIC_KEY.hex() in repr(joined(1))
+    assert PUBLIC_KEY.hex() in repr(left(1))

@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import pytest
+
+from core import recorded
+from core.support import key_pair
+from peersockets_core import KeyPair, RemoteProtocolError
+from peersockets_core.noise import X25519, DHFunction, DHKeyPair, Ed25519, SymmetricState, XXHandshake
+
+MESSAGES = [chunk[1:] for _, chunk in recorded.CHUNKS[:3]]
+PAYLOADS = {side: b"\x0a\x18" + nonce for side, nonce in recorded.NONCES.items()}
+
+
+def static(side: str) -> DHKeyPair:
+    pair = KeyPair.from_seed(recorded.SEEDS[side])
+    return DHKeyPair(pair.x25519_secret_key, pair.x25519_public_key)
+
+
+def recorded_side(side: str) -> XXHandshake:
+    dh = X25519()
+    return XXHandshake(
+        initiator=side == "A",
+        dh=dh,
+        static=static(side),
+        ephemeral=dh.generate(recorded.EPHEMERAL_SECRETS[side]),
+    )
+
+
+def two(dh: DHFunction, prologues: tuple[bytes, bytes] = (b"", b"")) -> tuple[XXHandshake, XXHandshake]:
+    left, right = (
+        XXHandshake(
+            initiator=initiator,
+            dh=dh,
+            static=dh.generate(bytes([seed]) * 32),
+            ephemeral=dh.generate(bytes([seed + 1]) * 32),
+            prologue=prologue,
+        )
+        for initiator, seed, prologue in ((True, 1, prologues[0]), (False, 3, prologues[1]))
+    )
+    return left, right
+
+
+def test_replays_the_references_handshake() -> None:
+    sides = {"A": recorded_side("A"), "B": recorded_side("B")}
+    for (writer, reader), message in zip(recorded.WAYS, MESSAGES, strict=True):
+        assert sides[writer].writing
+        assert not sides[reader].writing
+        assert sides[writer].write_message(PAYLOADS[writer]) == message
+        assert sides[reader].read_message_untrusted(message) == PAYLOADS[writer]
+    for side, remote in recorded.WAYS[:2]:
+        assert sides[side].finished
+        assert not sides[side].writing
+        assert sides[side].handshake_hash == recorded.HANDSHAKE_HASH
+        assert sides[side].remote_static == recorded.PUBLIC_KEYS[remote]
+    assert sides["A"].split() == sides["B"].split()[::-1]
+    assert sides["A"].split()[0] != sides["A"].split()[1]
+
+
+@pytest.mark.parametrize("dh", [X25519(), Ed25519()], ids=["X25519", "Ed25519"])
+def test_both_sides_agree(dh: DHFunction) -> None:
+    left, right = two(dh)
+    assert right.read_message_untrusted(left.write_message(b"1")) == b"1"
+    assert left.read_message_untrusted(right.write_message(b"")) == b""
+    assert right.read_message_untrusted(left.write_message(b"3")) == b"3"
+    assert left.split() == right.split()[::-1]
+    assert left.handshake_hash == right.handshake_hash
+
+
+def test_another_prologue_is_another_handshake() -> None:
+    left, right = two(X25519(), (b"one", b"two"))
+    right.read_message_untrusted(left.write_message(b""))
+    with pytest.raises(RemoteProtocolError, match="does not decrypt"):
+        left.read_message_untrusted(right.write_message(b""))
+
+
+@pytest.mark.parametrize("size", range(0, 96, 5))
+def test_short_messages(size: int) -> None:
+    left, right = two(X25519())
+    first = left.write_message(b"")
+    if size < 32:
+        with pytest.raises(RemoteProtocolError, match="too short"):
+            two(X25519())[1].read_message_untrusted(first[:size])
+    right.read_message_untrusted(first)
+    with pytest.raises(RemoteProtocolError, match="handshake: "):
+        left.read_message_untrusted(right.write_message(b"")[:size])
+
+
+# RFC 7748, and the blacklists of libsodium
+WEAK: list[tuple[DHFunction, bytes]] = [
+    (X25519(), bytes(32)),
+    (X25519(), b"\x01" + bytes(31)),
+    (X25519(), b"\xec" + b"\xff" * 30 + b"\x7f"),
+    (X25519(), b"\xed" + b"\xff" * 30 + b"\x7f"),
+    (Ed25519(), bytes(32)),
+    (Ed25519(), b"\x01" + bytes(31)),
+    (Ed25519(), b"\xec" + b"\xff" * 30 + b"\x7f"),
+    (Ed25519(), b"\xff" * 32),
+    (Ed25519(), b"\x02" + bytes(31)),
+]
+
+
+@pytest.mark.parametrize(("dh", "point"), WEAK)
+def test_weak_points_are_the_remotes_fault(dh: DHFunction, point: bytes) -> None:
+    with pytest.raises(RemoteProtocolError, match="weak point"):
+        dh.dh_untrusted(dh.generate(b"\x05" * 32).secret_key, point)
+
+
+@pytest.mark.parametrize("dh", [X25519(), Ed25519()], ids=["X25519", "Ed25519"])
+def test_diffie_hellman_commutes(dh: DHFunction) -> None:
+    left, right = dh.generate(b"\x05" * 32), dh.generate(b"\x06" * 32)
+    shared = dh.dh_untrusted(left.secret_key, right.public_key)
+    assert shared == dh.dh_untrusted(right.secret_key, left.public_key)
+    assert len(shared) == 32
+
+
+def test_identities_are_keys_of_these_functions() -> None:
+    pair = key_pair("a")
+    assert X25519().generate(pair.x25519_secret_key).public_key == pair.x25519_public_key
+    ed25519 = Ed25519().generate(pair.seed)
+    assert (ed25519.secret_key, ed25519.public_key) == (pair.ed25519_secret_key, pair.ed25519_public_key)
+
+
+def test_nothing_is_encrypted_before_there_is_a_key() -> None:
+    state = SymmetricState(b"name")
+    assert state.encrypt_and_hash(b"clear") == b"clear"
+    assert SymmetricState(b"name").decrypt_and_hash_untrusted(b"clear") == b"clear"
+
+
+def test_nonces_count() -> None:
+    sender, receiver = SymmetricState(b"name"), SymmetricState(b"name")
+    sender.mix_key(b"material")
+    receiver.mix_key(b"material")
+    encrypted = [sender.encrypt_and_hash(b"same") for _ in range(3)]
+    assert len(set(encrypted)) == 3
+    assert [receiver.decrypt_and_hash_untrusted(text) for text in encrypted] == [b"same"] * 3
+    assert sender.hash == receiver.hash
+
+
+def test_secrets_are_not_shown() -> None:
+    assert b"\x05".hex() * 8 not in repr(X25519().generate(b"\x05" * 32))

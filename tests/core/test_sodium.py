@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peersockets_core.sodium import XSalsa20
+
+KEY = bytes(range(32))
+NONCE = bytes(range(100, 124))
+
+# xsalsa20-universal 1.0.0 (sodium-native 3.4.1): the keystream of KEY and NONCE in updates of these sizes,
+# which begin and end within blocks of 64 bytes.
+VECTORS = [
+    (1, "68"),
+    (
+        62,
+        (
+            "7dffe12afa5fef7e0feb195d6cd992f49572d6194281e3c87fbb4e2106932c02b999c93ab6cee9b0fd23943784a3183e"
+            "aa38a7e4a64b1ba60c42940a8bc9"
+        ),
+    ),
+    (1, "88"),
+    (
+        64,
+        (
+            "a86ff4184f379be4f51617620013dd65c190ae181286395f03e15304dbb29e64438b4c6dc83c488ab98f1ff240c3ed93"
+            "54978d07a7ff7b02929b892778e6e5c6"
+        ),
+    ),
+    (5, "fac9e97bef"),
+    (
+        130,
+        (
+            "d93ac7037b7f8bbc5c9538782f964ad72b4009408c0ea3e411d63cbe000d1837ce1d094d232b38ddc9e055632bf61f2d"
+            "27721cab09a7726638c9f0817f2b28ddd1d36792e0e32659b8e2e7fca2f61df9e1271a457b2c8344591e40b06d824dcf"
+            "ae2cd4647af4254e3c5aed79317476d05df510d9589529618bf49012b09cbfb7cded"
+        ),
+    ),
+    (
+        60,
+        (
+            "1d9b1cfe1356fd6c800a57d40006f3149a5db9d091f750bfa27da052157dfd084717ffe6ded4773c47786a521564d2a2"
+            "a249b4fc11f9397fca593114"
+        ),
+    ),
+    (7, "aefc7ac7b9f6e3"),
+]
+
+
+def test_continues_within_a_block_as_the_reference() -> None:
+    stream = XSalsa20(KEY, NONCE)
+    assert [bytes(stream.apply(bytes(size))).hex() for size, _ in VECTORS] == [text for _, text in VECTORS]
+
+
+def test_chunks_are_one_message() -> None:
+    whole = "".join(text for _, text in VECTORS)
+    assert bytes(XSalsa20(KEY, NONCE).apply(*(bytes(size) for size, _ in VECTORS))).hex() == whole
+
+
+def test_nothing_encrypts_to_nothing() -> None:
+    stream = XSalsa20(KEY, NONCE)
+    assert not stream.apply()
+    assert bytes(stream.apply(b"\0")).hex() == VECTORS[0][1]
+    assert not stream.apply(b"", b"")
+    assert bytes(stream.apply(bytes(62))).hex() == VECTORS[1][1]
+
+
+def test_the_input_is_left_alone() -> None:
+    message = bytes(10)
+    XSalsa20(KEY, NONCE).apply(message)
+    assert message == bytes(10)
+
+
+@pytest.mark.parametrize(("key", "nonce"), [(31, 24), (33, 24), (32, 8), (32, 0), (0, 24)])
+def test_keys_and_nonces_have_their_size(key: int, nonce: int) -> None:
+    with pytest.raises(ValueError, match="key of 32 bytes and a nonce of 24"):
+        XSalsa20(bytes(key), bytes(nonce))
+
+
+@given(st.lists(st.binary(max_size=200), max_size=6), st.integers(0, 200))
+def test_decrypts_what_it_encrypted_however_cut(chunks: list[bytes], cut: int) -> None:
+    plain = b"".join(chunks)
+    sender, receiver = XSalsa20(KEY, NONCE), XSalsa20(KEY, NONCE)
+    cipher = b"".join(bytes(sender.apply(chunk)) for chunk in chunks)
+    assert bytes(receiver.apply(cipher[:cut])) + bytes(receiver.apply(cipher[cut:])) == plain
