@@ -79,9 +79,9 @@ class Limits:
     peer_ids: int = attrs.field(default=1_000_000, validator=_positive)
     """Peer ids are never reused, so keys met are remembered; about 200 bytes each."""
 
-    fold_time: float = attrs.field(default=5.0, validator=_positive)
+    fold_time: float = attrs.field(default=3.0, validator=_positive)
     """How long a member whose connection ended stays while another connection of the same key has yet
-    to open the drive."""
+    to open the drive, and how long a remote has to end one of two connections that it dialled."""
 
     linger: float = attrs.field(default=5.0, validator=_positive)
     """How long closing waits for the peer to take what was accepted for sending."""

@@ -96,7 +96,7 @@ class Hub:
         reason = pump.reason or "closed"
         text = "disconnected: %s on %s, key %s: %s (%d bytes unsent)"
         logger.log(level, text, *_names(pump), reason, unsent)
-        self._look_again()
+        self.look_again()
 
     def discard(self, pump: Pump) -> None:
         """A pump has stopped."""
@@ -132,7 +132,7 @@ class Hub:
         if deadline < pump.scheduled:
             pump.scheduled = deadline
             heapq.heappush(self._deadlines, (deadline, next(self._count), weakref.ref(pump)))
-            self._look_again()
+            self.look_again()
 
     async def keep_time(self) -> None:
         """Handle deadlines for ever: one task for all connections.
@@ -157,7 +157,8 @@ class Hub:
         first = self._deadlines[0][0] if self._deadlines else float("inf")
         return min(first, self.machine.next_deadline())
 
-    def _look_again(self) -> None:
+    def look_again(self) -> None:
+        """Something may be due earlier than thought."""
         if self._earliest() < self._next_look:
             self._sooner.set()
 

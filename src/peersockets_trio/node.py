@@ -54,6 +54,7 @@ class Node:
         """
         _check_port(port, lowest=0)
         self._check_open()
+        _check_host(host)
         opened = await trio.open_tcp_listeners(port, host=host)
         listeners = []
         try:
@@ -79,6 +80,7 @@ class Node:
         _check_port(port, lowest=1)
         _check_wire(wire)
         self._check_open()
+        _check_host(host)
         stream = await trio.open_tcp_stream(host, port)
         return await self._attach(stream, wire, initiator=True, address=_remote_address(stream))
 
@@ -189,6 +191,15 @@ def _remote_address(stream: trio.SocketStream) -> tuple[str, int] | None:
     except OSError:  # gone already, as the pump will find out
         return None
     return host, port
+
+
+def _check_host(host: str) -> None:
+    if not isinstance(host, str):
+        raise TypeError(f"host must be str, not {type(host).__name__}")
+    try:
+        host.encode("idna")  # as the resolver is going to
+    except UnicodeError as error:
+        raise ValueError(f"host {host[:80]!r} is not a host name: {error}") from None
 
 
 def _check_port(port: int, *, lowest: int) -> None:

@@ -203,6 +203,7 @@ class Pump:
     def _process(self, events: list[Event], now: float) -> None:
         if events:
             self.hub.machine.receive_events(self.connection, events, now)
+            self.hub.look_again()
             if isinstance(events[-1], ConnectionClosed):
                 self._ended(events)
             elif self._settled is not None:

@@ -35,6 +35,10 @@ class Address:
             raise ValueError(f"address must be HOST:PORT, not {text[:80]!r}")
         if not lowest_port <= int(port) <= 65535:
             raise ValueError(f"port must be from {lowest_port} to 65535 in {text[:80]!r}")
+        try:
+            host.encode("idna")  # as the resolver is going to
+        except UnicodeError:
+            raise ValueError(f"no host name in {text[:80]!r}") from None
         return cls(host, int(port))
 
 

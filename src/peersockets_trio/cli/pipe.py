@@ -6,6 +6,7 @@ import base64
 import binascii
 import contextlib
 import json
+import math
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -25,6 +26,7 @@ from .options import DRIVE, Address, NodeOptions, format_address, node_options
 _READ_SIZE: Final = 256 * 1024
 _MAX_LINE: Final = 32 * 1024 * 1024
 """Bytes: the largest message in base64, and room to spare."""
+_MAX_BRACKETS: Final = 100
 _MAX_OUTPUT: Final = 1024 * 1024
 """Bytes waiting for a slow reader of stdout before messages are taken no further."""
 
@@ -180,16 +182,20 @@ class _Session:
     # Commands
 
     async def _obey(self, line: bytes) -> None:
-        command: Any = line.decode(errors="replace")
+        text = line.decode(errors="replace")
+        offending: Any = text
         try:
             command = _parse(line)
+            # What is nested too deeply to be written as JSON again is repeated as it came.
+            deep = text.count("[") + text.count("{") > _MAX_BRACKETS
+            offending = text if deep else command
             name = command.get("command")
             handler = self._commands.get(name) if isinstance(name, str) else None
             if handler is None:
                 raise ValueError(f"command must be one of {', '.join(self._commands)}, not {name!r}")
             await handler(command)
-        except (ValueError, TypeError, PeersocketsError) as error:
-            self._report(error, command)
+        except (ValueError, TypeError, RecursionError, PeersocketsError) as error:
+            self._report(error, offending)
 
     async def _join(self, command: dict[str, Any]) -> None:
         name = _field(command, "topic", str)
@@ -228,7 +234,7 @@ class _Session:
         try:
             await self._node.connect_tcp(address.host, address.port, wire=wire)
         except (OSError, PeersocketsError, trio.BrokenResourceError) as error:
-            self._report(error, command)
+            self._report(error, {key: value for key, value in command.items() if isinstance(value, str)})
 
     def _joined(self, command: dict[str, Any]) -> Topic:
         name = _field(command, "topic", str)
@@ -308,12 +314,20 @@ def _waiting(topic: Topic) -> list[Message]:
 
 def _parse(line: bytes) -> dict[str, Any]:
     try:
-        command = json.loads(line)
+        command = json.loads(line, parse_constant=_refuse_number, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not JSON: {error}") from None
     if not isinstance(command, dict):
         raise ValueError("a command must be a JSON object")
     return command
+
+
+def _refuse_number(text: str) -> float:
+    raise ValueError(f"{text} is no JSON number")
+
+
+def _finite(text: str) -> float:
+    return float(text) if math.isfinite(float(text)) else _refuse_number(text)
 
 
 def _field(command: dict[str, Any], name: str, kind: type[Any]) -> Any:

@@ -1,0 +1,328 @@
+"""What the tests of the adapter share: nodes that meet, a peer played by hand, cancellation at every step."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Final, TypeAlias, TypeVar
+
+import attrs
+import trio
+import trio.testing
+
+from peersockets_core import (
+    DEFAULT_LIMITS,
+    Connection,
+    DriveKey,
+    DriveOpened,
+    Event,
+    HandshakeCompleted,
+    KeyPair,
+    Limits,
+    TopicScope,
+    WireName,
+)
+from peersockets_trio import Drive, Node, PeerEvents, PeerJoined, Topic, open_node
+from peersockets_trio.pump import Pump
+
+KEY: Final = DriveKey(bytes(range(32)))
+OTHER_KEY: Final = DriveKey(bytes(range(32, 64)))
+WIRE: Final[WireName] = "hypercore9"
+SMALLER_KEY, LARGER_KEY = sorted(
+    (KeyPair(bytes([number]) * 32) for number in (1, 2)), key=lambda key_pair: key_pair.x25519_public_key
+)
+"""Two identities. Of two connections, the one survives that the smaller key has dialled."""
+LOOPBACK: Final = "127.0.0.1"
+
+Streams: TypeAlias = tuple[trio.abc.Stream, trio.abc.Stream]
+Connect: TypeAlias = Callable[[Node, Node], Awaitable[None]]
+_Kind = TypeVar("_Kind")
+
+
+@contextmanager
+def limited() -> Iterator[None]:
+    """Fail, rather than hang: in real time soon, in virtual time after an hour of it."""
+    virtual = isinstance(trio.lowlevel.current_clock(), trio.testing.MockClock)
+    with trio.fail_after(3600 if virtual else 20):
+        yield
+
+
+def all_tasks_blocked(cushion: float = 0.01) -> Awaitable[None]:
+    """Wait until nothing moves any more; `cushion` is real time, for what is on its way through a socket."""
+    return trio.testing.wait_all_tasks_blocked(cushion)
+
+
+# Two nodes
+
+
+async def connect_streams(alice: Node, bob: Node, streams: Streams, *, wire: WireName = WIRE) -> None:
+    async with trio.open_nursery() as nursery:
+        for node, stream, initiator in ((alice, streams[0], True), (bob, streams[1], False)):
+            nursery.start_soon(attach, node, stream, initiator, wire)
+
+
+async def attach(node: Node, stream: trio.abc.Stream, initiator: bool, wire: WireName = WIRE) -> None:
+    await node.attach(stream, wire=wire, initiator=initiator)
+
+
+async def connect_memory(alice: Node, bob: Node) -> None:
+    """Through a stream that takes everything at once."""
+    await connect_streams(alice, bob, trio.testing.memory_stream_pair())
+
+
+async def connect_lockstep(alice: Node, bob: Node) -> None:
+    """Through a stream that takes nothing before it is read."""
+    await connect_streams(alice, bob, trio.testing.lockstep_stream_pair())
+
+
+async def connect_hypercore11(alice: Node, bob: Node) -> None:
+    """Through a stream that takes nothing before it is read, on the other wire."""
+    await connect_streams(alice, bob, trio.testing.lockstep_stream_pair(), wire="hypercore11")
+
+
+async def connect_tcp(alice: Node, bob: Node) -> None:
+    (listener,) = await bob.listen_tcp(0, host=LOOPBACK)
+    await alice.connect_tcp(*listener.address, wire=WIRE)
+
+
+@attrs.frozen
+class Side:
+    """One of two nodes that have met on a drive."""
+
+    node: Node
+    drive: Drive
+    events: PeerEvents
+    """A watch of the drive, which has seen the other join."""
+    peer_id: int
+    """The other's."""
+
+
+@asynccontextmanager
+async def meet(
+    connect: Connect = connect_memory,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    bob_limits: Limits | None = None,
+    topic_scope: TopicScope = "drive",
+) -> AsyncIterator[tuple[Side, Side]]:
+    """Alice and Bob, members of a drive in each other's eyes. Bob leaves first."""
+    with limited():
+        async with (
+            open_node(limits=limits) as alice,
+            open_node(limits=bob_limits or limits) as bob,
+            alice.open_drive(KEY, topic_scope=topic_scope) as alice_drive,
+            bob.open_drive(KEY, topic_scope=topic_scope) as bob_drive,
+        ):
+            await connect(alice, bob)
+            yield await watched(alice, alice_drive), await watched(bob, bob_drive)
+
+
+async def watched(node: Node, drive: Drive) -> Side:
+    events = drive.watch()
+    joined = await events.receive()
+    assert isinstance(joined, PeerJoined)
+    return Side(node, drive, events, joined.peer_id)
+
+
+def pumps(node: Node) -> list[Pump]:
+    return list(node._hub.pumps)
+
+
+def outbox_size(node: Node) -> int:
+    """Bytes that wait in the node, ahead of the stream."""
+    return max((pump.connection.outbox.size for pump in node._hub.pumps), default=0)
+
+
+async def fill(topic: Topic, peer_id: int, size: int = 500) -> int:
+    """Send until nothing more is accepted, not even after waiting; returns how many messages were."""
+    sent = 0
+    while True:
+        before = sent
+        try:
+            while True:
+                topic.send_nowait(peer_id, bytes(size))
+                sent += 1
+        except trio.WouldBlock:
+            if sent == before:
+                return sent
+        await all_tasks_blocked(0)
+
+
+# A peer played by hand
+
+
+def extension_name(topic: str, key: DriveKey = KEY) -> str:
+    """A topic's name on the wire, in drive scope."""
+    return f"peersockets/v0/webapp/{key.discovery_key.hex()}/{topic}"
+
+
+class RawPeer:
+    """A core connection and a stream. Nothing is read or written unless told."""
+
+    def __init__(
+        self, stream: trio.abc.Stream, *, initiator: bool = True, key_pair: KeyPair | None = None
+    ) -> None:
+        self.stream = stream
+        self.key_pair = key_pair or KeyPair(os.urandom(32))
+        self.connection = Connection(
+            wire=WIRE,
+            initiator=initiator,
+            key_pair=self.key_pair,
+            entropy=os.urandom,
+            now=0.0,
+        )
+        self._events: list[Event] = []
+
+    async def flush(self) -> None:
+        data = self.connection.data_to_send()
+        if data:
+            await self.stream.send_all(data)
+
+    async def send_frames(self, frames: bytes) -> None:
+        """Send bytes as the next plaintext, whatever they are."""
+        self.connection.outbox.append(frames)
+        await self.flush()
+
+    async def send_message(self, topic: str, message: bytes, key: DriveKey = KEY) -> None:
+        """Send a message to a topic in drive scope."""
+        name = extension_name(topic, key)
+        if name not in self.connection.extensions:
+            self.connection.extensions.register(name)
+        self.connection.sender(None, name).send(message)
+        await self.flush()
+
+    async def read(self) -> bool:
+        """Read once, answering what asks for an answer; returns whether the stream goes on."""
+        data = await self.stream.receive_some(64 * 1024)
+        if not data:
+            return False
+        self._events += self.connection.receive_data(bytes(data), 0.0)
+        await self.flush()
+        return True
+
+    async def until(self, kind: type[_Kind]) -> _Kind:
+        """Read until an event of that kind has come."""
+        while True:
+            for event in self._events:
+                if isinstance(event, kind):
+                    self._events.remove(event)
+                    return event
+            assert await self.read(), f"the stream ended before {kind.__name__}"
+
+    async def join(self, key: DriveKey = KEY) -> None:
+        """Shake hands and become a member of a drive."""
+        self.connection.open_drive(key)
+        await self.flush()
+        await self.until(HandshakeCompleted)
+        await self.until(DriveOpened)
+
+    async def until_dropped(self) -> None:
+        """Read until the other end has closed, in good order or not."""
+        try:
+            while await self.read():
+                pass
+        except trio.BrokenResourceError:
+            pass
+
+
+async def raw_member(node: Node) -> RawPeer:
+    """A peer played by hand on a lockstep stream, which has joined `KEY` and reads nothing from then on."""
+    ours, theirs = trio.testing.lockstep_stream_pair()
+    peer = RawPeer(ours)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(attach, node, theirs, False)
+        await peer.join()
+    return peer
+
+
+@asynccontextmanager
+async def raw_peer(node: Node, *, key_pair: KeyPair | None = None) -> AsyncIterator[RawPeer]:
+    """A peer played by hand on a lockstep stream, which has not yet said anything."""
+    ours, theirs = trio.testing.lockstep_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_answer, node, theirs)
+        async with ours:
+            yield RawPeer(ours, key_pair=key_pair)
+
+
+async def _answer(node: Node, stream: trio.abc.Stream) -> None:
+    try:
+        await attach(node, stream, False)
+    except Exception as error:  # the test looks at what the peer sees
+        error.add_note("the node's end of raw_peer")
+
+
+@asynccontextmanager
+async def raw_tcp_peer(
+    address: tuple[str, int], *, key_pair: KeyPair | None = None
+) -> AsyncIterator[RawPeer]:
+    """A peer played by hand over TCP."""
+    async with await trio.open_tcp_stream(*address) as stream:
+        yield RawPeer(stream, key_pair=key_pair)
+
+
+@asynccontextmanager
+async def tcp_server(
+    handler: Callable[[trio.SocketStream], Awaitable[object]],
+) -> AsyncIterator[tuple[str, int]]:
+    """A server on loopback that is no peer; yields its address."""
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(_serve, handler)
+        yield listeners[0].socket.getsockname()
+        nursery.cancel_scope.cancel()
+
+
+async def _serve(
+    handler: Callable[[trio.SocketStream], Awaitable[object]],
+    task_status: trio.TaskStatus[list[trio.SocketListener]] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    await trio.serve_tcp(handler, 0, host=LOOPBACK, task_status=task_status)
+
+
+def unused_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+# Cancellation
+
+
+class _CancelAtStep(trio.abc.Instrument):
+    def __init__(self, task: trio.lowlevel.Task, scope: trio.CancelScope, step: int) -> None:
+        self._task = task
+        self._scope = scope
+        self._steps_left = step
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        if task is self._task:
+            self._steps_left -= 1
+            if not self._steps_left:
+                self._scope.cancel()
+
+
+async def cancelled_at(step: int, operation: Callable[[], Awaitable[object]]) -> bool:
+    """Run an operation and cancel it when it gives way for the nth time; returns whether that ended it."""
+    with trio.CancelScope() as scope:
+        instrument = _CancelAtStep(trio.lowlevel.current_task(), scope, step)
+        trio.lowlevel.add_instrument(instrument)
+        try:
+            await operation()
+        finally:
+            trio.lowlevel.remove_instrument(instrument)
+    return scope.cancelled_caught
+
+
+async def cancelled_at_every_step(operation: Callable[[], Awaitable[object]]) -> int:
+    """Run an operation over and over, cancelled one step later each time, until it comes through.
+
+    Returns how often it was cancelled.
+    """
+    step = 1
+    while await cancelled_at(step, operation):
+        step += 1
+        assert step < 1000, "the operation never comes through"
+    return step - 1

@@ -1,0 +1,118 @@
+"""`peersockets_trio.drive`: opening, joining, watching, closing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from adapter.support import KEY, WIRE, connect_memory, limited, meet, watched
+from peersockets_trio import DriveKey, PeerJoined, PeerLeft, open_node
+
+
+@pytest.mark.parametrize("key", [KEY, KEY.public_key, str(KEY), KEY.url, f"hyper://{KEY}+7/a/file"])
+async def test_the_spellings_of_a_key(key: DriveKey | bytes | str) -> None:
+    async with open_node() as node, node.open_drive(key) as drive:
+        assert drive.key == KEY
+
+
+async def test_the_members_of_a_drive() -> None:
+    async with meet() as (alice, bob):
+        assert list(alice.drive.peers) == [1]
+        assert alice.drive.peers[1].public_key == bob.node.public_keys[WIRE]
+        with pytest.raises(TypeError):
+            alice.drive.peers[2] = alice.drive.peers[1]  # type: ignore[index]
+        present = alice.drive.peers
+        bob.drive.close()
+        assert isinstance(await alice.events.receive(), PeerLeft)
+        assert not alice.drive.peers
+        assert list(present) == [1], "a mapping that was handed out stays as it was"
+
+
+async def test_a_connection_without_the_drive_makes_no_member() -> None:
+    with limited():
+        async with open_node() as alice, open_node() as bob, alice.open_drive(KEY) as drive:
+            await connect_memory(bob, alice)
+            await trio.testing.wait_all_tasks_blocked()
+            assert not drive.peers
+            async with bob.open_drive(KEY):
+                assert (await watched(alice, drive)).peer_id == 1
+
+
+@pytest.mark.parametrize(
+    ("topic", "error", "text"),
+    [
+        (b"chat", TypeError, "topic must be str, not bytes"),
+        (None, TypeError, "topic must be str, not NoneType"),
+        ("\ud800", ValueError, "topic must not contain lone surrogates"),
+        ("a\udfffb", ValueError, "topic must not contain lone surrogates"),
+    ],
+)
+async def test_what_is_not_a_topic(topic: Any, error: type[Exception], text: str) -> None:
+    async with open_node() as node, node.open_drive(KEY) as drive:
+        with pytest.raises(error, match=text):
+            drive.join(topic)
+
+
+async def test_unknown_ways_to_overflow() -> None:
+    overflow: Any = "explode"
+    async with open_node() as node, node.open_drive(KEY) as drive:
+        with pytest.raises(ValueError, match=r"overflow must be one of wait, .*, not 'explode'"):
+            drive.join("chat", overflow=overflow)
+        async with drive.join("chat") as chat:
+            assert chat.name == "chat"
+
+
+@pytest.mark.parametrize(
+    "topic", ["", "chat", "plaud\N{LATIN SMALL LETTER U WITH DIAERESIS}", "\U0001f5e8", "x" * 65536]
+)
+async def test_topics_of_every_kind(topic: str) -> None:
+    async with meet() as (alice, bob), alice.drive.join(topic) as here, bob.drive.join(topic) as there:
+        await here.send(alice.peer_id, b"hello")
+        assert (await there.receive()).message == b"hello"
+
+
+async def test_closing_closes_what_belongs_to_it() -> None:
+    async with meet() as (alice, _):
+        topic, events = alice.drive.join("chat"), alice.drive.watch()
+        alice.drive.close()
+        alice.drive.close()
+        assert alice.drive.closed
+        assert topic.closed
+        assert events.closed
+        for use in (lambda: alice.drive.join("chat"), alice.drive.watch):
+            with pytest.raises(trio.ClosedResourceError, match="Drive is closed"):
+                use()
+
+
+async def test_closing_is_a_leave_for_the_others_and_opening_a_join() -> None:
+    async with meet() as (alice, bob):
+        await bob.drive.aclose()
+        assert isinstance(await alice.events.receive(), PeerLeft)
+        async with bob.node.open_drive(KEY) as again:
+            assert await alice.events.receive() == PeerJoined(1, bob.node.public_keys[WIRE], WIRE)
+            assert (await watched(bob.node, again)).peer_id == bob.peer_id
+        assert isinstance(await alice.events.receive(), PeerLeft)
+
+
+async def test_openings_of_one_drive_are_independent() -> None:
+    async with meet() as (alice, bob):
+        async with bob.node.open_drive(KEY) as second, second.join("chat") as inbox:
+            bob.drive.close()
+            assert list(second.peers) == [bob.peer_id]
+            async with alice.drive.join("chat") as chat:
+                await chat.send(alice.peer_id, b"hello")
+            assert (await inbox.receive()).message == b"hello"
+            with pytest.raises(trio.WouldBlock):
+                alice.events.receive_nowait()
+        assert isinstance(await alice.events.receive(), PeerLeft)
+
+
+async def test_leaving_the_block_by_an_exception_closes() -> None:
+    async with open_node() as node:
+        with pytest.raises(ZeroDivisionError):
+            async with node.open_drive(KEY) as drive:
+                raise ZeroDivisionError
+        assert drive.closed

@@ -1,0 +1,174 @@
+"""What the tests of the command line share: commands as processes, and `pipe` spoken to in JSON lines."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import IO, Any, Final, TypeAlias
+
+import attrs
+import trio
+
+from peersockets_core import DriveKey
+
+COMMAND: Final = (sys.executable, "-m", "peersockets_trio.cli")
+KEY: Final = DriveKey(bytes(range(32)))
+WIRE: Final = "hypercore9"
+ANY_PORT: Final = "127.0.0.1:0"
+TIME: Final = 30
+MAX_READ: Final = 1024 * 1024
+
+Event: TypeAlias = dict[str, Any]
+
+
+def run(
+    *arguments: str | bytes, stdin: bytes | IO[bytes] | int = b"", command: tuple[str, ...] = COMMAND
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a command to its end."""
+    source: dict[str, Any] = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
+    return subprocess.run((*command, *arguments), capture_output=True, timeout=TIME, check=False, **source)
+
+
+def run_pipe(*lines: Event | bytes, options: tuple[str, ...] = ()) -> list[Event]:
+    """Run `pipe` with these lines for input, to its end in good order; returns its events."""
+    done = run("pipe", str(KEY), *options, stdin=b"".join(map(_line, lines)))
+    assert done.stderr == b""
+    assert done.returncode == 0
+    events = parse_lines(done.stdout)
+    assert events[0]["event"] == "ready"
+    assert events[-1] == {"event": "closed"}
+    return events[1:-1]
+
+
+def complaint(done: subprocess.CompletedProcess[bytes], status: int) -> str:
+    """The one line that a command that failed has said."""
+    text = done.stderr.decode()
+    assert text.startswith("peersockets: ")
+    assert text.endswith("\n")
+    assert text.count("\n") == 1
+    assert done.returncode == status
+    return text
+
+
+def parse_lines(output: bytes) -> list[Event]:
+    assert not output or output.endswith(b"\n")
+    return [parse(line) for line in output.splitlines()]
+
+
+def parse(line: bytes) -> Event:
+    """Read a line as strictly as JavaScript does."""
+    event = json.loads(line, parse_constant=_refuse)
+    assert isinstance(event, dict)
+    return event
+
+
+def _refuse(constant: str) -> None:
+    raise AssertionError(f"{constant} is not JSON")
+
+
+def _line(command: Event | bytes) -> bytes:
+    return (command if isinstance(command, bytes) else json.dumps(command).encode()) + b"\n"
+
+
+@attrs.define
+class Pipe:
+    """A running `peersockets pipe`."""
+
+    process: trio.Process
+    ready: Event = attrs.field(factory=dict)
+    _buffer: bytearray = attrs.field(factory=bytearray)
+
+    @property
+    def address(self) -> str:
+        address: str = self.ready["listening"][0]
+        return address
+
+    async def say(self, *commands: Event | bytes) -> None:
+        assert self.process.stdin is not None
+        await self.process.stdin.send_all(b"".join(map(_line, commands)))
+
+    async def hear(self) -> Event:
+        """The next event."""
+        assert self.process.stdout is not None
+        searched = 0
+        while (end := self._buffer.find(b"\n", searched)) < 0:
+            searched = len(self._buffer)
+            data = await self.process.stdout.receive_some(MAX_READ)
+            assert data, "the output has ended"
+            self._buffer += data
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 1]
+        return parse(line)
+
+    async def hear_until(self, kind: str) -> Event:
+        """The next event of that kind; others are passed over."""
+        while (event := await self.hear())["event"] != kind:
+            pass
+        return event
+
+    async def end_input(self) -> None:
+        assert self.process.stdin is not None
+        await self.process.stdin.aclose()
+
+    async def finish(self) -> list[Event]:
+        """End the input; returns what comes until the process has ended in good order."""
+        await self.end_input()
+        events: list[Event] = []
+        while not events or events[-1]["event"] != "closed":
+            events.append(await self.hear())
+        assert not self._buffer
+        assert self.process.stdout is not None
+        assert await self.process.stdout.receive_some() == b""
+        assert await self.process.wait() == 0
+        assert await self.errors() == ""
+        return events
+
+    async def interrupt(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        return await self.process.wait()
+
+    async def errors(self) -> str:
+        """All of stderr, once the process has ended."""
+        assert self.process.stderr is not None
+        return b"".join([bytes(data) async for data in self.process.stderr]).decode()
+
+
+@asynccontextmanager
+async def pipe(*options: str, key: str = str(KEY)) -> AsyncIterator[Pipe]:
+    """A `pipe` that is ready; killed in the end if it still runs."""
+    process = await trio.lowlevel.open_process(
+        (*COMMAND, "pipe", key, *options),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    running = Pipe(process)
+    try:
+        with trio.fail_after(TIME):
+            running.ready = await running.hear()
+            yield running
+    finally:
+        if process.returncode is None:
+            process.kill()
+            with trio.CancelScope(shield=True):
+                await process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                await trio.aclose_forcefully(stream)
+
+
+@asynccontextmanager
+async def two_pipes(*options: str) -> AsyncIterator[tuple[Pipe, Pipe]]:
+    """Alice and Bob, who has connected to her; each has seen the other join as peer 1."""
+    async with (
+        pipe("--listen", ANY_PORT, *options) as alice,
+        pipe("--connect", alice.address, "--wire", WIRE, *options) as bob,
+    ):
+        for one, other in ((alice, bob), (bob, alice)):
+            key = other.ready["publicKeys"][WIRE]
+            assert await one.hear() == {"event": "join", "peerId": 1, "publicKey": key, "wire": WIRE}
+        yield alice, bob

@@ -1,0 +1,149 @@
+"""`peersockets_trio.cli.options`: good and bad usage, each complaint one line that names the argument."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from cli.support import ANY_PORT, KEY, complaint, parse_lines, run
+from peersockets_core import KeyPair
+from peersockets_trio.cli.options import Address, format_address
+
+SEED = bytes(range(32)).hex()
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        ("127.0.0.1:80", "127.0.0.1", 80),
+        ("[::1]:65535", "::1", 65535),
+        ("::1:1", "::1", 1),
+        ("host.example:4200", "host.example", 4200),
+    ],
+)
+def test_addresses(text: str, host: str, port: int) -> None:
+    assert Address.parse(text) == Address(host, port)
+    assert Address.parse(format_address((host, port))) == Address(host, port)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "host", ":80", "host:", "host:x", "host:-1", "host:0", "host:65536", "host:\u0663", "[]:80", "h:1 "],
+)
+def test_what_is_not_an_address(text: str) -> None:
+    with pytest.raises(ValueError, match=r"address|port"):
+        Address.parse(text)
+
+
+BAD_USAGE: list[tuple[list[str | bytes], str]] = [
+    (["pipe"], "DRIVE"),
+    (["pipe", "not-a-key"], "DRIVE"),
+    (["pipe", "hyper://" + "0" * 63], "DRIVE"),
+    (["pipe", b"\xff" * 64], "DRIVE"),
+    (["pipe", str(KEY), "--topic"], "--topic"),
+    (["pipe", str(KEY), "--topic", b"\xff"], "--topic"),
+    (["pipe", str(KEY), "--listen", "nowhere"], "--listen"),
+    (["pipe", str(KEY), "--listen", "127.0.0.1:99999"], "--listen"),
+    (["pipe", str(KEY), "--connect", "127.0.0.1"], "--connect"),
+    (["pipe", str(KEY), "--connect", "127.0.0.1:0"], "--connect"),
+    (["pipe", str(KEY), "--wire", "hypercore8"], "--wire"),
+    (["pipe", str(KEY), "--topic-scope", "planet"], "--topic-scope"),
+    (["pipe", str(KEY), "--seed", "abc"], "--seed"),
+    (["pipe", str(KEY), "--seed", "g" * 64], "--seed"),
+    (["pipe", str(KEY), "--key-file", "/nonexistent"], "--key-file"),
+    (["pipe", str(KEY), "--key-file", "/"], "--key-file"),
+    (["pipe", str(KEY), "--key-file", "/dev/null"], "--key-file"),
+    (["pipe", str(KEY), "--seed", SEED, "--key-file", "/dev/null"], "--key-file"),
+    (["pipe", str(KEY), "--frobnicate"], "--frobnicate"),
+    (["pipe", str(KEY), "surplus"], "surplus"),
+    (["demo", "surplus"], "surplus"),
+    (["frobnicate"], "frobnicate"),
+]
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> list[subprocess.CompletedProcess[bytes]]:
+    """What came of each, two at a time."""
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(lambda row: run(*row[0]), BAD_USAGE))
+
+
+@pytest.mark.parametrize("index", range(len(BAD_USAGE)), ids=[name for _, name in BAD_USAGE])
+def test_bad_usage(index: int, outcomes: list[subprocess.CompletedProcess[bytes]]) -> None:
+    assert BAD_USAGE[index][1] in complaint(outcomes[index], 2)
+    assert outcomes[index].stdout == b""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["demo", "--help"], ["pipe", "--help"]])
+def test_help(arguments: list[str]) -> None:
+    done = run(*arguments)
+    assert (done.returncode, done.stderr) == (0, b"")
+    text = done.stdout.decode()
+    assert text.startswith("Usage: peersockets ")
+    if arguments == ["--help"]:
+        assert "demo" in text
+        assert "pipe" in text
+    if arguments[0] == "pipe":
+        for option in ("--topic", "--listen", "--connect", "--wire", "--topic-scope", "--seed", "--key-file"):
+            assert f"  {option} " in text
+        for command in ("join", "close", "send", "broadcast", "connect", "peers"):
+            assert f'"command":"{command}"' in text
+
+
+def test_no_arguments_explain_themselves() -> None:
+    done = run()
+    assert done.returncode == 2
+    assert done.stdout == b""
+    assert done.stderr.startswith(b"Usage: peersockets ")
+
+
+@pytest.mark.parametrize("how", ["seed", "file"])
+def test_an_identity(how: str, tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text(f"{SEED}\n")
+    option = ("--seed", SEED) if how == "seed" else ("--key-file", str(path))
+    ready = parse_lines(run("pipe", str(KEY), *option).stdout)[0]
+    keys = KeyPair(bytes.fromhex(SEED)).public_keys
+    assert ready["publicKeys"] == {wire: key.hex() for wire, key in keys.items()}
+
+
+def test_a_port_in_use() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        done = run("pipe", str(KEY), "--listen", address)
+    text = complaint(done, 1)
+    assert address in text
+    assert "in use" in text
+    assert done.stdout == b""
+
+
+def test_an_address_that_is_not_ours() -> None:
+    done = run("pipe", str(KEY), "--listen", "192.0.2.1:0")
+    assert "192.0.2.1:0" in complaint(done, 1)
+
+
+def test_a_refused_connection() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+    text = complaint(run("pipe", str(KEY), "--connect", address), 1)
+    assert address in text
+    assert "refused" in text
+
+
+@pytest.mark.parametrize("option", ["--connect", "--listen"])
+@pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example"])
+def test_hosts_that_are_no_names(option: str, host: str) -> None:
+    complaint(run("pipe", str(KEY), option, f"{host}:80"), 2)
+
+
+def test_listening_twice() -> None:
+    done = run("pipe", str(KEY), "--listen", ANY_PORT, "--listen", ANY_PORT)
+    addresses = parse_lines(done.stdout)[0]["listening"]
+    assert len(set(addresses)) == 2
+    for address in addresses:
+        assert Address.parse(address).host == "127.0.0.1"

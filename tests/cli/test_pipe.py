@@ -1,0 +1,459 @@
+"""`peersockets pipe`: JSON lines in, JSON lines out."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import socket
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from cli.support import (
+    ANY_PORT,
+    COMMAND,
+    KEY,
+    TIME,
+    WIRE,
+    Event,
+    complaint,
+    parse_lines,
+    pipe,
+    run,
+    run_pipe,
+    two_pipes,
+)
+from peersockets_core import KeyPair
+from peersockets_trio import Limits, open_node
+
+MIB = 1024 * 1024
+SEED = bytes(range(32)).hex()
+
+
+def b64(message: bytes) -> str:
+    return base64.b64encode(message).decode()
+
+
+def said(topic: str, message: bytes, peer_id: int = 1) -> Event:
+    """The event of a message."""
+    event = {"event": "message", "topic": topic, "peerId": peer_id, "message": b64(message)}
+    try:
+        return {**event, "text": message.decode()}
+    except UnicodeDecodeError:
+        return event
+
+
+# Alone
+
+
+@pytest.mark.parametrize("stdin", ["empty", "/dev/null"])
+def test_ready_and_closed(stdin: str) -> None:
+    arguments = ("pipe", KEY.url, "--seed", SEED, "--listen", ANY_PORT)
+    with open("/dev/null", "rb") as null:
+        done = run(*arguments, stdin=null if stdin == "/dev/null" else b"")
+    assert (done.returncode, done.stderr) == (0, b"")
+    ready, closed = done.stdout.splitlines()
+    public_keys = {wire: key.hex() for wire, key in KeyPair(bytes.fromhex(SEED)).public_keys.items()}
+    (listening,) = json.loads(ready)["listening"]
+    assert ready.decode() == json.dumps(
+        {
+            "event": "ready",
+            "drive": str(KEY),
+            "discoveryKey": KEY.discovery_key.hex(),
+            "publicKeys": public_keys,
+            "listening": [listening],
+        },
+        separators=(",", ":"),
+    )
+    host, _, port = listening.rpartition(":")
+    assert host == "127.0.0.1"
+    assert int(port) > 0
+    assert closed == b'{"event":"closed"}'
+
+
+def test_commands_from_a_file(tmp_path: Path) -> None:
+    commands = tmp_path / "commands"
+    commands.write_text('{"command":"join","topic":"chat"}\n\n  \n{"command":"peers"}')  # no last line end
+    with commands.open("rb") as stdin:
+        done = run("pipe", str(KEY), stdin=stdin)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert parse_lines(done.stdout)[1:] == [{"event": "peers", "peers": []}, {"event": "closed"}]
+
+
+SEND: Event = {"command": "send", "topic": "chat", "peerId": 1}
+
+WRONG: dict[str, tuple[Event | bytes, str, str]] = {
+    "not JSON": (b"hello", "ValueError", "not JSON"),
+    "half of JSON": (b'{"command":', "ValueError", "not JSON"),
+    "not UTF-8": (b"\xff\xfe\xfd", "ValueError", "not JSON"),
+    "deep nesting": (b"[" * 100_000, "ValueError", "not JSON"),
+    "a huge number": (b"9" * 10_000, "ValueError", "not JSON"),
+    "an array": (b"[]", "ValueError", "must be a JSON object"),
+    "text": (b'"peers"', "ValueError", "must be a JSON object"),
+    "a number": (b"5", "ValueError", "must be a JSON object"),
+    "null": (b"null", "ValueError", "must be a JSON object"),
+    "nothing": ({}, "ValueError", "command must be one of join, close, send"),
+    "unknown command": ({"command": "dance"}, "ValueError", "not 'dance'"),
+    "command of a wrong type": ({"command": ["peers"]}, "ValueError", "command must be one of"),
+    "join without topic": ({"command": "join"}, "ValueError", "topic must be text, not null"),
+    "join of a number": ({"command": "join", "topic": 1}, "ValueError", "topic must be text, not 1"),
+    "join twice": ({"command": "join", "topic": "chat"}, "ValueError", "'chat' is joined already"),
+    "join of a lone surrogate": (rb'{"command":"join","topic":"\ud800"}', "ValueError", "lone surrogates"),
+    "close of what is not joined": ({"command": "close", "topic": "x"}, "ValueError", "'x' is not joined"),
+    "close without topic": ({"command": "close"}, "ValueError", "topic must be text"),
+    "send without topic": ({"command": "send", "peerId": 1, "text": ""}, "ValueError", "topic must be text"),
+    "send to what is not joined": ({**SEND, "topic": "x", "text": ""}, "ValueError", "'x' is not joined"),
+    "send without peerId": ({**SEND, "peerId": None, "text": ""}, "ValueError", "peerId must be a number"),
+    "send to a name": ({**SEND, "peerId": "1", "text": ""}, "ValueError", 'peerId must be a number, not "1"'),
+    "send to a fraction": ({**SEND, "peerId": 1.5, "text": ""}, "ValueError", "peerId must be a number"),
+    "send to true": ({**SEND, "peerId": True, "text": ""}, "ValueError", "peerId must be a number, not true"),
+    "send to nobody": ({**SEND, "text": ""}, "UnknownPeer", "peer_id 1 is not a peer"),
+    "send to a big number": ({**SEND, "peerId": 10**4000, "text": ""}, "UnknownPeer", "is not a peer"),
+    "send of nothing": (SEND, "ValueError", 'one of "message" and "text"'),
+    "send of both": ({**SEND, "text": "", "message": ""}, "ValueError", 'one of "message" and "text"'),
+    "send of a number": ({**SEND, "text": 5}, "ValueError", "text must be text, not 5"),
+    "send of bad base64": ({**SEND, "message": "a"}, "ValueError", "message must be base64"),
+    "send of other base64": ({**SEND, "message": "_-_-"}, "ValueError", "message must be base64"),
+    "send of non-ASCII": ({**SEND, "message": "\u00fc"}, "ValueError", "message must be base64"),
+    "send of a lone surrogate": (
+        rb'{"command":"send","topic":"chat","peerId":1,"text":"\udfff"}',
+        "ValueError",
+        "text must not contain lone surrogates",
+    ),
+    "broadcast of nothing": ({"command": "broadcast", "topic": "chat"}, "ValueError", '"message" and "text"'),
+    "connect without address": ({"command": "connect"}, "ValueError", "address must be text"),
+    "connect to no address": (
+        {"command": "connect", "address": "x"},
+        "ValueError",
+        "address must be HOST:PORT",
+    ),
+    "connect to port 0": ({"command": "connect", "address": "h:0"}, "ValueError", "port must be from 1"),
+    "connect on an unknown wire": (
+        {"command": "connect", "address": "127.0.0.1:1", "wire": "hypercore8"},
+        "ValueError",
+        "wire must be one of",
+    ),
+    "connect on a list": (
+        {"command": "connect", "address": "127.0.0.1:1", "wire": []},
+        "ValueError",
+        "wire must be one of",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def errors() -> list[Event]:
+    """What one run says to all wrong lines."""
+    lines = [line for line, _, _ in WRONG.values()]
+    events = run_pipe(*lines, {"command": "peers"}, options=("--topic", "chat"))
+    assert events.pop() == {"event": "peers", "peers": []}
+    assert len(events) == len(WRONG)
+    return events
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_line_is_told_and_the_process_goes_on(name: str, errors: list[Event]) -> None:
+    line, kind, text = WRONG[name]
+    event = errors[list(WRONG).index(name)]
+    assert list(event) == ["event", "error", "message", "command"]
+    assert (event["event"], event["error"]) == ("error", kind)
+    assert text in event["message"]
+    assert event["command"] == _offender(line)
+
+
+def _offender(line: Event | bytes) -> Event | str:
+    """The object that the line holds, and the line itself if it holds none."""
+    if isinstance(line, dict):
+        return line
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        value = None
+    return value if isinstance(value, dict) else line.decode(errors="replace")
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"-Infinity", b"1e999"])
+def test_numbers_that_are_none(number: bytes) -> None:
+    (event,) = run_pipe(b'{"command":"dance","with":' + number + b"}")
+    assert event["event"] == "error"
+
+
+def test_every_depth_of_nesting() -> None:
+    """That which can be read but not written again included."""
+    depths = range(400, 1100)
+    lines = [b'{"command":"join","topic":' + b"[" * depth + b"]" * depth + b"}" for depth in depths]
+    events = run_pipe(*lines)
+    assert [event["event"] for event in events] == ["error"] * len(depths)
+
+
+def test_a_line_beyond_the_bound() -> None:
+    """It is told without being kept, and the next line counts again."""
+    events = run_pipe(b"x" * (40 * MIB), {"command": "peers"})
+    assert [event["event"] for event in events] == ["error", "peers"]
+    assert "line of more than" in events[0]["message"]
+    assert "command" not in events[0]
+
+
+def test_a_huge_line_within_the_bound() -> None:
+    (event,) = run_pipe({"command": "dance", "to": "x" * (16 * MIB)})
+    assert event["error"] == "ValueError"
+
+
+async def test_connecting_fails() -> None:
+    """It is told, with the command, and the process goes on."""
+    async with pipe() as alone:
+        command = {"command": "connect", "address": "127.0.0.1:1", "wire": WIRE}
+        await alone.say(command)
+        event = await alone.hear()
+        assert (event["event"], event["error"], event["command"]) == ("error", "OSError", command)
+        assert "127.0.0.1:1" in event["message"] or "127.0.0.1" in event["message"]
+        await alone.say({"command": "peers"})
+        assert await alone.hear() == {"event": "peers", "peers": []}
+        assert await alone.finish() == [{"event": "closed"}]
+
+
+async def test_connecting_to_what_is_no_name() -> None:
+    async with pipe() as alone:
+        await alone.say({"command": "connect", "address": "a..b:80"})
+        event = await alone.hear()
+        assert event["event"] == "error"
+        assert await alone.finish() == [{"event": "closed"}]
+
+
+async def test_connecting_to_itself() -> None:
+    async with pipe("--listen", ANY_PORT) as alone:
+        await alone.say({"command": "connect", "address": alone.address, "wire": WIRE})
+        event = await alone.hear()
+        assert event["error"] == "RemoteProtocolError"
+        assert "ourselves" in event["message"]
+        await alone.finish()
+
+
+# Together
+
+
+async def test_two_pipes() -> None:
+    async with two_pipes("--topic", "chat") as (alice, bob):
+        for one, other in ((alice, bob), (bob, alice)):
+            await one.say({"command": "peers"})
+            peer = {"peerId": 1, "publicKey": other.ready["publicKeys"][WIRE], "wire": WIRE}
+            assert await one.hear() == {"event": "peers", "peers": [peer]}
+        await alice.say(
+            {"command": "send", "topic": "chat", "peerId": 1, "text": "gr\u00fc\u00df dich"},
+            {"command": "send", "topic": "chat", "peerId": 1, "message": b64(b"\xff\0")},
+            {"command": "broadcast", "topic": "chat", "text": ""},
+            {"command": "broadcast", "topic": "chat", "message": b64(b"all")},
+        )
+        for message in ("gr\u00fc\u00df dich".encode(), b"\xff\0", b"", b"all"):
+            assert await bob.hear() == said("chat", message)
+        await bob.say({"command": "send", "topic": "chat", "peerId": 1, "text": "hello"})
+        assert await alice.hear() == said("chat", b"hello")
+        assert await bob.finish() == [{"event": "closed"}]
+        assert await alice.hear() == {"event": "leave", "peerId": 1}
+        await alice.say({"command": "send", "topic": "chat", "peerId": 1, "text": "too late"})
+        assert (await alice.hear())["error"] == "PeerGone"
+        assert await alice.finish() == [{"event": "closed"}]
+
+
+async def test_joining_and_closing_topics() -> None:
+    async with two_pipes() as (alice, bob):
+        await alice.say(
+            {"command": "join", "topic": "one"}, {"command": "join", "topic": ""}, {"command": "peers"}
+        )
+        await alice.hear_until("peers")
+        await bob.say({"command": "join", "topic": "one"}, {"command": "join", "topic": ""})
+        await bob.say({"command": "broadcast", "topic": "one", "text": "1"})
+        await bob.say({"command": "broadcast", "topic": "", "text": "2"})
+        heard = [await alice.hear() for _ in range(2)]
+        assert sorted(heard, key=lambda event: str(event["text"])) == [said("one", b"1"), said("", b"2")]
+        await alice.say({"command": "close", "topic": "one"}, {"command": "peers"})
+        await alice.hear_until("peers")
+        await bob.say({"command": "broadcast", "topic": "one", "text": "unheard"})
+        await bob.say({"command": "broadcast", "topic": "", "text": "3"})
+        assert await alice.hear() == said("", b"3")
+        await alice.say({"command": "join", "topic": "one"}, {"command": "peers"})
+        await alice.hear_until("peers")
+        await bob.say({"command": "broadcast", "topic": "one", "text": "again"})
+        assert await alice.hear() == said("one", b"again")
+
+
+async def test_connecting_by_command() -> None:
+    async with pipe("--listen", ANY_PORT) as alice, pipe() as bob:
+        await bob.say({"command": "connect", "address": alice.address, "wire": WIRE})
+        for one in (alice, bob):
+            assert (await one.hear())["event"] == "join"
+
+
+async def test_the_largest_message() -> None:
+    largest = 8 * MIB - 1
+    async with two_pipes("--topic", "chat") as (alice, bob):
+        await alice.say({**SEND, "message": b64(b"\xff" * (largest + 1))})
+        error = await alice.hear()
+        assert error["error"] == "MessageTooLarge"
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(alice.say, {**SEND, "message": b64(b"\xff" * largest)})
+            assert await bob.hear() == said("chat", b"\xff" * largest)
+
+
+async def test_messages_come_after_the_join_and_before_the_leave() -> None:
+    """However quickly a peer comes and goes."""
+    count = 500
+    async with pipe("--listen", ANY_PORT, "--topic", "a", "--topic", "b") as alice:
+        for visit in range(3):
+            seed = bytes([visit]) * 32
+            async with (
+                open_node(key_pair=KeyPair(seed)) as node,
+                node.open_drive(KEY) as drive,
+                drive.watch() as events,
+                drive.join("a") as first,
+                drive.join("b") as second,
+            ):
+                host, _, port = alice.address.rpartition(":")
+                await node.connect_tcp(host, int(port), wire="hypercore9")
+                peer_id = (await events.receive()).peer_id
+                for number in range(count):
+                    await (second if number % 2 else first).send(peer_id, str(number).encode())
+            events_heard = [await alice.hear() for _ in range(count + 2)]
+            kinds = [event["event"] for event in events_heard]
+            assert kinds == ["join", *["message"] * count, "leave"]
+            assert {event["peerId"] for event in events_heard} == {visit + 1}
+            for topic, start in (("a", 0), ("b", 1)):
+                numbers = [int(event["text"]) for event in events_heard if event.get("topic") == topic]
+                assert numbers == list(range(start, count, 2))
+
+
+async def test_the_end_of_input_sends_what_was_accepted() -> None:
+    """Five megabytes, to a peer that is slow."""
+    message = os.urandom(MIB)
+    limits = Limits(receive_messages=1)
+    async with (
+        pipe("--topic", "chat", "--listen", ANY_PORT) as alice,
+        open_node(limits=limits) as node,
+        node.open_drive(KEY) as drive,
+        drive.join("chat") as inbox,
+        drive.watch() as events,
+    ):
+        host, _, port = alice.address.rpartition(":")
+        await node.connect_tcp(host, int(port), wire="hypercore9")
+        await events.receive()
+        assert (await alice.hear())["event"] == "join"
+        received: list[bytes] = []
+
+        async def receive() -> None:
+            while len(received) < 5:
+                received.append((await inbox.receive()).message)
+                await trio.testing.wait_all_tasks_blocked(0.05)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receive)
+            await alice.say(*[{"command": "broadcast", "topic": "chat", "message": b64(message)}] * 5)
+            assert await alice.finish() == [{"event": "closed"}]
+        assert received == [message] * 5
+        assert (await events.receive()).peer_id == 1
+
+
+async def test_network_scope() -> None:
+    async with two_pipes("--topic", "chat", "--topic-scope", "network") as (alice, bob):
+        await alice.say({"command": "broadcast", "topic": "chat", "text": "hello"})
+        assert await bob.hear() == said("chat", b"hello")
+
+
+# Ends
+
+
+async def test_an_interrupt() -> None:
+    async with two_pipes("--topic", "chat") as (alice, bob):
+        with trio.fail_after(3):
+            assert await alice.interrupt() == 130
+        assert await alice.errors() == ""
+        assert await bob.hear() == {"event": "leave", "peerId": 1}
+
+
+async def test_an_interrupt_with_a_backlog() -> None:
+    """It waits for nobody."""
+    limits = Limits(receive_messages=1)
+    async with (
+        pipe("--topic", "chat", "--listen", ANY_PORT) as alice,
+        open_node(limits=limits) as node,
+        node.open_drive(KEY) as drive,
+        drive.join("chat"),
+    ):
+        host, _, port = alice.address.rpartition(":")
+        await node.connect_tcp(host, int(port), wire="hypercore9")
+        assert (await alice.hear())["event"] == "join"
+        with trio.move_on_after(0.5):
+            while True:
+                await alice.say({"command": "broadcast", "topic": "chat", "message": b64(bytes(MIB))})
+        with trio.fail_after(3):
+            assert await alice.interrupt() == 130
+        errors = await alice.errors()
+        assert "Traceback" not in errors
+        assert len(errors.splitlines()) <= 1  # how much was not sent
+
+
+@pytest.mark.parametrize("command", ["--help", "demo", f"pipe {KEY}"])
+def test_a_reader_that_leaves(command: str) -> None:
+    """`| head -1`: no traceback, whatever is still to be said."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as closed:
+        done = subprocess.run(
+            (*COMMAND, *command.split()), stdin=subprocess.DEVNULL, stdout=closed, stderr=subprocess.PIPE,
+            timeout=TIME, check=False,
+        )  # fmt: skip
+    assert done.stderr == b""
+    assert done.returncode == 1
+
+
+async def test_a_reader_that_leaves_later() -> None:
+    async with pipe("--topic", "chat") as alone:
+        assert alone.process.stdout is not None
+        await alone.process.stdout.aclose()
+        await alone.say({"command": "peers"})
+        assert await alone.process.wait() == 1
+        assert await alone.errors() == ""
+
+
+async def test_a_reader_that_is_slow_holds_up_the_messages_only() -> None:
+    """While nobody reads stdout, commands are still obeyed; in the end everything is there, in order."""
+    count = 300
+    message = b"x" * 20_000
+    async with (
+        pipe("--topic", "chat", "--listen", ANY_PORT) as alice,
+        open_node() as node,
+        node.open_drive(KEY) as drive,
+        drive.join("chat") as chat,
+        drive.watch() as events,
+    ):
+        host, _, port = alice.address.rpartition(":")
+        await node.connect_tcp(host, int(port), wire="hypercore9")
+        peer_id = (await events.receive()).peer_id
+        for _ in range(count):
+            await chat.send(peer_id, message)
+        await alice.say({"command": "broadcast", "topic": "chat", "text": "obeyed"})
+        assert (await chat.receive()).message == b"obeyed"
+        assert (await alice.hear())["event"] == "join"
+        for _ in range(count):
+            assert await alice.hear() == said("chat", message)
+
+
+def test_a_failure_at_the_start_is_one_line() -> None:
+    """The other end is no peer."""
+
+    def hang_up(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        connection.recv(1)
+        connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=hang_up, args=[server])
+        thread.start()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        done = run("pipe", str(KEY), "--connect", address, "--wire", WIRE)
+        thread.join()
+    complaint(done, 1)
