@@ -122,7 +122,9 @@ class Core:
             self._events.append(DriveClosed(self.key.discovery_key))
 
     def _name_untrusted(self, data: bytes, start: int, end: int) -> tuple[str, int]:
-        size, _ = decode_uint_untrusted(data, start, end)
+        size, after = decode_uint_untrusted(data, start, end)
+        if not size:
+            return self._last_name_received, after
         if size > self._limits.extension_name:
             raise RemoteProtocolError(f"an extension's name of {size} bytes")
         self._last_name_received, start = decode_string_untrusted(data, start, end)

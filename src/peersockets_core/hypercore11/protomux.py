@@ -278,7 +278,7 @@ class Mux:
             if channel is not None and not channel.closed and data[position] <= 0xFC:
                 channel.handler.message_untrusted(data[position], data, position + 1, stop)
             else:
-                if number == _CONTROL and data[position] == _BATCH:
+                if number == _CONTROL and decode_uint_untrusted(data, position, stop)[0] == _BATCH:
                     raise RemoteProtocolError("a batch within a batch")
                 self._message_untrusted(number, data, position, stop)
                 looked_up = False
