@@ -210,9 +210,10 @@ class Connection:
         if self.closed or self._now < self.next_deadline():
             return []
         if self.remote_public_key is None:
-            return self._close(
-                [], RemoteProtocolError(f"no handshake within {self._limits.handshake_time:g} seconds")
-            )
+            text = f"no handshake within {self._limits.handshake_time:g} seconds"
+            if self.wire is not None:
+                text += f"; does the remote speak {self.wire}?"
+            return self._close([], RemoteProtocolError(text))
         if self._reading and self._now >= self._last_received + self._wire.silence:
             error = RemoteProtocolError(f"nothing received for {self._wire.silence:g} seconds")
             return self._close([], error)
