@@ -1,6 +1,7 @@
 """Fixtures: one of our nodes, a real peer, and a drive on which they meet."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from inspect import iscoroutinefunction
 from typing import Any, Final
 
 import pytest
@@ -13,7 +14,8 @@ TEST_TIME: Final = 90.0  # seconds after which a test is taken to hang
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    item.add_marker(pytest.mark.trio(run=run_in_time))
+    if isinstance(item, pytest.Function) and iscoroutinefunction(item.obj):
+        item.add_marker(pytest.mark.trio(run=run_in_time))
 
 
 def run_in_time(test: Callable[..., Awaitable[object]], *arguments: object, **options: Any) -> None:

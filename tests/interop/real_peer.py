@@ -91,12 +91,17 @@ async def listen(node: Node) -> int:
     return listener.address[1]
 
 
-async def connect(node: Node, peer: RealPeer, role: Role) -> None:
-    """Connect the two, and return when both have finished the handshake."""
+async def dial(node: Node, peer: RealPeer, role: Role) -> None:
+    """Connect the two."""
     if role == "initiator":
         await node.connect_tcp(HOST, peer.port, wire=WIRE)
     else:
         await peer.call("connect", port=await listen(node))
+
+
+async def connect(node: Node, peer: RealPeer, role: Role) -> None:
+    """Connect the two, and return when both have finished the handshake."""
+    await dial(node, peer, role)
     await peer.wait_event("connection", publicKey=our_key(node).hex())
 
 

@@ -1,6 +1,7 @@
 """How the two generations are told apart: on one listener, and where one dials the other."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import pytest
 import trio
@@ -39,10 +40,11 @@ async def test_dialling_hypercore9_to_a_hypercore11_peer_ends_in_an_error_that_s
     hasty: Node, peer: RealPeer
 ) -> None:
     # A real secret-stream takes the first bytes for the length of a long message, and waits for its end.
-    with trio.fail_after(SOON), pytest.raises(RemoteProtocolError, match="no handshake within 0.5 seconds"):
+    with (
+        trio.fail_after(SOON),
+        pytest.raises(RemoteProtocolError, match=r"no handshake within 0.*hypercore9\?"),
+    ):
         await hasty.connect_tcp(HOST, peer.port, wire="hypercore9")
-    closed = await peer.wait_event("connection-closed")
-    assert closed["publicKey"] is None
     await hasty.connect_tcp(HOST, peer.port, wire="hypercore11")
 
 
@@ -108,7 +110,5 @@ async def test_a_first_byte_of_no_generation_ends_the_connection_at_once(hasty: 
     async with await trio.open_tcp_stream(HOST, await listen(hasty)) as stream:
         await stream.send_all(b"GET / HTTP/1.1\r\n\r\n")
         with trio.fail_after(HANDSHAKE_TIME / 2):
-            try:
+            with suppress(trio.BrokenResourceError):  # what we sent was not read to its end
                 assert await stream.receive_some() == b""
-            except trio.BrokenResourceError:
-                pass  # what we sent was not read to its end

@@ -1,4 +1,4 @@
-"""What real hyperdrives 13 do with their data beside us, how long connections last, and how many there are."""
+"""What real hyperdrives 13 do with their data beside us, how long connections last, and how many may be."""
 
 import math
 import os

@@ -1,4 +1,4 @@
-"""Below the drive: the real protomux as a bare peer of our mux layer, and how the generations are told apart."""
+"""The real protomux as a bare peer of our mux layer, with a protocol of our own."""
 
 import base64
 import os
@@ -11,6 +11,7 @@ import attrs
 import pytest
 import trio
 
+from interop.node_peer import JsonObject, NodePeerError
 from interop.real_peer import HOST, RealPeer, Role
 from interop.test_hypercore11 import WIRE, open_real_peer
 from peersockets_core import Connection, DriveOpened, Event, KeyPair
@@ -33,7 +34,7 @@ class Recorder:
 
     handshake: bytes | None = None
     messages: list[tuple[int, bytes]] = attrs.field(factory=list)
-    is_closed: bool = False
+    end: bool = False
 
     def opened_untrusted(self, handshake: bytes) -> None:
         self.handshake = handshake
@@ -42,7 +43,13 @@ class Recorder:
         self.messages.append((message_type, data[start:end]))
 
     def closed(self) -> None:
-        self.is_closed = True
+        self.end = True
+
+    def is_opened(self) -> bool:
+        return self.handshake is not None
+
+    def is_closed(self) -> bool:
+        return self.end
 
 
 @attrs.define(eq=False)
@@ -54,6 +61,7 @@ class Bare:
     connection: Connection
     stream: trio.SocketStream
     events: list[Event] = attrs.field(factory=list)
+    sending: trio.Lock = attrs.field(factory=trio.Lock)
     news: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot)
 
     @property
@@ -63,9 +71,10 @@ class Bare:
         return wire.mux
 
     async def flush(self) -> None:
-        data = self.connection.data_to_send()
-        if data:
-            await self.stream.send_all(data)
+        async with self.sending:
+            data = self.connection.data_to_send()
+            if data:
+                await self.stream.send_all(data)
 
     async def run(self) -> None:
         await self.flush()
@@ -143,7 +152,7 @@ async def test_a_channel_that_we_open_carries_messages_of_every_type_both_ways(b
     channel, recorder = await bare.open()
     opened = await bare.peer.wait_event("channel-open")
     assert opened["handshake"] == encoded(b"ours")
-    await bare.until(lambda: recorder.handshake)
+    await bare.until(recorder.is_opened)
     assert recorder.handshake == b"theirs"
     sent = [(i % 4, os.urandom(size)) for i, size in enumerate([0, 1, 252, 253, 65_600, 0, FRAME - 2])]
     for message_type, message in sent:
@@ -173,7 +182,7 @@ async def test_a_channel_that_the_real_side_opens_is_paired_refused_or_put_off(b
 
     bare.mux.pair(PROTOCOL, None, pair)
     for name in (b"now", b"never", b"later"):
-        number = await bare.call("rawChannel", id=name.hex(), handshake=encoded(name))
+        number = await bare.call("rawChannel", channelId=name.hex(), handshake=encoded(name))
         await bare.peer.call("rawSend", channel=number, type=1, message=encoded(b"early"))
     assert (await bare.peer.wait_event("channel-open"))["channel"] == 0
     closed = await bare.peer.wait_event("channel-closed")
@@ -189,9 +198,9 @@ async def test_a_channel_that_the_real_side_opens_is_paired_refused_or_put_off(b
 
 async def test_either_side_may_refuse_what_it_put_off_or_has_not_heard_of(bare: Bare) -> None:
     bare.mux.pair(PROTOCOL, b"theirs", lambda protocol, channel_id: True)
-    number = await bare.call("rawChannel", id=b"theirs".hex(), handshake="")
-    channel, recorder = await bare.open(b"ours")  # which the real side refuses
-    await bare.until(lambda: recorder.is_closed)
+    number = await bare.call("rawChannel", channelId=b"theirs".hex(), handshake="")
+    _, recorder = await bare.open(b"ours")  # which the real side refuses
+    await bare.until(recorder.is_closed)
     assert recorder.handshake is None
     bare.mux.reject(PROTOCOL, b"theirs")
     await bare.flush()
@@ -204,14 +213,14 @@ async def test_channels_close_from_either_side_and_their_numbers_are_used_again(
     for turn in range(10):
         channel, recorder = await bare.open(b"first")
         opened = await bare.peer.wait_event("channel-open")
-        await bare.until(lambda recorder=recorder: recorder.handshake is not None)
+        await bare.until(recorder.is_opened)
         assert channel.local == 1
         if turn % 2:
             bare.mux.close(channel)
             await bare.flush()
         else:
             await bare.peer.call("rawClose", channel=opened["channel"])
-            await bare.until(lambda recorder=recorder: recorder.is_closed)
+            await bare.until(recorder.is_closed)
         closed = await bare.peer.wait_event("channel-closed")
         assert (closed["channel"], closed["remote"]) == (opened["channel"], bool(turn % 2))
 
@@ -244,7 +253,7 @@ async def test_channels_that_both_sides_open_and_close_at_random_do_not_lose_ste
         for _ in range(200):
             if chance.random() < 0.5:
                 with suppress(NodePeerError):  # it is open
-                    await bare.call("rawChannel", id=chance.choice(names).hex(), handshake="")
+                    await bare.call("rawChannel", channelId=chance.choice(names).hex(), handshake="")
             elif opened := bare.peer.happened("channel-open"):
                 await bare.peer.call("rawClose", channel=chance.choice(opened[-len(names) :])["channel"])
 
@@ -256,12 +265,12 @@ async def test_channels_that_both_sides_open_and_close_at_random_do_not_lose_ste
     assert not bare.connection.closed, bare.events
 
     _, last = await bare.open(b"last")
-    await bare.until(lambda: last.handshake is not None)
+    await bare.until(last.is_opened)
     opened, closed = (
         {event["channel"] for event in bare.peer.happened(name)}
         for name in ("channel-open", "channel-closed")
     )
-    established = [name for name in ours if is_open(name) and ours[name][1].handshake is not None]
+    established = [name for name in ours if is_open(name) and ours[name][1].is_opened()]
     assert len(opened - closed) == len([*established, b"last"])
     for name in established:
         bare.mux.send(ours[name][0], 0, name)
@@ -274,7 +283,7 @@ async def test_batches_of_several_channels_arrive_in_order_both_ways(bare: Bare)
     await bare.call("rawPair", handshake="")
     channels = [await bare.open(name) for name in (b"a", b"b", b"c")]
     numbers = [(await bare.peer.wait_event("channel-open"))["channel"] for _ in channels]
-    await bare.until(lambda: all(recorder.handshake is not None for _, recorder in channels))
+    await bare.until(lambda: all(recorder.is_opened() for _, recorder in channels))
     turns = [i % 3 if i % 5 else 0 for i in range(60)]
     await bare.call("rawCork")
     for i, turn in enumerate(turns):
@@ -301,7 +310,7 @@ async def test_a_protocol_of_our_own_runs_beside_a_drive(peer: RealPeer, role: R
         bare.connection.open_drive(key)
         await bare.call("rawPair", handshake=encoded(b"theirs"))
         _, recorder = await bare.open()
-        await bare.until(lambda: recorder.handshake)
+        await bare.until(recorder.is_opened)
         await bare.until(lambda: DriveOpened(key.discovery_key) in bare.events)
         topic = await peer.call("joinTopic", drive=str(key), topic="chat")
         bare.connection.sender(key.discovery_key, "peersockets/v0/chat").send(b"hello")
@@ -317,7 +326,7 @@ async def test_a_channel_may_be_opened_by_the_alias_of_its_protocol(bare: Bare) 
         return False
 
     bare.mux.pair("hypercore/alpha", bytes(32), pair)
-    alias = {"protocol": "hypercore", "aliases": ["hypercore/alpha"], "id": bytes(32).hex()}
+    alias = {"protocol": "hypercore", "aliases": ["hypercore/alpha"], "channelId": bytes(32).hex()}
     await bare.peer.call("rawChannel", mux=bare.number, handshake=encoded(b"theirs"), **alias)
     assert (await bare.peer.wait_event("channel-open"))["handshake"] == encoded(b"ours")
     assert recorder.handshake == b"theirs"

@@ -15,6 +15,7 @@ from interop.real_peer import (
     RealPeer,
     RealTopic,
     Role,
+    dial,
     digest,
     listen,
     meet,
@@ -179,6 +180,12 @@ async def test_two_of_our_nodes_meet() -> None:
         their_chat.close()
 
 
+async def _expect_one_connection(peer: RealPeer) -> None:
+    """Wait until one of a real peer's two connections has ended."""
+    await peer.wait_event("connection-closed")
+    assert (await peer.call("stats"))["connections"] == 1
+
+
 def _key_pairs(smaller: str) -> tuple[KeyPair, KeyPair]:
     """Return two identities, the first with the smaller hypercore9 key if `smaller` is "ours"."""
     low, high = sorted(
@@ -207,15 +214,13 @@ async def test_simultaneous_connections_with_a_real_peer_are_folded_to_one(
                 nursery.start_soon(partial(node.connect_tcp, HOST, peer.port, wire=WIRE))
                 nursery.start_soon(partial(peer.call, "connect", port=port))
             assert await events.receive() == PeerJoined(1, theirs.x25519_public_key, WIRE)
-            await peer.wait_event("connection-closed")
-            assert (await peer.call("stats"))["connections"] == 1
+            await _expect_one_connection(peer)
             await topic.send(our_key(node), b"in")
             assert (await chat.receive()).message == b"in"
             await chat.send(1, b"out")
             assert await topic.receive() == (our_key(node), b"out")
             assert list(drive.peers) == [1]
             assert nothing_waits(events)
-            assert len(peer.happened("connection-closed")) == 1
 
 
 @pytest.mark.parametrize("smaller", ["ours", "theirs"])
@@ -246,6 +251,32 @@ async def test_simultaneous_connections_of_two_of_our_nodes_are_folded_to_one(
             assert nothing_waits(their_events)
             # One connection has ended by now on either side, and one has not.
             assert sum("disconnected" in text for text in caplog.messages) == 2
+
+
+@pytest.mark.parametrize("smaller", ["ours", "theirs"])
+@pytest.mark.parametrize("deduplicating", [True, False], ids=["both fold", "only we fold"])
+async def test_two_connections_dialled_by_one_side_are_folded_to_one(
+    role: Role, smaller: str, deduplicating: bool
+) -> None:
+    ours, theirs = _key_pairs(smaller)
+    async with open_node(key_pair=ours) as node, open_real_peer(seed=theirs.seed) as peer:
+        await peer.call("setDeduplicate", on=deduplicating)
+        created = await peer.call("createDrive")
+        topic = await peer.join("chat", webapp=created["discoveryKey"])
+        async with (
+            node.open_drive(created["key"]) as drive,
+            drive.watch() as events,
+            drive.join("chat") as chat,
+        ):
+            member = await meet(node, drive, peer, role)
+            await dial(node, peer, role)
+            await _expect_one_connection(peer)
+            await topic.send(our_key(node), b"in")
+            assert (await chat.receive()).message == b"in"
+            await chat.send(member, b"out")
+            assert (await topic.receive())[1] == b"out"
+            assert await events.receive() == PeerJoined(member, peer.public_key, WIRE)
+            assert nothing_waits(events)
 
 
 @pytest.mark.parametrize("smaller", ["ours", "theirs"])

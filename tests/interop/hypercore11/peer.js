@@ -128,7 +128,7 @@ async function bareConnect (port) {
   return bare.mux
 }
 
-function bareChannel (mux, { protocol, id, handshake, aliases }) {
+function bareChannel (mux, { protocol, channelId, handshake, aliases }) {
   const number = channels.length
   const messages = Array.from({ length: RAW_TYPES }, (_, type) => ({
     encoding: c.raw,
@@ -137,7 +137,7 @@ function bareChannel (mux, { protocol, id, handshake, aliases }) {
   const channel = mux.createChannel({
     protocol,
     aliases,
-    id: id ? unhex(id) : null,
+    id: channelId ? unhex(channelId) : null,
     handshake: c.raw,
     messages,
     onopen: remote => emit('channel-open', { channel: number, handshake: base64(remote) }),
@@ -251,12 +251,12 @@ serve({
   },
   rawChannel: ({ mux, ...options }) => bareChannel(muxes[mux], options),
   // Answers what the remote opens; without `handshake`, tells of it and refuses.
-  rawPair ({ mux, protocol, id, handshake }) {
-    muxes[mux].pair({ protocol, id: id ? unhex(id) : null }, remoteId => {
-      const remote = remoteId && hex(remoteId)
-      const refused = handshake === undefined || muxes[mux].opened({ protocol, id: remoteId })
-      const opened = refused ? {} : bareChannel(muxes[mux], { protocol, id: remote, handshake })
-      emit('channel-wanted', { mux, protocol, id: remote, ...opened })
+  rawPair ({ mux, protocol, handshake }) {
+    muxes[mux].pair({ protocol }, id => {
+      const channelId = id && hex(id)
+      const refused = handshake === undefined || muxes[mux].opened({ protocol, id })
+      const opened = refused ? {} : bareChannel(muxes[mux], { protocol, channelId, handshake })
+      emit('channel-wanted', { mux, protocol, channelId, ...opened })
     })
   },
   rawSend ({ channel, type, message }) { channels[channel].messages[type].send(unbase64(message)) },
@@ -268,7 +268,7 @@ serve({
     const number = mux ?? await bareConnect(port)
     await muxes[number].stream.opened
     const handshake = base64(Buffer.concat([Buffer.alloc(1), unhex(capability)])) // no flags
-    return { mux: number, ...bareChannel(muxes[number], { protocol: 'hypercore/alpha', id: discoveryKey, handshake }) }
+    return { mux: number, ...bareChannel(muxes[number], { protocol: 'hypercore/alpha', channelId: discoveryKey, handshake }) }
   },
 
   exit () { setImmediate(process.exit, 0) } // after the answer
