@@ -100,7 +100,7 @@ async def _unread(meeting: Meeting) -> None:
     # It is we who do not read: that makes the peer neither silent nor us.
     count, size = 40, 1024 * 1024
     await meeting.theirs.send_many(our_key(meeting.node), count=count, size=size)
-    await trio.sleep(1.25 * DEFAULT_LIMITS.silence)
+    await trio.sleep(1.75 * DEFAULT_LIMITS.silence)
     waiting = meeting.ours.statistics().waiting_bytes
     assert DEFAULT_LIMITS.receive_bytes <= waiting < DEFAULT_LIMITS.receive_bytes + 2 * size
     received = [(await meeting.ours.receive()).message for _ in range(count)]
@@ -182,7 +182,7 @@ async def test_two_of_our_nodes_meet() -> None:
 
 async def _expect_one_connection(peer: RealPeer) -> None:
     """Wait until one of a real peer's two connections has ended."""
-    await peer.wait_event("connection-closed")
+    await peer.wait_event("connection-closed", 2 * DEFAULT_LIMITS.fold_time)
     assert (await peer.call("stats"))["connections"] == 1
 
 
@@ -256,8 +256,11 @@ async def test_simultaneous_connections_of_two_of_our_nodes_are_folded_to_one(
 @pytest.mark.parametrize("smaller", ["ours", "theirs"])
 @pytest.mark.parametrize("deduplicating", [True, False], ids=["both fold", "only we fold"])
 async def test_two_connections_dialled_by_one_side_are_folded_to_one(
-    role: Role, smaller: str, deduplicating: bool
+    role: Role, smaller: str, deduplicating: bool, request: pytest.FixtureRequest
 ) -> None:
+    if (role, smaller, deduplicating) == ("initiator", "theirs", True):
+        reason = "hyperswarm 2.15.3 keeps the older if the larger key dialled both, Link.survives the newer"
+        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
     ours, theirs = _key_pairs(smaller)
     async with open_node(key_pair=ours) as node, open_real_peer(seed=theirs.seed) as peer:
         await peer.call("setDeduplicate", on=deduplicating)
