@@ -67,11 +67,12 @@ class Link:
         """Whether this connection stays, of two between the same keys on one wire.
 
         The one dialled by the side with the smaller key on hypercore9 (hyperswarm 2.15.3), by the one
-        with the larger key on hypercore11 (hyperswarm 4.17.2). Where one side dialled both, it had a
-        reason to dial again: the newer.
+        with the larger key on hypercore11 (hyperswarm 4.17.2). Where one side dialled both, the newer,
+        but on hypercore9 not for a dialler with the larger key. The dialler decides in the end.
         """
         initiator = self.connection.initiator
-        if initiator == older.connection.initiator:
+        same_dialler = initiator == older.connection.initiator
+        if same_dialler and not (initiator and self.peer.wire == "hypercore9"):
             return True
         smaller = self.connection.key_pair.public_keys[self.peer.wire] < self.peer.public_key
         return (initiator == smaller) == (self.peer.wire == "hypercore9")

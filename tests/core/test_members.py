@@ -36,9 +36,10 @@ def test_of_two_connections_both_sides_keep_the_same(
 @pytest.mark.parametrize("here", [0, 1])
 @pytest.mark.parametrize("dialled", [False, True])
 def test_of_two_that_one_side_dialled_the_newer_stays(wire: WireName, here: int, dialled: bool) -> None:
+    """But not where we dialled both on hypercore9, and ours is the larger key."""
     keys = by_key(wire)
     newer, older = (link(wire, keys[here], keys[1 - here], dialled=dialled) for _ in range(2))
-    assert newer.survives(older)
+    assert newer.survives(older) == (not (dialled and here == 1) or wire == "hypercore11")
 
 
 def test_the_event_of_a_members_joining() -> None:

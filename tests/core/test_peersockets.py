@@ -614,9 +614,9 @@ def node(label: str, pair: KeyPair) -> Node:
     return made
 
 
-# The one that the smaller key dialled survives (hyperswarm 2.15.3, `deduplicate`); of two dialled by one
-# side, the newer.
-CASES = [(True, True, True), (True, False, False), (False, True, True), (False, False, True)]
+# The one that the smaller key dialled survives, and of two of those, the newer (hyperswarm 2.15.3,
+# `deduplicate`).
+CASES = [(True, True, True), (True, False, False), (False, True, True), (False, False, False)]
 
 
 @pytest.mark.parametrize(("first_by_a", "second_by_a", "second_survives"), CASES)

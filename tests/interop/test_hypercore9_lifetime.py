@@ -256,11 +256,8 @@ async def test_simultaneous_connections_of_two_of_our_nodes_are_folded_to_one(
 @pytest.mark.parametrize("smaller", ["ours", "theirs"])
 @pytest.mark.parametrize("deduplicating", [True, False], ids=["both fold", "only we fold"])
 async def test_two_connections_dialled_by_one_side_are_folded_to_one(
-    role: Role, smaller: str, deduplicating: bool, request: pytest.FixtureRequest
+    role: Role, smaller: str, deduplicating: bool
 ) -> None:
-    if (role, smaller, deduplicating) == ("initiator", "theirs", True):
-        reason = "hyperswarm 2.15.3 keeps the older if the larger key dialled both, Link.survives the newer"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
     ours, theirs = _key_pairs(smaller)
     async with open_node(key_pair=ours) as node, open_real_peer(seed=theirs.seed) as peer:
         await peer.call("setDeduplicate", on=deduplicating)
