@@ -16,6 +16,7 @@ from interop.real_peer import HOST, RealPeer, RealTopic, Role, listen, next_join
 from peersockets_trio import (
     DEFAULT_LIMITS,
     Drive,
+    DriveKey,
     Limits,
     Node,
     PeerGone,
@@ -171,6 +172,25 @@ async def test_closing_and_opening_our_drive_many_times_ends_in_the_last_state(
         await attrs.evolve(met, drive=again).both_ways()
         assert await met.peer.call("peers", key=str(again.key)) == {"publicKeys": [our_key(met.node).hex()]}
     assert not met.peer.happened("connection-closed")
+
+
+@pytest.mark.parametrize("pause", [0, 0.2], ids=["at once", "after its answer"])
+async def test_our_drive_may_be_closed_before_the_real_peer_has_answered_and_opened_again(
+    node: Node, peer: RealPeer, role: Role, pause: float
+) -> None:
+    # A corestore answers for a core that it has stored and not open, but has to look it up first.
+    key = DriveKey.parse(os.urandom(32))
+    await peer.call("openDrive", key=str(key))
+    await peer.call("closeDrive", key=str(key))
+    await connect(node, peer, role)
+    node.open_drive(key).close()
+    await trio.sleep(pause)
+    async with node.open_drive(key) as drive, drive.watch() as events:
+        with trio.fail_after(2):
+            assert await events.receive() == PeerJoined(1, peer.public_key, WIRE)
+        await peer.call("openDrive", key=str(key))
+        await Meeting(node, drive, peer, 1).both_ways()
+    assert not peer.happened("connection-closed")
 
 
 async def test_a_real_peer_that_closes_the_drive_leaves_and_may_come_back(met: Meeting, role: Role) -> None:

@@ -2,20 +2,20 @@
 
 import base64
 import os
+import random
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import attrs
 import pytest
 import trio
 
-from interop.node_peer import JsonObject
+from interop.node_peer import JsonObject, NodePeerError
 from interop.real_peer import HOST, RealPeer, Role
 from interop.test_hypercore11 import WIRE, open_real_peer
 from peersockets_core import Connection, DriveOpened, Event, KeyPair
 from peersockets_core.hypercore11.protomux import Channel, Mux
-from peersockets_core.hypercore11.wire import Hypercore11
 from peersockets_trio import (
     DriveKey,
     MessageTooLarge,
@@ -65,9 +65,7 @@ class Bare:
 
     @property
     def mux(self) -> Mux:
-        wire = self.connection._wire
-        assert isinstance(wire, Hypercore11)
-        return wire.mux
+        return self.connection.mux
 
     async def flush(self) -> None:
         async with self.sending:
@@ -222,6 +220,64 @@ async def test_channels_close_from_either_side_and_their_numbers_are_used_again(
             await bare.until(recorder.is_closed)
         closed = await bare.peer.wait_event("channel-closed")
         assert (closed["channel"], closed["remote"]) == (opened["channel"], bool(turn % 2))
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_channels_that_both_sides_open_and_close_at_random_do_not_lose_step(
+    bare: Bare, seed: int
+) -> None:
+    names = [b"%d" % i for i in range(5)]
+    ours: dict[bytes, tuple[Channel, Recorder]] = {}
+
+    def is_open(name: bytes) -> bool:
+        return name in ours and not ours[name][0].closed
+
+    def open_ours(protocol: str, name: bytes) -> bool:
+        if not is_open(name):
+            recorder = Recorder()
+            ours[name] = bare.mux.open(protocol, name, b"", recorder), recorder
+        return False
+
+    async def churn_ours(chance: random.Random) -> None:
+        for _ in range(400):
+            name = chance.choice(names)
+            if is_open(name):
+                bare.mux.close(ours[name][0])
+            else:
+                open_ours(PROTOCOL, name)
+            if chance.random() < 0.5:  # else together with the next
+                await bare.flush()
+                await trio.sleep(chance.choice([0, 0.001]))
+        await bare.flush()
+
+    async def churn_theirs(chance: random.Random) -> None:
+        for _ in range(200):
+            if chance.random() < 0.5:
+                with suppress(NodePeerError):  # it is open
+                    await bare.call("rawChannel", channelId=chance.choice(names).hex(), handshake="")
+            elif opened := bare.peer.happened("channel-open"):
+                await bare.peer.call("rawClose", channel=chance.choice(opened[-len(names) :])["channel"])
+
+    bare.mux.pair(PROTOCOL, None, open_ours)
+    await bare.call("rawPair", handshake="")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(churn_ours, random.Random(2 * seed))
+        nursery.start_soon(churn_theirs, random.Random(2 * seed + 1))
+
+    fence, opened = await bare.open(b"fence")
+    await bare.until(opened.is_opened)
+    bare.mux.send(fence, 0, b"")
+    await bare.flush()
+    await bare.peer.wait_event("channel-message")
+    established = {name for name in ours if is_open(name) and ours[name][1].is_opened()}
+    assert len(bare.peer.happened("channel-open")) - len(bare.peer.happened("channel-closed")) == len(
+        established | {b"fence"}
+    )
+    for name in established:
+        bare.mux.send(ours[name][0], 0, name)
+    await bare.flush()
+    told = {(await bare.peer.wait_event("channel-message"))["message"] for _ in established}
+    assert told == set(map(encoded, established))
 
 
 async def test_batches_of_several_channels_arrive_in_order_both_ways(bare: Bare) -> None:

@@ -1,8 +1,14 @@
 """protomux: channels of any protocols over one stream of messages. Source: protomux 3.12.1.
 
-To run a protocol of your own beside hypercore's, open a channel with `Mux.open(protocol, id, handshake,
-handler)`, or answer the remote's with `Mux.pair(protocol, id, notify)`, where `notify` opens one, or returns
-True to decide later. The handler is told when both sides have opened, of every message, and of the end.
+To run a protocol of your own beside hypercore's, take `Connection.mux` and open a channel with
+`Mux.open(protocol, id, handshake, handler)`, or answer the remote's with `Mux.pair(protocol, id, notify)`,
+where `notify` opens one, or returns True to decide later. The handler is told when both sides have opened,
+of every message, and of the end.
+
+Every Open is answered, by an Open or a Reject, and a side has one unanswered Open for a key at most: a
+channel that is closed before the answer says so when the answer has come, and only then may the next of its
+key open. The reference closes at once, which its other end overlooks as long as it has not decided (protomux
+3.12.1, `_onclosesession`): the two then disagree on what is open.
 
 What is queued between two flushes goes out in batches, and large messages by themselves.
 """
@@ -65,10 +71,14 @@ class Channel:
 
     key: Key
     handler: Handler
-    local: int
+    handshake: bytes
+    local: int = 0
+    """Our number for it, or 0 as long as we have not opened."""
     remote: int = 0
     """The remote's number for it, or 0 as long as it has not opened."""
     closed: bool = False
+    held: list[bytes] = attrs.field(factory=list)
+    """Messages that wait until we have opened."""
 
 
 @attrs.define(eq=False)
@@ -103,9 +113,10 @@ class Mux:
         self._highest_local = 0
         self._remote: dict[int, _Remote] = {}
         self._highest_remote = 0
-        self._outgoing: dict[Key, deque[Channel]] = {}
-        self._incoming: dict[Key, deque[int]] = {}
         self._opened: dict[Key, Channel] = {}
+        self._unanswered: dict[Key, Channel] = {}
+        self._deferred: dict[Key, Channel] = {}  # to be opened when the one before has been answered
+        self._incoming: dict[Key, deque[int]] = {}
         self._pairs: dict[tuple[str, bytes | None], Notify] = {}
         self._early_size = 0
         self._cuts: list[tuple[int, bool]] = []  # where in the outbox a frame begins, and if it is a batch
@@ -130,43 +141,40 @@ class Mux:
         key = (protocol, channel_id)
         if key in self._opened:
             raise LocalProtocolError(f"a channel of {protocol} with id {channel_id.hex()!r} is open")
-        local = self._free.pop() if self._free else self._highest_local + 1
-        self._highest_local = max(self._highest_local, local)
-        channel = self._local[local] = self._opened[key] = Channel(key, handler, local)
-        body = encode_uint(local) + encode_buffer(protocol.encode()) + encode_buffer(channel_id)
-        self._control(_OPEN, body + handshake)
-        waiting = self._incoming.get(key)
-        if waiting:
-            number = waiting.popleft()
-            self._early_size -= self._remote[number].early_size
-            self._join_untrusted(channel, number)
+        channel = self._opened[key] = Channel(key, handler, handshake)
+        if key in self._unanswered:
+            self._deferred[key] = channel
         else:
-            self._outgoing.setdefault(key, deque()).append(channel)
+            self._offer(channel)
         return channel
 
     def reject(self, protocol: str, channel_id: bytes) -> None:
         """Refuse what the remote opened and `notify` put off."""
         for number in self._incoming.pop((protocol, channel_id), ()):
-            remote = self._remote.pop(number)
-            self._early_size -= remote.early_size
-            self._control(_REJECT, encode_uint(number))
+            self._refuse(number)
 
     def close(self, channel: Channel) -> None:
         """Close a channel. Closing twice is fine."""
-        if not channel.closed:
-            local = channel.local
-            self._forget(channel)
-            self._control(_CLOSE, encode_uint(local))
+        if channel.closed:
+            return
+        self._forget(channel)
+        if channel.remote:
+            self._control(_CLOSE, encode_uint(channel.local))
+        elif not channel.local:
+            del self._deferred[channel.key]
 
     def send(self, channel: Channel, message_type: int, body: bytes) -> None:
         """Queue a message. Raises `LocalProtocolError` on a closed channel, `MessageTooLarge`."""
         if channel.closed:
             raise LocalProtocolError("the channel is closed")
         message = encode_uint(message_type) + body
-        largest = MAX_PLAINTEXT - len(encode_uint(channel.local))
+        largest = MAX_PLAINTEXT - len(encode_uint(channel.local or self._highest_local + 1))
         if len(message) > largest:
             raise MessageTooLarge(len(message), largest)
-        self.queue(channel.local, message)
+        if channel.local:
+            self.queue(channel.local, message)
+        else:
+            channel.held.append(message)
 
     def send_to(self, protocol: str, channel_id: bytes, message_type: int, body: bytes) -> None:
         """Queue a message on the channel of that protocol and id, which is open on our side; as `send`."""
@@ -295,33 +303,31 @@ class Mux:
         self._highest_remote = max(self._highest_remote, number)
         key = (self._aliases.get(protocol, protocol), channel_id)
         self._remote[number] = _Remote(key, data[position:end])
-        outgoing = self._outgoing.get(key)
-        if outgoing:
-            channel = outgoing.popleft()
-            if not outgoing:
-                del self._outgoing[key]
-            if channel.closed:  # we closed before the remote opened: this is its answer
-                self._free.append(channel.local)
-                del self._remote[number]
-            else:
-                self._join_untrusted(channel, number)
-            return
-        self._incoming.setdefault(key, deque()).append(number)
-        notify = self._pairs.get(key) or self._pairs.get((key[0], None))
-        if notify is None or not notify(*key):
-            self.reject(*key)
+        ours = self._unanswered.pop(key, None)
+        if ours is not None and not ours.closed:
+            self._join_untrusted(ours, number)
+        elif ours is not None:
+            del self._remote[number]
+            self._control(_CLOSE, encode_uint(ours.local))
+            self._answered(ours)
+        elif key in self._opened:
+            self._refuse(number)
+        else:
+            self._incoming.setdefault(key, deque()).append(number)
+            notify = self._pairs.get(key) or self._pairs.get((key[0], None))
+            if notify is None or not notify(*key):
+                self.reject(*key)
 
     def _reject_untrusted(self, data: bytes, position: int, end: int) -> None:
         local, _ = decode_uint_untrusted(data, position, end)
-        for key, outgoing in self._outgoing.items():
-            for channel in outgoing:
-                if channel.local == local:
-                    outgoing.remove(channel)
-                    if not outgoing:
-                        del self._outgoing[key]
-                    self._rejected(channel)
-                    return
-        raise RemoteProtocolError(f"the remote rejected channel {local}, which waits for nothing")
+        channel = self._local.get(local)
+        if channel is None or self._unanswered.get(channel.key) is not channel:
+            raise RemoteProtocolError(f"the remote rejected channel {local}, which waits for nothing")
+        del self._unanswered[channel.key]
+        self._answered(channel)
+        if not channel.closed:
+            self._forget(channel)
+            channel.handler.closed()
 
     def _close_untrusted(self, data: bytes, position: int, end: int) -> None:
         number, _ = decode_uint_untrusted(data, position, end)
@@ -333,44 +339,67 @@ class Mux:
             self._forget(channel)
             channel.handler.closed()
             return
-        # It gave up before we decided.
-        del self._remote[number]
-        self._early_size -= remote.early_size
+        # It gave up before we decided, and still wants an answer.
         waiting = self._incoming[remote.key]
         waiting.remove(number)
         if not waiting:
             del self._incoming[remote.key]
+        self._refuse(number)
+
+    def _offer(self, channel: Channel) -> None:
+        """Open our half; the remote's may be there."""
+        key = channel.key
+        channel.local = self._free.pop() if self._free else self._highest_local + 1
+        self._highest_local = max(self._highest_local, channel.local)
+        self._local[channel.local] = channel
+        names = encode_buffer(key[0].encode()) + encode_buffer(key[1])
+        self._control(_OPEN, encode_uint(channel.local) + names + channel.handshake)
+        for message in channel.held:
+            self.queue(channel.local, message)
+        channel.held.clear()
+        waiting = self._incoming.get(key)
+        if waiting is None:
+            self._unanswered[key] = channel
+            return
+        number = waiting.popleft()
+        if not waiting:
+            del self._incoming[key]
+        self._early_size -= self._remote[number].early_size
+        self._join_untrusted(channel, number)
+
+    def _answered(self, channel: Channel) -> None:
+        """The remote has answered, but the channel does not come about: its number and key are free."""
+        self._release(channel)
+        deferred = self._deferred.pop(channel.key, None)
+        if deferred is not None:
+            self._offer(deferred)
+
+    def _refuse(self, number: int) -> None:
+        self._early_size -= self._remote.pop(number).early_size
+        self._control(_REJECT, encode_uint(number))
 
     def _join_untrusted(self, channel: Channel, number: int) -> None:
         remote = self._remote[number]
         remote.channel = channel
         channel.remote = number
         handshake, remote.handshake = remote.handshake, b""
-        waiting = self._incoming.get(channel.key)
-        if waiting is not None and not waiting:
-            del self._incoming[channel.key]
         early, remote.early = remote.early, []
         channel.handler.opened_untrusted(handshake)
         for message_type, message in early:
             if not channel.closed:
                 channel.handler.message_untrusted(message_type, message, 0, len(message))
 
-    def _rejected(self, channel: Channel) -> None:
-        self._free.append(channel.local)
-        if not channel.closed:
-            channel.closed = True
-            del self._local[channel.local]
-            del self._opened[channel.key]
-            channel.handler.closed()
-
     def _forget(self, channel: Channel) -> None:
         channel.closed = True
-        del self._local[channel.local]
         del self._opened[channel.key]
         if channel.remote:
             del self._remote[channel.remote]
-            # Only now: before the remote has opened or rejected, its answer would be taken for another's.
-            self._free.append(channel.local)
+            self._release(channel)
+
+    def _release(self, channel: Channel) -> None:
+        # Not before the remote has answered: what it says of this number would be taken for another's.
+        del self._local[channel.local]
+        self._free.append(channel.local)
 
 
 _CONTROLS = {_OPEN: Mux._open_untrusted, _REJECT: Mux._reject_untrusted, _CLOSE: Mux._close_untrusted}

@@ -186,7 +186,7 @@ def test_open_here_first() -> None:
         assert not side.mux._remote
         assert not side.mux._opened
         assert not side.mux._incoming
-        assert not side.mux._outgoing
+        assert not side.mux._unanswered
 
 
 def test_open_on_both_sides_at_once() -> None:
@@ -268,16 +268,72 @@ def test_close_of_nothing_is_ignored(number: int) -> None:
     assert not channel.closed
 
 
-def test_close_before_the_remotes_answer() -> None:
-    for answer in (opening(1), rejecting(1)):
-        side = Side()
-        side.mux.close(side.open())
-        side.take()
-        second = side.open()
-        assert second.local == 2, "the first one's answer is still to come"
-        assert side.say(answer) == []
-        assert side.say(opening(1, handshake=b"second")) == [("opened", b"second")]
-        assert side.open("q").local == 1
+def test_a_channel_closed_before_the_answer_says_so_when_the_answer_comes() -> None:
+    side = Side()
+    channel = side.open()
+    side.take()
+    side.mux.close(channel)
+    assert side.take() == [], "the reference overlooks a Close of what it has not decided"
+    assert side.open("q").local == 2, "the first number is not free before the answer"
+    side.take()
+    assert side.say(opening(1)) == []
+    assert side.frames() == ["000000020301"]
+    assert side.say(message(1, 0, b"sent before it heard")) == []
+    assert side.open("r").local == 1
+
+
+def test_a_channel_closed_before_its_rejection_only_frees_its_number() -> None:
+    side = Side()
+    side.mux.close(side.open())
+    side.take()
+    assert side.say(rejecting(1)) == []
+    assert side.take() == []
+    assert side.open("q").local == 1
+
+
+@pytest.mark.parametrize(("answer", "closes"), [(opening(1), True), (rejecting(1), False)])
+def test_a_channel_opened_again_before_the_answer_waits_for_it(answer: bytes, closes: bool) -> None:
+    side = Side()
+    side.mux.close(side.open(handshake=b"first"))
+    side.take()
+    second = side.open(handshake=b"second")
+    side.mux.send(second, 5, b"early")
+    assert side.take() == []
+    with pytest.raises(LocalProtocolError, match="is open"):
+        side.open()
+    assert side.say(answer) == []
+    closed = (encode_buffer(b"\x03\x01"),) if closes else ()
+    opened = encode_buffer(b"\x01\x01\x01p\x02idsecond")
+    assert side.take() == [b"\0\0\0" + b"".join((*closed, opened)) + b"\0\x01" + encode_buffer(b"\x05early")]
+    assert side.say(opening(1, handshake=b"theirs")) == [("opened", b"theirs")]
+
+
+def test_a_channel_closed_while_it_waits_to_be_opened_is_never_told() -> None:
+    side = Side()
+    side.mux.close(side.open())
+    side.take()
+    side.mux.close(side.open())
+    assert side.say(opening(1)) == []
+    assert side.frames() == ["000000020301"]
+    assert not side.mux._deferred
+    assert not side.mux._local
+
+
+def test_a_held_message_is_bounded_like_any_other() -> None:
+    side = Side()
+    side.mux.close(side.open())
+    second = side.open()
+    with pytest.raises(MessageTooLarge):
+        side.mux.send(second, 0, bytes(MAX_PLAINTEXT - 1))
+
+
+def test_a_second_channel_of_an_open_key_is_refused_and_nobody_asked() -> None:
+    side, channel = opened_side()
+    side.answer()
+    assert side.say(opening(2)) == []
+    assert side.frames() == ["000000020202"]
+    assert side.asked == []
+    assert not channel.closed
 
 
 # Deciding later
@@ -330,6 +386,7 @@ def test_the_remote_gives_up_before_the_decision() -> None:
     side.decide_later()
     for _ in range(5):
         side.say(opening(1), message(1, 0, bytes(30_000)), closing(1))
+        assert side.frames() == ["000000020201"], "every Open is answered"
     assert side.mux._early_size == 0
     assert not side.mux._incoming
     side.mux.reject("p", b"id")
