@@ -14,6 +14,7 @@ from .errors import LocalProtocolError, RemoteProtocolError
 from .events import ConnectionClosed, Event, HandshakeCompleted, WireName
 from .extensions import ExtensionNames
 from .hypercore9.wire import Hypercore9
+from .hypercore11.protomux import Mux
 from .hypercore11.wire import Hypercore11
 from .keys import DriveKey, Entropy, KeyPair
 from .limits import DEFAULT_LIMITS, Limits
@@ -261,6 +262,20 @@ class Connection:
         if self.remote_public_key is None:
             raise LocalProtocolError("the handshake is not finished")
         return self._wire.sender(discovery_key, name)
+
+    @property
+    def mux(self) -> Mux:
+        """The channels of a hypercore11 connection, for protocols beside hypercore's.
+
+        What is paired before the handshake is finished misses nothing that the remote opens. How to run a
+        protocol: `peersockets_core.hypercore11.protomux`. Raises `LocalProtocolError` on another wire, and
+        as long as the first bytes have not told which it is.
+        """
+        if not isinstance(self._wire, Hypercore11):
+            raise LocalProtocolError(
+                f"a mux needs the wire hypercore11, not {self.wire or 'one yet to be told'}"
+            )
+        return self._wire.mux
 
     def close(self) -> list[Event]:
         """Close from our side; what is queued can still be taken and sent."""

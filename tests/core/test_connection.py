@@ -64,6 +64,45 @@ def test_an_initiator_speaks_first_and_a_responder_does_not() -> None:
             assert len(ours.data_to_send()) == size
 
 
+def wired(wire: WireName | None, label: str = "x", *, initiator: bool = False) -> Connection:
+    return Connection(
+        wire=wire, initiator=initiator, key_pair=key_pair(label), entropy=entropy(label), now=NOW
+    )
+
+
+@pytest.mark.parametrize(
+    ("wire", "text"), [(None, "not one yet to be told"), ("hypercore9", "not hypercore9")]
+)
+def test_a_mux_is_for_hypercore11_only(wire: WireName | None, text: str) -> None:
+    with pytest.raises(LocalProtocolError, match=text):
+        _ = wired(wire).mux
+
+
+def test_what_is_paired_before_the_handshake_misses_nothing() -> None:
+    class Handler:
+        def opened_untrusted(self, handshake: bytes) -> None:
+            raise AssertionError
+
+        def message_untrusted(self, message_type: int, data: bytes, start: int, end: int) -> None:
+            raise AssertionError
+
+        def closed(self) -> None:
+            asked.append("refused")
+
+    def refuse(*key: object) -> bool:
+        asked.append(key)
+        return False
+
+    asked: list[object] = []
+    remote, ours = wired("hypercore11"), wired("hypercore11", "y", initiator=True)
+    remote.mux.pair("p", None, refuse)
+    ours.mux.open("p", b"id", b"", Handler())
+    while ours.has_output or remote.has_output:
+        remote.receive_data(bytes(ours.data_to_send()), NOW)
+        ours.receive_data(bytes(remote.data_to_send()), NOW)
+    assert asked == [("p", b"id"), "refused"]
+
+
 def test_connections_have_extensions_of_their_own_unless_given() -> None:
     first, second = (
         Connection(wire="hypercore9", initiator=True, key_pair=key_pair("x"), entropy=entropy("x"), now=NOW)
