@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import pytest
@@ -32,10 +32,14 @@ PEER_SCRIPT: Final = Path(__file__).parent / "hypercore11" / "peer.js"
 
 
 @asynccontextmanager
-async def open_real_peer(**start: object) -> AsyncIterator[RealPeer]:
-    """Run a hyperdrive 13 peer for the length of the block; `start` are the parameters of that command."""
+async def open_real_peer(packages: str = "hypercore11", **start: Any) -> AsyncIterator[RealPeer]:
+    """Run a hyperdrive 13 peer for the length of the block; `start` are the parameters of that command.
+
+    `packages` names the folder beside this file whose packages it uses.
+    """
     with TemporaryDirectory(prefix="corestore-") as storage:
-        async with open_node_peer(PEER_SCRIPT, storage) as process:
+        folder = Path(__file__).parent / packages
+        async with open_node_peer(PEER_SCRIPT, storage, str(folder)) as process:
             started = await process.call("start", **start)
             listening = await process.call("listen")
             yield RealPeer(process, bytes.fromhex(started["publicKey"]), listening["port"])
@@ -101,7 +105,7 @@ class Meeting:
 
 @asynccontextmanager
 async def open_meeting(
-    role: Role, *, limits: Limits = DEFAULT_LIMITS, **start: object
+    role: Role, *, limits: Limits = DEFAULT_LIMITS, **start: Any
 ) -> AsyncIterator[Meeting]:
     async with open_real_peer(**start) as peer, open_node(limits=limits) as node:
         created = await peer.call("createDrive")

@@ -1,16 +1,20 @@
 'use strict'
 
-// One real hyperdrive 13 peer, driven over stdin and stdout (see ../hypercore9/lines.js).
-// Usage: node peer.js STORAGE, a directory for its corestore. Keys are hex, message bytes base64.
+// One real hyperdrive 11 or 13 peer, driven over stdin and stdout (see ../hypercore9/lines.js).
+// Usage: node peer.js STORAGE [PACKAGES], directories for its corestore and of the node_modules to use.
+// Keys are hex, message bytes base64.
 
 const { createHash } = require('crypto')
+const { createRequire } = require('module')
+const { join } = require('path')
 const { setImmediate: nextTurn } = require('timers/promises')
 
-const SecretStream = require('@hyperswarm/secret-stream')
-const c = require('compact-encoding')
-const Corestore = require('corestore')
-const Hyperdrive = require('hyperdrive')
-const Protomux = require('protomux')
+const load = createRequire(join(process.argv[3] ?? __dirname, 'package.json'))
+const SecretStream = load('@hyperswarm/secret-stream')
+const c = load('compact-encoding')
+const Corestore = load('corestore')
+const Hyperdrive = load('hyperdrive')
+const Protomux = load('protomux')
 
 const { emit, serve } = require('../hypercore9/lines')
 const { LoopbackSwarm } = require('../hypercore9/loopback')
@@ -207,6 +211,7 @@ serve({
     const extension = drive.core.registerExtension(`peersockets/v0/${topic}`, {
       encoding: 'binary',
       onmessage (message, peer) {
+        message ??= Buffer.alloc(0) // hypercore 10's word for nothing
         received.add(message)
         if (quiet) return
         emit('message', { handle, topic, publicKey: hex(peer.remotePublicKey), message: base64(message) })
