@@ -408,6 +408,16 @@ async def test_a_handler_that_does_not_give_way_is_not_answered_and_keeps_its_ro
         assert await asker.ask(b"") == b"late"
 
 
+async def test_a_request_that_is_cancelled_in_the_same_read_is_not_begun() -> None:
+    held = Held()
+    async with ends() as (asker, answerer), answerer.topic.serve(held):
+        await asker.tell(Kind.REQUEST, 7, b"x")
+        await asker.tell(Kind.CANCEL, 7)
+        await all_tasks_blocked(0)
+        assert held.begun == []
+        assert answerer.topic.request_statistics() == NOTHING
+
+
 async def test_cancellation_at_any_point_leaves_nothing_behind() -> None:
     async with ends(connect_lockstep) as (asker, answerer), answerer.topic.serve(shout):
         assert await cancelled_at_every_step(lambda: asker.ask(b"x")) >= 1
@@ -588,6 +598,20 @@ async def test_cancelling_a_server_answers_what_is_in_progress() -> None:
                     scope.cancel()
                     await trio.sleep_forever()
         assert scope.cancelled_caught
+
+
+async def test_a_request_that_comes_while_the_server_is_cancelled() -> None:
+    async with ends() as (asker, answerer):
+        with trio.CancelScope() as scope:
+            async with answerer.topic.serve(shout):
+                await all_tasks_blocked(0)
+                scope.cancel()
+                # As the node does when it has read the message just now.
+                answerer.topic._handle.put(answerer.side.peer_id, bytes(32), [encode(Kind.REQUEST, 7, b"x")])
+                answerer.topic.wake()
+        message = await asker.topic.receive()
+        assert message.message == encode(Kind.ERROR, 7, "no longer answering")
+        assert answerer.topic.request_statistics() == NOTHING
 
 
 async def test_what_the_block_raises_comes_out_as_it_was() -> None:

@@ -1,13 +1,16 @@
 """Requests between our node and examples/requests.js, on real hyperdrives of both generations."""
 
 import base64
+import json
 import math
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import attrs
 import pytest
 import trio
 
+from core.test_envelope import HOSTILE, KNOWN
 from interop import test_hypercore11
 from interop.node_peer import NodePeerError
 from interop.real_peer import RealPeer, meet, open_real_peer, webapp
@@ -25,7 +28,9 @@ from peersockets_trio import (
 
 pytestmark = pytest.mark.interop
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "requests.js"
 LARGEST = 1024 * 1024
+NOT_UTF_8 = [HOSTILE["text that is not UTF-8"], HOSTILE["text with a lone surrogate"]]
 
 
 @attrs.frozen
@@ -122,6 +127,28 @@ async def test_many_at_once_both_ways(ends: Ends) -> None:
         for number in range(60):
             nursery.start_soon(ask, number)
             nursery.start_soon(asked, number)
+
+
+async def test_hostile_bytes_do_the_example_no_harm(ends: Ends) -> None:
+    for message in HOSTILE.values():
+        await ends.topic.send(ends.member, bytes.fromhex(message))
+    assert await ends.ask(b"ab") == b"ba"
+    assert ends.topic.request_statistics() == RequestStatistics()  # it has answered to none of them
+
+
+async def test_the_example_decodes_and_encodes_as_we_do() -> None:
+    known = [*KNOWN, *HOSTILE.values()]
+    script = f"""
+      const {{ decode, encode }} = require({json.dumps(str(EXAMPLE))})
+      for (const message of {json.dumps(known)}) {{
+        const envelope = decode(Buffer.from(message, 'hex'))
+        console.log(envelope.length ? encode(...envelope).toString('hex') : 'none')
+      }}"""
+    finished = await trio.run_process(["node", "-"], stdin=script.encode(), capture_stdout=True)
+    for message, result in zip(known, finished.stdout.decode().split(), strict=True):
+        # Node reads any bytes as text.
+        expected = message if message in KNOWN or message in NOT_UTF_8 else "none"
+        assert result == expected, message
 
 
 async def test_what_is_cancelled_here_is_aborted_there(ends: Ends) -> None:
