@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 import attrs
@@ -151,11 +152,11 @@ class RequestBook:
 
     def lose(self, peer_id: int) -> list[Asked | Answering]:
         """A peer cannot be reached any more; returns whom that concerns."""
-        return self._end(peer_id, PeerGone(peer_id))
+        return self._end(peer_id, partial(PeerGone, peer_id))
 
-    def close(self, error: Exception) -> list[Asked | Answering]:
+    def close(self, make_error: Callable[[], Exception]) -> list[Asked | Answering]:
         """Nothing is sent or received any more; returns whom that concerns."""
-        return [concerned for peer_id in self.peers for concerned in self._end(peer_id, error)]
+        return [concerned for peer_id in self.peers for concerned in self._end(peer_id, make_error)]
 
     def statistics(self) -> RequestStatistics:
         """The counters now."""
@@ -211,10 +212,10 @@ class RequestBook:
             del self._asked[peer_id]
         return asked
 
-    def _end(self, peer_id: int, error: Exception) -> list[Asked | Answering]:
+    def _end(self, peer_id: int, make_error: Callable[[], Exception]) -> list[Asked | Answering]:
         asked = list(self._asked.pop(peer_id, {}).values())
         for ours in asked:
-            ours.error = error
+            ours.error = make_error()  # its own, for its own traceback
         # Their room they keep until they have finished: a peer that comes and goes gets no more of it.
         theirs = [answering for answering in self._answering.get(peer_id, {}).values() if answering.wanted]
         for answering in theirs:

@@ -11,6 +11,7 @@ import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
@@ -133,7 +134,7 @@ class Requests:
     def close(self) -> None:
         """The topic is about to be closed: end what is in progress."""
         self._hub.on_rerouted.discard(self._look)
-        for concerned in self._book.close(trio.ClosedResourceError("this Topic was closed")):
+        for concerned in self._book.close(partial(trio.ClosedResourceError, "this Topic was closed")):
             if isinstance(concerned, Asked):
                 self.tell(concerned.peer_id, encode(Kind.CANCEL, concerned.id))
             else:

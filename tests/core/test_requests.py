@@ -197,8 +197,8 @@ def test_a_peer_that_is_lost_ends_what_it_has_a_part_in_and_nothing_else() -> No
 
 def test_closing_ends_everything() -> None:
     book = make_book()
-    in_progress = [ask(book), ask(book, 2), request(book, 1)]
-    closed = book.close(ZeroDivisionError())
+    in_progress = [ask(book), ask(book), ask(book, 2), request(book, 1)]
+    closed = book.close(ZeroDivisionError)
     assert {id(concerned) for concerned in closed} == {id(concerned) for concerned in in_progress}
     for concerned in closed:
         if isinstance(concerned, Asked):
@@ -206,3 +206,5 @@ def test_closing_ends_everything() -> None:
                 concerned.result()
         else:
             assert not concerned.wanted
+    errors = [concerned.error for concerned in closed if isinstance(concerned, Asked)]
+    assert len({id(error) for error in errors}) == 3
