@@ -8,10 +8,11 @@ The layers, from bytes to applications, each consuming the one before:
     handles         what an application holds: topic handles and watches
     members         who is there: peers, their connections and memberships
     peersockets     the machine that keeps these books over many connections
+    requests        requests and replies as messages of a topic, for those who want them
 
 Beside them: `keys`, `noise` and `sodium` (cryptography), `events`, `errors`, `limits`, `topics` (names
-on the wires), `extensions` and `outbox`. Nothing here imports an I/O library, a clock or a source of
-randomness; time and entropy come in as arguments.
+on the wires), `envelope` (of requests), `extensions` and `outbox`. Nothing here imports an I/O library, a
+clock or a source of randomness; time and entropy come in as arguments.
 """
 
 from .connection import WIRES, Connection, Sender
@@ -21,6 +22,7 @@ from .errors import (
     PeerGone,
     PeersocketsError,
     RemoteProtocolError,
+    RequestError,
     UnknownPeer,
 )
 from .events import (
@@ -47,6 +49,7 @@ from .keys import DriveKey, Entropy, KeyPair
 from .limits import DEFAULT_LIMITS, Limits
 from .members import Driver
 from .peersockets import OpenDrive, Peersockets
+from .requests import Request, RequestBook, RequestStatistics
 from .topics import TopicScope
 
 __all__ = [
@@ -77,6 +80,10 @@ __all__ = [
     "Peersockets",
     "PeersocketsError",
     "RemoteProtocolError",
+    "Request",
+    "RequestBook",
+    "RequestError",
+    "RequestStatistics",
     "Sender",
     "TopicHandle",
     "TopicScope",

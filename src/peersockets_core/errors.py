@@ -38,3 +38,15 @@ class MessageTooLarge(LocalProtocolError):
         super().__init__(f"message of {size} bytes is over the wire's limit of {largest} bytes")
         self.size = size
         self.largest = largest
+
+
+class RequestError(PeersocketsError):
+    """A request was answered with an error.
+
+    A handler raises it to tell the asker `text`; the asker's `request` raises it with the text received,
+    which is whatever the peer chose to say.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text

@@ -103,6 +103,9 @@ class Router(Protocol):
         Raises `UnknownPeer` or `PeerGone`.
         """
 
+    def reaches(self, peer_id: int) -> bool:
+        """Whether there is a way to a peer, or will be once its connection has been replaced."""
+
     def remove(self, handle: TopicHandle) -> None:
         """A handle has been closed."""
 
@@ -209,6 +212,10 @@ class TopicHandle:
     def route(self, peer_id: int) -> Route | None:
         """The way to a peer now, or None while its connection is being replaced. Raises as `send`."""
         return self._routes.get(peer_id) or self._find(peer_id)
+
+    def reaches(self, peer_id: int) -> bool:
+        """Whether a peer can be sent to, now or once its connection has been replaced."""
+        return not self.closed and self._topic.reaches(peer_id)
 
     def close(self) -> None:
         """Leave: nothing further is received, and what was is gone. Other handles are not touched."""

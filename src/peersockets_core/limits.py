@@ -76,6 +76,17 @@ class Limits:
     watch_events: int = attrs.field(default=4096, validator=_positive)
     """Events waiting in one watch before members that came and went unseen are left out."""
 
+    peer_requests: int = attrs.field(default=64, validator=_positive)
+    """Requests of one peer being answered at a time on one topic handle: a page's worth at once. Further
+    ones are answered with the error "busy"."""
+
+    requests: int = attrs.field(default=1024, validator=_positive)
+    """The same for all peers together: each is a task, and what the handler holds on to."""
+
+    request_bytes: int = attrs.field(default=64 * MIB, validator=_positive)
+    """Data of the requests being answered on one topic handle before further ones are too many: eight of
+    the largest messages, where 1,024 of them could hold 8 GiB."""
+
     peer_ids: int = attrs.field(default=1_000_000, validator=_positive)
     """Peer ids are never reused, so keys met are remembered; about 200 bytes each."""
 

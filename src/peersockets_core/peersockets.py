@@ -59,6 +59,14 @@ class Topic:
         self.routes[peer_id] = route
         return route
 
+    def reaches(self, peer_id: int) -> bool:
+        """Whether there is a way to a peer, or will be once its connection has been replaced."""
+        try:
+            self.machine.link_to(peer_id, self)
+        except (UnknownPeer, PeerGone):
+            return False
+        return True
+
     def deliver(self, link: Link, payloads: list[bytes], driver: Driver) -> None:
         """Hand messages to every handle, unless they come from a stranger to the drive."""
         if self.scope == "drive" and self.drive.key.discovery_key not in link.drives:

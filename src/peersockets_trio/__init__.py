@@ -1,8 +1,9 @@
 """Topic messages between the peers of a Hyperdrive, for Trio.
 
 `open_node` is where to begin. From the top: `node` (connections and drives), `drive`, `topic` and `watch`
-(what an application holds; `mailbox` is what the two share), `hub` (what a node's connections share),
-`pump` (one connection's tasks), `info` (facts). The protocol itself is in `peersockets_core`.
+(what an application holds; `mailbox` is what the two share), `requests` (what a topic can be used for), `hub`
+(what a node's connections share), `pump` (one connection's tasks), `info` (facts). The protocol itself is in
+`peersockets_core`.
 """
 
 from peersockets_core import (
@@ -19,6 +20,9 @@ from peersockets_core import (
     PeerLeft,
     PeersocketsError,
     RemoteProtocolError,
+    Request,
+    RequestError,
+    RequestStatistics,
     TopicStatistics,
     UnknownPeer,
 )
@@ -49,6 +53,9 @@ __all__ = [
     "PeerLeft",
     "PeersocketsError",
     "RemoteProtocolError",
+    "Request",
+    "RequestError",
+    "RequestStatistics",
     "Topic",
     "TopicStatistics",
     "UnknownPeer",

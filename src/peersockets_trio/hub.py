@@ -38,6 +38,10 @@ class Hub:
         self.machine = Peersockets(self, limits)
         self.pumps: set[Pump] = set()
         self.closed = False
+        # From anywhere, so that a late reply to what a former process of this identity asked finds nothing.
+        self.request_ids = itertools.count(int.from_bytes(os.urandom(4)))
+        self.on_rerouted: set[Callable[[], None]] = set()
+        """Called when peers may be reached in another way, or no longer."""
         self._handshaking: dict[Pump, None] = {}  # a set in the order of arrival
         self._empty = trio.lowlevel.ParkingLot()
         self._rerouted = trio.lowlevel.ParkingLot()
@@ -176,6 +180,8 @@ class Hub:
     def rerouted(self) -> None:
         """Sends that waited for a new connection may be tried again."""
         self._rerouted.unpark_all()
+        for look in self.on_rerouted:
+            look()
 
     def retire(self, connection: Connection) -> None:
         """A duplicate is no longer needed."""

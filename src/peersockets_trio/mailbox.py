@@ -52,15 +52,19 @@ class Mailbox:
         if not len(self._handle):
             raise trio.WouldBlock
 
+    def _claim(self) -> None:
+        """Become the only receiver, for good or until `_receiving` is unset."""
+        if self._receiving:
+            raise trio.BusyResourceError(f"another task is receiving from this {type(self).__name__}")
+        self._receiving = True
+
     async def _until_news(self) -> None:
         """Wait until there is something to take; if there is, checkpoint only now and then."""
         self._check_open()
         if len(self._handle) and self._turns:
             self._turns -= 1
             return
-        if self._receiving:
-            raise trio.BusyResourceError(f"another task is receiving from this {type(self).__name__}")
-        self._receiving = True
+        self._claim()
         try:
             self._turns = _TURNS
             if len(self._handle):

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import Self, TypeAlias
+from typing import Self
 
 import trio
 
-from peersockets_core import Message, OpenDrive, PeerGone, TopicHandle, TopicStatistics
+from peersockets_core import (
+    Message,
+    OpenDrive,
+    PeerGone,
+    RequestStatistics,
+    TopicHandle,
+    TopicStatistics,
+)
 
+from .buffers import Buffer, as_bytes
 from .hub import Hub
 from .mailbox import _TURNS, Mailbox
-
-Buffer: TypeAlias = bytes | bytearray | memoryview
+from .requests import Handler, Requests
 
 
 class Topic(Mailbox):
@@ -30,6 +38,7 @@ class Topic(Mailbox):
         self._hub = hub
         self._drive = drive
         self._send_turns = _TURNS
+        self._requests: Requests | None = None
 
     # Sending
 
@@ -41,7 +50,7 @@ class Topic(Mailbox):
         if self._handle.closed:
             self._check_open()
         if type(message) is not bytes:
-            message = _as_bytes(message)
+            message = as_bytes(message, "message")
         connection = self._handle.send(peer_id, message)
         if connection is None:
             raise trio.WouldBlock
@@ -65,7 +74,7 @@ class Topic(Mailbox):
         if self._handle.closed:
             self._check_open()
         if type(message) is not bytes:
-            message = _as_bytes(message)
+            message = as_bytes(message, "message")
         connection = self._handle.send(peer_id, message)
         if connection is None:
             await self._send_later(peer_id, message)
@@ -86,7 +95,7 @@ class Topic(Mailbox):
             await trio.lowlevel.checkpoint()
         self._check_open()
         if type(message) is not bytes:
-            message = _as_bytes(message)
+            message = as_bytes(message, "message")
         members = list(self._drive.members)
         handle = self._handle
         for peer_id in members:
@@ -142,6 +151,8 @@ class Topic(Mailbox):
 
     def receive_nowait(self) -> Message:
         """Return the next message. Raises `trio.WouldBlock` if there is none."""
+        if self._requests is not None:
+            self._claim()  # which raises `trio.BusyResourceError`
         self._check_news()
         return self._handle.take()
 
@@ -160,6 +171,65 @@ class Topic(Mailbox):
         """Counters of this handle."""
         return self._handle.statistics()
 
+    # Requests
+
+    async def request(self, peer_id: int, data: Buffer, *, timeout: float) -> bytes:
+        """Ask a peer that serves the topic, and return its reply.
+
+        From the first request on, this handle is for requests: its messages are requests and replies as
+        `docs/requests.md` describes them, and `receive` raises `trio.BusyResourceError`. A peer that does
+        not serve says nothing at all, so `timeout`, in seconds, has to be given; `math.inf` waits for ever.
+        Cancelled or timed out, it tells the peer, and the handler there is cancelled. It always checkpoints.
+
+        Raises `RequestError` where the peer answers with an error, `trio.TooSlowError` after `timeout`,
+        `PeerGone` as soon as the peer leaves, `trio.ClosedResourceError` when the topic is closed, and
+        otherwise as `send`; what `MessageTooLarge` counts is the data and up to 12 bytes around them.
+        """
+        data = as_bytes(data, "data")
+        _check_timeout(timeout)
+        return await self._for_requests().request(peer_id, data, timeout)
+
+    def serve(self, handler: Handler) -> AbstractAsyncContextManager[None]:
+        """Answer the requests of peers for the length of the block, each in a task of its own.
+
+        `handler` is called with a `Request` and returns the reply. Where it raises `RequestError`, the
+        asker is told its text; any other exception is logged, and the asker told that the handler failed.
+        It is cancelled when the asker cancels the request or leaves. Leaving the block cancels what is in
+        progress, and the askers are told. As with `request`, this handle is for requests from then on.
+
+        Raises `TypeError` for a handler that is not callable, `trio.BusyResourceError` for a second server
+        or while a task waits in `receive`, `trio.ClosedResourceError`.
+        """
+        if not callable(handler):
+            raise TypeError(f"handler must be an async function, not {type(handler).__name__}")
+        return self._for_requests().serve(handler)
+
+    def request_statistics(self) -> RequestStatistics:
+        """Counters of the requests on this handle."""
+        return RequestStatistics() if self._requests is None else self._requests.statistics()
+
+    def _for_requests(self) -> Requests:
+        self._check_open()
+        if self._requests is None:
+            self._claim()
+            self._requests = Requests(self, self._handle, self._hub)
+        return self._requests
+
+    # Waking and closing
+
+    def wake(self) -> None:
+        """Something has come (called by the node)."""
+        if self._requests is None:
+            super().wake()
+        else:
+            self._requests.wake()
+
+    def close(self) -> None:
+        """Close, with what is in progress; `trio.ClosedResourceError` is raised where somebody waits."""
+        if self._requests is not None and not self.closed:
+            self._requests.close()
+        super().close()
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -169,7 +239,8 @@ class Topic(Mailbox):
         self.close()
 
 
-def _as_bytes(message: object) -> bytes:
-    if isinstance(message, bytes | bytearray | memoryview):
-        return bytes(message)
-    raise TypeError(f"message must be bytes, not {type(message).__name__}")
+def _check_timeout(timeout: object) -> None:
+    if not isinstance(timeout, int | float):
+        raise TypeError(f"timeout must be a number of seconds, not {type(timeout).__name__}")
+    if not timeout >= 0:
+        raise ValueError(f"timeout must be 0 seconds or more, not {timeout!r}")

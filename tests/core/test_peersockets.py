@@ -444,7 +444,9 @@ def test_a_peer_id_of_another_type(peer_id: int, meeting: Meeting) -> None:
 def test_a_peer_that_is_gone(meeting: Meeting) -> None:
     near, _ = meeting.connect()
     meeting.send(b"x")
+    assert meeting.topic_a.reaches(1)
     meeting.network.end(near)
+    assert not meeting.topic_a.reaches(1)
     with pytest.raises(PeerGone, match="peer 1 is gone") as caught:
         meeting.topic_a.send(1, b"x")
     assert caught.value.peer_id == 1
@@ -488,7 +490,9 @@ def test_a_closed_handle_does_not_send() -> None:
     machine.join(drive, "zoo")
     zoo = meeting.b.machine.join(meeting.drives[1], "zoo")
     meeting.send(b"x")
+    assert meeting.topic_a.reaches(1)
     meeting.topic_a.close()
+    assert not meeting.topic_a.reaches(1)
     try:
         with pytest.raises(LocalProtocolError):
             meeting.topic_a.send(1, b"for chat")
@@ -700,6 +704,7 @@ def test_sends_while_a_connection_is_replaced_find_no_room(replaced: Replaced) -
     ours, watch, topic, remote = replaced
     assert topic.send(1, b"x") is None
     assert topic.route(1) is None
+    assert topic.reaches(1)
     assert topic.statistics().sent_messages == 1
     reroutings = ours.driver.reroutings
     ours.machine.receive_events(remote.ours, remote.send(1, remote.offer()), NOW)

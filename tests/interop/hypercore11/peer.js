@@ -18,6 +18,7 @@ const Protomux = load('protomux')
 
 const { emit, serve } = require('../hypercore9/lines')
 const { LoopbackSwarm } = require('../hypercore9/loopback')
+const requestCommands = require('../hypercore9/requests')
 
 const SENDS_PER_TURN = 1000
 const RAW_TYPES = 4 // of messages on a bare channel
@@ -82,6 +83,7 @@ async function openDrive (session, key) {
   const drive = new Hyperdrive(session, key)
   drive.core.on('peer-add', peer => reportPeer('peer-add', drive, peer))
   drive.core.on('peer-remove', peer => reportPeer('peer-remove', drive, peer))
+  drive.core.on('peer-remove', peerLeft)
   await drive.ready()
   drives.set(hex(drive.key), drive)
   return describe(drive)
@@ -155,7 +157,13 @@ function bareChannel (mux, { protocol, channelId, handshake, aliases }) {
 
 swarm.on('connection', onConnection)
 
+const { peerLeft, ...requests } = requestCommands(
+  ({ drive, topic }, options) => driveOf(drive).core.registerExtension(`peersockets/v0/${topic}`, options),
+  ({ drive }, publicKey) => peerOf(driveOf(drive), publicKey))
+
 serve({
+  ...requests,
+
   // `timeout` is how many milliseconds of our silence a connection survives.
   async start ({ seed, timeout: silence }) {
     timeout = silence

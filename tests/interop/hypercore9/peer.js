@@ -18,6 +18,7 @@ const ram = require('random-access-memory')
 
 const { emit, serve } = require('./lines')
 const { HOST, LoopbackSwarm } = require('./loopback')
+const requestCommands = require('./requests')
 
 const SENDS_PER_TURN = 1000
 
@@ -109,12 +110,19 @@ async function rawConnect (port) {
   return stream
 }
 
+const { peerLeft, ...requests } = requestCommands(
+  (parameters, options) => peersockets.join(topicName(parameters), options),
+  (parameters, publicKey) => peerOf(publicKey))
+
 serve({
+  ...requests,
+
   async start ({ seed }) {
     corestore = new Corestore(() => ram())
     await corestore.ready()
     networker = new Networker(corestore, { swarm, keyPair: HypercoreProtocol.keyPair(seed && unhex(seed)) })
     networker.on('peer-add', peer => emit('connection', { publicKey: hex(peer.remotePublicKey) }))
+    networker.on('peer-remove', peerLeft)
     networker.on('stream-opened', (stream, connection) => {
       streams.add(stream)
       // The networker's own 'replication-error' does not say whose it is.

@@ -1,0 +1,218 @@
+"""Requests and replies on a topic: the waiting and the handlers' tasks. The books are the core's.
+
+What arrives is entered in the books by the task that has read it: so a reply wakes exactly who waits for it,
+what a peer said before it left counts, and one end's replies are never held up by its requests. Nothing is
+sent from there; handlers and refusals are left to the server's task.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
+
+import attrs
+import trio
+
+from peersockets_core import MessageTooLarge, PeerGone, Request, RequestError, RequestStatistics, TopicHandle
+from peersockets_core.envelope import Kind, encode
+from peersockets_core.requests import (
+    BUSY,
+    FAILED,
+    STOPPED,
+    TOO_LARGE,
+    Answering,
+    Asked,
+    Refused,
+    RequestBook,
+)
+
+from .buffers import Buffer, as_bytes
+from .hub import Hub
+
+if TYPE_CHECKING:
+    from .topic import Topic
+
+logger = logging.getLogger("peersockets")
+
+Handler: TypeAlias = Callable[[Request], Awaitable[Buffer]]
+"""What answers requests: returns the reply, or raises `RequestError` to tell the asker why there is none."""
+
+
+class Requests:
+    """What a topic handle hands its messages to, once it is used for requests."""
+
+    def __init__(self, topic: Topic, handle: TopicHandle, hub: Hub) -> None:
+        self._topic = topic
+        self._handle = handle
+        self._hub = hub
+        self._book = RequestBook(hub.limits, hub.request_ids)
+        self._server: _Server | None = None
+        hub.on_rerouted.add(self._look)
+
+    async def request(self, peer_id: int, data: bytes, timeout: float) -> bytes:
+        """See `Topic.request`."""
+        book = self._book
+        with trio.fail_after(timeout):
+            number = book.new_id(peer_id)
+            await self._topic.send(peer_id, encode(Kind.REQUEST, number, data))
+            # `send` gives way before it sends and not after: no reply can have come yet.
+            asked = book.ask(peer_id, number, trio.Event())
+            try:
+                await asked.owner.wait()
+            finally:
+                if book.withdraw(asked):
+                    self.tell(peer_id, encode(Kind.CANCEL, number))
+        return asked.result()
+
+    @asynccontextmanager
+    async def serve(self, handler: Handler) -> AsyncIterator[None]:
+        """See `Topic.serve`."""
+        self._topic._check_open()
+        if self._server is not None:
+            raise trio.BusyResourceError("another task is serving this Topic")
+        raised: BaseException | None = None
+        async with trio.open_nursery() as nursery:
+            self._server = _Server(self, handler, nursery)
+            self._book.serving = True
+            nursery.start_soon(self._server.run)
+            self.wake()  # to what came before
+            try:
+                yield
+            except BaseException as error:
+                raised = error
+            nursery.cancel_scope.cancel()
+        # What the block raised comes out as it was, and not in a group.
+        if raised is not None:
+            raise raised
+
+    def statistics(self) -> RequestStatistics:
+        """Counters of this handle's requests."""
+        return self._book.statistics()
+
+    def wake(self) -> None:
+        """Messages have come."""
+        for message in self._handle.take_all():
+            news = self._book.receive_untrusted(message)
+            if isinstance(news, Refused) or (isinstance(news, Answering) and news.wanted):
+                assert self._server is not None  # or the book would take no requests
+                self._server.add(news)
+            elif news is not None:
+                _notify(news)
+
+    def stop_serving(self) -> None:
+        """Requests of peers are no longer answered."""
+        self._server = None
+        self._book.serving = False
+
+    def finish(self, answering: Answering) -> None:
+        """A request has been dealt with: tell the asker if it was not answered."""
+        if self._book.finish(answering):
+            self.tell(answering.request.peer_id, encode(Kind.ERROR, answering.id, STOPPED))
+
+    async def send(self, answering: Answering, message: bytes) -> None:
+        """Send what a handler came to, when there is room."""
+        peer_id = answering.request.peer_id
+        with suppress(PeerGone, trio.ClosedResourceError):
+            try:
+                await self._topic.send(peer_id, message)
+            except MessageTooLarge as error:
+                logger.error("request of peer %d: the reply is too large: %s", peer_id, error)
+                await self._topic.send(peer_id, encode(Kind.ERROR, answering.id, TOO_LARGE))
+
+    def tell(self, peer_id: int, message: bytes) -> None:
+        """Send a message if there is room.
+
+        A peer that does not read what it is sent goes without it, and holds up nobody else.
+        """
+        with suppress(PeerGone, trio.WouldBlock, trio.ClosedResourceError):
+            self._topic.send_nowait(peer_id, message)
+
+    def close(self) -> None:
+        """The topic is about to be closed: end what is in progress."""
+        self._hub.on_rerouted.discard(self._look)
+        for concerned in self._book.close(partial(trio.ClosedResourceError, "this Topic was closed")):
+            if isinstance(concerned, Asked):
+                self.tell(concerned.peer_id, encode(Kind.CANCEL, concerned.id))
+            else:
+                self.tell(concerned.request.peer_id, encode(Kind.ERROR, concerned.id, STOPPED))
+            _notify(concerned)
+
+    def _look(self) -> None:
+        """Some peer may have gone."""
+        for peer_id in self._book.peers:
+            if not self._handle.reaches(peer_id):
+                for concerned in self._book.lose(peer_id):
+                    _notify(concerned)
+
+
+@attrs.define(eq=False)
+class _Server:
+    """One `serve` of a topic."""
+
+    requests: Requests
+    handler: Handler
+    nursery: trio.Nursery
+    _waiting: deque[Answering | Refused] = attrs.field(factory=deque)
+    _news: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot)
+
+    def add(self, news: Answering | Refused) -> None:
+        """A request has come."""
+        if isinstance(news, Answering):
+            news.owner = trio.CancelScope()
+        self._waiting.append(news)
+        self._news.unpark()
+
+    async def run(self) -> None:
+        """Start a handler for each request, until cancelled."""
+        try:
+            while True:
+                while self._waiting:
+                    self._begin(self._waiting.popleft())
+                await self._news.park()
+        finally:
+            self.requests.stop_serving()
+            for news in self._waiting:
+                if isinstance(news, Answering):
+                    self.requests.finish(news)
+
+    def _begin(self, news: Answering | Refused) -> None:
+        if isinstance(news, Refused):
+            self.requests.tell(news.peer_id, encode(Kind.ERROR, news.id, BUSY))
+        elif news.wanted:
+            self.nursery.start_soon(self._answer, news)
+        else:
+            self.requests.finish(news)
+
+    async def _answer(self, answering: Answering) -> None:
+        try:
+            message = await self._outcome(answering)
+            if answering.wanted:
+                await self.requests.send(answering, message)
+                answering.wanted = False
+        finally:
+            self.requests.finish(answering)
+
+    async def _outcome(self, answering: Answering) -> bytes:
+        text = STOPPED
+        try:
+            with answering.owner:
+                reply = as_bytes(await self.handler(answering.request), "what a handler returns")
+                return encode(Kind.REPLY, answering.id, reply)
+        except RequestError as error:
+            text = error.text
+        except Exception:
+            logger.exception("request of peer %d: the handler failed", answering.request.peer_id)
+            text = FAILED
+        return encode(Kind.ERROR, answering.id, text)
+
+
+def _notify(concerned: Asked | Answering) -> None:
+    """Wake who waits for a reply, or cancel the handler whose answer nobody waits for."""
+    if isinstance(concerned, Asked):
+        concerned.owner.set()
+    else:
+        concerned.owner.cancel()
