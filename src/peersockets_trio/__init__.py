@@ -18,8 +18,10 @@ from peersockets_core import (
     PeerJoined,
     PeerLeft,
     PeersocketsError,
+    Refused,
     RemoteProtocolError,
     TopicStatistics,
+    UnexpectedKey,
     UnknownPeer,
 )
 
@@ -48,9 +50,11 @@ __all__ = [
     "PeerJoined",
     "PeerLeft",
     "PeersocketsError",
+    "Refused",
     "RemoteProtocolError",
     "Topic",
     "TopicStatistics",
+    "UnexpectedKey",
     "UnknownPeer",
     "open_node",
 ]

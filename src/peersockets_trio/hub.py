@@ -23,7 +23,7 @@ from peersockets_core import (
     WireName,
 )
 
-from .info import PeerInfo
+from .info import Authenticate, PeerInfo
 from .pump import Pump
 
 logger = logging.getLogger("peersockets")
@@ -32,8 +32,14 @@ logger = logging.getLogger("peersockets")
 class Hub:
     """A node's inside; the `Driver` of its machine."""
 
-    def __init__(self, key_pair: KeyPair, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self,
+        key_pair: KeyPair,
+        limits: Limits = DEFAULT_LIMITS,
+        authenticate: Authenticate | None = None,
+    ) -> None:
         self.key_pair = key_pair
+        self.authenticate = authenticate
         self.limits = limits
         self.machine = Peersockets(self, limits)
         self.pumps: set[Pump] = set()
@@ -47,7 +53,9 @@ class Hub:
         self._next_look = float("inf")
         self._sooner = trio.Event()
 
-    def connection(self, wire: WireName | None, *, initiator: bool) -> Connection:
+    def connection(
+        self, wire: WireName | None, *, initiator: bool, expect: bytes | None = None
+    ) -> Connection:
         """Begin a connection of this node; a responder may leave the wire to be told."""
         return Connection(
             wire=wire,
@@ -57,6 +65,8 @@ class Hub:
             now=trio.current_time(),
             limits=self.limits,
             extensions=self.machine.extensions,
+            expect=expect,
+            hold=self.authenticate is not None,
         )
 
     def peer(self, peer_id: int) -> PeerInfo:
@@ -85,7 +95,7 @@ class Hub:
         self.schedule(pump)
 
     def handshaken(self, pump: Pump) -> None:
-        """A pump's handshake is finished."""
+        """A pump's handshake is finished, and its remote admitted."""
         self._handshaking.pop(pump, None)
         logger.info("connected: %s on %s, key %s", *_names(pump))
 

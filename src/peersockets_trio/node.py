@@ -10,12 +10,22 @@ from types import MappingProxyType
 import attrs
 import trio
 
-from peersockets_core import DEFAULT_LIMITS, WIRES, DriveKey, KeyPair, Limits, TopicScope, WireName
+from peersockets_core import (
+    DEFAULT_LIMITS,
+    WIRES,
+    DriveKey,
+    KeyPair,
+    Limits,
+    Refused,
+    TopicScope,
+    WireName,
+    parse_public_key,
+)
 from peersockets_core.topics import TOPIC_SCOPES
 
 from .drive import Drive
 from .hub import Hub
-from .info import ConnectionInfo, PeerInfo
+from .info import Authenticate, ConnectionInfo, PeerInfo
 from .pump import Pump
 
 
@@ -70,25 +80,42 @@ class Node:
             raise
         return listeners
 
-    async def connect_tcp(self, host: str, port: int, *, wire: WireName) -> ConnectionInfo:
-        """Connect, and return after the handshake.
+    async def connect_tcp(
+        self, host: str, port: int, *, wire: WireName, expect: bytes | str | None = None
+    ) -> ConnectionInfo:
+        """Connect, and return after the handshake, once the remote is admitted.
 
-        Raises `ValueError` for a bad port or wire, `OSError` where no connection comes about,
-        `RemoteProtocolError` if the other end does not speak the wire, `trio.BrokenResourceError` if it
-        breaks off.
+        `expect` is the public key that the remote has to prove, 32 bytes or 64 hex digits; one that proves
+        another does not even learn ours.
+
+        Raises `ValueError` for a bad port, wire or `expect`, `OSError` where no connection comes about,
+        `RemoteProtocolError` if the other end does not speak the wire, its subclass `UnexpectedKey` for
+        another key than the one expected, `Refused` for one that `authenticate` refuses,
+        `trio.BrokenResourceError` if the remote breaks off.
         """
         _check_port(port, lowest=1)
         _check_wire(wire)
+        key = _check_expect(expect)
         self._check_open()
         _check_host(host)
         stream = await trio.open_tcp_stream(host, port)
-        return await self._attach(stream, wire, initiator=True, address=_remote_address(stream))
+        pump = await self._attach(stream, wire, True, key, _remote_address(stream))
+        return pump.facts()
 
-    async def attach(self, stream: trio.abc.Stream, *, wire: WireName, initiator: bool) -> ConnectionInfo:
+    async def attach(
+        self,
+        stream: trio.abc.Stream,
+        *,
+        wire: WireName,
+        initiator: bool,
+        expect: bytes | str | None = None,
+    ) -> ConnectionInfo:
         """Connect over a stream that is there, which then belongs to the node; otherwise as `connect_tcp`."""
         _check_wire(wire)
+        key = _check_expect(expect)
         address = _remote_address(stream) if isinstance(stream, trio.SocketStream) else None
-        return await self._attach(stream, wire, initiator=initiator, address=address)
+        pump = await self._attach(stream, wire, initiator, key, address)
+        return pump.facts()
 
     def open_drive(self, key: DriveKey | bytes | str, *, topic_scope: TopicScope = "drive") -> Drive:
         """Open a drive: offer it to all connections, and welcome those that know its key.
@@ -113,18 +140,27 @@ class Node:
         return self._hub.peer(peer_id)
 
     async def _attach(
-        self, stream: trio.abc.Stream, wire: WireName, *, initiator: bool, address: tuple[str, int] | None
-    ) -> ConnectionInfo:
+        self,
+        stream: trio.abc.Stream,
+        wire: WireName,
+        initiator: bool,
+        expect: bytes | None,
+        address: tuple[str, int] | None,
+    ) -> Pump:
         if self._hub.closed:
             await trio.aclose_forcefully(stream)
             self._check_open()
-        pump = Pump(self._hub, stream, self._hub.connection(wire, initiator=initiator), address)
+        connection = self._hub.connection(wire, initiator=initiator, expect=expect)
+        pump = Pump(self._hub, stream, connection, address)
         self._nursery.start_soon(pump.run)
         try:
-            return await pump.handshaken()
+            await pump.handshaken()
+        except Refused:
+            raise  # the pump is on its way out
         except BaseException:
             pump.cancel()
             raise
+        return pump
 
     async def _serve(
         self,
@@ -154,14 +190,22 @@ class Node:
 
 @asynccontextmanager
 async def open_node(
-    *, key_pair: KeyPair | None = None, limits: Limits = DEFAULT_LIMITS
+    *,
+    key_pair: KeyPair | None = None,
+    authenticate: Authenticate | None = None,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> AsyncIterator[Node]:
     """Open a node, with a new identity unless a `key_pair` is given.
+
+    `authenticate` is an async function that is called with the `ConnectionInfo` of every remote, whoever
+    dialled, once that has proved its key. Until it returns, nothing of the remote is delivered, and nothing
+    of ours told to it: no drive, no topic. It refuses by raising `Refused`; any other exception is taken
+    for a bug and comes out of the node. Its time is part of `limits.handshake_time`.
 
     Leaving the block sends what has been accepted for sending, for as long as `limits.linger`, and closes
     everything; leaving it by an exception or a cancellation closes everything at once.
     """
-    hub = Hub(KeyPair.generate(os.urandom) if key_pair is None else key_pair, limits)
+    hub = Hub(KeyPair.generate(os.urandom) if key_pair is None else key_pair, limits, authenticate)
     raised: BaseException | None = None
     try:
         async with trio.open_nursery() as nursery:
@@ -200,6 +244,10 @@ def _check_host(host: str) -> None:
         host.encode("idna")  # as the resolver is going to
     except UnicodeError as error:
         raise ValueError(f"host {host[:80]!r} is not a host name: {error}") from None
+
+
+def _check_expect(expect: bytes | str | None) -> bytes | None:
+    return None if expect is None else parse_public_key(expect, "expect")
 
 
 def _check_port(port: int, *, lowest: int) -> None:

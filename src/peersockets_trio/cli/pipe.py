@@ -18,7 +18,7 @@ import trio
 from peersockets_core import WIRES, DriveKey, Message, PeerEvent, PeerJoined, PeersocketsError
 
 from ..drive import Drive
-from ..node import Node, open_node
+from ..node import Node
 from ..topic import Topic
 from ..watch import PeerEvents
 from .options import DRIVE, Address, NodeOptions, format_address, node_options
@@ -58,7 +58,7 @@ async def _run(key: DriveKey, options: NodeOptions) -> None:
     output = _Output()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(output.run)
-        async with open_node(key_pair=options.key_pair) as node:
+        async with options.open_node() as node:
             listening = await options.start(node)
             async with node.open_drive(key, topic_scope=options.topic_scope) as drive:
                 output.write(
@@ -273,7 +273,7 @@ class _Session:
             )
         else:
             self._write_messages([(topic, _waiting(topic)) for topic in self._topics.values()])
-            self._output.write(event="leave", peerId=event.peer_id)
+            self._output.write(event="leave", peerId=event.peer_id, publicKey=event.public_key.hex())
 
     def _write_messages(self, pending: list[tuple[Topic, list[Message]]]) -> None:
         for topic, messages in pending:
@@ -282,6 +282,7 @@ class _Session:
                     "event": "message",
                     "topic": topic.name,
                     "peerId": message.peer_id,
+                    "publicKey": message.public_key.hex(),
                     "message": base64.b64encode(message.message).decode(),
                 }
                 with contextlib.suppress(UnicodeDecodeError):
