@@ -2,7 +2,8 @@
 
 `open_node` is where to begin. From the top: `node` (connections and drives), `drive`, `topic` and `watch`
 (what an application holds; `mailbox` is what the two share), `hub` (what a node's connections share),
-`pump` (one connection's tasks), `info` (facts). The protocol itself is in `peersockets_core`.
+`pump` (one connection's tasks), `reconnect` (connections that are made anew), `info` (facts), `report`
+(words for people), `checks` (of arguments). The protocol itself is in `peersockets_core`.
 """
 
 from peersockets_core import (
@@ -28,14 +29,20 @@ from peersockets_core import (
 from .drive import Drive
 from .info import ConnectionInfo, PeerInfo
 from .node import Listener, Node, open_node
+from .reconnect import Backoff, Connected, Disconnected, KeptConnection, KeptConnectionEvent
 from .topic import Topic
 from .watch import PeerEvents
 
 __all__ = [
     "DEFAULT_LIMITS",
+    "Backoff",
+    "Connected",
     "ConnectionInfo",
+    "Disconnected",
     "Drive",
     "DriveKey",
+    "KeptConnection",
+    "KeptConnectionEvent",
     "KeyPair",
     "Limits",
     "Listener",

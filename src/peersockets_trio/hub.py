@@ -47,6 +47,8 @@ class Hub:
         self._handshaking: dict[Pump, None] = {}  # a set in the order of arrival
         self._empty = trio.lowlevel.ParkingLot()
         self._rerouted = trio.lowlevel.ParkingLot()
+        self.changed = trio.lowlevel.ParkingLot()
+        """Unparked when a connection has been admitted or has ended."""
         # A heap; it must not keep alive what has ended.
         self._deadlines: list[tuple[float, int, weakref.ref[Pump]]] = []
         self._count = itertools.count()
@@ -98,6 +100,12 @@ class Hub:
         """A pump's handshake is finished, and its remote admitted."""
         self._handshaking.pop(pump, None)
         logger.info("connected: %s on %s, key %s", *_names(pump))
+        self.changed.unpark_all()
+
+    def retrying(self, address: tuple[str, int], wire: WireName, seconds: float, reason: str) -> None:
+        """A kept connection is going to be dialled."""
+        text = "retrying: %s:%d on %s in %.1f seconds: %s"
+        logger.info(text, *address, wire, seconds, reason or "the remote closed")
 
     def ended(self, pump: Pump, unsent: int) -> None:
         """A pump's connection has closed, with so many accepted bytes that did not leave."""
@@ -106,6 +114,7 @@ class Hub:
         reason = pump.reason or "closed"
         text = "disconnected: %s on %s, key %s: %s (%d bytes unsent)"
         logger.log(level, text, *_names(pump), reason, unsent)
+        self.changed.unpark_all()
         self.look_again()
 
     def discard(self, pump: Pump) -> None:

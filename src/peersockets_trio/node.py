@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from types import MappingProxyType
 
 import attrs
@@ -12,21 +13,21 @@ import trio
 
 from peersockets_core import (
     DEFAULT_LIMITS,
-    WIRES,
     DriveKey,
     KeyPair,
     Limits,
     Refused,
     TopicScope,
     WireName,
-    parse_public_key,
 )
 from peersockets_core.topics import TOPIC_SCOPES
 
+from .checks import check_address, check_expect, check_host, check_port, check_wire
 from .drive import Drive
 from .hub import Hub
 from .info import Authenticate, ConnectionInfo, PeerInfo
 from .pump import Pump
+from .reconnect import DEFAULT_BACKOFF, Backoff, KeptConnection
 
 
 @attrs.frozen
@@ -50,7 +51,7 @@ class Node:
     def __init__(self, hub: Hub, nursery: trio.Nursery) -> None:
         self._hub = hub
         self._nursery = nursery
-        self._drives: list[Drive] = []
+        self._children: list[Drive | KeptConnection] = []
 
     @property
     def public_keys(self) -> Mapping[WireName, bytes]:
@@ -62,9 +63,9 @@ class Node:
 
         Raises `ValueError` for a port that is none, `OSError` where binding fails.
         """
-        _check_port(port, lowest=0)
+        check_port(port, lowest=0)
         self._check_open()
-        _check_host(host)
+        check_host(host)
         opened = await trio.open_tcp_listeners(port, host=host)
         listeners = []
         try:
@@ -93,14 +94,39 @@ class Node:
         another key than the one expected, `Refused` for one that `authenticate` refuses,
         `trio.BrokenResourceError` if the remote breaks off.
         """
-        _check_port(port, lowest=1)
-        _check_wire(wire)
-        key = _check_expect(expect)
+        check_port(port, lowest=1)
+        check_wire(wire)
+        key = check_expect(expect)
         self._check_open()
-        _check_host(host)
-        stream = await trio.open_tcp_stream(host, port)
-        pump = await self._attach(stream, wire, True, key, _remote_address(stream))
+        check_host(host)
+        pump = await self._dial((host, port), wire, key)
         return pump.facts()
+
+    def keep_connected(
+        self,
+        address: tuple[str, int],
+        *,
+        wire: WireName,
+        expect: bytes | str | None = None,
+        backoff: Backoff = DEFAULT_BACKOFF,
+    ) -> KeptConnection:
+        """Connect to a host and port, and again whenever that fails or ends; returns at once.
+
+        Tell how it goes by iterating over what it returns, or by its `connected`. As long as the remote's
+        key is connected in another way (it may have dialled us), it is not dialled. Goes on until the
+        returned handle is closed, or the node.
+
+        Raises `TypeError` or `ValueError` for a bad address, wire or `expect`.
+        """
+        check_address(address)
+        check_wire(wire)
+        key = check_expect(expect)
+        self._check_open()
+        dial = partial(self._dial, address, wire, key)
+        kept = KeptConnection(self._hub, address, wire, key, dial, backoff)
+        self._adopt(kept)
+        self._nursery.start_soon(kept.run)
+        return kept
 
     async def attach(
         self,
@@ -111,8 +137,8 @@ class Node:
         expect: bytes | str | None = None,
     ) -> ConnectionInfo:
         """Connect over a stream that is there, which then belongs to the node; otherwise as `connect_tcp`."""
-        _check_wire(wire)
-        key = _check_expect(expect)
+        check_wire(wire)
+        key = check_expect(expect)
         address = _remote_address(stream) if isinstance(stream, trio.SocketStream) else None
         pump = await self._attach(stream, wire, initiator, key, address)
         return pump.facts()
@@ -130,14 +156,17 @@ class Node:
             raise ValueError(f"topic_scope must be one of {', '.join(TOPIC_SCOPES)}, not {topic_scope!r}")
         self._check_open()
         drive = Drive(self._hub, self._hub.machine.open_drive(parsed), topic_scope)
-        self._drives = [other for other in self._drives if not other.closed]
-        self._drives.append(drive)
+        self._adopt(drive)
         self._hub.flush()
         return drive
 
     def peer(self, peer_id: int) -> PeerInfo:
         """Return what is known of a peer. Raises `UnknownPeer` for an id that was never given."""
         return self._hub.peer(peer_id)
+
+    async def _dial(self, address: tuple[str, int], wire: WireName, expect: bytes | None) -> Pump:
+        stream = await trio.open_tcp_stream(*address)
+        return await self._attach(stream, wire, True, expect, _remote_address(stream))
 
     async def _attach(
         self,
@@ -183,9 +212,13 @@ class Node:
         if self._hub.closed:
             raise trio.ClosedResourceError("this Node is closed")
 
-    def _close_drives(self) -> None:
-        for drive in self._drives:
-            drive.close()
+    def _adopt(self, child: Drive | KeptConnection) -> None:
+        self._children = [other for other in self._children if not other.closed]
+        self._children.append(child)
+
+    def _close_children(self) -> None:
+        for child in self._children:
+            child.close()
 
 
 @asynccontextmanager
@@ -213,12 +246,12 @@ async def open_node(
             nursery.start_soon(hub.keep_time)
             try:
                 yield node
-                node._close_drives()
+                node._close_children()
                 await hub.finish()
             except BaseException as error:
                 raised = error
             hub.closed = True
-            node._close_drives()
+            node._close_children()
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         # The node's own tasks end by cancellation; anything else of theirs is a bug to be seen.
@@ -235,28 +268,3 @@ def _remote_address(stream: trio.SocketStream) -> tuple[str, int] | None:
     except OSError:  # gone already, as the pump will find out
         return None
     return host, port
-
-
-def _check_host(host: str) -> None:
-    if not isinstance(host, str):
-        raise TypeError(f"host must be str, not {type(host).__name__}")
-    try:
-        host.encode("idna")  # as the resolver is going to
-    except UnicodeError as error:
-        raise ValueError(f"host {host[:80]!r} is not a host name: {error}") from None
-
-
-def _check_expect(expect: bytes | str | None) -> bytes | None:
-    return None if expect is None else parse_public_key(expect, "expect")
-
-
-def _check_port(port: int, *, lowest: int) -> None:
-    if not isinstance(port, int):
-        raise TypeError(f"port must be int, not {type(port).__name__}")
-    if not lowest <= port <= 65535:
-        raise ValueError(f"port must be from {lowest} to 65535, not {port}")
-
-
-def _check_wire(wire: str) -> None:
-    if wire not in WIRES:
-        raise ValueError(f"wire must be one of {', '.join(WIRES)}, not {wire!r}")

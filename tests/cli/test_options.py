@@ -160,15 +160,6 @@ def test_an_address_that_is_not_ours() -> None:
     assert "192.0.2.1:0" in complaint(done, 1)
 
 
-def test_a_refused_connection() -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{unused.getsockname()[1]}"
-    text = complaint(run("pipe", str(KEY), "--connect", address), 1)
-    assert address in text
-    assert "refused" in text
-
-
 @pytest.mark.parametrize("option", ["--connect", "--listen"])
 @pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example"])
 def test_hosts_that_are_no_names(option: str, host: str) -> None:

@@ -14,6 +14,7 @@ import pytest
 import trio
 import trio.testing
 
+from adapter.support import unused_port
 from cli.support import (
     ANY_PORT,
     COMMAND,
@@ -22,7 +23,6 @@ from cli.support import (
     WIRE,
     Event,
     Pipe,
-    complaint,
     parse_lines,
     pipe,
     run,
@@ -459,9 +459,26 @@ async def test_a_reader_that_is_slow_holds_up_the_messages_only() -> None:
             assert await alice.hear() == said(node, "chat", message)
 
 
-def test_a_failure_at_the_start_is_one_line() -> None:
-    """The other end is no peer."""
+async def test_an_address_where_nobody_is_yet() -> None:
+    """Is told once, and tried again until somebody is; the commands need not wait for it."""
+    port = unused_port()
+    async with pipe("--connect", f"127.0.0.1:{port}", "--wire", WIRE) as ours:
+        error = await ours.hear()
+        assert (error["event"], error["error"]) == ("error", "OSError")
+        assert error["message"].startswith(f"127.0.0.1:{port}: ")
+        assert error["message"].endswith("refused; trying again")
+        await ours.say({"command": "peers"})
+        assert await ours.hear() == {"event": "peers", "peers": []}
+        for _ in range(2):
+            async with open_node(key_pair=KeyPair(bytes(32))) as node, node.open_drive(KEY):
+                await node.listen_tcp(port, host="127.0.0.1")
+                joined = await ours.hear()
+                assert (joined["event"], joined["peerId"], joined["publicKey"]) == ("join", 1, key_of(node))
+            assert await ours.hear() == left(node)
+        assert [event["event"] for event in await ours.finish()] in (["closed"], ["error", "closed"])
 
+
+async def test_an_address_where_no_peer_is() -> None:
     def hang_up(server: socket.socket) -> None:
         connection, _ = server.accept()
         connection.recv(1)
@@ -471,6 +488,8 @@ def test_a_failure_at_the_start_is_one_line() -> None:
         thread = threading.Thread(target=hang_up, args=[server])
         thread.start()
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        done = run("pipe", str(KEY), "--connect", address, "--wire", WIRE)
+        async with pipe("--connect", address, "--wire", WIRE) as ours:
+            error = await ours.hear()
+            assert error["event"] == "error"
+            assert error["message"].startswith(f"{address}: ")
         thread.join()
-    complaint(done, 1)

@@ -17,6 +17,7 @@ from peersockets_core.topics import TOPIC_SCOPES, check_topic
 
 from ..info import ConnectionInfo
 from ..node import Node, open_node
+from ..reconnect import KeptConnection
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -101,6 +102,10 @@ class NodeOptions:
         if info.public_key not in self.allow:
             raise Refused("its key is none of those allowed")
 
+    def keep_connected(self, node: Node) -> list[KeptConnection]:
+        """Connect as told, and again whenever that fails or ends."""
+        return [node.keep_connected((address.host, address.port), wire=self.wire) for address in self.connect]
+
     async def start(self, node: Node) -> list[tuple[str, int]]:
         """Listen as told; returns the bound addresses. Raises `OSError`, naming the address."""
         bound = []
@@ -134,7 +139,7 @@ _OPTIONS = (
         metavar="HOST:PORT",
         type=_Parsed("address", Address.parse),
         multiple=True,
-        help="Connect there.",
+        help="Connect there, and again whenever that fails or ends.",
     ),
     click.option(
         "--wire",

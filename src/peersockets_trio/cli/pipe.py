@@ -19,6 +19,7 @@ from peersockets_core import WIRES, DriveKey, Message, PeerEvent, PeerJoined, Pe
 
 from ..drive import Drive
 from ..node import Node
+from ..reconnect import Connected, KeptConnection
 from ..topic import Topic
 from ..watch import PeerEvents
 from .options import DRIVE, Address, NodeOptions, format_address, node_options
@@ -44,6 +45,9 @@ def pipe(drive: DriveKey, options: NodeOptions) -> None:
         {"command":"broadcast","topic":T,"message":BASE64}        (or "text":TEXT)
         {"command":"connect","address":"HOST:PORT","wire":W}      {"command":"peers"}
     Events: ready, join, leave, message, peers, error, and closed as the last.
+
+    Where --connect fails, that is an error event, and it is tried again with growing pauses until it
+    succeeds; likewise when the connection ends.
 
     The end of the input closes in good order: what was accepted is sent, and the exit status is 0.
 
@@ -171,8 +175,8 @@ class _Session:
         self._nursery.start_soon(self._follow_members)
         for topic in dict.fromkeys(self._options.topics):
             await self._join({"topic": topic})
-        for address in self._options.connect:
-            await self._node.connect_tcp(address.host, address.port, wire=self._options.wire)
+        for kept in self._options.keep_connected(self._node):
+            self._nursery.start_soon(self._follow_connection, kept)
         async for line in _input_lines():
             if line is None:
                 self._report(ValueError(f"line of more than {_MAX_LINE} bytes"))
@@ -248,6 +252,17 @@ class _Session:
         async for event in self._events:
             self._write_member(event)
             await self._output.room()
+
+    async def _follow_connection(self, kept: KeptConnection) -> None:
+        """Tell the first failure of a row; that it goes on trying is what it is for."""
+        told = False
+        async for event in kept:
+            if isinstance(event, Connected):
+                told = False
+            elif event.error is not None and not told:
+                told = True
+                text = f"{format_address(kept.address)}: {event.reason}; trying again"
+                self._output.write(event="error", error=type(event.error).__name__, message=text)
 
     async def _follow_topic(self, topic: Topic) -> None:
         try:
