@@ -4,6 +4,7 @@ The layers, from bytes to applications, each consuming the one before:
 
     hypercore9/     the wire of hyperdrive 10 and Beaker 1.x
     hypercore11/    the wire of hyperdrive 11 to 13
+    wires           what the two have in common, and how they are told apart
     connection      one stream: handshake, deadlines, the boundary of errors
     handles         what an application holds: topic handles and watches
     members         who is there: peers, their connections and memberships
@@ -15,14 +16,16 @@ on the wires), `envelope` (of requests), `extensions` and `outbox`. Nothing here
 clock or a source of randomness; time and entropy come in as arguments.
 """
 
-from .connection import WIRES, Connection, Sender
+from .connection import Connection
 from .errors import (
     LocalProtocolError,
     MessageTooLarge,
     PeerGone,
     PeersocketsError,
+    Refused,
     RemoteProtocolError,
     RequestError,
+    UnexpectedKey,
     UnknownPeer,
 )
 from .events import (
@@ -45,12 +48,13 @@ from .handles import (
     TopicStatistics,
     Watch,
 )
-from .keys import DriveKey, Entropy, KeyPair
+from .keys import DriveKey, Entropy, KeyPair, parse_public_key
 from .limits import DEFAULT_LIMITS, Limits
 from .members import Driver
 from .peersockets import OpenDrive, Peersockets
 from .requests import Request, RequestBook, RequestStatistics
 from .topics import TopicScope
+from .wires import WIRES, Sender
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -79,6 +83,7 @@ __all__ = [
     "PeerLeft",
     "Peersockets",
     "PeersocketsError",
+    "Refused",
     "RemoteProtocolError",
     "Request",
     "RequestBook",
@@ -88,7 +93,9 @@ __all__ = [
     "TopicHandle",
     "TopicScope",
     "TopicStatistics",
+    "UnexpectedKey",
     "UnknownPeer",
     "Watch",
     "WireName",
+    "parse_public_key",
 ]

@@ -7,91 +7,17 @@ next deadline has come. Time is any monotonic clock in seconds.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
-from .errors import LocalProtocolError, RemoteProtocolError
+from .errors import LocalProtocolError, Refused, RemoteProtocolError, UnexpectedKey
 from .events import ConnectionClosed, Event, HandshakeCompleted, WireName
 from .extensions import ExtensionNames
-from .hypercore9.wire import Hypercore9
 from .hypercore11.protomux import Mux
 from .hypercore11.wire import Hypercore11
-from .keys import DriveKey, Entropy, KeyPair
+from .keys import DriveKey, Entropy, KeyPair, parse_public_key
 from .limits import DEFAULT_LIMITS, Limits
 from .outbox import Outbox
-
-
-class Sender(Protocol):
-    """Sends the messages of one extension on one connection."""
-
-    def check_size(self, size: int) -> None:
-        """Raise `MessageTooLarge` if a payload of `size` bytes cannot be sent."""
-        ...
-
-    def send(self, payload: bytes) -> None:
-        """Queue one message. Raises `MessageTooLarge`, with nothing queued."""
-        ...
-
-
-class _Wire(Protocol):
-    keepalive: float
-    silence: float
-
-    @property
-    def has_output(self) -> bool: ...
-    @property
-    def between_messages(self) -> bool: ...
-    def receive_data_untrusted(self, data: bytes, events: list[Event]) -> None: ...
-    def data_to_send(self) -> bytes | memoryview: ...
-    def send_keepalive(self) -> None: ...
-    def open_drive(self, key: DriveKey) -> None: ...
-    def close_drive(self, discovery_key: bytes) -> None: ...
-    def sender(self, discovery_key: bytes | None, name: str) -> Sender: ...
-
-
-class _Undecided:
-    """Stands for the wire until the first byte has come: nothing to say, nothing that can be asked."""
-
-    keepalive = silence = math.inf
-    has_output = between_messages = False
-
-    def receive_data_untrusted(self, data: bytes, events: list[Event]) -> None:
-        """There was no data."""
-
-    def data_to_send(self) -> bytes:
-        """A responder has to be spoken to first."""
-        return b""
-
-    def send_keepalive(self) -> None:
-        raise AssertionError("no keepalive is due before the handshake")
-
-    def open_drive(self, key: DriveKey) -> None:
-        raise AssertionError("drives are opened after the handshake")
-
-    def close_drive(self, discovery_key: bytes) -> None:
-        raise AssertionError("drives are opened after the handshake")
-
-    def sender(self, discovery_key: bytes | None, name: str) -> Sender:
-        raise AssertionError("messages are sent after the handshake")
-
-
-_WIRES: dict[WireName, Callable[..., _Wire]] = {"hypercore9": Hypercore9, "hypercore11": Hypercore11}
-
-_FIRST_BYTES: dict[int, WireName] = {0x3A: "hypercore9", 0x20: "hypercore11"}
-"""What an initiator's first message begins with: its length, 58 as a varint or 32 as three bytes."""
-
-WIRES: tuple[WireName, ...] = tuple(_WIRES)
-"""The wires that a `Connection` speaks."""
-
-
-def _detect_untrusted(first_byte: int) -> WireName:
-    """Tell the wire that an initiator speaks. Raises only `RemoteProtocolError`."""
-    try:
-        return _FIRST_BYTES[first_byte]
-    except KeyError:
-        raise RemoteProtocolError(
-            f"handshake: a first byte of {first_byte:#04x} begins no known wire"
-        ) from None
+from .wires import MAKERS, WIRES, Sender, Undecided, Wire, detect_untrusted
 
 
 class Connection:
@@ -107,15 +33,22 @@ class Connection:
         now: float,
         limits: Limits = DEFAULT_LIMITS,
         extensions: ExtensionNames | None = None,
+        expect: bytes | None = None,
+        hold: bool = False,
     ) -> None:
         """Begin a handshake; an initiator has output at once.
 
         A responder may leave the wire to be told from the first bytes. `extensions` may be shared by
-        many connections, and is a table of its own if not given. Raises `ValueError` for an unknown
-        wire, or an initiator without one.
+        many connections, and is a table of its own if not given. A remote that proves another key than
+        `expect` ends the connection with `UnexpectedKey`. With `hold`, the connection stands still after
+        `HandshakeCompleted` until `admit`: nothing of the remote is looked at, and nothing but the
+        handshake is told to it. Raises `ValueError` for an unknown wire, an initiator without one, or an
+        `expect` that is no key.
         """
-        if wire not in _WIRES and (initiator or wire is not None):
-            raise ValueError(f"wire must be one of {', '.join(_WIRES)}, not {wire!r}")
+        if wire not in WIRES and (initiator or wire is not None):
+            raise ValueError(f"wire must be one of {', '.join(WIRES)}, not {wire!r}")
+        if expect is not None:
+            parse_public_key(expect, "expect")
         self.wire: WireName | None = None
         """The wire in use; None as long as the first bytes have not told."""
         self.initiator = initiator
@@ -125,17 +58,23 @@ class Connection:
         """The stream extensions registered here; messages of others are discarded."""
         self.remote_public_key: bytes | None = None
         """The remote's proved key, once the handshake is finished."""
+        self.on_hold = False
+        """Whether the remote waits for `admit`."""
         self.owner: Any = None
         """For the adapter's use: what moves this connection's bytes."""
         self.closed = False
-        self.error: RemoteProtocolError | None = None
-        """What the peer did wrong, where that closed the connection."""
+        self.error: RemoteProtocolError | Refused | None = None
+        """What the peer did wrong, or why we do not want it, where that closed the connection."""
         self._limits = limits
         self._entropy = entropy
         self._drives: dict[bytes, DriveKey] = {}
+        self._expected = expect
+        self._hold = hold
+        self._admitted = False
+        self._held = bytearray()
         self.outbox = Outbox(room=limits.send_buffer, reply_limit=limits.replies)
         """What is queued; its `size` is what back pressure looks at."""
-        self._wire: _Wire = _Undecided()
+        self._wire: Wire = Undecided()
         if wire is not None:
             self._begin(wire)
         self._now = now
@@ -156,15 +95,35 @@ class Connection:
         self._last_received = self._now
         events: list[Event] = []
         try:
-            if self.wire is None and data:
-                self._begin(_detect_untrusted(data[0]))
-            self._wire.receive_data_untrusted(data, events)
+            if self._admitted:
+                self._wire.receive_data_untrusted(data, events)
+            elif self.on_hold:
+                self._keep_untrusted(data)
+            else:
+                self._shake_hands_untrusted(data, events)
         except RemoteProtocolError as error:
             self._close(events, error)
-        if self.remote_public_key is None and events and isinstance(events[0], HandshakeCompleted):
-            self.remote_public_key = events[0].remote_public_key
-            if self.remote_public_key == self.key_pair.public_keys[events[0].wire]:
-                return self._close([], RemoteProtocolError("connected to ourselves"))
+        return events
+
+    def admit(self, now: float) -> list[Event]:
+        """Go on with a remote on hold: open the drives; returns what it has caused in the meantime.
+
+        To be called after `HandshakeCompleted`. Who does not want the remote calls `fail` with a
+        `Refused` instead; a decision that is not made within `Limits.handshake_time` is such a one. While
+        the remote is on hold, reading further is a waste: what it sends is only kept, within
+        `Limits.held`. A machine (`Peersockets`) is given `HandshakeCompleted` together with what this
+        returns, and not before. Raises `LocalProtocolError` if there is nothing on hold.
+        """
+        self._check_open()
+        if not self.on_hold:
+            raise LocalProtocolError("no remote is on hold")
+        self.on_hold = False
+        self._last_received = self._now = max(self._now, now)
+        events: list[Event] = []
+        try:
+            self._admit_untrusted(events)
+        except RemoteProtocolError as error:
+            self._close(events, error)
         return events
 
     def receive_eof(self, now: float) -> list[Event]:
@@ -182,14 +141,14 @@ class Connection:
     @property
     def has_output(self) -> bool:
         """Whether `data_to_send` would return anything."""
-        return self.error is None and self._wire.has_output
+        return not self._silenced and self._wire.has_output
 
     def data_to_send(self, now: float | None = None) -> bytes | memoryview:
         """Hand over everything queued, encrypted in one pass; empty if there is nothing.
 
         Given `now`, the keepalive is timed from this sending; otherwise from the last time told.
         """
-        if self.error is not None:
+        if self._silenced:
             return b""
         data = self._wire.data_to_send()
         if data:
@@ -203,6 +162,8 @@ class Connection:
         if self.remote_public_key is None:
             return self._handshake_deadline
         keepalive = self._last_sent + self._wire.keepalive
+        if self.on_hold:
+            return min(keepalive, self._handshake_deadline)
         return min(keepalive, self._last_received + self._wire.silence) if self._reading else keepalive
 
     def handle_deadline(self, now: float) -> list[Event]:
@@ -215,7 +176,9 @@ class Connection:
             if self.wire is not None:
                 text += f"; does the remote speak {self.wire}?"
             return self._close([], RemoteProtocolError(text))
-        if self._reading and self._now >= self._last_received + self._wire.silence:
+        if self.on_hold and self._now >= self._handshake_deadline:
+            return self._close([], Refused(f"no decision within {self._limits.handshake_time:g} seconds"))
+        if self._reading and not self.on_hold and self._now >= self._last_received + self._wire.silence:
             error = RemoteProtocolError(f"nothing received for {self._wire.silence:g} seconds")
             return self._close([], error)
         self._wire.send_keepalive()
@@ -234,7 +197,7 @@ class Connection:
         self._reading = True
 
     def open_drive(self, key: DriveKey) -> None:
-        """Open a drive here and offer it to the remote, as soon as the handshake is finished.
+        """Open a drive here and offer it to the remote, as soon as that is admitted.
 
         Raises `LocalProtocolError` if it is open already.
         """
@@ -242,7 +205,7 @@ class Connection:
         if key.discovery_key in self._drives:
             raise LocalProtocolError(f"drive {key} is already open on this connection")
         self._drives[key.discovery_key] = key
-        if self.remote_public_key is not None:
+        if self._admitted:
             self._wire.open_drive(key)
 
     def close_drive(self, discovery_key: bytes) -> None:
@@ -250,26 +213,29 @@ class Connection:
         self._check_open()
         if self._drives.pop(discovery_key, None) is None:
             raise LocalProtocolError(f"no drive with discovery key {discovery_key.hex()} is open")
-        if self.remote_public_key is not None:
+        if self._admitted:
             self._wire.close_drive(discovery_key)
 
     def sender(self, discovery_key: bytes | None, name: str) -> Sender:
         """Return what sends the messages of one registered extension.
 
-        Raises `LocalProtocolError` before the handshake is finished and after closing.
+        Raises `LocalProtocolError` before the remote is admitted and after closing.
         """
         self._check_open()
-        if self.remote_public_key is None:
-            raise LocalProtocolError("the handshake is not finished")
+        if not self._admitted:
+            state = (
+                "the handshake is not finished" if self.remote_public_key is None else "the remote is on hold"
+            )
+            raise LocalProtocolError(state)
         return self._wire.sender(discovery_key, name)
 
     @property
     def mux(self) -> Mux:
         """The channels of a hypercore11 connection, for protocols beside hypercore's.
 
-        What is paired before the handshake is finished misses nothing that the remote opens. How to run a
-        protocol: `peersockets_core.hypercore11.protomux`. Raises `LocalProtocolError` on another wire, and
-        as long as the first bytes have not told which it is.
+        What is paired before the handshake is finished, or on hold, misses nothing that the remote opens.
+        How to run a protocol: `peersockets_core.hypercore11.protomux`. Raises `LocalProtocolError` on another
+        wire, and as long as the first bytes have not told which it is.
         """
         if not isinstance(self._wire, Hypercore11):
             raise LocalProtocolError(
@@ -281,28 +247,67 @@ class Connection:
         """Close from our side; what is queued can still be taken and sent."""
         return [] if self.closed else self._close([], None)
 
-    def fail(self, error: RemoteProtocolError) -> list[Event]:
-        """Close because of what the peer did on a layer above or below; nothing more is sent."""
+    def fail(self, error: RemoteProtocolError | Refused) -> list[Event]:
+        """Close for what the peer did on a layer above or below, or was.
+
+        Nothing more is sent, except to the refused: theirs is the rest of the handshake, so that they see
+        a connection that ends, and not one that never begins.
+        """
         return [] if self.closed else self._close([], error)
 
     def _begin(self, wire: WireName) -> None:
         self.wire = wire
-        self._wire = _WIRES[wire](
+        self._wire = MAKERS[wire](
             initiator=self.initiator,
             key_pair=self.key_pair,
             entropy=self._entropy,
             limits=self._limits,
             extensions=self.extensions,
             outbox=self.outbox,
-            drives=self._drives,
         )
+
+    def _shake_hands_untrusted(self, data: bytes, events: list[Event]) -> None:
+        if self.wire is None and data:
+            self._begin(detect_untrusted(data[0]))
+        self._wire.receive_data_untrusted(data, events)
+        if not events:
+            return
+        (completed,) = events
+        assert isinstance(completed, HandshakeCompleted)
+        key = self.remote_public_key = completed.remote_public_key
+        if key == self.key_pair.public_keys[completed.wire]:
+            events.clear()
+            raise RemoteProtocolError("connected to ourselves")
+        if self._expected not in (None, key):
+            events.clear()
+            raise UnexpectedKey(self._expected, key)
+        self.on_hold = self._hold
+        if not self.on_hold:
+            self._admit_untrusted(events)
+
+    def _admit_untrusted(self, events: list[Event]) -> None:
+        self._admitted = True
+        for drive_key in self._drives.values():
+            self._wire.open_drive(drive_key)
+        held, self._held = bytes(self._held), bytearray()
+        self._wire.receive_data_untrusted(held, events)
+
+    def _keep_untrusted(self, data: bytes) -> None:
+        self._held += data
+        if len(self._held) > self._limits.held:
+            raise RemoteProtocolError(f"{len(self._held)} bytes from a remote that is not yet admitted")
+
+    @property
+    def _silenced(self) -> bool:
+        return isinstance(self.error, RemoteProtocolError)
 
     def _check_open(self) -> None:
         if self.closed:
             raise LocalProtocolError("the connection is closed")
 
-    def _close(self, events: list[Event], error: RemoteProtocolError | None) -> list[Event]:
+    def _close(self, events: list[Event], error: RemoteProtocolError | Refused | None) -> list[Event]:
         self.closed = True
+        self.on_hold = False
         self.error = error
         events.append(ConnectionClosed(error))
         return events

@@ -15,6 +15,23 @@ class RemoteProtocolError(PeersocketsError):
     """The peer's fault: the connection it happened on is closed, and this says why."""
 
 
+class UnexpectedKey(RemoteProtocolError):
+    """The remote has proved another key than the one that was asked for."""
+
+    def __init__(self, expected: bytes, actual: bytes) -> None:
+        super().__init__(f"expected the key {expected.hex()}, and the remote has {actual.hex()}")
+        self.expected = expected
+        self.actual = actual
+
+
+class Refused(PeersocketsError):
+    """Our side does not want the remote: raised by the application, and what its connection ends in."""
+
+    def __init__(self, reason: str = "no reason given") -> None:
+        super().__init__(f"refused: {reason}")
+        self.reason = reason
+
+
 class UnknownPeer(LocalProtocolError):
     """No peer of this node has ever had that peer id."""
 

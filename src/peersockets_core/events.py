@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 import attrs
 
-from .errors import RemoteProtocolError
+from .errors import Refused, RemoteProtocolError
 
 WireName: TypeAlias = Literal["hypercore9", "hypercore11"]
 """The wire of hyperdrive 10 and Beaker, and the wire of hyperdrive 11 to 13."""
@@ -51,8 +51,8 @@ class MessagesReceived:
 class ConnectionClosed:
     """The connection has ended. Always the last event."""
 
-    error: RemoteProtocolError | None
-    """What the peer did wrong, or None where either side closed in good order."""
+    error: RemoteProtocolError | Refused | None
+    """What the peer did wrong, or why we do not want it; None where either side closed in good order."""
 
 
 Event: TypeAlias = HandshakeCompleted | DriveOpened | DriveClosed | MessagesReceived | ConnectionClosed

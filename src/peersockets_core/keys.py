@@ -31,6 +31,20 @@ def _key_size(_: object, attribute: attrs.Attribute[bytes], value: bytes) -> Non
         raise ValueError(f"{attribute.name} must be {KEY_SIZE} bytes, not {len(value)}")
 
 
+def parse_public_key(key: bytes | str, name: str) -> bytes:
+    """Read the key of a remote: 32 bytes or 64 hex digits.
+
+    Raises `ValueError`, naming the argument, for anything else.
+    """
+    try:
+        read = bytes.fromhex(key) if isinstance(key, str) else key
+    except ValueError:
+        read = b""
+    if not isinstance(read, bytes) or len(read) != KEY_SIZE:
+        raise ValueError(f"{name} must be a public key of 32 bytes or 64 hex digits, not {key!r:.80}")
+    return read
+
+
 @attrs.frozen
 class DriveKey:
     """The key that names a drive: the public key of its metadata core. Who knows it may join."""

@@ -24,7 +24,12 @@ class Limits:
     """
 
     handshake_time: float = attrs.field(default=10.0, validator=_positive)
-    """A handshake is three small messages; ten seconds forgive the slowest line."""
+    """A handshake is three small messages; ten seconds forgive the slowest line. Where the application
+    decides who is admitted, its decision is part of it: one that asks a person needs more."""
+
+    held: int = attrs.field(default=MIB, validator=_positive)
+    """Bytes of a remote that come while it waits to be admitted: several reads, for callers that do not
+    stop reading at once. Who sends more than that unheard is given up."""
 
     handshakes: int = attrs.field(default=1024, validator=_positive)
     """Unfinished handshakes at a time; the oldest gives way, so that a flood cannot lock others out."""

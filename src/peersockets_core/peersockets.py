@@ -163,6 +163,12 @@ class Peersockets:
         if not link.peer.links and link.peer.id is None:
             del self._peers[link.peer.wire, link.peer.public_key]
 
+    def connection_to(self, wire: WireName, public_key: bytes) -> Connection | None:
+        """Return the connection to a key, the one that stays where there are several."""
+        peer = self._peers.get((wire, public_key))
+        links = [link for link in peer.links if not link.retired] if peer is not None else []
+        return links[-1].connection if links else None
+
     def may_read(self, connection: Connection) -> bool:
         """Whether no full handle holds the connection up."""
         link = self._links.get(connection)

@@ -61,14 +61,14 @@ class Answering:
 
 
 @attrs.frozen
-class Refused:
+class OverLimit:
     """A request of a peer that is over the limits; the answer is the error `BUSY`."""
 
     peer_id: int
     id: int
 
 
-News: TypeAlias = Asked | Answering | Refused
+News: TypeAlias = Asked | Answering | OverLimit
 """`Asked` has its reply or error; `Answering` is new, or no longer `wanted`."""
 
 
@@ -180,7 +180,7 @@ class RequestBook:
             asked.error = RequestError(envelope.text) if envelope.kind is Kind.ERROR else None
         return asked
 
-    def _requested(self, request: Request, number: int) -> Answering | Refused | None:
+    def _requested(self, request: Request, number: int) -> Answering | OverLimit | None:
         theirs = self._answering.get(request.peer_id, {})
         if not self.serving or number in theirs:
             return None
@@ -191,7 +191,7 @@ class RequestBook:
             or self._bytes >= limits.request_bytes
         ):
             self._refused += 1
-            return Refused(request.peer_id, number)
+            return OverLimit(request.peer_id, number)
         answering = theirs[number] = Answering(request, number)
         self._answering[request.peer_id] = theirs
         self._count += 1

@@ -1,9 +1,10 @@
 """Topic messages between the peers of a Hyperdrive, for Trio.
 
 `open_node` is where to begin. From the top: `node` (connections and drives), `drive`, `topic` and `watch`
-(what an application holds; `mailbox` is what the two share), `requests` (what a topic can be used for), `hub`
-(what a node's connections share), `pump` (one connection's tasks), `info` (facts). The protocol itself is in
-`peersockets_core`.
+(what an application holds; `mailbox` is what they share), `requests` (what a topic can be used for),
+`reconnect` (connections that are made anew), `hub` (what a node's connections share), `pump` (one
+connection's tasks). Beside them: `info` (facts), `report` (words for people) and `checks` (of
+arguments). The protocol itself is in `peersockets_core`.
 """
 
 from peersockets_core import (
@@ -19,25 +20,33 @@ from peersockets_core import (
     PeerJoined,
     PeerLeft,
     PeersocketsError,
+    Refused,
     RemoteProtocolError,
     Request,
     RequestError,
     RequestStatistics,
     TopicStatistics,
+    UnexpectedKey,
     UnknownPeer,
 )
 
 from .drive import Drive
 from .info import ConnectionInfo, PeerInfo
 from .node import Listener, Node, open_node
+from .reconnect import Backoff, Connected, Disconnected, KeptConnection, KeptConnectionEvent
 from .topic import Topic
 from .watch import PeerEvents
 
 __all__ = [
     "DEFAULT_LIMITS",
+    "Backoff",
+    "Connected",
     "ConnectionInfo",
+    "Disconnected",
     "Drive",
     "DriveKey",
+    "KeptConnection",
+    "KeptConnectionEvent",
     "KeyPair",
     "Limits",
     "Listener",
@@ -52,12 +61,14 @@ __all__ = [
     "PeerJoined",
     "PeerLeft",
     "PeersocketsError",
+    "Refused",
     "RemoteProtocolError",
     "Request",
     "RequestError",
     "RequestStatistics",
     "Topic",
     "TopicStatistics",
+    "UnexpectedKey",
     "UnknownPeer",
     "open_node",
 ]

@@ -23,7 +23,7 @@ from peersockets_core import (
     WireName,
 )
 
-from .info import PeerInfo
+from .info import Authenticate, PeerInfo
 from .pump import Pump
 
 logger = logging.getLogger("peersockets")
@@ -32,8 +32,14 @@ logger = logging.getLogger("peersockets")
 class Hub:
     """A node's inside; the `Driver` of its machine."""
 
-    def __init__(self, key_pair: KeyPair, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self,
+        key_pair: KeyPair,
+        limits: Limits = DEFAULT_LIMITS,
+        authenticate: Authenticate | None = None,
+    ) -> None:
         self.key_pair = key_pair
+        self.authenticate = authenticate
         self.limits = limits
         self.machine = Peersockets(self, limits)
         self.pumps: set[Pump] = set()
@@ -45,13 +51,17 @@ class Hub:
         self._handshaking: dict[Pump, None] = {}  # a set in the order of arrival
         self._empty = trio.lowlevel.ParkingLot()
         self._rerouted = trio.lowlevel.ParkingLot()
+        self.changed = trio.lowlevel.ParkingLot()
+        """Unparked when a connection has been admitted or has ended."""
         # A heap; it must not keep alive what has ended.
         self._deadlines: list[tuple[float, int, weakref.ref[Pump]]] = []
         self._count = itertools.count()
         self._next_look = float("inf")
         self._sooner = trio.Event()
 
-    def connection(self, wire: WireName | None, *, initiator: bool) -> Connection:
+    def connection(
+        self, wire: WireName | None, *, initiator: bool, expect: bytes | None = None
+    ) -> Connection:
         """Begin a connection of this node; a responder may leave the wire to be told."""
         return Connection(
             wire=wire,
@@ -61,6 +71,8 @@ class Hub:
             now=trio.current_time(),
             limits=self.limits,
             extensions=self.machine.extensions,
+            expect=expect,
+            hold=self.authenticate is not None,
         )
 
     def peer(self, peer_id: int) -> PeerInfo:
@@ -89,9 +101,15 @@ class Hub:
         self.schedule(pump)
 
     def handshaken(self, pump: Pump) -> None:
-        """A pump's handshake is finished."""
+        """A pump's handshake is finished, and its remote admitted."""
         self._handshaking.pop(pump, None)
         logger.info("connected: %s on %s, key %s", *_names(pump))
+        self.changed.unpark_all()
+
+    def retrying(self, address: tuple[str, int], wire: WireName, seconds: float, reason: str) -> None:
+        """A kept connection is going to be dialled."""
+        text = "retrying: %s:%d on %s in %.1f seconds: %s"
+        logger.info(text, *address, wire, seconds, reason or "the remote closed")
 
     def ended(self, pump: Pump, unsent: int) -> None:
         """A pump's connection has closed, with so many accepted bytes that did not leave."""
@@ -100,6 +118,7 @@ class Hub:
         reason = pump.reason or "closed"
         text = "disconnected: %s on %s, key %s: %s (%d bytes unsent)"
         logger.log(level, text, *_names(pump), reason, unsent)
+        self.changed.unpark_all()
         self.look_again()
 
     def discard(self, pump: Pump) -> None:

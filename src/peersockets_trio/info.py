@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
 import attrs
 
 from peersockets_core import DriveKey, WireName
@@ -16,6 +19,10 @@ class ConnectionInfo:
     wire: WireName
     address: tuple[str, int] | None
     """The remote's host and port, or None for a stream that was attached."""
+
+
+Authenticate: TypeAlias = Callable[[ConnectionInfo], Awaitable[object]]
+"""Decides about a remote that has proved its key: returns to admit it, raises `Refused` to send it away."""
 
 
 @attrs.frozen

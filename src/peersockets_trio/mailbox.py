@@ -1,22 +1,32 @@
-"""What a topic and a watch have in common: one receiver at a time waiting for news, and closing."""
+"""What topics, watches and kept connections share: one receiver at a time, waiting for news; and closing."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 import trio
-
-from peersockets_core import TopicHandle, Watch
 
 _TURNS: Final = 64
 """How many operations in a row go without a checkpoint. One costs as much as ten messages, and sixty-four
 messages pass faster than anyone else could notice."""
 
 
-class Mailbox:
-    """The waiting side of a core handle."""
+class Handle(Protocol):
+    """What news come from: a handle of the core, or another queue."""
 
-    _handle: TopicHandle | Watch
+    closed: bool
+
+    def __len__(self) -> int:
+        """How much there is to take."""
+
+    def close(self) -> None:
+        """Take nothing any more."""
+
+
+class Mailbox:
+    """The waiting side of a handle."""
+
+    _handle: Handle
 
     def __init__(self) -> None:
         self._news = trio.lowlevel.ParkingLot()

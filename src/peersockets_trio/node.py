@@ -5,18 +5,29 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from types import MappingProxyType
 
 import attrs
 import trio
 
-from peersockets_core import DEFAULT_LIMITS, WIRES, DriveKey, KeyPair, Limits, TopicScope, WireName
+from peersockets_core import (
+    DEFAULT_LIMITS,
+    DriveKey,
+    KeyPair,
+    Limits,
+    Refused,
+    TopicScope,
+    WireName,
+)
 from peersockets_core.topics import TOPIC_SCOPES
 
+from .checks import check_address, check_expect, check_host, check_port, check_wire
 from .drive import Drive
 from .hub import Hub
-from .info import ConnectionInfo, PeerInfo
+from .info import Authenticate, ConnectionInfo, PeerInfo
 from .pump import Pump
+from .reconnect import DEFAULT_BACKOFF, Backoff, KeptConnection
 
 
 @attrs.frozen
@@ -40,7 +51,7 @@ class Node:
     def __init__(self, hub: Hub, nursery: trio.Nursery) -> None:
         self._hub = hub
         self._nursery = nursery
-        self._drives: list[Drive] = []
+        self._children: list[Drive | KeptConnection] = []
 
     @property
     def public_keys(self) -> Mapping[WireName, bytes]:
@@ -52,9 +63,9 @@ class Node:
 
         Raises `ValueError` for a port that is none, `OSError` where binding fails.
         """
-        _check_port(port, lowest=0)
+        check_port(port, lowest=0)
         self._check_open()
-        _check_host(host)
+        check_host(host)
         opened = await trio.open_tcp_listeners(port, host=host)
         listeners = []
         try:
@@ -70,25 +81,67 @@ class Node:
             raise
         return listeners
 
-    async def connect_tcp(self, host: str, port: int, *, wire: WireName) -> ConnectionInfo:
-        """Connect, and return after the handshake.
+    async def connect_tcp(
+        self, host: str, port: int, *, wire: WireName, expect: bytes | str | None = None
+    ) -> ConnectionInfo:
+        """Connect, and return after the handshake, once the remote is admitted.
 
-        Raises `ValueError` for a bad port or wire, `OSError` where no connection comes about,
-        `RemoteProtocolError` if the other end does not speak the wire, `trio.BrokenResourceError` if it
-        breaks off.
+        `expect` is the public key that the remote has to prove, 32 bytes or 64 hex digits; one that proves
+        another does not even learn ours.
+
+        Raises `ValueError` for a bad port, wire or `expect`, `OSError` where no connection comes about,
+        `RemoteProtocolError` if the other end does not speak the wire, its subclass `UnexpectedKey` for
+        another key than the one expected, `Refused` for one that `authenticate` refuses,
+        `trio.BrokenResourceError` if the remote breaks off.
         """
-        _check_port(port, lowest=1)
-        _check_wire(wire)
+        check_port(port, lowest=1)
+        check_wire(wire)
+        key = check_expect(expect)
         self._check_open()
-        _check_host(host)
-        stream = await trio.open_tcp_stream(host, port)
-        return await self._attach(stream, wire, initiator=True, address=_remote_address(stream))
+        check_host(host)
+        pump = await self._dial((host, port), wire, key)
+        return pump.facts()
 
-    async def attach(self, stream: trio.abc.Stream, *, wire: WireName, initiator: bool) -> ConnectionInfo:
+    def keep_connected(
+        self,
+        address: tuple[str, int],
+        *,
+        wire: WireName,
+        expect: bytes | str | None = None,
+        backoff: Backoff = DEFAULT_BACKOFF,
+    ) -> KeptConnection:
+        """Connect to a host and port, and again whenever that fails or ends; returns at once.
+
+        Tell how it goes by iterating over what it returns, or by its `connected`. As long as the remote's
+        key is connected in another way (it may have dialled us), it is not dialled. Goes on until the
+        returned handle is closed, or the node.
+
+        Raises `TypeError` or `ValueError` for a bad address, wire or `expect`.
+        """
+        check_address(address)
+        check_wire(wire)
+        key = check_expect(expect)
+        self._check_open()
+        dial = partial(self._dial, address, wire, key)
+        kept = KeptConnection(self._hub, address, wire, key, dial, backoff)
+        self._adopt(kept)
+        self._nursery.start_soon(kept.run)
+        return kept
+
+    async def attach(
+        self,
+        stream: trio.abc.Stream,
+        *,
+        wire: WireName,
+        initiator: bool,
+        expect: bytes | str | None = None,
+    ) -> ConnectionInfo:
         """Connect over a stream that is there, which then belongs to the node; otherwise as `connect_tcp`."""
-        _check_wire(wire)
+        check_wire(wire)
+        key = check_expect(expect)
         address = _remote_address(stream) if isinstance(stream, trio.SocketStream) else None
-        return await self._attach(stream, wire, initiator=initiator, address=address)
+        pump = await self._attach(stream, wire, initiator, key, address)
+        return pump.facts()
 
     def open_drive(self, key: DriveKey | bytes | str, *, topic_scope: TopicScope = "drive") -> Drive:
         """Open a drive: offer it to all connections, and welcome those that know its key.
@@ -103,8 +156,7 @@ class Node:
             raise ValueError(f"topic_scope must be one of {', '.join(TOPIC_SCOPES)}, not {topic_scope!r}")
         self._check_open()
         drive = Drive(self._hub, self._hub.machine.open_drive(parsed), topic_scope)
-        self._drives = [other for other in self._drives if not other.closed]
-        self._drives.append(drive)
+        self._adopt(drive)
         self._hub.flush()
         return drive
 
@@ -112,19 +164,32 @@ class Node:
         """Return what is known of a peer. Raises `UnknownPeer` for an id that was never given."""
         return self._hub.peer(peer_id)
 
+    async def _dial(self, address: tuple[str, int], wire: WireName, expect: bytes | None) -> Pump:
+        stream = await trio.open_tcp_stream(*address)
+        return await self._attach(stream, wire, True, expect, _remote_address(stream))
+
     async def _attach(
-        self, stream: trio.abc.Stream, wire: WireName, *, initiator: bool, address: tuple[str, int] | None
-    ) -> ConnectionInfo:
+        self,
+        stream: trio.abc.Stream,
+        wire: WireName,
+        initiator: bool,
+        expect: bytes | None,
+        address: tuple[str, int] | None,
+    ) -> Pump:
         if self._hub.closed:
             await trio.aclose_forcefully(stream)
             self._check_open()
-        pump = Pump(self._hub, stream, self._hub.connection(wire, initiator=initiator), address)
+        connection = self._hub.connection(wire, initiator=initiator, expect=expect)
+        pump = Pump(self._hub, stream, connection, address)
         self._nursery.start_soon(pump.run)
         try:
-            return await pump.handshaken()
+            await pump.handshaken()
+        except Refused:
+            raise  # the pump is on its way out
         except BaseException:
             pump.cancel()
             raise
+        return pump
 
     async def _serve(
         self,
@@ -147,21 +212,33 @@ class Node:
         if self._hub.closed:
             raise trio.ClosedResourceError("this Node is closed")
 
-    def _close_drives(self) -> None:
-        for drive in self._drives:
-            drive.close()
+    def _adopt(self, child: Drive | KeptConnection) -> None:
+        self._children = [other for other in self._children if not other.closed]
+        self._children.append(child)
+
+    def _close_children(self) -> None:
+        for child in self._children:
+            child.close()
 
 
 @asynccontextmanager
 async def open_node(
-    *, key_pair: KeyPair | None = None, limits: Limits = DEFAULT_LIMITS
+    *,
+    key_pair: KeyPair | None = None,
+    authenticate: Authenticate | None = None,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> AsyncIterator[Node]:
     """Open a node, with a new identity unless a `key_pair` is given.
+
+    `authenticate` is an async function that is called with the `ConnectionInfo` of every remote, whoever
+    dialled, once that has proved its key. Until it returns, nothing of the remote is delivered, and nothing
+    of ours told to it: no drive, no topic. It refuses by raising `Refused`; any other exception is taken
+    for a bug and comes out of the node. Its time is part of `limits.handshake_time`.
 
     Leaving the block sends what has been accepted for sending, for as long as `limits.linger`, and closes
     everything; leaving it by an exception or a cancellation closes everything at once.
     """
-    hub = Hub(KeyPair.generate(os.urandom) if key_pair is None else key_pair, limits)
+    hub = Hub(KeyPair.generate(os.urandom) if key_pair is None else key_pair, limits, authenticate)
     raised: BaseException | None = None
     try:
         async with trio.open_nursery() as nursery:
@@ -169,12 +246,12 @@ async def open_node(
             nursery.start_soon(hub.keep_time)
             try:
                 yield node
-                node._close_drives()
+                node._close_children()
                 await hub.finish()
             except BaseException as error:
                 raised = error
             hub.closed = True
-            node._close_drives()
+            node._close_children()
             nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
         # The node's own tasks end by cancellation; anything else of theirs is a bug to be seen.
@@ -191,24 +268,3 @@ def _remote_address(stream: trio.SocketStream) -> tuple[str, int] | None:
     except OSError:  # gone already, as the pump will find out
         return None
     return host, port
-
-
-def _check_host(host: str) -> None:
-    if not isinstance(host, str):
-        raise TypeError(f"host must be str, not {type(host).__name__}")
-    try:
-        host.encode("idna")  # as the resolver is going to
-    except UnicodeError as error:
-        raise ValueError(f"host {host[:80]!r} is not a host name: {error}") from None
-
-
-def _check_port(port: int, *, lowest: int) -> None:
-    if not isinstance(port, int):
-        raise TypeError(f"port must be int, not {type(port).__name__}")
-    if not lowest <= port <= 65535:
-        raise ValueError(f"port must be from {lowest} to 65535, not {port}")
-
-
-def _check_wire(wire: str) -> None:
-    if wire not in WIRES:
-        raise ValueError(f"wire must be one of {', '.join(WIRES)}, not {wire!r}")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from peersockets_core import Connection, ConnectionClosed, Event, RemoteProtocolError
+from peersockets_core import Connection, ConnectionClosed, Event, Refused, RemoteProtocolError
 
 from .info import ConnectionInfo
 
@@ -22,6 +22,7 @@ class Pump:
 
     __slots__ = (
         "__weakref__",
+        "_admitted",
         "_called",
         "_doom",
         "_finishing",
@@ -52,6 +53,7 @@ class Pump:
         """Why the connection ended, for people."""
         self._stream = stream
         self._scope = trio.CancelScope()
+        self._admitted = False
         self._settled: trio.Event | None = trio.Event()  # handshake finished or failed
         self._idle = trio.lowlevel.ParkingLot()  # the write loop, while there is nothing to write
         self._room = trio.lowlevel.ParkingLot()  # senders, while there is too much
@@ -79,20 +81,26 @@ class Pump:
                 self._ended(self.connection.fail(self._doom))
             self._ended(self.connection.close())
             hub.discard(self)
-            await trio.aclose_forcefully(self._stream)
+            with trio.CancelScope(shield=True):  # a cancellation would replace the exception of a bug
+                await trio.aclose_forcefully(self._stream)
 
-    async def handshaken(self) -> ConnectionInfo:
-        """Wait for the handshake.
+    async def handshaken(self) -> None:
+        """Wait until the handshake is finished and the remote admitted.
 
-        Raises the `RemoteProtocolError` or `trio.BrokenResourceError` that it ended in.
+        Raises the `RemoteProtocolError`, `Refused` or `trio.BrokenResourceError` that it ended in.
         """
         if self._settled is not None:
             await self._settled.wait()
-        connection = self.connection
-        if connection.error is not None:
-            raise connection.error
-        if connection.wire is None or connection.remote_public_key is None:
+        if self.connection.error is not None:
+            raise self.connection.error
+        if not self._admitted:
             raise trio.BrokenResourceError(self.reason or "the connection ended within the handshake")
+
+    def facts(self) -> ConnectionInfo:
+        """What is known once the remote has proved its key."""
+        connection = self.connection
+        assert connection.remote_public_key is not None
+        assert connection.wire is not None
         return ConnectionInfo(connection.remote_public_key, connection.wire, self.address)
 
     def wake(self) -> None:
@@ -161,17 +169,34 @@ class Pump:
                 self._break(error)
                 return False
             now = trio.current_time()
-            if data:
-                self._process(connection.receive_data(bytes(data), now), now)
-            else:
-                self._process(connection.receive_eof(now), now)
+            events = connection.receive_data(bytes(data), now) if data else connection.receive_eof(now)
+            if connection.on_hold:
+                events = await self._authenticate(events)
+            self._process(events, now)
             if not machine.may_read(connection):
                 connection.pause_reading(now)
                 while not machine.may_read(connection):
                     await self._readable.park()
                 connection.resume_reading(trio.current_time())
                 self.hub.schedule(self)
-        return connection.error is None
+        return not isinstance(connection.error, RemoteProtocolError)
+
+    async def _authenticate(self, completed: list[Event]) -> list[Event]:
+        """Let the application decide about a remote on hold; returns the events that come of it.
+
+        Of one that is not admitted, the machine does not hear.
+        """
+        connection, hub = self.connection, self.hub
+        assert hub.authenticate is not None
+        self.wake()
+        hub.schedule(self)
+        try:
+            await hub.authenticate(self.facts())
+        except Refused as refusal:
+            return connection.fail(refusal)
+        if connection.closed:
+            return []
+        return [*completed, *connection.admit(trio.current_time())]
 
     async def _write(self) -> None:
         connection, stream = self.connection, self._stream
@@ -207,6 +232,7 @@ class Pump:
             if isinstance(events[-1], ConnectionClosed):
                 self._ended(events)
             elif self._settled is not None:
+                self._admitted = True
                 self._settle()
                 self.hub.handshaken(self)
                 self.hub.schedule(self)

@@ -26,11 +26,11 @@ from peersockets_core.requests import (
     TOO_LARGE,
     Answering,
     Asked,
-    Refused,
+    OverLimit,
     RequestBook,
 )
 
-from .buffers import Buffer, as_bytes
+from .checks import Buffer, as_bytes
 from .hub import Hub
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Requests:
         """Messages have come."""
         for message in self._handle.take_all():
             news = self._book.receive_untrusted(message)
-            if isinstance(news, Refused) or (isinstance(news, Answering) and news.wanted):
+            if isinstance(news, OverLimit) or (isinstance(news, Answering) and news.wanted):
                 assert self._server is not None  # or the book would take no requests
                 self._server.add(news)
             elif news is not None:
@@ -156,10 +156,10 @@ class _Server:
     requests: Requests
     handler: Handler
     nursery: trio.Nursery
-    _waiting: deque[Answering | Refused] = attrs.field(factory=deque)
+    _waiting: deque[Answering | OverLimit] = attrs.field(factory=deque)
     _news: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot)
 
-    def add(self, news: Answering | Refused) -> None:
+    def add(self, news: Answering | OverLimit) -> None:
         """A request has come."""
         if isinstance(news, Answering):
             news.owner = trio.CancelScope()
@@ -179,8 +179,8 @@ class _Server:
                 if isinstance(news, Answering):
                     self.requests.finish(news)
 
-    def _begin(self, news: Answering | Refused) -> None:
-        if isinstance(news, Refused):
+    def _begin(self, news: Answering | OverLimit) -> None:
+        if isinstance(news, OverLimit):
             self.requests.tell(news.peer_id, encode(Kind.ERROR, news.id, BUSY))
         elif news.wanted:
             self.nursery.start_soon(self._answer, news)

@@ -17,7 +17,7 @@ from peersockets_core import (
     TopicStatistics,
 )
 
-from .buffers import Buffer, as_bytes
+from .checks import Buffer, as_bytes
 from .hub import Hub
 from .mailbox import _TURNS, Mailbox
 from .requests import Handler, Requests

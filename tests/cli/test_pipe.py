@@ -14,6 +14,7 @@ import pytest
 import trio
 import trio.testing
 
+from adapter.support import unused_port
 from cli.support import (
     ANY_PORT,
     COMMAND,
@@ -21,7 +22,7 @@ from cli.support import (
     TIME,
     WIRE,
     Event,
-    complaint,
+    Pipe,
     parse_lines,
     pipe,
     run,
@@ -29,7 +30,7 @@ from cli.support import (
     two_pipes,
 )
 from peersockets_core import KeyPair
-from peersockets_trio import Limits, open_node
+from peersockets_trio import Limits, Node, open_node
 
 MIB = 1024 * 1024
 SEED = bytes(range(32)).hex()
@@ -39,13 +40,28 @@ def b64(message: bytes) -> str:
     return base64.b64encode(message).decode()
 
 
-def said(topic: str, message: bytes, peer_id: int = 1) -> Event:
-    """The event of a message."""
-    event = {"event": "message", "topic": topic, "peerId": peer_id, "message": b64(message)}
+def said(sender: Pipe | Node, topic: str, message: bytes) -> Event:
+    """The event of a message from the first peer."""
+    event = {
+        "event": "message",
+        "topic": topic,
+        "peerId": 1,
+        "publicKey": key_of(sender),
+        "message": b64(message),
+    }
     try:
         return {**event, "text": message.decode()}
     except UnicodeDecodeError:
         return event
+
+
+def left(leaver: Pipe | Node) -> Event:
+    """The event of the first peer's leaving."""
+    return {"event": "leave", "peerId": 1, "publicKey": key_of(leaver)}
+
+
+def key_of(peer: Pipe | Node) -> str:
+    return str(peer.ready["publicKeys"][WIRE]) if isinstance(peer, Pipe) else peer.public_keys[WIRE].hex()
 
 
 # Alone
@@ -250,11 +266,11 @@ async def test_two_pipes() -> None:
             {"command": "broadcast", "topic": "chat", "message": b64(b"all")},
         )
         for message in ("gr\u00fc\u00df dich".encode(), b"\xff\0", b"", b"all"):
-            assert await bob.hear() == said("chat", message)
+            assert await bob.hear() == said(alice, "chat", message)
         await bob.say({"command": "send", "topic": "chat", "peerId": 1, "text": "hello"})
-        assert await alice.hear() == said("chat", b"hello")
+        assert await alice.hear() == said(bob, "chat", b"hello")
         assert await bob.finish() == [{"event": "closed"}]
-        assert await alice.hear() == {"event": "leave", "peerId": 1}
+        assert await alice.hear() == left(bob)
         await alice.say({"command": "send", "topic": "chat", "peerId": 1, "text": "too late"})
         assert (await alice.hear())["error"] == "PeerGone"
         assert await alice.finish() == [{"event": "closed"}]
@@ -270,16 +286,17 @@ async def test_joining_and_closing_topics() -> None:
         await bob.say({"command": "broadcast", "topic": "one", "text": "1"})
         await bob.say({"command": "broadcast", "topic": "", "text": "2"})
         heard = [await alice.hear() for _ in range(2)]
-        assert sorted(heard, key=lambda event: str(event["text"])) == [said("one", b"1"), said("", b"2")]
+        wanted = [said(bob, "one", b"1"), said(bob, "", b"2")]
+        assert sorted(heard, key=lambda event: str(event["text"])) == wanted
         await alice.say({"command": "close", "topic": "one"}, {"command": "peers"})
         await alice.hear_until("peers")
         await bob.say({"command": "broadcast", "topic": "one", "text": "unheard"})
         await bob.say({"command": "broadcast", "topic": "", "text": "3"})
-        assert await alice.hear() == said("", b"3")
+        assert await alice.hear() == said(bob, "", b"3")
         await alice.say({"command": "join", "topic": "one"}, {"command": "peers"})
         await alice.hear_until("peers")
         await bob.say({"command": "broadcast", "topic": "one", "text": "again"})
-        assert await alice.hear() == said("one", b"again")
+        assert await alice.hear() == said(bob, "one", b"again")
 
 
 async def test_connecting_by_command() -> None:
@@ -297,7 +314,7 @@ async def test_the_largest_message() -> None:
         assert error["error"] == "MessageTooLarge"
         async with trio.open_nursery() as nursery:
             nursery.start_soon(alice.say, {**SEND, "message": b64(b"\xff" * largest)})
-            assert await bob.hear() == said("chat", b"\xff" * largest)
+            assert await bob.hear() == said(alice, "chat", b"\xff" * largest)
 
 
 async def test_messages_come_after_the_join_and_before_the_leave() -> None:
@@ -360,7 +377,7 @@ async def test_the_end_of_input_sends_what_was_accepted() -> None:
 async def test_network_scope() -> None:
     async with two_pipes("--topic", "chat", "--topic-scope", "network") as (alice, bob):
         await alice.say({"command": "broadcast", "topic": "chat", "text": "hello"})
-        assert await bob.hear() == said("chat", b"hello")
+        assert await bob.hear() == said(alice, "chat", b"hello")
 
 
 # Ends
@@ -371,7 +388,7 @@ async def test_an_interrupt() -> None:
         with trio.fail_after(3):
             assert await alice.interrupt() == 130
         assert await alice.errors() == ""
-        assert await bob.hear() == {"event": "leave", "peerId": 1}
+        assert await bob.hear() == left(alice)
 
 
 async def test_an_interrupt_with_a_backlog() -> None:
@@ -439,12 +456,29 @@ async def test_a_reader_that_is_slow_holds_up_the_messages_only() -> None:
         assert (await chat.receive()).message == b"obeyed"
         assert (await alice.hear())["event"] == "join"
         for _ in range(count):
-            assert await alice.hear() == said("chat", message)
+            assert await alice.hear() == said(node, "chat", message)
 
 
-def test_a_failure_at_the_start_is_one_line() -> None:
-    """The other end is no peer."""
+async def test_an_address_where_nobody_is_yet() -> None:
+    """Is told once, and tried again until somebody is; the commands need not wait for it."""
+    port = unused_port()
+    async with pipe("--connect", f"127.0.0.1:{port}", "--wire", WIRE) as ours:
+        error = await ours.hear()
+        assert (error["event"], error["error"]) == ("error", "OSError")
+        assert error["message"].startswith(f"127.0.0.1:{port}: ")
+        assert error["message"].endswith("refused; trying again")
+        await ours.say({"command": "peers"})
+        assert await ours.hear() == {"event": "peers", "peers": []}
+        for _ in range(2):
+            async with open_node(key_pair=KeyPair(bytes(32))) as node, node.open_drive(KEY):
+                await node.listen_tcp(port, host="127.0.0.1")
+                joined = await ours.hear()
+                assert (joined["event"], joined["peerId"], joined["publicKey"]) == ("join", 1, key_of(node))
+            assert await ours.hear() == left(node)
+        assert [event["event"] for event in await ours.finish()] in (["closed"], ["error", "closed"])
 
+
+async def test_an_address_where_no_peer_is() -> None:
     def hang_up(server: socket.socket) -> None:
         connection, _ = server.accept()
         connection.recv(1)
@@ -454,6 +488,8 @@ def test_a_failure_at_the_start_is_one_line() -> None:
         thread = threading.Thread(target=hang_up, args=[server])
         thread.start()
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        done = run("pipe", str(KEY), "--connect", address, "--wire", WIRE)
+        async with pipe("--connect", address, "--wire", WIRE) as ours:
+            error = await ours.hear()
+            assert error["event"] == "error"
+            assert error["message"].startswith(f"{address}: ")
         thread.join()
-    complaint(done, 1)

@@ -9,7 +9,7 @@ import pytest
 
 from peersockets_core import Limits, Message, PeerGone, Request, RequestBook, RequestError, RequestStatistics
 from peersockets_core.envelope import LARGEST_ID, Kind, encode
-from peersockets_core.requests import Answering, Asked, News, Refused
+from peersockets_core.requests import Answering, Asked, News, OverLimit
 
 KEY = bytes(32)
 
@@ -120,7 +120,7 @@ def test_cancelled_requests_are_wanted_no_longer_and_keep_their_room() -> None:
     assert receive(book, Kind.CANCEL, 7) is answering
     assert not answering.wanted
     assert receive(book, Kind.CANCEL, 7) is None
-    assert receive(book, Kind.REQUEST, 8, b"") == Refused(1, 8)
+    assert receive(book, Kind.REQUEST, 8, b"") == OverLimit(1, 8)
     assert not book.finish(answering)
     request(book, 8)
 
@@ -135,7 +135,7 @@ def test_nobody_serves() -> None:
 def test_each_peer_has_its_bound() -> None:
     book = make_book(peer_requests=2)
     first, _ = request(book, 1), request(book, 2)
-    assert receive(book, Kind.REQUEST, 3, b"") == Refused(1, 3)
+    assert receive(book, Kind.REQUEST, 3, b"") == OverLimit(1, 3)
     request(book, 3, peer_id=2)
     book.finish(first)
     request(book, 3)
@@ -145,7 +145,7 @@ def test_each_peer_has_its_bound() -> None:
 def test_all_peers_together_have_their_bound() -> None:
     book = make_book(requests=2)
     first, _ = request(book, 1), request(book, 1, peer_id=2)
-    assert receive(book, Kind.REQUEST, 1, b"", peer_id=3) == Refused(3, 1)
+    assert receive(book, Kind.REQUEST, 1, b"", peer_id=3) == OverLimit(3, 1)
     book.finish(first)
     request(book, 1, peer_id=3)
 
@@ -153,9 +153,9 @@ def test_all_peers_together_have_their_bound() -> None:
 def test_their_data_has_its_bound() -> None:
     book = make_book(request_bytes=100)
     first, _ = request(book, 1, bytes(99)), request(book, 2, bytes(1000))
-    assert receive(book, Kind.REQUEST, 3, b"", peer_id=2) == Refused(2, 3)
+    assert receive(book, Kind.REQUEST, 3, b"", peer_id=2) == OverLimit(2, 3)
     book.finish(first)
-    assert receive(book, Kind.REQUEST, 3, b"", peer_id=2) == Refused(2, 3)
+    assert receive(book, Kind.REQUEST, 3, b"", peer_id=2) == OverLimit(2, 3)
 
 
 def test_what_is_no_envelope_is_counted() -> None:

@@ -105,7 +105,7 @@ class SecretStream:
     def receive_data_untrusted(self, data: bytes, messages: list[bytes]) -> None:
         """Append the messages that `data` completes, keepalives left out.
 
-        Raises only `RemoteProtocolError`.
+        Nothing behind the handshake is looked at before the next call. Raises only `RemoteProtocolError`.
         """
         buffer = self._buffer
         if buffer:
@@ -129,8 +129,14 @@ class SecretStream:
             if message:
                 messages.append(message)
             position = stop
+            if not self._pulling and self._noise is None:  # the handshake has just been finished
+                break
         if position < end:
             buffer += data[position:]
+
+    def keep_untrusted(self, data: bytes) -> None:
+        """Keep `data`, which stands behind a handshake, for the next `receive_data_untrusted`."""
+        self._buffer += data
 
     def _frame_untrusted(self, frame: bytes) -> bytes:
         if self._noise is not None:

@@ -5,7 +5,6 @@ bytes -> secret_stream -> protomux -> alpha -> events
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from ..errors import LocalProtocolError
@@ -33,13 +32,11 @@ class Hypercore11:
         limits: Limits,
         extensions: ExtensionNames,
         outbox: Outbox,
-        drives: Mapping[bytes, DriveKey],
         keys: Keys | None = None,
     ) -> None:
         """Begin with a handshake, or with the `keys` of one that is finished.
 
-        The moment it is finished, what is in `drives` by then is opened. `extensions` is for wires on
-        which extensions belong to the connection; here they are a drive's.
+        `extensions` is for wires on which extensions belong to the connection; here they are a drive's.
         """
         self.keepalive = limits.hypercore11_keepalive
         self.silence = limits.hypercore11_silence
@@ -51,7 +48,6 @@ class Hypercore11:
         self._stream = SecretStream(initiator=initiator, entropy=entropy, key_pair=key_pair, keys=keys)
         self._keys: Keys | None = None
         self._keepalive_due = False
-        self._drives = drives
         self._cores: dict[bytes, alpha.Core] = {}
         self._events: list[Event] = []
         self.mux.pair(alpha.PROTOCOL, None, self._paired)
@@ -67,13 +63,17 @@ class Hypercore11:
         return self._keys is not None and self._stream.between_frames
 
     def receive_data_untrusted(self, data: bytes, events: list[Event]) -> None:
-        """Append to `events` what `data` causes. Raises only `RemoteProtocolError`."""
+        """Append to `events` what `data` causes. Raises only `RemoteProtocolError`.
+
+        Nothing behind the handshake is looked at before the next call.
+        """
+        if self._keys is None:
+            self._shake_hands_untrusted(data, events)
+            return
         messages: list[bytes] = []
         try:
             self._stream.receive_data_untrusted(data, messages)
         finally:
-            if self._keys is None and self._stream.keys is not None:
-                self._start(self._stream.keys)
             try:
                 for message in messages:
                     self.mux.receive_untrusted(message)
@@ -117,11 +117,15 @@ class Hypercore11:
             raise LocalProtocolError("on hypercore11, extensions need a drive that both sides have open")
         return alpha.ExtensionSender(self.mux, core, name)
 
-    def _start(self, keys: Keys) -> None:
-        self._keys = keys
-        self._events.append(HandshakeCompleted(self.name, keys.remote_public_key, keys.handshake_hash))
-        for key in self._drives.values():
-            self.open_drive(key)
+    def _shake_hands_untrusted(self, data: bytes, events: list[Event]) -> None:
+        stream = self._stream
+        if stream.keys is None:
+            stream.receive_data_untrusted(data, [])
+        else:
+            stream.keep_untrusted(data)
+        if stream.keys is not None:
+            self._keys = keys = stream.keys
+            events.append(HandshakeCompleted(self.name, keys.remote_public_key, keys.handshake_hash))
 
     def _paired(self, protocol: str, discovery_key: bytes) -> bool:
         core = self._cores.get(discovery_key)

@@ -10,7 +10,6 @@ not renumber the others).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from ..errors import MessageTooLarge
@@ -45,9 +44,8 @@ class Hypercore9:
         limits: Limits,
         extensions: ExtensionNames,
         outbox: Outbox,
-        drives: Mapping[bytes, DriveKey],
     ) -> None:
-        """Begin a handshake; the moment it is finished, what is in `drives` by then is opened."""
+        """Begin a handshake."""
         self.keepalive = limits.keepalive
         self.silence = limits.silence
         self.outbox = outbox
@@ -59,7 +57,7 @@ class Hypercore9:
         handshake = Handshake(initiator=initiator, key_pair=key_pair, entropy=entropy)
         self._handshake: Handshake | None = handshake
         self._handshake_output = handshake.output
-        self._drives = drives
+        self._rest = b""  # what came in one read with the end of the handshake
         self._channels: Channels | None = None
         self._transmit: XSalsa20 | None = None
         self._receive: XSalsa20 | None = None
@@ -72,15 +70,20 @@ class Hypercore9:
     @property
     def between_messages(self) -> bool:
         """Whether the remote may end the stream here without cutting anything short."""
-        return self._handshake is None and self._frames.empty
+        return self._handshake is None and self._frames.empty and not self._rest
 
     def receive_data_untrusted(self, data: bytes, events: list[Event]) -> None:
-        """Append to `events` what `data` causes. Raises only `RemoteProtocolError`."""
+        """Append to `events` what `data` causes. Raises only `RemoteProtocolError`.
+
+        Nothing behind the handshake is looked at before the next call.
+        """
         if self._handshake is not None:
-            data = self._handshake.receive_data_untrusted(data)
-            if not self._handshake.finished:
-                return
-            self._start(self._handshake, events)
+            self._rest = self._handshake.receive_data_untrusted(data)
+            if self._handshake.finished:
+                self._start(self._handshake, events)
+            return
+        if self._rest:
+            data, self._rest = self._rest + data, b""
         if data:
             assert self._receive is not None
             items: list[frames.Item] = []
@@ -136,8 +139,6 @@ class Hypercore9:
             reply_untrusted=self._reply_untrusted,
         )
         events.append(HandshakeCompleted(self.name, handshake.remote_public_key, handshake.handshake_hash))
-        for key in self._drives.values():
-            self._channels.open(key)
 
     def _encode(self, channel: int, message: messages.Message) -> bytes:
         return frames.encode(channel, _TYPE_NUMBERS[type(message)], messages.encode(message))

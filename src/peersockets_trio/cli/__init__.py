@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -12,6 +11,7 @@ import trio
 
 from peersockets_core import PeersocketsError
 
+from ..report import explain
 from .demo import demo
 from .pipe import pipe
 
@@ -62,20 +62,10 @@ def _failure(error: BaseException) -> int:
         case BrokenPipeError():  # whoever read our output has gone
             return 1
         case OSError() | PeersocketsError() | trio.BrokenResourceError():
-            return _complain(_explain(error), 1)
+            return _complain(explain(error), 1)
     raise error
 
 
 def _complain(text: str, status: int) -> int:
     click.echo(f"peersockets: {' '.join(text.split())}", err=True)
     return status
-
-
-def _explain(error: Exception) -> str:
-    # trio.open_tcp_stream tells which address failed, and has the reason as its cause.
-    cause = error.__cause__
-    while isinstance(cause, BaseExceptionGroup):
-        cause = cause.exceptions[0]
-    if isinstance(cause, OSError) and cause.errno is not None:
-        return f"{error}: {os.strerror(cause.errno)}"
-    return str(error)

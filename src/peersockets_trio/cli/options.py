@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from functools import reduce
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,10 +12,12 @@ from typing import Any, TypeVar
 import attrs
 import click
 
-from peersockets_core import WIRES, DriveKey, KeyPair, TopicScope, WireName
+from peersockets_core import WIRES, DriveKey, KeyPair, Refused, TopicScope, WireName, parse_public_key
 from peersockets_core.topics import TOPIC_SCOPES, check_topic
 
-from ..node import Node
+from ..info import ConnectionInfo
+from ..node import Node, open_node
+from ..reconnect import KeptConnection
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -88,7 +91,20 @@ class NodeOptions:
     connect: tuple[Address, ...]
     wire: WireName
     topic_scope: TopicScope
+    allow: tuple[bytes, ...]
     key_pair: KeyPair
+
+    def open_node(self) -> AbstractAsyncContextManager[Node]:
+        """Open a node of this identity, which admits only whom it is allowed to."""
+        return open_node(key_pair=self.key_pair, authenticate=self._check_allowed if self.allow else None)
+
+    async def _check_allowed(self, info: ConnectionInfo) -> None:
+        if info.public_key not in self.allow:
+            raise Refused("its key is none of those allowed")
+
+    def keep_connected(self, node: Node) -> list[KeptConnection]:
+        """Connect as told, and again whenever that fails or ends."""
+        return [node.keep_connected((address.host, address.port), wire=self.wire) for address in self.connect]
 
     async def start(self, node: Node) -> list[tuple[str, int]]:
         """Listen as told; returns the bound addresses. Raises `OSError`, naming the address."""
@@ -123,7 +139,7 @@ _OPTIONS = (
         metavar="HOST:PORT",
         type=_Parsed("address", Address.parse),
         multiple=True,
-        help="Connect there.",
+        help="Connect there, and again whenever that fails or ends.",
     ),
     click.option(
         "--wire",
@@ -138,6 +154,13 @@ _OPTIONS = (
         default="drive",
         show_default=True,
         help="Beaker's topics, or those of applications on npm peersockets.",
+    ),
+    click.option(
+        "--allow",
+        metavar="KEY",
+        type=_Parsed("key", lambda text: parse_public_key(text, "key")),
+        multiple=True,
+        help="Talk to the peer of this public key only; repeat for several.",
     ),
     click.option(
         "--seed",

@@ -18,7 +18,8 @@ import trio
 from peersockets_core import WIRES, DriveKey, Message, PeerEvent, PeerJoined, PeersocketsError
 
 from ..drive import Drive
-from ..node import Node, open_node
+from ..node import Node
+from ..reconnect import Connected, KeptConnection
 from ..topic import Topic
 from ..watch import PeerEvents
 from .options import DRIVE, Address, NodeOptions, format_address, node_options
@@ -45,6 +46,9 @@ def pipe(drive: DriveKey, options: NodeOptions) -> None:
         {"command":"connect","address":"HOST:PORT","wire":W}      {"command":"peers"}
     Events: ready, join, leave, message, peers, error, and closed as the last.
 
+    Where --connect fails, that is an error event, and it is tried again with growing pauses until it
+    succeeds; likewise when the connection ends.
+
     The end of the input closes in good order: what was accepted is sent, and the exit status is 0.
 
     \b
@@ -58,7 +62,7 @@ async def _run(key: DriveKey, options: NodeOptions) -> None:
     output = _Output()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(output.run)
-        async with open_node(key_pair=options.key_pair) as node:
+        async with options.open_node() as node:
             listening = await options.start(node)
             async with node.open_drive(key, topic_scope=options.topic_scope) as drive:
                 output.write(
@@ -171,8 +175,8 @@ class _Session:
         self._nursery.start_soon(self._follow_members)
         for topic in dict.fromkeys(self._options.topics):
             await self._join({"topic": topic})
-        for address in self._options.connect:
-            await self._node.connect_tcp(address.host, address.port, wire=self._options.wire)
+        for kept in self._options.keep_connected(self._node):
+            self._nursery.start_soon(self._follow_connection, kept)
         async for line in _input_lines():
             if line is None:
                 self._report(ValueError(f"line of more than {_MAX_LINE} bytes"))
@@ -249,6 +253,17 @@ class _Session:
             self._write_member(event)
             await self._output.room()
 
+    async def _follow_connection(self, kept: KeptConnection) -> None:
+        """Tell the first failure of a row; that it goes on trying is what it is for."""
+        told = False
+        async for event in kept:
+            if isinstance(event, Connected):
+                told = False
+            elif event.error is not None and not told:
+                told = True
+                text = f"{format_address(kept.address)}: {event.reason}; trying again"
+                self._output.write(event="error", error=type(event.error).__name__, message=text)
+
     async def _follow_topic(self, topic: Topic) -> None:
         try:
             while True:
@@ -273,7 +288,7 @@ class _Session:
             )
         else:
             self._write_messages([(topic, _waiting(topic)) for topic in self._topics.values()])
-            self._output.write(event="leave", peerId=event.peer_id)
+            self._output.write(event="leave", peerId=event.peer_id, publicKey=event.public_key.hex())
 
     def _write_messages(self, pending: list[tuple[Topic, list[Message]]]) -> None:
         for topic, messages in pending:
@@ -282,6 +297,7 @@ class _Session:
                     "event": "message",
                     "topic": topic.name,
                     "peerId": message.peer_id,
+                    "publicKey": message.public_key.hex(),
                     "message": base64.b64encode(message.message).decode(),
                 }
                 with contextlib.suppress(UnicodeDecodeError):

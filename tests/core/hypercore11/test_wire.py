@@ -266,7 +266,6 @@ def test_keyed_start() -> None:
             limits=DEFAULT_LIMITS,
             extensions=ExtensionNames(),
             outbox=Outbox(room=DEFAULT_LIMITS.send_buffer, reply_limit=DEFAULT_LIMITS.replies),
-            drives={DISCOVERY_KEY: KEY},
             keys=finished,
         )
         for initiator, finished in ((True, keys), (False, swapped))
@@ -276,6 +275,9 @@ def test_keyed_start() -> None:
     left.receive_data_untrusted(b"", events)
     assert events == [HandshakeCompleted("hypercore11", bytes([3]) * 32, bytes(64))]
     right.receive_data_untrusted(header, events)
+    left.open_drive(KEY)
+    right.open_drive(KEY)
+    right.receive_data_untrusted(b"", events)  # what stands behind the handshake
     while left.has_output or right.has_output:
         left.receive_data_untrusted(bytes(right.data_to_send()), events)
         right.receive_data_untrusted(bytes(left.data_to_send()), events)

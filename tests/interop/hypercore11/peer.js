@@ -173,7 +173,7 @@ serve({
     return { publicKey: hex(keyPair.publicKey) }
   },
 
-  listen: async () => ({ port: await swarm.listen() }),
+  listen: async ({ port }) => ({ port: await swarm.listen(port) }),
   connect: ({ port }) => swarm.connect(port),
   disconnect ({ publicKey }) {
     const doomed = [...streams].filter(({ remotePublicKey }) => !publicKey || remotePublicKey?.equals(unhex(publicKey)))

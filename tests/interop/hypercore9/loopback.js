@@ -56,9 +56,9 @@ class LoopbackSwarm extends EventEmitter {
     this._survivors = new Map() // by the remote's public key
   }
 
-  async listen () {
+  async listen (port = 0) {
     const server = net.createServer(SOCKET_OPTIONS, socket => this._add(socket, false))
-    await once(server.listen(0, HOST), 'listening')
+    await once(server.listen(port, HOST), 'listening')
     return server.address().port
   }
 

@@ -1,0 +1,55 @@
+"""Checks of arguments: what is wrong is said at the call, and by the argument's name."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from peersockets_core import WIRES, parse_public_key
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+"""What is taken where bytes are asked for."""
+
+
+def as_bytes(value: object, name: str) -> bytes:
+    """Return an immutable copy, or `value` itself if it is one. Raises `TypeError`, naming it."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    raise TypeError(f"{name} must be bytes, not {type(value).__name__}")
+
+
+def check_address(address: tuple[str, int]) -> None:
+    """Raise `TypeError` or `ValueError` unless `address` is a host and a port to connect to."""
+    if not isinstance(address, tuple) or len(address) != 2:
+        raise TypeError(f"address must be a pair of host and port, not {address!r:.80}")
+    host, port = address
+    check_port(port, lowest=1)
+    check_host(host)
+
+
+def check_host(host: str) -> None:
+    """Raise `TypeError` or `ValueError` unless `host` can be given to the resolver."""
+    if not isinstance(host, str):
+        raise TypeError(f"host must be str, not {type(host).__name__}")
+    try:
+        host.encode("idna")  # as the resolver is going to
+    except UnicodeError as error:
+        raise ValueError(f"host {host[:80]!r} is not a host name: {error}") from None
+
+
+def check_port(port: int, *, lowest: int) -> None:
+    """Raise `TypeError` or `ValueError` unless `port` is one, from `lowest` on."""
+    if not isinstance(port, int):
+        raise TypeError(f"port must be int, not {type(port).__name__}")
+    if not lowest <= port <= 65535:
+        raise ValueError(f"port must be from {lowest} to 65535, not {port}")
+
+
+def check_wire(wire: str) -> None:
+    """Raise `ValueError` unless `wire` is one that we speak."""
+    if wire not in WIRES:
+        raise ValueError(f"wire must be one of {', '.join(WIRES)}, not {wire!r}")
+
+
+def check_expect(expect: bytes | str | None) -> bytes | None:
+    """Read the key that a remote is expected to prove, if any. Raises `ValueError`."""
+    return None if expect is None else parse_public_key(expect, "expect")
