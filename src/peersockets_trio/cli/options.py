@@ -101,6 +101,11 @@ class NodeOptions:
             bound += [listener.address for listener in listeners]
         return bound
 
+    async def dial(self, node: Node) -> None:
+        """Connect as told; raises as `Node.connect_tcp`."""
+        for address in self.connect:
+            await node.connect_tcp(address.host, address.port, wire=self.wire)
+
 
 _OPTIONS = (
     click.option(
