@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.support import ANY_PORT, KEY, complaint, parse_lines, run
+from cli.support import ANY_PORT, KEY, TIME, complaint, parse_lines, run
 from peersockets_core import KeyPair
 from peersockets_trio.cli.options import Address, format_address
 
@@ -61,6 +61,8 @@ BAD_USAGE: list[tuple[list[str | bytes], str]] = [
     (["pipe", str(KEY), "--frobnicate"], "--frobnicate"),
     (["pipe", str(KEY), "surplus"], "surplus"),
     (["demo", "surplus"], "surplus"),
+    (["watch", "not-a-key"], "DRIVE"),
+    (["watch", str(KEY), "surplus"], "surplus"),
     (["frobnicate"], "frobnicate"),
 ]
 
@@ -78,7 +80,21 @@ def test_bad_usage(index: int, outcomes: list[subprocess.CompletedProcess[bytes]
     assert outcomes[index].stdout == b""
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["demo", "--help"], ["pipe", "--help"]])
+COMMANDS = ("demo", "watch", "pipe", "keys", "keys new", "keys show", "completion")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_commands(command: str) -> None:
+    """It has an example, where there is a choice, and is laid out as it was written."""
+    done = run(*command.split(), "--help")
+    assert (done.returncode, done.stderr) == (0, b"")
+    text = done.stdout.decode()
+    assert text.startswith(f"Usage: peersockets {command} ")
+    assert "\\b" not in text
+    assert command == "demo" or "peersockets " in text.partition("\n\n")[2]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["pipe", "--help"]])
 def test_help(arguments: list[str]) -> None:
     done = run(*arguments)
     assert (done.returncode, done.stderr) == (0, b"")
@@ -87,6 +103,7 @@ def test_help(arguments: list[str]) -> None:
     if arguments == ["--help"]:
         assert "demo" in text
         assert "pipe" in text
+        assert "\n      peersockets watch DRIVE" in text
     if arguments[0] == "pipe":
         for option in ("--topic", "--listen", "--connect", "--wire", "--topic-scope", "--seed", "--key-file"):
             assert f"  {option} " in text
@@ -147,3 +164,17 @@ def test_listening_twice() -> None:
     assert len(set(addresses)) == 2
     for address in addresses:
         assert Address.parse(address).host == "127.0.0.1"
+
+
+@pytest.mark.parametrize("verbose", ["-v", "-vv"])
+def test_a_log_for_those_who_ask(verbose: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(TIME)
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        arguments = (verbose, "pipe", str(KEY), "--connect", address)
+        with ThreadPoolExecutor(1) as pool:
+            done = pool.submit(run, *arguments)
+            server.accept()[0].close()
+            log, complaint = done.result().stderr.decode().splitlines()
+    assert " disconnected: " in log
+    assert complaint.startswith("peersockets: ")

@@ -77,6 +77,7 @@ def _seed(text: str) -> KeyPair:
 
 
 DRIVE = _Parsed("drive", DriveKey.parse)
+SEED = _Parsed("seed", _seed)
 
 
 @attrs.frozen
@@ -100,6 +101,11 @@ class NodeOptions:
                 raise OSError(f"cannot listen on {address.host}:{address.port}: {error.strerror}") from None
             bound += [listener.address for listener in listeners]
         return bound
+
+    def tell_listening(self, bound: list[tuple[str, int]]) -> None:
+        """Tell on stderr where we listen, which nobody could know of port 0."""
+        for address in bound:
+            click.echo(f"listening on {format_address(address)}", err=True)
 
     async def dial(self, node: Node) -> None:
         """Connect as told; raises as `Node.connect_tcp`."""
@@ -147,7 +153,7 @@ _OPTIONS = (
     click.option(
         "--seed",
         metavar="HEX",
-        type=_Parsed("seed", _seed),
+        type=SEED,
         help="Identity: 32 bytes as hex. Default: a new one.",
     ),
     click.option(
@@ -179,9 +185,14 @@ def _key_pair(seed: KeyPair | None, key_file: Path | None) -> KeyPair:
         raise click.UsageError("--seed and --key-file exclude each other")
     if key_file is None:
         return seed or KeyPair.generate(os.urandom)
+    return identity(key_file, "--key-file")
+
+
+def identity(key_file: Path, parameter: str) -> KeyPair:
+    """Read a key file. Raises `click.UsageError`, naming the parameter it was given by."""
     try:
         return _seed(key_file.read_text("ascii").strip())
     except OSError as error:
-        raise click.UsageError(f"--key-file {str(key_file)!r}: {error.strerror}") from None
+        raise click.UsageError(f"{parameter} {str(key_file)!r}: {error.strerror}") from None
     except ValueError:
-        raise click.UsageError(f"--key-file {str(key_file)!r} must hold 64 hex digits") from None
+        raise click.UsageError(f"{parameter} {str(key_file)!r} must hold 64 hex digits") from None

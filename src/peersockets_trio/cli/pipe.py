@@ -28,7 +28,7 @@ _MAX_BRACKETS: Final = 100
 @click.argument("drive", type=DRIVE)
 @node_options
 def pipe(drive: DriveKey, options: NodeOptions) -> None:
-    r"""Take part in DRIVE for a program: commands on stdin, events on stdout, one JSON object a line.
+    """Take part in DRIVE for a program: commands on stdin, events on stdout, one JSON object a line.
 
     \b
     Commands:
