@@ -72,9 +72,9 @@ class Terminal:
         self.raw += data
         self._stream.feed(bytes(data))
 
-    async def until(self, text: str, *, times: int = 1) -> None:
-        """Wait until the screen shows a text."""
-        while self.text.count(text) < times:
+    async def until(self, text: str, *, wrapped: bool = False) -> None:
+        """Wait until the screen shows a text, which may begin anywhere and go on from line to line."""
+        while text not in ("".join(self.lines) if wrapped else self.text):
             await self.read()
 
     async def until_raw(self, data: bytes) -> None:
@@ -109,13 +109,15 @@ def set_size(terminal: int, columns: int, lines: int) -> None:
 
 
 @asynccontextmanager
-async def open_terminal(*arguments: str, columns: int = 80, lines: int = 24) -> AsyncIterator[Terminal]:
+async def open_terminal(
+    *arguments: str, columns: int = 100, lines: int = 24, command: tuple[str, ...] = COMMAND
+) -> AsyncIterator[Terminal]:
     """Run a command in a terminal; killed in the end if it still runs."""
     master, slave = pty.openpty()
     set_size(slave, columns, lines)
     before = termios.tcgetattr(slave)
     process = await trio.lowlevel.open_process(
-        (sys.executable, "-c", _LOG_IN, *COMMAND, *arguments),
+        (sys.executable, "-c", _LOG_IN, *command, *arguments),
         stdin=slave,
         stdout=slave,
         stderr=slave,

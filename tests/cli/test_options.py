@@ -61,6 +61,8 @@ BAD_USAGE: list[tuple[list[str | bytes], str]] = [
     (["pipe", str(KEY), "--frobnicate"], "--frobnicate"),
     (["pipe", str(KEY), "surplus"], "surplus"),
     (["demo", "surplus"], "surplus"),
+    (["chat", "not-a-key"], "DRIVE"),
+    (["chat", str(KEY), "hello"], "hello"),
     (["watch", "not-a-key"], "DRIVE"),
     (["watch", str(KEY), "surplus"], "surplus"),
     (["frobnicate"], "frobnicate"),
@@ -80,7 +82,7 @@ def test_bad_usage(index: int, outcomes: list[subprocess.CompletedProcess[bytes]
     assert outcomes[index].stdout == b""
 
 
-COMMANDS = ("demo", "watch", "pipe", "keys", "keys new", "keys show", "completion")
+COMMANDS = ("demo", "chat", "watch", "pipe", "keys", "keys new", "keys show", "completion")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

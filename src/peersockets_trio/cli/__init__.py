@@ -13,6 +13,7 @@ import trio
 
 from peersockets_core import PeersocketsError
 
+from .chat import chat
 from .completion import completion
 from .demo import demo
 from .keys import keys
@@ -43,7 +44,7 @@ def cli(verbose: int) -> None:
         _log(logging.INFO if verbose == 1 else logging.DEBUG)
 
 
-for _command in (demo, watch, pipe, keys, completion):
+for _command in (demo, chat, watch, pipe, keys, completion):
     cli.add_command(_command)
 
 
@@ -51,7 +52,7 @@ class _StderrHandler(logging.Handler):
     """Writes to what stderr is at the time: a chat moves it above its input line."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(printable(self.format(record)), err=True)
+        print(printable(self.format(record)), file=sys.stderr)
 
 
 def _log(level: int) -> None:
