@@ -63,6 +63,17 @@ BAD_USAGE: list[tuple[list[str | bytes], str]] = [
     (["demo", "surplus"], "surplus"),
     (["chat", "not-a-key"], "DRIVE"),
     (["chat", str(KEY), "hello"], "hello"),
+    (["send", str(KEY), "--topic", "x", "--all"], "MESSAGE"),
+    (["send", str(KEY), "--all", "hello"], "--topic"),
+    (["send", str(KEY), "--topic", "x", "--topic", "y", "--all", "hello"], "exactly one --topic"),
+    (["send", str(KEY), "--topic", "x", "hello"], "exactly one of --to and --all"),
+    (["send", str(KEY), "--topic", "x", "--all", "--to", "1", "hello"], "exactly one of --to and --all"),
+    (["send", str(KEY), "--topic", "x", "--to", "me", "hello"], "peer id or a public key"),
+    (["send", str(KEY), "--topic", "x", "--to", "-1", "hello"], "peer id or a public key"),
+    (["send", str(KEY), "--topic", "x", "--to", "9" * 5000, "hello"], "peer id or a public key"),
+    (["send", str(KEY), "--topic", "x", "--to", "ab" * 31, "hello"], "64 hex digits"),
+    (["send", str(KEY), "--topic", "x", "--all", "--wait", "-1", "hello"], "--wait"),
+    (["send", str(KEY), "--topic", "x", "--all", "--wait", "soon", "hello"], "--wait"),
     (["watch", "not-a-key"], "DRIVE"),
     (["watch", str(KEY), "surplus"], "surplus"),
     (["frobnicate"], "frobnicate"),
@@ -82,7 +93,7 @@ def test_bad_usage(index: int, outcomes: list[subprocess.CompletedProcess[bytes]
     assert outcomes[index].stdout == b""
 
 
-COMMANDS = ("demo", "chat", "watch", "pipe", "keys", "keys new", "keys show", "completion")
+COMMANDS = ("demo", "chat", "watch", "send", "pipe", "keys", "keys new", "keys show", "completion")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

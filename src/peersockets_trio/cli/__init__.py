@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -13,12 +12,13 @@ import trio
 
 from peersockets_core import PeersocketsError
 
+from . import log
 from .chat import chat
 from .completion import completion
 from .demo import demo
 from .keys import keys
 from .pipe import pipe
-from .text import printable
+from .send import send
 from .watch import watch
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -33,6 +33,10 @@ def cli(verbose: int) -> None:
     \b
     Try it, with two peers on this machine:
         peersockets demo
+    Talk:
+        peersockets chat DRIVE --listen 127.0.0.1:4200
+    Send one message:
+        peersockets send DRIVE --topic chat --all hello --connect 127.0.0.1:4200
     See who is there:
         peersockets watch DRIVE --connect 127.0.0.1:4200
     Let a program take part, one JSON object a line:
@@ -40,27 +44,11 @@ def cli(verbose: int) -> None:
 
     DRIVE is a drive key: 64 hex digits, 52 characters of z-base-32, or a hyper:// URL.
     """
-    if verbose:
-        _log(logging.INFO if verbose == 1 else logging.DEBUG)
+    log.set_up(verbose)
 
 
-for _command in (demo, chat, watch, pipe, keys, completion):
+for _command in (demo, chat, watch, send, pipe, keys, completion):
     cli.add_command(_command)
-
-
-class _StderrHandler(logging.Handler):
-    """Writes to what stderr is at the time: a chat moves it above its input line."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        print(printable(self.format(record)), file=sys.stderr)
-
-
-def _log(level: int) -> None:
-    handler = _StderrHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logger = logging.getLogger("peersockets")
-    logger.addHandler(handler)
-    logger.setLevel(level)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

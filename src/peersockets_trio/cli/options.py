@@ -12,9 +12,12 @@ import attrs
 import click
 
 from peersockets_core import WIRES, DriveKey, KeyPair, TopicScope, WireName
+from peersockets_core.keys import KEY_SIZE
 from peersockets_core.topics import TOPIC_SCOPES, check_topic
 
 from ..node import Node
+
+_LONGEST_ID = 20  # digits
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -76,8 +79,22 @@ def _seed(text: str) -> KeyPair:
         raise ValueError("seed must be 64 hex digits") from None
 
 
+def _peer(text: str) -> int | bytes:
+    """Read a peer id, or a public key: 64 hex digits."""
+    if text.isascii() and text.isdecimal() and len(text) < _LONGEST_ID:
+        return int(text)
+    try:
+        key = bytes.fromhex(text)
+    except ValueError:
+        key = b""
+    if len(key) != KEY_SIZE:
+        raise ValueError("must be a peer id or a public key of 64 hex digits")
+    return key
+
+
 DRIVE = _Parsed("drive", DriveKey.parse)
 SEED = _Parsed("seed", _seed)
+PEER = _Parsed("peer", _peer)
 
 
 @attrs.frozen
