@@ -140,6 +140,7 @@ class Terminal:
 
     def _cancel(self) -> None:
         if self._main is not None:
+            self._session.app.erase_when_done = True
             self._main.cancel()
 
     async def _edit(self) -> None:
