@@ -84,6 +84,7 @@ class Hub:
             wire=peer.wire,
             address=peer.links[-1].connection.owner.address if peer.links else None,
             drives=tuple(self.machine.drives_of(peer_id)),
+            unsent=sum(link.connection.owner.unsent for link in peer.links),
         )
 
     # Pumps

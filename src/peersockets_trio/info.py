@@ -37,3 +37,6 @@ class PeerInfo:
     """Host and port of its connection; None if it is gone, or on an attached stream."""
     drives: tuple[DriveKey, ...]
     """The drives of which it is a member now."""
+    unsent: int
+    """Bytes of messages that were accepted for it and have not left; those that never will are told by
+    `PeerLeft`."""

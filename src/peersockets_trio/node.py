@@ -164,6 +164,15 @@ class Node:
         """Return what is known of a peer. Raises `UnknownPeer` for an id that was never given."""
         return self._hub.peer(peer_id)
 
+    async def finish(self) -> None:
+        """Close every connection in good order, before the node is closed, so that watches tell how it went.
+
+        Sends what has been accepted and waits until the remotes have taken it and finished, too, for as
+        long as `limits.linger`. Then every member has left: a `PeerLeft` with a reason, or with unsent bytes,
+        is one that did not. Nothing can be listened to, connected or opened any more.
+        """
+        await self._hub.finish()
+
     async def _dial(self, address: tuple[str, int], wire: WireName, expect: bytes | None) -> Pump:
         stream = await trio.open_tcp_stream(*address)
         return await self._attach(stream, wire, True, expect, _remote_address(stream))

@@ -17,6 +17,10 @@ READ_SIZE: Final = 128 * 1024
 """Bytes asked of the stream at a time: one decryption, one parse and one wake for all of them."""
 
 
+WRITE_SIZE: Final = 256 * 1024
+"""Bytes given to the stream at a time, so that it can be told how much has left."""
+
+
 class Pump:
     """Moves the bytes of one connection until it ends."""
 
@@ -76,6 +80,8 @@ class Pump:
                         self.finish(hub.limits.linger)
                     else:
                         nursery.cancel_scope.cancel()
+            if self._scope.cancelled_caught and trio.current_time() >= self._scope.deadline:
+                self.reason = self.reason or "did not finish in time"
         finally:
             if self._doom is not None:
                 self._ended(self.connection.fail(self._doom))
@@ -102,6 +108,11 @@ class Pump:
         assert connection.remote_public_key is not None
         assert connection.wire is not None
         return ConnectionInfo(connection.remote_public_key, connection.wire, self.address)
+
+    @property
+    def unsent(self) -> int:
+        """Bytes of messages that have been accepted and not yet left."""
+        return self._in_flight + self.connection.outbox.message_size
 
     def wake(self) -> None:
         """There may be something to write."""
@@ -207,8 +218,7 @@ class Pump:
                 if data:
                     self._in_flight = in_flight
                     self._call_sender()
-                    await stream.send_all(data)
-                    self._in_flight = 0
+                    await self._send(data, in_flight)
                 elif not self._finishing:
                     await self._idle.park()
                 elif isinstance(stream, trio.abc.HalfCloseableStream):
@@ -220,6 +230,15 @@ class Pump:
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             self._break(error)
             self.cancel()
+
+    async def _send(self, data: bytes | bytearray | memoryview, message_size: int) -> None:
+        whole = len(data)
+        if whole > WRITE_SIZE:
+            data = memoryview(data)
+        for start in range(0, whole, WRITE_SIZE):
+            self._in_flight = message_size * (whole - start) // whole
+            await self._stream.send_all(data[start : start + WRITE_SIZE])
+        self._in_flight = 0
 
     def _break(self, error: Exception) -> None:
         self.reason = str(error.__cause__ or error)
@@ -246,7 +265,7 @@ class Pump:
         connection = self.connection
         if connection.error is not None:
             self.reason = str(connection.error)
-        unsent = self._in_flight + connection.outbox.message_size
+        unsent = self.unsent
         self.hub.machine.remove_connection(connection, trio.current_time(), reason=self.reason, unsent=unsent)
         connection.outbox.room = self.hub.limits.send_buffer
         self._room.unpark_all()

@@ -575,6 +575,43 @@ async def test_leaving_waits_no_longer_than_the_limit(autojump_clock: trio.testi
         assert trio.current_time() - start == LINGER
 
 
+@pytest.mark.parametrize("connect", [connect_lockstep, connect_hypercore11, connect_tcp])
+async def test_finishing_tells_that_all_was_taken(connect: Connect) -> None:
+    async with (
+        meet(connect) as (alice, bob),
+        alice.drive.join("chat") as sending,
+        bob.drive.join("chat") as receiving,
+    ):
+        await sending.send(alice.peer_id, bytes(500_000))
+        await alice.node.finish()
+        left = await alice.events.receive()
+        assert isinstance(left, PeerLeft)
+        assert (left.peer_id, left.reason, left.unsent) == (alice.peer_id, "", 0)
+        assert len((await receiving.receive()).message) == 500_000
+        with pytest.raises(PeerGone):
+            await sending.send(alice.peer_id, b"late")
+        with pytest.raises(trio.ClosedResourceError):
+            await alice.node.listen_tcp(0, host=LOOPBACK)
+        await alice.node.finish()  # twice is fine
+
+
+async def test_finishing_tells_who_did_not_take_all(autojump_clock: trio.testing.MockClock) -> None:
+    with limited():
+        async with open_node(limits=Limits(linger=LINGER)) as node, node.open_drive(KEY) as drive:
+            await raw_member(node)
+            side = await watched(node, drive)
+            drive.join("chat").send_nowait(side.peer_id, bytes(1000))
+            assert node.peer(side.peer_id).unsent > 1000  # and what the wire adds
+            start = trio.current_time()
+            await node.finish()
+            assert trio.current_time() - start == LINGER
+            left = side.events.receive_nowait()
+            assert isinstance(left, PeerLeft)
+            assert left.reason == "did not finish in time"
+            assert left.unsent > 1000
+            assert node.peer(side.peer_id).unsent == 0
+
+
 class Odd(BaseException):
     """Neither an `Exception` nor known to anybody."""
 

@@ -38,6 +38,7 @@ from adapter.support import (
 from peersockets_core import DriveKey, HandshakeCompleted
 from peersockets_core.hypercore9 import frames, messages
 from peersockets_trio import Limits, Node, PeerLeft, open_node
+from peersockets_trio.pump import WRITE_SIZE
 
 SMALL = Limits(send_buffer=20_000, receive_messages=10)
 
@@ -171,6 +172,25 @@ async def test_a_stream_that_is_not_half_closeable() -> None:
             total = 0
             while total < 100:
                 total += len(await inbox.receive_batch())
+
+
+async def test_what_is_unsent_grows_less_as_the_peer_reads() -> None:
+    """Of one large message, too, which is written in pieces."""
+    size = 4 * WRITE_SIZE
+    with limited():
+        async with open_node() as node, node.open_drive(KEY) as drive, drive.join("chat") as topic:
+            peer = await raw_member(node)
+            peer_id = (await watched(node, drive)).peer_id
+            await topic.send(peer_id, bytes(size))
+            seen = [node.peer(peer_id).unsent]
+            while seen[-1]:
+                await peer.stream.receive_some(WRITE_SIZE)
+                await all_tasks_blocked(0)
+                seen.append(node.peer(peer_id).unsent)
+            assert size < seen[0] < size + 100
+            assert seen == sorted(seen, reverse=True)
+            assert len(set(seen)) > 4
+            await trio.aclose_forcefully(peer.stream)
 
 
 async def test_a_connection_reset_while_sending() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trio.testing
 
-from cli.support import ANY_PORT, KEY, complaint, parse_lines, pipe, run
+from cli.support import ANY_PORT, COMMAND, KEY, TIME, complaint, parse_lines, pipe, run
 from peersockets_core import KeyPair, WireName
 from peersockets_trio import open_node
 from peersockets_trio.cli.options import Address, format_address
@@ -65,6 +65,21 @@ BAD_USAGE: list[tuple[list[str | bytes], str]] = [
     (["pipe", str(KEY), "--frobnicate"], "--frobnicate"),
     (["pipe", str(KEY), "surplus"], "surplus"),
     (["demo", "surplus"], "surplus"),
+    (["chat", "not-a-key"], "DRIVE"),
+    (["chat", str(KEY), "hello"], "hello"),
+    (["send", str(KEY), "--topic", "x", "--all"], "MESSAGE"),
+    (["send", str(KEY), "--all", "hello"], "--topic"),
+    (["send", str(KEY), "--topic", "x", "--topic", "y", "--all", "hello"], "exactly one --topic"),
+    (["send", str(KEY), "--topic", "x", "hello"], "exactly one of --to and --all"),
+    (["send", str(KEY), "--topic", "x", "--all", "--to", "1", "hello"], "exactly one of --to and --all"),
+    (["send", str(KEY), "--topic", "x", "--to", "me", "hello"], "peer id or a public key"),
+    (["send", str(KEY), "--topic", "x", "--to", "-1", "hello"], "peer id or a public key"),
+    (["send", str(KEY), "--topic", "x", "--to", "9" * 5000, "hello"], "peer id or a public key"),
+    (["send", str(KEY), "--topic", "x", "--to", "ab" * 31, "hello"], "64 hex digits"),
+    (["send", str(KEY), "--topic", "x", "--all", "--wait", "-1", "hello"], "--wait"),
+    (["send", str(KEY), "--topic", "x", "--all", "--wait", "soon", "hello"], "--wait"),
+    (["watch", "not-a-key"], "DRIVE"),
+    (["watch", str(KEY), "surplus"], "surplus"),
     (["frobnicate"], "frobnicate"),
 ]
 
@@ -82,7 +97,21 @@ def test_bad_usage(index: int, outcomes: list[subprocess.CompletedProcess[bytes]
     assert outcomes[index].stdout == b""
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["demo", "--help"], ["pipe", "--help"]])
+COMMANDS = ("demo", "chat", "watch", "send", "pipe", "keys", "keys new", "keys show", "completion")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_commands(command: str) -> None:
+    """It has an example, where there is a choice, and is laid out as it was written."""
+    done = run(*command.split(), "--help")
+    assert (done.returncode, done.stderr) == (0, b"")
+    text = done.stdout.decode()
+    assert text.startswith(f"Usage: peersockets {command} ")
+    assert "\\b" not in text
+    assert command == "demo" or "peersockets " in text.partition("\n\n")[2]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["pipe", "--help"]])
 def test_help(arguments: list[str]) -> None:
     done = run(*arguments)
     assert (done.returncode, done.stderr) == (0, b"")
@@ -91,6 +120,7 @@ def test_help(arguments: list[str]) -> None:
     if arguments == ["--help"]:
         assert "demo" in text
         assert "pipe" in text
+        assert "\n      peersockets watch DRIVE" in text
     if arguments[0] == "pipe":
         for option in ("--topic", "--listen", "--connect", "--wire", "--topic-scope", "--allow", "--seed"):
             assert f"  {option} " in text
@@ -172,3 +202,17 @@ def test_listening_twice() -> None:
     assert len(set(addresses)) == 2
     for address in addresses:
         assert Address.parse(address).host == "127.0.0.1"
+
+
+@pytest.mark.parametrize("verbose", ["-v", "-vv"])
+def test_a_log_for_those_who_ask(verbose: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(TIME)
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        command = (*COMMAND, verbose, "pipe", str(KEY), "--connect", address)
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            server.accept()[0].close()
+            assert any(" disconnected: " in line for line in process.stderr)
+            process.communicate(timeout=TIME)
+    assert process.returncode == 0

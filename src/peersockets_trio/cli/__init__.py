@@ -12,27 +12,43 @@ import trio
 from peersockets_core import PeersocketsError
 
 from ..report import explain
+from . import log
+from .chat import chat
+from .completion import completion
 from .demo import demo
+from .keys import keys
 from .pipe import pipe
+from .send import send
+from .watch import watch
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(package_name="peersockets", message="%(prog)s %(version)s")
-def cli() -> None:
-    r"""Send and receive topic messages among the peers of a Hyperdrive.
+@click.option("-v", "--verbose", count=True, help="Log connections to stderr; twice for details.")
+def cli(verbose: int) -> None:
+    """Send and receive topic messages among the peers of a Hyperdrive.
 
     \b
     Try it, with two peers on this machine:
         peersockets demo
+    Talk:
+        peersockets chat DRIVE --listen 127.0.0.1:4200
+    Send one message:
+        peersockets send DRIVE --topic chat --all hello --connect 127.0.0.1:4200
+    See who is there:
+        peersockets watch DRIVE --connect 127.0.0.1:4200
     Let a program take part, one JSON object a line:
         peersockets pipe DRIVE --topic chat --listen 127.0.0.1:4200
+
+    DRIVE is a drive key: 64 hex digits, 52 characters of z-base-32, or a hyper:// URL.
     """
+    log.set_up(verbose)
 
 
-cli.add_command(demo)
-cli.add_command(pipe)
+for _command in (demo, chat, watch, send, pipe, keys, completion):
+    cli.add_command(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -58,6 +74,8 @@ def _failure(error: BaseException) -> int:
         case click.ClickException():
             return _complain(error.format_message(), error.exit_code)
         case KeyboardInterrupt() | click.Abort():
+            if sys.stderr.isatty():
+                click.echo(err=True)  # the terminal has shown ^C
             return _INTERRUPTED
         case BrokenPipeError():  # whoever read our output has gone
             return 1

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from functools import reduce
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import attrs
 import click
+import trio
 
 from peersockets_core import WIRES, DriveKey, KeyPair, Refused, TopicScope, WireName, parse_public_key
 from peersockets_core.topics import TOPIC_SCOPES, check_topic
 
 from ..info import ConnectionInfo
 from ..node import Node, open_node
-from ..reconnect import KeptConnection
+from ..reconnect import Connected, KeptConnection
+
+_LONGEST_ID = 20  # digits
+
+TellFailure: TypeAlias = Callable[[Exception, str], None]
+"""Is told an error of connecting, and what to say of it."""
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -79,7 +85,19 @@ def _seed(text: str) -> KeyPair:
         raise ValueError("seed must be 64 hex digits") from None
 
 
+def _peer(text: str) -> int | bytes:
+    """Read a peer id, or a public key: 64 hex digits."""
+    if text.isascii() and text.isdecimal() and len(text) < _LONGEST_ID:
+        return int(text)
+    try:
+        return parse_public_key(text, "key")
+    except ValueError:
+        raise ValueError("must be a peer id or a public key of 64 hex digits") from None
+
+
 DRIVE = _Parsed("drive", DriveKey.parse)
+SEED = _Parsed("seed", _seed)
+PEER = _Parsed("peer", _peer)
 
 
 @attrs.frozen
@@ -102,9 +120,11 @@ class NodeOptions:
         if info.public_key not in self.allow:
             raise Refused("its key is none of those allowed")
 
-    def keep_connected(self, node: Node) -> list[KeptConnection]:
-        """Connect as told, and again whenever that fails or ends."""
-        return [node.keep_connected((address.host, address.port), wire=self.wire) for address in self.connect]
+    def keep_connected(self, node: Node, nursery: trio.Nursery, tell: TellFailure) -> None:
+        """Connect as told, and again whenever that fails or ends; `tell` hears the first failure of a row."""
+        for address in self.connect:
+            kept = node.keep_connected((address.host, address.port), wire=self.wire)
+            nursery.start_soon(_follow, kept, tell)
 
     async def start(self, node: Node) -> list[tuple[str, int]]:
         """Listen as told; returns the bound addresses. Raises `OSError`, naming the address."""
@@ -116,6 +136,27 @@ class NodeOptions:
                 raise OSError(f"cannot listen on {address.host}:{address.port}: {error.strerror}") from None
             bound += [listener.address for listener in listeners]
         return bound
+
+    def tell_listening(self, bound: list[tuple[str, int]]) -> None:
+        """Tell on stderr where we listen, which nobody could know of port 0."""
+        for address in bound:
+            click.echo(f"listening on {format_address(address)}", err=True)
+
+
+async def _follow(kept: KeptConnection, tell: TellFailure) -> None:
+    failing = False
+    with suppress(trio.ClosedResourceError):  # with its node
+        async for event in kept:
+            if isinstance(event, Connected):
+                failing = False
+            elif event.error is not None and not failing:
+                failing = True
+                tell(event.error, f"{format_address(kept.address)}: {event.reason}")
+
+
+def tell_failure(error: Exception, text: str) -> None:
+    """Tell a failure to connect on stderr."""
+    click.echo(f"peersockets: {text}; trying again", err=True)
 
 
 _OPTIONS = (
@@ -165,7 +206,7 @@ _OPTIONS = (
     click.option(
         "--seed",
         metavar="HEX",
-        type=_Parsed("seed", _seed),
+        type=SEED,
         help="Identity: 32 bytes as hex. Default: a new one.",
     ),
     click.option(
@@ -197,9 +238,14 @@ def _key_pair(seed: KeyPair | None, key_file: Path | None) -> KeyPair:
         raise click.UsageError("--seed and --key-file exclude each other")
     if key_file is None:
         return seed or KeyPair.generate(os.urandom)
+    return identity(key_file, "--key-file")
+
+
+def identity(key_file: Path, parameter: str) -> KeyPair:
+    """Read a key file. Raises `click.UsageError`, naming the parameter it was given by."""
     try:
         return _seed(key_file.read_text("ascii").strip())
     except OSError as error:
-        raise click.UsageError(f"--key-file {str(key_file)!r}: {error.strerror}") from None
+        raise click.UsageError(f"{parameter} {str(key_file)!r}: {error.strerror}") from None
     except ValueError:
-        raise click.UsageError(f"--key-file {str(key_file)!r} must hold 64 hex digits") from None
+        raise click.UsageError(f"{parameter} {str(key_file)!r} must hold 64 hex digits") from None

@@ -7,36 +7,28 @@ import binascii
 import contextlib
 import json
 import math
-import os
-import sys
-from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import click
 import trio
 
-from peersockets_core import WIRES, DriveKey, Message, PeerEvent, PeerJoined, PeersocketsError
+from peersockets_core import WIRES, DriveKey, Message, PeerEvent, PeersocketsError
 
 from ..drive import Drive
 from ..node import Node
-from ..reconnect import Connected, KeptConnection
 from ..topic import Topic
-from ..watch import PeerEvents
+from .feed import Feed
+from .lines import MAX_LINE, Output, input_lines, member_event
 from .options import DRIVE, Address, NodeOptions, format_address, node_options
 
-_READ_SIZE: Final = 256 * 1024
-_MAX_LINE: Final = 32 * 1024 * 1024
-"""Bytes: the largest message in base64, and room to spare."""
 _MAX_BRACKETS: Final = 100
-_MAX_OUTPUT: Final = 1024 * 1024
-"""Bytes waiting for a slow reader of stdout before messages are taken no further."""
 
 
 @click.command()
 @click.argument("drive", type=DRIVE)
 @node_options
 def pipe(drive: DriveKey, options: NodeOptions) -> None:
-    r"""Take part in DRIVE for a program: commands on stdin, events on stdout, one JSON object a line.
+    """Take part in DRIVE for a program: commands on stdin, events on stdout, one JSON object a line.
 
     \b
     Commands:
@@ -59,7 +51,7 @@ def pipe(drive: DriveKey, options: NodeOptions) -> None:
 
 
 async def _run(key: DriveKey, options: NodeOptions) -> None:
-    output = _Output()
+    output = Output()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(output.run)
         async with options.open_node() as node:
@@ -79,88 +71,18 @@ async def _run(key: DriveKey, options: NodeOptions) -> None:
         output.finish()
 
 
-class _Output:
-    """Lines for stdout, written by a thread so that a slow reader does not stop the connections."""
-
-    def __init__(self) -> None:
-        self._lines: list[bytes] = []
-        self._size = 0
-        self._finished = False
-        self._changed = trio.lowlevel.ParkingLot()
-        self._drained = trio.lowlevel.ParkingLot()
-
-    def write(self, **event: Any) -> None:
-        line = json.dumps(event, separators=(",", ":")).encode() + b"\n"
-        self._lines.append(line)
-        self._size += len(line)
-        self._changed.unpark()
-
-    def finish(self) -> None:
-        """Nothing more will be written."""
-        self._finished = True
-        self._changed.unpark()
-
-    async def room(self) -> None:
-        """Wait until the reader has caught up."""
-        while self._size > _MAX_OUTPUT:
-            await self._drained.park()
-
-    async def run(self) -> None:
-        while self._lines or not self._finished:
-            if not self._lines:
-                await self._changed.park()
-                continue
-            data = b"".join(self._lines)
-            self._lines.clear()
-            await trio.to_thread.run_sync(_write_all, data, abandon_on_cancel=True)
-            self._size -= len(data)
-            self._drained.unpark_all()
-
-
-def _write_all(data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(sys.stdout.fileno(), view) :]
-
-
-async def _input_lines() -> AsyncIterator[bytes | None]:
-    """The lines of stdin; None stands for one that is longer than the bound.
-
-    Read from the descriptor in a thread: stdin may be a file or a terminal, which cannot be waited for,
-    and a buffered reader would hold its lock while we exit.
-    """
-    line = bytearray()
-    too_long = False
-    while data := await trio.to_thread.run_sync(
-        os.read, sys.stdin.fileno(), _READ_SIZE, abandon_on_cancel=True
-    ):
-        *ended, rest = data.split(b"\n")
-        for piece in ended:
-            line += piece
-            yield None if too_long or len(line) > _MAX_LINE else bytes(line)
-            line.clear()
-            too_long = False
-        line += rest
-        if len(line) > _MAX_LINE:
-            line.clear()
-            too_long = True
-    if line or too_long:
-        yield None if too_long else bytes(line)
-
-
 class _Session:
     """The commands and events of one run."""
 
     def __init__(
-        self, node: Node, drive: Drive, options: NodeOptions, output: _Output, nursery: trio.Nursery
+        self, node: Node, drive: Drive, options: NodeOptions, output: Output, nursery: trio.Nursery
     ) -> None:
         self._node = node
         self._drive = drive
         self._options = options
         self._output = output
         self._nursery = nursery
-        self._topics: dict[str, Topic] = {}
-        self._events: PeerEvents = drive.watch()
+        self._feed = Feed(drive, member=self._write_member, message=self._write_message, room=output.room)
         self._commands = {
             "join": self._join,
             "close": self._close,
@@ -172,14 +94,13 @@ class _Session:
 
     async def run(self) -> None:
         """Until the input ends."""
-        self._nursery.start_soon(self._follow_members)
+        self._nursery.start_soon(self._feed.follow_members)
         for topic in dict.fromkeys(self._options.topics):
             await self._join({"topic": topic})
-        for kept in self._options.keep_connected(self._node):
-            self._nursery.start_soon(self._follow_connection, kept)
-        async for line in _input_lines():
+        self._options.keep_connected(self._node, self._nursery, self._report_failure)
+        async for line in input_lines():
             if line is None:
-                self._report(ValueError(f"line of more than {_MAX_LINE} bytes"))
+                self._report(ValueError(f"line of more than {MAX_LINE} bytes"))
             elif line.strip():
                 await self._obey(line)
 
@@ -203,14 +124,14 @@ class _Session:
 
     async def _join(self, command: dict[str, Any]) -> None:
         name = _field(command, "topic", str)
-        if name in self._topics:
+        if name in self._feed.topics:
             raise ValueError(f"topic {name!r} is joined already")
-        self._topics[name] = self._drive.join(name)
-        self._nursery.start_soon(self._follow_topic, self._topics[name])
+        self._feed.topics[name] = self._drive.join(name)
+        self._nursery.start_soon(self._feed.follow_topic, self._feed.topics[name])
 
     async def _close(self, command: dict[str, Any]) -> None:
         self._joined(command).close()
-        del self._topics[command["topic"]]
+        del self._feed.topics[command["topic"]]
 
     async def _send(self, command: dict[str, Any]) -> None:
         topic = self._joined(command)
@@ -242,90 +163,35 @@ class _Session:
 
     def _joined(self, command: dict[str, Any]) -> Topic:
         name = _field(command, "topic", str)
-        if name not in self._topics:
+        if name not in self._feed.topics:
             raise ValueError(f"topic {name!r} is not joined")
-        return self._topics[name]
+        return self._feed.topics[name]
 
-    # Events. A peer's messages come after its join and before its leave, whichever task runs first.
-
-    async def _follow_members(self) -> None:
-        async for event in self._events:
-            self._write_member(event)
-            await self._output.room()
-
-    async def _follow_connection(self, kept: KeptConnection) -> None:
-        """Tell the first failure of a row; that it goes on trying is what it is for."""
-        told = False
-        async for event in kept:
-            if isinstance(event, Connected):
-                told = False
-            elif event.error is not None and not told:
-                told = True
-                text = f"{format_address(kept.address)}: {event.reason}; trying again"
-                self._output.write(event="error", error=type(event.error).__name__, message=text)
-
-    async def _follow_topic(self, topic: Topic) -> None:
-        try:
-            while True:
-                messages = await topic.receive_batch()
-                self._write_joins_before(topic, messages)
-                await self._output.room()
-        except trio.ClosedResourceError:
-            pass
-
-    def _write_joins_before(self, topic: Topic, messages: list[Message]) -> None:
-        pending = [(topic, messages)]
-        while (event := _next_event(self._events)) is not None:
-            if not isinstance(event, PeerJoined):
-                self._write_messages(pending)
-            self._write_member(event)
-        self._write_messages(pending)
+    # Events
 
     def _write_member(self, event: PeerEvent) -> None:
-        if isinstance(event, PeerJoined):
-            self._output.write(
-                event="join", peerId=event.peer_id, publicKey=event.public_key.hex(), wire=event.wire
-            )
-        else:
-            self._write_messages([(topic, _waiting(topic)) for topic in self._topics.values()])
-            self._output.write(event="leave", peerId=event.peer_id, publicKey=event.public_key.hex())
+        self._output.write(**member_event(event))
 
-    def _write_messages(self, pending: list[tuple[Topic, list[Message]]]) -> None:
-        for topic, messages in pending:
-            for message in messages:
-                event: dict[str, Any] = {
-                    "event": "message",
-                    "topic": topic.name,
-                    "peerId": message.peer_id,
-                    "publicKey": message.public_key.hex(),
-                    "message": base64.b64encode(message.message).decode(),
-                }
-                with contextlib.suppress(UnicodeDecodeError):
-                    event["text"] = message.message.decode()
-                self._output.write(**event)
-        pending.clear()
+    def _write_message(self, topic: Topic, message: Message) -> None:
+        event: dict[str, Any] = {
+            "event": "message",
+            "topic": topic.name,
+            "peerId": message.peer_id,
+            "publicKey": message.public_key.hex(),
+            "message": base64.b64encode(message.message).decode(),
+        }
+        with contextlib.suppress(UnicodeDecodeError):
+            event["text"] = message.message.decode()
+        self._output.write(**event)
+
+    def _report_failure(self, error: Exception, text: str) -> None:
+        self._output.write(event="error", error=type(error).__name__, message=f"{text}; trying again")
 
     def _report(self, error: Exception, command: Any = None) -> None:
         event: dict[str, Any] = {"event": "error", "error": type(error).__name__, "message": str(error)}
         if command is not None:
             event["command"] = command
         self._output.write(**event)
-
-
-def _next_event(events: PeerEvents) -> PeerEvent | None:
-    try:
-        return events.receive_nowait()
-    except trio.WouldBlock:
-        return None
-
-
-def _waiting(topic: Topic) -> list[Message]:
-    messages: list[Message] = []
-    while True:
-        try:
-            messages.append(topic.receive_nowait())
-        except trio.WouldBlock:
-            return messages
 
 
 def _parse(line: bytes) -> dict[str, Any]:

@@ -1,0 +1,221 @@
+"""`peersockets chat`: a conversation on a drive, in a terminal or line by line."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import click
+import trio
+
+from peersockets_core import DriveKey, Message, PeerEvent, PeerJoined, PeersocketsError
+
+from ..drive import Drive
+from ..node import Node
+from ..topic import Topic
+from .console import Console, open_console, patience
+from .feed import Feed
+from .options import DRIVE, NodeOptions, format_address, node_options
+from .text import outcome, printable, short_name, show_message_untrusted
+
+_TOPIC = "chat"
+_MEETING_TIME = 10.0
+"""Seconds for which input that is not typed waits for somebody to hear it."""
+_NOTICE = "*"
+_HELP = """\
+/peers           who is here
+/to ID TEXT      say something to one peer only
+/topic NAME      say what follows on another topic
+/help            this
+/quit            leave, as Ctrl-D does
+//TEXT           say something that begins with a slash"""
+
+
+@click.command()
+@click.argument("drive", type=DRIVE)
+@node_options
+def chat(drive: DriveKey, options: NodeOptions) -> int:
+    """Talk to the peers of DRIVE: what you type goes to all of them.
+
+    The topic is "chat" unless --topic says otherwise; of several, each line tells on which it came, and
+    you talk on the first until you say /topic NAME. Peers are shown by id and the beginning of their key.
+
+    \b
+    Commands, while it runs:
+        /peers           who is here
+        /to ID TEXT      say something to one peer only
+        /topic NAME      say what follows on another topic
+        /help, /quit     as they say; Ctrl-D leaves, too
+        //TEXT           say something that begins with a slash
+
+    Where stdin or stdout is not a terminal, it is a line in, a line out; with --connect, the input waits
+    for somebody to be there, and the exit status is 1 if nobody comes. The end of the input leaves when
+    everything said has been sent. The exit status is 0, after Ctrl-C 130.
+
+    \b
+    Examples:
+        peersockets chat DRIVE --listen 127.0.0.1:4200
+        peersockets chat DRIVE --connect 127.0.0.1:4200 --wire hypercore9
+        date | peersockets chat DRIVE --connect 127.0.0.1:4200
+    """
+    return trio.run(_run, drive, options)
+
+
+async def _run(key: DriveKey, options: NodeOptions) -> int:
+    async with options.open_node() as node:
+        listening = await options.start(node)
+        drive = node.open_drive(key, topic_scope=options.topic_scope)
+        # Before anybody is met, so that nothing said is missed.
+        topics = [drive.join(name) for name in dict.fromkeys(options.topics or (_TOPIC,))]
+        async with open_console() as console, trio.open_nursery() as nursery:
+            session = _Chat(node, drive, topics, console, nursery)
+            session.introduce(listening)
+            options.keep_connected(
+                node, nursery, lambda error, text: console.complain(f"{text}; trying again")
+            )
+            if options.connect and not console.interactive:
+                await session.wait_for_somebody()
+            await session.run()
+            nursery.cancel_scope.cancel()
+    return console.status
+
+
+class _Chat:
+    """One conversation."""
+
+    def __init__(
+        self, node: Node, drive: Drive, topics: list[Topic], console: Console, nursery: trio.Nursery
+    ) -> None:
+        self._node = node
+        self._drive = drive
+        self._console = console
+        self._nursery = nursery
+        self._met = trio.Event()
+        self._feed = Feed(drive, member=self._tell_member, message=self._tell_message, room=console.room)
+        self._feed.topics = {topic.name: topic for topic in topics}
+        self._topic = topics[0]
+        self._name_topic()
+        nursery.start_soon(self._feed.follow_members)
+        for topic in topics:
+            nursery.start_soon(self._feed.follow_topic, topic)
+        self._commands: dict[str, Callable[[str], Awaitable[None]]] = {
+            "peers": self._peers,
+            "to": self._to,
+            "topic": self._switch,
+            "help": self._help,
+        }
+
+    def introduce(self, listening: list[tuple[str, int]]) -> None:
+        """Tell where we are, and who."""
+        names = ", ".join(map(printable, self._feed.topics))
+        self._console.write(_NOTICE, f"topic {names} of {self._drive.key.url}")
+        for wire, public_key in self._node.public_keys.items():
+            self._console.write(_NOTICE, f"you are {public_key.hex()} on {wire}")
+        for address in listening:
+            self._console.write(_NOTICE, f"listening on {format_address(address)}")
+        if self._console.interactive:
+            self._console.write(_NOTICE, "/help tells the commands")
+
+    def tell_failure(self, error: Exception, text: str) -> None:
+        """Tell a failure to connect."""
+        self._console.complain(f"{text}; trying again")
+
+    async def wait_for_somebody(self) -> None:
+        """Wait until a member is here. Raises `click.ClickException` if that takes too long."""
+        with trio.move_on_after(_MEETING_TIME):
+            await self._met.wait()
+            return
+        raise click.ClickException(f"nobody was there within {_MEETING_TIME:g} seconds; nothing was said")
+
+    async def run(self) -> None:
+        """Until the input ends, or the user quits."""
+        async for line in self._console.lines():
+            if line.strip() == "/quit":
+                return
+            if line.strip():
+                try:
+                    await self._obey(line)
+                except PeersocketsError as error:
+                    self._console.complain(str(error))
+            await self._console.room()
+
+    async def _obey(self, line: str) -> None:
+        if not line.startswith("/"):
+            await self._broadcast(line)
+            return
+        if line.startswith("//"):
+            await self._broadcast(line[1:])
+            return
+        name, _, argument = line[1:].strip().partition(" ")
+        command = self._commands.get(name)
+        if command is None:
+            self._console.complain(f"no command /{printable(name)[:80]}; /help tells those there are")
+        else:
+            await command(argument)
+
+    # Commands
+
+    async def _broadcast(self, text: str) -> None:
+        heard = 0
+        with trio.move_on_after(patience(self._console)) as scope:
+            heard = await self._topic.broadcast(_encode(text))
+        if scope.cancelled_caught:
+            self._console.complain("somebody does not keep up, and goes without this line")
+        elif not heard:
+            self._console.complain("nobody is here to hear this")
+
+    async def _to(self, argument: str) -> None:
+        number, _, text = argument.strip().partition(" ")
+        if not (number.isascii() and number.isdecimal() and len(number) < 20 and text):
+            self._console.complain("it is: /to ID TEXT")
+            return
+        with trio.move_on_after(patience(self._console)) as scope:
+            await self._topic.send(int(number), _encode(text))
+        if scope.cancelled_caught:
+            self._console.complain(f"{number} does not keep up, and goes without this line")
+
+    async def _peers(self, argument: str) -> None:
+        peers = self._drive.peers.values()
+        for peer in peers:
+            address = f" at {format_address(peer.address)}" if peer.address else ""
+            self._console.write(f"{peer.peer_id}", f"{peer.public_key.hex()} on {peer.wire}{address}")
+        if not peers:
+            self._console.write(_NOTICE, "nobody else is here")
+
+    async def _switch(self, argument: str) -> None:
+        name = argument.strip()
+        topic = self._feed.topics.get(name)
+        if topic is None:
+            joined = ", ".join(map(printable, self._feed.topics))
+            self._console.complain(f"it is: /topic NAME, with one of {joined}")
+        else:
+            self._topic = topic
+            self._name_topic()
+
+    async def _help(self, argument: str) -> None:
+        for line in _HELP.splitlines():
+            self._console.write(_NOTICE, line)
+
+    def _name_topic(self) -> None:
+        if len(self._feed.topics) > 1:
+            self._console.prompt = f"{printable(self._topic.name)}> "
+
+    # What happens
+
+    def _tell_member(self, event: PeerEvent) -> None:
+        if isinstance(event, PeerJoined):
+            self._met.set()
+        name = short_name(event.peer_id, event.public_key)
+        self._console.write(_NOTICE, f"{name} {outcome(event)}")
+
+    def _tell_message(self, topic: Topic, message: Message) -> None:
+        name = short_name(message.peer_id, message.public_key)
+        where = f" {printable(topic.name)}" if len(self._feed.topics) > 1 else ""
+        first, *others = show_message_untrusted(message.message)
+        self._console.write(f"{name}{where}:", first)
+        for line in others:
+            self._console.write("   ", line)
+
+
+def _encode(text: str) -> bytes:
+    # What the terminal or a file had for bytes is sent as it was.
+    return text.encode(errors="surrogateescape")

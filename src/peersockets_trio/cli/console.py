@@ -1,0 +1,92 @@
+"""Where a chat takes place: lines the user says come out, lines to show go in."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+import click
+import trio
+
+from .lines import MAX_LINE, Output, input_lines
+from .terminal import Terminal
+
+_PATIENCE = 5.0
+
+
+class Console(Protocol):
+    """What a chat asks of its console."""
+
+    interactive: bool
+    """Whether somebody sits there, who does not want to wait for slow peers."""
+    prompt: str
+    """What stands before the input line, where there is one."""
+    status: int
+    """The exit status that the way it ended calls for."""
+
+    def write(self, mark: str, text: str) -> None:
+        """Show a line; its beginning, `mark`, stands out where that is possible."""
+
+    def complain(self, text: str) -> None:
+        """Show what was wrong with the input."""
+
+    async def room(self) -> None:
+        """Wait until more can be shown."""
+
+    def lines(self) -> AsyncIterator[str]:
+        """What is said, until the end; bytes that are no UTF-8 as lone surrogates."""
+
+    def finish(self) -> None:
+        """Come to an end, with everything shown."""
+
+    async def run(self) -> None:
+        """Work until finished."""
+
+
+class LineConsole:
+    """Line in, line out, for input and output that are not both a terminal."""
+
+    interactive = False
+    status = 0
+
+    def __init__(self) -> None:
+        self.prompt = ""
+        self._output = Output()
+        self.run = self._output.run
+        self.room = self._output.room
+        self.finish = self._output.finish
+
+    def write(self, mark: str, text: str) -> None:
+        """Write a line to stdout."""
+        self._output.write_text(f"{mark} {text}")
+
+    def complain(self, text: str) -> None:
+        """Write a line to stderr."""
+        click.echo(f"peersockets: {text}", err=True)
+
+    async def lines(self) -> AsyncIterator[str]:
+        """The lines of stdin."""
+        async for line in input_lines():
+            if line is None:
+                self.complain(f"line of more than {MAX_LINE} bytes")
+            else:
+                yield line.decode(errors="surrogateescape")
+
+
+@asynccontextmanager
+async def open_console() -> AsyncIterator[Console]:
+    """Open the console that suits stdin and stdout. Leaving the block restores the terminal."""
+    interactive = sys.stdin.isatty() and sys.stdout.isatty()
+    console: Console = Terminal() if interactive else LineConsole()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(console.run)
+        yield console
+        console.finish()
+
+
+def patience(console: Console) -> float:
+    """Seconds for which sending may hold up what is said next."""
+    return _PATIENCE if console.interactive else math.inf

@@ -1,0 +1,239 @@
+"""`peersockets send`: one message, and an exit status that tells whether it has left."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import attrs
+import click
+import trio
+
+from peersockets_core import DriveKey, PeerEvent, PeerLeft
+
+from ..drive import Drive
+from ..node import Node
+from ..watch import PeerEvents
+from . import log
+from .options import DRIVE, PEER, NodeOptions, node_options
+from .text import printable, short_name
+
+_MOST: Final = 16 * 1024 * 1024
+"""Bytes: no wire carries a message as large as this."""
+_LARGE: Final = 64 * 1024
+"""Bytes from which there is time to look at a progress bar."""
+_LOOK: Final = 0.05
+"""Seconds between two looks at what has left."""
+
+
+@attrs.frozen
+class _Order:
+    """What to send, and to whom."""
+
+    topic: str
+    target: int | bytes | None
+    """A peer id, a public key, or None for everybody."""
+    wait: float
+    message: bytes
+
+
+@click.command()
+@click.argument("drive", type=DRIVE)
+@click.argument("message")
+@click.option("--to", metavar="ID|KEY", type=PEER, help="Send to this peer, by id or public key.")
+@click.option("--all", "everybody", is_flag=True, help="Send to every member.")
+@click.option(
+    "--wait",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    default=10.0,
+    show_default=True,
+    help="How long to wait for somebody to be there, and for the peer to take more of the message.",
+)
+@node_options
+def send(
+    drive: DriveKey, message: str, to: int | bytes | None, everybody: bool, wait: float, options: NodeOptions
+) -> None:
+    """Send one message on a topic of DRIVE, as soon as the peer is there.
+
+    MESSAGE is text; - stands for what stdin has, @FILE for what a file has, and @@ for one @ at the
+    beginning of text. --all sends to all who are there when there are as many as --connect names, or when
+    the time is up.
+
+    The exit status is 0 if all of the message has left, and 1 if nobody was there in time or the peer did
+    not take it.
+
+    \b
+    Examples:
+        peersockets send DRIVE --topic chat --all hello --connect 127.0.0.1:4200
+        peersockets send DRIVE --topic files --to KEY @photo.jpg --connect 127.0.0.1:4200
+        date | peersockets send DRIVE --topic chat --to 1 - --listen 127.0.0.1:4200 --wait 60
+    """
+    if len(options.topics) != 1:
+        raise click.UsageError("exactly one --topic is needed")
+    if (to is not None) == everybody:
+        raise click.UsageError("exactly one of --to and --all is needed")
+    log.without_warnings()
+    order = _Order(options.topics[0], to, wait, _read(message))
+    trio.run(_run, drive, options, order)
+
+
+async def _run(key: DriveKey, options: NodeOptions, order: _Order) -> None:
+    async with options.open_node() as node:
+        options.tell_listening(await options.start(node))
+        drive = node.open_drive(key, topic_scope=options.topic_scope)
+        topic = drive.join(order.topic, overflow="drop_newest")
+        leaves = _Leaves(drive.watch())
+        peer_ids = await _meet(node, drive, options, order)
+        with _in_time(order.wait, "the message was not accepted"):
+            if order.target is None:
+                await topic.broadcast(order.message)
+            else:
+                await topic.send(peer_ids[0], order.message)
+        await _leave(node, peer_ids, leaves, order)
+        await node.finish()
+        leaves.check(peer_ids)
+
+
+# The message
+
+
+def _read(argument: str) -> bytes:
+    """Read what the argument stands for. Raises `click.ClickException` for a file that cannot be read."""
+    if argument == "-":
+        message = sys.stdin.buffer.read(_MOST + 1)
+    elif argument.startswith("@@"):
+        message = _encode(argument[1:])
+    elif argument.startswith("@"):
+        message = _read_file(argument[1:])
+    else:
+        message = _encode(argument)
+    if len(message) > _MOST:
+        raise click.ClickException(
+            f"the message is over {_MOST} bytes, which no wire carries; nothing was sent"
+        )
+    return message
+
+
+def _read_file(path: str) -> bytes:
+    try:
+        with open(path, "rb") as source:
+            return source.read(_MOST + 1)
+    except OSError as error:
+        raise click.FileError(path, error.strerror) from None
+    except ValueError as error:  # such as for a null character
+        raise click.FileError(path, str(error)) from None
+
+
+def _encode(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")  # what the shell had for bytes, as it was
+
+
+# Whom to send to
+
+
+async def _meet(node: Node, drive: Drive, options: NodeOptions, order: _Order) -> list[int]:
+    """Connect, and wait for those who are to get the message; returns their ids."""
+    async with drive.watch() as events, trio.open_nursery() as nursery:
+        failures: list[str] = []
+        options.keep_connected(node, nursery, lambda error, text: failures.append(f" ({text})"))
+        with trio.move_on_after(order.wait):
+            wanted = max(1, len(options.connect))
+            while not _is_complete(drive, order.target, wanted):
+                await events.receive()
+        nursery.cancel_scope.cancel()
+    peer_ids = _present(drive, order.target)
+    if not peer_ids:
+        who = "nobody" if order.target is None else f"peer {_spell(order.target)}"
+        verb = "was" if order.target is None else "was not"
+        why = "".join(failures)
+        raise click.ClickException(f"{who} {verb} there within {order.wait:g} seconds{why}; nothing was sent")
+    return peer_ids
+
+
+def _is_complete(drive: Drive, target: int | bytes | None, wanted: int) -> bool:
+    return len(_present(drive, target)) >= (wanted if target is None else 1)
+
+
+def _present(drive: Drive, target: int | bytes | None) -> list[int]:
+    """The ids of those meant who are there. A key may be that of one identity on one wire only."""
+    return [peer.peer_id for peer in drive.peers.values() if target in (None, peer.peer_id, peer.public_key)]
+
+
+def _spell(target: int | bytes) -> str:
+    return target.hex() if isinstance(target, bytes) else str(target)
+
+
+# Until it has left
+
+
+class _Leaves:
+    """Who has left since it was made."""
+
+    def __init__(self, events: PeerEvents) -> None:
+        self._events = events
+        self._left: dict[int, PeerLeft] = {}
+
+    def check(self, peer_ids: list[int]) -> None:
+        """Raise `click.ClickException` if one of these peers left and did not take everything."""
+        with contextlib.suppress(trio.WouldBlock):
+            while True:
+                self._note(self._events.receive_nowait())
+        for peer_id in peer_ids:
+            left = self._left.get(peer_id)
+            if left is not None and (left.unsent or left.reason):
+                raise click.ClickException(_explain(left))
+
+    def _note(self, event: PeerEvent) -> None:
+        if isinstance(event, PeerLeft):
+            self._left[event.peer_id] = event
+
+
+def _explain(left: PeerLeft) -> str:
+    name = short_name(left.peer_id, left.public_key)
+    reason = printable(left.reason) or "it left"
+    if left.unsent:
+        return f"peer {name} did not take {left.unsent} bytes: {reason}"
+    return f"peer {name} may not have taken everything: {reason}"
+
+
+async def _leave(node: Node, peer_ids: list[int], leaves: _Leaves, order: _Order) -> None:
+    """Wait until the message has left, as long as it goes on."""
+    total = len(order.message) * len(peer_ids)
+    least, stalled = total + 1, trio.current_time() + order.wait
+    with _progress(total) as show:
+        while True:
+            leaves.check(peer_ids)
+            unsent = sum(node.peer(peer_id).unsent for peer_id in peer_ids)
+            show(unsent)
+            if not unsent:
+                return
+            if unsent < least:
+                least, stalled = unsent, trio.current_time() + order.wait
+            elif trio.current_time() >= stalled:
+                raise click.ClickException(
+                    f"{unsent} bytes are unsent: the peer has taken nothing for {order.wait:g} seconds"
+                )
+            await trio.sleep(_LOOK)
+
+
+@contextlib.contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    """Show how many bytes are unsent, if somebody looks and it takes some time."""
+    if total < _LARGE or not sys.stderr.isatty():
+        yield lambda unsent: None
+        return
+    with click.progressbar(length=total, label="sending", file=sys.stderr) as bar:
+        # `unsent` counts what the wire adds to the message, too.
+        yield lambda unsent: bar.update(max(0, total - unsent - bar.pos))
+
+
+@contextlib.contextmanager
+def _in_time(wait: float, complaint: str) -> Iterator[None]:
+    try:
+        with trio.fail_after(wait):
+            yield
+    except trio.TooSlowError:
+        raise click.ClickException(f"{complaint} within {wait:g} seconds") from None

@@ -1,0 +1,213 @@
+"""`Terminal`: an input line at the bottom of the terminal, and everything else above it.
+
+prompt_toolkit edits the line. It runs on asyncio only, so it has a thread with a loop of its own. What
+the two sides share is a deque of lines to show, and two calls across: `call_soon_threadsafe` into the
+thread, `run_sync_soon` into Trio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import math
+import os
+import signal
+import sys
+import termios
+import tty
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Final
+
+import click
+import trio
+from prompt_toolkit import PromptSession
+from prompt_toolkit.data_structures import Size
+from prompt_toolkit.output.vt100 import Vt100_Output
+
+from .lines import write_all
+
+_MAX_WAITING: Final = 1000
+"""Lines to be shown before more have to wait: more than anybody reads."""
+_REST: Final = 0.05
+"""Seconds between two redrawings of the input line, so that typing gets through a flood of messages."""
+_INTERRUPTED: Final = 130
+_ENDING_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
+
+
+def _size() -> Size:
+    columns, lines = os.get_terminal_size(sys.stdout.fileno())
+    return Size(rows=lines or 24, columns=columns or 80)  # some terminals do not tell
+
+
+class _Interrupted(Exception):
+    """The user has pressed Ctrl-C."""
+
+
+class Terminal:
+    """A `Console` for somebody who sits at a terminal."""
+
+    interactive = True
+
+    def __init__(self) -> None:
+        self.prompt = "> "
+        self.status = 0
+        # Without asking the terminal for the cursor's position, which not every one answers.
+        output = Vt100_Output(sys.stdout, _size, term=os.environ.get("TERM"), enable_cpr=False)
+        self._session = PromptSession[str](
+            lambda: self.prompt,
+            output=output,
+            interrupt_exception=_Interrupted,
+            reserve_space_for_menu=0,
+        )
+        self._coloured = not os.environ.get("NO_COLOR")
+        self._encoding = sys.stdout.encoding
+        self._waiting: deque[str] = deque()
+        self._drained = trio.lowlevel.ParkingLot()
+        self._trio = trio.lowlevel.current_trio_token()
+        self._said, self._hear = trio.open_memory_channel[str](math.inf)
+        self._finished = False
+        # The thread's:
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._main: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()
+
+    # Called by Trio's thread
+
+    def write(self, mark: str, text: str) -> None:
+        """Show a line above the input."""
+        self._write_line(f"{click.style(mark, bold=True) if self._coloured else mark} {text}")
+
+    def complain(self, text: str) -> None:
+        """Show what was wrong with the input."""
+        self.write("!", text)
+
+    async def room(self) -> None:
+        """Wait until the terminal has caught up."""
+        while len(self._waiting) > _MAX_WAITING:
+            await self._drained.park()
+
+    async def lines(self) -> AsyncIterator[str]:
+        """What the user says, until Ctrl-D or Ctrl-C."""
+        async for line in self._hear:
+            yield line
+
+    def finish(self) -> None:
+        """Take no more input."""
+        self._finished = True
+        self._call(self._cancel)
+
+    async def run(self) -> None:
+        """Own the terminal until it ends; it is as it was before, afterwards, however it ends."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._finish_when_cancelled)
+                nursery.start_soon(self._finish_on_signal)
+                with _quiet_terminal(), contextlib.redirect_stderr(_Lines(self._write_line)):
+                    await trio.to_thread.run_sync(self._run_thread, abandon_on_cancel=False)
+                nursery.cancel_scope.cancel()
+        finally:
+            self._show_waiting()
+            self._said.close()
+
+    async def _finish_when_cancelled(self) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            self.finish()
+
+    async def _finish_on_signal(self) -> None:
+        with trio.open_signal_receiver(*_ENDING_SIGNALS) as signals:
+            async for number in signals:
+                self.status = 128 + number
+                self.finish()
+
+    def _write_line(self, line: str) -> None:
+        self._waiting.append(f"{line}\n")
+        self._call(self._news.set)
+
+    def _call(self, function: Callable[[], object]) -> None:
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has closed: `run` shows what is left
+                self._loop.call_soon_threadsafe(function)
+
+    # Called by the other thread
+
+    def _run_thread(self) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            asyncio.run(self._edit())
+
+    def _cancel(self) -> None:
+        if self._main is not None:
+            self._session.app.erase_when_done = True
+            self._main.cancel()
+
+    async def _edit(self) -> None:
+        self._main = asyncio.current_task()
+        self._loop = asyncio.get_running_loop()
+        self._news.set()  # for what was written before
+        if self._finished:
+            return
+        async with asyncio.TaskGroup() as tasks:
+            showing = tasks.create_task(self._show())
+            await self._take_lines()
+            showing.cancel()
+
+    async def _take_lines(self) -> None:
+        while True:
+            try:
+                line = await self._session.prompt_async()
+            except EOFError:
+                return
+            except _Interrupted:
+                self.status = _INTERRUPTED
+                return
+            self._trio.run_sync_soon(self._said.send_nowait, line)
+
+    async def _show(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            # Not with run_in_terminal: it hands the terminal back for a moment, in which what is typed is
+            # echoed in the middle of what is shown, and Ctrl-D gets lost.
+            app = self._session.app
+            if app.is_running:
+                app.renderer.erase()
+            self._show_waiting()
+            app.invalidate()
+            self._trio.run_sync_soon(self._drained.unpark_all)
+            await asyncio.sleep(_REST)
+
+    def _show_waiting(self) -> None:
+        lines = []
+        while self._waiting:
+            lines.append(self._waiting.popleft())
+        write_all("".join(lines).encode(self._encoding, "backslashreplace"))
+
+
+@contextlib.contextmanager
+def _quiet_terminal() -> Iterator[None]:
+    """Keep the terminal from echoing what is typed between two input lines."""
+    terminal = sys.stdin.fileno()
+    before = termios.tcgetattr(terminal)
+    tty.setcbreak(terminal)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+
+
+class _Lines(io.TextIOBase):
+    """A stream of text that hands over its lines: what others write to stderr, such as the log."""
+
+    def __init__(self, write_line: Callable[[str], None]) -> None:
+        self._write_line = write_line
+        self._rest = ""
+
+    def write(self, text: str) -> int:
+        """Take text; what follows its last line end waits."""
+        *lines, self._rest = (self._rest + text).split("\n")
+        for line in lines:
+            self._write_line(line)
+        return len(text)

@@ -1,0 +1,62 @@
+"""`peersockets watch`: members joining and leaving, one line each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import click
+import trio
+
+from peersockets_core import DriveKey, PeerEvent, PeerJoined
+
+from .lines import Output, member_event
+from .options import DRIVE, NodeOptions, node_options, tell_failure
+from .text import printable
+
+
+@click.command()
+@click.argument("drive", type=DRIVE)
+@click.option("--json", "as_json", is_flag=True, help="Write the join and leave events of `pipe`.")
+@node_options
+def watch(drive: DriveKey, as_json: bool, options: NodeOptions) -> None:
+    """Show who joins DRIVE and who leaves, one line each, until interrupted.
+
+    A line has the time, "join" or "leave", the peer's id, its public key and its wire; that of a leave
+    may go on with the reason.
+
+    \b
+    Examples:
+        peersockets watch DRIVE --listen 127.0.0.1:4200
+        peersockets watch DRIVE --connect 127.0.0.1:4200 --json | jq .publicKey
+    """
+    trio.run(_run, drive, options, _describe_json if as_json else _describe)
+
+
+async def _run(key: DriveKey, options: NodeOptions, describe: Callable[[PeerEvent], str]) -> None:
+    output = Output()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(output.run)
+        async with options.open_node() as node:
+            options.tell_listening(await options.start(node))
+            async with (
+                node.open_drive(key, topic_scope=options.topic_scope) as drive,
+                drive.watch() as events,
+            ):
+                options.keep_connected(node, nursery, tell_failure)
+                async for event in events:
+                    output.write_text(describe(event))
+                    await output.room()
+
+
+def _describe_json(event: PeerEvent) -> str:
+    return json.dumps(member_event(event), separators=(",", ":"))
+
+
+def _describe(event: PeerEvent) -> str:
+    now = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
+    kind = "join " if isinstance(event, PeerJoined) else "leave"
+    line = f"{now} {kind} {event.peer_id} {event.public_key.hex()} {event.wire}"
+    reason = "" if isinstance(event, PeerJoined) else printable(event.reason)
+    return f"{line} {reason}".rstrip()

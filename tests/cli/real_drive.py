@@ -1,0 +1,54 @@
+"""A drive of a real Node peer, of either generation, for the commands to meet on."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final
+
+import attrs
+
+from interop import real_peer, test_hypercore11
+from interop.real_peer import HOST, RealPeer, RealTopic
+from peersockets_core import DriveKey, KeyPair, WireName
+
+SEED: Final = "42" * 32
+_OPEN: Final[dict[str, Callable[[], AbstractAsyncContextManager[RealPeer]]]] = {
+    "hypercore9": real_peer.open_real_peer,
+    "hypercore11": test_hypercore11.open_real_peer,
+}
+
+
+@attrs.frozen
+class RealDrive:
+    """A drive that a real peer has open, and its topic "chat"."""
+
+    peer: RealPeer
+    key: DriveKey
+    wire: WireName
+    topic: RealTopic
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """What tells a command to meet the peer, as the one whose key is `our_key`."""
+        return str(self.key), "--connect", f"{HOST}:{self.peer.port}", "--wire", self.wire, "--seed", SEED
+
+    @property
+    def our_key(self) -> bytes:
+        return KeyPair(bytes.fromhex(SEED)).public_keys[self.wire]
+
+    @property
+    def name(self) -> str:
+        """What we call the peer."""
+        return f"1 ({self.peer.public_key.hex()[:8]})"
+
+
+@asynccontextmanager
+async def open_real_drive(wire: WireName) -> AsyncIterator[RealDrive]:
+    async with _OPEN[wire]() as peer:
+        created = await peer.call("createDrive")
+        key = DriveKey.parse(created["key"])
+        joined = await peer.call(
+            "joinTopic", drive=str(key), topic="chat", webapp=key.discovery_key.hex(), quiet=False
+        )
+        yield RealDrive(peer, key, wire, RealTopic(peer, joined["handle"]))

@@ -1,0 +1,143 @@
+"""`peersockets chat` line by line: stdin and stdout are no terminal. `test_terminal` has the rest."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+
+import pytest
+import trio
+
+from cli.real_drive import RealDrive, open_real_drive
+from cli.support import ANY_PORT, COMMAND, KEY, WIRE, Pipe, complaint, pipe, run
+from peersockets_core import WIRES, WireName
+
+
+async def chat(*arguments: str, stdin: bytes) -> subprocess.CompletedProcess[bytes]:
+    """Run a chat to its end, while the test goes on."""
+    return await trio.to_thread.run_sync(lambda: run("chat", str(KEY), *arguments, stdin=stdin))
+
+
+async def heard(alice: Pipe, count: int) -> list[str]:
+    return [(await alice.hear_until("message"))["text"] for _ in range(count)]
+
+
+async def test_what_is_piped_in_is_said() -> None:
+    """It waits for somebody to hear it, and all of it has left at the end."""
+    lines = [f"line {number} grüß dich" for number in range(2000)]
+    async with pipe("--listen", ANY_PORT, "--topic", "chat") as alice, trio.open_nursery() as nursery:
+        nursery.start_soon(_say, alice, lines)
+        assert await heard(alice, len(lines)) == lines
+        assert (await alice.hear_until("leave"))["peerId"] == 1
+
+
+async def _say(alice: Pipe, lines: list[str]) -> None:
+    done = await chat("--connect", alice.address, stdin="\n".join(lines).encode())
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (
+        f"* 1 ({alice.ready['publicKeys']['hypercore11'][:8]}) joined on hypercore11\n"
+        in done.stdout.decode()
+    )
+
+
+async def test_bytes_that_are_no_text_are_said_as_they_are() -> None:
+    async with pipe("--listen", ANY_PORT, "--topic", "chat") as alice, trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: chat("--connect", alice.address, "--wire", WIRE, stdin=b"caf\xe9\n"))
+        assert (await alice.hear_until("message"))["message"] == "Y2Fm6Q=="
+
+
+def test_nobody_is_there() -> None:
+    done = run("chat", str(KEY), stdin=b"hello\n")
+    assert "nobody is here to hear this" in complaint(done, 0)
+    assert done.stdout.startswith(f"* topic chat of {KEY.url}\n* you are ".encode())
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (b"/dance", "no command /dance; /help tells"),
+        (b"/\x1b[31m", r"no command /\x1b[31m;"),
+        (b"/to", "/to ID TEXT"),
+        (b"/to 1", "/to ID TEXT"),
+        (b"/to me hello", "/to ID TEXT"),
+        (b"/to \xd9\xa1 hello", "/to ID TEXT"),
+        (b"/to " + b"9" * 5000 + b" hello", "/to ID TEXT"),
+        (b"/to 7 hello", "peer_id 7 is not a peer"),
+        (b"/topic other", "with one of chat"),
+        (b"x" * (33 * 1024 * 1024), "line of more than"),
+    ],
+)
+def test_wrong_lines_are_told_and_it_goes_on(line: bytes, text: str) -> None:
+    done = run("chat", str(KEY), stdin=line + b"\n/peers\n")
+    assert text in complaint(done, 0)
+    assert done.stdout.endswith(b"\n* nobody else is here\n")
+
+
+def test_quit_is_the_end() -> None:
+    done = run("chat", str(KEY), stdin=b"\n  \n/quit\n/dance\n")
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+async def test_a_message_is_a_line_for_each_of_its_lines() -> None:
+    """Those after the first are indented: a message cannot pass for one of somebody else."""
+    async with pipe("--listen", ANY_PORT, "--topic", "chat") as alice:
+        process = await trio.lowlevel.open_process(
+            (*COMMAND, "chat", str(KEY), "--connect", alice.address),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert process.stdin is not None
+        assert process.stdout is not None
+        await alice.hear_until("join")
+        await alice.say({"command": "broadcast", "topic": "chat", "text": "one\n7 (00000000): two\x1b[2J\n"})
+        name = f"1 ({alice.ready['publicKeys']['hypercore11'][:8]})"
+        shown = b""
+        while not shown.endswith(b"\n    \n"):
+            data = await process.stdout.receive_some()
+            assert data
+            shown += bytes(data)
+        assert shown.endswith(f"\n{name}: one\n    7 (00000000): two\\x1b[2J\n    \n".encode())
+        process.send_signal(signal.SIGINT)
+        assert await process.wait() == 130
+        await process.stdin.aclose()
+        await process.stdout.aclose()
+
+
+def test_a_reader_that_has_gone() -> None:
+    """The chat ends quietly."""
+    first, second = subprocess.PIPE, subprocess.PIPE
+    with subprocess.Popen((*COMMAND, "chat", str(KEY)), stdin=first, stdout=second, stderr=second) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        process.stdin.write(b"/help\n" * 10)
+        process.stdin.flush()
+        assert process.wait(20) == 1
+        assert process.stderr.read() == b""
+
+
+def test_a_refused_connection() -> None:
+    done = run("chat", str(KEY), "--connect", "127.0.0.1:1", stdin=b"hello")
+    refused, nobody = done.stderr.decode().splitlines()
+    assert refused.startswith("peersockets: 127.0.0.1:1: ")
+    assert refused.endswith("; trying again")
+    assert nobody == "peersockets: nobody was there within 10 seconds; nothing was said"
+    assert done.returncode == 1
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize("wire", WIRES)
+async def test_a_real_peer_hears_what_is_piped_in(wire: WireName) -> None:
+    async with open_real_drive(wire) as real, trio.open_nursery() as nursery:
+        with trio.fail_after(30):
+            nursery.start_soon(_say_to, real, b"hello\nfrom \xf0\x9f\x90\x8d\n//slash\n/to 1 psst\n")
+            for message in ("hello", "from 🐍", "/slash", "psst"):
+                assert await real.topic.receive() == (real.our_key, message.encode())
+
+
+async def _say_to(real: RealDrive, stdin: bytes) -> None:
+    done = await trio.to_thread.run_sync(lambda: run("chat", *real.options, stdin=stdin))
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert f"* {real.name} joined on {real.wire}\n" in done.stdout.decode()

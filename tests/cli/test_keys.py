@@ -1,0 +1,113 @@
+"""`peersockets keys`."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from cli.support import KEY, complaint, parse_lines, run
+from peersockets_core import KeyPair
+
+SEED = bytes(range(32))
+
+
+def told(key_pair: KeyPair) -> str:
+    """The lines that tell a key pair's public keys."""
+    return "".join(f"{wire} {key.hex()}\n" for wire, key in key_pair.public_keys.items())
+
+
+def test_a_new_file(tmp_path: Path) -> None:
+    """It holds a seed that no one else may read, and is what `--key-file` takes."""
+    path = tmp_path / "bot.key"
+    done = run("keys", "new", str(path))
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    seed = path.read_text()
+    assert len(seed) == 65
+    key_pair = KeyPair(bytes.fromhex(seed))
+    assert done.stdout.decode() == f"file {path}\n{told(key_pair)}"
+    assert run("keys", "show", str(path)).stdout == done.stdout
+    ready = parse_lines(run("pipe", str(KEY), "--key-file", str(path)).stdout)[0]
+    assert ready["publicKeys"] == {wire: key.hex() for wire, key in key_pair.public_keys.items()}
+
+
+def test_two_new_files_differ(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        run("keys", "new", str(tmp_path / name))
+    assert (tmp_path / "one").read_text() != (tmp_path / "other").read_text()
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "folder"])
+def test_what_exists_is_not_overwritten(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    if kind == "file":
+        path.write_text("precious")
+    elif kind == "link":
+        path.symlink_to(tmp_path / "elsewhere")
+    else:
+        path.mkdir()
+    text = complaint(run("keys", "new", str(path)), 2 if kind == "folder" else 1)
+    assert str(path) in text
+    assert not (tmp_path / "elsewhere").exists()
+    if kind == "file":
+        assert "not overwritten" in text
+        assert path.read_text() == "precious"
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    text = complaint(run("keys", "new", str(tmp_path / "no" / "key")), 1)
+    assert "No such file" in text
+
+
+def test_the_default_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
+    assert "No such file" in complaint(run("keys", "show"), 2)
+    done = run("keys", "new")
+    (path,) = tmp_path.rglob("key")
+    assert done.stdout.startswith(f"file {path}\n".encode())
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert run("keys", "show").stdout == done.stdout
+    complaint(run("keys", "new"), 1)
+
+
+def test_a_seed_is_shown() -> None:
+    done = run("keys", "show", "--seed", SEED.hex())
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.decode() == told(KeyPair(SEED))
+
+
+def test_a_file_that_others_may_read(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text(SEED.hex())
+    for mode in (0o640, 0o604, 0o620):
+        path.chmod(mode)
+        done = run("keys", "show", str(path))
+        assert done.returncode == 0
+        assert done.stdout.decode() == f"file {path}\n{told(KeyPair(SEED))}"
+        warning = done.stderr.decode()
+        assert warning.startswith("peersockets: warning: ")
+        assert f"mode {mode:04o}" in warning
+        assert warning.count("\n") == 1
+    os.chmod(path, 0o400)
+    assert run("keys", "show", str(path)).stderr == b""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["show", "/dev/null"], "must hold 64 hex digits"),
+        (["show", "/nonexistent"], "No such file"),
+        (["show", "--seed", "xyz"], "64 hex digits"),
+        (["show", "/dev/null", "--seed", "00" * 32], "exclude each other"),
+        (["show", "one", "two"], "two"),
+        (["burn"], "burn"),
+    ],
+)
+def test_bad_usage(arguments: list[str], text: str) -> None:
+    done = run("keys", *arguments)
+    assert text in complaint(done, 2)
+    assert done.stdout == b""

@@ -1,0 +1,285 @@
+"""`peersockets chat` in a terminal: what its user sees and types, and the terminal afterwards."""
+
+from __future__ import annotations
+
+import base64
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from cli.real_drive import open_real_drive
+from cli.support import ANY_PORT, KEY, Pipe, pipe
+from cli.terminal import CTRL_C, CTRL_D, LEFT, UP, Terminal, open_terminal
+from peersockets_core import WIRES, WireName
+
+PASTE = "\x1b[200~{}\x1b[201~"
+BACKSPACE = "\x7f"
+
+
+@asynccontextmanager
+async def chatting(*options: str, columns: int = 100) -> AsyncIterator[tuple[Terminal, Pipe, str]]:
+    """A chat in a terminal, a pipe that is the other member, and what the chat calls it."""
+    async with pipe("--listen", ANY_PORT, "--topic", "chat", *options) as bob:
+        arguments = ("chat", str(KEY), "--connect", bob.address, *options)
+        async with open_terminal(*arguments, columns=columns) as terminal:
+            name = f"1 ({bob.ready['publicKeys']['hypercore11'][:8]})"
+            await terminal.until(f"* {name} joined on hypercore11")
+            await bob.hear_until("join")
+            yield terminal, bob, name
+
+
+async def say(bob: Pipe, *messages: bytes, topic: str = "chat") -> None:
+    for message in messages:
+        encoded = base64.b64encode(message).decode()
+        await bob.say({"command": "broadcast", "topic": topic, "message": encoded})
+
+
+async def heard(bob: Pipe) -> str:
+    text: str = (await bob.hear_until("message"))["text"]
+    return text
+
+
+# Talking
+
+
+async def test_a_conversation() -> None:
+    async with chatting() as (terminal, bob, name):
+        await terminal.say("hello, who is there?")
+        assert await heard(bob) == "hello, who is there?"
+        await say(bob, b"it is Bob")
+        await terminal.until(f"{name}: it is Bob")
+        await terminal.say("/to 1 only you")
+        assert await heard(bob) == "only you"
+        await terminal.say("//slash")
+        assert await heard(bob) == "/slash"
+        await bob.finish()
+        await terminal.until(f"* {name} left")
+        assert [line for line in terminal.lines if line.startswith(("> ", "1"))] == [
+            "> hello, who is there?",
+            f"{name}: it is Bob",
+            "> /to 1 only you",
+            "> //slash",
+        ]
+        await terminal.say("anybody?")
+        await terminal.until("! nobody is here to hear this")
+
+
+async def test_commands() -> None:
+    async with chatting() as (terminal, bob, _):
+        await terminal.say("/peers")
+        await terminal.until(f"1 {bob.ready['publicKeys']['hypercore11']} on hypercore11"[:90])
+        await terminal.say("/help")
+        await terminal.until("leave, as Ctrl-D does")
+        await terminal.say("/dance")
+        await terminal.until("! no command /dance; /help tells those there are")
+        await terminal.say("/to 9 hello")
+        await terminal.until("! peer_id 9 is not a peer of this node")
+        await terminal.say("/quit")
+        assert await terminal.finish() == 0
+
+
+async def test_several_topics() -> None:
+    async with chatting("--topic", "games", "--topic", "chat") as (terminal, bob, name):
+        await terminal.until("\ngames>")
+        await terminal.say("chess?")
+        event = await bob.hear_until("message")
+        assert (event["topic"], event["text"]) == ("games", "chess?")
+        await terminal.say("/topic chat")
+        await terminal.until("\nchat>")
+        await terminal.say("anyone?")
+        event = await bob.hear_until("message")
+        assert (event["topic"], event["text"]) == ("chat", "anyone?")
+        await say(bob, b"go", topic="games")
+        await terminal.until(f"{name} games: go")
+        await terminal.say("/topic war")
+        await terminal.until("! it is: /topic NAME, with one of games, chat")
+
+
+# Typing
+
+
+async def test_the_input_line_survives_what_comes_in() -> None:
+    async with chatting() as (terminal, bob, name):
+        await terminal.type("half a li")
+        await terminal.until("> half a li")
+        for number in range(3):
+            await say(bob, f"message {number}".encode())
+            await terminal.until(f"{name}: message {number}\n> half a li")
+        await terminal.say("ne")
+        assert await heard(bob) == "half a line"
+
+
+async def test_a_flood_does_not_stop_the_typing() -> None:
+    count = 5000
+    async with chatting() as (terminal, bob, name), trio.open_nursery() as nursery:
+        nursery.start_soon(say, bob, *(f"number {number}.".encode() for number in range(count)))
+        await terminal.until(f"{name}: number 100.")
+        await terminal.say("stop")
+        await terminal.until_raw(f"number {count - 1}.".encode())
+        assert await heard(bob) == "stop"
+        shown = [line for line in terminal.lines if ": number " in line]
+        assert shown == [f"{name}: number {number}." for number in range(count)]
+
+
+async def test_editing() -> None:
+    async with chatting() as (terminal, bob, _):
+        await terminal.say("hllo" + LEFT * 3 + "e")
+        assert await heard(bob) == "hello"
+        await terminal.say(UP + "!")
+        assert await heard(bob) == "hello!"
+        await terminal.say(UP * 2)
+        assert await heard(bob) == "hello"
+        await terminal.say("日本語" + LEFT + BACKSPACE + "🎉 e\u0301")
+        assert await heard(bob) == "日🎉 e\u0301語"
+
+
+async def test_long_lines() -> None:
+    line = "".join(f"{number:04}" for number in range(200))
+    async with chatting(columns=50) as (terminal, bob, name):
+        await terminal.type(line)
+        await terminal.until(f"> {line}", wrapped=True)
+        await say(bob, line.encode())
+        await terminal.until(f"{name}: {line}> {line}", wrapped=True)
+        await terminal.say(LEFT * len(line) + "x")
+        assert await heard(bob) == f"x{line}"
+
+
+async def test_pasted_lines_are_one_message() -> None:
+    async with chatting() as (terminal, bob, name):
+        await terminal.type(PASTE.format("one\r\ntwo\n/quit"))
+        await terminal.until("/quit")
+        await terminal.say("")
+        assert await heard(bob) == "one\ntwo\n/quit"
+        await say(bob, b"three\nfour")
+        await terminal.until(f"{name}: three\n    four\n")
+
+
+async def test_lines_typed_ahead_are_messages_each() -> None:
+    """As a terminal without bracketed paste sends what is pasted."""
+    async with chatting() as (terminal, bob, _):
+        await terminal.type("one\rtwo\rthree\r")
+        assert [await heard(bob) for _ in range(3)] == ["one", "two", "three"]
+
+
+async def test_another_size() -> None:
+    async with chatting(columns=100) as (terminal, bob, name):
+        await terminal.type("x" * 60)
+        await terminal.until("x" * 60)
+        terminal.resize(40, 10)
+        await say(bob, b"narrow")
+        await terminal.until(f"{name}: narrow")
+        await terminal.say("y")
+        assert await heard(bob) == "x" * 60 + "y"
+        terminal.resize(120, 30)
+        await say(bob, b"wide")
+        await terminal.until(f"{name}: wide\n>")
+
+
+# Hostile peers
+
+
+async def test_nothing_from_the_network_reaches_the_terminal_raw() -> None:
+    async with chatting() as (terminal, bob, name):
+        await say(bob, b"\x1b[31mred\x1b]0;title\x07\x9b2J\r\x08\x00\xc2\x9b5m", b"caf\xe9")
+        await terminal.until(f"{name}: caf\ufffd")
+        assert rf"{name}: \x1b[31mred\x1b]0;title\x07{chr(0xFFFD)}2J\r\x08\x00\x9b5m" in terminal.lines
+        for raw in (b"\x1b[31m", b"\x1b]0;title", b"\x07", b"\x9b", b"\x00"):
+            assert raw not in terminal.raw
+
+
+async def test_a_giant_message_is_cut() -> None:
+    async with chatting() as (terminal, bob, _):
+        await say(bob, b"x" * 1024 * 1024)
+        await terminal.until("x ... (1048576 bytes)")
+        assert len(terminal.raw) < 50_000
+
+
+# Leaving
+
+
+@pytest.mark.parametrize(
+    ("how", "status"),
+    [
+        (CTRL_C, 130),
+        (CTRL_D, 0),
+        ("/quit\r", 0),
+        (signal.SIGTERM, 143),
+        (signal.SIGHUP, 129),
+        (signal.SIGINT, 130),
+    ],
+)
+async def test_the_terminal_afterwards(how: str | signal.Signals, status: int) -> None:
+    """It is as it was, and the peers see us go, whatever ends the chat."""
+    async with chatting() as (terminal, bob, _):
+        assert terminal.settings != terminal.before
+        if isinstance(how, signal.Signals):
+            await terminal.type("half a line")
+            await terminal.until("half a line")
+            terminal.process.send_signal(how)
+        else:
+            await terminal.type(how)
+        assert await terminal.finish() == status
+        assert (await bob.hear_until("leave"))["peerId"] == 1
+
+
+async def test_what_was_typed_last_has_left() -> None:
+    async with chatting() as (terminal, bob, _):
+        await terminal.type("bye\r" + CTRL_D)
+        assert await terminal.finish() == 0
+        assert await heard(bob) == "bye"
+
+
+FAILING = """
+import trio
+from peersockets_trio.cli.console import open_console
+
+async def main():
+    async with open_console() as console:
+        console.write("*", "soon")
+        async for line in console.lines():
+            console.write("*", "the last words")
+            raise OSError("it broke")
+
+trio.run(main)
+"""
+
+
+async def test_the_terminal_after_an_error() -> None:
+    """What was written before it is shown, and the error below that."""
+    async with open_terminal(command=(sys.executable, "-c", FAILING)) as terminal:
+        await terminal.until("* soon\n>")
+        await terminal.type("now\r")
+        assert await terminal.finish() == 1
+        assert terminal.text.index("* the last words") < terminal.text.index("OSError: it broke")
+
+
+async def test_the_log_is_shown_above_the_input() -> None:
+    async with open_terminal("-v", "chat", str(KEY), "--listen", ANY_PORT, columns=200) as terminal:
+        await terminal.until("/help tells the commands\n>")
+        address = terminal.text.partition("listening on ")[2].split()[0]
+        await terminal.type("half a line")
+        async with pipe("--connect", address):
+            await terminal.until("INFO connected: 127.0.0.1")
+            await terminal.until("joined on hypercore11")
+            await terminal.until("\n> half a line")
+        await terminal.type(CTRL_C)
+        assert await terminal.finish() == 130
+
+
+@pytest.mark.interop
+@pytest.mark.parametrize("wire", WIRES)
+async def test_with_a_real_peer(wire: WireName) -> None:
+    async with open_real_drive(wire) as real, open_terminal("chat", *real.options) as terminal:
+        await terminal.until(f"* {real.name} joined on {wire}")
+        await terminal.say("grüß dich 🎉")
+        assert await real.topic.receive() == (real.our_key, "grüß dich 🎉".encode())
+        await real.topic.send(real.our_key, b"hello\x1b[2J")
+        await terminal.until(rf"{real.name}: hello\x1b[2J")
+        await real.peer.call("disconnect")
+        await terminal.until(f"* {real.name} left")
+        await terminal.type(CTRL_D)
+        assert await terminal.finish() == 0

@@ -1,0 +1,107 @@
+"""`peersockets watch`."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+import trio
+
+from adapter.support import unused_port
+from cli.support import ANY_PORT, COMMAND, KEY, TIME, WIRE, parse, pipe
+from cli.terminal import CTRL_C, open_terminal
+
+LISTENING = re.compile(r"listening on (127\.0\.0\.1:\d+)")
+
+
+@asynccontextmanager
+async def watching(*options: str, stdout: int = subprocess.PIPE) -> AsyncIterator[tuple[trio.Process, str]]:
+    """A `watch` that listens; yields it and the address."""
+    process = await trio.lowlevel.open_process(
+        (*COMMAND, "watch", str(KEY), "--listen", ANY_PORT, *options), stdout=stdout, stderr=subprocess.PIPE
+    )
+    try:
+        with trio.fail_after(TIME):
+            assert process.stderr is not None
+            told = LISTENING.fullmatch((await process.stderr.receive_some()).decode().strip())
+            assert told
+            yield process, told[1]
+    finally:
+        process.kill()
+        with trio.CancelScope(shield=True):
+            await process.wait()
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                await trio.aclose_forcefully(stream)
+
+
+async def next_line(process: trio.Process) -> bytes:
+    """What is written for one event, at once and whole."""
+    assert process.stdout is not None
+    line = bytes(await process.stdout.receive_some())
+    assert line.endswith(b"\n")
+    assert line.count(b"\n") == 1
+    return line
+
+
+async def test_lines_for_people() -> None:
+    async with watching() as (process, address):
+        async with pipe("--connect", address, "--wire", WIRE) as bob:
+            key = bob.ready["publicKeys"][WIRE]
+            time, *fields = (await next_line(process)).decode().split()
+            assert fields == ["join", "1", key, WIRE]
+            assert datetime.fromisoformat(time).tzinfo is not None
+            await bob.finish()
+        assert (await next_line(process)).decode().split()[1:] == ["leave", "1", key, WIRE]
+
+
+async def test_lines_for_programs() -> None:
+    """They are those of `pipe`."""
+    async with watching("--json") as (process, address), pipe("--connect", address) as bob:
+        key = bob.ready["publicKeys"]["hypercore11"]
+        join = {"event": "join", "peerId": 1, "publicKey": key, "wire": "hypercore11"}
+        assert parse(await next_line(process)) == join
+        await bob.finish()
+        assert parse(await next_line(process)) == {"event": "leave", "peerId": 1, "publicKey": key}
+
+
+async def test_those_present_come_first() -> None:
+    async with (
+        pipe("--listen", ANY_PORT) as alice,
+        open_terminal("watch", str(KEY), "--connect", alice.address) as terminal,
+    ):
+        await terminal.until(f" join  1 {alice.ready['publicKeys']['hypercore11']}"[:40])
+        await terminal.type(CTRL_C)
+        assert await terminal.finish() == 130
+
+
+async def test_interrupted() -> None:
+    async with watching() as (process, _):
+        process.send_signal(2)
+        assert await process.wait() == 130
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert await process.stdout.receive_some() == b""
+        assert await process.stderr.receive_some() == b""
+
+
+async def test_a_closed_stdout_ends_it_quietly() -> None:
+    reader, writer = os.pipe()
+    async with watching(stdout=writer) as (process, address):
+        os.close(writer)
+        os.close(reader)
+        async with pipe("--connect", address):
+            await process.wait()
+        assert process.stderr is not None
+        assert await process.stderr.receive_some() == b""
+
+
+async def test_a_refused_connection_is_told_and_tried_again() -> None:
+    async with open_terminal("watch", str(KEY), "--connect", f"127.0.0.1:{unused_port()}") as terminal:
+        await terminal.until("trying again")
+        await terminal.type(CTRL_C)
+        assert await terminal.finish() == 130
