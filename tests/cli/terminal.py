@@ -99,6 +99,11 @@ class Terminal:
         while True:
             await self.read()
 
+    async def hang_up(self) -> int:
+        """Take the terminal away; returns the exit status."""
+        await trio.aclose_forcefully(self._master)
+        return await self.process.wait()
+
     def resize(self, columns: int, lines: int) -> None:
         self.screen.resize(lines, columns)
         set_size(self._slave, columns, lines)
@@ -110,7 +115,11 @@ def set_size(terminal: int, columns: int, lines: int) -> None:
 
 @asynccontextmanager
 async def open_terminal(
-    *arguments: str, columns: int = 100, lines: int = 24, command: tuple[str, ...] = COMMAND
+    *arguments: str,
+    columns: int = 100,
+    lines: int = 24,
+    command: tuple[str, ...] = COMMAND,
+    kind: str = "xterm-256color",
 ) -> AsyncIterator[Terminal]:
     """Run a command in a terminal; killed in the end if it still runs."""
     master, slave = pty.openpty()
@@ -121,7 +130,7 @@ async def open_terminal(
         stdin=slave,
         stdout=slave,
         stderr=slave,
-        env={**os.environ, "TERM": "xterm-256color"},
+        env={**os.environ, "TERM": kind},
     )
     screen = pyte.HistoryScreen(columns, lines, history=10_000, ratio=1)
     stream = trio.lowlevel.FdStream(master)

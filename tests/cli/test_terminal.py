@@ -233,6 +233,29 @@ async def test_what_was_typed_last_has_left() -> None:
         assert await heard(bob) == "bye"
 
 
+async def test_a_terminal_that_goes_away() -> None:
+    """The signal may come first, or the failure to write there."""
+    async with chatting() as (terminal, bob, _):
+        assert await terminal.hang_up() in (129, 1)
+        assert (await bob.hear_until("leave"))["peerId"] == 1
+
+
+@pytest.mark.parametrize(("key", "status"), [(CTRL_C, 130), (CTRL_D, 0)])
+async def test_a_terminal_that_cannot_be_drawn_on(key: str, status: int) -> None:
+    """Such as that of an editor: it is a line in, a line out."""
+    async with pipe("--listen", ANY_PORT, "--topic", "chat") as bob:
+        arguments = ("chat", str(KEY), "--connect", bob.address)
+        async with open_terminal(*arguments, kind="dumb") as terminal:
+            await terminal.until("joined on hypercore11")
+            await terminal.say("hello")
+            assert await heard(bob) == "hello"
+            await say(bob, b"hello yourself")
+            await terminal.until(": hello yourself")
+            assert b"\x1b" not in terminal.raw
+            await terminal.type(key)
+            assert await terminal.finish() == status
+
+
 FAILING = """
 import trio
 from peersockets_trio.cli.console import open_console

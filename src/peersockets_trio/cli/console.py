@@ -10,6 +10,7 @@ from typing import Protocol
 
 import click
 import trio
+from prompt_toolkit.utils import is_dumb_terminal
 
 from .lines import MAX_LINE, Output, input_lines
 from .terminal import Terminal
@@ -47,7 +48,7 @@ class Console(Protocol):
 
 
 class LineConsole:
-    """Line in, line out, for input and output that are not both a terminal."""
+    """Line in, line out: where input and output are not both a terminal, or one that cannot be drawn on."""
 
     interactive = False
     status = 0
@@ -79,7 +80,7 @@ class LineConsole:
 @asynccontextmanager
 async def open_console() -> AsyncIterator[Console]:
     """Open the console that suits stdin and stdout. Leaving the block restores the terminal."""
-    interactive = sys.stdin.isatty() and sys.stdout.isatty()
+    interactive = sys.stdin.isatty() and sys.stdout.isatty() and not is_dumb_terminal()
     console: Console = Terminal() if interactive else LineConsole()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(console.run)

@@ -108,8 +108,9 @@ class Terminal:
                     await trio.to_thread.run_sync(self._run_thread, abandon_on_cancel=False)
                 nursery.cancel_scope.cancel()
         finally:
-            self._show_waiting()
             self._said.close()
+            self._show_waiting()
+            self._drained.unpark_all()
 
     async def _finish_when_cancelled(self) -> None:
         try:
@@ -195,7 +196,8 @@ def _quiet_terminal() -> Iterator[None]:
     try:
         yield
     finally:
-        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+        with contextlib.suppress(termios.error):  # the terminal has gone
+            termios.tcsetattr(terminal, termios.TCSADRAIN, before)
 
 
 class _Lines(io.TextIOBase):
