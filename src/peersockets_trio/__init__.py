@@ -3,6 +3,8 @@
 `open_node` is where to begin. From the top: `node` (connections and drives), `drive`, `topic` and `watch`
 (what an application holds; `mailbox` is what the two share), `hub` (what a node's connections share),
 `pump` (one connection's tasks), `info` (facts). The protocol itself is in `peersockets_core`.
+Beside them, and not imported by them: `testing`, for the tests of programs that use this, and `cli`, the
+commands.
 """
 
 from peersockets_core import (
