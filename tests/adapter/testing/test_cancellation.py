@@ -21,6 +21,19 @@ async def test_every_checkpoint_is_met_once() -> None:
     assert reached == [0, 1, 2, 3, 4, 5]
 
 
+async def test_steps_of_other_tasks_count_if_they_are_to() -> None:
+    async def step_often() -> None:
+        for _ in range(5):
+            await trio.lowlevel.checkpoint()
+
+    async def operation() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(step_often)
+
+    assert await cancelled_at_every_step(operation) == 1
+    assert await cancelled_at_every_step(operation, all_tasks=True) >= 5
+
+
 async def test_what_blocks_is_cancelled() -> None:
     assert await cancelled_at(1, trio.sleep_forever)
 
