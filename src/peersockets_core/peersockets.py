@@ -307,8 +307,9 @@ class Peersockets:
         if peer is None:
             peer = self._peers[key] = Peer(*key)
         link = self._links[connection] = Link(connection, peer, self._driver)
-        # The newcomer stands last, and so survives, unless the rule is for the one that is there.
-        survives = not peer.links or link.survives(peer.links[-1])
+        # The newcomer stands last, and so survives, unless the rule is for the one that is there to stay.
+        last = peer.links[-1] if peer.links else None
+        survives = last is None or last.retired or link.survives(last)
         peer.links.insert(len(peer.links) if survives else 0, link)
         for drive in self._drives.values():
             self._forget_routes(drive, peer)

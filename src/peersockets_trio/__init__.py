@@ -4,7 +4,8 @@
 (what an application holds; `mailbox` is what they share), `requests` (what a topic can be used for),
 `reconnect` (connections that are made anew), `hub` (what a node's connections share), `pump` (one
 connection's tasks). Beside them: `info` (facts), `report` (words for people) and `checks` (of
-arguments). The protocol itself is in `peersockets_core`.
+arguments); and, not imported by any of these, `testing` (for the tests of programs that use this) and `cli`
+(the commands). The protocol itself is in `peersockets_core`.
 """
 
 from peersockets_core import (

@@ -1,4 +1,4 @@
-"""What the tests of the adapter share: nodes that meet, a peer played by hand, cancellation at every step."""
+"""What the tests of the adapter share: ways to connect, and a peer played by hand."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import Final, TypeAlias, TypeVar
+from functools import partial
+from typing import Final, TypeVar
 
-import attrs
 import trio
 import trio.testing
 
@@ -21,11 +21,11 @@ from peersockets_core import (
     HandshakeCompleted,
     KeyPair,
     Limits,
-    TopicScope,
     WireName,
 )
-from peersockets_trio import Drive, Node, PeerEvents, PeerJoined, Topic, open_node
+from peersockets_trio import Node, Topic
 from peersockets_trio.pump import Pump
+from peersockets_trio.testing import Connect, NodePair, connect_nodes, open_node_pair
 
 KEY: Final = DriveKey(bytes(range(32)))
 OTHER_KEY: Final = DriveKey(bytes(range(32, 64)))
@@ -36,8 +36,6 @@ SMALLER_KEY, LARGER_KEY = sorted(
 """Two identities. Of two connections, the one survives that the smaller key has dialled."""
 LOOPBACK: Final = "127.0.0.1"
 
-Streams: TypeAlias = tuple[trio.abc.Stream, trio.abc.Stream]
-Connect: TypeAlias = Callable[[Node, Node], Awaitable[None]]
 _Kind = TypeVar("_Kind")
 
 
@@ -57,29 +55,18 @@ def all_tasks_blocked(cushion: float = 0.01) -> Awaitable[None]:
 # Two nodes
 
 
-async def connect_streams(alice: Node, bob: Node, streams: Streams, *, wire: WireName = WIRE) -> None:
-    async with trio.open_nursery() as nursery:
-        for node, stream, initiator in ((alice, streams[0], True), (bob, streams[1], False)):
-            nursery.start_soon(attach, node, stream, initiator, wire)
-
-
 async def attach(node: Node, stream: trio.abc.Stream, initiator: bool, wire: WireName = WIRE) -> None:
     await node.attach(stream, wire=wire, initiator=initiator)
 
 
-async def connect_memory(alice: Node, bob: Node) -> None:
-    """Through a stream that takes everything at once."""
-    await connect_streams(alice, bob, trio.testing.memory_stream_pair())
+connect_memory: Connect = partial(connect_nodes, wire=WIRE)
+"""Through a stream that takes everything at once."""
 
+connect_lockstep: Connect = partial(connect_nodes, wire=WIRE, streams=trio.testing.lockstep_stream_pair)
+"""Through a stream that takes nothing before it is read."""
 
-async def connect_lockstep(alice: Node, bob: Node) -> None:
-    """Through a stream that takes nothing before it is read."""
-    await connect_streams(alice, bob, trio.testing.lockstep_stream_pair())
-
-
-async def connect_hypercore11(alice: Node, bob: Node) -> None:
-    """Through a stream that takes nothing before it is read, on the other wire."""
-    await connect_streams(alice, bob, trio.testing.lockstep_stream_pair(), wire="hypercore11")
+connect_hypercore11: Connect = partial(connect_nodes, streams=trio.testing.lockstep_stream_pair)
+"""The same on the other wire."""
 
 
 async def connect_tcp(alice: Node, bob: Node) -> None:
@@ -87,43 +74,14 @@ async def connect_tcp(alice: Node, bob: Node) -> None:
     await alice.connect_tcp(*listener.address, wire=WIRE)
 
 
-@attrs.frozen
-class Side:
-    """One of two nodes that have met on a drive."""
-
-    node: Node
-    drive: Drive
-    events: PeerEvents
-    """A watch of the drive, which has seen the other join."""
-    peer_id: int
-    """The other's."""
-
-
 @asynccontextmanager
 async def meet(
-    connect: Connect = connect_memory,
-    *,
-    limits: Limits = DEFAULT_LIMITS,
-    bob_limits: Limits | None = None,
-    topic_scope: TopicScope = "drive",
-) -> AsyncIterator[tuple[Side, Side]]:
-    """Alice and Bob, members of a drive in each other's eyes. Bob leaves first."""
+    connect: Connect = connect_memory, *, limits: Limits = DEFAULT_LIMITS
+) -> AsyncIterator[NodePair]:
+    """Alice and Bob, members of `KEY` in each other's eyes."""
     with limited():
-        async with (
-            open_node(limits=limits) as alice,
-            open_node(limits=bob_limits or limits) as bob,
-            alice.open_drive(KEY, topic_scope=topic_scope) as alice_drive,
-            bob.open_drive(KEY, topic_scope=topic_scope) as bob_drive,
-        ):
-            await connect(alice, bob)
-            yield await watched(alice, alice_drive), await watched(bob, bob_drive)
-
-
-async def watched(node: Node, drive: Drive) -> Side:
-    events = drive.watch()
-    joined = await events.receive()
-    assert isinstance(joined, PeerJoined)
-    return Side(node, drive, events, joined.peer_id)
+        async with open_node_pair(drive_key=KEY, connect=connect, limits=limits) as pair:
+            yield pair
 
 
 def pumps(node: Node) -> list[Pump]:
@@ -286,43 +244,3 @@ def unused_port() -> int:
         probe.bind((LOOPBACK, 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-# Cancellation
-
-
-class _CancelAtStep(trio.abc.Instrument):
-    def __init__(self, task: trio.lowlevel.Task, scope: trio.CancelScope, step: int) -> None:
-        self._task = task
-        self._scope = scope
-        self._steps_left = step
-
-    def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        if task is self._task:
-            self._steps_left -= 1
-            if not self._steps_left:
-                self._scope.cancel()
-
-
-async def cancelled_at(step: int, operation: Callable[[], Awaitable[object]]) -> bool:
-    """Run an operation and cancel it when it gives way for the nth time; returns whether that ended it."""
-    with trio.CancelScope() as scope:
-        instrument = _CancelAtStep(trio.lowlevel.current_task(), scope, step)
-        trio.lowlevel.add_instrument(instrument)
-        try:
-            await operation()
-        finally:
-            trio.lowlevel.remove_instrument(instrument)
-    return scope.cancelled_caught
-
-
-async def cancelled_at_every_step(operation: Callable[[], Awaitable[object]]) -> int:
-    """Run an operation over and over, cancelled one step later each time, until it comes through.
-
-    Returns how often it was cancelled.
-    """
-    step = 1
-    while await cancelled_at(step, operation):
-        step += 1
-        assert step < 1000, "the operation never comes through"
-    return step - 1

@@ -20,7 +20,6 @@ from adapter.support import (
     limited,
     pumps,
     raw_peer,
-    watched,
 )
 from adapter.test_node import exchange
 from peersockets_core import WIRES, HandshakeCompleted
@@ -37,6 +36,7 @@ from peersockets_trio import (
     open_node,
 )
 from peersockets_trio.info import Authenticate
+from peersockets_trio.testing import join_side
 
 BOTH = list(itertools.product(WIRES, ("we dial", "they dial")))
 
@@ -112,7 +112,7 @@ async def test_nothing_happens_before_the_decision(meeting: Meeting) -> None:
                 with pytest.raises(trio.WouldBlock):
                     inbox.receive_nowait()
                 gate.decide()
-            await exchange(await watched(node, drive), await watched(visitor, same))
+            await exchange(await join_side(node, drive), await join_side(visitor, same))
 
 
 async def test_who_is_refused_is_never_there(meeting: Meeting, caplog: pytest.LogCaptureFixture) -> None:
@@ -209,7 +209,7 @@ async def test_a_decision_may_take_minutes_if_limits_say_so(
             nursery.start_soon(attach, node, ours, True)
             await trio.sleep(300)
             gate.decide()
-            await watched(node, drive)
+            await join_side(node, drive)
 
 
 async def test_connections_that_wait_for_a_decision_give_way_in_a_flood() -> None:
@@ -288,7 +288,7 @@ async def test_a_refused_duplicate_does_not_disturb_the_connection_that_is_there
             ):
                 (listener,) = await visitor.listen_tcp(0, host=LOOPBACK)
                 await node.connect_tcp(*listener.address, wire="hypercore9")
-                sides = await watched(node, drive), await watched(visitor, same)
+                sides = await join_side(node, drive), await join_side(visitor, same)
                 with pytest.raises(Refused):
                     await node.connect_tcp(*listener.address, wire="hypercore9")
                 await exchange(*sides)
@@ -364,4 +364,4 @@ async def test_a_node_that_admits_everybody_is_as_any_other(meeting: Meeting) ->
             assert info.wire == meeting.wire
             joined = await (await stack.enter_async_context(drive.watch())).receive()
             assert joined == PeerJoined(1, visitor.public_keys[meeting.wire], meeting.wire)
-            await exchange(await watched(node, drive), await watched(visitor, same))
+            await exchange(await join_side(node, drive), await join_side(visitor, same))

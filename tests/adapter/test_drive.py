@@ -8,8 +8,9 @@ import pytest
 import trio
 import trio.testing
 
-from adapter.support import KEY, WIRE, connect_memory, limited, meet, watched
+from adapter.support import KEY, WIRE, connect_memory, limited, meet
 from peersockets_trio import DriveKey, PeerJoined, PeerLeft, open_node
+from peersockets_trio.testing import join_side
 
 
 @pytest.mark.parametrize("key", [KEY, KEY.public_key, str(KEY), KEY.url, f"hyper://{KEY}+7/a/file"])
@@ -38,7 +39,7 @@ async def test_a_connection_without_the_drive_makes_no_member() -> None:
             await trio.testing.wait_all_tasks_blocked()
             assert not drive.peers
             async with bob.open_drive(KEY):
-                assert (await watched(alice, drive)).peer_id == 1
+                assert (await join_side(alice, drive)).peer_id == 1
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ async def test_closing_is_a_leave_for_the_others_and_opening_a_join() -> None:
         assert isinstance(await alice.events.receive(), PeerLeft)
         async with bob.node.open_drive(KEY) as again:
             assert await alice.events.receive() == PeerJoined(1, bob.node.public_keys[WIRE], WIRE)
-            assert (await watched(bob.node, again)).peer_id == bob.peer_id
+            assert (await join_side(bob.node, again)).peer_id == bob.peer_id
         assert isinstance(await alice.events.receive(), PeerLeft)
 
 

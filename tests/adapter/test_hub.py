@@ -26,11 +26,11 @@ from adapter.support import (
     raw_member,
     raw_peer,
     raw_tcp_peer,
-    watched,
 )
 from peersockets_core import HandshakeCompleted, KeyPair, MessagesReceived
 from peersockets_trio import Limits, PeerJoined, PeerLeft, open_node
 from peersockets_trio.pump import Pump
+from peersockets_trio.testing import join_side
 
 LIMITS = Limits()
 
@@ -82,7 +82,7 @@ async def test_an_idle_line_is_fed(autojump_clock: trio.testing.MockClock) -> No
     with limited():
         async with open_node() as node, node.open_drive(KEY) as drive:
             peer = await raw_member(node)
-            await watched(node, drive)
+            await join_side(node, drive)
             with trio.move_on_after(1):
                 while True:
                     await peer.read()
@@ -341,5 +341,5 @@ async def test_the_connections_of_a_node_are_told_of_its_drives() -> None:
         async with open_node() as alice, open_node() as bob:
             await connect_tcp(alice, bob)
             async with alice.open_drive(KEY) as late, bob.open_drive(KEY) as later:
-                await watched(alice, late)
-                await watched(bob, later)
+                await join_side(alice, late)
+                await join_side(bob, later)

@@ -11,8 +11,9 @@ import pytest
 import trio
 import trio.testing
 
-from adapter.support import KEY, Side, all_tasks_blocked, cancelled_at, meet
+from adapter.support import KEY, all_tasks_blocked, meet
 from peersockets_trio import PeerEvents, Topic
+from peersockets_trio.testing import Side, cancelled_at
 
 Mailbox: TypeAlias = Topic | PeerEvents
 

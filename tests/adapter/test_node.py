@@ -20,11 +20,8 @@ from adapter.support import (
     OTHER_KEY,
     SMALLER_KEY,
     WIRE,
-    Connect,
-    Side,
     all_tasks_blocked,
     attach,
-    cancelled_at_every_step,
     connect_hypercore11,
     connect_lockstep,
     connect_memory,
@@ -36,7 +33,6 @@ from adapter.support import (
     raw_peer,
     tcp_server,
     unused_port,
-    watched,
 )
 from peersockets_trio import (
     DEFAULT_LIMITS,
@@ -54,6 +50,7 @@ from peersockets_trio import (
     UnknownPeer,
     open_node,
 )
+from peersockets_trio.testing import Connect, Side, cancelled_at_every_step, join_side
 
 SEED = bytes(range(32))
 
@@ -311,7 +308,7 @@ async def test_a_closed_listener_keeps_its_connections() -> None:
             (listener,) = await bob.listen_tcp(0, host=LOOPBACK)
             async with alice.open_drive(KEY) as alice_drive, bob.open_drive(KEY) as bob_drive:
                 await alice.connect_tcp(*listener.address, wire=WIRE)
-                alice_side = await watched(alice, alice_drive)
+                alice_side = await join_side(alice, alice_drive)
                 await listener.aclose()
                 await listener.aclose()
                 with pytest.raises(OSError, match=LOOPBACK):
@@ -444,7 +441,7 @@ async def test_connecting_while_the_node_is_leaving() -> None:
     async def leave_to_a_deaf_member(port: int) -> None:
         async with open_node(limits=Limits(linger=0.3)) as alice, alice.open_drive(KEY) as drive:
             await raw_member(alice)
-            side = await watched(alice, drive)
+            side = await join_side(alice, drive)
             drive.join("chat").send_nowait(side.peer_id, b"unread")
             nursery.start_soon(connect, alice, port)
             await resolver.asked.wait()
@@ -491,7 +488,7 @@ async def test_what_is_known_of_a_peer() -> None:
         assert peer.drives == (KEY,)
         assert alice.drive.peers == {alice.peer_id: peer}
         async with alice.node.open_drive(OTHER_KEY) as other, bob.node.open_drive(OTHER_KEY):
-            await watched(alice.node, other)
+            await join_side(alice.node, other)
             assert alice.node.peer(alice.peer_id).drives == (KEY, OTHER_KEY)
         bob.drive.close()
         assert await alice.events.receive() == PeerLeft(1, peer.public_key, WIRE)
@@ -515,7 +512,7 @@ async def test_peer_ids_stay_the_same(autojump_clock: trio.testing.MockClock) ->
                     key = visitor.public_keys[WIRE]
                     assert await events.receive() == PeerJoined(peer_id, key, WIRE)
                     async with node.open_drive(OTHER_KEY) as other:
-                        assert (await watched(node, other)).peer_id == peer_id
+                        assert (await join_side(node, other)).peer_id == peer_id
                 left = await events.receive()
                 assert isinstance(left, PeerLeft)
                 assert left.peer_id == peer_id
@@ -549,7 +546,7 @@ async def test_leaving_sends_what_was_accepted(connect: Connect) -> None:
         ):
             async with open_node(limits=Limits(send_buffer=2**30)) as bob, bob.open_drive(KEY) as bob_drive:
                 await connect(bob, alice)
-                peer_id = (await watched(bob, bob_drive)).peer_id
+                peer_id = (await join_side(bob, bob_drive)).peer_id
                 async with bob_drive.join("chat") as outbox:
                     for message in messages:
                         outbox.send_nowait(peer_id, message)
@@ -570,7 +567,7 @@ async def test_leaving_waits_no_longer_than_the_limit(autojump_clock: trio.testi
     with limited():
         async with open_node(limits=Limits(linger=LINGER)) as node, node.open_drive(KEY) as drive:
             await raw_member(node)
-            drive.join("chat").send_nowait((await watched(node, drive)).peer_id, b"unread")
+            drive.join("chat").send_nowait((await join_side(node, drive)).peer_id, b"unread")
             start = trio.current_time()
         assert trio.current_time() - start == LINGER
 
@@ -599,7 +596,7 @@ async def test_finishing_tells_who_did_not_take_all(autojump_clock: trio.testing
     with limited():
         async with open_node(limits=Limits(linger=LINGER)) as node, node.open_drive(KEY) as drive:
             await raw_member(node)
-            side = await watched(node, drive)
+            side = await join_side(node, drive)
             drive.join("chat").send_nowait(side.peer_id, bytes(1000))
             assert node.peer(side.peer_id).unsent > 1000  # and what the wire adds
             start = trio.current_time()
@@ -641,7 +638,7 @@ async def test_leaving_by_an_exception_is_at_once(
 async def _leave_by(error: BaseException) -> None:
     async with open_node() as node, node.open_drive(KEY) as drive:
         await raw_member(node)
-        drive.join("chat").send_nowait((await watched(node, drive)).peer_id, b"unread")
+        drive.join("chat").send_nowait((await join_side(node, drive)).peer_id, b"unread")
         raise error
 
 
@@ -664,7 +661,7 @@ async def test_cancelling_a_node_is_at_once(autojump_clock: trio.testing.MockClo
         with trio.move_on_after(1) as scope:
             async with open_node() as node, node.open_drive(KEY) as drive:
                 deaf = await raw_member(node)
-                drive.join("chat").send_nowait((await watched(node, drive)).peer_id, b"unread")
+                drive.join("chat").send_nowait((await join_side(node, drive)).peer_id, b"unread")
                 start = trio.current_time()
                 await trio.sleep_forever()
         assert scope.cancelled_caught
@@ -678,7 +675,7 @@ async def test_cancelling_a_node_that_is_leaving(autojump_clock: trio.testing.Mo
         with trio.move_on_after(1) as scope:
             async with open_node(limits=Limits(linger=LINGER)) as node, node.open_drive(KEY) as drive:
                 await raw_member(node)
-                drive.join("chat").send_nowait((await watched(node, drive)).peer_id, b"unread")
+                drive.join("chat").send_nowait((await join_side(node, drive)).peer_id, b"unread")
         assert scope.cancelled_caught
         assert trio.current_time() < LINGER
 
@@ -707,7 +704,7 @@ async def test_nothing_outlives_the_node() -> None:
             bob.open_drive(KEY),
         ):
             await connect_tcp(alice, bob)
-            await watched(alice, drive)
+            await join_side(alice, drive)
             assert trio.lowlevel.current_statistics().tasks_living > before
         assert trio.lowlevel.current_statistics().tasks_living == before
         assert not pumps(alice)
@@ -742,7 +739,7 @@ async def test_simultaneous_connections_are_folded(alice_dials: tuple[bool, bool
         async with trio.open_nursery() as nursery:
             for alice_is_first in alice_dials:
                 nursery.start_soon(connect, *((alice, bob) if alice_is_first else (bob, alice)))
-        await check_folded(await watched(alice, alice_drive), await watched(bob, bob_drive))
+        await check_folded(await join_side(alice, alice_drive), await join_side(bob, bob_drive))
 
 
 @pytest.mark.parametrize("keys", [(SMALLER_KEY, LARGER_KEY), (LARGER_KEY, SMALLER_KEY)])
@@ -750,7 +747,7 @@ async def test_simultaneous_connections_are_folded(alice_dials: tuple[bool, bool
 async def test_a_second_connection_is_folded(keys: tuple[KeyPair, KeyPair], dialled_again: str) -> None:
     async with two_nodes(*keys) as (alice, bob, alice_drive, bob_drive):
         await connect_tcp(alice, bob)
-        sides = await watched(alice, alice_drive), await watched(bob, bob_drive)
+        sides = await join_side(alice, alice_drive), await join_side(bob, bob_drive)
         await connect_tcp(*((alice, bob) if dialled_again == "by the same" else (bob, alice)))
         await check_folded(*sides)
 
@@ -778,7 +775,7 @@ async def test_connections_that_finish_in_another_order_at_the_other_end(
                 await attach(alice, detour.alice_end, True)
             await all_tasks_blocked(0)
             first.open.set()
-            await check_folded(await watched(alice, alice_drive), await watched(bob, bob_drive))
+            await check_folded(await join_side(alice, alice_drive), await join_side(bob, bob_drive))
 
 
 class Detour:
@@ -868,7 +865,7 @@ async def test_nothing_is_lost_when_connections_are_folded(keys: tuple[KeyPair, 
         trio.open_nursery() as nursery,
     ):
         await connect_lockstep(bob, alice)
-        peer_id = (await watched(bob, bob_drive)).peer_id
+        peer_id = (await join_side(bob, bob_drive)).peer_id
 
         async def send() -> None:
             for message in messages:

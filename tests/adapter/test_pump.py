@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
-import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -17,14 +15,12 @@ from adapter.support import (
     LOOPBACK,
     OTHER_KEY,
     WIRE,
-    Connect,
     RawPeer,
     all_tasks_blocked,
     attach,
     connect_hypercore11,
     connect_lockstep,
     connect_memory,
-    connect_streams,
     connect_tcp,
     fill,
     limited,
@@ -33,12 +29,12 @@ from adapter.support import (
     pumps,
     raw_member,
     raw_tcp_peer,
-    watched,
 )
 from peersockets_core import DriveKey, HandshakeCompleted
 from peersockets_core.hypercore9 import frames, messages
 from peersockets_trio import Limits, Node, PeerLeft, open_node
 from peersockets_trio.pump import WRITE_SIZE
+from peersockets_trio.testing import ChaosStream, Connect, Cut, connect_nodes, join_side
 
 SMALL = Limits(send_buffer=20_000, receive_messages=10)
 
@@ -159,13 +155,17 @@ class Plain(trio.abc.Stream):
         await self._stream.aclose()
 
 
+def plain_streams() -> tuple[Plain, Plain]:
+    ours, theirs = trio.testing.lockstep_stream_pair()
+    return Plain(ours), Plain(theirs)
+
+
 async def test_a_stream_that_is_not_half_closeable() -> None:
     with limited():
         async with open_node() as alice, alice.open_drive(KEY) as drive, drive.join("chat") as inbox:
             async with open_node() as bob, bob.open_drive(KEY) as bob_drive:
-                ours, theirs = trio.testing.lockstep_stream_pair()
-                await connect_streams(alice, bob, (Plain(ours), Plain(theirs)))
-                side = await watched(bob, bob_drive)
+                await connect_nodes(alice, bob, streams=plain_streams)
+                side = await join_side(bob, bob_drive)
                 async with bob_drive.join("chat") as outbox:
                     for _ in range(100):
                         outbox.send_nowait(side.peer_id, bytes(10_000))
@@ -180,7 +180,7 @@ async def test_what_is_unsent_grows_less_as_the_peer_reads() -> None:
     with limited():
         async with open_node() as node, node.open_drive(KEY) as drive, drive.join("chat") as topic:
             peer = await raw_member(node)
-            peer_id = (await watched(node, drive)).peer_id
+            peer_id = (await join_side(node, drive)).peer_id
             await topic.send(peer_id, bytes(size))
             seen = [node.peer(peer_id).unsent]
             while seen[-1]:
@@ -207,8 +207,7 @@ async def test_a_connection_reset_while_sending() -> None:
                 joined = await events.receive()
                 await fill(topic, joined.peer_id, 10_000)
                 assert isinstance(peer.stream, trio.SocketStream)
-                peer.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                await peer.stream.aclose()
+                await ChaosStream(peer.stream).reset()
             left = await events.receive()
             assert isinstance(left, PeerLeft)
             assert left.peer_id == joined.peer_id
@@ -257,7 +256,7 @@ async def besieged(limits: Limits | None = None) -> AsyncIterator[tuple[Node, tu
         ):
             (listener,) = await node.listen_tcp(0, host=LOOPBACK)
             await honest.connect_tcp(*listener.address, wire=WIRE)
-            member, friend = await watched(node, drive), await watched(honest, honest_drive)
+            member, friend = await join_side(node, drive), await join_side(honest, honest_drive)
             yield node, listener.address
             await all_tasks_blocked()
             assert len(pumps(node)) == 1
@@ -393,7 +392,7 @@ async def test_a_stream_that_ends_at_any_byte() -> None:
             size = 0
             while not whole:
                 ours, theirs = trio.testing.memory_stream_pair()
-                peer = RawPeer(CutOff(ours, size))
+                peer = RawPeer(ChaosStream(ours, cut_sending=Cut(size, "eof")))
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(attach_somehow, node, theirs)
                     try:
@@ -414,22 +413,6 @@ async def attach_somehow(node: Node, stream: trio.abc.Stream) -> None:
         await attach(node, stream, False)
     except Exception as error:
         assert type(error).__name__ in {"RemoteProtocolError", "BrokenResourceError"}, error  # noqa: PT017
-
-
-class CutOff(Plain):
-    """A stream that ends after so many bytes sent."""
-
-    def __init__(self, stream: trio.abc.HalfCloseableStream, size: int) -> None:
-        super().__init__(stream)
-        self._half_closeable = stream
-        self._left = size
-
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        part, self._left = bytes(data[: self._left]), self._left - len(data)
-        await super().send_all(part)
-        if self._left <= 0:
-            await self._half_closeable.send_eof()
-            self._left = 0
 
 
 async def test_a_wrong_drive_key_is_never_a_member() -> None:

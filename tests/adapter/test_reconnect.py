@@ -27,7 +27,6 @@ from adapter.support import (
     limited,
     pumps,
     unused_port,
-    watched,
 )
 from adapter.test_node import check_folded
 from peersockets_core import WIRES
@@ -48,6 +47,7 @@ from peersockets_trio import (
 )
 from peersockets_trio.pump import Pump
 from peersockets_trio.reconnect import DEFAULT_BACKOFF
+from peersockets_trio.testing import join_side
 
 EXACT = Backoff(jitter=(1.0, 1.0))
 """Waits exactly as long as it should."""
@@ -152,7 +152,7 @@ async def test_whoever_appears_later_is_met(line: Line, autojump_clock: MockCloc
                 info = ConnectionInfo(other.public_keys[WIRE], WIRE, ADDRESS)
                 assert event == Connected(info)
                 assert kept.connected == info
-                assert (await watched(node, drive)).peer_id == 1
+                assert (await join_side(node, drive)).peer_id == 1
 
 
 async def test_a_key_that_comes_back_has_its_old_id(line: Line, autojump_clock: MockClock) -> None:
@@ -413,7 +413,7 @@ async def test_two_nodes_that_keep_each_other_settle_on_one_connection(
             assert to_alice.connected is not None
             assert to_bob.connected.public_key == bob.public_keys[wire]
             if drives_are_open:
-                await check_folded(await watched(alice, drives[0]), await watched(bob, drives[1]))
+                await check_folded(await join_side(alice, drives[0]), await join_side(bob, drives[1]))
 
 
 async def test_it_comes_back_over_tcp() -> None:

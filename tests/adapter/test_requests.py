@@ -16,10 +16,7 @@ import trio.testing
 
 from adapter.support import (
     KEY,
-    Connect,
-    Side,
     all_tasks_blocked,
-    cancelled_at_every_step,
     connect_hypercore11,
     connect_lockstep,
     connect_memory,
@@ -29,7 +26,6 @@ from adapter.support import (
     meet,
     pumps,
     raw_member,
-    watched,
 )
 from peersockets_core.envelope import Kind, decode_untrusted, encode
 from peersockets_trio import (
@@ -43,6 +39,7 @@ from peersockets_trio import (
     UnknownPeer,
     open_node,
 )
+from peersockets_trio.testing import Connect, Side, cancelled_at_every_step, join_side
 
 NOTHING = RequestStatistics()
 CONNECTS = pytest.mark.parametrize("connect", [connect_memory, connect_tcp, connect_hypercore11])
@@ -431,7 +428,7 @@ async def test_requests_wait_for_room_and_can_be_cancelled_there() -> None:
     with limited():
         async with open_node(limits=Limits(send_buffer=1000)) as node, node.open_drive(KEY) as drive:
             deaf = await raw_member(node)
-            side = await watched(node, drive)
+            side = await join_side(node, drive)
             async with drive.join("ask") as topic:
                 await fill(topic, side.peer_id)
                 sent = topic.statistics().sent_messages
@@ -525,8 +522,8 @@ async def test_a_stranger_in_network_scope_that_leaves() -> None:
             async with bob.open_drive(bytes(32), topic_scope="network") as bobs, bobs.join("ask") as asking:
                 await connect_memory(bob, alice)
                 async with alice.open_drive(bytes(32)) as shared:
-                    peer_id = (await watched(alice, shared)).peer_id
-                    bobs_peer = (await watched(bob, bobs)).peer_id
+                    peer_id = (await join_side(alice, shared)).peer_id
+                    bobs_peer = (await join_side(bob, bobs)).peer_id
                 async with (
                     expecting(PeerGone, lambda: _ask(asking, bobs_peer)),
                     expecting(PeerGone, lambda: _ask(topic, peer_id)),
@@ -565,7 +562,7 @@ async def test_closing_while_a_request_waits_for_room() -> None:
     with limited():
         async with open_node(limits=Limits(send_buffer=1000)) as node, node.open_drive(KEY) as drive:
             deaf = await raw_member(node)
-            side = await watched(node, drive)
+            side = await join_side(node, drive)
             topic = drive.join("ask")
             await fill(topic, side.peer_id)
             async with expecting(trio.ClosedResourceError, lambda: _ask(topic, side.peer_id)):

@@ -12,11 +12,7 @@ import trio.testing
 
 from adapter.support import (
     KEY,
-    Connect,
-    Side,
     all_tasks_blocked,
-    cancelled_at,
-    cancelled_at_every_step,
     connect_hypercore11,
     connect_lockstep,
     connect_memory,
@@ -26,7 +22,6 @@ from adapter.support import (
     meet,
     outbox_size,
     raw_member,
-    watched,
 )
 from peersockets_trio import (
     Limits,
@@ -40,6 +35,7 @@ from peersockets_trio import (
     UnknownPeer,
     open_node,
 )
+from peersockets_trio.testing import Connect, Side, cancelled_at, cancelled_at_every_step, join_side
 
 LARGEST = 8 * 1024 * 1024 - 1
 """A frame's body has the extension's id, one byte, before the message."""
@@ -307,7 +303,7 @@ async def test_network_scope_hears_strangers() -> None:
             with pytest.raises(UnknownPeer):
                 there.send_nowait(1, b"who?")
             async with alice.open_drive(bytes(32)) as shared:
-                peer_id = (await watched(alice, shared)).peer_id
+                peer_id = (await join_side(alice, shared)).peer_id
                 await here.send(peer_id, b"hello")
             message = await there.receive()
             await there.send(message.peer_id, b"hello to you")
@@ -361,7 +357,7 @@ async def test_past_the_high_water_mark_sending_waits() -> None:
     with limited():
         async with open_node(limits=Limits(send_buffer=1000)) as node, node.open_drive(KEY) as drive:
             deaf = await raw_member(node)
-            side = await watched(node, drive)
+            side = await join_side(node, drive)
             async with drive.join("chat") as topic:
                 sent = await fill(topic, side.peer_id, 100)
                 assert 1000 <= outbox_size(node) < 1200
@@ -446,7 +442,7 @@ async def test_a_waiting_sender_is_told(
     with limited():
         async with open_node(limits=NARROW) as node, node.open_drive(KEY) as drive:
             deaf = await raw_member(node)
-            side = await watched(node, drive)
+            side = await join_side(node, drive)
             topic = drive.join("chat")
             await fill(topic, side.peer_id)
 

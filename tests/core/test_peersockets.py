@@ -643,6 +643,16 @@ def test_duplicates_are_folded_without_leave_or_join(
     assert len(case.drive.members) == 1
 
 
+def test_a_newcomer_does_not_give_way_to_a_connection_that_is_going_to_end() -> None:
+    case = Duplicates(first_by_a=False, second_by_a=False)
+    case.network.settle()
+    assert case.b.driver.retired == [case.second[1]]
+    case.network.end(case.first[0])
+    case.dial(by_a=False)
+    case.network.settle()
+    assert case.b.driver.retired == [case.second[1]]
+
+
 @pytest.mark.parametrize(
     ("first_by_a", "second_by_a", "second_survives"),
     CASES,

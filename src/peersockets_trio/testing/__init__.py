@@ -1,0 +1,36 @@
+"""For the tests of programs that use peersockets: nodes without sockets, and everything that may go wrong.
+
+`nodes` connects nodes in memory, so that a test can run under `trio.testing.MockClock`, where hours pass in
+milliseconds; `chaos` is a stream that is slow, cut to pieces, or breaks where a test wants it to;
+`cancellation` cancels an operation at each of its checkpoints in turn. `peersockets_trio` itself imports
+none of it.
+"""
+
+from .cancellation import cancelled_at, cancelled_at_every_step
+from .chaos import ChaosStream, Cut, Fault
+from .nodes import (
+    Connect,
+    NodePair,
+    Side,
+    StreamPair,
+    connect_nodes,
+    join_side,
+    open_node_pair,
+    wait_for_members,
+)
+
+__all__ = [
+    "ChaosStream",
+    "Connect",
+    "Cut",
+    "Fault",
+    "NodePair",
+    "Side",
+    "StreamPair",
+    "cancelled_at",
+    "cancelled_at_every_step",
+    "connect_nodes",
+    "join_side",
+    "open_node_pair",
+    "wait_for_members",
+]

@@ -1,0 +1,43 @@
+"""What the chaos tests share: what must not be left behind."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+import trio.testing
+
+from peersockets_trio import Drive, Node, Topic
+from peersockets_trio.pump import Pump
+
+_FILES = next(folder for folder in (Path("/proc/self/fd"), Path("/dev/fd")) if folder.exists())
+
+
+def open_files() -> int:
+    return len(os.listdir(_FILES))
+
+
+def in_memory() -> dict[str, int]:
+    """How many of each kind there are, once the garbage has been collected."""
+    gc.collect()
+    kinds = (Node, Drive, Topic, Pump)
+    objects = [type(thing) for thing in gc.get_objects()]
+    return {kind.__name__: objects.count(kind) for kind in kinds}
+
+
+@asynccontextmanager
+async def nothing_left() -> AsyncIterator[None]:
+    """In the end, no task, file descriptor or object that was not there before."""
+    before = _census()
+    yield
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    after = _census()
+    assert after == before, f"{before} before, {after} after"
+
+
+def _census() -> tuple[object, ...]:
+    return in_memory(), trio.lowlevel.current_statistics().tasks_living, open_files()

@@ -1,0 +1,161 @@
+"""A thousand members come and go over a simulated day; in the evening the house is as empty as before."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from functools import partial
+from random import Random
+
+import attrs
+import pytest
+import trio
+import trio.testing
+
+from adapter.support import KEY
+from chaos.support import nothing_left
+from peersockets_core import WIRES, KeyPair, WireName
+from peersockets_trio import (
+    Limits,
+    Node,
+    PeerEvents,
+    PeerGone,
+    PeerJoined,
+    RemoteProtocolError,
+    Topic,
+    open_node,
+)
+from peersockets_trio.testing import ChaosStream, Cut, connect_nodes
+
+VISITORS = 1000
+RETURNING = 100
+"""How many of them come a second time, under the same key."""
+DAY = 86_400.0
+LONGEST_STAY = 800.0
+
+BROKEN = (RemoteProtocolError, trio.BrokenResourceError, PeerGone)
+
+LIMITS = Limits(hypercore11_silence=20.0)
+
+
+@attrs.define
+class Host:
+    """The node whose house it is, and what it has seen."""
+
+    node: Node
+    chat: Topic
+    present: set[int] = attrs.field(factory=set)
+    keys: dict[int, tuple[WireName, bytes]] = attrs.field(factory=dict)
+    """Who a peer id has stood for, from its first join on."""
+    most: int = 0
+    joined: int = 0
+    received: int = 0
+
+    async def watch(self, events: PeerEvents) -> None:
+        async for event in events:
+            assert self.keys.setdefault(event.peer_id, (event.wire, event.public_key)) == (
+                event.wire,
+                event.public_key,
+            )
+            if isinstance(event, PeerJoined):
+                assert event.peer_id not in self.present
+                self.present.add(event.peer_id)
+                self.most = max(self.most, len(self.present))
+                self.joined += 1
+            else:
+                self.present.remove(event.peer_id)
+
+    async def answer(self) -> None:
+        async for message in self.chat:
+            self.received += 1
+            with suppress(PeerGone):
+                await self.chat.send(message.peer_id, message.message)
+
+
+async def visit(host: Host, number: int, random: Random) -> None:
+    """Come in at some time of the day, say hello, stay for a while, and leave in one way or another."""
+    arrival, stay = random.uniform(0, DAY - LONGEST_STAY), random.uniform(0, LONGEST_STAY)
+    wire: WireName = WIRES[number % 2]
+    way_out = random.choice(("leave", "vanish", "break", "fall silent"))
+    cut = {"break": Cut(random.randrange(3000)), "fall silent": Cut(random.randrange(600), "silence")}
+
+    def streams() -> tuple[trio.abc.Stream, trio.abc.Stream]:
+        ours, theirs = trio.testing.memory_stream_pair()
+        return ChaosStream(ours, random, cut_sending=cut.get(way_out)), theirs
+
+    await trio.sleep(arrival)
+    with trio.move_on_after(stay if way_out == "vanish" else LONGEST_STAY), suppress(*BROKEN):
+        async with (
+            open_node(key_pair=KeyPair(number.to_bytes(32, "big")), limits=LIMITS) as node,
+            node.open_drive(KEY) as drive,
+            drive.join("hall", overflow="drop_oldest") as chat,
+            drive.watch() as events,
+        ):
+            await connect_nodes(node, host.node, wire=wire, streams=streams)
+            peer_id = (await events.receive()).peer_id
+            await chat.send(peer_id, b"hello")
+            await trio.sleep(stay)
+
+
+def books(node: Node) -> dict[str, int]:
+    """The sizes of everything that a node keeps, but for the keys that it has met."""
+    hub, machine = node._hub, node._hub.machine
+    (drive,) = machine._drives.values()
+    (topic,) = drive.topics.values()
+    return {
+        "connections": len(machine._connections),
+        "links": len(machine._links),
+        "replacing": len(machine._replacing),
+        "folding": len(machine._folding),
+        "members": len(drive.members),
+        "watches": len(drive.watches),
+        "routes": len(topic.routes),
+        "listeners": len(machine._listeners),
+        "names": len(machine.extensions.names),
+        "links of peers": sum(len(peer.links) for peer in machine._peers.values()),
+        "pumps": len(hub.pumps),
+        "handshakes": len(hub._handshaking),
+        "deadlines": len(hub._deadlines),
+    }
+
+
+@pytest.mark.slow
+async def test_a_thousand_members_in_a_day(autojump_clock: trio.testing.MockClock) -> None:
+    async with nothing_left():
+        await spend_a_day(Random(7))
+
+
+async def spend_a_day(random: Random) -> None:
+    async with (
+        open_node(limits=LIMITS) as node,
+        node.open_drive(KEY) as drive,
+        drive.join("hall") as chat,
+        drive.watch() as events,
+        trio.open_nursery() as nursery,
+    ):
+        host = Host(node, chat)
+        nursery.start_soon(host.answer)
+        nursery.start_soon(host.watch, events)
+        await trio.testing.wait_all_tasks_blocked()
+        before = books(node)
+        async with trio.open_nursery() as visitors:
+            for number in (*range(VISITORS), *range(RETURNING)):
+                visitors.start_soon(partial(visit, host, number, Random(random.random())))
+        await trio.sleep(LIMITS.silence + LIMITS.linger)
+        nursery.cancel_scope.cancel()
+        assert books(node) == before
+        assert not host.present
+        check_met(host)
+    assert DAY - LONGEST_STAY < trio.current_time() < DAY + LONGEST_STAY
+    assert host.joined > VISITORS * 0.9
+    assert host.received > VISITORS * 0.8
+    assert host.most > 5
+
+
+def check_met(host: Host) -> None:
+    """What is remembered: one id for each key, counted from 1, and nobody who was never met."""
+    machine = host.node._hub.machine
+    assert sorted(host.keys) == list(range(1, len(host.keys) + 1))
+    assert len(set(host.keys.values())) == len(host.keys) <= VISITORS
+    assert {(peer.wire, peer.public_key): peer.id for peer in machine._peers.values()} == {
+        key: peer_id for peer_id, key in host.keys.items()
+    }

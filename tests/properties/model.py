@@ -1,0 +1,186 @@
+"""What peersockets means, in terms of who is connected, who has what open, and who has said what.
+
+`Model` knows nothing of wires, keys, channels or frames. `Ear` and `Eye` hold a topic handle and a watch
+against it.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import attrs
+
+from peersockets_core import DriveKey, Message, PeerJoined, TopicHandle, Watch, WireName
+from properties.network import LIMITS, End, Node
+
+Topic: TypeAlias = tuple[DriveKey, str]
+
+
+@attrs.frozen(eq=False)
+class Link:
+    """A connection between two nodes, seen from the dialler's end."""
+
+    end: End
+    wire: WireName
+
+    @property
+    def nodes(self) -> tuple[Node, Node]:
+        return self.end.node, self.end.far.node
+
+    @property
+    def alive(self) -> bool:
+        return not self.end.gone and not self.end.far.gone
+
+    @property
+    def broken(self) -> bool:
+        """Whether it has ended, or is going to, otherwise than by folding."""
+        return self.end.broken or self.end.far.broken
+
+
+@attrs.frozen(eq=False)
+class Said:
+    """A message that was accepted for sending."""
+
+    number: int
+    sender: Node
+    hearer: Node
+    topic: Topic
+    end: End
+    """The sender's end of the connection that took it."""
+    payload: bytes
+
+
+@attrs.define
+class Model:
+    """The truth."""
+
+    open_drives: set[tuple[Node, DriveKey]] = attrs.field(factory=set)
+    links: list[Link] = attrs.field(factory=list)
+    said: dict[int, Said] = attrs.field(factory=dict)
+    closings: set[tuple[Node, DriveKey]] = attrs.field(factory=set)
+    """Drives that have been closed since everything was last at rest."""
+    stalled: bool = False
+    """Whether the network has stood still since then."""
+
+    def members(self, node: Node, drive: DriveKey) -> set[tuple[Node, WireName]]:
+        """Who is a member of a drive in the eyes of a node, once everything is at rest."""
+        return {
+            (far, link.wire)
+            for link in self.links
+            if link.alive and node in link.nodes
+            for far in link.nodes
+            if far is not node and {(node, drive), (far, drive)} <= self.open_drives
+        }
+
+    def may_leave(self, node: Node, far: Node, wire: WireName, drive: DriveKey) -> bool:
+        """Whether a node may see another leave: folding two connections is no reason."""
+        return (
+            self.stalled
+            or (far, drive) in self.closings
+            or any(
+                link.broken and link.wire == wire and set(link.nodes) == {node, far} for link in self.links
+            )
+        )
+
+    def must_hear(self, ear: Ear) -> set[int]:
+        """The messages that a topic handle must have received, once everything is at rest.
+
+        Those said since it was joined, on connections that did not break.
+        """
+        return {
+            said.number
+            for said in self.said.values()
+            if (said.hearer, said.topic) == (ear.node, ear.topic)
+            and said.number >= ear.since
+            and not said.end.broken
+            and not said.end.far.broken
+        }
+
+    def rest(self) -> None:
+        """Everything is at rest: the past excuses nothing any more."""
+        self.links = [link for link in self.links if link.alive]
+        self.closings.clear()
+        self.stalled = False
+
+
+class Names:
+    """Whom a node knows by which peer id: one key each, for ever."""
+
+    def __init__(self, nodes: list[Node]) -> None:
+        self._nodes = {key: node for node in nodes for key in node.key_pair.public_keys.items()}
+        self._known: dict[tuple[Node, int], tuple[WireName, bytes]] = {}
+
+    def node(self, wire: WireName, public_key: bytes) -> Node:
+        return self._nodes[wire, public_key]
+
+    def note(self, node: Node, peer_id: int, wire: WireName, public_key: bytes) -> None:
+        known = self._known.setdefault((node, peer_id), (wire, public_key))
+        assert known == (wire, public_key), "an id stands for another key than before"
+        ids = [key for (other, _), key in self._known.items() if other is node]
+        assert len(ids) == len(set(ids)), "one key has two ids"
+
+
+@attrs.define(eq=False)
+class Ear:
+    """A topic handle, and what it has received."""
+
+    model: Model
+    names: Names
+    node: Node
+    topic: Topic
+    handle: TopicHandle
+    since: int
+    """The number of the first message that was said after joining."""
+    heard: set[int] = attrs.field(factory=set)
+    _last: dict[tuple[Node, WireName], Said] = attrs.field(factory=dict)
+
+    def listen(self) -> bool:
+        """Take everything; returns whether there was anything."""
+        messages = self.handle.take_all()
+        for message in messages:
+            self._check(message)
+        return bool(messages)
+
+    def check_bounds(self) -> None:
+        """Twice the limit, and what one read brings on top, is the most that waits."""
+        assert len(self.handle) < 2 * LIMITS.receive_messages + LIMITS.send_buffer
+
+    def _check(self, message: Message) -> None:
+        said = self.model.said[int.from_bytes(message.message[:4], "big")]
+        wire = said.end.connection.wire
+        assert wire is not None
+        assert (said.hearer, said.topic) == (self.node, self.topic), "heard by somebody else"
+        assert message.message == said.payload
+        assert message.public_key == said.sender.key_pair.public_keys[wire]
+        assert said.number not in self.heard, "heard twice"
+        last = self._last.get((said.sender, wire), said)
+        # What comes late on a connection that broke may be overtaken on the next one.
+        broken = last.end is not said.end and (last.end.broken or said.end.broken)
+        assert last.number <= said.number or broken, "heard out of order"
+        self.names.note(self.node, message.peer_id, wire, message.public_key)
+        self.heard.add(said.number)
+        self._last[said.sender, wire] = said
+
+
+@attrs.define(eq=False)
+class Eye:
+    """A watch, and whom it has seen join and not leave."""
+
+    model: Model
+    names: Names
+    node: Node
+    drive: DriveKey
+    watch: Watch
+    present: dict[int, tuple[Node, WireName]] = attrs.field(factory=dict)
+
+    def look(self) -> None:
+        while len(self.watch):
+            event = self.watch.take()
+            far = self.names.node(event.wire, event.public_key)
+            self.names.note(self.node, event.peer_id, event.wire, event.public_key)
+            if isinstance(event, PeerJoined):
+                assert event.peer_id not in self.present, "joined twice"
+                self.present[event.peer_id] = far, event.wire
+            else:
+                assert self.present.pop(event.peer_id, None), "left without having joined"
+                assert self.model.may_leave(self.node, far, event.wire, self.drive), "left for no reason"

@@ -1,0 +1,233 @@
+"""Nodes of the core and the streams between them, in one thread: bytes and time move only when told.
+
+`End` does what a pump does in peersockets_trio, `Node` what a hub does, in the same order.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import attrs
+
+from core.support import entropy, key_pair
+from peersockets_core import (
+    Connection,
+    ConnectionClosed,
+    Event,
+    Limits,
+    Peersockets,
+    RemoteProtocolError,
+    TopicHandle,
+    Watch,
+    WireName,
+)
+
+LIMITS = Limits(send_buffer=400, receive_messages=8, watch_events=6, hypercore11_silence=20.0)
+"""Small enough that a few dozen messages reach them."""
+
+CAPACITY = 1000
+"""Bytes under way in one direction of a stream, after which nothing more is written."""
+
+WHOLE = 1 << 30
+
+
+@attrs.define(eq=False)
+class End:
+    """One end of a stream, and the connection over it."""
+
+    network: Network
+    node: Node
+    connection: Connection
+    far: End = attrs.field(init=False)
+    inbox: bytearray = attrs.field(factory=bytearray)
+    """Bytes that are on their way to this end."""
+    eof: bool = False
+    """Whether nothing follows them."""
+    finishing: bool = False
+    wrote_eof: bool = False
+    linger: float = float("inf")
+    doom: RemoteProtocolError | None = None
+    gone: bool = False
+    broken: bool = False
+    """Whether it ended for another reason than being folded, or the far end's being so."""
+
+    def write(self) -> bool:
+        """Move what is queued into the stream; returns whether anything was."""
+        if self.gone or self.wrote_eof or len(self.far.inbox) > CAPACITY:
+            return False
+        data = self.connection.data_to_send(self.network.now)
+        self.far.inbox += data
+        if not data and self.finishing:
+            self.wrote_eof = self.far.eof = True
+        return bool(data) or self.wrote_eof
+
+    def read(self, size: int = WHOLE) -> bool:
+        """Take up to so many bytes out of the stream; returns whether there was anything to take."""
+        now, connection = self.network.now, self.connection
+        if self.gone or not (self.inbox or self.eof):
+            return False
+        if not self.node.machine.may_read(connection):
+            connection.pause_reading(now)
+            return False
+        connection.resume_reading(now)
+        if self.inbox:
+            data = bytes(self.inbox[:size])
+            del self.inbox[:size]
+            self.process(connection.receive_data(data, now))
+        else:
+            self.process(connection.receive_eof(now))
+        return True
+
+    def same_peer(self, other: End) -> bool:
+        ours, theirs = self.connection, other.connection
+        return (ours.wire, ours.remote_public_key) == (theirs.wire, theirs.remote_public_key)
+
+    def next_deadline(self) -> float:
+        return float("inf") if self.gone else min(self.connection.next_deadline(), self.linger)
+
+    def handle_deadline(self) -> None:
+        now = self.network.now
+        self.process(self.connection.handle_deadline(now))
+        if not self.gone and self.linger <= now:
+            self.broken |= bool(self.inbox) or not self.wrote_eof
+            self.process(self.connection.close())
+
+    def process(self, events: list[Event]) -> None:
+        self.node.machine.receive_events(self.connection, events, self.network.now)
+        if events and isinstance(events[-1], ConnectionClosed):
+            self.end()
+        self.node.drop_doomed()
+
+    def cut(self) -> None:
+        """The stream breaks here; the far end may read what is under way."""
+        if not self.gone:
+            self.broken = True
+            self.connection.close()
+            self.end()
+
+    def fail(self, error: RemoteProtocolError) -> None:
+        if not self.gone:
+            self.connection.fail(error)
+            self.end()
+
+    def end(self) -> None:
+        """The connection has closed. What is queued still goes out where it ended in good order."""
+        connection = self.connection
+        self.gone = True
+        self.broken |= connection.error is not None
+        unsent = connection.outbox.message_size if self.broken else 0
+        self.node.ends.remove(self)
+        reason = str(connection.error or "")
+        self.node.machine.remove_connection(connection, self.network.now, reason=reason, unsent=unsent)
+        if not self.broken:
+            self.far.inbox += connection.data_to_send(self.network.now)
+        self.far.broken |= self.broken
+        self.far.eof = True
+
+
+class Node:
+    """A machine with its identity, and the driver of it."""
+
+    def __init__(self, network: Network, name: str) -> None:
+        self.network = network
+        self.name = name
+        self.key_pair = key_pair(name)
+        self.machine = Peersockets(self, LIMITS)
+        self.ends: list[End] = []
+
+    def begin(self, wire: WireName | None) -> End:
+        """Begin a connection, as the dialler if the wire is told."""
+        connection = Connection(
+            wire=wire,
+            initiator=wire is not None,
+            key_pair=self.key_pair,
+            entropy=entropy(f"{self.name} {next(self.network.numbers)}"),
+            now=self.network.now,
+            limits=LIMITS,
+            extensions=self.machine.extensions,
+        )
+        end = connection.owner = End(self.network, self, connection)
+        self.ends.append(end)
+        self.machine.add_connection(connection)
+        return end
+
+    def drop_doomed(self) -> None:
+        for end in list(self.ends):
+            if end.doom is not None:
+                end.fail(end.doom)
+
+    # The machine's Driver
+
+    def news(self, handle: TopicHandle | Watch) -> None:
+        assert not handle.closed
+
+    def readable(self, connection: Connection) -> None:
+        assert not connection.owner.gone
+
+    def rerouted(self) -> None:
+        """Nobody waits."""
+
+    def retire(self, connection: Connection) -> None:
+        end = connection.owner
+        assert any(end.same_peer(other) and not other.finishing for other in self.ends if other is not end)
+        end.finishing = True
+        end.linger = min(end.linger, self.network.now + LIMITS.linger)
+
+    def drop(self, connection: Connection, error: RemoteProtocolError) -> None:
+        connection.owner.doom = error
+
+
+class Network:
+    """All nodes, all streams, and the clock."""
+
+    def __init__(self, nodes: int) -> None:
+        self.now = 1000.0
+        self.numbers = itertools.count()
+        self.nodes = [Node(self, f"node {number}") for number in range(nodes)]
+
+    def connect(self, dialler: Node, answerer: Node, wire: WireName) -> End:
+        """Begin a connection; returns the dialler's end."""
+        near, far = dialler.begin(wire), answerer.begin(None)
+        near.far, far.far = far, near
+        return near
+
+    @property
+    def ends(self) -> Iterator[End]:
+        return itertools.chain.from_iterable([list(node.ends) for node in self.nodes])
+
+    def settle(self, *only: End) -> bool:
+        """Move bytes, at some ends or at all, until none can be moved; returns whether any were."""
+        moved = False
+        while sum(end.write() + end.read() for end in only or self.ends):
+            moved = True
+        return moved
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass and no bytes move; whatever becomes due is done, in order, and must move on."""
+        until = self.now + seconds
+        while True:
+            due = min(
+                [end.next_deadline() for end in self.ends]
+                + [node.machine.next_deadline() for node in self.nodes]
+            )
+            if due > until:
+                break
+            self.now = max(self.now, due)
+            for end in self.ends:
+                if end.next_deadline() <= self.now:
+                    end.handle_deadline()
+                    assert end.next_deadline() > self.now, "a deadline that does not move on"
+            for node in self.nodes:
+                node.machine.handle_deadline(self.now)
+                node.drop_doomed()
+                assert node.machine.next_deadline() > self.now, "a deadline that does not move on"
+        self.now = until
+
+    def flow(self, seconds: float) -> None:
+        """Let time pass on a network that works."""
+        until = self.now + seconds
+        self.settle()
+        while self.now < until:
+            self.advance(min(1.0, until - self.now))
+            self.settle()
