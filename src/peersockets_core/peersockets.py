@@ -407,8 +407,8 @@ class Peersockets:
         """Retire every duplicate once the survivor carries all drives that it carries.
 
         Where one side dialled both, the two sides may differ on which is newer: the one that dialled
-        decides, as in hyperswarm 2.15.3, and we do only if it does not in time. A survivor that carries
-        nothing yet may be one that the remote knows nothing of yet: it gets the same time.
+        decides, as in hyperswarm 2.15.3, and we do only if it does not in time. A survivor of ours that
+        carries nothing may be one that the remote knows nothing of yet: we decide in half that time.
         """
         if len(peer.links) < 2:
             return
@@ -417,7 +417,8 @@ class Peersockets:
             theirs = not link.connection.initiator and not survivor.connection.initiator
             if link.retired or not link.drives <= survivor.drives:
                 continue
-            if (theirs or not survivor.drives) and self._folding.setdefault(peer, now + self._limits.fold_time) > now:
+            time = self._limits.fold_time * (1.0 if theirs else 0.5)
+            if (theirs or not survivor.drives) and self._folding.setdefault(peer, now + time) > now:
                 continue
             link.retired = True
             self._driver.retire(link.connection)

@@ -37,6 +37,7 @@ from peersockets_trio import (
     Disconnected,
     KeptConnection,
     KeyPair,
+    Limits,
     Node,
     PeerJoined,
     PeerLeft,
@@ -401,7 +402,10 @@ async def test_two_nodes_that_keep_each_other_settle_on_one_connection(
     wire: Any, drives_are_open: bool
 ) -> None:
     with limited():
-        async with open_node(key_pair=SMALLER_KEY) as alice, open_node(key_pair=LARGER_KEY) as bob:
+        async with (
+            open_node(key_pair=SMALLER_KEY, limits=Limits(fold_time=0.1)) as alice,
+            open_node(key_pair=LARGER_KEY, limits=Limits(fold_time=0.1)) as bob,
+        ):
             drives = [node.open_drive(KEY) for node in (alice, bob) if drives_are_open]
             ours, theirs = [(await node.listen_tcp(0, host=LOOPBACK))[0].address for node in (alice, bob)]
             to_bob = alice.keep_connected(theirs, wire=wire, backoff=QUICK)

@@ -774,7 +774,7 @@ def test_sends_to_a_stranger_are_tried_again_when_its_duplicate_has_ended() -> N
     events(case.watch)
     assert case.topic.send(1, b"x") is None
     assert not case.a.driver.retired, "the remote may know nothing of the survivor yet"
-    case.a.machine.handle_deadline(NOW + FOLD_TIME)
+    case.a.machine.handle_deadline(NOW + FOLD_TIME / 2)
     reroutings = case.a.driver.reroutings
     case.network.end(case.a.driver.retired[0])
     assert case.topic.send(1, b"x") is not None
