@@ -8,6 +8,7 @@ The layers, from bytes to applications, each consuming the one before:
     handles         what an application holds: topic handles and watches
     members         who is there: peers, their connections and memberships
     peersockets     the machine that keeps these books over many connections
+    trace/          recorded sessions of one connection: read, write, replay, decrypt
 
 Beside them: `keys`, `noise` and `sodium` (cryptography), `events`, `errors`, `limits`, `topics` (names
 on the wires), `extensions` and `outbox`. Nothing here imports an I/O library, a clock or a source of
@@ -21,6 +22,7 @@ from .errors import (
     PeerGone,
     PeersocketsError,
     RemoteProtocolError,
+    TraceError,
     UnknownPeer,
 )
 from .events import (
@@ -81,6 +83,7 @@ __all__ = [
     "TopicHandle",
     "TopicScope",
     "TopicStatistics",
+    "TraceError",
     "UnknownPeer",
     "Watch",
     "WireName",

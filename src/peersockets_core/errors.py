@@ -15,6 +15,10 @@ class RemoteProtocolError(PeersocketsError):
     """The peer's fault: the connection it happened on is closed, and this says why."""
 
 
+class TraceError(PeersocketsError):
+    """What was to be a recorded session is none, or replayed differently: see `peersockets_core.trace`."""
+
+
 class UnknownPeer(LocalProtocolError):
     """No peer of this node has ever had that peer id."""
 

@@ -1,0 +1,93 @@
+"""Records all sessions anew, and shows how they differ from the traces that are there.
+
+`make traces`. Names on the command line limit it to those. Exits with 1 where something has changed or is
+new; the files are then the new ones.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from peersockets_core.trace import Digest, Secrets, Sent, Trace, read, write
+from peersockets_core.trace.entries import ENTRIES, Entry
+
+TRACES = Path(__file__).parents[1]
+SCRIPTS = sorted(Path(__file__).parent.glob("hypercore*.js"))
+LARGEST_CHUNK = 256 * 1024
+"""Bytes; of a larger chunk, a trace has only the digest."""
+
+KINDS = {entry.kind: entry for entry in ENTRIES}
+HEX = {"key", "discoveryKey", "payload", "remotePublicKey", "handshakeHash"}
+
+
+def main(names: list[str]) -> int:
+    changed = 0
+    for name, trace in recorded(names):
+        path = TRACES / f"{name}.cbor"
+        old = lines(path) if path.exists() else []
+        path.write_bytes(write(trace))
+        difference = list(difflib.unified_diff(old, lines(path), str(path.name), "recorded now", n=1))
+        print(f"{name}: {'differs' if difference and old else 'new' if difference else 'the same'}")
+        changed += bool(difference)
+        if old:
+            print("".join(difference), end="")
+    return int(changed > 0)
+
+
+def recorded(names: list[str]) -> Iterator[tuple[str, Trace]]:
+    for script in SCRIPTS:
+        wanted = [name for name in names if name.startswith(script.stem)]
+        if names and not wanted:
+            continue
+        with subprocess.Popen(["node", str(script), *wanted], stdout=subprocess.PIPE, text=True) as node:
+            assert node.stdout is not None
+            for line in node.stdout:
+                session = json.loads(line)
+                yield session["name"], trace_of(session)
+        if node.returncode:
+            raise SystemExit(f"{script.name} ended with status {node.returncode}")
+
+
+def trace_of(session: dict[str, Any]) -> Trace:
+    secrets = {side: {k: bytes.fromhex(v) for k, v in s.items()} for side, s in session["secrets"].items()}
+    return Trace(
+        wire=session["wire"],
+        shows=session["shows"],
+        produced_by=session["producedBy"],
+        comparison=session["comparison"],
+        secrets={side: Secrets(**given) for side, given in secrets.items()},
+        entries=list(map(entry_of, session["entries"])),
+    )
+
+
+def entry_of(item: dict[str, Any]) -> Entry:
+    side = item.pop("side")
+    if "sent" in item:
+        data = bytes.fromhex(item["sent"])
+        digest = Digest(len(data), hashlib.blake2b(data, digest_size=32).digest())
+        return Sent(side, digest if len(data) > LARGEST_CHUNK else data)
+    for key in ("command", "event"):
+        if key in item:
+            cls = KINDS[key, item.pop(key)]
+            break
+    else:
+        cls = KINDS[next(iter(item)), None]
+    fields = {name: bytes.fromhex(v) if name in HEX and v is not None else v for name, v in item.items()}
+    return cls(side, **{re.sub("[A-Z]", lambda m: "_" + m[0].lower(), name): v for name, v in fields.items()})
+
+
+def lines(path: Path) -> list[str]:
+    trace = read(path.read_bytes())
+    header = f"{trace.wire} {trace.comparison} {trace.produced_by} {trace.shows} {trace.secrets}"
+    return [f"{text}\n" for text in (header, *map(str, trace.entries))]
+
+
+sys.exit(main(sys.argv[1:]))
