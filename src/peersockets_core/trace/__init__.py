@@ -31,7 +31,7 @@ from .entries import (
     Unregister,
 )
 from .format import VERSION, read, write
-from .replay import Cut, Player, replay
+from .replay import Cut, Player, replay, said
 from .transcript import Message, Transcript
 
 __all__ = [
@@ -66,5 +66,6 @@ __all__ = [
     "Unregister",
     "read",
     "replay",
+    "said",
     "write",
 ]

@@ -272,18 +272,23 @@ def _compare_reports(trace: Trace, player: Player) -> None:
 
 
 def _compare_messages(trace: Trace, side: Side, output: bytes) -> None:
-    recorded = _messages(trace, side, None)
-    ours = _messages(trace, side, output)
+    recorded, ours = said(trace, side), said(trace, side, output)
     if trace.comparison == "messages":
         _compare(side, "said", recorded, ours)
         return
-    for channel in dict.fromkeys(message.channel for message in (*recorded, *ours)):
-        one, two = ([m for m in said if m.channel == channel] for said in (recorded, ours))
-        _compare(side, f"said on channel {channel}", one, two)
+    for message in (*recorded, *ours):
+        one, two = ([m for m in whole if m.order == message.order] for whole in (recorded, ours))
+        _compare(side, f"said about {' '.join(map(str, message.order))}", one, two)
 
 
-def _messages(trace: Trace, side: Side, output: bytes | None) -> list[Message]:
-    """What `side` said to the other in the recording, or in an `output` of ours."""
+def said(trace: Trace, side: Side, output: bytes | None = None) -> list[Message]:
+    """Return what `side` said in the recording, or in an `output` of ours, as far as that is compared.
+
+    What is about a drive's data is left out. Raises `TraceError` for a trace without that side's
+    secrets, or with digests.
+    """
+    if side not in trace.secrets:
+        raise TraceError(f"the trace has no secrets of the {side}")
     transcript = Transcript(trace.wire, side, trace.secrets[side])
     messages: list[Message] = []
     for sent in (entry for entry in trace.entries if isinstance(entry, Sent)):

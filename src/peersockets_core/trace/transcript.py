@@ -41,6 +41,13 @@ class Message:
     batch: int | None = None
     """Which batch of the sender's it came in, if any; counted from 0."""
 
+    @property
+    def order(self) -> tuple[str, int | None]:
+        """Messages for which this is the same have an order; a peer may decide on channels in any."""
+        if self.name == "Reject":
+            return "the remote's channel", self.fields["channel"]
+        return "channel", self.channel
+
 
 class Transcript:
     """Decrypts what both sides send."""

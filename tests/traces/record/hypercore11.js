@@ -2,31 +2,28 @@
 
 // Sessions on the hypercore11 wire. Usage: node hypercore11.js [NAME...]
 
+const { createRequire } = require('module')
+
 const { Entropy, record } = require('./session')
 
 const entropy = new Entropy()
-patchSodium(require('module').createRequire(require.resolve('../../interop/hypercore11/package.json'))('sodium-universal'))
+const locked = createRequire(require.resolve('../../interop/hypercore11/package.json'))
+makeRepeatable(locked('sodium-universal'))
 
-const scenarios = require('./scenarios')
-const { locked, MuxPeer } = require('./mux_peer')
+const { MuxPeer } = require('./mux_peer')
+const scenarios = [...require('./scenarios')('hypercore11', MuxPeer), ...require('./hyperdrives13')]
 
 // Before anything else has a hold of these functions.
-function patchSodium (sodium) {
-  const seeded = sodium.crypto_sign_seed_keypair
-  const initPull = sodium.crypto_secretstream_xchacha20poly1305_init_pull
-  sodium.randombytes_buf = buffer => entropy.fill(buffer)
+function makeRepeatable (sodium) {
+  sodium.randombytes_buf = buffer => entropy.take(buffer.length).copy(buffer)
   sodium.crypto_sign_keypair = (publicKey, secretKey) => {
-    const seed = Buffer.alloc(32)
-    entropy.fillEphemeral(seed)
-    seeded(publicKey, secretKey, seed)
+    sodium.crypto_sign_seed_keypair(publicKey, secretKey, entropy.ephemeral())
   }
   sodium.crypto_secretstream_xchacha20poly1305_init_push = (state, header, key) => {
-    entropy.fillNonce(header) // libsodium draws it, and then does what init_pull does
-    initPull(state, header, key)
+    entropy.nonce().copy(header) // libsodium draws it, and then does what init_pull does
+    sodium.crypto_secretstream_xchacha20poly1305_init_pull(state, header, key)
   }
+  Math.random = () => entropy.take(4).readUInt32LE() / 2 ** 32
 }
 
-const packages = Object.fromEntries(
-  ['@hyperswarm/secret-stream', 'hypercore', 'protomux', 'sodium-native'].map(name => [name, locked(`${name}/package.json`).version]))
-
-record(scenarios('hypercore11', MuxPeer), entropy, { wire: 'hypercore11', packages })
+record(scenarios, entropy, { wire: 'hypercore11', version: name => locked(`${name}/package.json`).version })

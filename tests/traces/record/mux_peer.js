@@ -26,9 +26,12 @@ const POLITE_SYNC = {
 const hex = buffer => buffer.toString('hex')
 
 class MuxPeer {
+  static packages = ['@hyperswarm/secret-stream', 'protomux', 'hypercore']
+
   constructor (session, side) {
     this.session = session
     this.side = side
+    session.connecting()
     this.drives = new Map() // by discovery key: { key, channel, lastSent, lastReceived }
     this.names = new Set()
     const keyPair = SecretStream.keyPair(session.secrets[side].seed)
@@ -166,4 +169,4 @@ class MuxPeer {
   }
 }
 
-module.exports = { LOCKED, locked, MuxPeer }
+module.exports = { caps, locked, MuxPeer, PROTOCOL }

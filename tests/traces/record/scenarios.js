@@ -15,6 +15,7 @@ module.exports = function scenarios (wire, Peer) {
     name: `${wire}-${name}`,
     shows,
     comparison: 'bytes',
+    packages: Peer.packages,
     async run (session) {
       const keys = Array.from({ length: drives }, (_, number) => session.key(`drive ${number}`))
       const peers = [new Peer(session, 'initiator'), new Peer(session, 'responder')]

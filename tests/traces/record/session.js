@@ -61,6 +61,7 @@ class Session {
         nonce: digest(24, name, side, 'nonce')
       }
     }
+    this.pace = 0 // milliseconds between two chunks, where what they cause needs a disk
     this._deliveries = []
     this._delivering = false
     const [initiator, responder] = SIDES.map(side => new End(this, side))
@@ -71,6 +72,11 @@ class Session {
 
   key (label) {
     return digest(32, this.name, label)
+  }
+
+  // What follows is no part of it any more.
+  finish () {
+    this.note = () => {}
   }
 
   note (side, fields) {
@@ -92,23 +98,24 @@ class Session {
     this._delivering = true
     while (this._deliveries.length) {
       for (let i = 0; i < TURNS_A_CHUNK; i++) await nextTurn()
+      if (this.pace) await sleep(this.pace)
       this._deliveries.shift()()
     }
     this._delivering = false
   }
 
-  // Until nothing has happened for a while: turns of the event loop, or milliseconds where peers use a disk.
-  async settle (quiet = 0) {
+  // Until nothing has happened for a while.
+  async settle () {
     for (let seen = -1; seen !== this.entries.length || this._delivering;) {
       seen = this.entries.length
       for (let i = 0; i < QUIET_TURNS; i++) await nextTurn()
-      if (quiet) await sleep(quiet)
+      if (this.pace) await sleep(2 * this.pace)
     }
   }
 }
 
-// In place of libsodium's randomness: first the secrets of the session, in the order in which its peers draw
-// them, then bytes that are the same in every run.
+// In place of libsodium's randomness: bytes that are the same in every run; and from the moment at which a session
+// connects, first of all its secrets, in the order in which the peers draw them.
 class Entropy {
   constructor () {
     this.begin({ name: '', secrets: {} })
@@ -117,37 +124,40 @@ class Entropy {
   begin (session) {
     this._name = session.name
     this._count = 0
-    this._ephemerals = Object.values(session.secrets).map(({ ephemeral }) => ephemeral)
-    this._nonces = Object.values(session.secrets).map(({ nonce }) => nonce)
+    this._ephemerals = []
+    this._nonces = []
+    session.connecting = () => {
+      session.connecting = () => {} // it is one connection, whoever says it first
+      for (const { ephemeral, nonce } of Object.values(session.secrets)) {
+        this._ephemerals.push(ephemeral)
+        this._nonces.push(nonce)
+      }
+    }
   }
 
-  fill (buffer) {
-    digest(buffer.length, this._name, this._count++).copy(buffer)
+  take (size) {
+    return digest(size, this._name, this._count++)
   }
 
-  fillEphemeral (buffer) {
-    this._take(this._ephemerals, buffer)
+  ephemeral () {
+    return this._ephemerals.shift() ?? this.take(32)
   }
 
-  fillNonce (buffer) {
-    this._take(this._nonces, buffer)
-  }
-
-  _take (secrets, buffer) {
-    if (!secrets.length) throw new Error('Both sides have drawn that secret')
-    secrets.shift().copy(buffer)
+  nonce () {
+    return this._nonces.shift() ?? this.take(24)
   }
 }
 
 // Record the scenarios whose names are on the command line, or all: one JSON object a line, bytes as hex.
-async function record (scenarios, entropy, { wire, packages }) {
+async function record (scenarios, entropy, { wire, version }) {
   const wanted = process.argv.slice(2)
-  for (const { name, shows, comparison, run } of scenarios) {
+  for (const { name, shows, comparison, packages, run } of scenarios) {
     if (wanted.length && !wanted.includes(name)) continue
     const session = new Session(name)
     entropy.begin(session)
     await run(session)
-    const header = { name, wire, shows, comparison, producedBy: packages, secrets: session.secrets }
+    const producedBy = Object.fromEntries(packages.map(name => [name, version(name)]))
+    const header = { name, wire, shows, comparison, producedBy, secrets: session.secrets }
     const line = JSON.stringify({ ...header, entries: session.entries }, (key, value) =>
       value?.type === 'Buffer' ? Buffer.from(value.data).toString('hex') : value) // the secrets
     await new Promise(resolve => process.stdout.write(line + '\n', resolve))

@@ -14,9 +14,12 @@ const HypercoreProtocol = locked('hypercore-protocol')
 const hex = buffer => buffer.toString('hex')
 
 class StreamPeer {
+  static packages = ['hypercore-protocol', 'simple-hypercore-protocol', 'simple-message-channels', 'noise-protocol', 'abstract-extension']
+
   constructor (session, side) {
     this.session = session
     this.side = side
+    session.connecting()
     this.end9 = session.ends[side]
     this.drives = new Map() // by discovery key: { key, channel, opened }
     this.extensions = new Map() // by name
@@ -140,4 +143,4 @@ class StreamPeer {
   }
 }
 
-module.exports = { LOCKED, locked, StreamPeer }
+module.exports = { locked, StreamPeer }
