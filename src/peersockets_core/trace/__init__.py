@@ -31,7 +31,9 @@ from .entries import (
     Unregister,
 )
 from .format import VERSION, read, write
-from .replay import Cut, Player, replay, said
+from .player import Player
+from .recording import Recording, draw_secrets
+from .replay import Cut, replay, said
 from .transcript import Message, Transcript
 
 __all__ = [
@@ -55,6 +57,7 @@ __all__ = [
     "OpenReport",
     "Player",
     "Received",
+    "Recording",
     "Register",
     "Report",
     "Secrets",
@@ -64,6 +67,7 @@ __all__ = [
     "Trace",
     "Transcript",
     "Unregister",
+    "draw_secrets",
     "read",
     "replay",
     "said",

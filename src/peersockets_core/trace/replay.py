@@ -7,136 +7,25 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 import attrs
 
-from ..connection import Connection
-from ..errors import LocalProtocolError, TraceError
-from ..events import Event
-from ..keys import DriveKey, KeyPair
+from ..errors import TraceError
 from ..limits import DEFAULT_LIMITS
-from .entries import (
-    SIDES,
-    CloseDrive,
-    Command,
-    Digest,
-    End,
-    Ended,
-    Entry,
-    Keepalive,
-    Kill,
-    MessageReport,
-    OpenDrive,
-    Received,
-    Register,
-    Report,
-    Send,
-    Sent,
-    Side,
-    Trace,
-    Unregister,
-    reports,
-)
+from .entries import SIDES, Command, Digest, Ended, Entry, Received, Report, Sent, Side, Trace
+from .player import Player
 from .transcript import Message, Transcript
 
 Cut: TypeAlias = Callable[[bytes], Iterable[bytes]]
 """Cuts bytes into the chunks in which they arrive."""
 
 _LIMITS = attrs.evolve(DEFAULT_LIMITS, silence=math.inf)
-_START = 0.0
+_NOW = 0.0  # a recording knows no time
 _DATA_FIELDS = {"flags"}
 """Of messages that are compared, what is about a drive's data all the same: whether the peer seeks."""
-
-
-class Player:
-    """One side of a session, played by us."""
-
-    def __init__(self, trace: Trace, side: Side) -> None:
-        """Begin. Raises `TraceError` if the trace has no secrets of that side."""
-        if side not in trace.secrets:
-            raise TraceError(f"the trace has no secrets of the {side}, so nobody can play it")
-        secrets = trace.secrets[side]
-        self.side = side
-        self.connection = Connection(
-            wire=trace.wire if side == "initiator" else None,
-            initiator=side == "initiator",
-            key_pair=KeyPair(secrets.seed),
-            entropy=secrets.entropy(),
-            now=_START,
-            limits=_LIMITS,
-        )
-        self.reports: list[Report] = []
-        """What was reported so far."""
-        self._wire = trace.wire
-        self._registered: Counter[str] = Counter()
-        self._now = _START
-
-    def receive(self, data: bytes) -> None:
-        """Bytes arrive."""
-        self._report(self.connection.receive_data(data, self._now))
-
-    def receive_eof(self) -> None:
-        """The stream has ended."""
-        self._report(self.connection.receive_eof(self._now))
-
-    def carry_out(self, command: Command) -> None:
-        """Do what the application asks for. Raises `TraceError` where that is impossible."""
-        try:
-            _COMMANDS[type(command)](self, command)
-        except (LocalProtocolError, ValueError) as error:
-            raise TraceError(f"the {self.side} cannot {command.kind[1]}: {error}") from None
-
-    def data_to_send(self) -> bytes:
-        """Hand over what is queued."""
-        return bytes(self.connection.data_to_send(self._now))
-
-    def _open(self, command: OpenDrive) -> None:
-        self.connection.open_drive(DriveKey(command.key))
-
-    def _close(self, command: CloseDrive) -> None:
-        self.connection.close_drive(command.discovery_key)
-
-    def _register(self, command: Register) -> None:
-        self._registered[command.name] += 1
-        self.connection.extensions.register(command.name)
-
-    def _unregister(self, command: Unregister) -> None:
-        if not self._registered[command.name]:
-            raise LocalProtocolError(f"{command.name!r} is not registered")
-        self._registered[command.name] -= 1
-        self.connection.extensions.unregister(command.name)
-
-    def _send(self, command: Send) -> None:
-        self.connection.sender(command.discovery_key, command.name).send(command.payload)
-
-    def _keepalive(self, _: Keepalive) -> None:
-        self._now = self.connection.next_deadline()
-        self._report(self.connection.handle_deadline(self._now))
-
-    def _end(self, _: End | Kill) -> None:
-        self._report(self.connection.close())
-
-    def _report(self, events: list[Event]) -> None:
-        for event in events:
-            for report in reports(self.side, event):
-                # On hypercore11, names are looked up above `Connection`.
-                if not isinstance(report, MessageReport) or self._registered[report.name]:
-                    self.reports.append(report)
-
-
-_COMMANDS: dict[type[Command], Callable[[Player, Any], None]] = {
-    OpenDrive: Player._open,
-    CloseDrive: Player._close,
-    Register: Player._register,
-    Unregister: Player._unregister,
-    Send: Player._send,
-    Keepalive: Player._keepalive,
-    End: Player._end,
-    Kill: Player._end,
-}
 
 
 def whole(data: bytes) -> Iterable[bytes]:
@@ -196,7 +85,7 @@ class _Replay:
         self._trace = trace
         self._cut = cut
         self._ahead = ahead
-        self._players = {side: Player(trace, side) for side in sides}
+        self._players = {side: _player(trace, side) for side in sides}
         self._streams = {side: _Stream(_sent_by(trace, side)) for side in SIDES}
         self._early = dict.fromkeys(SIDES, 0)
         self._output = {side: bytearray() for side in sides}
@@ -209,7 +98,7 @@ class _Replay:
             except TraceError as error:
                 raise TraceError(f"entry {number}, {' '.join(filter(None, entry.kind))}: {error}") from None
         for side, player in self._players.items():
-            self._output[side] += player.data_to_send()
+            self._output[side] += player.data_to_send(_NOW)
             _compare_reports(self._trace, player)
             if self._exact and self._output[side]:
                 raise TraceError(f"the {side} sent {len(self._output[side])} bytes more than the recording")
@@ -227,9 +116,9 @@ class _Replay:
                 data = data[self._early[entry.side] :]
                 self._early[entry.side] = early
                 for chunk in self._cut(data):
-                    player.receive(chunk)
+                    player.receive(chunk, _NOW)
             case Ended() if player is not None:
-                player.receive_eof()
+                player.receive_eof(_NOW)
             case Command() if player is not None:
                 player.carry_out(entry)
 
@@ -240,16 +129,23 @@ class _Replay:
             return
         output = self._output[entry.side]
         if not self._exact:
-            output += player.data_to_send()
+            output += player.data_to_send(_NOW)
             return
         # One read can cause several writes of the original, all of which we hand over at once.
         if len(output) < entry.size:
-            output += player.data_to_send()
+            output += player.data_to_send(_NOW)
         data = bytes(output[: entry.size])
         del output[: entry.size]
         _compare_bytes(entry, data)
         if isinstance(entry.sent, Digest):
             stream.resolve(data)
+
+
+def _player(trace: Trace, side: Side) -> Player:
+    if side not in trace.secrets:
+        raise TraceError(f"the trace has no secrets of the {side}, so nobody can play it")
+    wire = trace.wire if side == "initiator" else None
+    return Player(wire, side, trace.secrets[side], now=_NOW, limits=_LIMITS)
 
 
 def _sent_by(trace: Trace, side: Side) -> list[Sent]:

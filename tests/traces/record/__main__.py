@@ -7,7 +7,6 @@ new; the files are then the new ones.
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
 import re
 import subprocess
@@ -20,7 +19,6 @@ import attrs
 
 from peersockets_core.trace import (
     Command,
-    Digest,
     Entry,
     Report,
     Secrets,
@@ -31,12 +29,10 @@ from peersockets_core.trace import (
     write,
 )
 from peersockets_core.trace.entries import ENTRIES
+from peersockets_core.trace.recording import digested
 
 TRACES = Path(__file__).parents[1]
 SCRIPTS = sorted(Path(__file__).parent.glob("hypercore*.js"))
-LARGEST_CHUNK = 256 * 1024
-"""Bytes; of a larger chunk, a trace has only the digest."""
-
 KINDS = {entry.kind: entry for entry in ENTRIES}
 HEX = {"key", "discoveryKey", "payload", "remotePublicKey", "handshakeHash"}
 
@@ -104,9 +100,7 @@ def trace_of(session: dict[str, Any]) -> Trace:
 def entry_of(item: dict[str, Any]) -> Entry:
     side = item.pop("side")
     if "sent" in item:
-        data = bytes.fromhex(item["sent"])
-        digest = Digest(len(data), hashlib.blake2b(data, digest_size=32).digest())
-        return Sent(side, digest if len(data) > LARGEST_CHUNK else data)
+        return Sent(side, digested(bytes.fromhex(item["sent"])))
     for key in ("command", "event"):
         if key in item:
             cls = KINDS[key, item.pop(key)]
