@@ -71,13 +71,17 @@ class Recording:
         return self.player.connection.wire
 
     def receive(self, data: bytes, now: float) -> list[Report]:
-        """Bytes arrive; returns what they cause."""
+        """Bytes arrive; returns what they cause. After the end, they are no part of the session."""
+        if self.closed:
+            return []
         self.entries += (Sent(self._other, data), Received(self.side, len(data)))
         self.player.receive(data, now)
         return self._news()
 
     def receive_eof(self, now: float) -> list[Report]:
         """The stream has ended; returns what that causes."""
+        if self.closed:
+            return []
         self.entries.append(Ended(self.side))
         self.player.receive_eof(now)
         return self._news()

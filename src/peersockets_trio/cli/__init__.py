@@ -14,6 +14,7 @@ from peersockets_core import PeersocketsError
 
 from .demo import demo
 from .pipe import pipe
+from .trace import trace
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -33,6 +34,7 @@ def cli() -> None:
 
 cli.add_command(demo)
 cli.add_command(pipe)
+cli.add_command(trace)
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
