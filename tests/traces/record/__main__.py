@@ -7,39 +7,18 @@ new; the files are then the new ones.
 from __future__ import annotations
 
 import difflib
-import json
-import re
-import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import attrs
-
-from peersockets_core.trace import (
-    Command,
-    Entry,
-    Report,
-    Secrets,
-    Sent,
-    Trace,
-    read,
-    said,
-    write,
-)
-from peersockets_core.trace.entries import ENTRIES
-from peersockets_core.trace.recording import digested
+from peersockets_core.trace import read, write
+from traces.record.sessions import lines, record
 
 TRACES = Path(__file__).parents[1]
-SCRIPTS = sorted(Path(__file__).parent.glob("hypercore*.js"))
-KINDS = {entry.kind: entry for entry in ENTRIES}
-HEX = {"key", "discoveryKey", "payload", "remotePublicKey", "handshakeHash"}
 
 
 def main(names: list[str]) -> int:
     changed = 0
-    for name, trace in recorded(names):
+    for name, trace in record(names):
         path = TRACES / f"{name}.cbor"
         old = lines(read(path.read_bytes())) if path.exists() else []
         difference = list(difflib.unified_diff(old, lines(trace), path.name, "recorded now", n=1))
@@ -50,65 +29,6 @@ def main(names: list[str]) -> int:
         if old:
             print("".join(difference), end="")
     return int(changed > 0)
-
-
-def lines(trace: Trace) -> list[str]:
-    """Everything that has to be the same the next time.
-
-    A hyperdrive's answers wait for its disk, so that what its peers say about data, and how it is put into
-    frames, is not the same in every run. Replaying leaves that out, and so does this.
-    """
-    things: list[object] = [attrs.evolve(trace, entries=[])]
-    if trace.comparison == "bytes":
-        things += trace.entries
-    else:
-        for side in trace.secrets:
-            things += [e for e in trace.entries if isinstance(e, Command | Report) and e.side == side]
-            messages = said(trace, side)
-            if trace.comparison == "channels":
-                messages.sort(key=lambda message: str(message.order))
-            things += [f"{side} said {message}" for message in messages]
-    return [f"{thing}\n" for thing in things]
-
-
-def recorded(names: list[str]) -> Iterator[tuple[str, Trace]]:
-    for script in SCRIPTS:
-        wanted = [name for name in names if name.startswith(script.stem)]
-        if names and not wanted:
-            continue
-        with subprocess.Popen(["node", str(script), *wanted], stdout=subprocess.PIPE, text=True) as node:
-            assert node.stdout is not None
-            for line in node.stdout:
-                session = json.loads(line)
-                yield session["name"], trace_of(session)
-        if node.returncode:
-            raise SystemExit(f"{script.name} ended with status {node.returncode}")
-
-
-def trace_of(session: dict[str, Any]) -> Trace:
-    secrets = {side: {k: bytes.fromhex(v) for k, v in s.items()} for side, s in session["secrets"].items()}
-    return Trace(
-        wire=session["wire"],
-        shows=session["shows"],
-        produced_by=session["producedBy"],
-        comparison=session["comparison"],
-        secrets={side: Secrets(**given) for side, given in secrets.items()},
-        entries=list(map(entry_of, session["entries"])),
-    )
-
-
-def entry_of(item: dict[str, Any]) -> Entry:
-    side = item.pop("side")
-    if "sent" in item:
-        return Sent(side, digested(bytes.fromhex(item["sent"])))
-    for key in ("command", "event"):
-        if key in item:
-            cls = KINDS[key, item.pop(key)]
-            break
-    else:
-        cls = KINDS[next(iter(item)), None]
-    fields = {name: bytes.fromhex(v) if name in HEX and v is not None else v for name, v in item.items()}
-    return cls(side, **{re.sub("[A-Z]", lambda m: "_" + m[0].lower(), name): v for name, v in fields.items()})
 
 
 sys.exit(main(sys.argv[1:]))
