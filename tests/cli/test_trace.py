@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import threading
@@ -175,6 +176,19 @@ def test_a_peer_with_nothing_to_say(tmp_path: Path) -> None:
         run("pipe", str(KEY), "--connect", address)
     assert process.returncode == 0
     replay(load(file))
+
+
+def test_what_was_recorded_when_it_is_interrupted(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.cbor", tmp_path / "two.cbor"
+    with listening("record", str(one), str(KEY)) as (process, address), subprocess.Popen(
+        (*COMMAND, "trace", "record", str(two), str(KEY), "--connect", address),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ):  # fmt: skip
+        assert read_line(process.stdout) == "the peer has opened the drive"
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 130
+    for path in (one, two):
+        replay(load(path))
 
 
 @pytest.mark.parametrize(

@@ -87,10 +87,9 @@ class Live:
 
 async def meet(listen: Sequence[Address], connect: Sequence[Address]) -> tuple[trio.SocketStream, Side]:
     """Connect, or wait for the first who connects; returns our side. Raises `OSError`."""
-    for address in connect:
-        return await trio.open_tcp_stream(address.host, address.port), "initiator"
-    [address] = listen
-    listeners = await trio.open_tcp_listeners(address.port, host=address.host)
+    if connect:
+        return await trio.open_tcp_stream(connect[0].host, connect[0].port), "initiator"
+    listeners = await trio.open_tcp_listeners(listen[0].port, host=listen[0].host)
     for listener in listeners:
         bound = format_address(listener.socket.getsockname()[:2])
         click.echo(f"listening on {bound}", err=True)

@@ -89,6 +89,14 @@ class MuxPeer {
     channel.open({ seeks: false, capability: Buffer.alloc(32, 'no') })
   }
 
+  // Open a channel of another protocol, and say something on it before the answer.
+  stray (protocol) {
+    this.session.forget(this.side)
+    const channel = this.mux.createChannel({ protocol, messages: [{}] })
+    channel.open()
+    channel.messages[0].send(Buffer.from('early'))
+  }
+
   keepalive () {
     this._command('keepalive', {})
     this.stream.sendKeepAlive()

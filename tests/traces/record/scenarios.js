@@ -190,6 +190,12 @@ module.exports = function scenarios (wire, Peer) {
       a.send(key, CHAT, text('in full again'))
       b.send(key, CHAT, text('in full again'))
     }, { names: [CHAT, GAME] })
+    add('foreign-protocol', 'The responder opens channels of a protocol that the initiator does not know; the drive is shared all the same.', async ({ key, a, b, settle }) => {
+      b.stray('example/protocol')
+      b.stray('hypercore/beta')
+      await settle()
+      a.send(key, CHAT, text('refused, and here'))
+    })
     add('batches', 'Many messages in one batch.', async ({ key, a, b, settle }) => {
       for (let size = 0; size < 260; size += 7) a.send(key, size % 3 ? CHAT : GAME, Buffer.alloc(size, size))
       await settle()
