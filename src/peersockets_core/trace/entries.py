@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Final, Literal, TypeAlias, get_args
 import attrs
 
 from ..events import (
-    ConnectionClosed,
     DriveClosed,
     DriveOpened,
     Event,
@@ -299,5 +298,5 @@ def reports(side: Side, event: Event) -> Iterator[Report]:
         case MessagesReceived():
             for payload in event.payloads:
                 yield MessageReport(side, event.discovery_key, event.name, payload)
-        case ConnectionClosed():
+        case _:
             yield ClosedReport(side, event.error is not None)

@@ -102,6 +102,14 @@ def test_a_keepalive_is_not_taken_for_a_deadline() -> None:
     assert waiting.entries == []
 
 
+@pytest.mark.parametrize("wire", WIRES)
+def test_what_comes_after_the_end_is_no_part_of_it(wire: WireName) -> None:
+    a, _ = session(wire)
+    entries = list(a.entries)
+    assert a.receive(b"more", NOW + 10) == a.receive_eof(NOW + 10) == []
+    assert a.entries == entries
+
+
 def test_nothing_to_tell_the_wire() -> None:
     with pytest.raises(TraceError, match="tells the wire"):
         recording(None, "responder").trace(shows="", produced_by={})

@@ -19,6 +19,7 @@ from peersockets_core.trace import (
     Trace,
     Unregister,
     replay,
+    said,
 )
 from traces.files import load
 
@@ -42,6 +43,8 @@ def test_a_side_without_secrets_cannot_be_played(wire: str) -> None:
     trace = load(f"{wire}-wrong-capability")
     with pytest.raises(TraceError, match="no secrets of the responder"):
         replay(trace, sides=["responder"])
+    with pytest.raises(TraceError, match="no secrets of the responder"):
+        said(trace, "responder")
     replay(trace)
 
 
@@ -57,7 +60,7 @@ def test_a_message_that_is_not_sent(wire: str, comparison: Comparison) -> None:
 @pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize("comparison", ["bytes", "messages", "channels"])
 def test_a_message_too_many(wire: str, comparison: Comparison) -> None:
-    trace = load(f"{wire}-kill")
+    trace = load(f"{wire}-several-topics")
     sent = next(filter(is_a(Send), trace.entries))
     more = attrs.evolve(trace, comparison=comparison, entries=[*trace.entries, sent])
     with pytest.raises(TraceError, match="the initiator"):

@@ -6,9 +6,9 @@ from typing import Any
 import attrs
 import pytest
 
-from core.support import CUTS
+from core.support import CUTS, NOW
 from peersockets_core import DriveKey, TraceError
-from peersockets_core.trace import Message, OpenDrive, Sent, Side, Trace, Transcript
+from peersockets_core.trace import Message, OpenDrive, Player, Sent, Side, Trace, Transcript
 from traces.files import load
 
 
@@ -89,3 +89,31 @@ def test_other_secrets(wire: str) -> None:
     secrets = attrs.evolve(trace.secrets["initiator"], ephemeral=bytes([1]) * 32)
     with pytest.raises(TraceError, match="what the responder sent cannot be read"):
         said(attrs.evolve(trace, secrets={"initiator": secrets}), "initiator")
+
+
+def test_other_protocols() -> None:
+    messages = said(load("hypercore11-foreign-protocol"), "initiator")["responder"]
+    strange = [message for message in messages if message.channel in (2, 3)]
+    assert list(without_secrets(strange)) == [
+        ("Open", 2, {"protocol": "example/protocol", "id": b"", "handshake": b""}),
+        ("type 0", 2, {"body": b"early"}),
+        ("Open", 3, {"protocol": "hypercore/beta", "id": b"", "handshake": b""}),
+        ("type 0", 3, {"body": b"early"}),
+    ]
+
+
+def test_a_control_that_nobody_knows() -> None:
+    a = Player("hypercore11", "initiator", load("hypercore11-chat").secrets["initiator"], now=NOW)
+    b = Player(None, "responder", load("hypercore11-chat").secrets["responder"], now=NOW)
+    transcript = Transcript("hypercore11", "responder", load("hypercore11-chat").secrets["responder"])
+    messages: list[Message] = []
+    for _ in range(3):
+        for sender, receiver in ((a, b), (b, a)):
+            data = sender.data_to_send(NOW)
+            messages += transcript.feed(sender.side, data)
+            receiver.receive(data, NOW)
+    wire: Any = a.connection._wire
+    wire.mux.queue(0, bytes((9, 5)))
+    assert transcript.feed("initiator", a.data_to_send(NOW)) == [
+        Message("control 9", fields={"body": b"\x05"}, batch=0)
+    ]
