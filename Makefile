@@ -8,7 +8,7 @@ NODE_PEERS := $(patsubst %/package.json,%,$(wildcard tests/interop/*/package.jso
 
 FUZZ_TIME ?= 60
 
-.PHONY: demo test check bench fuzz node dev coverage clean
+.PHONY: demo test check bench fuzz traces node dev coverage clean
 
 demo: $(VENV)/installed
 	$(BIN)/peersockets demo
@@ -33,6 +33,9 @@ bench: dev node
 fuzz: dev
 	$(BIN)/python -m pip install --quiet '.[fuzz]'
 	for harness in fuzz/hypercore*.py; do $(BIN)/python $$harness -max_total_time=$(FUZZ_TIME) || exit 1; done
+
+traces: dev node
+	PYTHONPATH=tests $(BIN)/python -m traces.record
 
 dev: $(VENV)/installed-dev
 node: $(addsuffix /node_modules/.installed,$(NODE_PEERS))

@@ -10,6 +10,7 @@ The layers, from bytes to applications, each consuming the one before:
     members         who is there: peers, their connections and memberships
     peersockets     the machine that keeps these books over many connections
     requests        requests and replies as messages of a topic, for those who want them
+    trace/          recorded sessions of one connection: read, write, replay, decrypt
 
 Beside them: `keys`, `noise` and `sodium` (cryptography), `events`, `errors`, `limits`, `topics` (names
 on the wires), `envelope` (of requests), `extensions` and `outbox`. Nothing here imports an I/O library, a
@@ -25,6 +26,7 @@ from .errors import (
     Refused,
     RemoteProtocolError,
     RequestError,
+    TraceError,
     UnexpectedKey,
     UnknownPeer,
 )
@@ -93,6 +95,7 @@ __all__ = [
     "TopicHandle",
     "TopicScope",
     "TopicStatistics",
+    "TraceError",
     "UnexpectedKey",
     "UnknownPeer",
     "Watch",

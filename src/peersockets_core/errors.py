@@ -32,6 +32,10 @@ class Refused(PeersocketsError):
         self.reason = reason
 
 
+class TraceError(PeersocketsError):
+    """What was to be a recorded session is none, or replayed differently: see `peersockets_core.trace`."""
+
+
 class UnknownPeer(LocalProtocolError):
     """No peer of this node has ever had that peer id."""
 

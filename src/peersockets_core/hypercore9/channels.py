@@ -1,8 +1,8 @@
 """Channels: which drives both sides have open, each side having proved that it knows the key.
 
-Both sides number their own channels from 1, the lowest free number first. What the remote opens and we
-do not have is refused at once and leaves no state. Source: hypercore-protocol 8.0.7 (`Channelizer`),
-hypercore-crypto 2.3.2 (`capability`).
+Both sides number their own channels from 1, and use no number twice: neither for a channel nor for a
+refusal. What the remote opens and we do not have is refused at once and leaves no state. Source:
+hypercore-protocol 8.0.7 (`Channelizer`), hypercore-crypto 2.3.2 (`capability`).
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class Channels:
         self._send = send
         self._reply_untrusted = reply_untrusted
         self._channels: dict[bytes, _Channel] = {}
-        self._local: dict[int, _Channel] = {}
+        # `Channelizer.allocLocal` means to take the lowest free number, but finds none free ever.
+        self._numbers = itertools.count(1)
         self._remote: dict[int, _Channel] = {}
 
     def open(self, key: DriveKey) -> None:
@@ -70,14 +71,13 @@ class Channels:
         if channel.remote is not None:
             del self._remote[channel.remote]
         if channel.local is not None:
-            del self._local[channel.local]
             self._send(channel.local, Close())
 
     def receive_open_untrusted(self, number: int, message: Open, events: list[Event]) -> None:
         """The remote opens a channel. Raises only `RemoteProtocolError`."""
         channel = self._channels.get(message.discovery_key)
         if channel is None:
-            self._reply_untrusted(self._free_number(), Close(message.discovery_key))
+            self._reply_untrusted(next(self._numbers), Close(message.discovery_key))
             return
         if self._remote.get(number, channel) is not channel or number == 0:
             raise RemoteProtocolError(f"the remote opened channel {number} for two cores")
@@ -112,7 +112,6 @@ class Channels:
             events.append(DriveClosed(channel.key.discovery_key))
         elif channel.local is not None and channel.offered:
             # A refusal. The remote keeps our number until we close it.
-            del self._local[channel.local]
             self._reply_untrusted(channel.local, Close())
             channel.local = None
 
@@ -122,12 +121,8 @@ class Channels:
         )
 
     def _number(self, channel: _Channel) -> int:
-        channel.local = self._free_number()
-        self._local[channel.local] = channel
+        channel.local = next(self._numbers)
         return channel.local
-
-    def _free_number(self) -> int:
-        return next(number for number in itertools.count(1) if number not in self._local)
 
 
 def _capability(key: DriveKey, sending_key: bytes, receiving_key: bytes) -> bytes:

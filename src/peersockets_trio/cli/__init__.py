@@ -19,6 +19,7 @@ from .demo import demo
 from .keys import keys
 from .pipe import pipe
 from .send import send
+from .trace import trace
 from .watch import watch
 
 _INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -47,7 +48,7 @@ def cli(verbose: int) -> None:
     log.set_up(verbose)
 
 
-for _command in (demo, chat, watch, send, pipe, keys, completion):
+for _command in (demo, chat, watch, send, pipe, keys, trace, completion):
     cli.add_command(_command)
 
 

@@ -69,9 +69,7 @@ async def _run(key: DriveKey, options: NodeOptions) -> int:
         async with open_console() as console, trio.open_nursery() as nursery:
             session = _Chat(node, drive, topics, console, nursery)
             session.introduce(listening)
-            options.keep_connected(
-                node, nursery, lambda error, text: console.complain(f"{text}; trying again")
-            )
+            nursery.start_soon(options.keep_connected, node, nursery, session.tell_failure)
             if options.connect and not console.interactive:
                 await session.wait_for_somebody()
             await session.run()

@@ -96,6 +96,8 @@ def _peer(text: str) -> int | bytes:
 
 
 DRIVE = _Parsed("drive", DriveKey.parse)
+ADDRESS = _Parsed("address", Address.parse)
+BIND_ADDRESS = _Parsed("address", lambda text: Address.parse(text, lowest_port=0))
 SEED = _Parsed("seed", _seed)
 PEER = _Parsed("peer", _peer)
 
@@ -120,11 +122,14 @@ class NodeOptions:
         if info.public_key not in self.allow:
             raise Refused("its key is none of those allowed")
 
-    def keep_connected(self, node: Node, nursery: trio.Nursery, tell: TellFailure) -> None:
-        """Connect as told, and again whenever that fails or ends; `tell` hears the first failure of a row."""
-        for address in self.connect:
-            kept = node.keep_connected((address.host, address.port), wire=self.wire)
-            nursery.start_soon(_follow, kept, tell)
+    async def keep_connected(self, node: Node, nursery: trio.Nursery, tell: TellFailure) -> None:
+        """Connect as told, and again whenever that fails or ends; `tell` hears the first failure of a row.
+
+        Returns when each address has been connected or has failed once.
+        """
+        kept = [node.keep_connected((at.host, at.port), wire=self.wire) for at in self.connect]
+        for connection in kept:
+            await nursery.start(_follow, connection, tell)
 
     async def start(self, node: Node) -> list[tuple[str, int]]:
         """Listen as told; returns the bound addresses. Raises `OSError`, naming the address."""
@@ -143,10 +148,16 @@ class NodeOptions:
             click.echo(f"listening on {format_address(address)}", err=True)
 
 
-async def _follow(kept: KeptConnection, tell: TellFailure) -> None:
+async def _follow(
+    kept: KeptConnection,
+    tell: TellFailure,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
     failing = False
     with suppress(trio.ClosedResourceError):  # with its node
         async for event in kept:
+            task_status.started()
+            task_status = trio.TASK_STATUS_IGNORED
             if isinstance(event, Connected):
                 failing = False
             elif event.error is not None and not failing:
@@ -171,14 +182,14 @@ _OPTIONS = (
     click.option(
         "--listen",
         metavar="HOST:PORT",
-        type=_Parsed("address", lambda text: Address.parse(text, lowest_port=0)),
+        type=BIND_ADDRESS,
         multiple=True,
         help="Accept connections there; port 0 is any free one.",
     ),
     click.option(
         "--connect",
         metavar="HOST:PORT",
-        type=_Parsed("address", Address.parse),
+        type=ADDRESS,
         multiple=True,
         help="Connect there, and again whenever that fails or ends.",
     ),

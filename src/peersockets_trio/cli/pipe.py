@@ -97,7 +97,7 @@ class _Session:
         self._nursery.start_soon(self._feed.follow_members)
         for topic in dict.fromkeys(self._options.topics):
             await self._join({"topic": topic})
-        self._options.keep_connected(self._node, self._nursery, self._report_failure)
+        await self._options.keep_connected(self._node, self._nursery, self._report_failure)
         async for line in input_lines():
             if line is None:
                 self._report(ValueError(f"line of more than {MAX_LINE} bytes"))

@@ -138,7 +138,9 @@ async def _meet(node: Node, drive: Drive, options: NodeOptions, order: _Order) -
     """Connect, and wait for those who are to get the message; returns their ids."""
     async with drive.watch() as events, trio.open_nursery() as nursery:
         failures: list[str] = []
-        options.keep_connected(node, nursery, lambda error, text: failures.append(f" ({text})"))
+        nursery.start_soon(
+            options.keep_connected, node, nursery, lambda error, text: failures.append(f" ({text})")
+        )
         with trio.move_on_after(order.wait):
             wanted = max(1, len(options.connect))
             while not _is_complete(drive, order.target, wanted):

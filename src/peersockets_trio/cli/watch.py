@@ -44,7 +44,7 @@ async def _run(key: DriveKey, options: NodeOptions, describe: Callable[[PeerEven
                 node.open_drive(key, topic_scope=options.topic_scope) as drive,
                 drive.watch() as events,
             ):
-                options.keep_connected(node, nursery, tell_failure)
+                nursery.start_soon(options.keep_connected, node, nursery, tell_failure)
                 async for event in events:
                     output.write_text(describe(event))
                     await output.room()

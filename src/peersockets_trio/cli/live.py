@@ -1,0 +1,122 @@
+"""One recorded connection over a stream: what `peersockets trace` records and plays against live peers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final
+
+import click
+import trio
+
+from peersockets_core import DEFAULT_LIMITS, WireName
+from peersockets_core.trace import Command, Recording, Report, Secrets, Side
+
+from .options import Address, format_address
+
+_READ_SIZE: Final = 64 * 1024
+
+
+class Live:
+    """Moves a recording's bytes, and tells its reports."""
+
+    def __init__(self, stream: trio.SocketStream, recording: Recording) -> None:
+        self.recording = recording
+        self._stream = stream
+        self._wake = trio.Event()
+        # Unbounded: a report is told when its bytes are here already.
+        self._send, self._reports = trio.open_memory_channel[Report](math.inf)
+
+    async def next_report(self) -> Report | None:
+        """Wait for the next report; None after the last."""
+        try:
+            return await self._reports.receive()
+        except trio.EndOfChannel:
+            return None
+
+    def carry_out(self, command: Command) -> None:
+        """Do what the application asks for. Raises `TraceError` where that is impossible."""
+        self._tell(self.recording.carry_out(command))
+        self._wake.set()
+
+    async def read_first(self) -> None:
+        """Take what comes first, before `run`: it tells the wire."""
+        self._tell(self.recording.receive(await self._read(), trio.current_time()))
+
+    async def run(self) -> None:
+        """Until both sides have ended; in good order, if ours ends first, within `Limits.linger`."""
+        with self._send:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._write)
+                while data := await self._read():
+                    self._tell(self.recording.receive(data, trio.current_time()))
+                    self._wake.set()
+                self._tell(self.recording.receive_eof(trio.current_time()))
+                nursery.cancel_scope.cancel()
+
+    async def _read(self) -> bytes:
+        try:
+            return bytes(await self._stream.receive_some(_READ_SIZE))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return b""
+
+    async def _write(self) -> None:
+        recording = self.recording
+        try:
+            while True:
+                self._wake = trio.Event()
+                if data := recording.data_to_send(trio.current_time()):
+                    await self._stream.send_all(data)
+                elif recording.closed:
+                    await self._stream.send_eof()
+                    break
+                else:
+                    with trio.move_on_at(recording.next_deadline()):
+                        await self._wake.wait()
+                    self._tell(recording.handle_deadline(trio.current_time()))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # reading tells the end
+        await trio.sleep(DEFAULT_LIMITS.linger)
+        await trio.aclose_forcefully(self._stream)
+
+    def _tell(self, reports: list[Report]) -> None:
+        for report in reports:
+            self._send.send_nowait(report)
+
+
+async def meet(listen: Sequence[Address], connect: Sequence[Address]) -> tuple[trio.SocketStream, Side]:
+    """Connect, or wait for the first who connects; returns our side. Raises `OSError`."""
+    if connect:
+        return await trio.open_tcp_stream(connect[0].host, connect[0].port), "initiator"
+    listeners = await trio.open_tcp_listeners(listen[0].port, host=listen[0].host)
+    for listener in listeners:
+        bound = format_address(listener.socket.getsockname()[:2])
+        click.echo(f"listening on {bound}", err=True)
+    found: list[trio.SocketStream] = []
+
+    async def accept(listener: trio.SocketListener, scope: trio.CancelScope) -> None:
+        async with listener:
+            found.append(await listener.accept())
+            scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        for listener in listeners:
+            nursery.start_soon(accept, listener, nursery.cancel_scope)
+    for superfluous in found[1:]:
+        await trio.aclose_forcefully(superfluous)
+    return found[0], "responder"
+
+
+@asynccontextmanager
+async def open_live(
+    stream: trio.SocketStream, side: Side, secrets: Secrets, wire: WireName
+) -> AsyncIterator[Live]:
+    """Play `side` over a stream until both have ended it; a responder speaks what it is spoken to in."""
+    recording = Recording(wire if side == "initiator" else None, side, secrets, now=trio.current_time())
+    async with stream, trio.open_nursery() as nursery:
+        live = Live(stream, recording)
+        if side == "responder":
+            await live.read_first()
+        nursery.start_soon(live.run)
+        yield live

@@ -1,0 +1,224 @@
+"""`peersockets trace`: record, show and replay sessions."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from pathlib import Path
+from typing import Final
+
+import click
+import trio
+
+from peersockets_core import DriveKey, TraceError, WireName
+from peersockets_core.topics import addresses
+from peersockets_core.trace import (
+    Command,
+    End,
+    HandshakeReport,
+    MessageReport,
+    OpenDrive,
+    OpenReport,
+    Register,
+    Report,
+    Send,
+    Side,
+    Trace,
+    draw_secrets,
+    read,
+    write,
+)
+from peersockets_core.trace import replay as replay_trace
+
+from .lines import input_lines
+from .listing import listing
+from .live import Live, meet, open_live
+from .options import ADDRESS, BIND_ADDRESS, DRIVE, Address, NodeOptions, node_options
+
+_FILE: Final = click.Path(dir_okay=False, path_type=Path)
+_OLD_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group()
+def trace() -> None:
+    """Record sessions to files, show what they say, and play them again.
+
+    The files hold all secrets of a session: record with identities and drives that are made for it.
+
+    \b
+    Examples:
+        peersockets trace record session.cbor DRIVE --topic chat --connect 127.0.0.1:4200
+        peersockets trace show session.cbor
+        peersockets trace replay session.cbor
+    """
+
+
+@trace.command()
+@click.argument("file", type=_OLD_FILE)
+def show(file: Path) -> None:
+    """List what happened in FILE, decrypted.
+
+    \b
+    Example:
+        peersockets trace show tests/traces/hypercore11-chat.cbor
+    """
+    for line in listing(_load(file)):
+        click.echo(line)
+
+
+@trace.command()
+@click.argument("file", type=_OLD_FILE)
+@click.option("--connect", metavar="HOST:PORT", type=ADDRESS, help="Play the initiator to a live peer.")
+@click.option("--listen", metavar="HOST:PORT", type=BIND_ADDRESS, help="Play the responder to who connects.")
+@click.option(
+    "--wait",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    default=10.0,
+    show_default=True,
+    help="How long a live peer may take to cause what it caused in the recording.",
+)
+def replay(file: Path, connect: Address | None, listen: Address | None, wait: float) -> None:
+    """Play FILE again, and tell whether everything is as recorded.
+
+    Without an address, each side whose secrets are in FILE is played in memory, and what it sends and reports
+    is compared. With one, a live peer plays the other side: it has other secrets, so that only reports are
+    compared. Exits with 1 at a difference.
+
+    \b
+    Examples:
+        peersockets trace replay session.cbor
+        peersockets trace replay session.cbor --connect 127.0.0.1:4200
+    """
+    if connect is not None and listen is not None:
+        raise click.UsageError("--connect and --listen exclude each other")
+    recorded = _load(file)
+    if connect is None and listen is None:
+        _replay_in_memory(recorded)
+    else:
+        trio.run(_replay_live, recorded, connect, listen, wait)
+
+
+@trace.command()
+@click.argument("file", type=_FILE)
+@click.argument("drive", type=DRIVE)
+@node_options
+def record(file: Path, drive: DriveKey, options: NodeOptions) -> None:
+    """Record one connection on DRIVE to FILE, until either side ends it.
+
+    Lines of the input are sent on the first topic, once the peer has opened the drive; the end of the
+    input ends the connection. What is received is printed.
+
+    \b
+    Example:
+        peersockets trace record session.cbor DRIVE --topic chat --listen 127.0.0.1:4200
+    """
+    if len(options.connect) + len(options.listen) != 1:
+        raise click.UsageError("exactly one --connect or --listen is needed")
+    trio.run(_record, file, drive, options)
+
+
+def _load(file: Path) -> Trace:
+    try:
+        return read(file.read_bytes())
+    except TraceError as error:
+        raise TraceError(f"{file}: {error}") from None
+
+
+# Replaying
+
+
+def _replay_in_memory(recorded: Trace) -> None:
+    replay_trace(recorded)
+    for side in recorded.secrets:
+        commands, reports = (
+            sum(isinstance(entry, kind) and entry.side == side for entry in recorded.entries)
+            for kind in (Command, Report)
+        )
+        click.echo(f"{side}: {commands} commands, {reports} reports; {recorded.comparison} the same")
+
+
+async def _replay_live(recorded: Trace, connect: Address | None, listen: Address | None, wait: float) -> None:
+    stream, side = await meet([listen] if listen else [], [connect] if connect else [])
+    if side not in recorded.secrets:
+        raise TraceError(f"the trace has no secrets of the {side}, so nobody can play it")
+    script = [e for e in recorded.entries if isinstance(e, Command | Report) and e.side == side]
+    async with open_live(stream, side, recorded.secrets[side], recorded.wire) as live:
+        for number, entry in enumerate(script, 1):
+            if isinstance(entry, Command):
+                live.carry_out(entry)
+                continue
+            with trio.move_on_after(wait):
+                _compare(number, entry, await live.next_report())
+                continue
+            raise TraceError(f"{_place(number, entry)} did not come within {wait:g} seconds")
+        if not live.recording.closed:
+            live.carry_out(End(side))
+    click.echo(f"{side}: {len(script)} commands and reports; as recorded")
+
+
+def _compare(number: int, recorded: Report, report: Report | None) -> None:
+    if isinstance(recorded, HandshakeReport) and isinstance(report, HandshakeReport):
+        return  # of another peer, with other keys
+    if report != recorded:
+        came = "the end" if report is None else str(report)
+        raise TraceError(f"{_place(number, recorded)} was to come, not {came:.300}")
+
+
+def _place(number: int, report: Report) -> str:
+    return f"number {number} of commands and reports, {report!s:.300},"
+
+
+# Recording
+
+
+async def _record(file: Path, key: DriveKey, options: NodeOptions) -> None:
+    stream, side = await meet(options.listen, options.connect)
+    secrets = draw_secrets(options.key_pair, os.urandom)
+    async with open_live(stream, side, secrets, options.wire) as live:
+        wire = live.recording.wire
+        try:
+            if wire is not None and not live.recording.closed:
+                await _take_part(live, wire, key, options)
+        finally:
+            if wire is not None:
+                _save(file, live, key)
+    error = live.recording.player.connection.error
+    if error is not None:
+        raise error
+
+
+async def _take_part(live: Live, wire: WireName, key: DriveKey, options: NodeOptions) -> None:
+    side = live.recording.side
+    where = [addresses(key.discovery_key, topic, options.topic_scope)[wire] for topic in options.topics]
+    for _, name in where:
+        live.carry_out(Register(side, name))
+    live.carry_out(OpenDrive(side, key.public_key))
+    async with trio.open_nursery() as nursery:
+        talking = False
+        while (report := await live.next_report()) is not None:
+            if isinstance(report, MessageReport):
+                click.echo(f"{report.name}: {report.payload.decode(errors='replace')!a}")
+            if isinstance(report, OpenReport) and not talking:
+                talking = True
+                click.echo("the peer has opened the drive")
+                nursery.start_soon(_talk, live, side, where[:1])
+        nursery.cancel_scope.cancel()
+
+
+async def _talk(live: Live, side: Side, where: list[tuple[bytes | None, str]]) -> None:
+    async for line in input_lines():
+        for discovery_key, name in where:
+            try:
+                live.carry_out(Send(side, discovery_key, name, line or b""))
+            except TraceError as error:
+                click.echo(f"not sent: {error}", err=True)
+    live.carry_out(End(side))
+
+
+def _save(file: Path, live: Live, key: DriveKey) -> None:
+    version = importlib.metadata.version("peersockets")
+    shows = f"A session on the drive with the discovery key {key.discovery_key.hex()}."
+    recorded = live.recording.trace(shows=shows, produced_by={"peersockets": version})
+    file.write_bytes(write(recorded))
+    click.echo(f"{len(recorded.entries)} entries are in {file}")

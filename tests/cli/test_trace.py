@@ -1,0 +1,226 @@
+"""`peersockets trace`: the commands as people use them, and recordings of two processes."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from cli.support import ANY_PORT, COMMAND, KEY, TIME, complaint, run
+from peersockets_core import WIRES
+from peersockets_core.trace import MessageReport, Trace, read, replay
+from traces.files import PATHS
+
+TRACES = {path.stem: str(path) for path in PATHS}
+CHAT = TRACES["hypercore9-chat"]
+
+
+@contextmanager
+def listening(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A command in the background, and the address where it listens."""
+    process = subprocess.Popen(
+        (*COMMAND, "trace", *arguments, "--listen", ANY_PORT),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    watchdog = threading.Timer(TIME, process.kill)
+    watchdog.start()
+    try:
+        assert process.stderr is not None
+        text, _, address = process.stderr.readline().decode().strip().rpartition(" ")
+        assert text == "listening on"
+        yield process, address
+        if process.stdin is not None and not process.stdin.closed:
+            process.stdin.close()
+        process.wait()
+    finally:
+        watchdog.cancel()
+        process.kill()
+        with process:
+            pass
+
+
+def read_line(stream: IO[bytes] | None) -> str:
+    assert stream is not None
+    return stream.readline().decode().strip()
+
+
+def record_two(wire: str, directory: Path) -> tuple[Path, Path]:
+    """Record both sides of a session in which the responder says something and ends."""
+    one, two = directory / "responder.cbor", directory / "initiator.cbor"
+    with listening("record", str(one), str(KEY), "--topic", "chat") as (process, address):
+        options = ("--topic", "chat", "--connect", address, "--wire", wire)
+        with subprocess.Popen(
+            (*COMMAND, "trace", "record", str(two), str(KEY), *options),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        ) as other:  # fmt: skip
+            assert read_line(process.stdout) == read_line(other.stdout) == "the peer has opened the drive"
+            assert process.stdin is not None
+            process.stdin.write(b"hello\nworld\n")
+            process.stdin.close()
+            # Its own input goes on until it has heard the end.
+            assert other.stdout is not None
+            output = other.stdout.read()
+    assert (process.returncode, other.returncode) == (0, 0)
+    heard = output.decode().splitlines()
+    assert [line.rpartition(": ")[2] for line in heard[:-1]] == ["'hello'", "'world'"]
+    assert heard[-1].endswith(f"entries are in {two}")
+    return one, two
+
+
+def load(path: Path) -> Trace:
+    return read(path.read_bytes())
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_record_and_replay(wire: str, tmp_path: Path) -> None:
+    one, two = record_two(wire, tmp_path)
+    for path in (one, two):
+        trace = load(path)
+        assert trace.wire == wire
+        assert list(trace.produced_by) == ["peersockets"]
+        replay(trace)
+        done = run("trace", "replay", str(path))
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert done.stdout.endswith(b"bytes the same\n")
+    payloads = [entry.payload for entry in load(two).entries if isinstance(entry, MessageReport)]
+    assert payloads == [b"hello", b"world"]
+    # And each to the other, with new ephemeral keys of nobody's: both play what was recorded.
+    with listening("replay", str(one)) as (process, address):
+        done = run("trace", "replay", str(two), "--connect", address)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert done.stdout.endswith(b"as recorded\n")
+    assert process.returncode == 0
+
+
+def test_replay_to_a_peer_that_does_something_else(tmp_path: Path) -> None:
+    _, two = record_two("hypercore11", tmp_path)
+    with listening("record", str(tmp_path / "x.cbor"), str(KEY), "--topic", "chat") as (process, address):
+        assert process.stdin is not None
+        process.stdin.write(b"good day\n")
+        process.stdin.close()
+        done = run("trace", "replay", str(two), "--connect", address)
+        assert "payload=b'hello'), was to come, not MessageReport" in complaint(done, 1)
+
+
+def test_replay_to_a_peer_that_does_nothing(tmp_path: Path) -> None:
+    _, two = record_two("hypercore9", tmp_path)
+    with listening("record", str(tmp_path / "x.cbor"), "11" * 32) as (_, address):
+        done = run("trace", "replay", str(two), "--connect", address, "--wait", "0.2")
+        assert "OpenReport" in complaint(done, 1)
+        assert b"did not come within 0.2 seconds" in done.stderr
+
+
+def test_show() -> None:
+    done = run("trace", "show", CHAT)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"extension on channel 0 id=0 name='peersockets/v0/chat' payload='hello'" in done.stdout
+
+
+def test_replay_in_memory() -> None:
+    done = run("trace", "replay", CHAT)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.decode().splitlines() == [
+        "initiator: 5 commands, 4 reports; bytes the same",
+        "responder: 3 commands, 5 reports; bytes the same",
+    ]
+
+
+def test_a_difference_is_a_failure(tmp_path: Path) -> None:
+    changed = tmp_path / "changed.cbor"
+    changed.write_bytes(Path(CHAT).read_bytes().replace(b"hello yourself", b"hello yourselF"))
+    assert "entry 31, sent: the responder sent" in complaint(run("trace", "replay", str(changed)), 1)
+
+
+def test_a_file_that_is_no_trace(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    for command, content in (("show", b"text"), ("replay", Path(CHAT).read_bytes()[:-1])):
+        file.write_bytes(content)
+        assert f"{file}: not a trace" in complaint(run("trace", command, str(file)), 1)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["show"], "FILE"),
+        (["show", "/nonexistent"], "FILE"),
+        (["replay", CHAT, "--connect", "nowhere"], "--connect"),
+        (["replay", CHAT, "--connect", "127.0.0.1:1", "--listen", ANY_PORT], "--listen"),
+        (["replay", CHAT, "--wait", "long"], "--wait"),
+        (["record", "file"], "DRIVE"),
+        (["record", "file", str(KEY)], "exactly one --connect or --listen"),
+        (["record", "file", str(KEY), "--listen", ANY_PORT, "--connect", "127.0.0.1:1"], "exactly one"),
+        (["record", "file", "not-a-key", "--listen", ANY_PORT], "DRIVE"),
+    ],
+)
+def test_bad_usage(arguments: list[str], named: str) -> None:
+    assert named in complaint(run("trace", *arguments), 2)
+
+
+def test_nobody_there(tmp_path: Path) -> None:
+    file = tmp_path / "file.cbor"
+    for arguments in (["record", str(file), str(KEY)], ["replay", CHAT]):
+        assert "127.0.0.1" in complaint(run("trace", *arguments, "--connect", "127.0.0.1:1"), 1)
+    assert not file.exists()
+
+
+def test_a_peer_with_nothing_to_say(tmp_path: Path) -> None:
+    file = tmp_path / "file.cbor"
+    with listening("record", str(file), str(KEY)) as (process, address):
+        run("pipe", str(KEY), "--connect", address)
+    assert process.returncode == 0
+    replay(load(file))
+
+
+def test_what_was_recorded_when_it_is_interrupted(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.cbor", tmp_path / "two.cbor"
+    with listening("record", str(one), str(KEY)) as (process, address), subprocess.Popen(
+        (*COMMAND, "trace", "record", str(two), str(KEY), "--connect", address),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ):  # fmt: skip
+        assert read_line(process.stdout) == "the peer has opened the drive"
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 130
+    for path in (one, two):
+        replay(load(path))
+
+
+@pytest.mark.parametrize(
+    ("said", "complaint"),
+    [
+        (b"GET / HTTP/1.0", "begins no known wire"),
+        (b"\x3a" + bytes(200), "without nonce"),
+        (b"", "ended before"),
+    ],
+)
+def test_a_peer_that_speaks_something_else(said: bytes, complaint: str, tmp_path: Path) -> None:
+    file = tmp_path / "file.cbor"
+    with listening("record", str(file), str(KEY)) as (process, address):
+        host, _, port = address.rpartition(":")
+        with socket.create_connection((host, int(port))) as peer:
+            peer.sendall(said)
+        line = read_line(process.stderr)
+        assert line.startswith("peersockets: ")
+        assert complaint in line
+    assert process.returncode == 1
+    assert file.exists() == said.startswith(b"\x3a")
+
+
+def test_a_file_that_cannot_be_written() -> None:
+    with listening("record", "/nonexistent/file.cbor", str(KEY)) as (process, address):
+        run("pipe", str(KEY), "--connect", address)
+        assert "/nonexistent/file.cbor" in read_line(process.stderr)
+    assert process.returncode == 1
+
+
+def test_help() -> None:
+    for command in ([], ["show"], ["replay"], ["record"]):
+        done = run("trace", *command, "--help")
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert b"\n      peersockets trace" in done.stdout

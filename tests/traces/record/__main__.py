@@ -1,0 +1,34 @@
+"""Records all sessions anew, and shows how they differ from the traces that are there.
+
+`make traces`. Names on the command line limit it to those. Exits with 1 where something has changed or is
+new; the files are then the new ones.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from pathlib import Path
+
+from peersockets_core.trace import read, write
+from traces.record.sessions import lines, record
+
+TRACES = Path(__file__).parents[1]
+
+
+def main(names: list[str]) -> int:
+    changed = 0
+    for name, trace in record(names):
+        path = TRACES / f"{name}.cbor"
+        old = lines(read(path.read_bytes())) if path.exists() else []
+        difference = list(difflib.unified_diff(old, lines(trace), path.name, "recorded now", n=1))
+        print(f"{name}: {'differs' if difference and old else 'new' if difference else 'the same'}")
+        if difference:
+            path.write_bytes(write(trace))
+            changed += 1
+        if old:
+            print("".join(difference), end="")
+    return int(changed > 0)
+
+
+sys.exit(main(sys.argv[1:]))

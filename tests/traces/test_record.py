@@ -1,0 +1,29 @@
+"""The recorder, with the JavaScript peers as they are here: it records what is here, and we can replay it."""
+
+from __future__ import annotations
+
+import pytest
+
+from peersockets_core.trace import replay
+from traces.files import NAMES, load
+from traces.record.sessions import SCRIPTS, lines, record
+
+pytestmark = pytest.mark.interop
+
+
+@pytest.mark.parametrize("wire", [script.stem for script in SCRIPTS])
+def test_what_can_be_compared_byte_by_byte_comes_out_the_same(wire: str) -> None:
+    names = [name for name in NAMES if load(name).wire == wire and load(name).comparison == "bytes"]
+    again = dict(record(names))
+    assert sorted(again) == names
+    for name, trace in again.items():
+        assert lines(trace) == lines(load(name))
+
+
+@pytest.mark.parametrize("wire", [script.stem for script in SCRIPTS])
+def test_complete_peers_say_what_we_say(wire: str) -> None:
+    names = [name for name in NAMES if load(name).wire == wire and "hyperdrive" in name]
+    again = dict(record(names))
+    assert sorted(again) == names
+    for trace in again.values():
+        replay(trace)
