@@ -36,6 +36,11 @@ class Link:
         """Whether it has ended, or is going to, otherwise than by folding."""
         return self.end.broken or self.end.far.broken
 
+    @property
+    def overtaken(self) -> bool:
+        """Whether it has ended at one end before the connection that it was folded for was ready there."""
+        return self.end.overtaken or self.end.far.overtaken
+
 
 @attrs.frozen(eq=False)
 class Said:
@@ -73,12 +78,16 @@ class Model:
         }
 
     def may_leave(self, node: Node, far: Node, wire: WireName, drive: DriveKey) -> bool:
-        """Whether a node may see another leave: folding two connections is no reason."""
+        """Whether a node may see another leave: folding two connections is no reason.
+
+        Unless the one that stays was not ready here when the other ended: nothing tells of it before.
+        """
         return (
             self.stalled
             or (far, drive) in self.closings
             or any(
-                link.broken and link.wire == wire and set(link.nodes) == {node, far} for link in self.links
+                (link.broken or link.overtaken) and link.wire == wire and set(link.nodes) == {node, far}
+                for link in self.links
             )
         )
 
