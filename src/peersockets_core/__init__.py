@@ -10,9 +10,9 @@ The layers, from bytes to applications, each consuming the one before:
     members         who is there: peers, their connections and memberships
     peersockets     the machine that keeps these books over many connections
 
-Beside them: `keys`, `noise` and `sodium` (cryptography), `events`, `errors`, `limits`, `topics` (names
-on the wires), `extensions` and `outbox`. Nothing here imports an I/O library, a clock or a source of
-randomness; time and entropy come in as arguments.
+Beside them: `keys`, `noise` and `sodium` (cryptography), `events`, `errors`, `limits`, `statistics`,
+`topics` (names on the wires), `extensions` and `outbox`. Nothing here imports an I/O library, a clock or a
+source of randomness; time and entropy come in as arguments.
 """
 
 from .connection import Connection
@@ -50,6 +50,7 @@ from .keys import DriveKey, Entropy, KeyPair, parse_public_key
 from .limits import DEFAULT_LIMITS, Limits
 from .members import Driver
 from .peersockets import OpenDrive, Peersockets
+from .statistics import MachineStatistics
 from .topics import TopicScope
 from .wires import WIRES, Sender
 
@@ -69,6 +70,7 @@ __all__ = [
     "KeyPair",
     "Limits",
     "LocalProtocolError",
+    "MachineStatistics",
     "Message",
     "MessageTooLarge",
     "MessagesReceived",

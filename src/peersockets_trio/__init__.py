@@ -1,9 +1,9 @@
 """Topic messages between the peers of a Hyperdrive, for Trio.
 
 `open_node` is where to begin. From the top: `node` (connections and drives), `drive`, `topic` and `watch`
-(what an application holds; `mailbox` is what the two share), `hub` (what a node's connections share),
-`pump` (one connection's tasks), `reconnect` (connections that are made anew), `info` (facts), `report`
-(words for people), `checks` (of arguments). The protocol itself is in `peersockets_core`.
+(what an application holds; `mailbox` is what they share), `hub` (what a node's connections share), `pump`
+(one connection's tasks), `reconnect` (connections that are made anew), `info` (facts), `report` and
+`instruments` (what others are told), `checks` (of arguments). The protocol itself is in `peersockets_core`.
 """
 
 from peersockets_core import (
@@ -27,7 +27,8 @@ from peersockets_core import (
 )
 
 from .drive import Drive
-from .info import ConnectionInfo, PeerInfo
+from .info import ConnectionInfo, NodeStatistics, PeerInfo
+from .instruments import Instrument
 from .node import Listener, Node, open_node
 from .reconnect import Backoff, Connected, Disconnected, KeptConnection, KeptConnectionEvent
 from .topic import Topic
@@ -41,6 +42,7 @@ __all__ = [
     "Disconnected",
     "Drive",
     "DriveKey",
+    "Instrument",
     "KeptConnection",
     "KeptConnectionEvent",
     "KeyPair",
@@ -50,6 +52,7 @@ __all__ = [
     "Message",
     "MessageTooLarge",
     "Node",
+    "NodeStatistics",
     "PeerEvent",
     "PeerEvents",
     "PeerGone",
