@@ -12,9 +12,9 @@ The layers, from bytes to applications, each consuming the one before:
     requests        requests and replies as messages of a topic, for those who want them
     trace/          recorded sessions of one connection: read, write, replay, decrypt
 
-Beside them: `keys`, `noise` and `sodium` (cryptography), `events`, `errors`, `limits`, `topics` (names
-on the wires), `envelope` (of requests), `extensions` and `outbox`. Nothing here imports an I/O library, a
-clock or a source of randomness; time and entropy come in as arguments.
+Beside them: `keys`, `noise` and `sodium` (cryptography), `events`, `errors`, `limits`, `statistics`,
+`topics` (names on the wires), `envelope` (of requests), `extensions` and `outbox`. Nothing here imports an
+I/O library, a clock or a source of randomness; time and entropy come in as arguments.
 """
 
 from .connection import Connection
@@ -55,6 +55,7 @@ from .limits import DEFAULT_LIMITS, Limits
 from .members import Driver
 from .peersockets import OpenDrive, Peersockets
 from .requests import Request, RequestBook, RequestStatistics
+from .statistics import MachineStatistics
 from .topics import TopicScope
 from .wires import WIRES, Sender
 
@@ -74,6 +75,7 @@ __all__ = [
     "KeyPair",
     "Limits",
     "LocalProtocolError",
+    "MachineStatistics",
     "Message",
     "MessageTooLarge",
     "MessagesReceived",

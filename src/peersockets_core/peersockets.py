@@ -30,6 +30,7 @@ from .handles import (
 from .keys import DriveKey
 from .limits import DEFAULT_LIMITS, Limits
 from .members import Driver, Link, Member, Peer
+from .statistics import NOTHING, MachineStatistics, total
 
 
 @attrs.define(eq=False)
@@ -85,6 +86,7 @@ class Topic:
     def remove(self, handle: TopicHandle) -> None:
         """A handle has been closed."""
         self.handles = [other for other in self.handles if other is not handle]
+        self.machine.count_closed(handle)
         if not self.handles:
             self.machine.forget_topic(self)
 
@@ -117,6 +119,7 @@ class Peersockets:
         self._links: dict[Connection, Link] = {}  # of the connections whose handshake is finished
         self._peers: dict[tuple[WireName, bytes], Peer] = {}
         self._peers_by_id: dict[int, Peer] = {}
+        self._closed_topics = NOTHING  # the counters of handles that have been closed
         self._listeners: dict[topics.Address, list[Topic]] = {}
         self._replacing: set[tuple[OpenDrive, Member]] = set()
         self._folding: dict[Peer, float] = {}
@@ -262,7 +265,22 @@ class Peersockets:
         """Return the keys of the drives of which a peer is a member."""
         return [drive.key for drive in self._drives.values() if peer_id in drive.members]
 
+    def statistics(self) -> MachineStatistics:
+        """The counters now."""
+        drives = self._drives.values()
+        handles = [handle for drive in drives for topic in drive.topics.values() for handle in topic.handles]
+        return MachineStatistics(
+            drives=len(drives),
+            members=sum(len(drive.members) for drive in drives),
+            peer_ids=len(self._peers_by_id),
+            topics=total([self._closed_topics, *(handle.statistics() for handle in handles)]),
+        )
+
     # What topics ask
+
+    def count_closed(self, handle: TopicHandle) -> None:
+        """Keep the counters of a handle that has been closed."""
+        self._closed_topics = total([self._closed_topics, handle.statistics()])
 
     def meet(self, peer: Peer) -> int | None:
         """Return a peer's id, which it gets when first met; None if there are too many, and it has to go."""

@@ -3,9 +3,9 @@
 `open_node` is where to begin. From the top: `node` (connections and drives), `drive`, `topic` and `watch`
 (what an application holds; `mailbox` is what they share), `requests` (what a topic can be used for),
 `reconnect` (connections that are made anew), `hub` (what a node's connections share), `pump` (one
-connection's tasks). Beside them: `info` (facts), `report` (words for people) and `checks` (of
-arguments); and, not imported by any of these, `testing` (for the tests of programs that use this) and `cli`
-(the commands). The protocol itself is in `peersockets_core`.
+connection's tasks). Beside them: `info` (facts), `report` and `instruments` (what others are told) and
+`checks` (of arguments); and, not imported by any of these, `testing` (for the tests of programs that use
+this) and `cli` (the commands). The protocol itself is in `peersockets_core`.
 """
 
 from peersockets_core import (
@@ -32,7 +32,8 @@ from peersockets_core import (
 )
 
 from .drive import Drive
-from .info import ConnectionInfo, PeerInfo
+from .info import ConnectionInfo, NodeStatistics, PeerInfo
+from .instruments import Instrument
 from .node import Listener, Node, open_node
 from .reconnect import Backoff, Connected, Disconnected, KeptConnection, KeptConnectionEvent
 from .topic import Topic
@@ -46,6 +47,7 @@ __all__ = [
     "Disconnected",
     "Drive",
     "DriveKey",
+    "Instrument",
     "KeptConnection",
     "KeptConnectionEvent",
     "KeyPair",
@@ -55,6 +57,7 @@ __all__ = [
     "Message",
     "MessageTooLarge",
     "Node",
+    "NodeStatistics",
     "PeerEvent",
     "PeerEvents",
     "PeerGone",

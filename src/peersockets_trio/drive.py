@@ -73,8 +73,7 @@ class Drive:
         for child in self._children:
             child.close()
         self._children.clear()
-        self._hub.machine.close_drive(self._opened)
-        self._hub.flush()
+        self._hub.close_drive(self._opened)
 
     async def aclose(self) -> None:
         """Close, and checkpoint."""

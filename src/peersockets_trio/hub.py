@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import logging
 import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import trio
 
 from peersockets_core import (
     DEFAULT_LIMITS,
     Connection,
+    DriveKey,
     KeyPair,
     Limits,
+    OpenDrive,
+    PeerLeft,
     Peersockets,
     RemoteProtocolError,
     TopicHandle,
@@ -23,10 +25,24 @@ from peersockets_core import (
     WireName,
 )
 
-from .info import Authenticate, PeerInfo
+from .info import Authenticate, NodeStatistics, PeerInfo
+from .instruments import Instrument
 from .pump import Pump
+from .report import Reporter
 
-logger = logging.getLogger("peersockets")
+
+class _Members:
+    """Reports the members of a drive, from its opening to its closing."""
+
+    def __init__(self, hub: Hub, opened: OpenDrive) -> None:
+        self._report = hub.report
+        self._key = opened.key
+        self._watch = hub.machine.watch(opened, owner=self)
+
+    def wake(self) -> None:
+        """A member has joined or left."""
+        while len(self._watch):
+            self._report.member(self._key, self._watch.take())
 
 
 class Hub:
@@ -37,8 +53,10 @@ class Hub:
         key_pair: KeyPair,
         limits: Limits = DEFAULT_LIMITS,
         authenticate: Authenticate | None = None,
+        instruments: Iterable[Instrument] = (),
     ) -> None:
         self.key_pair = key_pair
+        self.report = Reporter(instruments)
         self.authenticate = authenticate
         self.limits = limits
         self.machine = Peersockets(self, limits)
@@ -87,6 +105,45 @@ class Hub:
             unsent=sum(link.connection.owner.unsent for link in peer.links),
         )
 
+    def statistics(self) -> NodeStatistics:
+        """The counters now."""
+        machine = self.machine.statistics()
+        topics = machine.topics
+        return NodeStatistics(
+            connections=sum(pump.info is not None and not pump.connection.closed for pump in self.pumps),
+            handshaking=len(self._handshaking),
+            drives=machine.drives,
+            members=machine.members,
+            peer_ids=machine.peer_ids,
+            bytes_received=self.report.bytes_received,
+            bytes_sent=self.report.bytes_sent,
+            messages_received=topics.received_messages,
+            messages_sent=topics.sent_messages,
+            messages_dropped=topics.dropped_messages,
+            unsent_bytes=sum(pump.unsent for pump in self.pumps),
+            waiting_messages=topics.waiting_messages,
+            waiting_bytes=topics.waiting_bytes,
+        )
+
+    # Drives
+
+    def open_drive(self, key: DriveKey) -> OpenDrive:
+        """Open a drive, or open it once more."""
+        opened = self.machine.open_drive(key)
+        if opened.users == 1:
+            _Members(self, opened)
+        return opened
+
+    def close_drive(self, opened: OpenDrive) -> None:
+        """Close a drive as often as it was opened."""
+        if opened.users == 1:
+            for member in opened.members.values():
+                peer = member.peer
+                left = PeerLeft(member.peer_id, peer.public_key, peer.wire, "the drive was closed here")
+                self.report.member(opened.key, left)
+        self.machine.close_drive(opened)
+        self.flush()
+
     # Pumps
 
     def add(self, pump: Pump) -> None:
@@ -104,21 +161,18 @@ class Hub:
     def handshaken(self, pump: Pump) -> None:
         """A pump's handshake is finished, and its remote admitted."""
         self._handshaking.pop(pump, None)
-        logger.info("connected: %s on %s, key %s", *_names(pump))
+        self.report.opened(pump.facts())
         self.changed.unpark_all()
-
-    def retrying(self, address: tuple[str, int], wire: WireName, seconds: float, reason: str) -> None:
-        """A kept connection is going to be dialled."""
-        text = "retrying: %s:%d on %s in %.1f seconds: %s"
-        logger.info(text, *address, wire, seconds, reason or "the remote closed")
 
     def ended(self, pump: Pump, unsent: int) -> None:
         """A pump's connection has closed, with so many accepted bytes that did not leave."""
         self._handshaking.pop(pump, None)
-        level = logging.WARNING if unsent else logging.INFO
-        reason = pump.reason or "closed"
-        text = "disconnected: %s on %s, key %s: %s (%d bytes unsent)"
-        logger.log(level, text, *_names(pump), reason, unsent)
+        if pump.info is not None:
+            self.report.closed(pump.info, pump.reason, unsent)
+        else:
+            connection = pump.connection
+            key = connection.remote_public_key
+            self.report.failed(pump.address, connection.wire, key, pump.failure())
         self.changed.unpark_all()
         self.look_again()
 
@@ -210,9 +264,3 @@ class Hub:
     def drop(self, connection: Connection, error: RemoteProtocolError) -> None:
         """Close a connection at once."""
         connection.owner.doom(error)
-
-
-def _names(pump: Pump) -> tuple[str, str, str]:
-    host, port = pump.address or ("stream", 0)
-    key = pump.connection.remote_public_key
-    return f"{host}:{port}", pump.connection.wire or "no wire", key.hex() if key else "unknown"

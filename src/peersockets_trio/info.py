@@ -21,6 +21,37 @@ class ConnectionInfo:
     """The remote's host and port, or None for a stream that was attached."""
 
 
+@attrs.frozen(kw_only=True)
+class NodeStatistics:
+    """What a node has at one moment, and has done since it was opened; sizes in bytes."""
+
+    connections: int
+    """Admitted, and not ended."""
+    handshaking: int
+    """Not yet admitted."""
+    drives: int
+    """Open here, each counted once."""
+    members: int
+    """Memberships: a peer counts once for each drive."""
+    peer_ids: int
+    """Given so far; see `Limits.peer_ids`."""
+    bytes_received: int
+    """Read from streams, as they came: encrypted, handshakes included."""
+    bytes_sent: int
+    """Written to streams, likewise."""
+    messages_received: int
+    """Delivered to topic handles; one that goes to two handles counts twice."""
+    messages_sent: int
+    """Accepted for sending."""
+    messages_dropped: int
+    """Dropped by handles that were full."""
+    unsent_bytes: int
+    """Of messages that were accepted and have not left."""
+    waiting_messages: int
+    """Delivered, and not taken."""
+    waiting_bytes: int
+
+
 Authenticate: TypeAlias = Callable[[ConnectionInfo], Awaitable[object]]
 """Decides about a remote that has proved its key: returns to admit it, raises `Refused` to send it away."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from types import MappingProxyType
@@ -25,7 +25,8 @@ from peersockets_core.topics import TOPIC_SCOPES
 from .checks import check_address, check_expect, check_host, check_port, check_wire
 from .drive import Drive
 from .hub import Hub
-from .info import Authenticate, ConnectionInfo, PeerInfo
+from .info import Authenticate, ConnectionInfo, NodeStatistics, PeerInfo
+from .instruments import Instrument
 from .pump import Pump
 from .reconnect import DEFAULT_BACKOFF, Backoff, KeptConnection
 
@@ -79,6 +80,8 @@ class Node:
             for listener in opened:
                 listener.socket.close()
             raise
+        for bound in listeners:
+            self._hub.report.listening(bound.address)
         return listeners
 
     async def connect_tcp(
@@ -155,7 +158,7 @@ class Node:
         if topic_scope not in TOPIC_SCOPES:
             raise ValueError(f"topic_scope must be one of {', '.join(TOPIC_SCOPES)}, not {topic_scope!r}")
         self._check_open()
-        drive = Drive(self._hub, self._hub.machine.open_drive(parsed), topic_scope)
+        drive = Drive(self._hub, self._hub.open_drive(parsed), topic_scope)
         self._adopt(drive)
         self._hub.flush()
         return drive
@@ -173,8 +176,16 @@ class Node:
         """
         await self._hub.finish()
 
+    def statistics(self) -> NodeStatistics:
+        """What the node has now, and has done so far."""
+        return self._hub.statistics()
+
     async def _dial(self, address: tuple[str, int], wire: WireName, expect: bytes | None) -> Pump:
-        stream = await trio.open_tcp_stream(*address)
+        try:
+            stream = await trio.open_tcp_stream(*address)
+        except OSError as error:
+            self._hub.report.failed(address, wire, None, error)
+            raise
         return await self._attach(stream, wire, True, expect, _remote_address(stream))
 
     async def _attach(
@@ -236,6 +247,7 @@ async def open_node(
     key_pair: KeyPair | None = None,
     authenticate: Authenticate | None = None,
     limits: Limits = DEFAULT_LIMITS,
+    instruments: Iterable[Instrument] = (),
 ) -> AsyncIterator[Node]:
     """Open a node, with a new identity unless a `key_pair` is given.
 
@@ -244,10 +256,12 @@ async def open_node(
     of ours told to it: no drive, no topic. It refuses by raising `Refused`; any other exception is taken
     for a bug and comes out of the node. Its time is part of `limits.handshake_time`.
 
+    `instruments` are told what the node does (see `Instrument`).
+
     Leaving the block sends what has been accepted for sending, for as long as `limits.linger`, and closes
     everything; leaving it by an exception or a cancellation closes everything at once.
     """
-    hub = Hub(KeyPair.generate(os.urandom) if key_pair is None else key_pair, limits, authenticate)
+    hub = Hub(key_pair or KeyPair.generate(os.urandom), limits, authenticate, instruments)
     raised: BaseException | None = None
     try:
         async with trio.open_nursery() as nursery:

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from peersockets_core import Connection, ConnectionClosed, Event, Refused, RemoteProtocolError
+from peersockets_core import (
+    Connection,
+    ConnectionClosed,
+    Event,
+    HandshakeCompleted,
+    Refused,
+    RemoteProtocolError,
+)
 
 from .info import ConnectionInfo
 
@@ -26,7 +33,6 @@ class Pump:
 
     __slots__ = (
         "__weakref__",
-        "_admitted",
         "_called",
         "_doom",
         "_finishing",
@@ -40,6 +46,7 @@ class Pump:
         "address",
         "connection",
         "hub",
+        "info",
         "reason",
         "scheduled",
     )  # fmt: skip
@@ -51,13 +58,14 @@ class Pump:
         self.hub = hub
         self.connection = connection
         self.address = address
+        self.info: ConnectionInfo | None = None
+        """The facts, from when the remote is admitted."""
         self.scheduled = float("inf")
         """The earliest time at which the hub is going to look at our deadlines."""
         self.reason = ""
         """Why the connection ended, for people."""
         self._stream = stream
         self._scope = trio.CancelScope()
-        self._admitted = False
         self._settled: trio.Event | None = trio.Event()  # handshake finished or failed
         self._idle = trio.lowlevel.ParkingLot()  # the write loop, while there is nothing to write
         self._room = trio.lowlevel.ParkingLot()  # senders, while there is too much
@@ -97,10 +105,13 @@ class Pump:
         """
         if self._settled is not None:
             await self._settled.wait()
-        if self.connection.error is not None:
-            raise self.connection.error
-        if not self._admitted:
-            raise trio.BrokenResourceError(self.reason or "the connection ended within the handshake")
+        if self.info is None or self.connection.error is not None:
+            raise self.failure()
+
+    def failure(self) -> Exception:
+        """What the connection has ended in, as an exception."""
+        text = self.reason or "the connection ended within the handshake"
+        return self.connection.error or trio.BrokenResourceError(text)
 
     def facts(self) -> ConnectionInfo:
         """What is known once the remote has proved its key."""
@@ -172,7 +183,8 @@ class Pump:
 
     async def _read(self) -> bool:
         """Read to the end; returns whether it was one in good order."""
-        connection, stream, machine = self.connection, self._stream, self.hub.machine
+        connection, stream = self.connection, self._stream
+        machine, report = self.hub.machine, self.hub.report
         while not connection.closed:
             try:
                 data = await stream.receive_some(READ_SIZE)
@@ -181,6 +193,7 @@ class Pump:
                 return False
             now = trio.current_time()
             events = connection.receive_data(bytes(data), now) if data else connection.receive_eof(now)
+            report.received(self.address, self.info, len(data), events)
             if connection.on_hold:
                 events = await self._authenticate(events)
             self._process(events, now)
@@ -210,7 +223,7 @@ class Pump:
         return [*completed, *connection.admit(trio.current_time())]
 
     async def _write(self) -> None:
-        connection, stream = self.connection, self._stream
+        connection, stream, report = self.connection, self._stream, self.hub.report
         try:
             while True:
                 in_flight = connection.outbox.message_size
@@ -219,6 +232,7 @@ class Pump:
                     self._in_flight = in_flight
                     self._call_sender()
                     await self._send(data, in_flight)
+                    report.sent(self.address, self.info, len(data), in_flight)
                 elif not self._finishing:
                     await self._idle.park()
                 elif isinstance(stream, trio.abc.HalfCloseableStream):
@@ -246,15 +260,15 @@ class Pump:
 
     def _process(self, events: list[Event], now: float) -> None:
         if events:
+            if self._settled is not None and isinstance(events[0], HandshakeCompleted):
+                self.info = self.facts()
+                self._settle()
+                self.hub.handshaken(self)
+                self.hub.schedule(self)
             self.hub.machine.receive_events(self.connection, events, now)
             self.hub.look_again()
             if isinstance(events[-1], ConnectionClosed):
                 self._ended(events)
-            elif self._settled is not None:
-                self._admitted = True
-                self._settle()
-                self.hub.handshaken(self)
-                self.hub.schedule(self)
         if self.connection.has_output:
             self.wake()
 

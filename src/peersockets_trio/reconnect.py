@@ -200,7 +200,7 @@ class KeptConnection(Mailbox):
 
     async def _wait(self, event: Disconnected) -> None:
         self._tell(event)
-        self._hub.retrying(self.address, self.wire, event.retry_in, event.reason)
+        self._hub.report.retrying(self.address, self.wire, event.retry_in, event.error)
         with trio.move_on_after(event.retry_in):
             while self._standing() is None:
                 await self._hub.changed.park()

@@ -453,7 +453,7 @@ async def test_what_happens_is_logged(
     retrying = [text for text in caplog.messages if text.startswith("retrying")]
     assert retrying == [
         "retrying: host.example:4200 on hypercore9 in 1.0 seconds: nobody is there",
-        "retrying: host.example:4200 on hypercore9 in 2.0 seconds: the remote closed",
+        "retrying: host.example:4200 on hypercore9 in 2.0 seconds: it has ended",
     ]
 
 

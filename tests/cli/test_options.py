@@ -125,7 +125,7 @@ def test_help(arguments: list[str]) -> None:
         for option in ("--topic", "--listen", "--connect", "--wire", "--topic-scope", "--allow", "--seed"):
             assert f"  {option} " in text
         assert "  --key-file " in text
-        for command in ("join", "close", "send", "broadcast", "connect", "peers"):
+        for command in ("join", "close", "send", "broadcast", "connect", "peers", "stats"):
             assert f'"command":"{command}"' in text
 
 

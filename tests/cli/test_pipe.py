@@ -306,6 +306,33 @@ async def test_connecting_by_command() -> None:
             assert (await one.hear())["event"] == "join"
 
 
+async def test_stats() -> None:
+    async with two_pipes("--topic", "chat") as (alice, bob):
+        await bob.say({"command": "broadcast", "topic": "chat", "text": "hello"}, {"command": "stats"})
+        sent = await bob.hear()
+        assert sent["event"] == "stats"
+        assert sent["messagesSent"] == 1
+        assert await alice.hear() == said(bob, "chat", b"hello")
+        await alice.say({"command": "stats"})
+        stats = await alice.hear()
+        assert stats.pop("bytesReceived") > 100
+        assert stats.pop("bytesSent") > 100
+        assert stats == {
+            "event": "stats",
+            "connections": 1,
+            "handshaking": 0,
+            "drives": 1,
+            "members": 1,
+            "peerIds": 1,
+            "messagesReceived": 1,
+            "messagesSent": 0,
+            "messagesDropped": 0,
+            "unsentBytes": 0,
+            "waitingMessages": 0,
+            "waitingBytes": 0,
+        }
+
+
 async def test_the_largest_message() -> None:
     largest = 8 * MIB - 1
     async with two_pipes("--topic", "chat") as (alice, bob):

@@ -9,6 +9,7 @@ import json
 import math
 from typing import Any, Final
 
+import attrs
 import click
 import trio
 
@@ -36,7 +37,8 @@ def pipe(drive: DriveKey, options: NodeOptions) -> None:
         {"command":"send","topic":T,"peerId":N,"message":BASE64}  (or "text":TEXT)
         {"command":"broadcast","topic":T,"message":BASE64}        (or "text":TEXT)
         {"command":"connect","address":"HOST:PORT","wire":W}      {"command":"peers"}
-    Events: ready, join, leave, message, peers, error, and closed as the last.
+        {"command":"stats"}
+    Events: ready, join, leave, message, peers, stats, error, and closed as the last.
 
     Where --connect fails, that is an error event, and it is tried again with growing pauses until it
     succeeds; likewise when the connection ends.
@@ -90,6 +92,7 @@ class _Session:
             "broadcast": self._broadcast,
             "connect": self._connect,
             "peers": self._peers,
+            "stats": self._stats,
         }
 
     async def run(self) -> None:
@@ -155,6 +158,10 @@ class _Session:
         ]
         self._output.write(event="peers", peers=peers)
 
+    async def _stats(self, command: dict[str, Any]) -> None:
+        counters = attrs.asdict(self._node.statistics())
+        self._output.write(event="stats", **{_camel_case(name): value for name, value in counters.items()})
+
     async def _dial(self, address: Address, wire: Any, command: dict[str, Any]) -> None:
         try:
             await self._node.connect_tcp(address.host, address.port, wire=wire)
@@ -192,6 +199,11 @@ class _Session:
         if command is not None:
             event["command"] = command
         self._output.write(**event)
+
+
+def _camel_case(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(map(str.capitalize, rest))
 
 
 def _parse(line: bytes) -> dict[str, Any]:

@@ -1,0 +1,193 @@
+"""`peersockets_trio.instruments`: who watches a node, and what becomes of a watcher that fails."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from adapter.support import KEY, LOOPBACK, WIRE, all_tasks_blocked, limited, pumps, unused_port
+from peersockets_core import WIRES
+from peersockets_trio import (
+    ConnectionInfo,
+    DriveKey,
+    Instrument,
+    PeerJoined,
+    PeerLeft,
+    Refused,
+    RemoteProtocolError,
+    open_node,
+)
+from peersockets_trio.instruments import Instruments
+from peersockets_trio.testing import join_side
+
+
+class Recorder(Instrument):
+    """Writes down what it is told; sizes are added up."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, ...]] = []
+        self.received = self.sent = 0
+
+    def connection_opened(self, info: ConnectionInfo) -> None:
+        self.told.append(("opened", info))
+
+    def connection_closed(self, info: ConnectionInfo, reason: str, unsent: int) -> None:
+        self.told.append(("closed", info, reason, unsent))
+
+    def connection_failed(self, address: Any, wire: Any, error: Exception) -> None:
+        self.told.append(("failed", address, wire, error))
+
+    def peer_joined(self, drive_key: DriveKey, event: PeerJoined) -> None:
+        self.told.append(("joined", drive_key, event))
+
+    def peer_left(self, drive_key: DriveKey, event: PeerLeft) -> None:
+        self.told.append(("left", drive_key, event))
+
+    def retrying(self, address: tuple[str, int], seconds: float, error: Exception | None) -> None:
+        self.told.append(("retrying", address, seconds, error))
+
+    def data_received(self, info: ConnectionInfo, size: int) -> None:
+        self.received += size
+
+    def data_sent(self, info: ConnectionInfo, size: int) -> None:
+        self.sent += size
+
+
+@pytest.mark.parametrize("wire", WIRES)
+async def test_the_life_of_a_connection(wire: Any) -> None:
+    ours, theirs = Recorder(), Recorder()
+    with limited():
+        async with open_node(instruments=[theirs]) as other:
+            (listener,) = await other.listen_tcp(0, host=LOOPBACK)
+            async with (
+                open_node(instruments=[ours]) as node,
+                node.open_drive(KEY) as drive,
+                node.open_drive(KEY),
+                other.open_drive(KEY) as same,
+            ):
+                info = await node.connect_tcp(*listener.address, wire=wire)
+                await join_side(node, drive)
+                await join_side(other, same)
+                same.close()
+                await all_tasks_blocked()
+                other.open_drive(KEY)
+                await all_tasks_blocked()
+                joined = PeerJoined(1, other.public_keys[wire], wire)
+                left = PeerLeft(1, other.public_keys[wire], wire)
+                events = [("joined", KEY, joined), ("left", KEY, left), ("joined", KEY, joined)]
+                assert ours.told == [("opened", info), *events]
+            # The last opening of the drive was closed with the node, ahead of the connection.
+            here = PeerLeft(1, other.public_keys[wire], wire, "the drive was closed here")
+            assert ours.told[4:] == [("left", KEY, here), ("closed", info, "", 0)]
+            await all_tasks_blocked()
+        assert [told[0] for told in theirs.told] == ["opened", "joined", "left", "joined", "left", "closed"]
+        assert theirs.told[0][1].public_key == node.public_keys[wire]
+        assert theirs.told[2][2].reason == "the drive was closed here"
+        # What is not told of is the handshake, whose last word is the dialler's.
+        assert 0 < ours.received <= theirs.sent
+        assert 0 < theirs.received <= ours.sent
+
+
+async def test_connections_that_fail() -> None:
+    recorder = Recorder()
+
+    async def refuse(info: ConnectionInfo) -> None:
+        raise Refused("nobody is wanted")
+
+    address = (LOOPBACK, unused_port())
+    with limited():
+        async with open_node(instruments=[recorder], authenticate=refuse) as node, open_node() as other:
+            with pytest.raises(OSError, match=LOOPBACK):
+                await node.connect_tcp(*address, wire=WIRE)
+            (listener,) = await other.listen_tcp(0, host=LOOPBACK)
+            with pytest.raises(Refused):
+                await node.connect_tcp(*listener.address, wire=WIRE)
+            stream, far = trio.testing.memory_stream_pair()
+            await far.send_all(b"HTTP")
+            with pytest.raises(RemoteProtocolError):
+                await node.attach(stream, wire=WIRE, initiator=False)
+            (ours,) = await node.listen_tcp(0, host=LOOPBACK)
+            async with await trio.open_tcp_stream(*ours.address) as silent:
+                await silent.send_eof()
+                await all_tasks_blocked()
+            await all_tasks_blocked()
+            assert not pumps(node)
+    refused, unwanted, garbage, silence = recorder.told
+    assert refused[:3] == ("failed", address, WIRE)
+    assert isinstance(refused[3], OSError)
+    assert unwanted[:3] == ("failed", listener.address, WIRE)
+    assert isinstance(unwanted[3], Refused)
+    assert garbage[:3] == ("failed", None, WIRE)
+    assert isinstance(garbage[3], RemoteProtocolError)
+    assert silence[2] is None
+    assert "before the handshake was finished" in str(silence[3])
+    assert recorder.received == recorder.sent == 0
+
+
+async def test_retrying(autojump_clock: trio.testing.MockClock) -> None:
+    recorder = Recorder()
+    address = (LOOPBACK, unused_port())
+    with limited():
+        async with open_node(instruments=[recorder]) as node, node.keep_connected(address, wire=WIRE) as kept:
+            event: Any = await kept.receive()
+            await all_tasks_blocked(0)
+    assert [told[0] for told in recorder.told[:2]] == ["failed", "retrying"]
+    assert recorder.told[1] == ("retrying", address, event.retry_in, event.error)
+
+
+async def test_an_instrument_that_raises_is_removed(caplog: pytest.LogCaptureFixture) -> None:
+    """The others and the node go on."""
+
+    class Broken(Instrument):
+        calls = 0
+
+        def connection_opened(self, info: ConnectionInfo) -> None:
+            self.calls += 1
+            raise ZeroDivisionError("broken instrument")
+
+        def peer_joined(self, drive_key: DriveKey, event: PeerJoined) -> None:
+            self.calls += 1
+
+    broken, recorder = Broken(), Recorder()
+    with limited():
+        async with (
+            open_node(instruments=[broken, recorder]) as node,
+            open_node() as other,
+            node.open_drive(KEY) as drive,
+            other.open_drive(KEY),
+        ):
+            (listener,) = await other.listen_tcp(0, host=LOOPBACK)
+            await node.connect_tcp(*listener.address, wire=WIRE)
+            await join_side(node, drive)
+    assert broken.calls == 1
+    assert [told[0] for told in recorder.told] == ["opened", "joined", "left", "closed"]
+    (record,) = [record for record in caplog.records if record.name == "peersockets.instruments"]
+    assert record.levelname == "ERROR"
+    assert "its connection_opened has raised" in record.getMessage()
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], ZeroDivisionError)
+
+
+async def test_what_is_no_instrument() -> None:
+    instruments: Any = [object()]
+    with pytest.raises(TypeError, match="instruments must be Instruments, not object"):
+        async with open_node(instruments=instruments):
+            pass
+
+
+def test_without_instruments_there_is_nothing_to_call() -> None:
+    assert not Instruments()
+    assert Instruments([Instrument()])
+
+
+def test_the_base_does_nothing() -> None:
+    """So that a subclass need not override everything."""
+    hooks = [name for name in vars(Instrument) if not name.startswith("_")]
+    assert set(hooks) == {name for name in vars(Recorder) if not name.startswith("_")}
+    for hook in hooks:
+        count = {"connection_closed": 3, "connection_failed": 3, "retrying": 3}.get(hook, 2)
+        count = 1 if hook == "connection_opened" else count
+        assert getattr(Instrument(), hook)(*[None] * count) is None
