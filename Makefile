@@ -26,6 +26,7 @@ coverage: dev node
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
+	$(BIN)/coverage report --include='*/peersockets_core/*' --fail-under=100
 
 bench: dev node
 	$(BIN)/python -m benchmarks

@@ -289,6 +289,14 @@ def test_garbage_at_the_door_never_raises(data: bytes, first: bytes) -> None:
 # Time
 
 
+def test_a_remote_that_never_begins() -> None:
+    ours = Connection(initiator=False, key_pair=key_pair("ours"), entropy=entropy("ours"), now=NOW)
+    assert ours.receive_data(b"", NOW) == []
+    assert not ours.data_to_send(NOW)
+    error = error_of(ours.handle_deadline(NOW + HANDSHAKE_TIME))
+    assert error == "no handshake within 10 seconds"
+
+
 @pytest.mark.parametrize("initiator", [False, True])
 def test_an_endless_handshake(initiator: bool) -> None:
     ours = connection(initiator=initiator)
