@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 NODE_PEERS := $(patsubst %/package.json,%,$(wildcard tests/interop/*/package.json))
 
 FUZZ_TIME ?= 60
+HARNESSES ?= $(patsubst fuzz/harnesses/%.py,%,$(wildcard fuzz/harnesses/[a-z]*.py))
 
 .PHONY: demo test check bench fuzz node dev coverage clean
 
@@ -32,8 +33,10 @@ bench: dev node
 	$(BIN)/python -m benchmarks
 
 fuzz: dev
-	$(BIN)/python -m pip install --quiet '.[fuzz]'
-	for harness in fuzz/hypercore*.py; do $(BIN)/python $$harness -max_total_time=$(FUZZ_TIME) || exit 1; done
+	$(BIN)/python -m pip install --quiet --editable '.[fuzz]'
+	for harness in $(HARNESSES); do \
+		$(BIN)/python -m fuzz $$harness -max_total_time=$(FUZZ_TIME) -print_final_stats=1 || exit 1; \
+	done
 
 dev: $(VENV)/installed-dev
 node: $(addsuffix /node_modules/.installed,$(NODE_PEERS))
