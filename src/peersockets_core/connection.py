@@ -42,6 +42,7 @@ class _Wire(Protocol):
     @property
     def between_messages(self) -> bool: ...
     def receive_data_untrusted(self, data: bytes, events: list[Event]) -> None: ...
+    def forget_input(self) -> None: ...
     def data_to_send(self) -> bytes | memoryview: ...
     def send_keepalive(self) -> None: ...
     def open_drive(self, key: DriveKey) -> None: ...
@@ -57,6 +58,9 @@ class _Undecided:
 
     def receive_data_untrusted(self, data: bytes, events: list[Event]) -> None:
         """There was no data."""
+
+    def forget_input(self) -> None:
+        """There was none."""
 
     def data_to_send(self) -> bytes:
         """A responder has to be spoken to first."""
@@ -160,7 +164,9 @@ class Connection:
                 self._begin(_detect_untrusted(data[0]))
             self._wire.receive_data_untrusted(data, events)
         except RemoteProtocolError as error:
-            self._close(events, error)
+            # Its traceback, and that of its cause, would keep all that was being read.
+            error.__cause__ = error.__context__ = None
+            self._close(events, error.with_traceback(None))
         if self.remote_public_key is None and events and isinstance(events[0], HandshakeCompleted):
             self.remote_public_key = events[0].remote_public_key
             if self.remote_public_key == self.key_pair.public_keys[events[0].wire]:
@@ -304,5 +310,7 @@ class Connection:
     def _close(self, events: list[Event], error: RemoteProtocolError | None) -> list[Event]:
         self.closed = True
         self.error = error
+        # A connection is part of cycles: as garbage it may wait for long, with megabytes of half a message.
+        self._wire.forget_input()
         events.append(ConnectionClosed(error))
         return events

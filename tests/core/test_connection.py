@@ -22,6 +22,7 @@ from core.support import (
     frame,
     key_pair,
 )
+from fuzz.support import retained
 from peersockets_core import (
     DEFAULT_LIMITS,
     WIRES,
@@ -284,6 +285,45 @@ def test_garbage_at_the_door_never_raises(data: bytes, first: bytes) -> None:
     events = ours.receive_data(first + data, NOW) + ours.receive_eof(NOW)
     assert error_of(events)
     assert len(events) == 1
+
+
+# What is let go of
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("end", ["eof", "close", "fail"])
+def test_a_closed_connection_lets_go_of_half_a_message(wire: WireName, end: str) -> None:
+    sides = [
+        Connection(wire=wire, initiator=role, key_pair=key_pair(label), entropy=entropy(label), now=NOW)
+        for role, label in ((True, "left"), (False, "right"))
+    ]
+    left, right = sides
+    for side in sides:
+        side.extensions.register("chat")
+        side.open_drive(KEY)
+    while left.has_output or right.has_output:
+        right.receive_data(bytes(left.data_to_send(NOW)), NOW)
+        left.receive_data(bytes(right.data_to_send(NOW)), NOW)
+    left.sender(KEY.discovery_key, "chat").send(bytes(1_000_000))
+    assert right.receive_data(bytes(left.data_to_send(NOW))[:-1], NOW) == []
+    assert not right._wire.between_messages
+    before = retained(right)
+    if end == "eof":
+        assert "within a message" in error_of(right.receive_eof(NOW))
+    elif end == "close":
+        right.close()
+    else:
+        right.fail(RemoteProtocolError("over the limit"))
+    assert retained(right) < before - 900_000
+
+
+def test_the_error_of_a_connection_does_not_keep_what_was_being_read() -> None:
+    remote = RawPeer(connection())
+    received = frame(0, Options(["x" * 100_000])) + frames.encode(0, 1, b"\x0a\x01\xff")
+    [closed] = remote.say(received)
+    assert isinstance(closed, ConnectionClosed)
+    assert str(closed.error) == "protobuf: a string is not UTF-8"
+    assert retained(closed) < 10_000
 
 
 # Time

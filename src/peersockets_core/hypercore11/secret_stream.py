@@ -102,6 +102,10 @@ class SecretStream:
         ciphertext = bindings.crypto_secretstream_xchacha20poly1305_push(self._push, plaintext, None, _TAG)
         return len(ciphertext).to_bytes(_LENGTH, "little") + ciphertext
 
+    def forget_input(self) -> None:
+        """Let go of what has come of a frame."""
+        self._buffer.clear()
+
     def receive_data_untrusted(self, data: bytes, messages: list[bytes]) -> None:
         """Append the messages that `data` completes, keepalives left out.
 
