@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 NODE_PEERS := $(patsubst %/package.json,%,$(wildcard tests/interop/*/package.json))
 
 FUZZ_TIME ?= 60
+HARNESSES ?= $(patsubst fuzz/harnesses/%.py,%,$(wildcard fuzz/harnesses/[a-z]*.py))
 
 .PHONY: demo test check bench fuzz traces node dev coverage clean
 
@@ -26,13 +27,16 @@ coverage: dev node
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
+	$(BIN)/coverage report --include='*/peersockets_core/*' --fail-under=100
 
 bench: dev node
 	$(BIN)/python -m benchmarks
 
 fuzz: dev
-	$(BIN)/python -m pip install --quiet '.[fuzz]'
-	for harness in fuzz/hypercore*.py; do $(BIN)/python $$harness -max_total_time=$(FUZZ_TIME) || exit 1; done
+	$(BIN)/python -m pip install --quiet --editable '.[fuzz]'
+	for harness in $(HARNESSES); do \
+		$(BIN)/python -m fuzz $$harness -max_total_time=$(FUZZ_TIME) -print_final_stats=1 || exit 1; \
+	done
 
 traces: dev node
 	PYTHONPATH=tests $(BIN)/python -m traces.record

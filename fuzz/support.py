@@ -1,63 +1,111 @@
-"""What the harnesses of both wires share: a connection of ours, and a peer that misbehaves to order.
+"""What harnesses share: an input read as a script, and measures of work and memory that no clock disturbs."""
 
-The first byte of an input chooses how far the peer behaves: it sends garbage from the start, or finishes a
-proper handshake and sends garbage properly encrypted. The second chooses how the bytes are cut.
-"""
+from __future__ import annotations
 
+import gc
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import BuiltinFunctionType, FrameType, FunctionType, ModuleType
+from typing import Any, Final
 
-import atheris
+from peersockets_core import DriveKey, Entropy, Limits
 
-with atheris.instrument_imports(include=["peersockets_core"]):
-    from peersockets_core import Connection, ConnectionClosed, DriveKey, Event, KeyPair, WireName
+KEYS: Final = tuple(DriveKey(bytes((number,)) * 32) for number in (1, 2, 3))
+"""The drives that come up."""
 
-KEY = DriveKey(bytes(32))
-
-
-def connection(wire: WireName, *, initiator: bool) -> Connection:
-    made = Connection(
-        wire=wire,
-        initiator=initiator,
-        key_pair=KeyPair.from_seed(bytes([initiator] * 32)),
-        entropy=lambda size: bytes([initiator + 1] * size),
-        now=0.0,
-    )
-    made.open_drive(KEY)
-    made.extensions.register("topic")
-    return made
-
-
-def exchange(ours: Connection, theirs: Connection) -> None:
-    """Pass everything queued to and fro until both are silent."""
-    while ours.has_output or theirs.has_output:
-        theirs.receive_data(bytes(ours.data_to_send()), 0.0)
-        ours.receive_data(bytes(theirs.data_to_send()), 0.0)
+LIMITS: Final = Limits(
+    extension_name=64,
+    early_messages=512,
+    channels=8,
+    frame_body=1024,
+    extension_names=8,
+    replies=512,
+    send_buffer=256,
+    receive_messages=8,
+    receive_bytes=256,
+    watch_events=8,
+    peer_ids=8,
+)
+"""Bounds that an input of a few KiB can reach."""
 
 
-def fuzz(wire: WireName, encrypt: Callable[[Connection, bytes], bytes]) -> None:
-    """Fuzz our connection; `encrypt` wraps garbage as the peer's next bytes after the handshake."""
+class Script:
+    """An input, read from the front as the choices of somebody who plays against us."""
 
-    def run(data: bytes) -> None:
-        if len(data) < 2:
-            return
-        initiator = bool(data[0] & 1)
-        ours, theirs = connection(wire, initiator=initiator), connection(wire, initiator=not initiator)
-        payload = data[2:]
-        if data[0] & 2:
-            exchange(ours, theirs)
-            payload = encrypt(theirs, payload)
-        size = data[1] + 1
-        events: list[Event] = []
-        for start in range(0, len(payload), size):
-            events += ours.receive_data(payload[start : start + size], 0.0)
-            ours.data_to_send()
-        closed = [isinstance(event, ConnectionClosed) for event in events]
-        assert ours.closed == any(closed)
-        assert not any(closed[:-1])
-        if ours.closed:
-            assert ours.error is not None
-            assert not ours.data_to_send()
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._position = 0
 
-    atheris.Setup(sys.argv, run)
-    atheris.Fuzz()
+    def __bool__(self) -> bool:
+        return self._position < len(self._data)
+
+    def byte(self) -> int:
+        """The next byte, or 0 where there is none."""
+        return self.take(1)[0] if self else 0
+
+    def choose(self, count: int) -> int:
+        """A number under `count`."""
+        return self.byte() % count
+
+    def chunk(self) -> bytes:
+        """Bytes behind their length, of which the second byte tells how many times 256."""
+        return self.take(self.byte() + (self.byte() << 8))
+
+    def take(self, size: int) -> bytes:
+        """The next bytes, at most `size`."""
+        taken = self._data[self._position : self._position + size]
+        self._position += len(taken)
+        return taken
+
+    def rest(self) -> bytes:
+        """Everything that is left."""
+        return self.take(len(self._data))
+
+
+def cuts(data: bytes, size: int) -> Iterator[bytes]:
+    """The data in pieces of `size` bytes, or whole for 0."""
+    step = size or len(data) or 1
+    return (data[start : start + step] for start in range(0, len(data), step))
+
+
+def fixed_entropy(seed: int) -> Entropy:
+    """The same bytes in every run."""
+    return lambda size: bytes((seed,)) * size
+
+
+@contextmanager
+def bounded_work(allowed: Callable[[], int]) -> Iterator[None]:
+    """Assert that the block calls no more than `allowed` Python functions, asked for at its end.
+
+    Calls are a measure of work that is the same on every machine. What one call can do in C without
+    making another, a copy or a search, is left to libFuzzer's bound on time.
+    """
+    calls = 0
+
+    def count(_: FrameType, event: str, __: Any) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    before = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)
+    assert calls <= allowed(), f"{calls} calls where {allowed()} are allowed"
+
+
+_SHARED = (type, ModuleType, FunctionType, BuiltinFunctionType)
+
+
+def retained(*roots: object) -> int:
+    """Bytes of everything reachable from `roots`, code and classes left out."""
+    seen: dict[int, object] = {}
+    waiting: list[object] = list(roots)
+    while waiting:
+        found = waiting.pop()
+        if id(found) not in seen and not isinstance(found, _SHARED):
+            seen[id(found)] = found
+            waiting += gc.get_referents(found)
+    return sum(map(sys.getsizeof, seen.values()))

@@ -102,7 +102,7 @@ class Connection:
             else:
                 self._shake_hands_untrusted(data, events)
         except RemoteProtocolError as error:
-            self._close(events, error)
+            self._blame(events, error)
         return events
 
     def admit(self, now: float) -> list[Event]:
@@ -123,7 +123,7 @@ class Connection:
         try:
             self._admit_untrusted(events)
         except RemoteProtocolError as error:
-            self._close(events, error)
+            self._blame(events, error)
         return events
 
     def receive_eof(self, now: float) -> list[Event]:
@@ -297,6 +297,11 @@ class Connection:
         if len(self._held) > self._limits.held:
             raise RemoteProtocolError(f"{len(self._held)} bytes from a remote that is not yet admitted")
 
+    def _blame(self, events: list[Event], error: RemoteProtocolError) -> None:
+        # Its traceback, and that of its cause, would keep all that was being read.
+        error.__cause__ = error.__context__ = None
+        self._close(events, error.with_traceback(None))
+
     @property
     def _silenced(self) -> bool:
         return isinstance(self.error, RemoteProtocolError)
@@ -309,5 +314,7 @@ class Connection:
         self.closed = True
         self.on_hold = False
         self.error = error
+        # A connection is part of cycles: as garbage it may wait for long, with megabytes of half a message.
+        self._wire.forget_input()
         events.append(ConnectionClosed(error))
         return events

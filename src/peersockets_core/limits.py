@@ -65,9 +65,9 @@ class Limits:
     extension_names: int = attrs.field(default=16_384, validator=_positive)
     """Names in one remote list: a thousand topics with room, where 8 MiB could hold four million."""
 
-    replies: int = attrs.field(default=MIB, validator=_positive)
-    """Unsent answers to the remote's own requests: 25,000 refusals, more than an honest peer provokes
-    without reading any of them."""
+    replies: int = attrs.field(default=3 * MIB, validator=_positive)
+    """Unsent answers to the remote's own requests, and 64 bytes of memory for each: 30,000 refusals, more
+    than an honest peer provokes without reading any of them."""
 
     send_buffer: int = attrs.field(default=MIB, validator=_positive)
     """High-water mark of unsent bytes on one connection: enough to fill a fast line between two wakes."""

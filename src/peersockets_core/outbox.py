@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from .errors import RemoteProtocolError
 
+_REPLY_OVERHEAD = 64  # bytes of memory that an answer costs beside its own
+
 
 class Outbox:
     """Chunks in the order they go out. Senders append to it directly: this is the hot path of sending."""
@@ -38,10 +40,10 @@ class Outbox:
         Raises only `RemoteProtocolError`.
         """
         self.append(chunk)
-        self._reply_size += len(chunk)
+        self._reply_size += len(chunk) + _REPLY_OVERHEAD
         if self._reply_size > self._reply_limit:
             raise RemoteProtocolError(
-                f"the remote asks without reading: {self._reply_size} bytes of answers wait"
+                f"the remote asks without reading: waiting answers take {self._reply_size} bytes"
             )
 
     def take(self) -> list[bytes]:

@@ -45,6 +45,9 @@ class Wire(Protocol):
         What stands behind the handshake is kept for the call after the one that has finished it.
         """
 
+    def forget_input(self) -> None:
+        """Let go of what has come of a message that will not be finished."""
+
     def data_to_send(self) -> bytes | memoryview:
         """Hand over everything queued, encrypted in one pass."""
         ...
@@ -71,6 +74,9 @@ class Undecided:
 
     def receive_data_untrusted(self, data: bytes, events: list[Event]) -> None:
         """There was no data."""
+
+    def forget_input(self) -> None:
+        """There was none."""
 
     def data_to_send(self) -> bytes:
         """A responder has to be spoken to first."""

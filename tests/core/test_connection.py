@@ -20,8 +20,10 @@ from core.support import (
     frame,
     key_pair,
 )
+from fuzz.support import retained
 from peersockets_core import (
     DEFAULT_LIMITS,
+    WIRES,
     Connection,
     ConnectionClosed,
     DriveClosed,
@@ -235,7 +237,54 @@ def test_an_offer_in_the_same_read_as_the_end_of_the_handshake_is_not_refused() 
     assert opened == DriveOpened(KEY.discovery_key)
 
 
+# What is let go of
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("end", ["eof", "close", "fail"])
+def test_a_closed_connection_lets_go_of_half_a_message(wire: WireName, end: str) -> None:
+    sides = [
+        Connection(wire=wire, initiator=role, key_pair=key_pair(label), entropy=entropy(label), now=NOW)
+        for role, label in ((True, "left"), (False, "right"))
+    ]
+    left, right = sides
+    for side in sides:
+        side.extensions.register("chat")
+        side.open_drive(KEY)
+    while left.has_output or right.has_output:
+        right.receive_data(bytes(left.data_to_send(NOW)), NOW)
+        left.receive_data(bytes(right.data_to_send(NOW)), NOW)
+    left.sender(KEY.discovery_key, "chat").send(bytes(1_000_000))
+    assert right.receive_data(bytes(left.data_to_send(NOW))[:-1], NOW) == []
+    assert not right._wire.between_messages
+    before = retained(right)
+    if end == "eof":
+        assert "within a message" in error_of(right.receive_eof(NOW))
+    elif end == "close":
+        right.close()
+    else:
+        right.fail(RemoteProtocolError("over the limit"))
+    assert retained(right) < before - 900_000
+
+
+def test_the_error_of_a_connection_does_not_keep_what_was_being_read() -> None:
+    remote = RawPeer(connection())
+    received = frame(0, Options(["x" * 100_000])) + frames.encode(0, 1, b"\x0a\x01\xff")
+    [closed] = remote.say(received)
+    assert isinstance(closed, ConnectionClosed)
+    assert str(closed.error) == "protobuf: a string is not UTF-8"
+    assert retained(closed) < 10_000
+
+
 # Time
+
+
+def test_a_remote_that_never_begins() -> None:
+    ours = Connection(initiator=False, key_pair=key_pair("ours"), entropy=entropy("ours"), now=NOW)
+    assert ours.receive_data(b"", NOW) == []
+    assert not ours.data_to_send(NOW)
+    error = error_of(ours.handle_deadline(NOW + HANDSHAKE_TIME))
+    assert error == "no handshake within 10 seconds"
 
 
 @pytest.mark.parametrize("initiator", [False, True])

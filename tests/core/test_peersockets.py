@@ -20,10 +20,13 @@ from core.support import (
 from peersockets_core import (
     DEFAULT_LIMITS,
     Connection,
+    DriveClosed,
     DriveKey,
+    Event,
     KeyPair,
     LocalProtocolError,
     Message,
+    MessagesReceived,
     MessageTooLarge,
     OpenDrive,
     Overflow,
@@ -223,6 +226,25 @@ def test_more_peers_than_the_limit_are_dropped() -> None:
     ((dropped, error),) = node.driver.dropped
     assert dropped is sides[1]
     assert str(error) == "more than 1 peers met"
+
+
+def test_what_a_peer_over_the_limit_has_still_said_changes_nothing() -> None:
+    node, network = Node("a", limits=attrs.evolve(DEFAULT_LIMITS, peer_ids=1)), Network()
+    drive = node.open()
+    topic, watch = node.machine.join(drive, "chat", scope="network"), node.machine.watch(drive)
+    first, second = Node("first"), Node("second")
+    for other in (first, second):
+        other.open()
+        network.connect(other, node)
+        network.settle()
+    [(dropped, _)] = node.driver.dropped
+    said: list[Event] = [
+        MessagesReceived(None, "peersockets/v0/chat", [b"late"]),
+        DriveClosed(KEY.discovery_key),
+    ]
+    node.machine.receive_events(dropped, said, NOW)
+    assert received(topic) == []
+    assert events(watch) == [PeerJoined(1, first.public_key, "hypercore9")]
 
 
 # Watches
@@ -687,6 +709,31 @@ def test_the_remote_closes_the_loser_first() -> None:
     assert case.topic.send(1, b"x") is near
     assert events(case.watch) == events(case.far_watch) == []
     assert case.a.machine.next_deadline() == math.inf
+
+
+def test_a_remote_that_does_not_fold_what_it_dialled_has_it_folded_here() -> None:
+    case = Duplicates(False, False)
+    case.network.settle()
+    machine, driver = case.a.machine, case.a.driver
+    assert machine.next_deadline() == NOW + FOLD_TIME
+    machine.handle_deadline(NOW + FOLD_TIME - 0.001)
+    assert driver.retired == []
+    machine.handle_deadline(NOW + FOLD_TIME)
+    assert driver.retired == [case.first[0]]
+    assert machine.next_deadline() == math.inf
+    assert case.topic.send(1, b"x") is None, "what was sent on the retired one comes first"
+
+
+def test_one_of_three_connections_ends_while_the_remote_has_to_fold_them() -> None:
+    case = Duplicates(False, False)
+    third = case.dial(False)
+    case.network.settle()
+    assert case.a.machine.next_deadline() == NOW + FOLD_TIME
+    case.network.end(third[1])
+    assert case.a.machine.next_deadline() == NOW + FOLD_TIME, "two are left"
+    case.network.end(case.second[1])
+    assert case.a.machine.next_deadline() == math.inf
+    assert case.topic.send(1, b"x") is case.first[0]
 
 
 @pytest.fixture

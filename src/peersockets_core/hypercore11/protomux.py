@@ -15,7 +15,6 @@ What is queued between two flushes goes out in batches, and large messages by th
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol, TypeAlias
 
@@ -116,7 +115,7 @@ class Mux:
         self._opened: dict[Key, Channel] = {}
         self._unanswered: dict[Key, Channel] = {}
         self._deferred: dict[Key, Channel] = {}  # to be opened when the one before has been answered
-        self._incoming: dict[Key, deque[int]] = {}
+        self._incoming: dict[Key, dict[int, None]] = {}  # numbers in order; the remote may give up any
         self._pairs: dict[tuple[str, bytes | None], Notify] = {}
         self._early_size = 0
         self._cuts: list[tuple[int, bool]] = []  # where in the outbox a frame begins, and if it is a batch
@@ -193,8 +192,8 @@ class Mux:
             chunks = (*self.enter_batch(local, size), encode_uint(size), message, payload)
             self.batch_room -= sum(map(len, chunks))
         if protocol:
-            for chunk in chunks:
-                self._append_untrusted(chunk)
+            # One piece: an answer is three bytes, and each piece of it would cost many times that in memory.
+            self._append_untrusted(b"".join(chunks))
         else:
             self.outbox.chunks += chunks
             self.outbox.size += sum(map(len, chunks))
@@ -313,7 +312,7 @@ class Mux:
         elif key in self._opened:
             self._refuse(number)
         else:
-            self._incoming.setdefault(key, deque()).append(number)
+            self._incoming.setdefault(key, {})[number] = None
             notify = self._pairs.get(key) or self._pairs.get((key[0], None))
             if notify is None or not notify(*key):
                 self.reject(*key)
@@ -341,7 +340,7 @@ class Mux:
             return
         # It gave up before we decided, and still wants an answer.
         waiting = self._incoming[remote.key]
-        waiting.remove(number)
+        del waiting[number]
         if not waiting:
             del self._incoming[remote.key]
         self._refuse(number)
@@ -361,7 +360,8 @@ class Mux:
         if waiting is None:
             self._unanswered[key] = channel
             return
-        number = waiting.popleft()
+        number = next(iter(waiting))
+        del waiting[number]
         if not waiting:
             del self._incoming[key]
         self._early_size -= self._remote[number].early_size

@@ -102,6 +102,10 @@ class SecretStream:
         ciphertext = bindings.crypto_secretstream_xchacha20poly1305_push(self._push, plaintext, None, _TAG)
         return len(ciphertext).to_bytes(_LENGTH, "little") + ciphertext
 
+    def forget_input(self) -> None:
+        """Let go of what has come of a frame."""
+        self._buffer.clear()
+
     def receive_data_untrusted(self, data: bytes, messages: list[bytes]) -> None:
         """Append the messages that `data` completes, keepalives left out.
 
@@ -140,8 +144,7 @@ class SecretStream:
 
     def _frame_untrusted(self, frame: bytes) -> bytes:
         if self._noise is not None:
-            if self._noise.read_message_untrusted(frame):
-                raise RemoteProtocolError("handshake: a message carries a payload")
+            self._noise.read_message_untrusted(frame)  # its size leaves no room for a payload
             del self._sizes[0]
             self._write_handshake(self._noise)
             return b""

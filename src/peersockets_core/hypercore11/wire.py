@@ -81,6 +81,10 @@ class Hypercore11:
                 events += self._events
                 self._events.clear()
 
+    def forget_input(self) -> None:
+        """Let go of what has come of a frame that will not be finished."""
+        self._stream.forget_input()
+
     def data_to_send(self) -> bytes | memoryview:
         """Everything queued, encrypted frame by frame."""
         stream = self._stream

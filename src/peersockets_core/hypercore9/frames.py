@@ -67,6 +67,10 @@ class FrameParser:
         """Whether the stream stands between two frames."""
         return not self._buffer
 
+    def clear(self) -> None:
+        """Let go of what has come of a frame."""
+        self._buffer.clear()
+
     def parse_untrusted(self, data: bytes, items: list[Item]) -> None:
         """Append what the next bytes complete to `items`. Raises only `RemoteProtocolError`."""
         buffer = self._buffer

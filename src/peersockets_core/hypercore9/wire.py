@@ -93,6 +93,10 @@ class Hypercore9:
                 for item in items:
                     self._receive_item_untrusted(item, events)
 
+    def forget_input(self) -> None:
+        """Let go of what has come of a frame that will not be finished."""
+        self._frames.clear()
+
     def data_to_send(self) -> bytes | memoryview:
         """Everything queued, encrypted in one pass."""
         if self._handshake_output:  # in the clear, and ahead of everything encrypted

@@ -238,6 +238,12 @@ def test_names_left_out_by_the_remote() -> None:
     ]
 
 
+def test_an_empty_name_is_the_last_one_however_its_length_is_written() -> None:
+    side = opened()
+    events = side.say(extension("chat", b"1"), b"\x01\x09\xfd\0\0" + b"2", b"\x01\x09\0" + b"3")
+    assert events == [MessagesReceived(DISCOVERY_KEY, "chat", [b"1", b"2", b"3"])]
+
+
 def test_last_names_belong_to_their_drive() -> None:
     side = opened()
     side.open(OTHER_KEY)

@@ -393,6 +393,20 @@ def test_the_remote_gives_up_before_the_decision() -> None:
     assert side.take() == []
 
 
+def test_the_remote_gives_up_one_of_many_of_a_key() -> None:
+    side = Side()
+    side.decide_later()
+    side.say(*(opening(number, handshake=b"%d" % number) for number in range(1, 5)))
+    assert side.frames() == []
+    side.say(closing(3), closing(1))
+    assert side.frames() == ["0000000202030" + "20201"]
+    side.open()
+    assert side.say() == [("opened", b"2")], "the first that is left"
+    side.mux.reject("p", b"id")
+    assert side.frames()[0].endswith("020204")
+    assert not side.mux._incoming
+
+
 @pytest.mark.parametrize("size", [0, 1, 1000, 40_000])
 def test_early_messages_are_bounded(size: int) -> None:
     side = Side()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import sys
 from collections.abc import Iterable
 
 import pytest
@@ -364,6 +365,17 @@ def test_asking_without_reading_is_bounded() -> None:
     events = remote.say(remote.offer(), b"\0\0\x01" + encode_buffer(request[1:]) * 500_000)
     assert "asks without reading" in error_of(events)
     assert ours.outbox.size < DEFAULT_LIMITS.replies + 1000
+
+
+def test_small_answers_that_wait_cost_little_more_memory_than_they_count() -> None:
+    ours = connection()
+    ours.open_drive(KEY)
+    remote = RawPeer(ours)
+    requests = b"\0\0\x01" + encode_buffer(b"\x01\x07\0\0") * 40_000
+    assert [type(event) for event in remote.say(remote.offer(), requests)] == [DriveOpened]
+    chunks = ours.outbox.chunks
+    memory = sys.getsizeof(chunks) + sum(map(sys.getsizeof, chunks))
+    assert memory < DEFAULT_LIMITS.replies
 
 
 def session(remote: RawPeer) -> list[bytes]:

@@ -316,9 +316,9 @@ def test_opening_and_closing_without_reading_is_bounded_too() -> None:
     assert "asks without reading" in error_of(remote.say(once * 20_000))
 
 
-def test_a_discovery_key_of_a_megabyte_is_not_sent_back() -> None:
+def test_a_discovery_key_of_megabytes_is_not_sent_back() -> None:
     remote = RawPeer(connection())
-    assert "asks without reading" in error_of(remote.send(1, Open(bytes(2 * MIB))))
+    assert "asks without reading" in error_of(remote.send(1, Open(bytes(3 * MIB))))
 
 
 def test_the_remote_reflects_our_own_capability() -> None:

@@ -1,0 +1,84 @@
+"""A remote that shakes hands with valid encryption, or with none, for harnesses of both wires.
+
+The first byte of an input tells our role, whether a responder has to find the wire out for itself, and how
+the remote begins. A proper one takes for each of its messages a payload from the script, whether to spoil
+the message, and how to cut it up; then it says the rest. An improper one says everything as it stands in the
+script.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from peersockets_core import HandshakeCompleted, KeyPair, RemoteProtocolError, WireName
+from peersockets_core.noise import DHFunction, DHKeyPair, XXHandshake
+
+from .connections import CALLS, CALLS_PER_BYTE, Observer, check, connection
+from .support import Script, bounded_work, cuts, fixed_entropy
+
+OURS, THEIRS = 7, 9
+
+
+def play(
+    wire: WireName,
+    data: bytes,
+    *,
+    dh: DHFunction,
+    static: Callable[[KeyPair], DHKeyPair],
+    frame: Callable[[bytes], bytes],
+    unframe: Callable[[bytes], tuple[bytes, bytes]],
+) -> None:
+    """Play an input. `frame` puts a message behind its length, `unframe` takes the first off."""
+    script = Script(data)
+    first = script.byte()
+    initiator = bool(first & 1)
+    ours = connection(None if first & 2 and not initiator else wire, initiator=initiator, seed=OURS)
+    observer = Observer(ours)
+    heard = 0
+
+    def hear(said: bytes, size: int) -> None:
+        nonlocal heard
+        for piece in cuts(said, size):
+            heard += len(piece)
+            events = ours.receive_data(piece, 0.0)
+            observer.see(events)
+            for event in events:
+                if isinstance(event, HandshakeCompleted):
+                    assert event.remote_public_key == proved.public_key != ours.key_pair.public_keys[wire]
+
+    seed = OURS if first & 8 else THEIRS
+    proved = static(KeyPair.from_seed(bytes((seed,)) * 32))
+    noise = XXHandshake(
+        initiator=not initiator,
+        dh=dh,
+        static=proved,
+        ephemeral=dh.generate(fixed_entropy(seed)(32)),
+    )
+    with bounded_work(lambda: 10 * CALLS + CALLS_PER_BYTE * heard):
+        unread = b""
+        while not first & 4 and not noise.finished and not ours.closed:
+            if noise.writing:
+                message = frame(noise.write_message(script.chunk()))
+                hear(_spoilt(message, script), script.byte())
+                continue
+            unread += bytes(ours.data_to_send())
+            if not unread:
+                break  # what we said was spoilt
+            message, unread = unframe(unread)
+            try:
+                noise.read_message_untrusted(message)
+            except RemoteProtocolError:
+                break
+        while script and not ours.closed:
+            hear(script.chunk(), script.byte())
+            ours.data_to_send()
+    check(ours, observer, heard)
+
+
+def _spoilt(message: bytes, script: Script) -> bytes:
+    """The message with one byte another, if the script says so."""
+    mask = script.byte()
+    if not mask:
+        return message
+    position = script.byte() % len(message)
+    return message[:position] + bytes((message[position] ^ mask,)) + message[position + 1 :]

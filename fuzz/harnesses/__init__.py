@@ -1,0 +1,1 @@
+"""The harnesses; the first line of each names its invariant."""

@@ -1,0 +1,142 @@
+"""Every fuzz harness over its saved corpus, without a fuzzer; and that harnesses notice faults."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from fuzz import corpus
+from peersockets_core import Peersockets, noise
+from peersockets_core.hypercore9 import varint
+from peersockets_core.hypercore9.channels import Channels
+from peersockets_core.hypercore9.wire import Hypercore9
+from peersockets_core.hypercore11 import alpha, encoding
+from peersockets_core.hypercore11.protomux import Mux
+from peersockets_core.noise import TAG_SIZE, SymmetricState
+from peersockets_core.outbox import Outbox
+
+
+def pipe_module() -> object:
+    # The package has the command of the same name where the module would be.
+    return importlib.import_module("peersockets_trio.cli.pipe")
+
+
+def harness(name: str) -> Callable[[bytes], None]:
+    run: Callable[[bytes], None] = importlib.import_module(f"fuzz.harnesses.{name}").run
+    return run
+
+
+@pytest.mark.parametrize("name", corpus.HARNESSES)
+def test_the_saved_corpus_breaks_nothing(name: str) -> None:
+    run, inputs = harness(name), corpus.saved(name)
+    assert len(inputs) > 10
+    for data in inputs:
+        run(data)
+
+
+@pytest.mark.parametrize("name", corpus.HARNESSES)
+def test_what_is_not_in_the_corpus_breaks_nothing(name: str) -> None:
+    run, generator = harness(name), random.Random(name)
+    for data in generator.choices(corpus.saved(name), k=10):
+        spoilt = bytearray(data + generator.randbytes(20))
+        for _ in range(3):
+            spoilt[generator.randrange(len(spoilt))] = generator.randrange(256)
+        run(bytes(spoilt))
+
+
+@pytest.mark.parametrize("name", corpus.HARNESSES)
+def test_the_first_line_names_the_invariant(name: str) -> None:
+    source = (corpus.HERE / "harnesses" / f"{name}.py").read_text("utf-8")
+    docstring = ast.get_docstring(ast.parse(source))
+    assert docstring is not None
+    assert docstring.startswith("Invariant: ")
+    assert "atheris" not in source
+
+
+def test_a_corpus_is_saved_the_same_whatever_its_order(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpus, "HERE", tmp_path)
+    (tmp_path / "corpus").mkdir()
+    corpus.save("one", [b"a", b"b", b"a"])
+    corpus.save("two", [b"b", b"a"])
+    assert sorted(corpus.saved("one")) == [b"a", b"b"]
+    assert (tmp_path / "corpus" / "one.zip").read_bytes() == (tmp_path / "corpus" / "two.zip").read_bytes()
+
+
+# What a harness cannot notice it does not prove: faults put in, each of which its corpus must show.
+
+
+def noticed(name: str) -> bool:
+    """Whether any input of a harness's corpus shows that something is wrong."""
+    run = harness(name)
+    for data in corpus.saved(name):
+        try:
+            run(data)
+        except Exception:
+            return True
+    return False
+
+
+def _cut(number: int) -> bytes:
+    return bytes((number & 0x7F,))
+
+
+def _silent(*_: object) -> None:
+    """Does nothing."""
+
+
+def _believing(self: SymmetricState, ciphertext: bytes) -> bytes:
+    """Decrypts without looking whether it decrypts; what is read is what was sent in the clear."""
+    self.mix_hash(ciphertext)
+    return ciphertext[: max(0, len(ciphertext) - TAG_SIZE)] if self._key is not None else ciphertext
+
+
+def _slow(self: Hypercore9, *arguments: Any) -> None:
+    """Looks at everything again for each item."""
+    for byte in bytes(4000):
+        _work(byte)
+    _RECEIVE_ITEM(self, *arguments)
+
+
+def _work(byte: int) -> int:
+    return byte
+
+
+_RECEIVE_ITEM = Hypercore9._receive_item_untrusted
+
+FAULTS: dict[str, tuple[str, object, str, object]] = {
+    "numbers lose digits": ("codecs", varint, "encode", _cut),
+    "a length that has no entry": ("codecs", encoding, "_SIZES", {0xFD: 2, 0xFE: 4}),
+    "closes are not told": ("machine", Channels, "receive_close_untrusted", _silent),
+    "answers have no bound": ("hypercore9", Outbox, "append_reply_untrusted", Outbox.append),
+    "work without a bound": ("hypercore9", Hypercore9, "_receive_item_untrusted", _slow),
+    "names have no bound": ("hypercore11", alpha, "decode_string_untrusted", lambda *_: ("x" * 100_000, 0)),
+    "a close is an index": ("hypercore11", Mux, "_forget", lambda self, channel: self._local.pop(-1)),
+    "closes are not sent": ("protomux", Mux, "close", _silent),
+    "rejects are not sent": ("protomux", Mux, "_refuse", _silent),
+    "a spoilt message is believed": (
+        "hypercore9_handshake",
+        SymmetricState,
+        "decrypt_and_hash_untrusted",
+        _believing,
+    ),
+    "a bad point is an error of another kind": ("hypercore11_handshake", noise, "CryptoError", KeyError),
+    "leaves are not told": ("machine", Peersockets, "_leave", _silent),
+    "routes are remembered for ever": ("machine", Peersockets, "_forget_routes", _silent),
+    "numbers of any size": ("pipe", pipe_module(), "_finite", float),
+    "a parser that raises something else": ("pipe", pipe_module(), "_message", lambda _: 1 / 0),
+}
+
+
+@pytest.mark.parametrize(("name", "owner", "attribute", "fault"), FAULTS.values(), ids=FAULTS)
+def test_a_fault_is_noticed(
+    name: str, owner: object, attribute: str, fault: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owner, attribute, fault)
+    assert noticed(name)
