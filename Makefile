@@ -8,7 +8,7 @@ NODE_PEERS := $(patsubst %/package.json,%,$(wildcard tests/interop/*/package.jso
 
 FUZZ_TIME ?= 60
 
-.PHONY: demo test check bench fuzz node dev coverage clean
+.PHONY: demo test check bench bench-quick fuzz node dev coverage clean
 
 demo: $(VENV)/installed
 	$(BIN)/peersockets demo
@@ -27,8 +27,13 @@ coverage: dev node
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
+# Writes the figures and the picture of docs/performance.md; a quick look writes nothing.
 bench: dev node
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m pip install --quiet '.[bench]'
+	$(BIN)/python -m benchmarks --json docs/performance.json --plot docs/performance
+
+bench-quick: dev node
+	$(BIN)/python -m benchmarks --quick
 
 fuzz: dev
 	$(BIN)/python -m pip install --quiet '.[fuzz]'
