@@ -30,6 +30,7 @@ _POLITE_SYNC = b"".join(map(encode_uint, (_UPLOADING | _DOWNLOADING, 0, 0, 0)))
 """Flags, fork, length, and the remote's length as far as we know. Without it `core.update({wait: true})`
 waits for us for ever; with downloading off, the channel may be closed as idle."""
 
+_ONE_BYTE, _TWO_BYTES = 0xFC, 0xFD  # of encoding.py, which a run of messages has no time to call
 _CACHED_HEADS = 256
 _ROOM = 16  # what may stand around a message in a batch
 
@@ -71,7 +72,9 @@ class Core:
             proof = capability(self._keys, self.key.public_key, initiator=self._initiator)
             # Seeking is not for peers without data: no flags.
             handshake = encode_uint(0) + proof
-            self._channel = self._mux.open(PROTOCOL, self.key.discovery_key, handshake, self)
+            self._channel = self._mux.open(
+                PROTOCOL, self.key.discovery_key, handshake, self, self.run_untrusted
+            )
 
     def close(self) -> None:
         """Close the drive on this connection."""
@@ -98,21 +101,31 @@ class Core:
                 name, start = self._last_name_received, start + 1
             else:
                 name, start = self._name_untrusted(data, start, end)
-            payload = data[start:end]
-            last = self._events[-1] if self._events else None
-            # Messages in a row become one event.
-            if (
-                type(last) is MessagesReceived
-                and last.name == name
-                and last.discovery_key == self.key.discovery_key
-            ):
-                last.payloads.append(payload)
-            else:
-                self._events.append(MessagesReceived(self.key.discovery_key, name, [payload]))
+            self._payloads(name).append(data[start:end])
         elif message_type == _REQUEST:
             _, position = decode_uint_untrusted(data, start, end)
             request, _ = decode_uint_untrusted(data, position, end)
             self._mux.send_to(PROTOCOL, self.key.discovery_key, _NO_DATA, encode_uint(request))
+
+    def run_untrusted(self, data: bytes, position: int, end: int) -> int:
+        """Take the messages of a batch that are of the extension last named; returns where others begin."""
+        payloads: list[bytes] = []
+        while position < end:
+            size = data[position]
+            start = position + 1
+            if size > _ONE_BYTE:
+                if size != _TWO_BYTES or start + 2 > end:
+                    break
+                size = data[start] | data[start + 1] << 8
+                start += 2
+            stop = start + size
+            if size < 2 or stop > end or data[start] != _EXTENSION or data[start + 1]:
+                break
+            payloads.append(data[start + 2 : stop])
+            position = stop
+        if payloads:
+            self._payloads(self._last_name_received).extend(payloads)
+        return position
 
     def closed(self) -> None:
         """The remote has refused or closed the drive; it may open it later."""
@@ -120,6 +133,16 @@ class Core:
         self._reset()
         if was_open:
             self._events.append(DriveClosed(self.key.discovery_key))
+
+    def _payloads(self, name: str) -> list[bytes]:
+        """Where to put the next payload: messages in a row become one event."""
+        last = self._events[-1] if self._events else None
+        discovery_key = self.key.discovery_key
+        if isinstance(last, MessagesReceived) and last.name == name and last.discovery_key == discovery_key:
+            return last.payloads
+        event = MessagesReceived(discovery_key, name, [])
+        self._events.append(event)
+        return event.payloads
 
     def _name_untrusted(self, data: bytes, start: int, end: int) -> tuple[str, int]:
         size, after = decode_uint_untrusted(data, start, end)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Final, Protocol, TypeAlias
 
 import attrs
@@ -59,6 +60,15 @@ Notify: TypeAlias = Callable[[str, bytes], bool]
 whether a decision comes later: then call `Mux.open` or `Mux.reject`."""
 
 
+RunReader: TypeAlias = Callable[[bytes, int, int], int]
+"""Called with the rest of a batch, `data[position:end]`; it takes as many messages as are of a kind that
+comes in thousands, each behind its size, and returns where the others begin. Raises nothing."""
+
+
+def _take_none_untrusted(data: bytes, position: int, end: int) -> int:
+    return position
+
+
 @attrs.define(eq=False)
 class Channel:
     """Our half of a channel."""
@@ -66,6 +76,7 @@ class Channel:
     key: Key
     handler: Handler
     local: int
+    run_untrusted: RunReader
     remote: int = 0
     """The remote's number for it, or 0 as long as it has not opened."""
     closed: bool = False
@@ -108,7 +119,8 @@ class Mux:
         self._opened: dict[Key, Channel] = {}
         self._pairs: dict[tuple[str, bytes | None], Notify] = {}
         self._early_size = 0
-        self._cuts: list[tuple[int, bool]] = []  # where in the outbox a frame begins, and if it is a batch
+        # Where a frame begins, in chunks and in bytes of the outbox, and if it is a batch.
+        self._cuts: list[tuple[int, int, bool]] = []
         self._replying = False
 
     # Commands
@@ -121,8 +133,15 @@ class Mux:
         """Be asked no longer."""
         self._pairs.pop((protocol, channel_id), None)
 
-    def open(self, protocol: str, channel_id: bytes, handshake: bytes, handler: Handler) -> Channel:
-        """Open a channel.
+    def open(
+        self,
+        protocol: str,
+        channel_id: bytes,
+        handshake: bytes,
+        handler: Handler,
+        run_untrusted: RunReader = _take_none_untrusted,
+    ) -> Channel:
+        """Open a channel; a handler that is in a hurry has a `RunReader` for batches beside it.
 
         Raises `LocalProtocolError` if one of that protocol and id is open, and what the handler raises
         where the remote had opened it before.
@@ -132,7 +151,7 @@ class Mux:
             raise LocalProtocolError(f"a channel of {protocol} with id {channel_id.hex()!r} is open")
         local = self._free.pop() if self._free else self._highest_local + 1
         self._highest_local = max(self._highest_local, local)
-        channel = self._local[local] = self._opened[key] = Channel(key, handler, local)
+        channel = self._local[local] = self._opened[key] = Channel(key, handler, local, run_untrusted)
         body = encode_uint(local) + encode_buffer(protocol.encode()) + encode_buffer(channel_id)
         self._control(_OPEN, body + handshake)
         waiting = self._incoming.get(key)
@@ -179,7 +198,7 @@ class Mux:
         size = len(message) + len(payload)
         if size + 16 > MAX_BATCH:
             chunks: tuple[bytes, ...] = (encode_uint(local), message, payload)
-            self._cuts.append((len(self.outbox.chunks), False))
+            self._cut(batch=False)
             self.batch_channel, self.batch_room = -1, 0
         else:
             chunks = (*self.enter_batch(local, size), encode_uint(size), message, payload)
@@ -198,21 +217,28 @@ class Mux:
         number = encode_uint(local)
         switch: tuple[bytes, ...] = (_SWITCH, number)
         if self.batch_channel < 0 or size + 16 > self.batch_room:
-            self._cuts.append((len(self.outbox.chunks), True))
+            self._cut(batch=True)
             self.batch_room = MAX_BATCH
             switch = (number,)
         self.batch_channel = local
         return switch
 
-    def take_frames(self) -> list[bytes]:
-        """Hand over the messages of the stream below, in order."""
-        chunks, cuts = self.outbox.take(), self._cuts
-        self._cuts, self.batch_channel, self.batch_room = [], -1, 0
-        ends = [start for start, _ in cuts[1:]] + [len(chunks)] * bool(cuts)
-        return [
-            b"".join((_BATCH_HEAD, *chunks[start:end]) if batch else chunks[start:end])
-            for (start, batch), end in zip(cuts, ends, strict=True)
-        ]
+    def take_messages(self) -> list[tuple[int, list[bytes]]]:
+        """Hand over the messages of the stream below, in order: the size of each, and its chunks."""
+        end = (len(self.outbox.chunks), self.outbox.size, False)
+        cuts, self._cuts = self._cuts, []
+        self.batch_channel, self.batch_room = -1, 0
+        chunks = self.outbox.take()
+        messages = []
+        for (start, before, batch), (stop, after, _) in pairwise((*cuts, end)):
+            message = chunks[start:stop]
+            if batch:
+                message.insert(0, _BATCH_HEAD)
+            messages.append((after - before + len(_BATCH_HEAD) * batch, message))
+        return messages
+
+    def _cut(self, *, batch: bool) -> None:
+        self._cuts.append((len(self.outbox.chunks), self.outbox.size, batch))
 
     def _control(self, message_type: int, body: bytes) -> None:
         self.queue(_CONTROL, bytes((message_type,)) + body)
@@ -255,33 +281,23 @@ class Mux:
 
     def _batch_untrusted(self, data: bytes, position: int, end: int) -> None:
         number, position = decode_uint_untrusted(data, position, end)
-        channel: Channel | None = None
-        looked_up = False
         while position < end:
-            size = data[position]
-            if size <= 0xFC:
-                position += 1
-            else:
-                size, position = decode_uint_untrusted(data, position, end)
+            # Looked up for each message that is not of a run, since messages close and open channels.
+            remote = self._remote.get(number)
+            if remote is not None and remote.channel is not None:
+                position = remote.channel.run_untrusted(data, position, end)
+                if position == end:
+                    return
+            size, position = decode_uint_untrusted(data, position, end)
             if not size:
                 number, position = decode_uint_untrusted(data, position, end)
-                looked_up = False
                 continue
             stop = position + size
             if stop > end:
                 raise RemoteProtocolError("a batch ends within a message")
-            if not looked_up:
-                remote = self._remote.get(number)
-                channel = remote.channel if remote is not None else None
-                looked_up = True
-            # Messages may close and open channels, so only an open one is taken as looked up.
-            if channel is not None and not channel.closed and data[position] <= 0xFC:
-                channel.handler.message_untrusted(data[position], data, position + 1, stop)
-            else:
-                if number == _CONTROL and decode_uint_untrusted(data, position, stop)[0] == _BATCH:
-                    raise RemoteProtocolError("a batch within a batch")
-                self._message_untrusted(number, data, position, stop)
-                looked_up = False
+            if number == _CONTROL and decode_uint_untrusted(data, position, stop)[0] == _BATCH:
+                raise RemoteProtocolError("a batch within a batch")
+            self._message_untrusted(number, data, position, stop)
             position = stop
 
     def _open_untrusted(self, data: bytes, position: int, end: int) -> None:

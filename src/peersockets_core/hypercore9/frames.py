@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 import attrs
 
 from ..errors import RemoteProtocolError
+from ..pieces import Pieces
 from . import varint
 from .messages import EXTENSION_TYPE
 
@@ -19,7 +20,6 @@ KEEPALIVE: Final = b"\0"
 
 _MORE = 0x80
 _NO_ID = -1
-_LARGE_PIECE = 4096
 
 
 @attrs.frozen
@@ -57,27 +57,25 @@ def extension_head(extension_id: int, payload_size: int) -> bytes:
 class FrameParser:
     """Cuts a decrypted byte stream into frames, whatever chunks it comes in."""
 
-    __slots__ = ("_id", "_max_body", "_pieces", "_wanted")
+    __slots__ = ("_id", "_max_body", "_unfinished")
 
     def __init__(self, max_body: int) -> None:
         self._max_body = max_body
-        # The frame that is not complete yet. Of an extension message on channel 0 only the payload is kept
-        # here, so that a large one is put together once, and without its head.
-        self._pieces: list[bytes | bytearray] = []
-        self._wanted = 0  # bytes that still have to come before a look is worth while
+        # Of an extension message on channel 0 only the payload is kept, so that it needs no further copy.
+        self._unfinished = Pieces()
         self._id = _NO_ID
 
     @property
     def empty(self) -> bool:
         """Whether the stream stands between two frames."""
-        return not self._pieces
+        return not self._unfinished
 
     def parse_untrusted(self, data: bytes, items: list[Item]) -> None:
         """Append what the next bytes complete to `items`. Raises only `RemoteProtocolError`."""
         position = 0
-        if self._pieces:
-            if len(data) < self._wanted:
-                self._add(data)
+        if self._unfinished:
+            if len(data) < self._unfinished.missing:
+                self._unfinished.add(data)
                 return
             data, position = self._complete(data, items)
         end = len(data)
@@ -96,7 +94,7 @@ class FrameParser:
                 else:
                     decoded = varint.decode_untrusted(data, position)
                     if decoded is None:
-                        self._keep(data[position:], wanted=1)
+                        self._keep(data[position:], missing=1)
                         return
                     length, start = decoded
                 if length > self._max_body + varint.MAX_SIZE:
@@ -109,7 +107,7 @@ class FrameParser:
                 and (extension_id := data[start + 1]) < _MORE
             ):
                 if stop > end:
-                    self._keep(data[start + 2 :], wanted=stop - end, extension_id=extension_id)
+                    self._keep(data[start + 2 :], missing=stop - end, extension_id=extension_id)
                     return
                 if extension_id != run_id:
                     run_id = extension_id
@@ -117,37 +115,24 @@ class FrameParser:
                     items.append(ExtensionRun(run_id, payloads))
                 payloads.append(data[start + 2 : stop])
             elif stop > end:
-                self._keep(data[position:], wanted=stop - end)
+                self._keep(data[position:], missing=stop - end)
                 return
             elif length:  # and not a keepalive
                 run_id = _NO_ID
                 items.append(self._frame_untrusted(data[start:stop]))
             position = stop
 
-    def _keep(self, piece: bytes, *, wanted: int, extension_id: int = _NO_ID) -> None:
-        self._pieces.append(piece)
-        self._wanted = wanted
+    def _keep(self, piece: bytes, *, missing: int, extension_id: int = _NO_ID) -> None:
+        self._unfinished.begin(piece, missing=missing)
         self._id = extension_id
 
-    def _add(self, data: bytes) -> None:
-        self._wanted -= len(data)
-        last = self._pieces[-1]
-        # Small pieces share an object, lest a remote that sends single bytes have fifty kept for each.
-        if len(data) >= _LARGE_PIECE:
-            self._pieces.append(data)
-        elif isinstance(last, bytearray):
-            last += data
-        else:
-            self._pieces.append(bytearray(data))
-
     def _complete(self, data: bytes, items: list[Item]) -> tuple[bytes, int]:
-        """Put the pieces together with `data`; returns what to parse, and from where on."""
-        pieces, self._pieces = self._pieces, []
+        """Finish what is unfinished with `data`; returns what is left to parse, and from where on."""
+        pieces, missing = self._unfinished.take(), self._unfinished.missing
         if self._id == _NO_ID:
             return b"".join((*pieces, data)), 0
-        payload = b"".join((*pieces, memoryview(data)[: self._wanted]))
-        items.append(ExtensionRun(self._id, [payload]))
-        return data, self._wanted
+        items.append(ExtensionRun(self._id, [b"".join((*pieces, memoryview(data)[:missing]))]))
+        return data, missing
 
     def _frame_untrusted(self, frame: bytes) -> Item:
         decoded = varint.decode_untrusted(frame, 0)
