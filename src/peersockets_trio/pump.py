@@ -35,6 +35,7 @@ class Pump:
         "address",
         "connection",
         "hub",
+        "idle",
         "reason",
         "scheduled",
     )  # fmt: skip
@@ -48,6 +49,8 @@ class Pump:
         self.address = address
         self.scheduled = float("inf")
         """The earliest time at which the hub is going to look at our deadlines."""
+        self.idle = False
+        """Whether there was nothing to write, so that whoever queues something has to `wake` us."""
         self.reason = ""
         """Why the connection ended, for people."""
         self._stream = stream
@@ -97,7 +100,8 @@ class Pump:
 
     def wake(self) -> None:
         """There may be something to write."""
-        if self._idle:
+        if self.idle:
+            self.idle = False
             self._idle.unpark()
 
     def readable(self) -> None:
@@ -185,6 +189,7 @@ class Pump:
                     await stream.send_all(data)
                     self._in_flight = 0
                 elif not self._finishing:
+                    self.idle = True
                     await self._idle.park()
                 elif isinstance(stream, trio.abc.HalfCloseableStream):
                     await stream.send_eof()

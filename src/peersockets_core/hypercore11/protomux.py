@@ -32,6 +32,9 @@ MAX_BATCH: Final = 64 * 1024
 """Bytes of one batch: large enough to make the cost of a frame small, small enough not to delay its first
 message. The reference receives up to 8 MiB."""
 
+ROOM: Final = 16
+"""Bytes that may stand around a message in a batch."""
+
 _EARLY_OVERHEAD = 64  # bytes of memory that a message costs beside its own
 _BATCH, _OPEN, _REJECT, _CLOSE = range(4)
 _CONTROL = 0
@@ -105,8 +108,8 @@ class Mux:
         self.outbox = outbox
         self.batch_channel = -1
         """The channel of the last message in the batch being made, or -1 if it is empty."""
-        self.batch_room = 0
-        """Bytes that fit into it."""
+        self.batch_end = 0
+        """The size of the outbox up to which the batch goes on."""
         self._limits = limits
         self._aliases = aliases or {}
         self._local: dict[int, Channel] = {}
@@ -196,13 +199,12 @@ class Mux:
     def queue(self, local: int, message: bytes, payload: bytes = b"", *, protocol: bool = True) -> None:
         """Queue the type and body of a message, the end of which may stand in `payload`."""
         size = len(message) + len(payload)
-        if size + 16 > MAX_BATCH:
+        if size + ROOM > MAX_BATCH:
             chunks: tuple[bytes, ...] = (encode_uint(local), message, payload)
             self._cut(batch=False)
-            self.batch_channel, self.batch_room = -1, 0
+            self.batch_channel, self.batch_end = -1, 0
         else:
             chunks = (*self.enter_batch(local, size), encode_uint(size), message, payload)
-            self.batch_room -= sum(map(len, chunks))
         if protocol:
             for chunk in chunks:
                 self._append_untrusted(chunk)
@@ -212,13 +214,14 @@ class Mux:
 
     def enter_batch(self, local: int, size: int) -> tuple[bytes, ...]:
         """What has to stand before a message of `size` bytes, if it is to join the batch."""
-        if self.batch_channel == local and size + 16 <= self.batch_room:
+        fits = self.outbox.size + size + ROOM <= self.batch_end
+        if self.batch_channel == local and fits:
             return ()
         number = encode_uint(local)
         switch: tuple[bytes, ...] = (_SWITCH, number)
-        if self.batch_channel < 0 or size + 16 > self.batch_room:
+        if self.batch_channel < 0 or not fits:
             self._cut(batch=True)
-            self.batch_room = MAX_BATCH
+            self.batch_end = self.outbox.size + MAX_BATCH
             switch = (number,)
         self.batch_channel = local
         return switch
@@ -227,7 +230,7 @@ class Mux:
         """Hand over the messages of the stream below, in order: the size of each, and its chunks."""
         end = (len(self.outbox.chunks), self.outbox.size, False)
         cuts, self._cuts = self._cuts, []
-        self.batch_channel, self.batch_room = -1, 0
+        self.batch_channel, self.batch_end = -1, 0
         chunks = self.outbox.take()
         messages = []
         for (start, before, batch), (stop, after, _) in pairwise((*cuts, end)):
