@@ -23,6 +23,7 @@ from peersockets_core import (
     WireName,
 )
 
+from .flusher import Flusher
 from .info import PeerInfo
 from .pump import Pump
 
@@ -37,6 +38,7 @@ class Hub:
         self.limits = limits
         self.machine = Peersockets(self, limits)
         self.pumps: set[Pump] = set()
+        self.flusher = Flusher()
         self.closed = False
         self._handshaking: dict[Pump, None] = {}  # a set in the order of arrival
         self._empty = trio.lowlevel.ParkingLot()

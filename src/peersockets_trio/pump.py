@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -31,7 +32,9 @@ class Pump:
         "_room",
         "_scope",
         "_settled",
+        "_socket",
         "_stream",
+        "_unwritten",
         "address",
         "connection",
         "hub",
@@ -54,6 +57,9 @@ class Pump:
         self.reason = ""
         """Why the connection ended, for people."""
         self._stream = stream
+        # What can be written to without waiting.
+        self._socket = stream.socket if isinstance(stream, trio.SocketStream) else None
+        self._unwritten: bytes | memoryview = b""
         self._scope = trio.CancelScope()
         self._settled: trio.Event | None = trio.Event()  # handshake finished or failed
         self._idle = trio.lowlevel.ParkingLot()  # the write loop, while there is nothing to write
@@ -99,10 +105,46 @@ class Pump:
         return ConnectionInfo(connection.remote_public_key, connection.wire, self.address)
 
     def wake(self) -> None:
-        """There may be something to write."""
+        """There may be something to write: write it at once, if that takes no waiting."""
         if self.idle:
             self.idle = False
+            if self._write_now():
+                self.hub.flusher.add(self)
+            else:
+                self._idle.unpark()
+
+    def flush(self) -> None:
+        """Write what has been queued since."""
+        if self._write_now():
+            self.idle = True
+        else:
             self._idle.unpark()
+
+    def _write_now(self) -> bool:
+        """Write what is queued; returns whether that is done, and there is nothing for the write loop."""
+        if self._socket is None or self._finishing:
+            return False
+        data = self._take()
+        if not data:
+            return True
+        try:
+            written = os.write(self._socket.fileno(), data)
+        except OSError:  # full, or broken, as the write loop will find out
+            written = 0
+        if written == len(data):
+            self._in_flight = 0
+            return True
+        self._unwritten = memoryview(data)[written:]
+        return False
+
+    def _take(self) -> bytes | memoryview:
+        """What to write next. Senders may queue more meanwhile."""
+        in_flight = self.connection.outbox.message_size
+        data = self.connection.data_to_send(trio.current_time())
+        if data:
+            self._in_flight = in_flight
+            self._call_sender()
+        return data
 
     def readable(self) -> None:
         """Nothing holds up reading any more."""
@@ -178,14 +220,11 @@ class Pump:
         return connection.error is None
 
     async def _write(self) -> None:
-        connection, stream = self.connection, self._stream
+        stream = self._stream
         try:
             while True:
-                in_flight = connection.outbox.message_size
-                data = connection.data_to_send(trio.current_time())
+                data, self._unwritten = self._unwritten or self._take(), b""
                 if data:
-                    self._in_flight = in_flight
-                    self._call_sender()
                     await stream.send_all(data)
                     self._in_flight = 0
                 elif not self._finishing:
