@@ -30,7 +30,7 @@ coverage: dev node
 # Writes the figures and the picture of docs/performance.md; a quick look writes nothing.
 bench: dev node
 	$(BIN)/python -m pip install --quiet '.[bench]'
-	$(BIN)/python -m benchmarks --json docs/performance.json --plot docs/performance
+	$(BIN)/python -m benchmarks --json docs/performance.json --page docs/performance.md --plot docs/performance
 
 bench-quick: dev node
 	$(BIN)/python -m benchmarks --quick

@@ -51,11 +51,20 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them there, as FILE.png and FILE.svg")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="put the tables into that page")
+    parser.add_argument(
+        "--of", type=Path, metavar="FILE", help="measure nothing: take the figures of a JSON file"
+    )
     options = parser.parse_args()
-    results = report.Results(rounds=options.rounds or (1 if options.quick else 5))
-    measure(results, quick=options.quick, only=options.only)
+    if options.of is not None:
+        results = report.Results.read(options.of)
+    else:
+        results = report.Results(rounds=options.rounds or (1 if options.quick else 5))
+        measure(results, quick=options.quick, only=options.only)
     if options.json is not None:
         results.write(options.json)
+    if options.page is not None:
+        report.write_tables(results, options.page)
     if options.plot is not None:
         from .plot import draw  # its library is an optional one
 
