@@ -9,7 +9,7 @@ NODE_PEERS := $(patsubst %/package.json,%,$(wildcard tests/interop/*/package.jso
 FUZZ_TIME ?= 60
 HARNESSES ?= $(patsubst fuzz/harnesses/%.py,%,$(wildcard fuzz/harnesses/[a-z]*.py))
 
-.PHONY: demo test check bench fuzz traces node dev coverage clean
+.PHONY: demo test check bench bench-quick fuzz traces node dev coverage clean
 
 demo: $(VENV)/installed
 	$(BIN)/peersockets demo
@@ -29,8 +29,13 @@ coverage: dev node
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include='*/peersockets_core/*' --fail-under=100
 
+# Writes the figures and the picture of docs/performance.md; a quick look writes nothing.
 bench: dev node
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m pip install --quiet '.[bench]'
+	$(BIN)/python -m benchmarks --json docs/performance.json --page docs/performance.md --plot docs/performance
+
+bench-quick: dev node
+	$(BIN)/python -m benchmarks --quick
 
 fuzz: dev
 	$(BIN)/python -m pip install --quiet --editable '.[fuzz]'

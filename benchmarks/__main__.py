@@ -1,83 +1,74 @@
-"""Run the benchmarks: `python -m benchmarks [--rounds N] [--json FILE]`.
+"""Run the benchmarks: `python -m benchmarks` (`--help` for the options).
 
-Each figure is the median over rounds in which the reference and ours take turns; the ratio is the median
-of the rounds' ratios, with their spread. Absolute numbers say little on a shared machine.
+Every figure is the median over rounds in which the reference and ours take turns; a ratio is the median of
+the rounds' ratios, with their spread. Absolute numbers say little: compare within one run.
 """
 
+from __future__ import annotations
+
 import argparse
-import itertools
-import json
-import shutil
-import statistics
-import subprocess
-import sys
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-HERE = Path(__file__).parent
-SIZES = {64: 300_000, 1024: 100_000, 65_536: 6_000}
-"""Message sizes in bytes, and how many messages of each."""
-REFERENCES = (("hypercore9", "plain"), ("hypercore11", "plain"), ("hypercore11", "corked"))
-"""The wires, and how the reference sends: message by message, or many in one mux batch."""
+from . import core, report
+from .runner import compare, grow
+from .scenarios import SCENARIOS, SERIES, WIRES
 
-
-def throughput(command: Sequence[str], count: int, size: int) -> float:
-    """Messages a second between two processes of one implementation."""
-    receiver = subprocess.Popen([*command, "receive", str(count)], stdout=subprocess.PIPE, text=True)
-    assert receiver.stdout is not None
-    try:
-        port = json.loads(receiver.stdout.readline())["port"]
-        with subprocess.Popen([*command, "send", str(count), str(size), str(port)]) as sender:
-            result = json.loads(receiver.stdout.readline())
-            receiver.wait(timeout=20)
-            sender.wait(timeout=20)
-    finally:
-        receiver.kill()
-        receiver.stdout.close()
-        receiver.wait()
-    return float(result["messages"] / result["seconds"])
+_QUICK_SHRINK = 2
+_FLIGHTS = {False: 20, True: 3}  # of the core, by whether it is to be quick
 
 
-def compare(wire: str, variant: str, size: int, count: int, rounds: int) -> dict[str, Any]:
-    """Measure the reference, in one of its variants, and ours in turns."""
-    node = shutil.which("node")
-    if node is None:
-        raise SystemExit("benchmarks: Node is needed for the reference")
-    reference = [node, str(HERE / f"{wire}.js"), variant]
-    ours = [sys.executable, "-m", "benchmarks.ours", wire]
-    pairs = [(throughput(reference, count, size), throughput(ours, count, size)) for _ in range(rounds)]
-    ratios = [mine / theirs for theirs, mine in pairs]
-    return {
-        "wire": wire,
-        "variant": variant,
-        "size": size,
-        "reference": statistics.median(theirs for theirs, _ in pairs),
-        "ours": statistics.median(mine for _, mine in pairs),
-        "ratio": statistics.median(ratios),
-        "lowest": min(ratios),
-        "highest": max(ratios),
-    }
+def measure(results: report.Results, *, quick: bool, only: str) -> None:
+    """Fill in the results, telling them as they come."""
+    report.say(report.ROW_HEAD)
+    for scenario in SCENARIOS:
+        if not any(only in figure.name for figure in scenario.figures) or (quick and not scenario.quick):
+            continue
+        for wire in WIRES:
+            for row in compare(scenario, wire, results.rounds, _QUICK_SHRINK if quick else 1):
+                results.rows.append(row)
+                report.say(report.row_line(row))
+    if only in "core":
+        report.say("\n" + report.CORE_HEAD)
+        for core_row in core.measure(results.rounds, _FLIGHTS[quick]):
+            results.core.append(core_row)
+            report.say(report.core_line(core_row))
+    report.say("")
+    for series in SERIES:
+        for wire in WIRES if only in series.name else ():
+            for point in grow(series, wire, min(results.rounds, 3), quick=quick):
+                results.points.append(point)
+                report.say(report.point_line(point))
+    report.say(f"\n{report.misses(results.rows)} of {len(results.rows)} ratios are not what they should be")
 
 
 def main() -> None:
-    """Print a table of ratios."""
+    """Measure, print, and write what is asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3, help="how often each is measured (default 3)")
-    parser.add_argument("--json", type=Path, help="write the figures there, too")
+    parser.add_argument("--quick", action="store_true", help="one round of the most telling, in two minutes")
+    parser.add_argument("--rounds", type=int, help="how often each is measured (default 5, quick 1)")
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="only figures and series with TEXT in the name"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw them there, as FILE.png and FILE.svg")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="put the tables into that page")
+    parser.add_argument(
+        "--of", type=Path, metavar="FILE", help="measure nothing: take the figures of a JSON file"
+    )
     options = parser.parse_args()
-    print(f"{'wire':<12}{'reference':<10}{'bytes':>7}{'reference/s':>14}{'ours/s':>12}{'ratio':>8}   spread")
-    rows = []
-    for (wire, variant), (size, count) in itertools.product(REFERENCES, SIZES.items()):
-        row = compare(wire, variant, size, count, options.rounds)
-        rows.append(row)
-        print(
-            "{wire:<12}{variant:<10}{size:>7}{reference:>14,.0f}{ours:>12,.0f}{ratio:>8.2f}   "
-            "{lowest:.2f} to {highest:.2f}".format(**row),
-            flush=True,
-        )
+    if options.of is not None:
+        results = report.Results.read(options.of)
+    else:
+        results = report.Results(rounds=options.rounds or (1 if options.quick else 5))
+        measure(results, quick=options.quick, only=options.only)
     if options.json is not None:
-        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+        results.write(options.json)
+    if options.page is not None:
+        report.write_tables(results, options.page)
+    if options.plot is not None:
+        from .plot import draw  # its library is an optional one
+
+        draw(results, options.plot)
 
 
 if __name__ == "__main__":

@@ -128,14 +128,14 @@ def _honest(script: Script) -> None:
         choice = script.byte()
         here, there = (left, right) if choice & 1 else (right, left)
         if choice & 6 == 0:
-            there.arriving += here.mux.take_frames()
+            there.arriving += [b"".join(chunks) for _, chunks in here.mux.take_messages()]
         elif choice & 6 == 2:
             here.receive()
         else:
             here.act(script)
     for _ in range(20):
         for here, there in ((left, right), (right, left)):
-            there.arriving += here.mux.take_frames()
+            there.arriving += [b"".join(chunks) for _, chunks in here.mux.take_messages()]
             while there.arriving:
                 there.receive()
         if not left.mux.outbox.chunks and not right.mux.outbox.chunks:
@@ -170,7 +170,7 @@ def _hostile(script: Script) -> None:
             elif choice % 4 == 2:
                 side.act(script)
             else:
-                side.mux.take_frames()
+                side.mux.take_messages()
     except RemoteProtocolError:
         return
     side.handlers.clear()

@@ -25,6 +25,7 @@ from peersockets_core import (
     WireName,
 )
 
+from .flusher import Flusher
 from .info import Authenticate, NodeStatistics, PeerInfo
 from .instruments import Instrument
 from .pump import Pump
@@ -61,6 +62,7 @@ class Hub:
         self.limits = limits
         self.machine = Peersockets(self, limits)
         self.pumps: set[Pump] = set()
+        self.flusher = Flusher()
         self.closed = False
         # From anywhere, so that a late reply to what a former process of this identity asked finds nothing.
         self.request_ids = itertools.count(int.from_bytes(os.urandom(4)))

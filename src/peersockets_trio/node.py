@@ -267,6 +267,7 @@ async def open_node(
         async with trio.open_nursery() as nursery:
             node = Node(hub, nursery)
             nursery.start_soon(hub.keep_time)
+            nursery.start_soon(hub.flusher.run)
             try:
                 yield node
                 node._close_children()

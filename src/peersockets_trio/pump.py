@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -42,10 +43,13 @@ class Pump:
         "_room",
         "_scope",
         "_settled",
+        "_socket",
         "_stream",
+        "_unwritten",
         "address",
         "connection",
         "hub",
+        "idle",
         "info",
         "reason",
         "scheduled",
@@ -62,9 +66,14 @@ class Pump:
         """The facts, from when the remote is admitted."""
         self.scheduled = float("inf")
         """The earliest time at which the hub is going to look at our deadlines."""
+        self.idle = False
+        """Whether there was nothing to write, so that whoever queues something has to `wake` us."""
         self.reason = ""
         """Why the connection ended, for people."""
         self._stream = stream
+        # What can be written to without waiting.
+        self._socket = stream.socket if isinstance(stream, trio.SocketStream) else None
+        self._unwritten: bytes | memoryview = b""
         self._scope = trio.CancelScope()
         self._settled: trio.Event | None = trio.Event()  # handshake finished or failed
         self._idle = trio.lowlevel.ParkingLot()  # the write loop, while there is nothing to write
@@ -126,9 +135,47 @@ class Pump:
         return self._in_flight + self.connection.outbox.message_size
 
     def wake(self) -> None:
-        """There may be something to write."""
-        if self._idle:
+        """There may be something to write: write it at once, if that takes no waiting."""
+        if self.idle:
+            self.idle = False
+            if self._write_now():
+                self.hub.flusher.add(self)
+            else:
+                self._idle.unpark()
+
+    def flush(self) -> None:
+        """Write what has been queued since."""
+        if self._write_now():
+            self.idle = True
+        else:
             self._idle.unpark()
+
+    def _write_now(self) -> bool:
+        """Write what is queued; returns whether that is done, and there is nothing for the write loop."""
+        if self._socket is None or self._finishing:
+            return False
+        data = self._take()
+        if not data:
+            return True
+        try:
+            written = os.write(self._socket.fileno(), data)
+        except OSError:  # full, or broken, as the write loop will find out
+            written = 0
+        if written == len(data):
+            self._in_flight = 0
+            return True
+        self._unwritten = memoryview(data)[written:]
+        return False
+
+    def _take(self) -> bytes | memoryview:
+        """What to write next. Senders may queue more meanwhile."""
+        in_flight = self.connection.outbox.message_size
+        data = self.connection.data_to_send(trio.current_time())
+        if data:
+            self._in_flight = in_flight
+            self._call_sender()
+            self.hub.report.sent(self.address, self.info, len(data), in_flight)
+        return data
 
     def readable(self) -> None:
         """Nothing holds up reading any more."""
@@ -223,17 +270,14 @@ class Pump:
         return [*completed, *connection.admit(trio.current_time())]
 
     async def _write(self) -> None:
-        connection, stream, report = self.connection, self._stream, self.hub.report
+        stream = self._stream
         try:
             while True:
-                in_flight = connection.outbox.message_size
-                data = connection.data_to_send(trio.current_time())
+                data, self._unwritten = self._unwritten or self._take(), b""
                 if data:
-                    self._in_flight = in_flight
-                    self._call_sender()
-                    await self._send(data, in_flight)
-                    report.sent(self.address, self.info, len(data), in_flight)
+                    await self._send(data)
                 elif not self._finishing:
+                    self.idle = True
                     await self._idle.park()
                 elif isinstance(stream, trio.abc.HalfCloseableStream):
                     await stream.send_eof()
@@ -245,8 +289,8 @@ class Pump:
             self._break(error)
             self.cancel()
 
-    async def _send(self, data: bytes | bytearray | memoryview, message_size: int) -> None:
-        whole = len(data)
+    async def _send(self, data: bytes | bytearray | memoryview) -> None:
+        whole, message_size = len(data), self._in_flight
         if whole > WRITE_SIZE:
             data = memoryview(data)
         for start in range(0, whole, WRITE_SIZE):

@@ -54,7 +54,8 @@ class Topic(Mailbox):
         connection = self._handle.send(peer_id, message)
         if connection is None:
             raise trio.WouldBlock
-        connection.owner.wake()
+        if connection.owner.idle:
+            connection.owner.wake()
 
     async def send(self, peer_id: int, message: Buffer) -> None:
         """Send a message to a member; in network scope, to any peer met.
@@ -78,7 +79,7 @@ class Topic(Mailbox):
         connection = self._handle.send(peer_id, message)
         if connection is None:
             await self._send_later(peer_id, message)
-        else:
+        elif connection.owner.idle:
             connection.owner.wake()
 
     async def broadcast(self, message: Buffer) -> int:

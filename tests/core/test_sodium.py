@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nacl import bindings
 
-from peersockets_core.sodium import XSalsa20
+from peersockets_core.sodium import MAC_SIZE, TAG_SIZE, SecretStreamCipher, XSalsa20
 
 KEY = bytes(range(32))
 NONCE = bytes(range(100, 124))
@@ -84,3 +85,48 @@ def test_decrypts_what_it_encrypted_however_cut(chunks: list[bytes], cut: int) -
     sender, receiver = XSalsa20(KEY, NONCE), XSalsa20(KEY, NONCE)
     cipher = b"".join(bytes(sender.apply(chunk)) for chunk in chunks)
     assert bytes(receiver.apply(cipher[:cut])) + bytes(receiver.apply(cipher[cut:])) == plain
+
+
+# @hyperswarm/secret-stream's cipher as PyNaCl's binding of the same libsodium function has it.
+
+
+def test_secret_stream_agrees_with_the_binding_of_pynacl() -> None:
+    ours, theirs = SecretStreamCipher(KEY, NONCE), bindings.crypto_secretstream_xchacha20poly1305_state()
+    bindings.crypto_secretstream_xchacha20poly1305_init_pull(theirs, NONCE, KEY)
+    messages = [b"", b"one", bytes(70_000), b"three"]
+    buffer, frames = bytearray(b"before"), []
+    for message in messages:
+        start = len(buffer)
+        buffer += bytes(TAG_SIZE) + message + bytes(MAC_SIZE)
+        frames.append((start, len(buffer)))
+    ours.seal(buffer, frames)
+    assert buffer.startswith(b"before")
+    for message, (start, stop) in zip(messages, frames, strict=True):
+        opened, tag = bindings.crypto_secretstream_xchacha20poly1305_pull(theirs, bytes(buffer[start:stop]))
+        assert (opened, tag) == (message, bindings.crypto_secretstream_xchacha20poly1305_TAG_MESSAGE)
+
+
+def test_secret_stream_opens_what_the_binding_of_pynacl_sealed() -> None:
+    ours, theirs = SecretStreamCipher(KEY, NONCE), bindings.crypto_secretstream_xchacha20poly1305_state()
+    bindings.crypto_secretstream_xchacha20poly1305_init_pull(theirs, NONCE, KEY)
+    for message in (b"", b"one", bytes(70_000)):
+        frame = bindings.crypto_secretstream_xchacha20poly1305_push(theirs, message)
+        buffer = bytearray(b"before" + frame + b"behind")
+        assert list(ours.open(buffer, [(6, 6 + len(frame))])) == [message]
+
+
+@pytest.mark.parametrize("size", [0, 16, 17, 40])
+def test_a_frame_that_is_not_genuine_is_not_opened(size: int) -> None:
+    sealing, opening = SecretStreamCipher(KEY, NONCE), SecretStreamCipher(KEY, NONCE)
+    buffer = bytearray(30)
+    sealing.seal(buffer, [(0, 30)])
+    opened = opening.open(buffer + bytes(size), [(0, 30), (30, 30 + size)])
+    assert next(opened) == bytes(13)
+    with pytest.raises(ValueError, match=f"a frame of {size} bytes does not decrypt"):
+        next(opened)
+
+
+@pytest.mark.parametrize(("key", "header"), [(KEY[1:], NONCE), (KEY, NONCE[1:])])
+def test_secret_stream_checks_its_arguments(key: bytes, header: bytes) -> None:
+    with pytest.raises(ValueError, match="32 bytes and a header of 24"):
+        SecretStreamCipher(key, header)

@@ -386,7 +386,7 @@ class Heard:
         self.heard: list[Any] = []
         self.channel = self.mux.open("p", b"id", b"", self)
         self.mux.receive_untrusted(bytes.fromhex("000101017002") + b"id")
-        self.mux.take_frames()
+        self.mux.take_messages()
 
     def opened_untrusted(self, handshake: bytes) -> None:
         """Nothing was said of it."""
@@ -412,7 +412,10 @@ def test_messages_of_a_mux(codecs11: Codecs, batches: list[list[tuple[int, bytes
             side.mux.send(side.channel, message_type, body)
         sent = [(message_type, hexed(body)) for message_type, body in batch]
         theirs = codecs11.run(
-            [("mux", "encode", TYPES, sent), ("mux", "decode", TYPES, [*map(hexed, side.mux.take_frames())])]
+            [
+                ("mux", "encode", TYPES, sent),
+                ("mux", "decode", TYPES, [hexed(b"".join(chunks)) for _, chunks in side.mux.take_messages()]),
+            ]
         )
         for message in theirs[0]:
             side.mux.receive_untrusted(raw(message))

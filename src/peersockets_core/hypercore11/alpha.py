@@ -14,7 +14,7 @@ from ..events import DriveClosed, DriveOpened, Event, MessagesReceived
 from ..keys import DriveKey
 from ..limits import Limits
 from .encoding import decode_string_untrusted, decode_uint_untrusted, encode_buffer, encode_uint
-from .protomux import Channel, Mux
+from .protomux import ROOM, Channel, Mux
 from .secret_stream import MAX_PLAINTEXT, Keys, namespace
 
 PROTOCOL: Final = "hypercore/alpha"
@@ -30,8 +30,8 @@ _POLITE_SYNC = b"".join(map(encode_uint, (_UPLOADING | _DOWNLOADING, 0, 0, 0)))
 """Flags, fork, length, and the remote's length as far as we know. Without it `core.update({wait: true})`
 waits for us for ever; with downloading off, the channel may be closed as idle."""
 
+_ONE_BYTE, _TWO_BYTES = 0xFC, 0xFD  # of encoding.py, which a run of messages has no time to call
 _CACHED_HEADS = 256
-_ROOM = 16  # what may stand around a message in a batch
 
 
 def capability(keys: Keys, core_key: bytes, *, initiator: bool) -> bytes:
@@ -47,9 +47,10 @@ class Core:
     ) -> None:
         """Open the channel. What happens on it is appended to `events`."""
         self.key = key
-        self.generation = 0
-        """Counts the channels there have been: what was remembered of one is nothing to the next."""
         self.last_name_sent: str | None = None
+        """The name that the next message on this channel may leave out."""
+        self.last_sender: ExtensionSender | None = None
+        """Who sent it; None on a new channel, since what was remembered of another is nothing to it."""
         self._mux = mux
         self._keys = keys
         self._initiator = initiator
@@ -71,7 +72,9 @@ class Core:
             proof = capability(self._keys, self.key.public_key, initiator=self._initiator)
             # Seeking is not for peers without data: no flags.
             handshake = encode_uint(0) + proof
-            self._channel = self._mux.open(PROTOCOL, self.key.discovery_key, handshake, self)
+            self._channel = self._mux.open(
+                PROTOCOL, self.key.discovery_key, handshake, self, self.run_untrusted
+            )
 
     def close(self) -> None:
         """Close the drive on this connection."""
@@ -86,7 +89,6 @@ class Core:
         if not hmac.compare_digest(handshake[position : position + _CAPABILITY_SIZE], expected):
             raise RemoteProtocolError(f"invalid remote capability for drive {self.key}")
         self._open = True
-        self.generation += 1
         # The mux is still inside `offer` where the remote was first; the channel is known by its key.
         self._mux.send_to(PROTOCOL, self.key.discovery_key, _SYNC, _POLITE_SYNC)
         self._events.append(DriveOpened(self.key.discovery_key))
@@ -98,21 +100,31 @@ class Core:
                 name, start = self._last_name_received, start + 1
             else:
                 name, start = self._name_untrusted(data, start, end)
-            payload = data[start:end]
-            last = self._events[-1] if self._events else None
-            # Messages in a row become one event.
-            if (
-                type(last) is MessagesReceived
-                and last.name == name
-                and last.discovery_key == self.key.discovery_key
-            ):
-                last.payloads.append(payload)
-            else:
-                self._events.append(MessagesReceived(self.key.discovery_key, name, [payload]))
+            self._payloads(name).append(data[start:end])
         elif message_type == _REQUEST:
             _, position = decode_uint_untrusted(data, start, end)
             request, _ = decode_uint_untrusted(data, position, end)
             self._mux.send_to(PROTOCOL, self.key.discovery_key, _NO_DATA, encode_uint(request))
+
+    def run_untrusted(self, data: bytes, position: int, end: int) -> int:
+        """Take the messages of a batch that are of the extension last named; returns where others begin."""
+        payloads: list[bytes] = []
+        while position < end:
+            size = data[position]
+            start = position + 1
+            if size > _ONE_BYTE:
+                if size != _TWO_BYTES or start + 2 > end:
+                    break
+                size = data[start] | data[start + 1] << 8
+                start += 2
+            stop = start + size
+            if size < 2 or stop > end or data[start] != _EXTENSION or data[start + 1]:
+                break
+            payloads.append(data[start + 2 : stop])
+            position = stop
+        if payloads:
+            self._payloads(self._last_name_received).extend(payloads)
+        return position
 
     def closed(self) -> None:
         """The remote has refused or closed the drive; it may open it later."""
@@ -120,6 +132,16 @@ class Core:
         self._reset()
         if was_open:
             self._events.append(DriveClosed(self.key.discovery_key))
+
+    def _payloads(self, name: str) -> list[bytes]:
+        """Where to put the next payload: messages in a row become one event."""
+        last = self._events[-1] if self._events else None
+        discovery_key = self.key.discovery_key
+        if isinstance(last, MessagesReceived) and last.name == name and last.discovery_key == discovery_key:
+            return last.payloads
+        event = MessagesReceived(discovery_key, name, [])
+        self._events.append(event)
+        return event.payloads
 
     def _name_untrusted(self, data: bytes, start: int, end: int) -> tuple[str, int]:
         size, after = decode_uint_untrusted(data, start, end)
@@ -133,21 +155,20 @@ class Core:
     def _reset(self) -> None:
         self._channel = None
         self._open = False
-        self.last_name_sent = None
+        self.last_name_sent = self.last_sender = None
         self._last_name_received = ""
 
 
 class ExtensionSender:
     """Sends the messages of one extension on one drive's channel."""
 
-    __slots__ = ("_core", "_generation", "_heads", "_local", "_mux", "_name", "_outbox")
+    __slots__ = ("_core", "_heads", "_local", "_mux", "_name", "_outbox")
 
     def __init__(self, mux: Mux, core: Core, name: str) -> None:
         self._mux = mux
         self._core = core
         self._name = name
         self._outbox = mux.outbox
-        self._generation = -1
         self._local = 0
         self._heads: dict[int, bytes] = {}
 
@@ -161,20 +182,17 @@ class ExtensionSender:
 
     def send(self, payload: bytes) -> None:
         """Queue one message. Raises `MessageTooLarge`, with nothing queued."""
-        core, mux, size = self._core, self._mux, len(payload)
+        mux, outbox, size = self._mux, self._outbox, len(payload)
         if (
-            core.last_name_sent is self._name
-            and core.generation == self._generation
+            self._core.last_sender is self
             and mux.batch_channel == self._local
-            and size + _ROOM <= mux.batch_room
+            and outbox.size + size + ROOM <= mux.batch_end
         ):
             head = self._heads.get(size) or self._head(size)
-            mux.batch_room -= len(head) + size
-            outbox = self._outbox
             outbox.chunks += (head, payload)
             outbox.size += len(head) + size
-            return
-        self._send_slowly(payload)
+        else:
+            self._send_slowly(payload)
 
     def _head(self, size: int) -> bytes:
         if len(self._heads) == _CACHED_HEADS:
@@ -189,8 +207,8 @@ class ExtensionSender:
         channel = core.channel
         if channel is None:
             raise LocalProtocolError(f"drive {core.key} is no longer open on both sides")
-        self._local, self._generation = channel.local, core.generation
+        self._local = channel.local
         name = b"" if core.last_name_sent == self._name else self._name.encode()
-        core.last_name_sent = self._name
+        core.last_name_sent, core.last_sender = self._name, self
         head = bytes((_EXTENSION,)) + encode_buffer(name)
         self._mux.queue(channel.local, head, payload, protocol=False)

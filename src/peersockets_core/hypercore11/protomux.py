@@ -16,6 +16,7 @@ What is queued between two flushes goes out in batches, and large messages by th
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Final, Protocol, TypeAlias
 
 import attrs
@@ -35,6 +36,9 @@ from .secret_stream import MAX_PLAINTEXT
 MAX_BATCH: Final = 64 * 1024
 """Bytes of one batch: large enough to make the cost of a frame small, small enough not to delay its first
 message. The reference receives up to 8 MiB."""
+
+ROOM: Final = 16
+"""Bytes that may stand around a message in a batch."""
 
 _EARLY_OVERHEAD = 64  # bytes of memory that a message costs beside its own
 _BATCH, _OPEN, _REJECT, _CLOSE = range(4)
@@ -64,6 +68,15 @@ Notify: TypeAlias = Callable[[str, bytes], bool]
 whether a decision comes later: then call `Mux.open` or `Mux.reject`."""
 
 
+RunReader: TypeAlias = Callable[[bytes, int, int], int]
+"""Called with the rest of a batch, `data[position:end]`; it takes as many messages as are of a kind that
+comes in thousands, each behind its size, and returns where the others begin. Raises nothing."""
+
+
+def _take_none_untrusted(data: bytes, position: int, end: int) -> int:
+    return position
+
+
 @attrs.define(eq=False)
 class Channel:
     """Our half of a channel."""
@@ -71,6 +84,7 @@ class Channel:
     key: Key
     handler: Handler
     handshake: bytes
+    run_untrusted: RunReader
     local: int = 0
     """Our number for it, or 0 as long as we have not opened."""
     remote: int = 0
@@ -103,8 +117,8 @@ class Mux:
         self.outbox = outbox
         self.batch_channel = -1
         """The channel of the last message in the batch being made, or -1 if it is empty."""
-        self.batch_room = 0
-        """Bytes that fit into it."""
+        self.batch_end = 0
+        """The size of the outbox up to which the batch goes on."""
         self._limits = limits
         self._aliases = aliases or {}
         self._local: dict[int, Channel] = {}
@@ -118,7 +132,8 @@ class Mux:
         self._incoming: dict[Key, dict[int, None]] = {}  # numbers in order; the remote may give up any
         self._pairs: dict[tuple[str, bytes | None], Notify] = {}
         self._early_size = 0
-        self._cuts: list[tuple[int, bool]] = []  # where in the outbox a frame begins, and if it is a batch
+        # Where a frame begins, in chunks and in bytes of the outbox, and if it is a batch.
+        self._cuts: list[tuple[int, int, bool]] = []
         self._replying = False
 
     # Commands
@@ -131,8 +146,15 @@ class Mux:
         """Be asked no longer."""
         self._pairs.pop((protocol, channel_id), None)
 
-    def open(self, protocol: str, channel_id: bytes, handshake: bytes, handler: Handler) -> Channel:
-        """Open a channel.
+    def open(
+        self,
+        protocol: str,
+        channel_id: bytes,
+        handshake: bytes,
+        handler: Handler,
+        run_untrusted: RunReader = _take_none_untrusted,
+    ) -> Channel:
+        """Open a channel; a handler that is in a hurry has a `RunReader` for batches beside it.
 
         Raises `LocalProtocolError` if one of that protocol and id is open, and what the handler raises
         where the remote had opened it before.
@@ -140,7 +162,7 @@ class Mux:
         key = (protocol, channel_id)
         if key in self._opened:
             raise LocalProtocolError(f"a channel of {protocol} with id {channel_id.hex()!r} is open")
-        channel = self._opened[key] = Channel(key, handler, handshake)
+        channel = self._opened[key] = Channel(key, handler, handshake, run_untrusted)
         if key in self._unanswered:
             self._deferred[key] = channel
         else:
@@ -184,13 +206,12 @@ class Mux:
     def queue(self, local: int, message: bytes, payload: bytes = b"", *, protocol: bool = True) -> None:
         """Queue the type and body of a message, the end of which may stand in `payload`."""
         size = len(message) + len(payload)
-        if size + 16 > MAX_BATCH:
+        if size + ROOM > MAX_BATCH:
             chunks: tuple[bytes, ...] = (encode_uint(local), message, payload)
-            self._cuts.append((len(self.outbox.chunks), False))
-            self.batch_channel, self.batch_room = -1, 0
+            self._cut(batch=False)
+            self.batch_channel, self.batch_end = -1, 0
         else:
             chunks = (*self.enter_batch(local, size), encode_uint(size), message, payload)
-            self.batch_room -= sum(map(len, chunks))
         if protocol:
             # One piece: an answer is three bytes, and each piece of it would cost many times that in memory.
             self._append_untrusted(b"".join(chunks))
@@ -200,26 +221,34 @@ class Mux:
 
     def enter_batch(self, local: int, size: int) -> tuple[bytes, ...]:
         """What has to stand before a message of `size` bytes, if it is to join the batch."""
-        if self.batch_channel == local and size + 16 <= self.batch_room:
+        fits = self.outbox.size + size + ROOM <= self.batch_end
+        if self.batch_channel == local and fits:
             return ()
         number = encode_uint(local)
         switch: tuple[bytes, ...] = (_SWITCH, number)
-        if self.batch_channel < 0 or size + 16 > self.batch_room:
-            self._cuts.append((len(self.outbox.chunks), True))
-            self.batch_room = MAX_BATCH
+        if self.batch_channel < 0 or not fits:
+            self._cut(batch=True)
+            self.batch_end = self.outbox.size + MAX_BATCH
             switch = (number,)
         self.batch_channel = local
         return switch
 
-    def take_frames(self) -> list[bytes]:
-        """Hand over the messages of the stream below, in order."""
-        chunks, cuts = self.outbox.take(), self._cuts
-        self._cuts, self.batch_channel, self.batch_room = [], -1, 0
-        ends = [start for start, _ in cuts[1:]] + [len(chunks)] * bool(cuts)
-        return [
-            b"".join((_BATCH_HEAD, *chunks[start:end]) if batch else chunks[start:end])
-            for (start, batch), end in zip(cuts, ends, strict=True)
-        ]
+    def take_messages(self) -> list[tuple[int, list[bytes]]]:
+        """Hand over the messages of the stream below, in order: the size of each, and its chunks."""
+        end = (len(self.outbox.chunks), self.outbox.size, False)
+        cuts, self._cuts = self._cuts, []
+        self.batch_channel, self.batch_end = -1, 0
+        chunks = self.outbox.take()
+        messages = []
+        for (start, before, batch), (stop, after, _) in pairwise((*cuts, end)):
+            message = chunks[start:stop]
+            if batch:
+                message.insert(0, _BATCH_HEAD)
+            messages.append((after - before + len(_BATCH_HEAD) * batch, message))
+        return messages
+
+    def _cut(self, *, batch: bool) -> None:
+        self._cuts.append((len(self.outbox.chunks), self.outbox.size, batch))
 
     def _control(self, message_type: int, body: bytes) -> None:
         self.queue(_CONTROL, bytes((message_type,)) + body)
@@ -262,33 +291,23 @@ class Mux:
 
     def _batch_untrusted(self, data: bytes, position: int, end: int) -> None:
         number, position = decode_uint_untrusted(data, position, end)
-        channel: Channel | None = None
-        looked_up = False
         while position < end:
-            size = data[position]
-            if size <= 0xFC:
-                position += 1
-            else:
-                size, position = decode_uint_untrusted(data, position, end)
+            # Looked up for each message that is not of a run, since messages close and open channels.
+            remote = self._remote.get(number)
+            if remote is not None and remote.channel is not None:
+                position = remote.channel.run_untrusted(data, position, end)
+                if position == end:
+                    return
+            size, position = decode_uint_untrusted(data, position, end)
             if not size:
                 number, position = decode_uint_untrusted(data, position, end)
-                looked_up = False
                 continue
             stop = position + size
             if stop > end:
                 raise RemoteProtocolError("a batch ends within a message")
-            if not looked_up:
-                remote = self._remote.get(number)
-                channel = remote.channel if remote is not None else None
-                looked_up = True
-            # Messages may close and open channels, so only an open one is taken as looked up.
-            if channel is not None and not channel.closed and data[position] <= 0xFC:
-                channel.handler.message_untrusted(data[position], data, position + 1, stop)
-            else:
-                if number == _CONTROL and decode_uint_untrusted(data, position, stop)[0] == _BATCH:
-                    raise RemoteProtocolError("a batch within a batch")
-                self._message_untrusted(number, data, position, stop)
-                looked_up = False
+            if number == _CONTROL and decode_uint_untrusted(data, position, stop)[0] == _BATCH:
+                raise RemoteProtocolError("a batch within a batch")
+            self._message_untrusted(number, data, position, stop)
             position = stop
 
     def _open_untrusted(self, data: bytes, position: int, end: int) -> None:

@@ -8,26 +8,27 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
-from nacl import bindings
-from nacl.exceptions import CryptoError
 
 from ..errors import RemoteProtocolError
 from ..keys import Entropy, KeyPair
 from ..noise import DHKeyPair, Ed25519, XXHandshake
+from ..pieces import Pieces
+from ..sodium import MAC_SIZE, TAG_SIZE, SecretStreamCipher
 
 MAX_FRAME: Final = 0xFFFFFF
-OVERHEAD: Final = bindings.crypto_secretstream_xchacha20poly1305_ABYTES
+OVERHEAD: Final = TAG_SIZE + MAC_SIZE
 MAX_PLAINTEXT: Final = MAX_FRAME - OVERHEAD
 """Bytes of one message of the layer above."""
 
 _LENGTH = 3
 _SEED_SIZE = 32
-_HEADER_SIZE = bindings.crypto_secretstream_xchacha20poly1305_HEADERBYTES
+_HEADER_SIZE = 24
 _ID_SIZE = 32
-_TAG = bindings.crypto_secretstream_xchacha20poly1305_TAG_MESSAGE
+_TAG_ROOM, _MAC_ROOM = bytes(TAG_SIZE), bytes(MAC_SIZE)
 _HANDSHAKE_SIZES = {True: (96,), False: (32, 64)}
 """What an initiator and a responder are sent."""
 
@@ -73,11 +74,9 @@ class SecretStream:
         self.keys: Keys | None = None
         self._initiator = initiator
         self._entropy = entropy
-        self._buffer = bytearray()
-        self._wanted = _LENGTH
-        self._push = bindings.crypto_secretstream_xchacha20poly1305_state()
-        self._pull = bindings.crypto_secretstream_xchacha20poly1305_state()
-        self._pulling = False
+        self._unfinished = Pieces()
+        self._transmit: SecretStreamCipher | None = None
+        self._receive: SecretStreamCipher | None = None
         self._noise: XXHandshake | None = None
         self._sizes = list(_HANDSHAKE_SIZES[initiator])
         if keys is not None:
@@ -95,69 +94,93 @@ class SecretStream:
     @property
     def between_frames(self) -> bool:
         """Whether the stream stands between two frames."""
-        return not self._buffer
+        return not self._unfinished
 
     def encrypt(self, plaintext: bytes) -> bytes:
         """Return the frame of one message of at most `MAX_PLAINTEXT` bytes."""
-        ciphertext = bindings.crypto_secretstream_xchacha20poly1305_push(self._push, plaintext, None, _TAG)
-        return len(ciphertext).to_bytes(_LENGTH, "little") + ciphertext
+        return bytes(self.encrypt_all([(len(plaintext), (plaintext,))]))
 
     def forget_input(self) -> None:
         """Let go of what has come of a frame."""
-        self._buffer.clear()
+        self._unfinished.take()
 
-    def receive_data_untrusted(self, data: bytes, messages: list[bytes]) -> None:
-        """Append the messages that `data` completes, keepalives left out.
+    def encrypt_all(self, messages: Sequence[tuple[int, Sequence[bytes]]]) -> bytearray:
+        """Return the frames of messages, each given as its size, up to `MAX_PLAINTEXT`, and its chunks.
+
+        They are laid out in one buffer and encrypted there: a message is copied once.
+        """
+        assert self._transmit is not None
+        parts: list[bytes] = []
+        frames = []
+        position = 0
+        for length, chunks in messages:
+            size = length + OVERHEAD
+            parts += (size.to_bytes(_LENGTH, "little"), _TAG_ROOM, *chunks, _MAC_ROOM)
+            start = position + _LENGTH
+            position = start + size
+            frames.append((start, position))
+        buffer = bytearray().join(parts)
+        self._transmit.seal(buffer, frames)
+        return buffer
+
+    def receive_data_untrusted(self, received: bytes, messages: list[bytes]) -> None:
+        """Append the messages that `received` completes, keepalives left out.
 
         Nothing behind the handshake is looked at before the next call. Raises only `RemoteProtocolError`.
         """
-        buffer = self._buffer
-        if buffer:
-            buffer += data
-            if len(buffer) < self._wanted:
+        data: bytes | bytearray = received
+        if self._unfinished:
+            if len(received) < self._unfinished.missing:
+                self._unfinished.add(received)
                 return
-            data = bytes(buffer)
-            buffer.clear()
+            data = bytearray().join((*self._unfinished.take(), received))
+        frames: list[tuple[int, int]] = []
         position, end = 0, len(data)
-        self._wanted = _LENGTH
         while end - position >= _LENGTH:
             start = position + _LENGTH
-            size = int.from_bytes(data[position:start], "little")
-            stop = start + size
+            stop = start + int.from_bytes(data[position:start], "little")
             if self._noise is not None:
-                self._check_handshake_untrusted(size)
+                self._check_handshake_untrusted(stop - start)
             if stop > end:
-                self._wanted = stop - position
                 break
-            message = self._frame_untrusted(data[start:stop])
-            if message:
-                messages.append(message)
+            if self._receive is not None:
+                frames.append((start, stop))
+            else:
+                self._begin_untrusted(bytes(data[start:stop]))
             position = stop
-            if not self._pulling and self._noise is None:  # the handshake has just been finished
+            if self._receive is None and self._noise is None:  # the handshake has just been finished
                 break
         if position < end:
-            buffer += data[position:]
+            missing = stop - end if end - position >= _LENGTH else _LENGTH - (end - position)
+            self._unfinished.begin(bytes(data[position:]), missing=missing)
+        if frames:
+            buffer = data if isinstance(data, bytearray) else bytearray(data)
+            self._open_untrusted(buffer, frames, messages)
 
     def keep_untrusted(self, data: bytes) -> None:
         """Keep `data`, which stands behind a handshake, for the next `receive_data_untrusted`."""
-        self._buffer += data
+        if self._unfinished:
+            self._unfinished.add(data)
+        else:
+            self._unfinished.begin(data, missing=0)
 
-    def _frame_untrusted(self, frame: bytes) -> bytes:
-        if self._noise is not None:
-            self._noise.read_message_untrusted(frame)  # its size leaves no room for a payload
-            del self._sizes[0]
-            self._write_handshake(self._noise)
-            return b""
-        if not self._pulling:
-            self._header_untrusted(frame)
-            return b""
-        if len(frame) < OVERHEAD:
-            raise RemoteProtocolError(f"a frame of {len(frame)} bytes is too short")
+    def _open_untrusted(
+        self, buffer: bytearray, frames: list[tuple[int, int]], messages: list[bytes]
+    ) -> None:
+        assert self._receive is not None
         try:
-            message, _ = bindings.crypto_secretstream_xchacha20poly1305_pull(self._pull, frame, None)
-        except CryptoError as error:
-            raise RemoteProtocolError("a frame does not decrypt") from error
-        return message
+            messages.extend(filter(None, self._receive.open(buffer, frames)))
+        except ValueError as error:
+            raise RemoteProtocolError(str(error)) from None
+
+    def _begin_untrusted(self, frame: bytes) -> None:
+        """Take a frame of the handshake, or the one behind it."""
+        if self._noise is None:
+            self._header_untrusted(frame)
+            return
+        self._noise.read_message_untrusted(frame)  # its size leaves no room for a payload
+        del self._sizes[0]
+        self._write_handshake(self._noise)
 
     def _check_handshake_untrusted(self, size: int) -> None:
         if size != self._sizes[0]:
@@ -173,8 +196,7 @@ class SecretStream:
         expected = _stream_id(self.keys.handshake_hash, initiator=not self._initiator)
         if not hmac.compare_digest(frame[:_ID_SIZE], expected):
             raise RemoteProtocolError("the header frame names another stream")
-        self._init(self._pull, frame[_ID_SIZE:], self.keys.receiving_key)
-        self._pulling = True
+        self._receive = SecretStreamCipher(self.keys.receiving_key, frame[_ID_SIZE:])
 
     def _write_handshake(self, noise: XXHandshake) -> None:
         if noise.writing:
@@ -187,16 +209,11 @@ class SecretStream:
     def _start(self, keys: Keys) -> None:
         self.keys = keys
         header = self._entropy(_HEADER_SIZE)
-        self._init(self._push, header, keys.sending_key)
+        self._transmit = SecretStreamCipher(keys.sending_key, header)
         self._write_plain(_stream_id(keys.handshake_hash, initiator=self._initiator) + header)
 
     def _write_plain(self, frame: bytes) -> None:
         self.output.append(len(frame).to_bytes(_LENGTH, "little") + frame)
-
-    @staticmethod
-    def _init(state: bindings.crypto_secretstream_xchacha20poly1305_state, header: bytes, key: bytes) -> None:
-        # libsodium's init_push draws the header itself and then does just this.
-        bindings.crypto_secretstream_xchacha20poly1305_init_pull(state, header, key)
 
 
 def _stream_id(handshake_hash: bytes, *, initiator: bool) -> bytes:

@@ -88,13 +88,15 @@ class Hypercore11:
     def data_to_send(self) -> bytes | memoryview:
         """Everything queued, encrypted frame by frame."""
         stream = self._stream
-        frames, stream.output = stream.output, []
-        if self._keys is not None:
-            frames += map(stream.encrypt, self.mux.take_frames())
-            if self._keepalive_due:
-                self._keepalive_due = False
-                frames.append(stream.encrypt(b""))
-        return b"".join(frames)
+        plain, stream.output = b"".join(stream.output), []
+        if self._keys is None:
+            return plain
+        messages = self.mux.take_messages()
+        if self._keepalive_due:
+            self._keepalive_due = False
+            messages.append((0, []))
+        encrypted = stream.encrypt_all(messages) if messages else b""
+        return plain + encrypted if plain else memoryview(encrypted)
 
     def send_keepalive(self) -> None:
         """Queue the frame that says nothing."""

@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 import attrs
 
 from ..errors import RemoteProtocolError
+from ..pieces import Pieces
 from . import varint
 from .messages import EXTENSION_TYPE
 
@@ -18,6 +19,7 @@ KEEPALIVE: Final = b"\0"
 """A frame of length zero."""
 
 _MORE = 0x80
+_NO_ID = -1
 
 
 @attrs.frozen
@@ -55,67 +57,86 @@ def extension_head(extension_id: int, payload_size: int) -> bytes:
 class FrameParser:
     """Cuts a decrypted byte stream into frames, whatever chunks it comes in."""
 
-    __slots__ = ("_buffer", "_max_body", "_wanted")
+    __slots__ = ("_id", "_max_body", "_unfinished")
 
     def __init__(self, max_body: int) -> None:
         self._max_body = max_body
-        self._buffer = bytearray()
-        self._wanted = 0  # bytes that must be there before a look is worth while
+        # Of an extension message on channel 0 only the payload is kept, so that it needs no further copy.
+        self._unfinished = Pieces()
+        self._id = _NO_ID
 
     @property
     def empty(self) -> bool:
         """Whether the stream stands between two frames."""
-        return not self._buffer
+        return not self._unfinished
 
     def clear(self) -> None:
         """Let go of what has come of a frame."""
-        self._buffer.clear()
+        self._unfinished.take()
 
     def parse_untrusted(self, data: bytes, items: list[Item]) -> None:
         """Append what the next bytes complete to `items`. Raises only `RemoteProtocolError`."""
-        buffer = self._buffer
-        if buffer:
-            buffer += data
-            if len(buffer) < self._wanted:
+        position = 0
+        if self._unfinished:
+            if len(data) < self._unfinished.missing:
+                self._unfinished.add(data)
                 return
-            data = bytes(buffer)
-            buffer.clear()
-        position, end = 0, len(data)
-        run_id = -1
+            data, position = self._complete(data, items)
+        end = len(data)
+        run_id = _NO_ID
         payloads: list[bytes] = []
-        self._wanted = 0
+        largest = self._max_body + 1  # with a header of one byte
         while position < end:
-            # The length and the id of a short message are single bytes; everything else goes the long way.
+            # Lengths of one and two bytes, and an id of one, are read in place: a call costs more than
+            # all the rest of a short message.
             length = data[position]
             start = position + 1
             if length >= _MORE:
-                decoded = varint.decode_untrusted(data, position)
-                if decoded is None:
-                    break
-                length, start = decoded
+                if start < end and data[start] < _MORE:
+                    length += (data[start] << 7) - _MORE
+                    start += 1
+                else:
+                    decoded = varint.decode_untrusted(data, position)
+                    if decoded is None:
+                        self._keep(data[position:], missing=1)
+                        return
+                    length, start = decoded
                 if length > self._max_body + varint.MAX_SIZE:
                     raise self._too_large(length)
-            if not length:  # a keepalive
-                position = start
-                continue
             stop = start + length
-            if stop > end:
-                self._wanted = stop - position
-                break
-            if data[start] == EXTENSION_TYPE and length > 1 and data[start + 1] < _MORE:
-                if length - 1 > self._max_body:
-                    raise self._too_large(length)
-                if data[start + 1] != run_id:
-                    run_id = data[start + 1]
+            if (
+                1 < length <= largest
+                and start + 1 < end
+                and data[start] == EXTENSION_TYPE
+                and (extension_id := data[start + 1]) < _MORE
+            ):
+                if stop > end:
+                    self._keep(data[start + 2 :], missing=stop - end, extension_id=extension_id)
+                    return
+                if extension_id != run_id:
+                    run_id = extension_id
                     payloads = []
                     items.append(ExtensionRun(run_id, payloads))
                 payloads.append(data[start + 2 : stop])
-            else:
-                run_id = -1
+            elif stop > end:
+                self._keep(data[position:], missing=stop - end)
+                return
+            elif length:  # and not a keepalive
+                run_id = _NO_ID
                 items.append(self._frame_untrusted(data[start:stop]))
             position = stop
-        if position < end:
-            buffer += data[position:] if position else data
+
+    def _keep(self, piece: bytes, *, missing: int, extension_id: int = _NO_ID) -> None:
+        self._unfinished.begin(piece, missing=missing)
+        self._id = extension_id
+
+    def _complete(self, data: bytes, items: list[Item]) -> tuple[bytes, int]:
+        """Finish what is unfinished with `data`; returns what is left to parse, and from where on."""
+        pieces, missing = self._unfinished.take(), self._unfinished.missing
+        if self._id == _NO_ID:
+            return b"".join((*pieces, data)), 0
+        items.append(ExtensionRun(self._id, [b"".join((*pieces, memoryview(data)[:missing]))]))
+        return data, missing
 
     def _frame_untrusted(self, frame: bytes) -> Item:
         decoded = varint.decode_untrusted(frame, 0)

@@ -177,11 +177,12 @@ class Hypercore9:
 class ExtensionSender:
     """Sends the messages of one stream extension on one connection."""
 
-    __slots__ = ("_heads", "_id", "_name", "_outbox", "_version", "_wire")
+    __slots__ = ("_extensions", "_heads", "_id", "_name", "_outbox", "_version", "_wire")
 
     def __init__(self, wire: Hypercore9, name: str) -> None:
         self._wire = wire
         self._name = name
+        self._extensions = wire._extensions
         self._outbox = wire.outbox
         self._version = -1
         self._id = 0
@@ -189,7 +190,7 @@ class ExtensionSender:
 
     def check_size(self, size: int) -> None:
         """Raise `MessageTooLarge` for a payload of more bytes than a real peer accepts."""
-        extension_id = self._wire._extensions.index(self._name)
+        extension_id = self._extensions.index(self._name)
         head = frames.extension_head(extension_id, 0)
         largest = MAX_FRAME_BODY - (len(head) - 2)
         if size > largest:
@@ -197,13 +198,12 @@ class ExtensionSender:
 
     def send(self, payload: bytes) -> None:
         """Queue one message. Raises `MessageTooLarge`, with nothing queued."""
-        wire = self._wire
         size = len(payload)
-        if self._version != wire._extensions.version or self._version != wire._announced_version:
+        if self._version != self._extensions.version:
             self.check_size(size)
-            wire.announce()
-            self._version = wire._extensions.version
-            self._id = wire._extensions.index(self._name)
+            self._wire.announce()
+            self._version = self._extensions.version
+            self._id = self._extensions.index(self._name)
             self._heads.clear()
         head = self._heads.get(size) or self._head(size)
         outbox = self._outbox

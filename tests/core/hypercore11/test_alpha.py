@@ -63,7 +63,9 @@ class Side:
         return list(self.events)
 
     def take(self) -> list[bytes]:
-        return self.mux.take_frames()
+        messages = [(size, b"".join(chunks)) for size, chunks in self.mux.take_messages()]
+        assert all(size == len(message) for size, message in messages)
+        return [message for _, message in messages]
 
 
 def theirs(key: DriveKey = KEY, *, number: int = 1, flags: int = 0, proof: bytes | None = None) -> bytes:

@@ -68,7 +68,9 @@ class Side:
         return heard
 
     def take(self) -> list[bytes]:
-        return self.mux.take_frames()
+        messages = [(size, b"".join(chunks)) for size, chunks in self.mux.take_messages()]
+        assert all(size == len(message) for size, message in messages)
+        return [message for _, message in messages]
 
     def frames(self) -> list[str]:
         return [frame.hex() for frame in self.take()]

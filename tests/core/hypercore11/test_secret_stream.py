@@ -186,7 +186,7 @@ def test_what_came_before_a_bad_frame_counts() -> None:
 @pytest.mark.parametrize("size", [0, 1, 16])
 def test_a_frame_too_short_to_be_one(size: int) -> None:
     _, right = joined()
-    with pytest.raises(RemoteProtocolError, match=f"a frame of {size} bytes is too short"):
+    with pytest.raises(RemoteProtocolError, match=f"a frame of {size} bytes does not decrypt"):
         feed(right, framed(bytes(size)))
 
 
