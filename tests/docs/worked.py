@@ -1,0 +1,183 @@
+"""The worked examples of the protocol, computed anew: bytes that the reference has sent, by our code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from core import recorded
+from core.support import KEY
+from peersockets_core import DEFAULT_LIMITS, KeyPair
+from peersockets_core.hypercore9.messages import NoisePayload, encode
+from peersockets_core.hypercore11.alpha import ALIASES, Core, ExtensionSender, capability
+from peersockets_core.hypercore11.encoding import encode_buffer
+from peersockets_core.hypercore11.protomux import Channel, Mux
+from peersockets_core.hypercore11.secret_stream import Keys, SecretStream, namespace
+from peersockets_core.noise import X25519, DHKeyPair, XXHandshake
+from peersockets_core.outbox import Outbox
+from peersockets_core.sodium import XSalsa20
+
+_HASH: Final = bytes([0x11]) * 64
+_KEYS: Final = Keys(bytes(32), bytes(32), _HASH, bytes(32))
+
+
+def keys() -> dict[str, bytes]:
+    pair = KeyPair.from_seed(recorded.SEEDS["A"])
+    return {
+        "seed": pair.seed,
+        "its X25519 public key": pair.x25519_public_key,
+        "its Ed25519 public key": pair.ed25519_public_key,
+        "drive key": recorded.DRIVE_KEY.public_key,
+        "its discovery key": recorded.DRIVE_KEY.discovery_key,
+    }
+
+
+def _handshaken() -> tuple[list[bytes], XXHandshake]:
+    """The three messages of the recorded handshake, and A's side of it when it is finished."""
+    dh = X25519()
+    sides = {
+        side: XXHandshake(
+            initiator=side == "A",
+            dh=dh,
+            static=DHKeyPair(pair.x25519_secret_key, pair.x25519_public_key),
+            ephemeral=dh.generate(recorded.EPHEMERAL_SECRETS[side]),
+        )
+        for side, pair in ((side, KeyPair.from_seed(seed)) for side, seed in recorded.SEEDS.items())
+    }
+    written = []
+    for writer, reader in recorded.WAYS:
+        message = sides[writer].write_message(encode(NoisePayload(recorded.NONCES[writer])))
+        sides[reader].read_message_untrusted(message)
+        written.append(bytes([len(message)]) + message)
+    return written, sides["A"]
+
+
+def hypercore9_handshake() -> dict[str, bytes]:
+    (first, second, third), side = _handshaken()
+    assert [first, second, third] == [chunk for _, chunk in recorded.CHUNKS[:3]]
+    sending, receiving = side.split()
+    return {
+        "A, length": first[:1],
+        "A, ephemeral key": first[1:33],
+        "A, payload": first[33:],
+        "B, length": second[:1],
+        "A, second length": third[:1],
+        "handshake hash": side.handshake_hash,
+        "A sends with key": sending,
+        "B sends with key": receiving,
+    }
+
+
+_SESSION: Final = [
+    "A, Open on channel 1",
+    "B, Open on channel 1",
+    "A, Options: its names",
+    'A, chat: "hello"',
+    'A, zzz: "not registered there"',
+    'A, chat: "again"',
+    "A, Status on channel 1",
+    "A, Want on channel 1",
+    "A, keepalive",
+    "B, Options: its names",
+    'B, chat: "hi"',
+    "A, Close on channel 1",
+    "B, Close on channel 1",
+]
+
+
+def hypercore9_session() -> dict[str, bytes]:
+    _, side = _handshaken()
+    keys = dict(zip("AB", side.split(), strict=True))
+    streams = {side: XSalsa20(keys[side], recorded.NONCES[side]) for side in "AB"}
+    plain = [(side, bytes(streams[side].apply(chunk))) for side, chunk in recorded.CHUNKS[3:]]
+    assert [label[0] for label in _SESSION] == [side for side, _ in plain]
+    return {label: chunk for label, (_, chunk) in zip(_SESSION, plain, strict=True)}
+
+
+def hypercore11_stream() -> dict[str, bytes]:
+    initiator, responder = namespace(b"hyperswarm/secret-stream", 2)
+    ids = [
+        b"".join(SecretStream(initiator=role, entropy=bytes, keys=_KEYS).output)[3:35]
+        for role in (True, False)
+    ]
+    return {
+        "constant, initiator": initiator,
+        "constant, responder": responder,
+        "stream id of initiator": ids[0],
+        "stream id of responder": ids[1],
+    }
+
+
+class _Handler:
+    def opened_untrusted(self, handshake: bytes) -> None: ...
+    def message_untrusted(self, message_type: int, data: bytes, start: int, end: int) -> None: ...
+    def closed(self) -> None: ...
+
+
+def _mux() -> Mux:
+    limits = DEFAULT_LIMITS
+    return Mux(
+        limits=limits, outbox=Outbox(room=limits.send_buffer, reply_limit=limits.replies), aliases=ALIASES
+    )
+
+
+def _opened() -> tuple[Mux, Channel]:
+    mux = _mux()
+    channel = mux.open("p", b"id", b"", _Handler())
+    mux.receive_untrusted(bytes.fromhex("0001010170026964"))
+    mux.take_frames()
+    return mux, channel
+
+
+def protomux() -> dict[str, bytes]:
+    opening = _mux()
+    opening.open("p", b"id", b"hand", _Handler())
+    opening.open("q", b"", b"", _Handler())
+    rejecting = _mux()
+    rejecting.receive_untrusted(b"\0\x01\x01" + encode_buffer(b"nobody") + encode_buffer(b""))
+    rejecting.receive_untrusted(b"\0\x01\x02" + encode_buffer(b"z") + encode_buffer(b""))
+    sending, channel = _opened()
+    sending.send(channel, 0, b"x")
+    sending.send(channel, 1, b"y")
+    closing, closed = _opened()
+    closing.send(closed, 0, b"x")
+    closing.close(closed)
+    shown = {
+        "Open of p as number 1, of q as 2": opening,
+        "Reject of numbers 1 and 2": rejecting,
+        'types 0 "x" and 1 "y" on channel 1': sending,
+        'type 0 "x" on channel 1, its Close': closing,
+    }
+    return {label: b"".join(mux.take_frames()) for label, mux in shown.items()}
+
+
+def hypercore11_drive() -> dict[str, bytes]:
+    mux = _mux()
+    core = Core(mux, _KEYS, KEY, initiator=True, limits=DEFAULT_LIMITS, events=[])
+    offer = b"".join(mux.take_frames())
+    theirs = capability(_KEYS, KEY.public_key, initiator=False)
+    names = encode_buffer(b"hypercore/alpha") + encode_buffer(KEY.discovery_key)
+    mux.receive_untrusted(b"\0\x01\x01" + names + b"\0" + theirs)
+    sync = b"".join(mux.take_frames())
+    chat = ExtensionSender(mux, core, "peersockets/v0/chat")
+    chat.send(b"hello")
+    chat.send(b"again")
+    return {
+        "drive key": KEY.public_key,
+        "its discovery key": KEY.discovery_key,
+        "capability, initiator": capability(_KEYS, KEY.public_key, initiator=True),
+        "capability, responder": theirs,
+        "Open, in a batch": offer,
+        "Sync, in a batch": sync,
+        '"hello" and "again"': b"".join(mux.take_frames()),
+    }
+
+
+WORKED: Final[dict[str, Callable[[], dict[str, bytes]]]] = {
+    "keys": keys,
+    "hypercore9 handshake": hypercore9_handshake,
+    "hypercore9 session": hypercore9_session,
+    "hypercore11 stream": hypercore11_stream,
+    "protomux": protomux,
+    "hypercore11 drive": hypercore11_drive,
+}
