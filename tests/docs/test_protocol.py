@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
+import subprocess
 from collections import Counter
+from pathlib import Path
 from typing import Final
 
 import attrs
@@ -67,6 +70,15 @@ def test_bytes_are_those_of_the_code(block: Block) -> None:
     shown = dict(re.split(r"\s{2,}|\s(?=\S+$)", line) for line in block.code.splitlines())
     computed = {label: data.hex() for label, data in WORKED[block.marked("bytes")]().items()}
     assert shown == computed
+
+
+@pytest.mark.interop
+def test_the_bytes_of_hypercore11_are_those_of_the_reference() -> None:
+    arguments = (str(Path(__file__).with_name("reference.js")), str(KEY), KEY.discovery_key.hex())
+    written = subprocess.run(["node", *arguments], capture_output=True, check=True, timeout=30).stdout
+    for name, labelled in json.loads(written).items():
+        computed = {label: data.hex() for label, data in WORKED[name]().items()}
+        assert labelled.items() <= computed.items()
 
 
 def rows(page: str, header: str) -> list[list[str]]:

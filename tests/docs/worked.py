@@ -13,7 +13,7 @@ from peersockets_core.hypercore11.alpha import ALIASES, Core, ExtensionSender, c
 from peersockets_core.hypercore11.encoding import encode_buffer
 from peersockets_core.hypercore11.protomux import Channel, Mux
 from peersockets_core.hypercore11.secret_stream import Keys, SecretStream, namespace
-from peersockets_core.noise import X25519, DHKeyPair, XXHandshake
+from peersockets_core.noise import X25519, DHFunction, DHKeyPair, Ed25519, XXHandshake
 from peersockets_core.outbox import Outbox
 from peersockets_core.sodium import XSalsa20
 
@@ -32,29 +32,41 @@ def keys() -> dict[str, bytes]:
     }
 
 
-def _handshaken() -> tuple[list[bytes], XXHandshake]:
-    """The three messages of the recorded handshake, and A's side of it when it is finished."""
-    dh = X25519()
+def _handshaken(
+    dh: DHFunction, statics: dict[str, DHKeyPair], payloads: dict[str, bytes]
+) -> tuple[list[bytes], XXHandshake]:
+    """The three messages of a handshake, and A's side of it when it is finished."""
     sides = {
         side: XXHandshake(
             initiator=side == "A",
             dh=dh,
-            static=DHKeyPair(pair.x25519_secret_key, pair.x25519_public_key),
+            static=statics[side],
             ephemeral=dh.generate(recorded.EPHEMERAL_SECRETS[side]),
         )
-        for side, pair in ((side, KeyPair.from_seed(seed)) for side, seed in recorded.SEEDS.items())
+        for side in "AB"
     }
     written = []
     for writer, reader in recorded.WAYS:
-        message = sides[writer].write_message(encode(NoisePayload(recorded.NONCES[writer])))
+        message = sides[writer].write_message(payloads[writer])
         sides[reader].read_message_untrusted(message)
-        written.append(bytes([len(message)]) + message)
+        written.append(message)
     return written, sides["A"]
 
 
+def _recorded_handshake() -> tuple[list[bytes], XXHandshake]:
+    pairs = {side: KeyPair.from_seed(seed) for side, seed in recorded.SEEDS.items()}
+    statics = {
+        side: DHKeyPair(pair.x25519_secret_key, pair.x25519_public_key) for side, pair in pairs.items()
+    }
+    payloads = {side: encode(NoisePayload(nonce)) for side, nonce in recorded.NONCES.items()}
+    messages, side = _handshaken(X25519(), statics, payloads)
+    written = [bytes([len(message)]) + message for message in messages]
+    assert written == [chunk for _, chunk in recorded.CHUNKS[:3]]
+    return written, side
+
+
 def hypercore9_handshake() -> dict[str, bytes]:
-    (first, second, third), side = _handshaken()
-    assert [first, second, third] == [chunk for _, chunk in recorded.CHUNKS[:3]]
+    (first, second, third), side = _recorded_handshake()
     sending, receiving = side.split()
     return {
         "A, length": first[:1],
@@ -86,12 +98,30 @@ _SESSION: Final = [
 
 
 def hypercore9_session() -> dict[str, bytes]:
-    _, side = _handshaken()
+    _, side = _recorded_handshake()
     keys = dict(zip("AB", side.split(), strict=True))
     streams = {side: XSalsa20(keys[side], recorded.NONCES[side]) for side in "AB"}
     plain = [(side, bytes(streams[side].apply(chunk))) for side, chunk in recorded.CHUNKS[3:]]
     assert [label[0] for label in _SESSION] == [side for side, _ in plain]
     return {label: chunk for label, (_, chunk) in zip(_SESSION, plain, strict=True)}
+
+
+def hypercore11_handshake() -> dict[str, bytes]:
+    dh = Ed25519()
+    statics = {side: dh.generate(seed) for side, seed in recorded.SEEDS.items()}
+    messages, side = _handshaken(dh, statics, {"A": b"", "B": b""})
+    first, second, third = (len(message).to_bytes(3, "little") + message for message in messages)
+    sending, receiving = side.split()
+    ours, theirs = (dh.generate(recorded.EPHEMERAL_SECRETS[side]) for side in "AB")
+    return {
+        "DH of the ephemeral keys": dh.dh_untrusted(ours.secret_key, theirs.public_key),
+        "A, first frame": first,
+        "B, second frame": second,
+        "A, third frame": third,
+        "handshake hash": side.handshake_hash,
+        "A sends with key": sending,
+        "B sends with key": receiving,
+    }
 
 
 def hypercore11_stream() -> dict[str, bytes]:
@@ -177,6 +207,7 @@ WORKED: Final[dict[str, Callable[[], dict[str, bytes]]]] = {
     "keys": keys,
     "hypercore9 handshake": hypercore9_handshake,
     "hypercore9 session": hypercore9_session,
+    "hypercore11 handshake": hypercore11_handshake,
     "hypercore11 stream": hypercore11_stream,
     "protomux": protomux,
     "hypercore11 drive": hypercore11_drive,
