@@ -8,6 +8,7 @@ from typing import Any
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.util.inspect import TypeAliasForwardRef
 
 import peersockets_core
 import peersockets_trio
@@ -31,6 +32,13 @@ default_role = "py:obj"
 autodoc_member_order = "bysource"
 autodoc_class_signature = "separated"
 autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True
+autodoc_type_aliases = {
+    name: f"peersockets_core.{name}"
+    for name in ("Entropy", "Event", "Overflow", "PeerEvent", "TopicScope", "WireName")
+}
+# Sphinx 9.0 shows an alias within another type as the object that it keeps for it.
+TypeAliasForwardRef.__repr__ = lambda alias: alias.name  # type: ignore[method-assign]
 python_use_unqualified_type_names = True
 
 nitpicky = True

@@ -11,7 +11,7 @@ import peersockets_core
 import peersockets_trio
 from docs.markdown import ROOT
 
-DIRECTIVE = re.compile(r"^\.\. auto(?:class|data|exception|function):: (\w+)$", re.MULTILINE)
+DIRECTIVE = re.compile(r"^\.\. (?:py:data|auto(?:class|exception|function)):: (\w+)$", re.MULTILINE)
 
 
 @pytest.mark.parametrize("package", [peersockets_core, peersockets_trio])
