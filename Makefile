@@ -9,7 +9,7 @@ NODE_PEERS := $(patsubst %/package.json,%,$(wildcard tests/interop/*/package.jso
 FUZZ_TIME ?= 60
 HARNESSES ?= $(patsubst fuzz/harnesses/%.py,%,$(wildcard fuzz/harnesses/[a-z]*.py))
 
-.PHONY: demo test check bench bench-quick fuzz traces node dev coverage clean
+.PHONY: demo test check docs bench bench-quick fuzz traces node dev coverage clean
 
 demo: $(VENV)/installed
 	$(BIN)/peersockets demo
@@ -17,10 +17,13 @@ demo: $(VENV)/installed
 test: dev node
 	$(BIN)/python -m pytest
 
-check: dev
+check: dev docs
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+docs: dev
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 
 coverage: dev node
 	$(BIN)/coverage erase
@@ -58,7 +61,7 @@ $(VENV)/installed: $(VENV)/bin/python pyproject.toml
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --editable '.[dev,docs]'
 	@touch $@
 
 %/node_modules/.installed: %/package.json %/package-lock.json
@@ -66,4 +69,4 @@ $(VENV)/installed-dev: $(VENV)/installed pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) tests/interop/*/node_modules .coverage* .mypy_cache .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) tests/interop/*/node_modules .coverage* .mypy_cache .pytest_cache .ruff_cache build dist docs/_build

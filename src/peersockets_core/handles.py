@@ -26,7 +26,9 @@ class Message(NamedTuple):
     """A message from a peer. A tuple because hundreds of thousands a second are made."""
 
     peer_id: int
+    """The sender's."""
     message: bytes
+    """What it sent, as it was."""
     public_key: bytes
     """The sender's 32-byte public key, which it has proved."""
 

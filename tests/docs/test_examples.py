@@ -1,4 +1,4 @@
-"""Every Python example of the documentation runs, as a program of its own."""
+"""Every Python example of the documentation runs, as a program of its own; and links lead somewhere."""
 
 import re
 import subprocess
@@ -7,31 +7,26 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-EXAMPLE = re.compile(r"<!-- example: (\S+) -->\n```python\n(.*?)```", re.DOTALL)
-EXAMPLES = [
-    pytest.param(code, id=f"{page.stem}-{name}")
-    for page in PAGES
-    for name, code in EXAMPLE.findall(page.read_text())
-]
+from docs.markdown import BLOCKS, PAGES, Block
+
+PROGRAMS = [block for block in BLOCKS if block.language == "python" and " " not in block.mark]
+RUN = {"console", "js", "python"}
 
 
-def test_no_python_block_is_left_out() -> None:
-    blocks = sum(page.read_text().count("```python\n") for page in PAGES)
-    assert len(EXAMPLES) == blocks > 0
+def test_no_block_is_left_out() -> None:
+    assert not [block for block in BLOCKS if block.language in RUN and not block.mark]
 
 
-@pytest.mark.parametrize("code", EXAMPLES)
-def test_example_runs(code: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("block", PROGRAMS, ids=lambda block: block.id)
+def test_example_runs(block: Block, tmp_path: Path) -> None:
     script = tmp_path / "example.py"
-    script.write_text(code)
+    script.write_text(block.code)
     command = [sys.executable, "-W", "error", str(script)]
     finished = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (finished.returncode, finished.stderr) == (0, "")
 
 
-def test_links_between_pages_lead_somewhere() -> None:
-    for page in PAGES:
-        for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"

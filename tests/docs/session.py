@@ -1,0 +1,189 @@
+"""Sessions of the documentation: what several terminals show, played for real.
+
+A line behind "$ " is a command; the others are its output, line for line, on stdout or stderr. In them, "…"
+stands for anything, and "<NAME>" for a word that commands may repeat. A block without a command goes on with
+what its terminal shows. Commands of one terminal follow each other, each ending with status 0, but a `node`
+program stays to the end of the session. Port 4200 becomes a free one, and `npm install` a look at what
+`make node` has installed.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import re
+import shlex
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Final
+
+import attrs
+
+from docs.markdown import BLOCKS, ROOT, Block
+
+TIME: Final = 30.0  # seconds that a line of output may take
+_PORT: Final = "4200"
+_END: Final = None
+
+
+def session_blocks() -> dict[str, list[tuple[str, Block]]]:
+    """For each session, its blocks in order with their terminals."""
+    sessions: dict[str, list[tuple[str, Block]]] = {}
+    for block in BLOCKS:
+        session, _, terminal = block.marked("session").partition("/")
+        if session:
+            sessions.setdefault(session, []).append((terminal, block))
+    return sessions
+
+
+@attrs.define
+class Running:
+    """A command, and the lines it has put out."""
+
+    command: str
+    process: subprocess.Popen[str]
+    lines: queue.Queue[str | None] = attrs.field(factory=queue.Queue)
+    reader: threading.Thread | None = None
+
+    @classmethod
+    def start(cls, command: str, folder: Path, environment: dict[str, str]) -> Running:
+        process = subprocess.Popen(
+            shlex.split(command),
+            cwd=folder,
+            env=environment,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        running = cls(command, process)
+        running.reader = threading.Thread(target=running._read)
+        running.reader.start()
+        return running
+
+    @property
+    def stays(self) -> bool:
+        return self.command.startswith("node ")
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.put(line.rstrip("\n"))
+        self.lines.put(_END)
+
+    def next_line(self) -> str | None:
+        """The next line of output, or None at its end."""
+        return self.lines.get(timeout=TIME)
+
+    def finish(self) -> None:
+        """See the command end in good order, with nothing said that is not in the documentation."""
+        if self.stays:
+            self.process.terminate()
+        line = self.next_line()
+        assert line is _END, f"{self.command}: {line}"
+        status = self.process.wait(TIME)
+        assert self.stays or status == 0, f"{self.command}: status {status}"
+
+    def stop(self) -> None:
+        """End it whatever it does."""
+        self.process.kill()
+        self.process.wait()
+        if self.reader is not None:
+            self.reader.join()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+class Session:
+    """One session, in a folder of its own that holds every program of the documentation."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._words: dict[str, str] = {}
+        self._port = str(free_port())
+        self._running: dict[str, Running] = {}
+        path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+        self._environment = {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+        for block in BLOCKS:
+            name = block.marked("file")
+            if name:
+                (folder / name).write_text(block.code.replace(_PORT, self._port))
+
+    def play(self, terminal: str, block: Block) -> None:
+        """Play one block in a terminal."""
+        for line in block.code.splitlines():
+            command = line.removeprefix("$ ")
+            if command != line:
+                self._run(terminal, self._filled(command))
+            else:
+                self._expect(terminal, line)
+
+    def close(self) -> None:
+        """See every command end."""
+        for running in sorted(self._running.values(), key=lambda running: running.stays):
+            running.finish()
+
+    def stop(self) -> None:
+        for running in self._running.values():
+            running.stop()
+
+    def _run(self, terminal: str, command: str) -> None:
+        before = self._running.pop(terminal, None)
+        if before is not None:
+            before.finish()
+            before.stop()
+        if command.startswith("npm install "):
+            self._install(command.split()[2:])
+        else:
+            self._running[terminal] = Running.start(command, self._folder, self._environment)
+
+    def _expect(self, terminal: str, line: str) -> None:
+        shown = self._running[terminal].next_line()
+        found = re.fullmatch(self._pattern(line), shown or "")
+        assert shown is not None, f"{self._running[terminal].command} ended before {line!r}"
+        assert found, f"{line!r} in the documentation, {shown!r} in reality"
+        self._words.update(found.groupdict())
+
+    def _filled(self, line: str) -> str:
+        line = line.replace(_PORT, self._port)
+        return re.sub(r"<([A-Z]+)>", lambda name: self._words[name[1]], line)
+
+    def _pattern(self, line: str) -> str:
+        parts = re.split(r"(…|<[A-Z]+>)", line.replace(_PORT, self._port))
+        return "".join(map(self._part_pattern, parts))
+
+    def _part_pattern(self, part: str) -> str:
+        if part == "…":
+            return ".*"
+        name = part[1:-1]
+        if part != f"<{name}>":
+            return re.escape(part)
+        return re.escape(self._words[name]) if name in self._words else rf"(?P<{name}>\S+)"
+
+    def _install(self, packages: list[str]) -> None:
+        [folder] = [folder for folder in _node_folders() if _has(folder, packages)]
+        (self._folder / "node_modules").symlink_to(folder / "node_modules")
+
+
+def _node_folders() -> list[Path]:
+    return [path.parent for path in (ROOT / "tests" / "interop").glob("*/node_modules")]
+
+
+def _has(folder: Path, packages: list[str]) -> bool:
+    """Whether these packages are installed there, in these very versions."""
+    for package in packages:
+        name, _, version = package.rpartition("@")
+        manifest = folder / "node_modules" / name / "package.json"
+        if not manifest.exists() or f'"version": "{version}"' not in manifest.read_text():
+            return False
+    return True
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port

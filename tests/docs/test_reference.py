@@ -1,0 +1,21 @@
+"""The reference leaves no public name out."""
+
+from __future__ import annotations
+
+import re
+from types import ModuleType
+
+import pytest
+
+import peersockets_core
+import peersockets_trio
+from docs.markdown import ROOT
+
+DIRECTIVE = re.compile(r"^\.\. (?:py:data|auto(?:class|exception|function)):: (\w+)$", re.MULTILINE)
+
+
+@pytest.mark.parametrize("package", [peersockets_core, peersockets_trio])
+def test_every_public_name_is_in_the_reference(package: ModuleType) -> None:
+    pages = (ROOT / "docs" / "reference").glob("*.md")
+    documented = {name for page in pages for name in DIRECTIVE.findall(page.read_text())}
+    assert set(package.__all__) <= documented
