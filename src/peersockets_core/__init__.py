@@ -8,6 +8,7 @@ The layers, from bytes to applications, each consuming the one before:
     connection      one stream: handshake, deadlines, the boundary of errors
     handles         what an application holds: topic handles and watches
     members         who is there: peers, their connections and memberships
+    drives          what is open here: drives and their topics
     peersockets     the machine that keeps these books over many connections
     requests        requests and replies as messages of a topic, for those who want them
     trace/          recorded sessions of one connection: read, write, replay, decrypt
@@ -18,6 +19,7 @@ I/O library, a clock or a source of randomness; time and entropy come in as argu
 """
 
 from .connection import Connection
+from .drives import OpenDrive
 from .errors import (
     LocalProtocolError,
     MessageTooLarge,
@@ -53,7 +55,7 @@ from .handles import (
 from .keys import DriveKey, Entropy, KeyPair, parse_public_key
 from .limits import DEFAULT_LIMITS, Limits
 from .members import Driver
-from .peersockets import OpenDrive, Peersockets
+from .peersockets import Peersockets
 from .requests import Request, RequestBook, RequestStatistics
 from .statistics import MachineStatistics
 from .topics import TopicScope

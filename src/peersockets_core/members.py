@@ -88,6 +88,8 @@ class Member:
     """The connection in use; None while it is being replaced."""
     deadline: float = math.inf
     """When a replacement has taken too long."""
+    awaited: set[Connection] = attrs.field(factory=set)
+    """Connections of which one may turn out to be a replacement."""
     reason: str = ""
     unsent: int = 0
 

@@ -10,10 +10,9 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-import attrs
-
 from . import topics
 from .connection import Connection
+from .drives import OpenDrive, Topic
 from .errors import PeerGone, RemoteProtocolError, UnknownPeer
 from .events import DriveClosed, DriveOpened, Event, HandshakeCompleted, MessagesReceived, WireName
 from .extensions import ExtensionNames
@@ -21,7 +20,6 @@ from .handles import (
     Overflow,
     PeerJoined,
     PeerLeft,
-    Route,
     TopicHandle,
     Watch,
     check_overflow,
@@ -31,77 +29,6 @@ from .keys import DriveKey
 from .limits import DEFAULT_LIMITS, Limits
 from .members import Driver, Link, Member, Peer
 from .statistics import NOTHING, MachineStatistics, total
-
-
-@attrs.define(eq=False)
-class Topic:
-    """A topic of a drive in one scope, as long as it has handles."""
-
-    machine: Peersockets
-    drive: OpenDrive
-    name: str
-    scope: topics.TopicScope
-    addresses: dict[WireName, topics.Address]
-    limits: Limits
-    handles: list[TopicHandle] = attrs.field(factory=list)
-    routes: dict[int, Route] = attrs.field(factory=dict)
-    """Ways in use; entries go as soon as they cease to be right."""
-
-    def route(self, peer_id: int) -> Route | None:
-        """Find the way to a peer, or None while its connection is being replaced.
-
-        Raises `UnknownPeer` or `PeerGone`.
-        """
-        link = self.machine.link_to(peer_id, self)
-        if link is None:
-            return None
-        sender = link.connection.sender(*self.addresses[link.peer.wire])
-        route = Route(link.connection, link.connection.outbox, sender.send, sender.check_size)
-        self.routes[peer_id] = route
-        return route
-
-    def reaches(self, peer_id: int) -> bool:
-        """Whether there is a way to a peer, or will be once its connection has been replaced."""
-        try:
-            self.machine.link_to(peer_id, self)
-        except (UnknownPeer, PeerGone):
-            return False
-        return True
-
-    def deliver(self, link: Link, payloads: list[bytes], driver: Driver) -> None:
-        """Hand messages to every handle, unless they come from a stranger to the drive."""
-        if self.scope == "drive" and self.drive.key.discovery_key not in link.drives:
-            return
-        peer_id = self.machine.meet(link.peer)
-        if peer_id is None:
-            return
-        for handle in self.handles:
-            if handle.overflowing and handle.holds_up:
-                driver.drop(link.connection, RemoteProtocolError("sends to a topic that has long been full"))
-                return
-            handle.put(peer_id, link.peer.public_key, payloads)
-            handle.block(link)
-            driver.news(handle)
-
-    def remove(self, handle: TopicHandle) -> None:
-        """A handle has been closed."""
-        self.handles = [other for other in self.handles if other is not handle]
-        self.machine.count_closed(handle)
-        if not self.handles:
-            self.machine.forget_topic(self)
-
-
-@attrs.define(eq=False)
-class OpenDrive:
-    """A drive that is open here, however often it was opened."""
-
-    key: DriveKey
-    users: int = 0
-    members: dict[int, Member] = attrs.field(factory=dict)
-    """By peer id, in the order of joining."""
-    topics: dict[tuple[str, str], Topic] = attrs.field(factory=dict)
-    watches: list[Watch] = attrs.field(factory=list)
-
 
 _Handler: TypeAlias = Callable[["Peersockets", Connection, Any, float], None]
 
@@ -115,7 +42,7 @@ class Peersockets:
         self._driver = driver
         self._limits = limits
         self._drives: dict[bytes, OpenDrive] = {}
-        self._connections: set[Connection] = set()
+        self._connections: dict[Connection, None] = {}  # a set in the order of arrival
         self._links: dict[Connection, Link] = {}  # of the connections whose handshake is finished
         self._peers: dict[tuple[WireName, bytes], Peer] = {}
         self._peers_by_id: dict[int, Peer] = {}
@@ -129,7 +56,7 @@ class Peersockets:
 
     def add_connection(self, connection: Connection) -> None:
         """Take care of a new connection, before anything has come in on it."""
-        self._connections.add(connection)
+        self._connections[connection] = None
         for drive in self._drives.values():
             connection.open_drive(drive.key)
 
@@ -144,9 +71,10 @@ class Peersockets:
         self, connection: Connection, now: float, *, reason: str = "", unsent: int = 0
     ) -> None:
         """A connection has ended, with `unsent` accepted bytes that did not leave."""
-        self._connections.discard(connection)
+        self._connections.pop(connection, None)
         link = self._links.pop(connection, None)
         if link is None:
+            self._settle(connection)
             return
         link.peer.links.remove(link)
         for handle in link.blockers:
@@ -294,6 +222,12 @@ class Peersockets:
             self._peers_by_id[peer.id] = peer
         return peer.id
 
+    def links_of(self, topic: Topic) -> list[Link]:
+        """The connections on which messages for a topic may come."""
+        if topic.scope == "network":
+            return list(self._links.values())
+        return [link for link in self._links.values() if topic.drive.key.discovery_key in link.drives]
+
     def link_to(self, peer_id: int, topic: Topic) -> Link | None:
         """The connection that carries a topic to a peer, or None while it is being replaced."""
         peer = self.peer(peer_id)
@@ -331,6 +265,7 @@ class Peersockets:
         peer.links.insert(len(peer.links) if survives else 0, link)
         for drive in self._drives.values():
             self._forget_routes(drive, peer)
+        self._settle(connection)
         self._retire_duplicates(peer, now)
 
     def _drive_opened(self, connection: Connection, event: DriveOpened, now: float) -> None:
@@ -339,6 +274,8 @@ class Peersockets:
         if peer_id is None:
             return
         link.drives.add(event.discovery_key)
+        for topic in drive.topics.values():
+            topic.hold_up(link)
         member = drive.members.get(peer_id)
         if member is None:
             member = drive.members[peer_id] = Member(link.peer, peer_id, link)
@@ -375,11 +312,34 @@ class Peersockets:
         member.reason = reason
         if self._reroute(drive, member):
             return
-        if any(not other.retired for other in link.peer.links if other is not link):
+        member.awaited = self._handshaking(link)
+        if member.awaited or any(not other.retired for other in link.peer.links if other is not link):
             member.deadline = now + self._limits.fold_time
             self._replacing.add((drive, member))
         else:
             self._leave(drive, member)
+
+    def _handshaking(self, link: Link) -> set[Connection]:
+        """The connections that remotes have dialled and that may turn out to replace a link.
+
+        A remote that dialled twice ends the older connection as soon as it has finished the newer one's
+        handshake, which then may still be on its way to us (hyperswarm 2.15.3).
+        """
+        if link.connection.initiator or link.connection in self._links:
+            return set()
+        return {
+            connection
+            for connection in self._open_connections()
+            if connection not in self._links and not connection.initiator
+        }
+
+    def _settle(self, connection: Connection) -> None:
+        """It is known by now whose a connection is: members that waited for that only leave."""
+        for drive, member in list(self._replacing):
+            if connection in member.awaited:
+                member.awaited.discard(connection)
+                if not member.awaited and not member.peer.links:
+                    self._leave(drive, member)
 
     def _reroute(self, drive: OpenDrive, member: Member) -> bool:
         """Choose the link that a member is reached on; returns whether there is any."""

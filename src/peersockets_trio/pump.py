@@ -230,27 +230,33 @@ class Pump:
 
     async def _read(self) -> bool:
         """Read to the end; returns whether it was one in good order."""
-        connection, stream = self.connection, self._stream
-        machine, report = self.hub.machine, self.hub.report
+        connection, stream, report = self.connection, self._stream, self.hub.report
         while not connection.closed:
+            await self._until_readable()
             try:
                 data = await stream.receive_some(READ_SIZE)
             except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
                 self._break(error)
                 return False
+            # Meanwhile, others may have filled what this would overflow.
+            await self._until_readable()
             now = trio.current_time()
             events = connection.receive_data(bytes(data), now) if data else connection.receive_eof(now)
             report.received(self.address, self.info, len(data), events)
             if connection.on_hold:
                 events = await self._authenticate(events)
             self._process(events, now)
-            if not machine.may_read(connection):
-                connection.pause_reading(now)
-                while not machine.may_read(connection):
-                    await self._readable.park()
-                connection.resume_reading(trio.current_time())
-                self.hub.schedule(self)
         return not isinstance(connection.error, RemoteProtocolError)
+
+    async def _until_readable(self) -> None:
+        """Wait, if a full handle holds this connection up."""
+        connection, machine = self.connection, self.hub.machine
+        if not machine.may_read(connection):
+            connection.pause_reading(trio.current_time())
+            while not machine.may_read(connection):
+                await self._readable.park()
+            connection.resume_reading(trio.current_time())
+            self.hub.schedule(self)
 
     async def _authenticate(self, completed: list[Event]) -> list[Event]:
         """Let the application decide about a remote on hold; returns the events that come of it.

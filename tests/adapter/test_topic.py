@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -598,3 +599,30 @@ async def test_broadcast_does_not_let_a_deaf_member_hold_up_the_others() -> None
                     assert not reached
                     await deaf.stream.aclose()
                 assert reached == [1]
+
+
+async def test_many_fast_senders_are_held_up_and_none_is_dropped() -> None:
+    limits = Limits(receive_messages=10)
+    senders, count = 8, 500
+    async with AsyncExitStack() as stack:
+        stack.enter_context(limited())
+        reader = await stack.enter_async_context(open_node(limits=limits))
+        drive = reader.open_drive(KEY)
+        chat = drive.join("chat")
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        for _ in range(senders):
+            node = await stack.enter_async_context(open_node())
+            side = node.open_drive(KEY)
+            await connect_tcp(node, reader)
+            nursery.start_soon(_flood, await join_side(node, side), count)
+        await all_tasks_blocked()
+        heard = Counter[int]()
+        while heard.total() < senders * count:
+            heard.update(message.peer_id for message in await chat.receive_batch())
+        assert set(heard.values()) == {count}
+
+
+async def _flood(side: Side, count: int) -> None:
+    topic = side.drive.join("chat")
+    for number in range(count):
+        await topic.send(side.peer_id, b"%d" % number)

@@ -14,9 +14,9 @@ from peersockets_core import (
     TopicHandle,
     Watch,
 )
+from peersockets_core.drives import OpenDrive
 from peersockets_core.handles import check_overflow, check_peer_id
 from peersockets_core.members import Link, Peer
-from peersockets_core.peersockets import OpenDrive
 
 PUBLIC_KEY = key_pair("sender").x25519_public_key
 SMALL = attrs.evolve(DEFAULT_LIMITS, receive_messages=3, receive_bytes=10)

@@ -1,0 +1,114 @@
+"""What is open here: drives, and the topics of each. `peersockets` keeps these books."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import attrs
+
+from . import topics
+from .errors import PeerGone, RemoteProtocolError, UnknownPeer
+from .events import WireName
+from .handles import Route, TopicHandle, Watch
+from .keys import DriveKey
+from .limits import Limits
+from .members import Driver, Link, Member, Peer
+
+
+class Machine(Protocol):
+    """What a topic asks of the machine it belongs to."""
+
+    def link_to(self, peer_id: int, topic: Topic) -> Link | None:
+        """The connection that carries a topic to a peer, or None while it is being replaced."""
+
+    def links_of(self, topic: Topic) -> list[Link]:
+        """The connections on which messages for a topic may come."""
+        ...
+
+    def meet(self, peer: Peer) -> int | None:
+        """Return a peer's id, or None if there are too many."""
+
+    def count_closed(self, handle: TopicHandle) -> None:
+        """A handle has been closed: its counters go into the sum."""
+
+    def forget_topic(self, topic: Topic) -> None:
+        """The last handle of a topic has been closed."""
+
+
+@attrs.define(eq=False)
+class Topic:
+    """A topic of a drive in one scope, as long as it has handles."""
+
+    machine: Machine
+    drive: OpenDrive
+    name: str
+    scope: topics.TopicScope
+    addresses: dict[WireName, topics.Address]
+    limits: Limits
+    handles: list[TopicHandle] = attrs.field(factory=list)
+    routes: dict[int, Route] = attrs.field(factory=dict)
+    """Ways in use; entries go as soon as they cease to be right."""
+
+    def route(self, peer_id: int) -> Route | None:
+        """Find the way to a peer, or None while its connection is being replaced.
+
+        Raises `UnknownPeer` or `PeerGone`.
+        """
+        link = self.machine.link_to(peer_id, self)
+        if link is None:
+            return None
+        sender = link.connection.sender(*self.addresses[link.peer.wire])
+        route = Route(link.connection, link.connection.outbox, sender.send, sender.check_size)
+        self.routes[peer_id] = route
+        return route
+
+    def reaches(self, peer_id: int) -> bool:
+        """Whether there is a way to a peer, or will be once its connection has been replaced."""
+        try:
+            self.machine.link_to(peer_id, self)
+        except (UnknownPeer, PeerGone):
+            return False
+        return True
+
+    def deliver(self, link: Link, payloads: list[bytes], driver: Driver) -> None:
+        """Hand messages to every handle, unless they come from a stranger to the drive."""
+        if self.scope == "drive" and self.drive.key.discovery_key not in link.drives:
+            return
+        peer_id = self.machine.meet(link.peer)
+        if peer_id is None:
+            return
+        for handle in self.handles:
+            if handle.overflowing and handle.holds_up:
+                driver.drop(link.connection, RemoteProtocolError("sends to a topic that has long been full"))
+                return
+            handle.put(peer_id, link.peer.public_key, payloads)
+            handle.block(link)
+            if handle.overflowing:
+                for other in self.machine.links_of(self):
+                    handle.block(other)
+            driver.news(handle)
+
+    def hold_up(self, link: Link) -> None:
+        """A newcomer has to wait where those who came before it do."""
+        for handle in self.handles:
+            if handle.overflowing:
+                handle.block(link)
+
+    def remove(self, handle: TopicHandle) -> None:
+        """A handle has been closed."""
+        self.handles = [other for other in self.handles if other is not handle]
+        self.machine.count_closed(handle)
+        if not self.handles:
+            self.machine.forget_topic(self)
+
+
+@attrs.define(eq=False)
+class OpenDrive:
+    """A drive that is open here, however often it was opened."""
+
+    key: DriveKey
+    users: int = 0
+    members: dict[int, Member] = attrs.field(factory=dict)
+    """By peer id, in the order of joining."""
+    topics: dict[tuple[str, str], Topic] = attrs.field(factory=dict)
+    watches: list[Watch] = attrs.field(factory=list)
