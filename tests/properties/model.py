@@ -36,11 +36,6 @@ class Link:
         """Whether it has ended, or is going to, otherwise than by folding."""
         return self.end.broken or self.end.far.broken
 
-    @property
-    def overtaken(self) -> bool:
-        """Whether it has ended at one end before the connection that it was folded for was ready there."""
-        return self.end.overtaken or self.end.far.overtaken
-
 
 @attrs.frozen(eq=False)
 class Said:
@@ -86,8 +81,7 @@ class Model:
             self.stalled
             or (far, drive) in self.closings
             or any(
-                (link.broken or link.overtaken) and link.wire == wire and set(link.nodes) == {node, far}
-                for link in self.links
+                link.broken and link.wire == wire and set(link.nodes) == {node, far} for link in self.links
             )
         )
 

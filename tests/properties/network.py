@@ -51,8 +51,6 @@ class End:
     gone: bool = False
     broken: bool = False
     """Whether it ended for another reason than being folded, or the far end's being so."""
-    overtaken: bool = False
-    """Whether the far end folded it for a connection whose handshake was not finished at this end."""
 
     def write(self) -> bool:
         """Move what is queued into the stream; returns whether anything was."""
@@ -120,10 +118,6 @@ class End:
         self.broken |= connection.error is not None
         unsent = connection.outbox.message_size if self.broken else 0
         self.node.ends.remove(self)
-        self.overtaken = any(
-            other.far.node is self.far.node and other.connection.remote_public_key is None
-            for other in self.node.ends
-        )
         reason = str(connection.error or "")
         self.node.machine.remove_connection(connection, self.network.now, reason=reason, unsent=unsent)
         if not self.broken:
