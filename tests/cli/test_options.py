@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
