@@ -8,14 +8,14 @@ from typing import Final
 
 import attrs
 
-from interop import real_peer, test_hypercore11
+from interop import hyperdrive13, real_peer
 from interop.real_peer import HOST, RealPeer, RealTopic
 from peersockets_core import DriveKey, KeyPair, WireName
 
 SEED: Final = "42" * 32
 _OPEN: Final[dict[str, Callable[[], AbstractAsyncContextManager[RealPeer]]]] = {
     "hypercore9": real_peer.open_real_peer,
-    "hypercore11": test_hypercore11.open_real_peer,
+    "hypercore11": hyperdrive13.open_real_peer,
 }
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import attrs
 
-from interop import real_peer, test_hypercore11
+from interop import hyperdrive13, real_peer
 from interop.node_peer import open_node_peer
 from interop.real_peer import HOST, RealPeer, RealTopic, Role, listen
 from peersockets_core import WireName
@@ -60,7 +60,7 @@ async def _open_hyperdrive10(*, seed: str | None = None, port: int = 0) -> Async
 @asynccontextmanager
 async def _open_hyperdrive13(*, seed: str | None = None, port: int = 0) -> AsyncIterator[RealPeer]:
     with TemporaryDirectory(prefix="corestore-") as storage:
-        async with open_node_peer(test_hypercore11.PEER_SCRIPT, storage) as process:
+        async with open_node_peer(hyperdrive13.PEER_SCRIPT, storage) as process:
             yield await _start(process, seed, port)
 
 

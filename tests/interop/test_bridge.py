@@ -10,8 +10,8 @@ import pytest
 import trio
 
 from interop import real_peer
+from interop.hyperdrive13 import open_real_peer
 from interop.real_peer import RealPeer, RealTopic
-from interop.test_hypercore11 import open_real_peer
 from peersockets_trio import DriveKey
 
 pytestmark = pytest.mark.interop

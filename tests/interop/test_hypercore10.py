@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from interop.hyperdrive13 import WIRE, Meeting, meet, on, open_real_peer, our_key
 from interop.real_peer import RealPeer, Role, digest, numbered
-from interop.test_hypercore11 import WIRE, Meeting, meet, on, open_real_peer, our_key
 from peersockets_trio import Drive, Node, PeerJoined, PeerLeft, open_node
 
 pytestmark = pytest.mark.interop

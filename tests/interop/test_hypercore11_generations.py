@@ -7,8 +7,8 @@ import pytest
 import trio
 
 from interop import real_peer
+from interop.hyperdrive13 import Meeting, meet, open_real_peer, our_key
 from interop.real_peer import HOST, RealPeer, listen, nothing_waits, webapp
-from interop.test_hypercore11 import Meeting, meet, open_real_peer, our_key
 from peersockets_trio import Limits, Node, PeerJoined, RemoteProtocolError, open_node
 
 pytestmark = pytest.mark.interop

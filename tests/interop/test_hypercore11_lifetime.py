@@ -9,8 +9,7 @@ import attrs
 import pytest
 import trio
 
-from interop.real_peer import HOST, RealPeer, Role, listen, nothing_waits
-from interop.test_hypercore11 import (
+from interop.hyperdrive13 import (
     WIRE,
     Meeting,
     connect,
@@ -19,6 +18,7 @@ from interop.test_hypercore11 import (
     open_real_peer,
     our_key,
 )
+from interop.real_peer import HOST, RealPeer, Role, listen, nothing_waits
 from peersockets_trio import DEFAULT_LIMITS, Drive, DriveKey, Node, PeerJoined, PeerLeft, open_node
 
 pytestmark = pytest.mark.interop

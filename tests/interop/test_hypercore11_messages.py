@@ -8,8 +8,8 @@ from typing import Final
 import pytest
 import trio
 
+from interop.hyperdrive13 import Meeting, meet, open_meeting, open_real_peer, our_key
 from interop.real_peer import Role, digest, nothing_waits, numbered
-from interop.test_hypercore11 import Meeting, meet, open_meeting, open_real_peer, our_key
 from peersockets_trio import DEFAULT_LIMITS, MessageTooLarge
 
 pytestmark = pytest.mark.interop

@@ -11,9 +11,9 @@ import attrs
 import pytest
 import trio
 
+from interop.hyperdrive13 import WIRE, open_real_peer
 from interop.node_peer import JsonObject, NodePeerError
 from interop.real_peer import HOST, RealPeer, Role
-from interop.test_hypercore11 import WIRE, open_real_peer
 from peersockets_core import Connection, DriveOpened, Event, KeyPair
 from peersockets_core.hypercore11.protomux import Channel, Mux
 from peersockets_trio import (

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from core.test_envelope import HOSTILE, KNOWN
-from interop import test_hypercore11
+from interop import hyperdrive13
 from interop.node_peer import NodePeerError
 from interop.real_peer import RealPeer, meet, open_real_peer, webapp
 from peersockets_trio import (
@@ -64,11 +64,11 @@ class Ends:
 @pytest.fixture(params=["hypercore9", "hypercore11"])
 async def ends(request: pytest.FixtureRequest) -> AsyncIterator[Ends]:
     elder = request.param == "hypercore9"
-    opened = open_real_peer() if elder else test_hypercore11.open_real_peer()
+    opened = open_real_peer() if elder else hyperdrive13.open_real_peer()
     async with opened as peer, open_node(limits=Limits(peer_requests=200)) as node:
         key = (await peer.call("createDrive"))["key"]
         async with node.open_drive(key) as drive, drive.join("ask") as topic:
-            come_together = meet if elder else test_hypercore11.meet
+            come_together = meet if elder else hyperdrive13.meet
             member = await come_together(node, drive, peer, "initiator")
             handle = await join(peer, drive)
             yield Ends(node, topic, peer, handle, member, node.public_keys[request.param])

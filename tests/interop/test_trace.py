@@ -13,8 +13,8 @@ import pytest
 import trio
 
 from interop import real_peer
+from interop.hyperdrive13 import open_real_peer as open_hyperdrive13
 from interop.real_peer import HOST, RealPeer, Role
-from interop.test_hypercore11 import open_real_peer as open_hyperdrive13
 from peersockets_core import WireName
 from peersockets_core.trace import MessageReport, read, replay, said
 
