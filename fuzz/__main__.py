@@ -31,13 +31,17 @@ def fuzz(name: str, options: list[str]) -> None:
 
 
 def save(name: str) -> None:
-    """Keep of saved corpus and findings the smallest inputs that together cover as much."""
+    """Keep of saved corpus and findings the smallest inputs that together cover as much.
+
+    And those that a harness has as `KEPT`, since they show what coverage does not count.
+    """
     found, kept = BUILD / name, BUILD / f"{name}.minimised"
     shutil.rmtree(kept, ignore_errors=True)
     kept.mkdir(parents=True)
     command = [sys.executable, "-m", "fuzz", name, "-merge=1", "-use_value_profile=0", str(kept), str(found)]
     subprocess.run(command, check=True)
-    corpus.save(name, (path.read_bytes() for path in kept.iterdir()))
+    inputs = [path.read_bytes() for path in kept.iterdir()]
+    corpus.save(name, [*inputs, *getattr(importlib.import_module(f"fuzz.harnesses.{name}"), "KEPT", ())])
 
 
 def main(arguments: list[str]) -> None:

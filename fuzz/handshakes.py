@@ -54,7 +54,8 @@ def play(
         static=proved,
         ephemeral=dh.generate(fixed_entropy(seed)(32)),
     )
-    with bounded_work(lambda: 10 * CALLS + CALLS_PER_BYTE * heard):
+    # The bytes of the script count as well: what it has said may be nothing, a thousand times.
+    with bounded_work(lambda: 10 * CALLS + CALLS_PER_BYTE * (heard + len(data))):
         unread = b""
         while not first & 4 and not noise.finished and not ours.closed:
             if noise.writing:

@@ -5,6 +5,8 @@ The first byte of an input chooses the role; the rest is a script (`fuzz.connect
 
 from __future__ import annotations
 
+from typing import Final
+
 from fuzz.connections import Observer, connection, play
 from fuzz.support import Script, fixed_entropy
 from peersockets_core import Connection, DriveKey, KeyPair
@@ -12,6 +14,11 @@ from peersockets_core.hypercore9 import frames, messages
 from peersockets_core.hypercore9.channels import _capability
 from peersockets_core.hypercore9.handshake import Handshake
 from peersockets_core.sodium import XSalsa20
+
+_OPEN: Final = frames.encode(5, 0, messages.encode(messages.Open(b"unknown!")))
+
+KEPT: Final = [bytes((role, 0)) + (len(_OPEN) * 60).to_bytes(2, "little") + _OPEN * 60 for role in (0, 1)]
+"""Opens of a drive that is not here, in one read: more than may wait for their refusals to be read."""
 
 
 class _Remote:
