@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import attrs
 
-from core.support import NOW, Network, Node
+from core.support import NOW, OTHER_KEY, Network, Node
 from peersockets_core import DEFAULT_LIMITS, Connection, PeerEvent, PeerJoined, PeerLeft, Watch
 
 SMALL = attrs.evolve(DEFAULT_LIMITS, receive_messages=4)
@@ -58,6 +58,24 @@ def test_one_full_handle_holds_up_who_fills_it_and_an_overflowing_one_everybody(
     assert crowd.reader.driver.dropped == []
     crowd.topic.take_all()
     assert all(map(may_read, (loud, quiet, newcomer)))
+
+
+def test_in_network_scope_everybody_is_held_up() -> None:
+    crowd = Crowd()
+    drive = next(iter(crowd.reader.machine._drives.values()))
+    topic = crowd.reader.machine.join(drive, "chat", scope="network")
+    loud = Node("loud")
+    far = crowd.network.connect(loud, crowd.reader)[1]
+    quiet = crowd.network.connect(Node("quiet"), crowd.reader)[1]
+    crowd.network.settle()
+    talker = loud.machine.join(loud.open(OTHER_KEY), "chat", scope="network")
+    assert loud.machine.meet(next(iter(loud.machine._peers.values()))) == 1
+    for _ in range(8):
+        assert talker.send(1, b"x") is not None
+    crowd.network.settle()
+    assert not any(map(crowd.reader.machine.may_read, (far, quiet)))
+    topic.close()
+    assert all(map(crowd.reader.machine.may_read, (far, quiet)))
 
 
 def test_a_handle_that_drops_holds_up_nobody() -> None:

@@ -603,6 +603,17 @@ def test_a_connection_that_has_ended_is_not_called_readable() -> None:
     assert meeting.b.driver.read == []
 
 
+def test_the_connection_to_a_key(meeting: Meeting) -> None:
+    key, connection_to = meeting.b.public_key, meeting.a.machine.connection_to
+    assert connection_to(meeting.b.wire, key) is None
+    meeting.connect()
+    (near,) = meeting.a.machine._links
+    assert [connection_to(wire, key) for wire in WIRES if wire != meeting.b.wire] == [None]
+    assert connection_to(meeting.b.wire, key) is near
+    meeting.network.end(near)
+    assert connection_to(meeting.b.wire, key) is None
+
+
 # Duplicate connections
 
 

@@ -158,11 +158,8 @@ class SecretStream:
             self._open_untrusted(buffer, frames, messages)
 
     def keep_untrusted(self, data: bytes) -> None:
-        """Keep `data`, which stands behind a handshake, for the next `receive_data_untrusted`."""
-        if self._unfinished:
-            self._unfinished.add(data)
-        else:
-            self._unfinished.begin(data, missing=0)
+        """Keep the first `data` behind another handshake for the next `receive_data_untrusted`."""
+        self._unfinished.begin(data, missing=0)
 
     def _open_untrusted(
         self, buffer: bytearray, frames: list[tuple[int, int]], messages: list[bytes]

@@ -323,6 +323,15 @@ def test_the_remote_closes_and_opens_again() -> None:
     assert side.take() == [b"\0\0\x01" + encode_buffer(b"\x09\x04chat2")]
 
 
+@pytest.mark.parametrize("size", [b"\x03", b"\xfd\x03\0", b"\xfe\x03\0\0\0", b"\xff\x03\0\0\0\0\0\0\0"])
+def test_a_size_within_a_batch_may_be_longer_than_it_need_be(size: bytes) -> None:
+    side = opened()
+    side.say(extension("n", b"first"))
+    batch = b"\0\0\x01" + b"\x03\x09\0a" + size + b"\x09\0b" + b"\x03\x09\0c"
+    events = side.say(batch)
+    assert [payload for event in events for payload in getattr(event, "payloads", [])] == [b"a", b"b", b"c"]
+
+
 def test_a_sender_within_one_batch_across_closing_and_opening() -> None:
     side = opened()
     chat = side.sender("chat")
