@@ -1,0 +1,63 @@
+"""`pipe` and `watch` with real Node peers of both generations, as `chat` and `send` in their own tests."""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+
+import pytest
+import trio
+
+from cli.real_drive import open_real_drive
+from cli.support import COMMAND, TIME, parse, pipe
+from peersockets_core import WIRES, WireName
+
+pytestmark = [pytest.mark.interop, pytest.mark.parametrize("wire", WIRES)]
+
+
+async def test_pipe_speaks_to_a_real_peer(wire: WireName) -> None:
+    async with open_real_drive(wire) as real:
+        drive, *options = real.options
+        key = real.peer.public_key.hex()
+        async with pipe(*options, "--topic", "chat", key=drive) as ours:
+            assert ours.ready["publicKeys"][wire] == real.our_key.hex()
+            assert await ours.hear() == {"event": "join", "peerId": 1, "publicKey": key, "wire": wire}
+            await ours.say({"command": "send", "topic": "chat", "peerId": 1, "text": "hällo"})
+            assert await real.topic.receive() == (real.our_key, "hällo".encode())
+            await real.topic.send(real.our_key, b"\xff\x00")
+            message = base64.b64encode(b"\xff\x00").decode()
+            assert await ours.hear() == {
+                "event": "message",
+                "topic": "chat",
+                "peerId": 1,
+                "publicKey": key,
+                "message": message,
+            }
+            await ours.say({"command": "broadcast", "topic": "chat", "message": message})
+            assert await real.topic.receive() == (real.our_key, b"\xff\x00")
+            await ours.say({"command": "peers"})
+            peers = [{"peerId": 1, "publicKey": key, "wire": wire}]
+            assert await ours.hear() == {"event": "peers", "peers": peers}
+            await real.peer.process.kill()
+            assert await ours.hear() == {"event": "leave", "peerId": 1, "publicKey": key}
+
+
+async def test_watch_sees_a_real_peer_join_and_leave(wire: WireName) -> None:
+    async with open_real_drive(wire) as real:
+        with trio.fail_after(TIME):
+            command = (*COMMAND, "watch", *real.options, "--json")
+            process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
+            try:
+                assert process.stdout is not None
+                key = real.peer.public_key.hex()
+                joined = {"event": "join", "peerId": 1, "publicKey": key, "wire": wire}
+                assert parse(bytes(await process.stdout.receive_some())) == joined
+                await real.peer.process.kill()
+                left = {"event": "leave", "peerId": 1, "publicKey": key}
+                assert parse(bytes(await process.stdout.receive_some())) == left
+            finally:
+                process.kill()
+                with trio.CancelScope(shield=True):
+                    await process.wait()
+                    if process.stdout is not None:
+                        await trio.aclose_forcefully(process.stdout)
