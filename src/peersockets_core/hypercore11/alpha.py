@@ -13,8 +13,9 @@ from ..errors import LocalProtocolError, MessageTooLarge, RemoteProtocolError
 from ..events import DriveClosed, DriveOpened, Event, MessagesReceived
 from ..keys import DriveKey
 from ..limits import Limits
+from .batching import ROOM
 from .encoding import decode_string_untrusted, decode_uint_untrusted, encode_buffer, encode_uint
-from .protomux import ROOM, Channel, Mux
+from .protomux import Channel, Mux
 from .secret_stream import MAX_PLAINTEXT, Keys, namespace
 
 PROTOCOL: Final = "hypercore/alpha"
@@ -162,10 +163,10 @@ class Core:
 class ExtensionSender:
     """Sends the messages of one extension on one drive's channel."""
 
-    __slots__ = ("_core", "_heads", "_local", "_mux", "_name", "_outbox")
+    __slots__ = ("_batcher", "_core", "_heads", "_local", "_name", "_outbox")
 
     def __init__(self, mux: Mux, core: Core, name: str) -> None:
-        self._mux = mux
+        self._batcher = mux.batcher
         self._core = core
         self._name = name
         self._outbox = mux.outbox
@@ -182,11 +183,11 @@ class ExtensionSender:
 
     def send(self, payload: bytes) -> None:
         """Queue one message. Raises `MessageTooLarge`, with nothing queued."""
-        mux, outbox, size = self._mux, self._outbox, len(payload)
+        batcher, outbox, size = self._batcher, self._outbox, len(payload)
         if (
             self._core.last_sender is self
-            and mux.batch_channel == self._local
-            and outbox.size + size + ROOM <= mux.batch_end
+            and batcher.channel == self._local
+            and outbox.size + size + ROOM <= batcher.end
         ):
             head = self._heads.get(size) or self._head(size)
             outbox.chunks += (head, payload)
@@ -211,4 +212,6 @@ class ExtensionSender:
         name = b"" if core.last_name_sent == self._name else self._name.encode()
         core.last_name_sent, core.last_sender = self._name, self
         head = bytes((_EXTENSION,)) + encode_buffer(name)
-        self._mux.queue(channel.local, head, payload, protocol=False)
+        chunks = self._batcher.place(channel.local, head, payload)
+        self._outbox.chunks += chunks
+        self._outbox.size += sum(map(len, chunks))

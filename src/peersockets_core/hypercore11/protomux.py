@@ -16,14 +16,14 @@ What is queued between two flushes goes out in batches, and large messages by th
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
-from typing import Final, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
 import attrs
 
 from ..errors import LocalProtocolError, MessageTooLarge, RemoteProtocolError
 from ..limits import Limits
 from ..outbox import Outbox
+from .batching import Batcher
 from .encoding import (
     decode_buffer_untrusted,
     decode_string_untrusted,
@@ -33,18 +33,9 @@ from .encoding import (
 )
 from .secret_stream import MAX_PLAINTEXT
 
-MAX_BATCH: Final = 64 * 1024
-"""Bytes of one batch: large enough to make the cost of a frame small, small enough not to delay its first
-message. The reference receives up to 8 MiB."""
-
-ROOM: Final = 16
-"""Bytes that may stand around a message in a batch."""
-
 _EARLY_OVERHEAD = 64  # bytes of memory that a message costs beside its own
 _BATCH, _OPEN, _REJECT, _CLOSE = range(4)
 _CONTROL = 0
-_BATCH_HEAD = bytes((_CONTROL, _BATCH))
-_SWITCH = b"\0"
 
 Key: TypeAlias = tuple[str, bytes]
 """A protocol's name and the id of a channel, empty for none."""
@@ -115,10 +106,7 @@ class Mux:
     def __init__(self, *, limits: Limits, outbox: Outbox, aliases: dict[str, str] | None = None) -> None:
         """Queue to `outbox`. `aliases` maps other names of protocols to the one in use."""
         self.outbox = outbox
-        self.batch_channel = -1
-        """The channel of the last message in the batch being made, or -1 if it is empty."""
-        self.batch_end = 0
-        """The size of the outbox up to which the batch goes on."""
+        self.batcher = Batcher(outbox)
         self._limits = limits
         self._aliases = aliases or {}
         self._local: dict[int, Channel] = {}
@@ -132,8 +120,6 @@ class Mux:
         self._incoming: dict[Key, dict[int, None]] = {}  # numbers in order; the remote may give up any
         self._pairs: dict[tuple[str, bytes | None], Notify] = {}
         self._early_size = 0
-        # Where a frame begins, in chunks and in bytes of the outbox, and if it is a batch.
-        self._cuts: list[tuple[int, int, bool]] = []
         self._replying = False
 
     # Commands
@@ -203,61 +189,21 @@ class Mux:
 
     # Output
 
-    def queue(self, local: int, message: bytes, payload: bytes = b"", *, protocol: bool = True) -> None:
-        """Queue the type and body of a message, the end of which may stand in `payload`."""
-        size = len(message) + len(payload)
-        if size + ROOM > MAX_BATCH:
-            chunks: tuple[bytes, ...] = (encode_uint(local), message, payload)
-            self._cut(batch=False)
-            self.batch_channel, self.batch_end = -1, 0
-        else:
-            chunks = (*self.enter_batch(local, size), encode_uint(size), message, payload)
-        if protocol:
-            # One piece: an answer is three bytes, and each piece of it would cost many times that in memory.
-            self._append_untrusted(b"".join(chunks))
-        else:
-            self.outbox.chunks += chunks
-            self.outbox.size += sum(map(len, chunks))
-
-    def enter_batch(self, local: int, size: int) -> tuple[bytes, ...]:
-        """What has to stand before a message of `size` bytes, if it is to join the batch."""
-        fits = self.outbox.size + size + ROOM <= self.batch_end
-        if self.batch_channel == local and fits:
-            return ()
-        number = encode_uint(local)
-        switch: tuple[bytes, ...] = (_SWITCH, number)
-        if self.batch_channel < 0 or not fits:
-            self._cut(batch=True)
-            self.batch_end = self.outbox.size + MAX_BATCH
-            switch = (number,)
-        self.batch_channel = local
-        return switch
-
-    def take_messages(self) -> list[tuple[int, list[bytes]]]:
-        """Hand over the messages of the stream below, in order: the size of each, and its chunks."""
-        end = (len(self.outbox.chunks), self.outbox.size, False)
-        cuts, self._cuts = self._cuts, []
-        self.batch_channel, self.batch_end = -1, 0
-        chunks = self.outbox.take()
-        messages = []
-        for (start, before, batch), (stop, after, _) in pairwise((*cuts, end)):
-            message = chunks[start:stop]
-            if batch:
-                message.insert(0, _BATCH_HEAD)
-            messages.append((after - before + len(_BATCH_HEAD) * batch, message))
-        return messages
-
-    def _cut(self, *, batch: bool) -> None:
-        self._cuts.append((len(self.outbox.chunks), self.outbox.size, batch))
-
-    def _control(self, message_type: int, body: bytes) -> None:
-        self.queue(_CONTROL, bytes((message_type,)) + body)
-
-    def _append_untrusted(self, chunk: bytes) -> None:
+    def queue(self, local: int, message: bytes) -> None:
+        """Queue the type and body of a message of the protocol's own, not of an application."""
+        # One piece: an answer is three bytes, and each piece of it would cost many times that in memory.
+        chunk = b"".join(self.batcher.place(local, message))
         if self._replying:
             self.outbox.append_reply_untrusted(chunk)
         else:
             self.outbox.append(chunk)
+
+    def take_messages(self) -> list[tuple[int, list[bytes]]]:
+        """Hand over the messages of the stream below, in order: the size of each, and its chunks."""
+        return self.batcher.take_messages()
+
+    def _control(self, message_type: int, body: bytes) -> None:
+        self.queue(_CONTROL, bytes((message_type,)) + body)
 
     # Input
 

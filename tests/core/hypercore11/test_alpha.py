@@ -15,8 +15,9 @@ from peersockets_core import (
     RemoteProtocolError,
 )
 from peersockets_core.hypercore11.alpha import ALIASES, PROTOCOL, Core, ExtensionSender, capability
+from peersockets_core.hypercore11.batching import MAX_BATCH
 from peersockets_core.hypercore11.encoding import encode_buffer, encode_uint
-from peersockets_core.hypercore11.protomux import MAX_BATCH, Mux
+from peersockets_core.hypercore11.protomux import Mux
 from peersockets_core.hypercore11.secret_stream import MAX_PLAINTEXT, Keys, namespace
 from peersockets_core.limits import Limits
 from peersockets_core.outbox import Outbox

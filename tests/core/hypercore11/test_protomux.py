@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peersockets_core import DEFAULT_LIMITS, Limits, LocalProtocolError, MessageTooLarge, RemoteProtocolError
+from peersockets_core.hypercore11.batching import MAX_BATCH
 from peersockets_core.hypercore11.encoding import encode_buffer, encode_uint
-from peersockets_core.hypercore11.protomux import MAX_BATCH, Channel, Mux
+from peersockets_core.hypercore11.protomux import Channel, Mux
 from peersockets_core.hypercore11.secret_stream import MAX_PLAINTEXT
 from peersockets_core.outbox import Outbox
 
