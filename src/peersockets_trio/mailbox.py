@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from types import TracebackType
+from typing import Final, Protocol, Self
 
 import trio
 
@@ -47,6 +48,17 @@ class Mailbox:
         """Close, and checkpoint."""
         self.close()
         await trio.lowlevel.checkpoint()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     def wake(self) -> None:
         """Something has come (called by the node)."""

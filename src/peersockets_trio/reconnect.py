@@ -5,8 +5,7 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable
-from types import TracebackType
-from typing import Final, Self, TypeAlias
+from typing import Final, TypeAlias
 
 import attrs
 import trio
@@ -151,19 +150,8 @@ class KeptConnection(Mailbox):
         self._check_news()
         return self._handle.events.popleft()
 
-    def __aiter__(self) -> Self:
-        return self
-
     async def __anext__(self) -> KeptConnectionEvent:
         return await self.receive()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     async def run(self) -> None:
         """Dial for ever (called by the node)."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from contextlib import AbstractAsyncContextManager
-from types import TracebackType
-from typing import Self
 
 import trio
 
@@ -162,9 +160,6 @@ class Topic(Mailbox):
         await self._until_news()
         return self._handle.take_all()
 
-    def __aiter__(self) -> Self:
-        return self
-
     async def __anext__(self) -> Message:
         return await self.receive()
 
@@ -230,14 +225,6 @@ class Topic(Mailbox):
         if self._requests is not None and not self.closed:
             self._requests.close()
         super().close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _check_timeout(timeout: object) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
-
 from peersockets_core import PeerEvent, Watch
 
 from .mailbox import Mailbox
@@ -28,16 +25,5 @@ class PeerEvents(Mailbox):
         self._check_news()
         return self._handle.take()
 
-    def __aiter__(self) -> Self:
-        return self
-
     async def __anext__(self) -> PeerEvent:
         return await self.receive()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
