@@ -43,6 +43,9 @@ def pipe(drive: DriveKey, options: NodeOptions) -> None:
     Where --connect fails, that is an error event, and it is tried again with growing pauses until it
     succeeds; likewise when the connection ends.
 
+    Commands are obeyed in order, the first when each --connect has come about or failed once. A send to a
+    peer that does not keep up holds up those behind it.
+
     The end of the input closes in good order: what was accepted is sent, and the exit status is 0.
 
     \b
