@@ -51,12 +51,12 @@ class Terminal:
     interactive = True
 
     def __init__(self) -> None:
-        self.prompt = "> "
+        self._prompt = "> "
         self.status = 0
         # Without asking the terminal for the cursor's position, which not every one answers.
         output = Vt100_Output(sys.stdout, _size, term=os.environ.get("TERM"), enable_cpr=False)
         self._session = PromptSession[str](
-            lambda: self.prompt,
+            lambda: self._prompt,
             output=output,
             interrupt_exception=_Interrupted,
             reserve_space_for_menu=0,
@@ -74,6 +74,16 @@ class Terminal:
         self._news = asyncio.Event()
 
     # Called by Trio's thread
+
+    @property
+    def prompt(self) -> str:
+        """What stands before the input line."""
+        return self._prompt
+
+    @prompt.setter
+    def prompt(self, prompt: str) -> None:
+        self._prompt = prompt
+        self._call(self._news.set)  # or the line would be drawn anew at the next key only
 
     def write(self, mark: str, text: str) -> None:
         """Show a line above the input."""
