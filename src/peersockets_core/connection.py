@@ -17,6 +17,7 @@ from .hypercore11.wire import Hypercore11
 from .keys import DriveKey, Entropy, KeyPair, parse_public_key
 from .limits import DEFAULT_LIMITS, Limits
 from .outbox import Outbox
+from .sodium import Buffer
 from .wires import MAKERS, WIRES, Sender, Undecided, Wire, detect_untrusted
 
 
@@ -83,11 +84,12 @@ class Connection:
         self._last_sent = now
         self._reading = True
 
-    def receive_data(self, data: bytes, now: float) -> list[Event]:
+    def receive_data(self, data: Buffer, now: float) -> list[Event]:
         """Take what the stream delivered; returns the events it caused, in order.
 
-        A peer's fault comes as the last event, a `ConnectionClosed` with the error. Never raises for
-        what the data holds. Data for a closed connection is ignored.
+        What may be written to, such as a buffer that is read into again and again, is decrypted where it
+        lies; nothing of it is kept. A peer's fault comes as the last event, a `ConnectionClosed` with the
+        error. Never raises for what the data holds. Data for a closed connection is ignored.
         """
         self._now = max(self._now, now)
         if self.closed:
@@ -266,7 +268,7 @@ class Connection:
             outbox=self.outbox,
         )
 
-    def _shake_hands_untrusted(self, data: bytes, events: list[Event]) -> None:
+    def _shake_hands_untrusted(self, data: Buffer, events: list[Event]) -> None:
         if self.wire is None and data:
             self._begin(detect_untrusted(data[0]))
         self._wire.receive_data_untrusted(data, events)
@@ -292,7 +294,7 @@ class Connection:
         held, self._held = bytes(self._held), bytearray()
         self._wire.receive_data_untrusted(held, events)
 
-    def _keep_untrusted(self, data: bytes) -> None:
+    def _keep_untrusted(self, data: Buffer) -> None:
         self._held += data
         if len(self._held) > self._limits.held:
             raise RemoteProtocolError(f"{len(self._held)} bytes from a remote that is not yet admitted")

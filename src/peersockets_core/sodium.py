@@ -10,12 +10,15 @@ dependency.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias, TypeGuard
 
 import nacl._sodium  # type: ignore[import-not-found]
 from cffi import FFI
 
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
 _BLOCK = 64
+_LARGE = 4096  # bytes from which a copy costs more than a second call
 
 _ffi = FFI()
 _ffi.cdef(
@@ -47,6 +50,11 @@ TAG_SIZE = 1
 MAC_SIZE = 16
 
 
+def is_writable(data: Buffer) -> TypeGuard[bytearray | memoryview]:
+    """Whether what is decrypted may stand where it stood encrypted."""
+    return isinstance(data, bytearray) or (isinstance(data, memoryview) and not data.readonly)
+
+
 class XSalsa20:
     """One direction's continuous keystream. There is no authentication: it hides, it does not protect."""
 
@@ -60,7 +68,7 @@ class XSalsa20:
         self._nonce = nonce
         self._position = 0
 
-    def apply(self, *chunks: bytes) -> memoryview:
+    def apply(self, *chunks: Buffer) -> memoryview:
         """Encrypt or decrypt `chunks` as the next bytes of the stream, in one pass."""
         block, offset = divmod(self._position, _BLOCK)
         # The function starts at a block boundary: stand in for what has passed of this block.
@@ -69,6 +77,25 @@ class XSalsa20:
         _xor(pointer, pointer, len(buffer), self._nonce, block, self._key)
         self._position += len(buffer) - offset
         return memoryview(buffer)[offset:]
+
+    def decrypt(self, data: Buffer) -> bytes:
+        """Decrypt the next bytes of the stream, where they lie if they may be written to."""
+        if len(data) < _LARGE or not is_writable(data):
+            return bytes(self.apply(data))
+        # By itself what completes a block, since the function starts at a boundary.
+        first = -self._position % _BLOCK
+        data[:first] = self.apply(data[:first])
+        pointer = _ffi.from_buffer(data)
+        _xor(
+            pointer + first,
+            pointer + first,
+            len(data) - first,
+            self._nonce,
+            self._position // _BLOCK,
+            self._key,
+        )
+        self._position += len(data) - first
+        return bytes(data)
 
 
 class SecretStreamCipher:
@@ -84,7 +111,7 @@ class SecretStreamCipher:
         # libsodium's init_push draws the header itself and then does just this.
         _start(self._state, header, key)
 
-    def seal(self, buffer: bytearray, frames: list[tuple[int, int]]) -> None:
+    def seal(self, buffer: bytearray | memoryview, frames: list[tuple[int, int]]) -> None:
         """Encrypt frames where they lie, each from `start` to `stop` of `buffer`.
 
         The plaintext stands between room for the tag, `TAG_SIZE` bytes, and for the MAC, `MAC_SIZE`.
@@ -95,7 +122,7 @@ class SecretStreamCipher:
             size = stop - start - TAG_SIZE - MAC_SIZE
             _push(self._state, frame, _NULL, frame + TAG_SIZE, size, _NULL, 0, 0)
 
-    def open(self, buffer: bytearray, frames: list[tuple[int, int]]) -> Iterator[bytes]:
+    def open(self, buffer: bytearray | memoryview, frames: list[tuple[int, int]]) -> Iterator[bytes]:
         """Decrypt frames where they lie, likewise; yields the plaintexts.
 
         Raises `ValueError` at a frame that is not genuine.

@@ -11,6 +11,7 @@ from .events import Event, WireName
 from .hypercore9.wire import Hypercore9
 from .hypercore11.wire import Hypercore11
 from .keys import DriveKey
+from .sodium import Buffer
 
 
 class Sender(Protocol):
@@ -39,8 +40,8 @@ class Wire(Protocol):
     def between_messages(self) -> bool:
         """Whether the remote may end the stream here without cutting anything short."""
 
-    def receive_data_untrusted(self, data: bytes, events: list[Event]) -> None:
-        """Append to `events` what `data` causes. Raises only `RemoteProtocolError`.
+    def receive_data_untrusted(self, data: Buffer, events: list[Event]) -> None:
+        """Append to `events` what `data`, which is spent, causes. Raises only `RemoteProtocolError`.
 
         What stands behind the handshake is kept for the call after the one that has finished it.
         """
@@ -72,7 +73,7 @@ class Undecided:
     keepalive = silence = math.inf
     has_output = between_messages = False
 
-    def receive_data_untrusted(self, data: bytes, events: list[Event]) -> None:
+    def receive_data_untrusted(self, data: Buffer, events: list[Event]) -> None:
         """There was no data."""
 
     def forget_input(self) -> None:

@@ -27,6 +27,7 @@ from .drive import Drive
 from .hub import Hub
 from .info import Authenticate, ConnectionInfo, NodeStatistics, PeerInfo
 from .instruments import Instrument
+from .memory import keep_memory
 from .pump import Pump
 from .reconnect import DEFAULT_BACKOFF, Backoff, KeptConnection
 
@@ -261,6 +262,7 @@ async def open_node(
     Leaving the block sends what has been accepted for sending, for as long as `limits.linger`, and closes
     everything; leaving it by an exception or a cancellation closes everything at once.
     """
+    keep_memory()
     hub = Hub(key_pair or KeyPair.generate(os.urandom), limits, authenticate, instruments)
     raised: BaseException | None = None
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -17,13 +16,10 @@ from peersockets_core import (
 )
 
 from .info import ConnectionInfo
+from .transport import transport
 
 if TYPE_CHECKING:
     from .hub import Hub
-
-READ_SIZE: Final = 128 * 1024
-"""Bytes asked of the stream at a time: one decryption, one parse and one wake for all of them."""
-
 
 WRITE_SIZE: Final = 256 * 1024
 """Bytes given to the stream at a time, so that it can be told how much has left."""
@@ -43,8 +39,8 @@ class Pump:
         "_room",
         "_scope",
         "_settled",
-        "_socket",
         "_stream",
+        "_transport",
         "_unwritten",
         "address",
         "connection",
@@ -71,8 +67,7 @@ class Pump:
         self.reason = ""
         """Why the connection ended, for people."""
         self._stream = stream
-        # What can be written to without waiting.
-        self._socket = stream.socket if isinstance(stream, trio.SocketStream) else None
+        self._transport = transport(stream, hub.buffer)
         self._unwritten: bytes | memoryview = b""
         self._scope = trio.CancelScope()
         self._settled: trio.Event | None = trio.Event()  # handshake finished or failed
@@ -152,15 +147,12 @@ class Pump:
 
     def _write_now(self) -> bool:
         """Write what is queued; returns whether that is done, and there is nothing for the write loop."""
-        if self._socket is None or self._finishing:
+        if self._finishing or not self._transport.immediate:
             return False
         data = self._take()
         if not data:
             return True
-        try:
-            written = os.write(self._socket.fileno(), data)
-        except OSError:  # full, or broken, as the write loop will find out
-            written = 0
+        written = self._transport.write(data)
         if written == len(data):
             self._in_flight = 0
             return True
@@ -230,18 +222,21 @@ class Pump:
 
     async def _read(self) -> bool:
         """Read to the end; returns whether it was one in good order."""
-        connection, stream, report = self.connection, self._stream, self.hub.report
+        connection, transport, report = self.connection, self._transport, self.hub.report
         while not connection.closed:
             await self._until_readable()
             try:
-                data = await stream.receive_some(READ_SIZE)
+                await transport.wait()
+                # Meanwhile, others may have filled what this would overflow.
+                await self._until_readable()
+                data = transport.take()
             except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
                 self._break(error)
                 return False
-            # Meanwhile, others may have filled what this would overflow.
-            await self._until_readable()
+            if data is None:
+                continue
             now = trio.current_time()
-            events = connection.receive_data(bytes(data), now) if data else connection.receive_eof(now)
+            events = connection.receive_data(data, now) if data else connection.receive_eof(now)
             report.received(self.address, self.info, len(data), events)
             if connection.on_hold:
                 events = await self._authenticate(events)

@@ -17,7 +17,7 @@ from ..errors import RemoteProtocolError
 from ..keys import Entropy, KeyPair
 from ..noise import DHKeyPair, Ed25519, XXHandshake
 from ..pieces import Pieces
-from ..sodium import MAC_SIZE, TAG_SIZE, SecretStreamCipher
+from ..sodium import MAC_SIZE, TAG_SIZE, Buffer, SecretStreamCipher
 
 MAX_FRAME: Final = 0xFFFFFF
 OVERHEAD: Final = TAG_SIZE + MAC_SIZE
@@ -123,17 +123,27 @@ class SecretStream:
         self._transmit.seal(buffer, frames)
         return buffer
 
-    def receive_data_untrusted(self, received: bytes, messages: list[bytes]) -> None:
+    def receive_data_untrusted(self, received: Buffer, messages: list[bytes]) -> None:
         """Append the messages that `received` completes, keepalives left out.
 
-        Nothing behind the handshake is looked at before the next call. Raises only `RemoteProtocolError`.
+        What may be written to is decrypted where it lies. Nothing behind the handshake is looked at before
+        the next call. Raises only `RemoteProtocolError`.
         """
-        data: bytes | bytearray = received
+        data = memoryview(received)
         if self._unfinished:
-            if len(received) < self._unfinished.missing:
-                self._unfinished.add(received)
+            missing = self._unfinished.missing
+            if len(data) < missing:
+                self._unfinished.add(bytes(data))
                 return
-            data = bytearray().join((*self._unfinished.take(), received))
+            pieces = self._unfinished.take()
+            if missing and self._receive is not None and sum(map(len, pieces)) >= _LENGTH:
+                self._parse_untrusted(memoryview(bytearray().join((*pieces, data[:missing]))), messages)
+                data = data[missing:]
+            else:
+                data = memoryview(bytearray().join((*pieces, data)))
+        self._parse_untrusted(data, messages)
+
+    def _parse_untrusted(self, data: memoryview, messages: list[bytes]) -> None:
         frames: list[tuple[int, int]] = []
         position, end = 0, len(data)
         while end - position >= _LENGTH:
@@ -154,15 +164,14 @@ class SecretStream:
             missing = stop - end if end - position >= _LENGTH else _LENGTH - (end - position)
             self._unfinished.begin(bytes(data[position:]), missing=missing)
         if frames:
-            buffer = data if isinstance(data, bytearray) else bytearray(data)
-            self._open_untrusted(buffer, frames, messages)
+            self._open_untrusted(bytearray(data) if data.readonly else data, frames, messages)
 
     def keep_untrusted(self, data: bytes) -> None:
         """Keep the first `data` behind another handshake for the next `receive_data_untrusted`."""
         self._unfinished.begin(data, missing=0)
 
     def _open_untrusted(
-        self, buffer: bytearray, frames: list[tuple[int, int]], messages: list[bytes]
+        self, buffer: bytearray | memoryview, frames: list[tuple[int, int]], messages: list[bytes]
     ) -> None:
         assert self._receive is not None
         try:

@@ -13,6 +13,7 @@ from ..extensions import ExtensionNames
 from ..keys import DriveKey, Entropy, KeyPair
 from ..limits import Limits
 from ..outbox import Outbox
+from ..sodium import Buffer
 from . import alpha
 from .protomux import Mux
 from .secret_stream import Keys, SecretStream
@@ -62,7 +63,7 @@ class Hypercore11:
         """Whether the remote may end the stream here without cutting anything short."""
         return self._keys is not None and self._stream.between_frames
 
-    def receive_data_untrusted(self, data: bytes, events: list[Event]) -> None:
+    def receive_data_untrusted(self, data: Buffer, events: list[Event]) -> None:
         """Append to `events` what `data` causes. Raises only `RemoteProtocolError`.
 
         Nothing behind the handshake is looked at before the next call.
@@ -123,12 +124,12 @@ class Hypercore11:
             raise LocalProtocolError("on hypercore11, extensions need a drive that both sides have open")
         return alpha.ExtensionSender(self.mux, core, name)
 
-    def _shake_hands_untrusted(self, data: bytes, events: list[Event]) -> None:
+    def _shake_hands_untrusted(self, data: Buffer, events: list[Event]) -> None:
         stream = self._stream
         if stream.keys is None:
             stream.receive_data_untrusted(data, [])
         else:
-            stream.keep_untrusted(data)
+            stream.keep_untrusted(bytes(data))
         if stream.keys is not None:
             self._keys = keys = stream.keys
             events.append(HandshakeCompleted(self.name, keys.remote_public_key, keys.handshake_hash))

@@ -18,7 +18,7 @@ from ..extensions import ExtensionNames
 from ..keys import DriveKey, Entropy, KeyPair
 from ..limits import Limits
 from ..outbox import Outbox
-from ..sodium import XSalsa20
+from ..sodium import Buffer, XSalsa20
 from . import frames, messages
 from .channels import Channels
 from .handshake import Handshake
@@ -72,13 +72,13 @@ class Hypercore9:
         """Whether the remote may end the stream here without cutting anything short."""
         return self._handshake is None and self._frames.empty and not self._rest
 
-    def receive_data_untrusted(self, data: bytes, events: list[Event]) -> None:
+    def receive_data_untrusted(self, data: Buffer, events: list[Event]) -> None:
         """Append to `events` what `data` causes. Raises only `RemoteProtocolError`.
 
         Nothing behind the handshake is looked at before the next call.
         """
         if self._handshake is not None:
-            self._rest = self._handshake.receive_data_untrusted(data)
+            self._rest = self._handshake.receive_data_untrusted(bytes(data))
             if self._handshake.finished:
                 self._start(self._handshake, events)
             return
@@ -88,7 +88,7 @@ class Hypercore9:
             assert self._receive is not None
             items: list[frames.Item] = []
             try:
-                self._frames.parse_untrusted(bytes(self._receive.apply(data)), items)
+                self._frames.parse_untrusted(self._receive.decrypt(data), items)
             finally:
                 for item in items:
                     self._receive_item_untrusted(item, events)

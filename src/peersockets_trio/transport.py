@@ -1,0 +1,102 @@
+"""How a pump reads from a stream and writes to it: by way of Trio, or past it where that is faster.
+
+A socket that Trio has reported readable is read here, into a buffer that all connections of a node share: no
+memory is asked for, and the attempt that only finds nothing yet is saved. It is written to at once, too, if
+that takes no waiting.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final, Protocol
+
+import trio
+
+READ_SIZE: Final = 128 * 1024
+"""Bytes asked of a stream at a time: one decryption, one parse and one wake for all of them."""
+
+
+class Transport(Protocol):
+    """The two directions of a stream."""
+
+    immediate: bool
+    """Whether it can be written to without waiting."""
+
+    async def wait(self) -> None:
+        """Wait until there may be something to read.
+
+        Raises `trio.BrokenResourceError` or `trio.ClosedResourceError`.
+        """
+
+    def take(self) -> bytes | memoryview | None:
+        """Return what there is to read, empty at the end of the stream, None if it was a false alarm.
+
+        It is good until somebody else reads, and may be written to if it is no `bytes`. Raises as `wait`.
+        """
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Write what goes without waiting; returns how many bytes that were."""
+        ...
+
+
+class StreamTransport:
+    """For any stream."""
+
+    immediate = False
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self._stream = stream
+        self._data: bytes | bytearray = b""
+
+    async def wait(self) -> None:
+        self._data = await self._stream.receive_some(READ_SIZE)
+
+    def take(self) -> bytes:
+        data, self._data = self._data, b""
+        return bytes(data)
+
+    def write(self, data: bytes | memoryview) -> int:
+        return 0
+
+
+class SocketTransport:
+    """For a socket, read into `buffer`."""
+
+    immediate = True
+
+    def __init__(self, stream: trio.SocketStream, buffer: memoryview) -> None:
+        self._socket = stream.socket
+        self._buffer = buffer
+        self._more = False  # whether the last read did not exhaust it
+
+    async def wait(self) -> None:
+        if self._more:
+            await trio.lowlevel.checkpoint()
+        elif self._socket.fileno() < 0:
+            raise trio.ClosedResourceError("the socket was closed")
+        else:
+            await trio.lowlevel.wait_readable(self._socket)
+
+    def take(self) -> memoryview | None:
+        try:
+            size = os.readv(self._socket.fileno(), (self._buffer,))
+        except BlockingIOError:
+            self._more = False
+            return None
+        except OSError as error:
+            raise trio.BrokenResourceError(f"socket connection broken: {error}") from error
+        self._more = size == len(self._buffer)
+        return self._buffer[:size]
+
+    def write(self, data: bytes | memoryview) -> int:
+        try:
+            return os.write(self._socket.fileno(), data)
+        except OSError:  # full, or broken, as whoever waits for it will find out
+            return 0
+
+
+def transport(stream: trio.abc.Stream, buffer: memoryview) -> Transport:
+    """Return the fastest way; `buffer` is shared by those that read at once what they have waited for."""
+    if isinstance(stream, trio.SocketStream):
+        return SocketTransport(stream, buffer)
+    return StreamTransport(stream)
