@@ -81,11 +81,8 @@ class Topic:
             if handle.overflowing and handle.holds_up:
                 driver.drop(link.connection, RemoteProtocolError("sends to a topic that has long been full"))
                 return
-            handle.put(peer_id, link.peer.public_key, payloads)
-            handle.block(link)
-            if handle.overflowing:
-                for other in self.machine.links_of(self):
-                    handle.block(other)
+            if handle.put(peer_id, link.peer.public_key, payloads):
+                self._hold_up_senders(handle, link)
             driver.news(handle)
 
     def hold_up(self, link: Link) -> None:
@@ -93,6 +90,13 @@ class Topic:
         for handle in self.handles:
             if handle.overflowing:
                 handle.block(link)
+
+    def _hold_up_senders(self, handle: TopicHandle, link: Link) -> None:
+        """Let the one who filled a handle wait, or all of them if its last reads were too much."""
+        handle.block(link)
+        if handle.overflowing:
+            for other in self.machine.links_of(self):
+                handle.block(other)
 
     def remove(self, handle: TopicHandle) -> None:
         """A handle has been closed."""

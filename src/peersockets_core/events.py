@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import attrs
 
@@ -37,9 +37,11 @@ class DriveClosed:
     discovery_key: bytes
 
 
-@attrs.frozen
-class MessagesReceived:
-    """Consecutive messages of one extension that is registered here, in order."""
+class MessagesReceived(NamedTuple):
+    """Consecutive messages of one extension that is registered here, in order.
+
+    A tuple because there is one for each message where many topics are spoken to in turn.
+    """
 
     discovery_key: bytes | None
     """The drive whose channel carried them, or None for an extension of the connection itself."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -112,16 +111,18 @@ class Router(Protocol):
         """A handle has been closed."""
 
 
-_make_message = partial(tuple.__new__, Message)
+def _messages(peer_id: int, public_key: bytes, payloads: list[bytes]) -> Iterator[Message]:
+    # The fastest way to make named tuples, a third faster than calling the class.
+    return map(tuple.__new__, repeat(Message), zip(repeat(peer_id), payloads, repeat(public_key)))
 
 
 class TopicHandle:
     """One join of a topic: what it has received and not yet handed over, and the way to send."""
 
     __slots__ = (
-        "_blocked", "_dropped", "_max_bytes", "_max_messages", "_overflow", "_queue", "_received",
-        "_received_bytes", "_routes", "_send_buffer", "_sent", "_sent_bytes", "_topic", "_waiting_bytes",
-        "closed", "owner",
+        "_blocked", "_dropped", "_max_bytes", "_max_messages", "_overflow", "_received", "_received_bytes",
+        "_routes", "_run", "_runs", "_send_buffer", "_sent", "_sent_bytes", "_topic", "_waiting",
+        "_waiting_bytes", "closed", "owner",
     )  # fmt: skip
 
     def __init__(self, topic: Router, overflow: Overflow, owner: Any) -> None:
@@ -132,8 +133,10 @@ class TopicHandle:
         self._send_buffer = limits.send_buffer
         self._max_messages = limits.receive_messages
         self._max_bytes = limits.receive_bytes
-        self._queue: deque[Message] = deque()
-        self._waiting_bytes = 0
+        # Messages are made when they are taken: what dies young costs the garbage collector nothing.
+        self._run: Iterator[Message] = iter(())
+        self._runs: deque[Iterator[Message]] = deque()
+        self._waiting = self._waiting_bytes = 0
         self._blocked: set[Source] = set()
         self._received = self._received_bytes = self._dropped = self._sent = self._sent_bytes = 0
         self.closed = False
@@ -141,12 +144,12 @@ class TopicHandle:
         """For the adapter's use: what it wakes."""
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return self._waiting
 
     @property
     def full(self) -> bool:
         """Whether the bounds are reached."""
-        return len(self._queue) >= self._max_messages or self._waiting_bytes >= self._max_bytes
+        return self._waiting >= self._max_messages or self._waiting_bytes >= self._max_bytes
 
     @property
     def holds_up(self) -> bool:
@@ -156,17 +159,22 @@ class TopicHandle:
     @property
     def overflowing(self) -> bool:
         """Whether twice the bounds are: more than the last reads of sources that are held up explain."""
-        return len(self._queue) >= 2 * self._max_messages or self._waiting_bytes >= 2 * self._max_bytes
+        return self._waiting >= 2 * self._max_messages or self._waiting_bytes >= 2 * self._max_bytes
 
-    def put(self, peer_id: int, public_key: bytes, payloads: list[bytes]) -> None:
-        """Take a run of messages from one peer."""
+    def put(self, peer_id: int, public_key: bytes, payloads: list[bytes]) -> bool:
+        """Take a run of messages from one peer, and keep the list; returns whether it is full now."""
         size = sum(map(len, payloads))
         self._received += len(payloads)
         self._received_bytes += size
+        self._waiting += len(payloads)
         self._waiting_bytes += size
-        self._queue.extend(map(_make_message, zip(repeat(peer_id), payloads, repeat(public_key))))
-        if not self.holds_up and self._over:
-            self._drop()
+        full = self.full
+        if full and self._overflow == "drop_newest":
+            payloads = self._without_newest(payloads)
+        self._runs.append(_messages(peer_id, public_key, payloads))
+        if full and self._overflow == "drop_oldest":
+            self._drop_oldest()
+        return full
 
     def block(self, source: Source) -> None:
         """Hold a source's reading up until this handle has drained, if it is full and does not drop."""
@@ -180,7 +188,11 @@ class TopicHandle:
 
     def take(self) -> Message:
         """Remove and return the oldest message. Raises `IndexError` if there is none."""
-        message = self._queue.popleft()
+        message = next(self._run, None)
+        while message is None:
+            self._run = self._runs.popleft()
+            message = next(self._run, None)
+        self._waiting -= 1
         self._waiting_bytes -= len(message.message)
         if self._blocked and not self.full:
             self._release()
@@ -188,10 +200,10 @@ class TopicHandle:
 
     def take_all(self) -> list[Message]:
         """Remove and return everything waiting."""
-        messages = list(self._queue)
-        self._queue.clear()
-        self._waiting_bytes = 0
-        self._release()
+        messages = list(self._run)
+        for run in self._runs:
+            messages += run
+        self._forget()
         return messages
 
     def send(self, peer_id: int, payload: bytes, *, waited: bool = False) -> Connection | None:
@@ -224,9 +236,7 @@ class TopicHandle:
         if not self.closed:
             self.closed = True
             self._routes = {}
-            self._queue.clear()
-            self._waiting_bytes = 0
-            self._release()
+            self._forget()
             self._topic.remove(self)
 
     def statistics(self) -> TopicStatistics:
@@ -234,7 +244,7 @@ class TopicHandle:
         return TopicStatistics(
             received_messages=self._received,
             received_bytes=self._received_bytes,
-            waiting_messages=len(self._queue),
+            waiting_messages=self._waiting,
             waiting_bytes=self._waiting_bytes,
             dropped_messages=self._dropped,
             sent_messages=self._sent,
@@ -243,13 +253,27 @@ class TopicHandle:
 
     @property
     def _over(self) -> bool:
-        return len(self._queue) > self._max_messages or self._waiting_bytes > self._max_bytes
+        return self._waiting > self._max_messages or self._waiting_bytes > self._max_bytes
 
-    def _drop(self) -> None:
-        drop = self._queue.popleft if self._overflow == "drop_oldest" else self._queue.pop
+    def _drop_oldest(self) -> None:
         while self._over:
-            self._waiting_bytes -= len(drop().message)
+            self.take()
             self._dropped += 1
+
+    def _without_newest(self, payloads: list[bytes]) -> list[bytes]:
+        """Drop as many of the payloads just counted as it takes; returns the others."""
+        kept = list(payloads)  # other handles have the same list
+        while self._over:
+            self._waiting -= 1
+            self._waiting_bytes -= len(kept.pop())
+            self._dropped += 1
+        return kept
+
+    def _forget(self) -> None:
+        self._run = iter(())
+        self._runs.clear()
+        self._waiting = self._waiting_bytes = 0
+        self._release()
 
     def _find(self, peer_id: int) -> Route | None:
         if self.closed:

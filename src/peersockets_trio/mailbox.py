@@ -62,7 +62,7 @@ class Mailbox:
 
     def wake(self) -> None:
         """Something has come (called by the node)."""
-        if self._news:
+        if self._receiving and self._news:
             self._news.unpark_all()
 
     def _check_open(self) -> None:

@@ -211,9 +211,9 @@ class Pump:
 
     def _call_sender(self) -> None:
         """Let the next sender in the queue try, one at a time; or everyone, if there is none."""
-        if self._called:
-            return
         outbox, limit = self.connection.outbox, self.hub.limits.send_buffer
+        if self._called or outbox.room == limit:
+            return
         if not self._room:
             outbox.room = limit
         elif outbox.size < limit:

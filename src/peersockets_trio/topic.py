@@ -145,7 +145,11 @@ class Topic(Mailbox):
 
         Raises `trio.ClosedResourceError` when closed here, `trio.BusyResourceError` for a second receiver.
         """
-        await self._until_news()
+        # The first two lines are for haste: a call costs as much as the rest.
+        if self._turns and len(self._handle):
+            self._turns -= 1
+        else:
+            await self._until_news()
         return self._handle.take()
 
     def receive_nowait(self) -> Message:
@@ -160,8 +164,7 @@ class Topic(Mailbox):
         await self._until_news()
         return self._handle.take_all()
 
-    async def __anext__(self) -> Message:
-        return await self.receive()
+    __anext__ = receive
 
     def statistics(self) -> TopicStatistics:
         """Counters of this handle."""

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 import trio
 
-READ_SIZE: Final = 128 * 1024
+READ_SIZE: Final = 256 * 1024
 """Bytes asked of a stream at a time: one decryption, one parse and one wake for all of them."""
 
 

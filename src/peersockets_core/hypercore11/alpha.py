@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from functools import lru_cache
 from typing import Final
 
 from ..errors import LocalProtocolError, MessageTooLarge, RemoteProtocolError
 from ..events import DriveClosed, DriveOpened, Event, MessagesReceived
 from ..keys import DriveKey
 from ..limits import Limits
-from .batching import ROOM
+from .batching import MAX_BATCH, ROOM
 from .encoding import decode_string_untrusted, decode_uint_untrusted, encode_buffer, encode_uint
 from .protomux import Channel, Mux
 from .secret_stream import MAX_PLAINTEXT, Keys, namespace
@@ -48,10 +49,10 @@ class Core:
     ) -> None:
         """Open the channel. What happens on it is appended to `events`."""
         self.key = key
+        self.channel: Channel | None = None
+        """The channel, once both sides have opened it."""
         self.last_name_sent: str | None = None
         """The name that the next message on this channel may leave out."""
-        self.last_sender: ExtensionSender | None = None
-        """Who sent it; None on a new channel, since what was remembered of another is nothing to it."""
         self._mux = mux
         self._keys = keys
         self._initiator = initiator
@@ -62,11 +63,6 @@ class Core:
         self._open = False
         self.offer()
 
-    @property
-    def channel(self) -> Channel | None:
-        """The channel, once both sides have opened it."""
-        return self._channel if self._open else None
-
     def offer(self) -> None:
         """Open our half of the channel, unless it is."""
         if self._channel is None:
@@ -76,6 +72,8 @@ class Core:
             self._channel = self._mux.open(
                 PROTOCOL, self.key.discovery_key, handshake, self, self.run_untrusted
             )
+            if self._open:  # the remote was first
+                self.channel = self._channel
 
     def close(self) -> None:
         """Close the drive on this connection."""
@@ -90,6 +88,7 @@ class Core:
         if not hmac.compare_digest(handshake[position : position + _CAPABILITY_SIZE], expected):
             raise RemoteProtocolError(f"invalid remote capability for drive {self.key}")
         self._open = True
+        self.channel = self._channel
         # The mux is still inside `offer` where the remote was first; the channel is known by its key.
         self._mux.send_to(PROTOCOL, self.key.discovery_key, _SYNC, _POLITE_SYNC)
         self._events.append(DriveOpened(self.key.discovery_key))
@@ -108,8 +107,8 @@ class Core:
             self._mux.send_to(PROTOCOL, self.key.discovery_key, _NO_DATA, encode_uint(request))
 
     def run_untrusted(self, data: bytes, position: int, end: int) -> int:
-        """Take the messages of a batch that are of the extension last named; returns where others begin."""
-        payloads: list[bytes] = []
+        """Take the extension messages at the head of a batch; returns where others, or odd ones, begin."""
+        payloads: list[bytes] | None = None
         while position < end:
             size = data[position]
             start = position + 1
@@ -119,12 +118,26 @@ class Core:
                 size = data[start] | data[start + 1] << 8
                 start += 2
             stop = start + size
-            if size < 2 or stop > end or data[start] != _EXTENSION or data[start + 1]:
+            if size < 2 or stop > end or data[start] != _EXTENSION:
                 break
-            payloads.append(data[start + 2 : stop])
+            named = data[start + 1]
+            start += 2
+            if named:
+                after = start + named
+                if named > _ONE_BYTE or after > stop:
+                    break
+                try:
+                    name = _decode_name(data[start:after])
+                except UnicodeDecodeError:
+                    break
+                if name != self._last_name_received:
+                    self._last_name_received = name
+                    payloads = None
+                start = after
+            if payloads is None:
+                payloads = self._payloads(self._last_name_received)
+            payloads.append(data[start:stop])
             position = stop
-        if payloads:
-            self._payloads(self._last_name_received).extend(payloads)
         return position
 
     def closed(self) -> None:
@@ -154,64 +167,75 @@ class Core:
         return self._last_name_received, start
 
     def _reset(self) -> None:
-        self._channel = None
+        self._channel = self.channel = None
         self._open = False
-        self.last_name_sent = self.last_sender = None
+        self.last_name_sent = None
         self._last_name_received = ""
+
+
+@lru_cache(4096)
+def _decode_name(encoded: bytes) -> str:
+    """Read the name of an extension, of which there are few, in few bytes."""
+    return encoded.decode()
 
 
 class ExtensionSender:
     """Sends the messages of one extension on one drive's channel."""
 
-    __slots__ = ("_batcher", "_core", "_heads", "_local", "_name", "_outbox")
+    __slots__ = ("_batcher", "_core", "_encoded_name", "_heads", "_name", "_named_heads", "_outbox", "_room")
 
     def __init__(self, mux: Mux, core: Core, name: str) -> None:
         self._batcher = mux.batcher
         self._core = core
         self._name = name
+        self._encoded_name = encode_buffer(name.encode())
         self._outbox = mux.outbox
-        self._local = 0
+        self._room = ROOM + len(self._encoded_name)
+        # What stands before a payload, by its size: with the name left out, and with it.
         self._heads: dict[int, bytes] = {}
+        self._named_heads: dict[int, bytes] = {}
 
     def check_size(self, size: int) -> None:
         """Raise `MessageTooLarge` for what does not fit a frame together with the extension's full name."""
         channel = self._core.channel
         number = encode_uint(channel.local if channel is not None else 1)
-        largest = MAX_PLAINTEXT - len(number) - 1 - len(encode_buffer(self._name.encode()))
+        largest = MAX_PLAINTEXT - len(number) - 1 - len(self._encoded_name)
         if size > largest:
             raise MessageTooLarge(size, largest)
 
     def send(self, payload: bytes) -> None:
         """Queue one message. Raises `MessageTooLarge`, with nothing queued."""
-        batcher, outbox, size = self._batcher, self._outbox, len(payload)
-        if (
-            self._core.last_sender is self
-            and batcher.channel == self._local
-            and outbox.size + size + ROOM <= batcher.end
-        ):
-            head = self._heads.get(size) or self._head(size)
-            outbox.chunks += (head, payload)
-            outbox.size += len(head) + size
+        core, batcher, outbox, size = self._core, self._batcher, self._outbox, len(payload)
+        channel = core.channel
+        if channel is None or size + self._room > MAX_BATCH:
+            self._send_alone(payload)
+            return
+        if core.last_name_sent == self._name:
+            head = self._heads.get(size) or self._head(size, self._heads, b"\0")
         else:
-            self._send_slowly(payload)
+            core.last_name_sent = self._name
+            head = self._named_heads.get(size) or self._head(size, self._named_heads, self._encoded_name)
+        if batcher.channel != channel.local or outbox.size + size + self._room > batcher.end:
+            lead = batcher.enter(channel.local, size + self._room)
+            outbox.chunks += lead
+            outbox.size += sum(map(len, lead))
+        outbox.chunks += (head, payload)
+        outbox.size += len(head) + size
 
-    def _head(self, size: int) -> bytes:
-        if len(self._heads) == _CACHED_HEADS:
-            self._heads.clear()
-        # Size of type, name and payload; the type; the name, left out because it is the last one.
-        head = self._heads[size] = encode_uint(size + 2) + bytes((_EXTENSION, 0))
+    def _head(self, size: int, heads: dict[int, bytes], name: bytes) -> bytes:
+        if len(heads) == _CACHED_HEADS:
+            heads.clear()
+        head = heads[size] = encode_uint(1 + len(name) + size) + bytes((_EXTENSION,)) + name
         return head
 
-    def _send_slowly(self, payload: bytes) -> None:
+    def _send_alone(self, payload: bytes) -> None:
         core = self._core
         self.check_size(len(payload))
         channel = core.channel
         if channel is None:
             raise LocalProtocolError(f"drive {core.key} is no longer open on both sides")
-        self._local = channel.local
-        name = b"" if core.last_name_sent == self._name else self._name.encode()
-        core.last_name_sent, core.last_sender = self._name, self
-        head = bytes((_EXTENSION,)) + encode_buffer(name)
-        chunks = self._batcher.place(channel.local, head, payload)
+        name = b"\0" if core.last_name_sent == self._name else self._encoded_name
+        core.last_name_sent = self._name
+        chunks = self._batcher.place(channel.local, bytes((_EXTENSION,)) + name, payload)
         self._outbox.chunks += chunks
         self._outbox.size += sum(map(len, chunks))

@@ -45,7 +45,7 @@ class Batcher:
             self._cut(batch=False)
             self.channel, self.end = -1, 0
             return encode_uint(local), message, payload
-        return *self._enter(local, size), encode_uint(size), message, payload
+        return *self.enter(local, size), encode_uint(size), message, payload
 
     def take_messages(self) -> list[tuple[int, list[bytes]]]:
         """Hand over the messages of the stream below, in order: the size of each, and its chunks."""
@@ -61,8 +61,8 @@ class Batcher:
             messages.append((after - before + len(BATCH_HEAD) * batch, message))
         return messages
 
-    def _enter(self, local: int, size: int) -> tuple[bytes, ...]:
-        """What has to stand before a message of `size` bytes for it to join the batch."""
+    def enter(self, local: int, size: int) -> tuple[bytes, ...]:
+        """Return what has to go before the size of a message of `size` bytes for it to join a batch."""
         fits = self._outbox.size + size + ROOM <= self.end
         if self.channel == local and fits:
             return ()

@@ -89,7 +89,9 @@ class Hypercore11:
     def data_to_send(self) -> bytes | memoryview:
         """Everything queued, encrypted frame by frame."""
         stream = self._stream
-        plain, stream.output = b"".join(stream.output), []
+        plain = b""
+        if stream.output:
+            plain, stream.output = b"".join(stream.output), []
         if self._keys is None:
             return plain
         messages = self.mux.take_messages()

@@ -6,7 +6,7 @@ extension messages with the same id on channel 0, where topics live, come out as
 
 from __future__ import annotations
 
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import attrs
 
@@ -31,8 +31,7 @@ class Frame:
     body: bytes
 
 
-@attrs.frozen
-class ExtensionRun:
+class ExtensionRun(NamedTuple):
     """Consecutive extension messages on channel 0 with the same id."""
 
     id: int
