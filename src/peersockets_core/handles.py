@@ -111,8 +111,9 @@ class Router(Protocol):
         """A handle has been closed."""
 
 
-def _messages(peer_id: int, public_key: bytes, payloads: list[bytes]) -> Iterator[Message]:
-    # The fastest way to make named tuples, a third faster than calling the class.
+def _messages(run: tuple[int, bytes, list[bytes]]) -> Iterator[Message]:
+    # The fastest way to make named tuples, in half the time that calling the class takes.
+    peer_id, public_key, payloads = run
     return map(tuple.__new__, repeat(Message), zip(repeat(peer_id), payloads, repeat(public_key)))
 
 
@@ -133,9 +134,10 @@ class TopicHandle:
         self._send_buffer = limits.send_buffer
         self._max_messages = limits.receive_messages
         self._max_bytes = limits.receive_bytes
-        # Messages are made when they are taken: what dies young costs the garbage collector nothing.
-        self._run: Iterator[Message] = iter(())
-        self._runs: deque[Iterator[Message]] = deque()
+        # Sender's id, its key, and its payloads. Messages are made when they are taken: what dies young
+        # costs the garbage collector nothing.
+        self._runs: deque[tuple[int, bytes, list[bytes]]] = deque()
+        self._run: Iterator[Message] = iter(())  # the first, begun
         self._waiting = self._waiting_bytes = 0
         self._blocked: set[Source] = set()
         self._received = self._received_bytes = self._dropped = self._sent = self._sent_bytes = 0
@@ -162,7 +164,7 @@ class TopicHandle:
         return self._waiting >= 2 * self._max_messages or self._waiting_bytes >= 2 * self._max_bytes
 
     def put(self, peer_id: int, public_key: bytes, payloads: list[bytes]) -> bool:
-        """Take a run of messages from one peer, and keep the list; returns whether it is full now."""
+        """Take a run of messages from one peer; returns whether it is full now."""
         size = sum(map(len, payloads))
         self._received += len(payloads)
         self._received_bytes += size
@@ -171,7 +173,11 @@ class TopicHandle:
         full = self.full
         if full and self._overflow == "drop_newest":
             payloads = self._without_newest(payloads)
-        self._runs.append(_messages(peer_id, public_key, payloads))
+        runs = self._runs
+        if runs and runs[-1][0] == peer_id:
+            runs[-1][2].extend(payloads)
+        else:
+            runs.append((peer_id, public_key, payloads.copy()))  # other handles get the same list
         if full and self._overflow == "drop_oldest":
             self._drop_oldest()
         return full
@@ -190,7 +196,7 @@ class TopicHandle:
         """Remove and return the oldest message. Raises `IndexError` if there is none."""
         message = next(self._run, None)
         while message is None:
-            self._run = self._runs.popleft()
+            self._run = _messages(self._runs.popleft())
             message = next(self._run, None)
         self._waiting -= 1
         self._waiting_bytes -= len(message.message)
@@ -202,7 +208,7 @@ class TopicHandle:
         """Remove and return everything waiting."""
         messages = list(self._run)
         for run in self._runs:
-            messages += run
+            messages += _messages(run)
         self._forget()
         return messages
 
@@ -262,7 +268,7 @@ class TopicHandle:
 
     def _without_newest(self, payloads: list[bytes]) -> list[bytes]:
         """Drop as many of the payloads just counted as it takes; returns the others."""
-        kept = list(payloads)  # other handles have the same list
+        kept = payloads.copy()
         while self._over:
             self._waiting -= 1
             self._waiting_bytes -= len(kept.pop())

@@ -219,7 +219,7 @@ class Topic(Mailbox):
     def wake(self) -> None:
         """Something has come (called by the node)."""
         if self._requests is None:
-            super().wake()
+            Mailbox.wake(self)  # `super` takes as long as all the rest
         else:
             self._requests.wake()
 

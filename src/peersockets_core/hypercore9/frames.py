@@ -6,6 +6,7 @@ extension messages with the same id on channel 0, where topics live, come out as
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final, NamedTuple, TypeAlias
 
 import attrs
@@ -39,6 +40,9 @@ class ExtensionRun(NamedTuple):
 
 
 Item: TypeAlias = Frame | ExtensionRun
+
+# In half the time: there is one for each message where many topics are spoken to in turn.
+_make_run = partial(tuple.__new__, ExtensionRun)
 
 
 def encode(channel: int, message_type: int, body: bytes) -> bytes:
@@ -86,8 +90,8 @@ class FrameParser:
         payloads: list[bytes] = []
         largest = self._max_body + 1  # with a header of one byte
         while position < end:
-            # Lengths of one and two bytes, and an id of one, are read in place: a call costs more than
-            # all the rest of a short message.
+            # Lengths and ids of one and two bytes are read in place: a call costs more than all the rest
+            # of a short message.
             length = data[position]
             start = position + 1
             if length >= _MORE:
@@ -103,23 +107,26 @@ class FrameParser:
                 if length > self._max_body + varint.MAX_SIZE:
                     raise self._too_large(length)
             stop = start + length
-            if (
-                1 < length <= largest
-                and start + 1 < end
-                and data[start] == EXTENSION_TYPE
-                and (extension_id := data[start + 1]) < _MORE
-            ):
-                if stop > end:
-                    self._keep(data[start + 2 :], missing=stop - end, extension_id=extension_id)
-                    return
+            body = start + 2
+            extension_id = _NO_ID
+            if 1 < length <= largest and body <= end and data[start] == EXTENSION_TYPE:
+                extension_id = data[start + 1]
+                if extension_id >= _MORE:
+                    if length > 2 and body < end and data[body] < _MORE:
+                        extension_id += (data[body] << 7) - _MORE
+                        body += 1
+                    else:
+                        extension_id = _NO_ID
+            if stop > end:
+                piece = data[position:] if extension_id == _NO_ID else data[body:]
+                self._keep(piece, missing=stop - end, extension_id=extension_id)
+                return
+            if extension_id != _NO_ID:
                 if extension_id != run_id:
                     run_id = extension_id
                     payloads = []
-                    items.append(ExtensionRun(run_id, payloads))
-                payloads.append(data[start + 2 : stop])
-            elif stop > end:
-                self._keep(data[position:], missing=stop - end)
-                return
+                    items.append(_make_run((run_id, payloads)))
+                payloads.append(data[body:stop])
             elif length:  # and not a keepalive
                 run_id = _NO_ID
                 items.append(self._frame_untrusted(data[start:stop]))
