@@ -143,18 +143,20 @@ class Connection:
     @property
     def has_output(self) -> bool:
         """Whether `data_to_send` would return anything."""
-        return not self._silenced and self._wire.has_output
+        return self._wire.has_output and not self._silenced
 
     def data_to_send(self, now: float | None = None) -> bytes | memoryview:
         """Hand over everything queued, encrypted in one pass; empty if there is nothing.
 
         Given `now`, the keepalive is timed from this sending; otherwise from the last time told.
         """
-        if self._silenced:
+        if self.error is not None and self._silenced:
             return b""
         data = self._wire.data_to_send()
         if data:
-            self._last_sent = self._now = max(self._now, self._now if now is None else now)
+            if now is not None and now > self._now:
+                self._now = now
+            self._last_sent = self._now
         return data
 
     def next_deadline(self) -> float:

@@ -30,7 +30,6 @@ from .info import Authenticate, NodeStatistics, PeerInfo
 from .instruments import Instrument
 from .pump import Pump
 from .report import Reporter
-from .transport import READ_SIZE
 
 
 class _Members:
@@ -64,8 +63,6 @@ class Hub:
         self.machine = Peersockets(self, limits)
         self.pumps: set[Pump] = set()
         self.flusher = Flusher()
-        self.buffer = memoryview(bytearray(READ_SIZE))
-        """What all connections are read into."""
         self.closed = False
         # From anywhere, so that a late reply to what a former process of this identity asked finds nothing.
         self.request_ids = itertools.count(int.from_bytes(os.urandom(4)))

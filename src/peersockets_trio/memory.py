@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 _LARGEST: Final = 8 * 1024 * 1024  # a message of hypercore9
 
 
+@cache
 def keep_memory() -> None:
     """Have the C library keep up to 16 MiB that are free, instead of giving them back at once.
 

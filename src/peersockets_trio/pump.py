@@ -33,8 +33,8 @@ class Pump:
         "_called",
         "_doom",
         "_finishing",
-        "_idle",
         "_in_flight",
+        "_nursery",
         "_readable",
         "_room",
         "_scope",
@@ -42,6 +42,7 @@ class Pump:
         "_stream",
         "_transport",
         "_unwritten",
+        "_writer",
         "address",
         "connection",
         "hub",
@@ -67,11 +68,13 @@ class Pump:
         self.reason = ""
         """Why the connection ended, for people."""
         self._stream = stream
-        self._transport = transport(stream, hub.buffer)
+        self._transport = transport(stream)
         self._unwritten: bytes | memoryview = b""
         self._scope = trio.CancelScope()
         self._settled: trio.Event | None = trio.Event()  # handshake finished or failed
-        self._idle = trio.lowlevel.ParkingLot()  # the write loop, while there is nothing to write
+        self._nursery: trio.Nursery | None = None
+        # The write loop while it has nothing to do; most connections never need one.
+        self._writer: trio.lowlevel.ParkingLot | None = None
         self._room = trio.lowlevel.ParkingLot()  # senders, while there is too much
         self._called = False  # whether a sender has been called out of the queue and is on its way
         self._readable = trio.lowlevel.ParkingLot()  # the read loop, while a topic handle is full
@@ -86,12 +89,17 @@ class Pump:
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._write)
-                    if await self._read():
-                        # The remote says no more, but may still listen to what it has been promised.
-                        self.finish(hub.limits.linger)
-                    else:
-                        nursery.cancel_scope.cancel()
+                    self._nursery = nursery
+                    try:
+                        self.idle = True
+                        self.wake()
+                        if await self._read():
+                            # The remote says no more, but may still listen to what it has been promised.
+                            self.finish(hub.limits.linger)
+                        else:
+                            nursery.cancel_scope.cancel()
+                    finally:
+                        self._nursery = None
             if self._scope.cancelled_caught and trio.current_time() >= self._scope.deadline:
                 self.reason = self.reason or "did not finish in time"
         finally:
@@ -136,14 +144,22 @@ class Pump:
             if self._write_now():
                 self.hub.flusher.add(self)
             else:
-                self._idle.unpark()
+                self._hand_over()
 
     def flush(self) -> None:
         """Write what has been queued since."""
         if self._write_now():
             self.idle = True
         else:
-            self._idle.unpark()
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Let the write loop go on, which can wait."""
+        if self._writer is not None:
+            self._writer.unpark()
+        elif self._nursery is not None:
+            self._writer = trio.lowlevel.ParkingLot()
+            self._nursery.start_soon(self._write)
 
     def _write_now(self) -> bool:
         """Write what is queued; returns whether that is done, and there is nothing for the write loop."""
@@ -183,7 +199,8 @@ class Pump:
         """Write what is queued, say that no more follows, and read until the remote does the same."""
         self._finishing = True
         self._scope.deadline = min(self._scope.deadline, trio.current_time() + linger)
-        self.wake()
+        self.idle = False
+        self._hand_over()
 
     def fail(self, error: RemoteProtocolError) -> None:
         """End the connection now."""
@@ -271,7 +288,8 @@ class Pump:
         return [*completed, *connection.admit(trio.current_time())]
 
     async def _write(self) -> None:
-        stream = self._stream
+        stream, lot = self._stream, self._writer
+        assert lot is not None
         try:
             while True:
                 data, self._unwritten = self._unwritten or self._take(), b""
@@ -279,7 +297,7 @@ class Pump:
                     await self._send(data)
                 elif not self._finishing:
                     self.idle = True
-                    await self._idle.park()
+                    await lot.park()
                 elif isinstance(stream, trio.abc.HalfCloseableStream):
                     await stream.send_eof()
                     return

@@ -1,6 +1,6 @@
 """How a pump reads from a stream and writes to it: by way of Trio, or past it where that is faster.
 
-A socket that Trio has reported readable is read here, into a buffer that all connections of a node share: no
+A socket that Trio has reported readable is read here, into a buffer that all connections share: no
 memory is asked for, and the attempt that only finds nothing yet is saved. It is written to at once, too, if
 that takes no waiting.
 """
@@ -60,13 +60,13 @@ class StreamTransport:
 
 
 class SocketTransport:
-    """For a socket, read into `buffer`."""
+    """For a socket."""
 
     immediate = True
 
-    def __init__(self, stream: trio.SocketStream, buffer: memoryview) -> None:
+    def __init__(self, stream: trio.SocketStream) -> None:
         self._socket = stream.socket
-        self._buffer = buffer
+        self._buffer = _shared_buffer()
         self._more = False  # whether the last read did not exhaust it
 
     async def wait(self) -> None:
@@ -95,8 +95,19 @@ class SocketTransport:
             return 0
 
 
-def transport(stream: trio.abc.Stream, buffer: memoryview) -> Transport:
-    """Return the fastest way; `buffer` is shared by those that read at once what they have waited for."""
-    if isinstance(stream, trio.SocketStream):
-        return SocketTransport(stream, buffer)
-    return StreamTransport(stream)
+def transport(stream: trio.abc.Stream) -> Transport:
+    """Return the fastest way there is for a stream."""
+    return SocketTransport(stream) if isinstance(stream, trio.SocketStream) else StreamTransport(stream)
+
+
+_buffer: trio.lowlevel.RunVar[memoryview] = trio.lowlevel.RunVar("peersockets_trio.buffer")
+
+
+def _shared_buffer() -> memoryview:
+    """What all sockets of one `trio.run` are read into: who has read uses it up before another reads."""
+    try:
+        return _buffer.get()
+    except LookupError:
+        buffer = memoryview(bytearray(READ_SIZE))
+        _buffer.set(buffer)
+        return buffer
