@@ -30,6 +30,7 @@ from .instruments import Instrument
 from .memory import keep_memory
 from .pump import Pump
 from .reconnect import DEFAULT_BACKOFF, Backoff, KeptConnection
+from .transport import connect
 
 
 @attrs.frozen
@@ -183,7 +184,7 @@ class Node:
 
     async def _dial(self, address: tuple[str, int], wire: WireName, expect: bytes | None) -> Pump:
         try:
-            stream = await trio.open_tcp_stream(*address)
+            stream = await connect(*address)
         except OSError as error:
             self._hub.report.failed(address, wire, None, error)
             raise
