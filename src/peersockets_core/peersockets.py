@@ -107,8 +107,10 @@ class Peersockets:
 
     def next_deadline(self) -> float:
         """When to call `handle_deadline`, at the latest; infinity for never."""
-        replacing = min((member.deadline for _, member in self._replacing), default=math.inf)
-        return min(self._folding.values(), default=replacing) if self._folding else replacing
+        if not self._replacing and not self._folding:
+            return math.inf
+        replacing = (member.deadline for _, member in self._replacing)
+        return min(*self._folding.values(), *replacing, math.inf)
 
     def handle_deadline(self, now: float) -> None:
         """Let go of members whose connection was not replaced, and of duplicates not ended, in time."""

@@ -45,6 +45,7 @@ _pull = _library.crypto_secretstream_xchacha20poly1305_pull
 _start = _library.crypto_secretstream_xchacha20poly1305_init_pull
 _STATE_SIZE = _library.crypto_secretstream_xchacha20poly1305_statebytes()
 _NULL = _ffi.NULL
+_BYTES = _ffi.typeof("unsigned char[]")
 
 TAG_SIZE = 1
 MAC_SIZE = 16
@@ -116,7 +117,7 @@ class SecretStreamCipher:
 
         The plaintext stands between room for the tag, `TAG_SIZE` bytes, and for the MAC, `MAC_SIZE`.
         """
-        pointer = _ffi.from_buffer("unsigned char[]", buffer)
+        pointer = _ffi.from_buffer(_BYTES, buffer)
         for start, stop in frames:
             frame = pointer + start
             size = stop - start - TAG_SIZE - MAC_SIZE
@@ -127,7 +128,7 @@ class SecretStreamCipher:
 
         Raises `ValueError` at a frame that is not genuine.
         """
-        pointer = _ffi.from_buffer("unsigned char[]", buffer)
+        pointer = _ffi.from_buffer(_BYTES, buffer)
         for start, stop in frames:
             frame = pointer + start
             plaintext = frame + TAG_SIZE

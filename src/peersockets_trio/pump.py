@@ -177,11 +177,13 @@ class Pump:
 
     def _take(self) -> bytes | memoryview:
         """What to write next. Senders may queue more meanwhile."""
-        in_flight = self.connection.outbox.message_size
+        outbox = self.connection.outbox
+        in_flight = outbox.message_size
         data = self.connection.data_to_send(trio.current_time())
         if data:
             self._in_flight = in_flight
-            self._call_sender()
+            if not outbox.room:
+                self._call_sender()
             self.hub.report.sent(self.address, self.info, len(data), in_flight)
         return data
 
@@ -229,7 +231,7 @@ class Pump:
     def _call_sender(self) -> None:
         """Let the next sender in the queue try, one at a time; or everyone, if there is none."""
         outbox, limit = self.connection.outbox, self.hub.limits.send_buffer
-        if self._called or outbox.room == limit:
+        if self._called:
             return
         if not self._room:
             outbox.room = limit
@@ -240,12 +242,14 @@ class Pump:
     async def _read(self) -> bool:
         """Read to the end; returns whether it was one in good order."""
         connection, transport, report = self.connection, self._transport, self.hub.report
+        may_read = self.hub.machine.may_read
         while not connection.closed:
-            await self._until_readable()
+            if not may_read(connection):
+                await self._until_readable()
             try:
                 await transport.wait()
-                # Meanwhile, others may have filled what this would overflow.
-                await self._until_readable()
+                if not may_read(connection):  # others have filled what this would overflow
+                    await self._until_readable()
                 data = transport.take()
             except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
                 self._break(error)
@@ -261,14 +265,13 @@ class Pump:
         return not isinstance(connection.error, RemoteProtocolError)
 
     async def _until_readable(self) -> None:
-        """Wait, if a full handle holds this connection up."""
+        """Wait until no full handle holds this connection up any more."""
         connection, machine = self.connection, self.hub.machine
-        if not machine.may_read(connection):
-            connection.pause_reading(trio.current_time())
-            while not machine.may_read(connection):
-                await self._readable.park()
-            connection.resume_reading(trio.current_time())
-            self.hub.schedule(self)
+        connection.pause_reading(trio.current_time())
+        while not machine.may_read(connection):
+            await self._readable.park()
+        connection.resume_reading(trio.current_time())
+        self.hub.schedule(self)
 
     async def _authenticate(self, completed: list[Event]) -> list[Event]:
         """Let the application decide about a remote on hold; returns the events that come of it.

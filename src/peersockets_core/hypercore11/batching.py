@@ -49,6 +49,8 @@ class Batcher:
 
     def take_messages(self) -> list[tuple[int, list[bytes]]]:
         """Hand over the messages of the stream below, in order: the size of each, and its chunks."""
+        if not self._cuts:
+            return []
         end = (len(self._outbox.chunks), self._outbox.size, False)
         cuts, self._cuts = self._cuts, []
         self.channel, self.end = -1, 0
