@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nacl import bindings
 
-from peersockets_core.sodium import MAC_SIZE, TAG_SIZE, SecretStreamCipher, XSalsa20
+from peersockets_core.sodium import MAC_SIZE, TAG_SIZE, Buffer, SecretStreamCipher, XSalsa20
 
 KEY = bytes(range(32))
 NONCE = bytes(range(100, 124))
@@ -85,6 +87,27 @@ def test_decrypts_what_it_encrypted_however_cut(chunks: list[bytes], cut: int) -
     sender, receiver = XSalsa20(KEY, NONCE), XSalsa20(KEY, NONCE)
     cipher = b"".join(bytes(sender.apply(chunk)) for chunk in chunks)
     assert bytes(receiver.apply(cipher[:cut])) + bytes(receiver.apply(cipher[cut:])) == plain
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, lambda data: memoryview(bytearray(data))])
+@pytest.mark.parametrize("sizes", [(4096,), (1, 5000, 64, 4095, 63, 70_001), (0, 4096 + 63, 4096, 1)])
+def test_decrypts_where_it_lies_from_any_position(kind: Callable[[bytes], Buffer], sizes: list[int]) -> None:
+    stream, reference = XSalsa20(KEY, NONCE), XSalsa20(KEY, NONCE)
+    for size in sizes:
+        cipher = bytes(range(256)) * (size // 256 + 1)
+        data = kind(cipher[:size])
+        plain = stream.decrypt(data)
+        assert type(plain) is bytes
+        assert plain == bytes(reference.apply(cipher[:size]))
+        # It overwrites what it may, where that saves a copy, and never what it may not.
+        assert bytes(data) in (plain, cipher[:size])
+        assert isinstance(data, bytearray | memoryview) or data == cipher[:size]
+
+
+def test_what_may_not_be_written_to_is_left_alone() -> None:
+    cipher = bytes(10_000)
+    assert XSalsa20(KEY, NONCE).decrypt(memoryview(cipher)) != bytes(10_000)
+    assert cipher == bytes(10_000)
 
 
 # @hyperswarm/secret-stream's cipher as PyNaCl's binding of the same libsodium function has it.

@@ -247,6 +247,46 @@ def test_an_empty_name_is_the_last_one_however_its_length_is_written() -> None:
     assert events == [MessagesReceived(DISCOVERY_KEY, "chat", [b"1", b"2", b"3"])]
 
 
+def test_names_within_a_batch() -> None:
+    side, far = opened(), opened()
+    long = "n" * 300
+    chats = {name: side.sender(name) for name in ("a", "b", long)}
+    spoken = [("a", b"1"), ("a", b""), ("b", b"2"), ("a", b"3"), (long, b"4"), (long, b"5"), ("b", b"6")]
+    for name, payload in spoken:
+        chats[name].send(payload)
+    (batch,) = side.take()
+    assert batch.count(b"\x09\x01a") == 2
+    assert far.say(batch) == [
+        MessagesReceived(DISCOVERY_KEY, "a", [b"1", b""]),
+        MessagesReceived(DISCOVERY_KEY, "b", [b"2"]),
+        MessagesReceived(DISCOVERY_KEY, "a", [b"3"]),
+        MessagesReceived(DISCOVERY_KEY, long, [b"4", b"5"]),
+        MessagesReceived(DISCOVERY_KEY, "b", [b"6"]),
+    ]
+
+
+def test_a_name_said_again_within_a_batch() -> None:
+    batch = b"\0\0\x01" + encode_buffer(b"\x09\x01a1") + encode_buffer(b"\x09\x01a2")
+    assert opened().say(batch) == [MessagesReceived(DISCOVERY_KEY, "a", [b"1", b"2"])]
+
+
+@pytest.mark.parametrize("message", [b"\x09\x01\xff", b"\x09\x05abcd", b"\x09\xfd\x01", b"\x09\xfd\x04\0abc"])
+def test_a_bad_name_within_a_batch(message: bytes) -> None:
+    side = opened()
+    with pytest.raises(RemoteProtocolError, match=r"ends within|not UTF-8"):
+        side.say(b"\0\0\x01" + encode_buffer(b"\x09\x01a1") + encode_buffer(message))
+    assert side.events == [MessagesReceived(DISCOVERY_KEY, "a", [b"1"])]
+
+
+def test_two_senders_of_one_name() -> None:
+    side, far = opened(), opened()
+    for number in range(4):
+        side.sender("chat").send(b"%d" % number)
+    (batch,) = side.take()
+    assert batch.count(b"chat") == 1
+    assert far.say(batch) == [MessagesReceived(DISCOVERY_KEY, "chat", [b"0", b"1", b"2", b"3"])]
+
+
 def test_last_names_belong_to_their_drive() -> None:
     side = opened()
     side.open(OTHER_KEY)
