@@ -89,17 +89,7 @@ class Pump:
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
-                    self._nursery = nursery
-                    try:
-                        self.idle = True
-                        self.wake()
-                        if await self._read():
-                            # The remote says no more, but may still listen to what it has been promised.
-                            self.finish(hub.limits.linger)
-                        else:
-                            nursery.cancel_scope.cancel()
-                    finally:
-                        self._nursery = None
+                    await self._carry(nursery)
             if self._scope.cancelled_caught and trio.current_time() >= self._scope.deadline:
                 self.reason = self.reason or "did not finish in time"
         finally:
@@ -109,6 +99,20 @@ class Pump:
             hub.discard(self)
             with trio.CancelScope(shield=True):  # a cancellation would replace the exception of a bug
                 await trio.aclose_forcefully(self._stream)
+
+    async def _carry(self, nursery: trio.Nursery) -> None:
+        """Read to the end, while others write by way of `wake`."""
+        self._nursery = nursery
+        try:
+            self.idle = True
+            self.wake()
+            if await self._read():
+                # The remote says no more, but may still listen to what it has been promised.
+                self.finish(self.hub.limits.linger)
+            else:
+                nursery.cancel_scope.cancel()
+        finally:
+            self._nursery = None
 
     async def handshaken(self) -> None:
         """Wait until the handshake is finished and the remote admitted.
