@@ -218,9 +218,13 @@ class TopicHandle:
         `waited` is for the sender whose turn has come: it takes the room that others wait for.
         Raises `UnknownPeer`, `PeerGone` or `MessageTooLarge`, with nothing queued.
         """
-        route = self._routes.get(peer_id) or self._find(peer_id)
-        if route is None:
-            return None
+        try:
+            route = self._routes[peer_id]
+        except KeyError:
+            found = self._find(peer_id)
+            if found is None:
+                return None
+            route = found
         outbox = route.outbox
         if outbox.size >= (self._send_buffer if waited else outbox.room):
             return None

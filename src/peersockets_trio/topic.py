@@ -49,11 +49,12 @@ class Topic(Mailbox):
 
         Raises `trio.WouldBlock` where `send` would wait, and otherwise as `send`.
         """
-        if self._handle.closed:
+        handle = self._handle
+        if handle.closed:
             self._check_open()
         if type(message) is not bytes:
             message = as_bytes(message, "message")
-        connection = self._handle.send(peer_id, message)
+        connection = handle.send(peer_id, message)
         if connection is None:
             raise trio.WouldBlock
         if connection.owner.idle:

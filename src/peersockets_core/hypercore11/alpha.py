@@ -168,6 +168,7 @@ class Core:
 
     def _reset(self) -> None:
         self._channel = self.channel = None
+        self._mux.batcher.last = None
         self._open = False
         self.last_name_sent = None
         self._last_name_received = ""
@@ -205,22 +206,30 @@ class ExtensionSender:
 
     def send(self, payload: bytes) -> None:
         """Queue one message. Raises `MessageTooLarge`, with nothing queued."""
-        core, batcher, outbox, size = self._core, self._batcher, self._outbox, len(payload)
-        channel = core.channel
-        if channel is None or size + self._room > MAX_BATCH:
+        batcher, outbox, size = self._batcher, self._outbox, len(payload)
+        if batcher.last is self and outbox.size + size + self._room <= batcher.end:
+            head = self._heads.get(size) or self._head(size, self._heads, b"\0")
+        elif size + self._room > MAX_BATCH or self._core.channel is None:
             self._send_alone(payload)
             return
-        if core.last_name_sent == self._name:
-            head = self._heads.get(size) or self._head(size, self._heads, b"\0")
         else:
-            core.last_name_sent = self._name
-            head = self._named_heads.get(size) or self._head(size, self._named_heads, self._encoded_name)
-        if batcher.channel != channel.local or outbox.size + size + self._room > batcher.end:
-            lead = batcher.enter(channel.local, size + self._room)
-            outbox.chunks += lead
-            outbox.size += sum(map(len, lead))
-        outbox.chunks += (head, payload)
+            head = self._enter(self._core.channel, size)
+        chunks = outbox.chunks
+        chunks.append(head)
+        chunks.append(payload)
         outbox.size += len(head) + size
+
+    def _enter(self, channel: Channel, size: int) -> bytes:
+        """Have the batch go on with a message of ours; returns what stands before its payload."""
+        core, batcher, outbox = self._core, self._batcher, self._outbox
+        batcher.last = self
+        lead = batcher.enter(channel.local, size + self._room)
+        outbox.chunks += lead
+        outbox.size += sum(map(len, lead))
+        if core.last_name_sent == self._name:
+            return self._heads.get(size) or self._head(size, self._heads, b"\0")
+        core.last_name_sent = self._name
+        return self._named_heads.get(size) or self._head(size, self._named_heads, self._encoded_name)
 
     def _head(self, size: int, heads: dict[int, bytes], name: bytes) -> bytes:
         if len(heads) == _CACHED_HEADS:

@@ -24,13 +24,16 @@ _SWITCH: Final = b"\0"
 class Batcher:
     """Where the messages of the stream below begin in an outbox."""
 
-    __slots__ = ("_cuts", "_outbox", "channel", "end")
+    __slots__ = ("_cuts", "_outbox", "channel", "end", "last")
 
     def __init__(self, outbox: Outbox) -> None:
         self.channel = -1
         """The channel of the last message in the batch being made, or -1 if it is empty."""
         self.end = 0
         """The size of the outbox up to which the batch goes on."""
+        self.last: object = None
+        """Who queued the last message of the batch being made, if it has said so: more of the same kind may
+        follow without asking."""
         self._outbox = outbox
         # Where a message begins, in chunks and in bytes of the outbox, and if it is a batch.
         self._cuts: list[tuple[int, int, bool]] = []
@@ -41,6 +44,7 @@ class Batcher:
         `message` is its type and body, the end of which may stand in `payload`.
         """
         size = len(message) + len(payload)
+        self.last = None
         if size + ROOM > MAX_BATCH:
             self._cut(batch=False)
             self.channel, self.end = -1, 0
@@ -53,7 +57,7 @@ class Batcher:
             return []
         end = (len(self._outbox.chunks), self._outbox.size, False)
         cuts, self._cuts = self._cuts, []
-        self.channel, self.end = -1, 0
+        self.channel, self.end, self.last = -1, 0, None
         chunks = self._outbox.take()
         messages = []
         for (start, before, batch), (stop, after, _) in pairwise((*cuts, end)):

@@ -207,7 +207,9 @@ class ExtensionSender:
             self._heads.clear()
         head = self._heads.get(size) or self._head(size)
         outbox = self._outbox
-        outbox.chunks += (head, payload)
+        chunks = outbox.chunks
+        chunks.append(head)
+        chunks.append(payload)
         outbox.size += len(head) + size
 
     def _head(self, size: int) -> bytes:
