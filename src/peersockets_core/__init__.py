@@ -6,7 +6,8 @@ The layers, from bytes to applications, each consuming the one before:
     hypercore11/    the wire of hyperdrive 11 to 13
     wires           what the two have in common, and how they are told apart
     connection      one stream: handshake, deadlines, the boundary of errors
-    handles         what an application holds: topic handles and watches
+    handles         what an application holds of a topic: what it has been sent, and the way to send
+    watches         what an application holds of a drive: who has come and gone
     members         who is there: peers, their connections and memberships
     drives          what is open here: drives and their topics
     peersockets     the machine that keeps these books over many connections
@@ -45,12 +46,8 @@ from .extensions import ExtensionNames
 from .handles import (
     Message,
     Overflow,
-    PeerEvent,
-    PeerJoined,
-    PeerLeft,
     TopicHandle,
     TopicStatistics,
-    Watch,
 )
 from .keys import DriveKey, Entropy, KeyPair, parse_public_key
 from .limits import DEFAULT_LIMITS, Limits
@@ -59,6 +56,7 @@ from .peersockets import Peersockets
 from .requests import Request, RequestBook, RequestStatistics
 from .statistics import MachineStatistics
 from .topics import TopicScope
+from .watches import PeerEvent, PeerJoined, PeerLeft, Watch
 from .wires import WIRES, Sender
 
 __all__ = [

@@ -9,10 +9,11 @@ import attrs
 from . import topics
 from .errors import PeerGone, RemoteProtocolError, UnknownPeer
 from .events import WireName
-from .handles import Route, TopicHandle, Watch
+from .handles import Route, TopicHandle
 from .keys import DriveKey
 from .limits import Limits
 from .members import Driver, Link, Member, Peer
+from .watches import Watch
 
 
 class Machine(Protocol):

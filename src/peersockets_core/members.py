@@ -10,7 +10,8 @@ import attrs
 from .connection import Connection
 from .errors import RemoteProtocolError
 from .events import WireName
-from .handles import PeerJoined, TopicHandle, Watch
+from .handles import TopicHandle
+from .watches import PeerJoined, Watch
 
 
 class Driver(Protocol):

@@ -18,10 +18,7 @@ from .events import DriveClosed, DriveOpened, Event, HandshakeCompleted, Message
 from .extensions import ExtensionNames
 from .handles import (
     Overflow,
-    PeerJoined,
-    PeerLeft,
     TopicHandle,
-    Watch,
     check_overflow,
     check_peer_id,
 )
@@ -29,6 +26,7 @@ from .keys import DriveKey
 from .limits import DEFAULT_LIMITS, Limits
 from .members import Driver, Link, Member, Peer
 from .statistics import NOTHING, MachineStatistics, total
+from .watches import PeerJoined, PeerLeft, Watch
 
 _Handler: TypeAlias = Callable[["Peersockets", Connection, Any, float], None]
 
