@@ -89,8 +89,13 @@ class Connection:
 
         What may be written to, such as a buffer that is read into again and again, is decrypted where it
         lies; nothing of it is kept. A peer's fault comes as the last event, a `ConnectionClosed` with the
-        error. Never raises for what the data holds. Data for a closed connection is ignored.
+        error. Never raises for what the data holds. Data for a closed connection is ignored. Raises
+        `ValueError` for a view that is not contiguous.
         """
+        if isinstance(data, memoryview):
+            if not data.c_contiguous:
+                raise ValueError("data must be bytes, or a contiguous view of them")
+            data = data.cast("B")
         self._now = max(self._now, now)
         if self.closed:
             return []

@@ -71,19 +71,23 @@ class Topic:
             return False
         return True
 
-    def deliver(self, link: Link, payloads: list[bytes], driver: Driver) -> None:
-        """Hand messages to every handle, unless they come from a stranger to the drive."""
+    def deliver(self, link: Link, payloads: list[bytes], driver: Driver, read: int) -> None:
+        """Hand messages to every handle, unless they come from a stranger to the drive.
+
+        `read` is the number of the read that has brought them: as long as it may, a sender is held up after
+        it, however much it holds.
+        """
         if self.scope == "drive" and self.drive.key.discovery_key not in link.drives:
             return
         peer_id = self.machine.meet(link.peer)
         if peer_id is None:
             return
         for handle in self.handles:
-            if handle.overflowing and handle.holds_up:
+            if handle.overflowing and handle.holds_up and handle.overflowed_in != read:
                 driver.drop(link.connection, RemoteProtocolError("sends to a topic that has long been full"))
                 return
             if handle.put(peer_id, link.peer.public_key, payloads):
-                self._hold_up_senders(handle, link)
+                self._hold_up_senders(handle, link, read)
             driver.news(handle)
 
     def hold_up(self, link: Link) -> None:
@@ -92,10 +96,11 @@ class Topic:
             if handle.overflowing:
                 handle.block(link)
 
-    def _hold_up_senders(self, handle: TopicHandle, link: Link) -> None:
+    def _hold_up_senders(self, handle: TopicHandle, link: Link, read: int) -> None:
         """Let the one who filled a handle wait, or all of them if its last reads were too much."""
         handle.block(link)
         if handle.overflowing:
+            handle.overflowed_in = read
             for other in self.machine.links_of(self):
                 handle.block(other)
 

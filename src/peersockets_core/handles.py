@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -85,9 +85,8 @@ class Router(Protocol):
         """A handle has been closed."""
 
 
-def _messages(run: tuple[int, bytes, list[bytes]]) -> Iterator[Message]:
+def _messages(peer_id: int, public_key: bytes, payloads: Iterable[bytes]) -> Iterator[Message]:
     # The fastest way to make named tuples, in half the time that calling the class takes.
-    peer_id, public_key, payloads = run
     return map(tuple.__new__, repeat(Message), zip(repeat(peer_id), payloads, repeat(public_key)))
 
 
@@ -97,7 +96,7 @@ class TopicHandle:
     __slots__ = (
         "_blocked", "_dropped", "_max_bytes", "_max_messages", "_overflow", "_received", "_received_bytes",
         "_routes", "_run", "_runs", "_send_buffer", "_sent", "_sent_bytes", "_topic", "_waiting",
-        "_waiting_bytes", "closed", "owner",
+        "_waiting_bytes", "closed", "overflowed_in", "owner",
     )  # fmt: skip
 
     def __init__(self, topic: Router, overflow: Overflow, owner: Any) -> None:
@@ -108,14 +107,17 @@ class TopicHandle:
         self._send_buffer = limits.send_buffer
         self._max_messages = limits.receive_messages
         self._max_bytes = limits.receive_bytes
-        # Sender's id, its key, and its payloads. Messages are made when they are taken: what dies young
-        # costs the garbage collector nothing.
+        # Sender's id, its key, and its payloads, at least one. Messages are made when they are taken: what
+        # dies young costs the garbage collector nothing.
         self._runs: deque[tuple[int, bytes, list[bytes]]] = deque()
-        self._run: Iterator[Message] = iter(())  # the first, begun
+        # The first of them, begun: the payloads from the last to the first, so that taking one lets go of it.
+        self._run: tuple[int, bytes, list[bytes]] = (0, b"", [])
         self._waiting = self._waiting_bytes = 0
         self._blocked: set[Source] = set()
         self._received = self._received_bytes = self._dropped = self._sent = self._sent_bytes = 0
         self.closed = False
+        self.overflowed_in = 0
+        """The number of the read in which it has last come to be overflowing."""
         self.owner = owner
         """For the adapter's use: what it wakes."""
 
@@ -147,6 +149,8 @@ class TopicHandle:
         full = self.full
         if full and self._overflow == "drop_newest":
             payloads = self._without_newest(payloads)
+            if not payloads:
+                return full
         runs = self._runs
         if runs and runs[-1][0] == peer_id:
             runs[-1][2].extend(payloads)
@@ -168,21 +172,24 @@ class TopicHandle:
 
     def take(self) -> Message:
         """Remove and return the oldest message. Raises `IndexError` if there is none."""
-        message = next(self._run, None)
-        while message is None:
-            self._run = _messages(self._runs.popleft())
-            message = next(self._run, None)
+        if not self._run[2]:
+            self._run = self._runs.popleft()
+            self._run[2].reverse()
+        peer_id, public_key, payloads = self._run
+        payload = payloads.pop()
+        message = tuple.__new__(Message, (peer_id, payload, public_key))
         self._waiting -= 1
-        self._waiting_bytes -= len(message.message)
+        self._waiting_bytes -= len(payload)
         if self._blocked and not self.full:
             self._release()
         return message
 
     def take_all(self) -> list[Message]:
         """Remove and return everything waiting."""
-        messages = list(self._run)
+        peer_id, public_key, payloads = self._run
+        messages = list(_messages(peer_id, public_key, reversed(payloads)))
         for run in self._runs:
-            messages += _messages(run)
+            messages += _messages(*run)
         self._forget()
         return messages
 
@@ -254,7 +261,7 @@ class TopicHandle:
         return kept
 
     def _forget(self) -> None:
-        self._run = iter(())
+        self._run = (0, b"", [])
         self._runs.clear()
         self._waiting = self._waiting_bytes = 0
         self._release()

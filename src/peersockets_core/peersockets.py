@@ -46,6 +46,7 @@ class Peersockets:
         self._peers_by_id: dict[int, Peer] = {}
         self._closed_topics = NOTHING  # the counters of handles that have been closed
         self._listeners: dict[topics.Address, list[Topic]] = {}
+        self._reads = 0
         self._replacing: set[tuple[OpenDrive, Member]] = set()
         self._folding: dict[Peer, float] = {}
         """Until when we wait for a remote to end one of the connections that it dialled."""
@@ -60,6 +61,7 @@ class Peersockets:
 
     def receive_events(self, connection: Connection, events: list[Event], now: float) -> None:
         """Take what a connection's `receive_data` returned."""
+        self._reads += 1
         for event in events:
             handler = _HANDLERS.get(type(event))
             if handler is not None:
@@ -295,7 +297,7 @@ class Peersockets:
     def _messages_received(self, connection: Connection, event: MessagesReceived, now: float) -> None:
         link = self._links[connection]
         for topic in self._listeners.get((event.discovery_key, event.name), ()):
-            topic.deliver(link, event.payloads, self._driver)
+            topic.deliver(link, event.payloads, self._driver, self._reads)
 
     # Membership
 

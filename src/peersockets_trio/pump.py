@@ -154,6 +154,8 @@ class Pump:
         """Write what has been queued since."""
         if self._write_now():
             self.idle = True
+            if self.connection.has_output:  # an instrument has sent something
+                self.wake()
         else:
             self._hand_over()
 

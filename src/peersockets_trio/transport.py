@@ -109,7 +109,8 @@ async def connect(host: str, port: int) -> trio.SocketStream:
     except BaseException as error:
         connecting.close()
         if isinstance(error, OSError):  # told as trio.open_tcp_stream tells it
-            raise OSError(f"all attempts to connect to {host}:{port} failed") from error
+            place = f"{host}:{port}" if version == 4 else f"[{host}]:{port}"
+            raise OSError(f"all attempts to connect to {place} failed") from error
         raise
     return trio.SocketStream(connecting)
 

@@ -3,7 +3,15 @@ from __future__ import annotations
 import attrs
 
 from core.support import NOW, OTHER_KEY, Network, Node
-from peersockets_core import DEFAULT_LIMITS, Connection, PeerEvent, PeerJoined, PeerLeft, Watch
+from peersockets_core import (
+    DEFAULT_LIMITS,
+    Connection,
+    MessagesReceived,
+    PeerEvent,
+    PeerJoined,
+    PeerLeft,
+    Watch,
+)
 
 SMALL = attrs.evolve(DEFAULT_LIMITS, receive_messages=4)
 FOLD_TIME = DEFAULT_LIMITS.fold_time
@@ -58,6 +66,30 @@ def test_one_full_handle_holds_up_who_fills_it_and_an_overflowing_one_everybody(
     assert crowd.reader.driver.dropped == []
     crowd.topic.take_all()
     assert all(map(may_read, (loud, quiet, newcomer)))
+
+
+def test_one_read_may_bring_any_number_in_any_order_but_there_must_be_no_other() -> None:
+    crowd = Crowd()
+    far, talker = crowd.enter("loud")
+    others = [node.machine.join(node.open(), "other") for node in (crowd.reader, talker.node)]
+    for _ in range(20):
+        talker.send(1)
+        assert others[1].send(1, b"y") is not None
+    (near,) = talker.node.machine._connections
+    read = far.receive_data(bytes(near.data_to_send(NOW)), NOW)
+    assert sum(isinstance(event, MessagesReceived) for event in read) == 40
+    crowd.reader.machine.receive_events(far, read, NOW)
+    assert (len(crowd.topic), len(others[0])) == (20, 20)
+    assert crowd.reader.driver.dropped == []
+    assert not crowd.reader.machine.may_read(far)
+    # Whoever reads on nevertheless is the one who has it grow without bounds.
+    talker.send(1)
+    read = far.receive_data(bytes(near.data_to_send(NOW)), NOW)
+    crowd.reader.machine.receive_events(far, read, NOW)
+    [(dropped, error)] = crowd.reader.driver.dropped
+    assert dropped is far
+    assert str(error) == "sends to a topic that has long been full"
+    assert len(crowd.topic) == 20
 
 
 def test_in_network_scope_everybody_is_held_up() -> None:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import sys
+
 import attrs
 import pytest
 
 from core.support import Node, RecordingDriver, connection, key_pair
+from fuzz.support import retained
 from peersockets_core import (
     DEFAULT_LIMITS,
     Limits,
@@ -126,6 +129,43 @@ def test_dropping_the_newest() -> None:
     ours.put(1, PUBLIC_KEY, [b"x" * 6, b"y" * 6])
     assert taken(ours) == [b"x" * 6]
     assert ours.statistics().dropped_messages == 3
+
+
+@pytest.mark.parametrize("overflow", ["drop_oldest", "drop_newest"])
+def test_what_is_dropped_leaves_nothing_behind(overflow: Overflow) -> None:
+    ours = handle(overflow)
+    for sender in (1, 2):
+        ours.put(sender, PUBLIC_KEY, [b"1", b"2", b"3"])
+    before = retained(ours._runs, ours._run)
+    for sender in range(3, 1000):
+        ours.put(sender, PUBLIC_KEY, [b"4", b"5", b"6"])
+    assert retained(ours._runs, ours._run) <= before + 100
+    assert len(ours) == 3
+
+
+def test_what_is_taken_is_let_go_of() -> None:
+    ours = handle()
+    payloads = [bytes(1000), bytes(1001)]
+    before = sys.getrefcount(payloads[0])
+    ours.put(1, PUBLIC_KEY, payloads)
+    waiting = sys.getrefcount(payloads[0])
+    assert len(ours.take().message) == 1000
+    after = sys.getrefcount(payloads[0])
+    assert (waiting - before, after - before) == (1, 0)
+    assert payloads == [bytes(1000), bytes(1001)]
+
+
+def test_one_at_a_time_and_all_at_once() -> None:
+    ours = handle(limits=DEFAULT_LIMITS)
+    ours.put(1, PUBLIC_KEY, [b"a", b"b", b"c"])
+    assert ours.take().message == b"a"
+    ours.put(1, PUBLIC_KEY, [b"d"])
+    ours.put(2, PUBLIC_KEY, [b"e", b"f"])
+    ours.put(2, PUBLIC_KEY, [b"g"])
+    assert ours.take().message == b"b"
+    everything = ours.take_all()
+    assert [message[:2] for message in everything] == [(1, b"c"), (1, b"d"), (2, b"e"), (2, b"f"), (2, b"g")]
+    assert len(ours) == 0
 
 
 @pytest.mark.parametrize("overflow", ["drop_oldest", "drop_newest"])

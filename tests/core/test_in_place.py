@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 
@@ -97,3 +98,22 @@ def session(wire: WireName, cut: Cut, feed: Feed, *, hold: bool = False) -> list
 @pytest.mark.parametrize("wire", WIRES)
 def test_a_buffer_that_is_used_again(wire: WireName, cut: Cut, feed: Feed, hold: bool) -> None:
     assert session(wire, cut, feed, hold=hold) == session(wire, cut, as_bytes, hold=hold)
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("kind", ["b", "I"])
+def test_a_view_of_other_items_is_a_view_of_bytes(wire: WireName, kind: Literal["b", "I"]) -> None:
+    def feed(connection: Connection, data: bytes) -> list[Event]:
+        whole = len(data) // 4 * 4
+        events = connection.receive_data(memoryview(bytearray(data[:whole])).cast(kind), NOW)
+        return events + connection.receive_data(data[whole:], NOW)
+
+    assert session(wire, CUTS["whole"], feed) == session(wire, CUTS["whole"], as_bytes)
+
+
+def test_a_view_with_gaps_is_refused_and_changes_nothing() -> None:
+    ours = Connection(initiator=False, key_pair=key_pair("x"), entropy=entropy("x"), now=NOW)
+    with pytest.raises(ValueError, match="data must be bytes, or a contiguous view"):
+        ours.receive_data(memoryview(b"1234")[::2], NOW)
+    assert not ours.closed
+    assert ours.wire is None

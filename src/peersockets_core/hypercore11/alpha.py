@@ -59,6 +59,7 @@ class Core:
         self._limits = limits
         self._events = events
         self._last_name_received = ""
+        self._longest_name = min(_ONE_BYTE, limits.extension_name)  # of those read within a run
         self._channel: Channel | None = None
         self._open = False
         self.offer()
@@ -124,7 +125,7 @@ class Core:
             start += 2
             if named:
                 after = start + named
-                if named > _ONE_BYTE or after > stop:
+                if named > self._longest_name or after > stop:
                     break
                 try:
                     name = _decode_name(data[start:after])
@@ -176,7 +177,7 @@ class Core:
 
 @lru_cache(4096)
 def _decode_name(encoded: bytes) -> str:
-    """Read the name of an extension, of which there are few, in few bytes."""
+    """Read the name of an extension, up to 252 bytes; what is kept, for all connections, is a megabyte."""
     return encoded.decode()
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from core.support import KEY, OTHER_KEY
@@ -276,6 +277,16 @@ def test_a_bad_name_within_a_batch(message: bytes) -> None:
     with pytest.raises(RemoteProtocolError, match=r"ends within|not UTF-8"):
         side.say(b"\0\0\x01" + encode_buffer(b"\x09\x01a1") + encode_buffer(message))
     assert side.events == [MessagesReceived(DISCOVERY_KEY, "a", [b"1"])]
+
+
+def test_a_name_longer_than_the_limit_within_a_batch() -> None:
+    side = Side(limits=attrs.evolve(DEFAULT_LIMITS, extension_name=3))
+    side.open()
+    side.say(theirs())
+    batch = b"\0\0\x01" + encode_buffer(b"\x09\x03abc1") + encode_buffer(b"\x09\x04abcd2")
+    with pytest.raises(RemoteProtocolError, match="an extension's name of 4 bytes"):
+        side.say(batch)
+    assert side.events == [MessagesReceived(DISCOVERY_KEY, "abc", [b"1"])]
 
 
 def test_two_senders_of_one_name() -> None:
