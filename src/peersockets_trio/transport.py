@@ -85,6 +85,8 @@ class SocketTransport:
             self._more = False
             return None
         except OSError as error:
+            if self._socket.fileno() < 0:
+                raise trio.ClosedResourceError("the socket was closed") from None
             raise trio.BrokenResourceError(f"socket connection broken: {error}") from error
         self._more = size == len(self._buffer)
         return self._buffer[:size]
