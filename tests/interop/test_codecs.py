@@ -267,11 +267,21 @@ def test_frames(codecs9: Codecs, values: list[tuple[int, int, bytes]], size: int
         max_size=30,
     )
 )
-@example([[b"\x01", b"\x80"], [b"\x01", b"\x80", b"\x01"]])
+@example([[b"\x01", b"\x80"], [b"\x01", b"\x80", b"\x01"], [b"\x03", b"\x0f", b"\x80", b"\0"]])
 def test_frames_of_hostile_bytes(codecs9: Codecs, values: list[list[bytes]]) -> None:
     calls = [("frames", "decode", [hexed(b"".join(pieces))]) for pieces in values]
     for pieces, theirs in zip(values, codecs9.run(calls), strict=True):
-        agree(*parsed(pieces), theirs)
+        agree(*parsed(pieces), {**theirs, "heard": list(map(shortest, theirs["heard"]))})
+
+
+def shortest(message: list[Any]) -> list[Any]:
+    """A message with the id of an extension in as few bytes as it takes, however it came."""
+    channel, kind, body = message
+    decoded = varint.decode_untrusted(raw(body), 0) if (channel, kind) == (0, 15) else None
+    if decoded is None:
+        return message
+    extension_id, start = decoded
+    return [channel, kind, hexed(varint.encode(extension_id) + raw(body)[start:])]
 
 
 def agree(said: list[Any], error: RemoteProtocolError | None, theirs: dict[str, Any]) -> None:
