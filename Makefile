@@ -15,7 +15,7 @@ demo: $(VENV)/installed
 	$(BIN)/peersockets demo
 
 test: dev node
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: dev docs
 	$(BIN)/ruff check

@@ -1,22 +1,18 @@
 """`peersockets_trio.memory`: the memory of one large message serves the next.
 
-Each test is a process of its own: what the C library keeps depends on all that has been freed before.
+Each test is a process of its own: what the C library keeps depends on all that has been freed before. The C
+library has to be glibc, which gives large blocks back to the system at once unless it is kept from doing so.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import platform
 import subprocess
 import sys
 from typing import Final
 
 import pytest
-
-pytestmark = pytest.mark.skipif(
-    platform.libc_ver()[0] != "glibc", reason="it is glibc that gives memory back at once"
-)
 
 PAGES: Final = 1024 * 1024 // os.sysconf("SC_PAGE_SIZE")
 """In a block of 1 MiB."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import resource
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -497,7 +496,6 @@ main()
 """
 
 
-@pytest.mark.skipif(not hasattr(resource, "RLIMIT_NOFILE"), reason="needs limits of the system's")
 async def test_a_listener_that_runs_out_of_descriptors_recovers() -> None:
     """It says so; what is there goes on; and when some have gone, it accepts again."""
     command = [sys.executable, "-c", LIMITED, "40", "pipe", str(KEY), "--listen", f"{LOOPBACK}:0"]

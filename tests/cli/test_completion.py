@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -55,7 +54,6 @@ def test_an_unknown_shell() -> None:
     assert "tcsh" in complaint(run("completion", "tcsh"), 2)
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
 def test_bash_takes_the_script() -> None:
     """It defines the function that completes, and that answers."""
     script = """

@@ -114,8 +114,9 @@ def test_random_bytes_are_an_envelope_in_one_form_or_none(message: bytes) -> Non
 
 
 _ITEMS = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
-    lambda items: st.lists(items) | st.dictionaries(st.text(), items),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.binary(max_size=8),
+    lambda items: st.lists(items, max_size=3) | st.dictionaries(st.text(max_size=3), items, max_size=2),
+    max_leaves=6,
 )
 
 

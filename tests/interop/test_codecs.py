@@ -11,7 +11,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core.hypercore9.test_messages import any_message
@@ -34,7 +34,7 @@ from peersockets_core.outbox import Outbox
 
 pytestmark = pytest.mark.interop
 
-several = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+several = settings(max_examples=25)
 """Each example is a batch of values, for one message to the Node process and back."""
 
 MAX_SAFE = 2**53 - 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 import hypothesis.strategies as st
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from core.support import KEY, OTHER_KEY
@@ -316,6 +316,4 @@ TestPeersockets.settings = settings(
     max_examples=EXAMPLES,
     derandomize="PEERSOCKETS_EXAMPLES" not in os.environ,
     stateful_step_count=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
 )

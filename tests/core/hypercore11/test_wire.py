@@ -426,7 +426,7 @@ def test_random_mutations_of_messages() -> None:
         survives(None, change=(index, bytes(data)))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.binary(max_size=40), max_size=6))
 def test_anything_inside_the_stream(messages: list[bytes]) -> None:
     survives(messages)
@@ -451,7 +451,6 @@ def test_every_truncation_and_many_mutations_of_the_bytes() -> None:
         assert right.closed
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200), st.booleans())
 def test_anything_instead_of_the_handshake(data: bytes, initiator: bool) -> None:
     ours = connection(initiator=initiator)

@@ -175,8 +175,8 @@ def test_a_list_has_a_bound() -> None:
 
 
 VALUES: dict[messages.Kind, st.SearchStrategy[Any]] = {
-    BYTES: st.binary(max_size=100),
-    STRING: st.text(max_size=20),
+    BYTES: st.binary(max_size=40),
+    STRING: st.text(max_size=6),
     UINT64: st.integers(0, 2**56 - 1),
     BOOL: st.booleans(),
 }
@@ -189,7 +189,7 @@ def any_message(draw: st.DrawFn) -> Message | NoisePayload:
     for field in attrs.fields(message_class):
         value = VALUES[field.metadata["kind"]]
         if "repeated" in field.metadata:
-            values[field.name] = draw(st.lists(value, max_size=4))
+            values[field.name] = draw(st.lists(value, max_size=3))
         elif field.default is attrs.NOTHING or draw(st.booleans()):
             values[field.name] = draw(value)
     return message_class(**values)
