@@ -1,0 +1,41 @@
+"""One virtual network in virtual time, for every machine that speaks the datagram pattern.
+
+    link        one direction of a line: loss, bursts, delay, jitter, reordering, duplication, corruption,
+                a bandwidth with a finite queue, an MTU; every condition can change at any time
+    network     the clock, the sites, and the way of a datagram from one host to another
+    host        one machine with its address: reads and writes runs of datagrams as an adapter does
+    gateway     where a site translates addresses: the seam for NATs
+    pattern     what a machine has to offer
+    tcp         a CUBIC TCP as a competitor for the same bottleneck
+
+A run needs no real time: the clock jumps to whatever happens next. It draws every chance from the network's
+seed, so the same seed gives the same run.
+
+    network = Network(seed=1)
+    line = Link(delay=0.02, loss=0.01, bandwidth=50e6, queue=250_000)
+    alice = network.add_site(up=line).add_host("10.0.0.1", machine, on_event=events.append)
+    bob = network.add_site().add_host("10.0.0.2", other)
+    network.run_until(lambda: done, within=60)
+    network.run_until_idle(within=60)    # raises if a timer lives on
+"""
+
+from simulation.gateway import Gateway, PortMapping
+from simulation.host import Host
+from simulation.link import FAST, Link
+from simulation.network import Network, NeverIdle, NotReached, Site
+from simulation.pattern import Address, Datagram, DatagramMachine
+
+__all__ = [
+    "FAST",
+    "Address",
+    "Datagram",
+    "DatagramMachine",
+    "Gateway",
+    "Host",
+    "Link",
+    "Network",
+    "NeverIdle",
+    "NotReached",
+    "PortMapping",
+    "Site",
+]

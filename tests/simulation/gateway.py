@@ -1,0 +1,70 @@
+"""Where a site translates addresses."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from simulation.pattern import Address
+
+
+class Gateway(Protocol):
+    """Translates the addresses of one site's datagrams, and decides which may enter.
+
+    A site without a gateway uses its hosts' addresses in the open network. A NAT of any kind is one class of
+    two methods.
+    """
+
+    def outbound(self, source: Address, destination: Address, now: float) -> Address | None:
+        """Return the public source of a datagram that leaves, or None to drop it."""
+        ...
+
+    def inbound(self, source: Address, destination: Address, now: float) -> Address | None:
+        """Return the private destination of a datagram that enters, or None to drop it."""
+        ...
+
+    def owns(self, address: Address) -> bool:
+        """Return whether datagrams to this public address enter here."""
+        ...
+
+
+class PortMapping:
+    """One public address, one public port for each private address, the same for every destination.
+
+    `filtered` lets in only those who have been written to. `rebind` forgets every mapping, as a router does
+    that restarts: the next datagram out has a new source.
+    """
+
+    def __init__(self, public: str, *, first_port: int = 40_000, filtered: bool = False) -> None:
+        self._public = public
+        self._next_port = first_port
+        self._filtered = filtered
+        self._ports: dict[Address, int] = {}
+        self._private: dict[int, Address] = {}
+        self._contacts: set[tuple[Address, Address]] = set()
+
+    def outbound(self, source: Address, destination: Address, now: float) -> Address | None:
+        """Map the source to its port, a new one at first."""
+        port = self._ports.get(source)
+        if port is None:
+            port = self._ports[source] = self._next_port
+            self._private[port] = source
+            self._next_port += 1
+        self._contacts.add((source, destination))
+        return self._public, port
+
+    def inbound(self, source: Address, destination: Address, now: float) -> Address | None:
+        """Map the port back, where there is a mapping and the filter agrees."""
+        private = self._private.get(destination[1])
+        if private is None or (self._filtered and (private, source) not in self._contacts):
+            return None
+        return private
+
+    def owns(self, address: Address) -> bool:
+        """Whatever goes to the public address."""
+        return address[0] == self._public
+
+    def rebind(self) -> None:
+        """Forget every mapping."""
+        self._ports.clear()
+        self._private.clear()
+        self._contacts.clear()

@@ -1,0 +1,135 @@
+"""One machine on the network: reads and writes for it as an adapter does."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from simulation.pattern import Address, Datagram, DatagramMachine
+
+if TYPE_CHECKING:
+    from simulation.network import Site
+
+MAX_RUN = 64
+"""Datagrams in one read at most, as with the kernel's GRO."""
+
+MAX_RUN_BYTES = 65_535
+
+
+@attrs.define(eq=False, kw_only=True)
+class Host:
+    """A machine with its address, made by `Site.add_host`."""
+
+    site: Site
+    address: Address
+    machine: DatagramMachine
+    on_event: Callable[[Any], None]
+    """Called with every event, and may use the machine: what that queues goes out afterwards."""
+    read_delay: float = 0.0
+    """Seconds from the first arrival to the read, in which further datagrams join it."""
+    receive_buffer: float = float("inf")
+    """Bytes that wait for the read at most; what does not fit is dropped, as in a socket's buffer."""
+    overflows: int = 0
+    reads: int = 0
+    _inbox: deque[Datagram] = attrs.field(factory=deque)
+    _inbox_size: int = 0
+    _scheduled: float = float("inf")
+
+    @property
+    def now(self) -> float:
+        """The network's time."""
+        return self.site.network.now
+
+    def move(self, address: Address) -> None:
+        """Change the address: what goes to the old one, or is under way to it, arrives nowhere."""
+        self.site.network.forget_address(self)
+        self.address = address
+        self.site.network.learn_address(self)
+        self.settle()
+
+    def call_later(self, delay: float, action: Callable[[], object]) -> None:
+        """Do something to the machine later, then send what that queued."""
+
+        def act() -> None:
+            action()
+            self.settle()
+
+        self.site.network.call_at(self.now + delay, act)
+
+    def settle(self) -> None:
+        """Send what the machine has queued, and note its deadline."""
+        for destination, buffers, segment_size in self.machine.datagrams_to_send(self.now):
+            for payload in _cut(b"".join(buffers), segment_size):
+                self.site.network.send(self, Datagram(self.address, destination, payload))
+        self._schedule(self.machine.next_deadline())
+
+    def wake_up(self, scheduled: float) -> Callable[[], None] | None:
+        """Return the work of a wake-up that was set for this time, unless the deadline has moved since."""
+        if scheduled != self._scheduled:
+            return None
+        self._scheduled = float("inf")
+        deadline = self.machine.next_deadline()
+        if deadline > scheduled:
+            self._schedule(deadline)
+            return None
+        return self._handle_deadline
+
+    def deliver(self, datagram: Datagram) -> None:
+        """A datagram has arrived; the host reads it after `read_delay`."""
+        if datagram.destination != self.address:
+            return  # it has moved while this was under way
+        if self._inbox_size + len(datagram.payload) > self.receive_buffer:
+            self.overflows += 1
+            return
+        if not self._inbox:
+            self.site.network.call_at(self.now + self.read_delay, self._read)
+        self._inbox.append(datagram)
+        self._inbox_size += len(datagram.payload)
+
+    def _read(self) -> None:
+        for source, segment_size, buffer in self._runs():
+            self.reads += 1
+            self._hand_over(self.machine.receive_datagrams(buffer, segment_size, source, self.now))
+        self.settle()
+
+    def _runs(self) -> Iterator[tuple[Address, int, memoryview]]:
+        inbox, self._inbox, self._inbox_size = self._inbox, deque(), 0
+        while inbox:
+            first = inbox.popleft()
+            size, parts = len(first.payload), [first.payload]
+            while inbox and _continues(inbox[0], first, parts):
+                parts.append(inbox.popleft().payload)
+            yield first.source, size, memoryview(bytearray().join(parts))
+
+    def _schedule(self, deadline: float) -> None:
+        # A deadline that moves back, as it does with every packet, is looked at when the first one is due.
+        if deadline < self._scheduled:
+            self._scheduled = max(deadline, self.now)
+            self.site.network.call_at(self._scheduled, self)
+
+    def _handle_deadline(self) -> None:
+        self._hand_over(self.machine.handle_deadline(self.now))
+        self.settle()
+        assert self.machine.next_deadline() > self.now, "a deadline that does not move on"
+
+    def _hand_over(self, events: Any) -> None:
+        for event in events:
+            self.on_event(event)
+
+
+def _continues(datagram: Datagram, first: Datagram, parts: list[bytes]) -> bool:
+    """Whether the kernel would hand over this datagram together with those before it."""
+    size = len(first.payload)
+    return (
+        datagram.source == first.source
+        and 0 < len(datagram.payload) <= size == len(parts[-1])
+        and len(parts) < MAX_RUN
+        and (len(parts) + 1) * size <= MAX_RUN_BYTES
+    )
+
+
+def _cut(data: bytes, size: int) -> Iterator[bytes]:
+    yield from (data[start : start + size] for start in range(0, len(data) or 1, size))

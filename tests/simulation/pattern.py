@@ -1,0 +1,49 @@
+"""What a machine has to offer to live on the virtual network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol, TypeAlias
+
+import attrs
+
+Address: TypeAlias = tuple[str, int]
+"""A host and a port."""
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+
+class DatagramMachine(Protocol):
+    """A state machine that speaks the datagram pattern of the core."""
+
+    def receive_datagrams(
+        self, buffer: Buffer, segment_size: int, source: Address, now: float, /
+    ) -> Iterable[Any]:
+        """Take datagrams of `segment_size` bytes that stand in a row; the last may be shorter."""
+        ...
+
+    def datagrams_to_send(self, now: float, /) -> Iterable[tuple[Address, Sequence[Buffer], int]]:
+        """Hand over what is due: a destination, the gathered bytes, the size at which to cut them."""
+        ...
+
+    def next_deadline(self) -> float:
+        """Return when `handle_deadline` is due, or infinity."""
+        ...
+
+    def handle_deadline(self, now: float, /) -> Iterable[Any]:
+        """Do what is due."""
+        ...
+
+
+@attrs.frozen
+class Datagram:
+    """One datagram under way."""
+
+    source: Address
+    destination: Address
+    payload: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes on an IPv4 line, headers of IP and UDP included: the size an MTU counts."""
+        return len(self.payload) + 28
