@@ -99,17 +99,13 @@ class _Node:
 
     def connection(self, wire: WireName, *, initiator: bool) -> Connection:
         self.count += 1
-        made = Connection(
+        return self.machine.make_connection(
             wire=wire if initiator else None,
             initiator=initiator,
             key_pair=self.key_pair,
             entropy=fixed_entropy(16 * self.number + self.count % 16 + 1),
             now=self.world.now,
-            limits=LIMITS,
-            extensions=self.machine.extensions,
         )
-        self.machine.add_connection(made)
-        return made
 
     def toggle_drive(self, key: DriveKey) -> None:
         opened = self.drives.pop(key, None)

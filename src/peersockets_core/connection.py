@@ -66,7 +66,8 @@ class Connection:
         self.closed = False
         self.error: RemoteProtocolError | Refused | None = None
         """What the peer did wrong, or why we do not want it, where that closed the connection."""
-        self._limits = limits
+        self.limits = limits
+        """The bounds that the remote can push against."""
         self._entropy = entropy
         self._drives: dict[bytes, DriveKey] = {}
         self._expected = expect
@@ -181,12 +182,12 @@ class Connection:
         if self.closed or self._now < self.next_deadline():
             return []
         if self.remote_public_key is None:
-            text = f"no handshake within {self._limits.handshake_time:g} seconds"
+            text = f"no handshake within {self.limits.handshake_time:g} seconds"
             if self.wire is not None:
                 text += f"; does the remote speak {self.wire}?"
             return self._close([], RemoteProtocolError(text))
         if self.on_hold and self._now >= self._handshake_deadline:
-            return self._close([], Refused(f"no decision within {self._limits.handshake_time:g} seconds"))
+            return self._close([], Refused(f"no decision within {self.limits.handshake_time:g} seconds"))
         if self._reading and not self.on_hold and self._now >= self._last_received + self._wire.silence:
             error = RemoteProtocolError(f"nothing received for {self._wire.silence:g} seconds")
             return self._close([], error)
@@ -270,7 +271,7 @@ class Connection:
             initiator=self.initiator,
             key_pair=self.key_pair,
             entropy=self._entropy,
-            limits=self._limits,
+            limits=self.limits,
             extensions=self.extensions,
             outbox=self.outbox,
         )
@@ -303,7 +304,7 @@ class Connection:
 
     def _keep_untrusted(self, data: Buffer) -> None:
         self._held += data
-        if len(self._held) > self._limits.held:
+        if len(self._held) > self.limits.held:
             raise RemoteProtocolError(f"{len(self._held)} bytes from a remote that is not yet admitted")
 
     def _blame(self, events: list[Event], error: RemoteProtocolError) -> None:
@@ -323,6 +324,7 @@ class Connection:
         self.closed = True
         self.on_hold = False
         self.error = error
+        self.outbox.seal()
         # A connection is part of cycles: as garbage it may wait for long, with megabytes of half a message.
         self._wire.forget_input()
         events.append(ConnectionClosed(error))

@@ -9,6 +9,8 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import Counter
 
+from .errors import LocalProtocolError
+
 
 def utf16_order(name: str) -> bytes:
     """Sort key of JavaScript's string order."""
@@ -33,7 +35,11 @@ class ExtensionNames:
         return self._names
 
     def index(self, name: str) -> int:
-        """The position of a registered name, which is its id on the wire."""
+        """The position of a registered name, which is its id on the wire.
+
+        Raises `LocalProtocolError` for a name that is not registered: in its place stands another.
+        """
+        self._check(name)
         return bisect_left(self._names, utf16_order(name), key=utf16_order)
 
     def register(self, name: str) -> None:
@@ -44,9 +50,17 @@ class ExtensionNames:
         self._registrations[name] += 1
 
     def unregister(self, name: str) -> None:
-        """Take one user of a registered name away, and the name with the last."""
+        """Take one user of a registered name away, and the name with the last.
+
+        Raises `LocalProtocolError` for a name that is not registered.
+        """
+        self._check(name)
         self._registrations[name] -= 1
         if not self._registrations[name]:
-            del self._registrations[name]
             del self._names[self.index(name)]
+            del self._registrations[name]
             self.version += 1
+
+    def _check(self, name: str) -> None:
+        if name not in self._registrations:
+            raise LocalProtocolError(f"the extension {name!r} is not registered")

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from .errors import RemoteProtocolError
+from typing import Never
+
+from .errors import LocalProtocolError, RemoteProtocolError
 
 _REPLY_OVERHEAD = 64  # bytes of memory that an answer costs beside its own
+
+
+class _Sealed(list[bytes]):
+    """The chunks of a closed connection: the last of them can still be taken, and none follows."""
+
+    def append(self, *_: object) -> Never:
+        raise LocalProtocolError("the connection is closed")
+
+    __iadd__ = append
 
 
 class Outbox:
@@ -46,8 +57,20 @@ class Outbox:
                 f"the remote asks without reading: waiting answers take {self._reply_size} bytes"
             )
 
+    def seal(self) -> None:
+        """Refuse all further chunks with `LocalProtocolError`: the connection is closed.
+
+        The hot path of sending appends without a check, so the list itself has to refuse.
+        """
+        self.chunks = _Sealed(self.chunks)
+
+    @property
+    def sealed(self) -> bool:
+        """Whether further chunks are refused."""
+        return isinstance(self.chunks, _Sealed)
+
     def take(self) -> list[bytes]:
         """Hand over everything and start anew."""
-        chunks, self.chunks = self.chunks, []
+        chunks, self.chunks = self.chunks, type(self.chunks)()
         self.size = self._reply_size = self._protocol_size = 0
         return chunks

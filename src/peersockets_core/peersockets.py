@@ -13,8 +13,16 @@ from typing import Any, TypeAlias
 from . import topics
 from .connection import Connection
 from .drives import OpenDrive, Topic
-from .errors import PeerGone, RemoteProtocolError, UnknownPeer
-from .events import DriveClosed, DriveOpened, Event, HandshakeCompleted, MessagesReceived, WireName
+from .errors import LocalProtocolError, PeerGone, RemoteProtocolError, UnknownPeer
+from .events import (
+    ConnectionClosed,
+    DriveClosed,
+    DriveOpened,
+    Event,
+    HandshakeCompleted,
+    MessagesReceived,
+    WireName,
+)
 from .extensions import ExtensionNames
 from .handles import (
     Overflow,
@@ -22,7 +30,7 @@ from .handles import (
     check_overflow,
     check_peer_id,
 )
-from .keys import DriveKey
+from .keys import DriveKey, Entropy, KeyPair
 from .limits import DEFAULT_LIMITS, Limits
 from .members import Driver, Link, Member, Peer
 from .statistics import NOTHING, MachineStatistics, total
@@ -36,7 +44,7 @@ class Peersockets:
 
     def __init__(self, driver: Driver, limits: Limits = DEFAULT_LIMITS) -> None:
         self.extensions = ExtensionNames()
-        """The node's stream extensions: give it to every `Connection` of the node."""
+        """The node's stream extensions, which every `Connection` of the node shares."""
         self._driver = driver
         self._limits = limits
         self._drives: dict[bytes, OpenDrive] = {}
@@ -53,24 +61,78 @@ class Peersockets:
 
     # Connections: events in
 
+    def make_connection(
+        self,
+        *,
+        wire: WireName | None = None,
+        initiator: bool,
+        key_pair: KeyPair,
+        entropy: Entropy,
+        now: float,
+        expect: bytes | None = None,
+        hold: bool = False,
+        owner: Any = None,
+    ) -> Connection:
+        """Begin a connection of this node and take care of it, with the node's extensions and limits.
+
+        The arguments are those of `Connection`; `owner` is what the driver finds as the connection's `owner`.
+        Raises `ValueError` as `Connection` does, and `LocalProtocolError` as `add_connection` does.
+        """
+        connection = Connection(
+            wire=wire,
+            initiator=initiator,
+            key_pair=key_pair,
+            entropy=entropy,
+            now=now,
+            limits=self._limits,
+            extensions=self.extensions,
+            expect=expect,
+            hold=hold,
+        )
+        connection.owner = owner
+        self.add_connection(connection)
+        return connection
+
     def add_connection(self, connection: Connection) -> None:
-        """Take care of a new connection, before anything has come in on it."""
+        """Take care of a new connection, before anything has come in on it.
+
+        For a connection that was not made by `make_connection`. Raises `LocalProtocolError` for one without
+        this machine's `extensions` or limits, one of another identity than the node's other connections, one
+        that has finished its handshake or is closed, and one that is here already: in silence, messages would
+        be lost.
+        """
+        self._check_new(connection)
         self._connections[connection] = None
         for drive in self._drives.values():
             connection.open_drive(drive.key)
 
     def receive_events(self, connection: Connection, events: list[Event], now: float) -> None:
-        """Take what a connection's `receive_data` returned."""
+        """Take what a method of a connection returned: all of its events, in order.
+
+        Raises `LocalProtocolError` for a connection that was not added, or was removed, and for events that
+        others should have preceded: `HandshakeCompleted` comes first, and not before the remote is admitted.
+        """
+        self._check_order(connection, events)
         self._reads += 1
         for event in events:
-            handler = _HANDLERS.get(type(event))
-            if handler is not None:
-                handler(self, connection, event, now)
+            _HANDLERS[type(event)](self, connection, event, now)
 
     def remove_connection(
-        self, connection: Connection, now: float, *, reason: str = "", unsent: int = 0
+        self,
+        connection: Connection,
+        now: float,
+        *,
+        reason: str | None = None,
+        unsent: int | None = None,
     ) -> None:
-        """A connection has ended, with `unsent` accepted bytes that did not leave."""
+        """A connection has ended, and is closed if it was not.
+
+        The `PeerLeft` of its peer says why (by default the error of the connection, if there is one), and how
+        many accepted bytes did not leave (by default those that were never handed over to be sent).
+        """
+        connection.close()
+        reason = str(connection.error or "") if reason is None else reason
+        unsent = connection.outbox.message_size if unsent is None else unsent
         self._connections.pop(connection, None)
         link = self._links.pop(connection, None)
         if link is None:
@@ -134,10 +196,20 @@ class Peersockets:
         return drive
 
     def close_drive(self, drive: OpenDrive) -> None:
-        """Close a drive as often as it was opened; the last time, for all remotes. Handles close first."""
+        """Close a drive as often as it was opened; the last time, for all remotes.
+
+        Topic handles and watches that are still open then are closed, too. Raises `LocalProtocolError` if the
+        drive is not open here.
+        """
+        self._check_drive(drive)
         drive.users -= 1
         if drive.users:
             return
+        for topic in list(drive.topics.values()):
+            for handle in topic.handles:
+                handle.close()
+        for watch in list(drive.watches):
+            watch.close()
         discovery_key = drive.key.discovery_key
         del self._drives[discovery_key]
         for member in drive.members.values():
@@ -156,7 +228,12 @@ class Peersockets:
         overflow: Overflow = "wait",
         owner: Any = None,
     ) -> TopicHandle:
-        """Join a topic of an open drive. Raises `TypeError` or `ValueError` for a bad argument."""
+        """Join a topic of an open drive.
+
+        Raises `TypeError` or `ValueError` for a bad argument, and `LocalProtocolError` if the drive is not
+        open here.
+        """
+        self._check_drive(drive)
         topics.check_topic(topic)
         check_overflow(overflow)
         joined = drive.topics.get((topic, scope))
@@ -174,7 +251,11 @@ class Peersockets:
         return handle
 
     def watch(self, drive: OpenDrive, owner: Any = None) -> Watch:
-        """Watch an open drive's members, beginning with those present."""
+        """Watch an open drive's members, beginning with those present.
+
+        Raises `LocalProtocolError` if the drive is not open here.
+        """
+        self._check_drive(drive)
         present = [member.joined for member in drive.members.values()]
         watch = Watch(drive.watches, present, self._limits.watch_events, owner)
         drive.watches.append(watch)
@@ -205,6 +286,36 @@ class Peersockets:
             peer_ids=len(self._peers_by_id),
             topics=total([self._closed_topics, *(handle.statistics() for handle in handles)]),
         )
+
+    # What callers may get wrong
+
+    def _check_new(self, connection: Connection) -> None:
+        other = next(iter(self._connections), connection)
+        for wrong, text in (
+            (connection in self._connections, "is here already"),
+            (connection.closed, "is closed"),
+            (connection.remote_public_key is not None, "has finished its handshake before it was added"),
+            (connection.extensions is not self.extensions, "was made without `extensions` of this machine"),
+            (connection.limits != self._limits, "was made with other `limits` than this machine's"),
+            (connection.key_pair != other.key_pair, "has another key pair than this node's others"),
+        ):
+            if wrong:
+                raise LocalProtocolError(f"the connection {text}")
+
+    def _check_order(self, connection: Connection, events: list[Event]) -> None:
+        if connection not in self._connections:
+            raise LocalProtocolError("the connection was not added to this machine, or was removed")
+        if connection.on_hold and events:
+            raise LocalProtocolError(
+                "the remote is on hold: give its events to the machine once it is admitted"
+            )
+        first = events[0] if events else None
+        if connection not in self._links and isinstance(first, (DriveOpened, DriveClosed, MessagesReceived)):
+            raise LocalProtocolError("the connection's `HandshakeCompleted` has to come first")
+
+    def _check_drive(self, drive: OpenDrive) -> None:
+        if self._drives.get(drive.key.discovery_key) is not drive:
+            raise LocalProtocolError("the drive is not open on this machine")
 
     # What topics ask
 
@@ -298,6 +409,13 @@ class Peersockets:
         link = self._links[connection]
         for topic in self._listeners.get((event.discovery_key, event.name), ()):
             topic.deliver(link, event.payloads, self._driver, self._reads)
+
+    def _connection_closed(self, connection: Connection, event: ConnectionClosed, now: float) -> None:
+        """Send no more on it: what is accepted from now on waits for another, or for its removal."""
+        link = self._links.get(connection)
+        if link is not None:
+            link.retired = True
+            self._reroute_all(link.peer)
 
     # Membership
 
@@ -404,7 +522,11 @@ class Peersockets:
             self._driver.retire(link.connection)
         if self._folding.get(peer, math.inf) <= now:
             del self._folding[peer]
+        self._reroute_all(peer)
+
+    def _reroute_all(self, peer: Peer) -> None:
         for drive in self._drives.values():
+            self._forget_routes(drive, peer)
             member = drive.members.get(peer.id or 0)
             if member is not None:
                 self._reroute(drive, member)
@@ -415,4 +537,5 @@ _HANDLERS: dict[type[Event], _Handler] = {
     DriveOpened: Peersockets._drive_opened,
     DriveClosed: Peersockets._drive_closed,
     MessagesReceived: Peersockets._messages_received,
+    ConnectionClosed: Peersockets._connection_closed,
 }

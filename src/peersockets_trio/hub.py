@@ -82,15 +82,13 @@ class Hub:
     def connection(
         self, wire: WireName | None, *, initiator: bool, expect: bytes | None = None
     ) -> Connection:
-        """Begin a connection of this node; a responder may leave the wire to be told."""
-        return Connection(
+        """Begin a connection, for a pump that starts at once; a responder may leave out the wire."""
+        return self.machine.make_connection(
             wire=wire,
             initiator=initiator,
             key_pair=self.key_pair,
             entropy=os.urandom,
             now=trio.current_time(),
-            limits=self.limits,
-            extensions=self.machine.extensions,
             expect=expect,
             hold=self.authenticate is not None,
         )
@@ -155,7 +153,6 @@ class Hub:
             oldest.fail(RemoteProtocolError("handshake: gave way to newer connections"))
         self._handshaking[pump] = None
         self.pumps.add(pump)
-        self.machine.add_connection(pump.connection)
         if self.closed:
             pump.cancel()
         self.schedule(pump)

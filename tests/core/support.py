@@ -324,17 +324,13 @@ class Node:
 
     def connection(self, *, initiator: bool) -> Connection:
         """Begin a connection; who answers is told the wire by the first bytes."""
-        connection = Connection(
+        return self.machine.make_connection(
             wire=self.wire if initiator else None,
             initiator=initiator,
             key_pair=self.key_pair,
             entropy=entropy(f"{self.label} {next(self._count)}"),
             now=NOW,
-            limits=self.limits,
-            extensions=self.machine.extensions,
         )
-        self.machine.add_connection(connection)
-        return connection
 
     def open(self, key: DriveKey = KEY) -> OpenDrive:
         return self.machine.open_drive(key)

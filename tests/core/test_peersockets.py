@@ -24,6 +24,7 @@ from peersockets_core import (
     DriveKey,
     Event,
     KeyPair,
+    Limits,
     LocalProtocolError,
     Message,
     MessagesReceived,
@@ -59,9 +60,11 @@ def received(handle: TopicHandle) -> list[bytes]:
 class Meeting:
     """Two nodes with the drive open on both, which watch it and have joined a topic."""
 
-    def __init__(self, *, wire: WireName = "hypercore9", scope: TopicScope = "drive") -> None:
+    def __init__(
+        self, *, wire: WireName = "hypercore9", scope: TopicScope = "drive", limits: Limits = DEFAULT_LIMITS
+    ) -> None:
         self.network = Network()
-        self.a, self.b = Node("a", wire=wire), Node("b", wire=wire)
+        self.a, self.b = (Node(label, wire=wire, limits=limits) for label in "ab")
         self.drives = self.a.open(), self.b.open()
         self.watch_a = self.a.machine.watch(self.drives[0])
         self.watch_b = self.b.machine.watch(self.drives[1])
@@ -262,14 +265,13 @@ def test_watchers_begin_with_the_members_present_and_are_independent(meeting: Me
 
 
 def test_a_watch_nobody_reads_is_bounded() -> None:
-    meeting = Meeting()
-    meeting.a.machine._limits = attrs.evolve(DEFAULT_LIMITS, watch_events=4)
-    watch = meeting.a.machine.watch(meeting.drives[0])
+    meeting = Meeting(limits=Limits(watch_events=4))
     for _ in range(20):
         near, _ = meeting.connect()
+        assert isinstance(events(meeting.watch_b)[-1], PeerJoined)
         meeting.network.end(near)
-    assert len(watch) <= 5
-    assert len(meeting.watch_a) == 40
+        assert len(events(meeting.watch_b)) == 1
+        assert len(meeting.watch_a) <= 5
 
 
 # Topics
@@ -534,8 +536,7 @@ def test_sending_on_a_connection_that_has_closed_and_is_not_removed_yet(meeting:
 
 
 def small(overflow: Overflow) -> Meeting:
-    meeting = Meeting()
-    meeting.b.machine._limits = attrs.evolve(DEFAULT_LIMITS, receive_messages=4)
+    meeting = Meeting(limits=Limits(receive_messages=4))
     meeting.topic_b.close()
     meeting.topic_b = meeting.b.machine.join(meeting.drives[1], "chat", overflow=overflow)
     meeting.connect()

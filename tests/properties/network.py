@@ -138,18 +138,15 @@ class Node:
 
     def begin(self, wire: WireName | None) -> End:
         """Begin a connection, as the dialler if the wire is told."""
-        connection = Connection(
+        connection = self.machine.make_connection(
             wire=wire,
             initiator=wire is not None,
             key_pair=self.key_pair,
             entropy=entropy(f"{self.name} {next(self.network.numbers)}"),
             now=self.network.now,
-            limits=LIMITS,
-            extensions=self.machine.extensions,
         )
         end = connection.owner = End(self.network, self, connection)
         self.ends.append(end)
-        self.machine.add_connection(connection)
         return end
 
     def drop_doomed(self) -> None:

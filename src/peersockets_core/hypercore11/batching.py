@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Final
 
+from ..errors import LocalProtocolError
 from ..outbox import Outbox
 from .encoding import encode_uint
 
@@ -82,4 +83,6 @@ class Batcher:
         return switch
 
     def _cut(self, *, batch: bool) -> None:
+        if self._outbox.sealed:
+            raise LocalProtocolError("the connection is closed")
         self._cuts.append((len(self._outbox.chunks), self._outbox.size, batch))

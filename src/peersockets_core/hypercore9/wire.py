@@ -122,7 +122,11 @@ class Hypercore9:
         self._channels.close(discovery_key)
 
     def sender(self, discovery_key: bytes | None, name: str) -> ExtensionSender:
-        """Return what sends the messages of one registered extension; here extensions have no drive."""
+        """Return what sends the messages of one registered extension; here extensions have no drive.
+
+        Raises `LocalProtocolError` for a name that is not registered.
+        """
+        self._extensions.index(name)
         return ExtensionSender(self, name)
 
     def announce(self) -> None:
@@ -197,7 +201,7 @@ class ExtensionSender:
             raise MessageTooLarge(size, largest)
 
     def send(self, payload: bytes) -> None:
-        """Queue one message. Raises `MessageTooLarge`, with nothing queued."""
+        """Queue one message. Raises `MessageTooLarge` or `LocalProtocolError`, with nothing queued."""
         size = len(payload)
         if self._version != self._extensions.version:
             self.check_size(size)
