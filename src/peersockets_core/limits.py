@@ -32,10 +32,12 @@ class Limits:
     stop reading at once. Who sends more than that unheard is given up."""
 
     handshakes: int = attrs.field(default=1024, validator=_positive)
-    """Unfinished handshakes at a time; the oldest gives way, so that a flood cannot lock others out."""
+    """Unfinished handshakes at a time; the oldest gives way, so that a flood cannot lock others out.
+    `peersockets_trio` allows half as many as connections, at most."""
 
     connections: int = attrs.field(default=10_000, validator=_positive)
-    """Connections at a time: more than one process has file descriptors for, short of special set-up."""
+    """Connections at a time; the oldest stranger gives way. `peersockets_trio` allows no more than there are
+    file descriptors for, less a reserve."""
 
     keepalive: float = attrs.field(default=10.0, validator=_positive)
     """Half of what hypercore-protocol 8.0.7 waits: an idle line is fed before a real peer gives it up."""

@@ -50,6 +50,8 @@ class Peersockets:
         self._drives: dict[bytes, OpenDrive] = {}
         self._connections: dict[Connection, None] = {}  # a set in the order of arrival
         self._links: dict[Connection, Link] = {}  # of the connections whose handshake is finished
+        # Of the connections that remotes have dialled, those that share no drive with us, the oldest first.
+        self._strangers: dict[Connection, None] = {}
         self._peers: dict[tuple[WireName, bytes], Peer] = {}
         self._peers_by_id: dict[int, Peer] = {}
         self._closed_topics = NOTHING  # the counters of handles that have been closed
@@ -103,6 +105,7 @@ class Peersockets:
         """
         self._check_new(connection)
         self._connections[connection] = None
+        self._estrange(connection)
         for drive in self._drives.values():
             connection.open_drive(drive.key)
 
@@ -134,6 +137,7 @@ class Peersockets:
         reason = str(connection.error or "") if reason is None else reason
         unsent = connection.outbox.message_size if unsent is None else unsent
         self._connections.pop(connection, None)
+        self._strangers.pop(connection, None)
         link = self._links.pop(connection, None)
         if link is None:
             self._settle(connection)
@@ -161,6 +165,19 @@ class Peersockets:
         peer = self._peers.get((wire, public_key))
         links = [link for link in peer.links if not link.retired] if peer is not None else []
         return links[-1].connection if links else None
+
+    @property
+    def connections(self) -> int:
+        """How many connections there are, those within a handshake included."""
+        return len(self._connections)
+
+    def oldest_stranger(self) -> Connection | None:
+        """The connection to close first when places for connections run short; None if there is none.
+
+        It is the oldest of those that share no drive with us and that the remote has dialled: whoever knows
+        no drive key keeps nobody out who does.
+        """
+        return next(iter(self._strangers), None)
 
     def may_read(self, connection: Connection) -> bool:
         """Whether no full handle holds the connection up."""
@@ -215,7 +232,7 @@ class Peersockets:
         for member in drive.members.values():
             self._replacing.discard((drive, member))
         for link in self._links.values():
-            link.drives.discard(discovery_key)
+            self._unshare(link, discovery_key)
         for connection in self._open_connections():
             connection.close_drive(discovery_key)
 
@@ -387,6 +404,7 @@ class Peersockets:
         if peer_id is None:
             return
         link.drives.add(event.discovery_key)
+        self._strangers.pop(connection, None)
         for topic in drive.topics.values():
             topic.hold_up(link)
         member = drive.members.get(peer_id)
@@ -399,7 +417,7 @@ class Peersockets:
 
     def _drive_closed(self, connection: Connection, event: DriveClosed, now: float) -> None:
         link = self._links[connection]
-        link.drives.discard(event.discovery_key)
+        self._unshare(link, event.discovery_key)
         drive = self._drives[event.discovery_key]
         self._forget_routes(drive, link.peer)
         self._lose(drive, link, now, "", 0)
@@ -418,6 +436,17 @@ class Peersockets:
             self._reroute_all(link.peer)
 
     # Membership
+
+    def _estrange(self, connection: Connection) -> None:
+        if not connection.initiator:
+            self._strangers[connection] = None
+
+    def _unshare(self, link: Link, discovery_key: bytes) -> None:
+        """A drive is no longer open on both sides of a link."""
+        if discovery_key in link.drives:
+            link.drives.remove(discovery_key)
+            if not link.drives:
+                self._estrange(link.connection)
 
     def _carries(self, link: Link, topic: Topic) -> bool:
         discovery_key = topic.addresses[link.peer.wire][0]

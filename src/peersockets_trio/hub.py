@@ -7,6 +7,7 @@ import itertools
 import os
 import weakref
 from collections.abc import Callable, Iterable
+from typing import Final
 
 import trio
 
@@ -28,8 +29,12 @@ from peersockets_core import (
 from .flusher import Flusher
 from .info import Authenticate, NodeStatistics, PeerInfo
 from .instruments import Instrument
+from .places import connection_places, handshake_places
 from .pump import Pump
 from .report import Reporter
+
+EXHAUSTED_TIME: Final = 1.0
+"""Seconds until another attempt to accept, where no descriptor of ours has become free."""
 
 
 class _Members:
@@ -70,6 +75,7 @@ class Hub:
         """Called when peers may be reached in another way, or no longer."""
         self._handshaking: dict[Pump, None] = {}  # a set in the order of arrival
         self._empty = trio.lowlevel.ParkingLot()
+        self._freed = trio.lowlevel.ParkingLot()
         self._rerouted = trio.lowlevel.ParkingLot()
         self.changed = trio.lowlevel.ParkingLot()
         """Unparked when a connection has been admitted or has ended."""
@@ -148,14 +154,42 @@ class Hub:
 
     def add(self, pump: Pump) -> None:
         """A pump starts, with its handshake."""
-        if len(self._handshaking) >= self.limits.handshakes:
-            oldest = next(iter(self._handshaking))
-            oldest.fail(RemoteProtocolError("handshake: gave way to newer connections"))
+        if len(self._handshaking) >= handshake_places(self.limits):
+            self._end_oldest_handshake()
         self._handshaking[pump] = None
         self.pumps.add(pump)
         if self.closed:
             pump.cancel()
         self.schedule(pump)
+
+    def _end_oldest_handshake(self) -> None:
+        for pump in self._handshaking:
+            if not pump.connection.initiator:  # who dials us does not end what we dial
+                pump.fail(RemoteProtocolError("handshake: gave way to newer connections"))
+                return
+
+    def make_place(self) -> bool:
+        """Make a place for one more connection that is accepted; returns whether there is one.
+
+        The oldest stranger gives way; members do not.
+        """
+        excess = self.machine.connections + 1 - connection_places(self.limits)
+        return all(self._end_oldest_stranger() for _ in range(excess))
+
+    def _end_oldest_stranger(self) -> bool:
+        stranger = self.machine.oldest_stranger()
+        if stranger is None:
+            return False
+        pump: Pump = stranger.owner
+        pump.fail(RemoteProtocolError("not a member of any drive: gave way to newer connections"))
+        return True
+
+    async def wait_for_descriptor(self, error: OSError) -> None:
+        """Nothing can be accepted for want of file descriptors: make one free, or wait."""
+        self.report.exhausted(error, trio.current_time())
+        self._end_oldest_stranger()
+        with trio.move_on_after(EXHAUSTED_TIME):
+            await self._freed.park()
 
     def handshaken(self, pump: Pump) -> None:
         """A pump's handshake is finished, and its remote admitted."""
@@ -178,6 +212,7 @@ class Hub:
     def discard(self, pump: Pump) -> None:
         """A pump has stopped."""
         self.pumps.discard(pump)
+        self._freed.unpark_all()
         if not self.pumps:
             self._empty.unpark_all()
 

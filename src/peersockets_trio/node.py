@@ -28,6 +28,7 @@ from .hub import Hub
 from .info import Authenticate, ConnectionInfo, NodeStatistics, PeerInfo
 from .instruments import Instrument
 from .memory import keep_memory
+from .places import accept_connections
 from .pump import Pump
 from .reconnect import DEFAULT_BACKOFF, Backoff, KeptConnection
 from .transport import connect
@@ -220,12 +221,12 @@ class Node:
         task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED,
     ) -> None:
         with scope:
-            await trio.serve_listeners(
-                self._accept, [listener], handler_nursery=self._nursery, task_status=task_status
-            )
+            task_status.started()
+            await accept_connections(listener, self._accept, self._nursery, self._hub.wait_for_descriptor)
 
     async def _accept(self, stream: trio.SocketStream) -> None:
-        if len(self._hub.pumps) >= self._hub.limits.connections or self._hub.closed:
+        if self._hub.closed or not self._hub.make_place():
+            await trio.aclose_forcefully(stream)
             return
         connection = self._hub.connection(None, initiator=False)
         await Pump(self._hub, stream, connection, _remote_address(stream)).run()

@@ -8,8 +8,10 @@ written; drives are named by their discovery keys.
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Iterable
+from typing import Final
 
 from peersockets_core import (
     DriveClosed,
@@ -31,6 +33,9 @@ connection_logger = logging.getLogger("peersockets.connection")
 drive_logger = logging.getLogger("peersockets.drive")
 frames_logger = logging.getLogger("peersockets.frames")
 
+EXHAUSTED_INTERVAL: Final = 60.0
+"""Seconds between two lines about descriptors that have run out."""
+
 
 class Reporter:
     """What one node tells."""
@@ -39,12 +44,19 @@ class Reporter:
         self._instruments = Instruments(instruments)
         self.bytes_received = 0
         self.bytes_sent = 0
+        self._exhausted_again = -math.inf
 
     # Connections
 
     def listening(self, address: Address) -> None:
         """A listener is open."""
         connection_logger.info("listening: %s", _place(address))
+
+    def exhausted(self, error: OSError, now: float) -> None:
+        """No connection can be accepted for want of descriptors: this is logged once a minute at most."""
+        if now >= self._exhausted_again:
+            self._exhausted_again = now + EXHAUSTED_INTERVAL
+            connection_logger.warning("cannot accept connections: %s", error.strerror)
 
     def opened(self, info: ConnectionInfo) -> None:
         """A connection's remote has been admitted."""

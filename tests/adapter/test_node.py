@@ -294,9 +294,12 @@ async def test_connections_beyond_the_limit_are_closed() -> None:
             open_node(limits=Limits(connections=1)) as node,
             open_node() as first,
             open_node() as second,
+            node.open_drive(KEY) as drive,
+            first.open_drive(KEY),
         ):
             (listener,) = await node.listen_tcp(0, host=LOOPBACK)
             await first.connect_tcp(*listener.address, wire=WIRE)
+            await join_side(node, drive)
             with pytest.raises(BREAKS_OFF):
                 await second.connect_tcp(*listener.address, wire=WIRE)
             assert len(pumps(node)) == len(pumps(first)) == 1

@@ -965,3 +965,42 @@ def test_commands_survive_a_connection_that_has_closed_and_is_not_removed_yet(
     near.fail(RemoteProtocolError("gone"))
     command(meeting)
     meeting.a.machine.remove_connection(near, NOW)
+
+
+def test_who_shares_no_drive_and_has_dialled_is_a_stranger_the_oldest_first() -> None:
+    ours, network, keyless, member = Node("ours"), Network(), Node("keyless"), Node("member")
+    drive = ours.open()
+    member.open()
+    assert ours.machine.oldest_stranger() is None
+    network.connect(ours, Node("dialled by us"))
+    assert ours.machine.oldest_stranger() is None
+    (_, in_handshake) = network.connect(Node("in a handshake"), ours)
+    _, becomes_member = network.connect(member, ours)
+    _, stranger = network.connect(keyless, ours)
+    assert ours.machine.connections == 4
+    assert ours.machine.oldest_stranger() is in_handshake
+    network.settle()
+    ours.machine.remove_connection(in_handshake, NOW)
+    assert ours.machine.oldest_stranger() is stranger
+    ours.machine.remove_connection(stranger, NOW)
+    assert ours.machine.oldest_stranger() is None
+    ours.machine.close_drive(drive)
+    assert ours.machine.oldest_stranger() is becomes_member
+    ours.open()
+    network.settle()
+    assert ours.machine.oldest_stranger() is None
+
+
+def test_a_member_of_two_drives_is_no_stranger_before_both_are_closed() -> None:
+    ours, network, other = Node("ours"), Network(), Node("other")
+    for key in (KEY, OTHER_KEY):
+        ours.open(key)
+    closing = [other.open(key) for key in (KEY, OTHER_KEY)]
+    _, near = network.connect(other, ours)
+    network.settle()
+    other.machine.close_drive(closing[0])
+    network.settle()
+    assert ours.machine.oldest_stranger() is None
+    other.machine.close_drive(closing[1])
+    network.settle()
+    assert ours.machine.oldest_stranger() is near
