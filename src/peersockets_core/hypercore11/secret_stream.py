@@ -15,7 +15,7 @@ import attrs
 
 from ..errors import RemoteProtocolError
 from ..keys import Entropy, KeyPair
-from ..noise import DHKeyPair, Ed25519, XXHandshake
+from ..noise import DHKeyPair, Ed25519, NoiseHandshake
 from ..pieces import Pieces
 from ..sodium import MAC_SIZE, TAG_SIZE, Buffer, SecretStreamCipher
 from ..work import BYTES, RECORD, Work
@@ -87,13 +87,13 @@ class SecretStream:
         self._waiting = _NOTHING  # for the next slice of work; a buffer of our own
         self._transmit: SecretStreamCipher | None = None
         self._receive: SecretStreamCipher | None = None
-        self._noise: XXHandshake | None = None
+        self._noise: NoiseHandshake | None = None
         self._sizes = list(_HANDSHAKE_SIZES[initiator])
         if keys is not None:
             self._start(keys)
             return
         assert key_pair is not None
-        self._noise = XXHandshake(
+        self._noise = NoiseHandshake(
             initiator=initiator,
             dh=_ED25519,
             static=DHKeyPair(key_pair.ed25519_secret_key, key_pair.ed25519_public_key),
@@ -241,7 +241,7 @@ class SecretStream:
             raise RemoteProtocolError("the header frame names another stream")
         self._receive = SecretStreamCipher(self.keys.receiving_key, frame[_ID_SIZE:])
 
-    def _write_handshake(self, noise: XXHandshake) -> None:
+    def _write_handshake(self, noise: NoiseHandshake) -> None:
         if noise.writing:
             self._write_plain(noise.write_message(b""))
         if noise.finished:
