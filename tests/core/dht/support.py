@@ -8,8 +8,6 @@ from typing import Any
 
 import attrs
 
-from peersockets_core import KeyPair
-from peersockets_core.dht.hyperdht import HyperDht
 from peersockets_core.dht.rpc.address import Address
 from peersockets_core.dht.rpc.messages import Request, Response, decode_untrusted
 from peersockets_core.dht.rpc.node import DhtNode
@@ -68,11 +66,6 @@ class DhtNetwork:
     def add_rpc(self, **options: Any) -> Member:
         """Add a node of dht-rpc alone; the first one begins the network."""
         return self._add(lambda **known: DhtNode(**known), options)
-
-    def add_hyper(self, **options: Any) -> Member:
-        """Add a node of HyperDHT; the first one begins the network."""
-        key_pair = KeyPair.from_seed(bytes([len(self.members) + 1]) * 32)
-        return self._add(lambda **known: HyperDht(**{"key_pair": key_pair, **known}), options)
 
     def _add(self, make: Callable[..., Any], options: dict[str, Any]) -> Member:
         first = not self.members
