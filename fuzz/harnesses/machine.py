@@ -89,6 +89,9 @@ class _Node:
     def rerouted(self) -> None:
         """Nobody waits to send."""
 
+    def wake(self, connection: Connection) -> None:
+        """Everyone writes when the script says so."""
+
     def retire(self, connection: Connection) -> None:
         self.retired.append(connection)
 

@@ -19,7 +19,6 @@ from .limits import DEFAULT_LIMITS, Limits
 from .outbox import Outbox
 from .sodium import Buffer
 from .wires import MAKERS, WIRES, Sender, Undecided, Wire, detect_untrusted
-from .work import UNBOUNDED, Work
 
 
 class Connection:
@@ -77,45 +76,45 @@ class Connection:
         self._held = bytearray()
         self.outbox = Outbox(room=limits.send_buffer, reply_limit=limits.replies)
         """What is queued; its `size` is what back pressure looks at."""
-        self._work = Work()
         self._wire: Wire = Undecided()
         if wire is not None:
             self._begin(wire)
+        self.began = now
+        """When it began."""
+        self.established_at = math.inf
+        """From when we know that both sides have finished the handshake; infinity before."""
+        self.heard_at = now
+        """When the remote was last heard."""
         self._now = now
         self._handshake_deadline = now + limits.handshake_time
-        self._last_received = now
+        self._listening_since = now
         self._last_sent = now
         self._reading = True
 
-    def receive_data(self, data: Buffer, now: float, budget: int | None = None) -> list[Event]:
+    def receive_data(self, data: Buffer, now: float) -> list[Event]:
         """Take what the stream delivered; returns the events it caused, in order.
 
         What may be written to, such as a buffer that is read into again and again, is decrypted where it
         lies; nothing of it is kept. A peer's fault comes as the last event, a `ConnectionClosed` with the
-        error. Never raises for what the data holds. Data for a closed connection is ignored.
-
-        A remote chooses how much work its bytes are. With a `budget`, no more is done than so many items of
-        `peersockets_core.work`, and the last of them; what is left is copied, and waits. As long as
-        `has_input`, give other connections their turn, read no further, and call this again with no data.
-        Whatever else comes first, nothing is lost: data goes behind what waits, and without a budget, or at
-        the end of the stream, everything is worked through.
-
-        Raises `ValueError` for a view that is not contiguous, or a budget that is not positive.
+        error. Never raises for what the data holds. Data for a closed connection is ignored. Raises
+        `ValueError` for a view that is not contiguous.
         """
         if isinstance(data, memoryview):
             if not data.c_contiguous:
                 raise ValueError("data must be bytes, or a contiguous view of them")
             data = data.cast("B")
-        self._begin_slice(budget)
         self._now = max(self._now, now)
         if self.closed:
             return []
-        self._last_received = self._now
+        self.heard_at = self._now
         events: list[Event] = []
         try:
             if self._admitted:
+                if self.established_at > self._now:
+                    self.established_at = self._now
                 self._wire.receive_data_untrusted(data, events)
             elif self.on_hold:
+                self.established_at = min(self.established_at, self._now)
                 self._keep_untrusted(data)
             else:
                 self._shake_hands_untrusted(data, events)
@@ -123,32 +122,20 @@ class Connection:
             self._blame(events, error)
         return events
 
-    @property
-    def has_input(self) -> bool:
-        """Whether something received waits for the next `receive_data`, since a budget was used up."""
-        return self._admitted and self._wire.has_input
-
-    @property
-    def budget_left(self) -> int:
-        """What the last `receive_data` or `admit` has left of its budget, in items."""
-        return max(0, self._work.left)
-
-    def admit(self, now: float, budget: int | None = None) -> list[Event]:
+    def admit(self, now: float) -> list[Event]:
         """Go on with a remote on hold: open the drives; returns what it has caused in the meantime.
 
         To be called after `HandshakeCompleted`. Who does not want the remote calls `fail` with a
         `Refused` instead; a decision that is not made within `Limits.handshake_time` is such a one. While
         the remote is on hold, reading further is a waste: what it sends is only kept, within
         `Limits.held`. A machine (`Peersockets`) is given `HandshakeCompleted` together with what this
-        returns, and not before. `budget` is as for `receive_data`. Raises `LocalProtocolError` if there is
-        nothing on hold.
+        returns, and not before. Raises `LocalProtocolError` if there is nothing on hold.
         """
         self._check_open()
         if not self.on_hold:
             raise LocalProtocolError("no remote is on hold")
-        self._begin_slice(budget)
         self.on_hold = False
-        self._last_received = self._now = max(self._now, now)
+        self._listening_since = self._now = max(self._now, now)
         events: list[Event] = []
         try:
             self._admit_untrusted(events)
@@ -157,20 +144,16 @@ class Connection:
         return events
 
     def receive_eof(self, now: float) -> list[Event]:
-        """The stream has ended; it is a fault only where it ends within something.
-
-        What waits is worked through before, however much it is.
-        """
-        events = self.receive_data(b"", now) if self.has_input else []
+        """The stream has ended; it is a fault only where it ends within something."""
         self._now = max(self._now, now)
         if self.closed:
-            return events
+            return []
         error = None
         if self.remote_public_key is None:
             error = RemoteProtocolError("the connection ended before the handshake was finished")
         elif not self._wire.between_messages:
             error = RemoteProtocolError("the connection ended within a message")
-        return self._close(events, error)
+        return self._close([], error)
 
     @property
     def has_output(self) -> bool:
@@ -200,7 +183,7 @@ class Connection:
         keepalive = self._last_sent + self._wire.keepalive
         if self.on_hold:
             return min(keepalive, self._handshake_deadline)
-        return min(keepalive, self._last_received + self._wire.silence) if self._reading else keepalive
+        return min(keepalive, self._silence_deadline) if self._reading else keepalive
 
     def handle_deadline(self, now: float) -> list[Event]:
         """Do what has become due by `now`: send a keepalive, or give the peer up."""
@@ -214,13 +197,18 @@ class Connection:
             return self._close([], RemoteProtocolError(text))
         if self.on_hold and self._now >= self._handshake_deadline:
             return self._close([], Refused(f"no decision within {self.limits.handshake_time:g} seconds"))
-        if self._reading and not self.on_hold and self._now >= self._last_received + self._wire.silence:
+        if self._reading and not self.on_hold and self._now >= self._silence_deadline:
             error = RemoteProtocolError(f"nothing received for {self._wire.silence:g} seconds")
             return self._close([], error)
         self._wire.send_keepalive()
         # The next is due from now on, even if this one cannot leave because the peer does not read.
         self._last_sent = self._now
         return []
+
+    def send_keepalive(self) -> None:
+        """Queue a keepalive before it is due. Raises `LocalProtocolError` before the remote is admitted."""
+        self._check_admitted()
+        self._wire.send_keepalive()
 
     def pause_reading(self, now: float) -> None:
         """We read no further for a while, so that silence is not the peer's."""
@@ -229,7 +217,7 @@ class Connection:
 
     def resume_reading(self, now: float) -> None:
         """We read again: the peer has the full time to be heard."""
-        self._last_received = self._now = max(self._now, now)
+        self._listening_since = self._now = max(self._now, now)
         self._reading = True
 
     def open_drive(self, key: DriveKey) -> None:
@@ -257,12 +245,7 @@ class Connection:
 
         Raises `LocalProtocolError` before the remote is admitted and after closing.
         """
-        self._check_open()
-        if not self._admitted:
-            state = (
-                "the handshake is not finished" if self.remote_public_key is None else "the remote is on hold"
-            )
-            raise LocalProtocolError(state)
+        self._check_admitted()
         return self._wire.sender(discovery_key, name)
 
     @property
@@ -291,11 +274,6 @@ class Connection:
         """
         return [] if self.closed else self._close([], error)
 
-    def _begin_slice(self, budget: int | None) -> None:
-        if budget is not None and budget < 1:
-            raise ValueError(f"budget must be one item or more, not {budget!r}")
-        self._work.left = UNBOUNDED if budget is None else budget
-
     def _begin(self, wire: WireName) -> None:
         self.wire = wire
         self._wire = MAKERS[wire](
@@ -305,7 +283,6 @@ class Connection:
             limits=self.limits,
             extensions=self.extensions,
             outbox=self.outbox,
-            work=self._work,
         )
 
     def _shake_hands_untrusted(self, data: Buffer, events: list[Event]) -> None:
@@ -317,6 +294,8 @@ class Connection:
         (completed,) = events
         assert isinstance(completed, HandshakeCompleted)
         key = self.remote_public_key = completed.remote_public_key
+        if not self.initiator:  # the handshake's last message is the initiator's
+            self.established_at = self._now
         if key == self.key_pair.public_keys[completed.wire]:
             events.clear()
             raise RemoteProtocolError("connected to ourselves")
@@ -348,9 +327,21 @@ class Connection:
     def _silenced(self) -> bool:
         return isinstance(self.error, RemoteProtocolError)
 
+    @property
+    def _silence_deadline(self) -> float:
+        return max(self.heard_at, self._listening_since) + self._wire.silence
+
     def _check_open(self) -> None:
         if self.closed:
             raise LocalProtocolError("the connection is closed")
+
+    def _check_admitted(self) -> None:
+        self._check_open()
+        if not self._admitted:
+            state = (
+                "the handshake is not finished" if self.remote_public_key is None else "the remote is on hold"
+            )
+            raise LocalProtocolError(state)
 
     def _close(self, events: list[Event], error: RemoteProtocolError | Refused | None) -> list[Event]:
         self.closed = True

@@ -26,6 +26,9 @@ class Driver(Protocol):
     def rerouted(self) -> None:
         """A send that found no room because a connection was being replaced may be tried again."""
 
+    def wake(self, connection: Connection) -> None:
+        """A connection has something to send, though nothing has come on it."""
+
     def retire(self, connection: Connection) -> None:
         """A duplicate has served its time: send what it has queued, and close it."""
 
@@ -41,8 +44,6 @@ class Peer:
     public_key: bytes
     id: int | None = None
     """Given when first met: as a member, or as the sender of a message in network scope."""
-    was_member: bool = False
-    """Whether it is, or ever was, a member of a drive."""
     links: list[Link] = attrs.field(factory=list)
     """Its connections, the one that survives folding last."""
 
@@ -54,6 +55,8 @@ class Link:
     connection: Connection
     peer: Peer
     _driver: Driver
+    number: int = 0
+    """Of two connections, the newer has the larger number."""
     drives: set[bytes] = attrs.field(factory=set)
     """Discovery keys of the drives that both sides have open."""
     blockers: set[TopicHandle] = attrs.field(factory=set)
@@ -65,20 +68,6 @@ class Link:
         self.blockers.discard(handle)
         if not self.blockers:
             self._driver.readable(self.connection)
-
-    def survives(self, older: Link) -> bool:
-        """Whether this connection stays, of two between the same keys on one wire.
-
-        The one dialled by the side with the smaller key on hypercore9 (hyperswarm 2.15.3), by the one
-        with the larger key on hypercore11 (hyperswarm 4.17.2). Where one side dialled both, the newer,
-        but on hypercore9 not for a dialler with the larger key. The dialler decides in the end.
-        """
-        initiator = self.connection.initiator
-        same_dialler = initiator == older.connection.initiator
-        if same_dialler and not (initiator and self.peer.wire == "hypercore9"):
-            return True
-        smaller = self.connection.key_pair.public_keys[self.peer.wire] < self.peer.public_key
-        return (initiator == smaller) == (self.peer.wire == "hypercore9")
 
 
 @attrs.define(eq=False)

@@ -7,14 +7,13 @@ calls on the `Connection` they concern and on the `Driver`, which moves bytes an
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from . import topics
 from .connection import Connection
 from .drives import OpenDrive, Topic
-from .errors import LocalProtocolError, PeerGone, RemoteProtocolError
+from .errors import LocalProtocolError, PeerGone, RemoteProtocolError, UnknownPeer
 from .events import (
     ConnectionClosed,
     DriveClosed,
@@ -25,6 +24,7 @@ from .events import (
     WireName,
 )
 from .extensions import ExtensionNames
+from .folding import Folding
 from .handles import (
     Overflow,
     TopicHandle,
@@ -34,7 +34,6 @@ from .handles import (
 from .keys import DriveKey, Entropy, KeyPair
 from .limits import DEFAULT_LIMITS, Limits
 from .members import Driver, Link, Member, Peer
-from .peers import Peers
 from .statistics import NOTHING, MachineStatistics, total
 from .watches import PeerJoined, PeerLeft, Watch
 
@@ -53,14 +52,14 @@ class Peersockets:
         self._connections: dict[Connection, None] = {}  # a set in the order of arrival
         self._links: dict[Connection, Link] = {}  # of the connections whose handshake is finished
         # Of the connections that remotes have dialled, those that share no drive with us, the oldest first.
-        self._strangers: OrderedDict[Connection, None] = OrderedDict()
-        self._peers = Peers(limits.peer_ids)
+        self._strangers: dict[Connection, None] = {}
+        self._peers: dict[tuple[WireName, bytes], Peer] = {}
+        self._peers_by_id: dict[int, Peer] = {}
         self._closed_topics = NOTHING  # the counters of handles that have been closed
         self._listeners: dict[topics.Address, list[Topic]] = {}
         self._reads = 0
         self._replacing: set[tuple[OpenDrive, Member]] = set()
-        self._folding: dict[Peer, float] = {}
-        """Until when we wait for a remote to end one of the connections that it dialled."""
+        self._folding = Folding(driver, limits)
 
     # Connections: events in
 
@@ -113,6 +112,8 @@ class Peersockets:
     def receive_events(self, connection: Connection, events: list[Event], now: float) -> None:
         """Take what a method of a connection returned: all of its events, in order.
 
+        What comes without an event matters as long as `wants_signs`: then, no events are to be told, too.
+
         Raises `LocalProtocolError` for a connection that was not added, or was removed, and for events that
         others should have preceded: `HandshakeCompleted` comes first, and not before the remote is admitted.
         """
@@ -120,6 +121,10 @@ class Peersockets:
         self._reads += 1
         for event in events:
             _HANDLERS[type(event)](self, connection, event, now)
+        if self._folding:
+            link = self._links.get(connection)
+            if link is not None and link.peer in self._folding:
+                self._fold(link.peer, now)
 
     def remove_connection(
         self,
@@ -143,11 +148,9 @@ class Peersockets:
         if link is None:
             self._settle(connection)
             return
-        link.peer.links.remove(link)
+        self._folding.remove(link)
         for handle in link.blockers:
             handle.forget(link)
-        if len(link.peer.links) < 2:
-            self._folding.pop(link.peer, None)
         for drive in self._drives.values():
             self._forget_routes(drive, link.peer)
             if drive.key.discovery_key in link.drives:
@@ -158,11 +161,27 @@ class Peersockets:
                 self._leave(drive, member)
         link.drives.clear()
         self._driver.rerouted()
-        self._part(link.peer)
+        if not link.peer.links and link.peer.id is None:
+            del self._peers[link.peer.wire, link.peer.public_key]
+
+    def end_sending(self, connection: Connection) -> None:
+        """Send nothing more on a connection whose remote has ended, before what it has queued has left.
+
+        What is sent to the peer waits until then, so that it overtakes nothing. `remove_connection` follows.
+        """
+        link = self._links.get(connection)
+        if link is not None:
+            link.retired = True
+            self._reroute_all(link.peer)
+
+    @property
+    def wants_signs(self) -> bool:
+        """Whether it is open which of two connections stays, so that any sign of life matters."""
+        return bool(self._folding)
 
     def connection_to(self, wire: WireName, public_key: bytes) -> Connection | None:
         """Return the connection to a key, the one that stays where there are several."""
-        peer = self._peers.get(wire, public_key)
+        peer = self._peers.get((wire, public_key))
         links = [link for link in peer.links if not link.retired] if peer is not None else []
         return links[-1].connection if links else None
 
@@ -186,16 +205,13 @@ class Peersockets:
 
     def next_deadline(self) -> float:
         """When to call `handle_deadline`, at the latest; infinity for never."""
-        if not self._replacing and not self._folding:
-            return math.inf
-        replacing = (member.deadline for _, member in self._replacing)
-        return min(*self._folding.values(), *replacing, math.inf)
+        folding = self._folding.next_deadline()
+        return min(folding, *(member.deadline for _, member in self._replacing), math.inf)
 
     def handle_deadline(self, now: float) -> None:
         """Let go of members whose connection was not replaced, and of duplicates not ended, in time."""
-        for peer, deadline in list(self._folding.items()):
-            if deadline <= now:
-                self._retire_duplicates(peer, now)
+        for peer in self._folding.overdue(now):
+            self._fold(peer, now)
         for drive, member in list(self._replacing):
             if member.deadline <= now:
                 self._leave(drive, member)
@@ -231,7 +247,6 @@ class Peersockets:
         del self._drives[discovery_key]
         for member in drive.members.values():
             self._replacing.discard((drive, member))
-            self._part(member.peer)
         for link in self._links.values():
             self._unshare(link, discovery_key)
         for connection in self._open_connections():
@@ -280,9 +295,12 @@ class Peersockets:
         return watch
 
     def peer(self, peer_id: int) -> Peer:
-        """Return a peer that has been met and was not forgotten. Raises `UnknownPeer`."""
+        """Return a peer that has been met. Raises `UnknownPeer`."""
         check_peer_id(peer_id)
-        return self._peers.by_id(peer_id)
+        peer = self._peers_by_id.get(peer_id)
+        if peer is None:
+            raise UnknownPeer(peer_id)
+        return peer
 
     def _open_connections(self) -> list[Connection]:
         return [connection for connection in self._connections if not connection.closed]
@@ -298,7 +316,7 @@ class Peersockets:
         return MachineStatistics(
             drives=len(drives),
             members=sum(len(drive.members) for drive in drives),
-            peer_ids=self._peers.identified,
+            peer_ids=len(self._peers_by_id),
             topics=total([self._closed_topics, *(handle.statistics() for handle in handles)]),
         )
 
@@ -340,12 +358,15 @@ class Peersockets:
 
     def meet(self, peer: Peer) -> int | None:
         """Return a peer's id, which it gets when first met; None if there are too many, and it has to go."""
-        peer_id = self._peers.identify(peer)
-        if peer_id is None:
-            error = RemoteProtocolError(f"more than {self._limits.peer_ids} peers are here")
-            for link in peer.links:
-                self._driver.drop(link.connection, error)
-        return peer_id
+        if peer.id is None:
+            if len(self._peers_by_id) >= self._limits.peer_ids:
+                error = RemoteProtocolError(f"more than {self._limits.peer_ids} peers met")
+                for link in peer.links:
+                    self._driver.drop(link.connection, error)
+                return None
+            peer.id = len(self._peers_by_id) + 1
+            self._peers_by_id[peer.id] = peer
+        return peer.id
 
     def links_of(self, topic: Topic) -> list[Link]:
         """The connections on which messages for a topic may come."""
@@ -379,23 +400,22 @@ class Peersockets:
     # Handlers of events
 
     def _handshake_completed(self, connection: Connection, event: HandshakeCompleted, now: float) -> None:
-        peer = self._peers.arrive(event.wire, event.remote_public_key)
+        key = (event.wire, event.remote_public_key)
+        peer = self._peers.get(key)
+        if peer is None:
+            peer = self._peers[key] = Peer(*key)
         link = self._links[connection] = Link(connection, peer, self._driver)
-        # The newcomer stands last, and so survives, unless the rule is for the one that is there to stay.
-        last = peer.links[-1] if peer.links else None
-        survives = last is None or last.retired or link.survives(last)
-        peer.links.insert(len(peer.links) if survives else 0, link)
+        self._folding.add(link)
         for drive in self._drives.values():
             self._forget_routes(drive, peer)
         self._settle(connection)
-        self._retire_duplicates(peer, now)
+        self._fold(peer, now)
 
     def _drive_opened(self, connection: Connection, event: DriveOpened, now: float) -> None:
         link, drive = self._links[connection], self._drives[event.discovery_key]
         peer_id = self.meet(link.peer)
         if peer_id is None:
             return
-        link.peer.was_member = True
         link.drives.add(event.discovery_key)
         self._strangers.pop(connection, None)
         for topic in drive.topics.values():
@@ -406,7 +426,7 @@ class Peersockets:
             self._tell(drive, member.joined)
         else:
             self._reroute(drive, member)
-        self._retire_duplicates(link.peer, now)
+        self._fold(link.peer, now)
 
     def _drive_closed(self, connection: Connection, event: DriveClosed, now: float) -> None:
         link = self._links[connection]
@@ -414,7 +434,7 @@ class Peersockets:
         drive = self._drives[event.discovery_key]
         self._forget_routes(drive, link.peer)
         self._lose(drive, link, now, "", 0)
-        self._retire_duplicates(link.peer, now)
+        self._fold(link.peer, now)
 
     def _messages_received(self, connection: Connection, event: MessagesReceived, now: float) -> None:
         link = self._links[connection]
@@ -512,12 +532,6 @@ class Peersockets:
             PeerLeft(member.peer_id, member.peer.public_key, member.peer.wire, member.reason, member.unsent),
         )
         self._driver.rerouted()
-        self._part(member.peer)
-
-    def _part(self, peer: Peer) -> None:
-        """Note that a peer is gone, if it is."""
-        if not peer.links and not any(peer.id in drive.members for drive in self._drives.values()):
-            self._peers.depart(peer)
 
     def _tell(self, drive: OpenDrive, event: PeerJoined | PeerLeft) -> None:
         for watch in drive.watches:
@@ -529,27 +543,11 @@ class Peersockets:
             for topic in drive.topics.values():
                 topic.routes.pop(peer.id, None)
 
-    def _retire_duplicates(self, peer: Peer, now: float) -> None:
-        """Retire every duplicate once the survivor carries all drives that it carries.
-
-        Where one side dialled both, the two sides may differ on which is newer: the one that dialled
-        decides, as in hyperswarm 2.15.3, and we do only if it does not in time. A survivor of ours that
-        carries nothing may be one that the remote knows nothing of yet: we decide in half that time.
-        """
+    def _fold(self, peer: Peer, now: float) -> None:
+        """Retire duplicates, and reach the peer's memberships on what is left."""
         if len(peer.links) < 2:
             return
-        *duplicates, survivor = peer.links
-        for link in duplicates:
-            theirs = not link.connection.initiator and not survivor.connection.initiator
-            if link.retired or not link.drives <= survivor.drives:
-                continue
-            time = self._limits.fold_time * (1.0 if theirs else 0.5)
-            if (theirs or not survivor.drives) and self._folding.setdefault(peer, now + time) > now:
-                continue
-            link.retired = True
-            self._driver.retire(link.connection)
-        if self._folding.get(peer, math.inf) <= now:
-            del self._folding[peer]
+        self._folding.fold(peer, now)
         self._reroute_all(peer)
 
     def _reroute_all(self, peer: Peer) -> None:

@@ -291,6 +291,10 @@ class Hub:
         for look in self.on_rerouted:
             look()
 
+    def wake(self, connection: Connection) -> None:
+        """A connection has something to send."""
+        connection.owner.wake()
+
     def retire(self, connection: Connection) -> None:
         """A duplicate is no longer needed."""
         connection.owner.finish(self.limits.linger)

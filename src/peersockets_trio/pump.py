@@ -43,6 +43,7 @@ class Pump:
         "_transport",
         "_unwritten",
         "_writer",
+        "_written",
         "address",
         "connection",
         "hub",
@@ -80,6 +81,7 @@ class Pump:
         self._readable = trio.lowlevel.ParkingLot()  # the read loop, while a topic handle is full
         self._in_flight = 0
         self._finishing = False
+        self._written = trio.lowlevel.ParkingLot()  # the read loop, while the write loop finishes
         self._doom: RemoteProtocolError | None = None
 
     async def run(self) -> None:
@@ -262,6 +264,8 @@ class Pump:
                 return False
             if data is None:
                 continue
+            if not data:
+                await self._finish_writing()
             now = trio.current_time()
             events = connection.receive_data(data, now) if data else connection.receive_eof(now)
             report.received(self.address, self.info, len(data), events)
@@ -269,6 +273,16 @@ class Pump:
                 events = await self._authenticate(events)
             self._process(events, now)
         return not isinstance(connection.error, RemoteProtocolError)
+
+    async def _finish_writing(self) -> None:
+        """Let go what is queued, since the remote has ended but may still listen.
+
+        Until then the connection is not over: what is sent on another one would overtake.
+        """
+        if self.unsent and not self.connection.closed:
+            self.hub.machine.end_sending(self.connection)
+            self.finish(self.hub.limits.linger)
+            await self._written.park()
 
     async def _until_readable(self) -> None:
         """Wait until no full handle holds this connection up any more."""
@@ -309,6 +323,7 @@ class Pump:
                     await lot.park()
                 elif isinstance(stream, trio.abc.HalfCloseableStream):
                     await stream.send_eof()
+                    self._written.unpark_all()
                     return
                 else:
                     self.cancel()
@@ -341,6 +356,8 @@ class Pump:
             self.hub.look_again()
             if isinstance(events[-1], ConnectionClosed):
                 self._ended(events)
+        elif self.hub.machine.wants_signs and self._settled is None and not self.connection.closed:
+            self.hub.machine.receive_events(self.connection, events, now)
         if self.connection.has_output:
             self.wake()
 

@@ -32,6 +32,7 @@ from adapter.support import (
     raw_member,
     raw_peer,
     tcp_server,
+    unused_port,
 )
 from peersockets_trio import (
     DEFAULT_LIMITS,
@@ -50,7 +51,6 @@ from peersockets_trio import (
     open_node,
 )
 from peersockets_trio.testing import Connect, Side, cancelled_at_every_step, join_side
-from ports import unused_port
 
 SEED = bytes(range(32))
 

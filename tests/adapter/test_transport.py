@@ -28,6 +28,7 @@ from adapter.support import (
     pumps,
     raw_tcp_peer,
     tcp_server,
+    unused_port,
 )
 from chaos.support import open_files
 from peersockets_core import WIRES, WireName
@@ -36,7 +37,6 @@ from peersockets_trio import Node, PeerLeft, Topic, open_node
 from peersockets_trio.report import explain
 from peersockets_trio.testing import ChaosStream, join_side, wait_for_members
 from peersockets_trio.transport import READ_SIZE, SocketTransport, StreamTransport, connect, transport
-from ports import unused_port
 
 SMALL: Final = 61
 """A buffer that hardly any frame fits in."""

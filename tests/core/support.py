@@ -291,6 +291,7 @@ class RecordingDriver:
         self.told: list[TopicHandle | Watch] = []
         self.read: list[Connection] = []
         self.reroutings = 0
+        self.woken: list[Connection] = []
         self.retired: list[Connection] = []
         self.dropped: list[tuple[Connection, RemoteProtocolError]] = []
 
@@ -302,6 +303,9 @@ class RecordingDriver:
 
     def rerouted(self) -> None:
         self.reroutings += 1
+
+    def wake(self, connection: Connection) -> None:
+        self.woken.append(connection)
 
     def retire(self, connection: Connection) -> None:
         self.retired.append(connection)
@@ -322,14 +326,14 @@ class Node:
         self.machine = Peersockets(self.driver, limits)
         self._count = itertools.count()
 
-    def connection(self, *, initiator: bool) -> Connection:
+    def connection(self, *, initiator: bool, now: float = NOW) -> Connection:
         """Begin a connection; who answers is told the wire by the first bytes."""
         return self.machine.make_connection(
             wire=self.wire if initiator else None,
             initiator=initiator,
             key_pair=self.key_pair,
             entropy=entropy(f"{self.label} {next(self._count)}"),
-            now=NOW,
+            now=now,
         )
 
     def open(self, key: DriveKey = KEY) -> OpenDrive:
@@ -344,12 +348,14 @@ class Network:
     """The connections between nodes; bytes move when a test says `settle`."""
 
     def __init__(self) -> None:
+        self.now = NOW
         self._far: dict[Connection, tuple[Node, Connection]] = {}
         """For each connection, the node and the connection at the other end."""
 
     def connect(self, dialler: Node, answerer: Node) -> tuple[Connection, Connection]:
         """Begin a connection; returns the dialler's and the answerer's side."""
-        near, far = dialler.connection(initiator=True), answerer.connection(initiator=False)
+        near = dialler.connection(initiator=True, now=self.now)
+        far = answerer.connection(initiator=False, now=self.now)
         self._far[near] = answerer, far
         self._far[far] = dialler, near
         return near, far
@@ -364,16 +370,22 @@ class Network:
 
     def _carry(self, near: Connection) -> bool:
         node, far = self._far[near]
-        data = bytes(near.data_to_send(NOW))
+        data = bytes(near.data_to_send(self.now))
         if data:
-            events = far.receive_data(data, NOW)
-            node.machine.receive_events(far, events, NOW)
+            events = far.receive_data(data, self.now)
+            node.machine.receive_events(far, events, self.now)
             if far.closed:
-                node.machine.remove_connection(far, NOW, reason=str(far.error or ""))
+                node.machine.remove_connection(far, self.now, reason=str(far.error or ""))
         return bool(data)
 
-    def end(self, near: Connection, *, reason: str = "", unsent: int = 0, now: float = NOW) -> None:
+    def cut(self, near: Connection) -> None:
+        """Carry nothing more of a connection, and say so to nobody."""
+        _, far = self._far.pop(near)
+        del self._far[far]
+
+    def end(self, near: Connection, *, reason: str = "", unsent: int = 0) -> None:
         """End a connection at both ends, `near` first."""
+        now = self.now
         node, far = self._far.pop(near)
         home, _ = self._far.pop(far)
         near.close()

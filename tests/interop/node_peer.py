@@ -8,7 +8,8 @@ Commands go to its stdin as `{"id": 1, "command": NAME, ...}`; its stdout answer
 import itertools
 import json
 import math
-from collections.abc import AsyncIterator, Callable, Iterator
+import os
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from subprocess import PIPE
@@ -141,14 +142,16 @@ class NodePeer:
 
 
 @asynccontextmanager
-async def open_node_peer(script: Path, *arguments: str) -> AsyncIterator[NodePeer]:
-    """Run `node script arguments...` for the length of the block.
+async def open_node_peer(
+    script: Path, *arguments: str, prefix: Sequence[str] = (), environment: Mapping[str, str] = os.environ
+) -> AsyncIterator[NodePeer]:
+    """Run `node script arguments...` for the length of the block, behind the `prefix` of a command.
 
     At the end its stdin is closed, which asks it to exit; what does not is killed after `EXIT_GRACE` seconds.
     Raises `NodePeerError` with its stderr if it ended by itself with a failure.
     """
     process = await trio.lowlevel.open_process(
-        ["node", str(script), *arguments], stdin=PIPE, stdout=PIPE, stderr=PIPE
+        [*prefix, "node", str(script), *arguments], stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment
     )
     commands, lines = trio.open_memory_channel[bytes](math.inf)
     peer = NodePeer(script, process, commands)

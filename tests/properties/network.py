@@ -165,6 +165,9 @@ class Node:
     def rerouted(self) -> None:
         """Nobody waits."""
 
+    def wake(self, connection: Connection) -> None:
+        assert connection.owner in self.ends
+
     def retire(self, connection: Connection) -> None:
         end = connection.owner
         assert any(end.same_peer(other) and not other.finishing for other in self.ends if other is not end)

@@ -4,7 +4,7 @@ const net = require('net')
 const { EventEmitter, once } = require('events')
 const { Duplex } = require('stream')
 
-const HOST = '127.0.0.1'
+const HOST = process.env.PEER_HOST ?? '127.0.0.1'
 // Half open, so that what is still unread or unsent when one side ends is not lost.
 const SOCKET_OPTIONS = { allowHalfOpen: true, noDelay: true }
 
@@ -62,8 +62,8 @@ class LoopbackSwarm extends EventEmitter {
     return server.address().port
   }
 
-  async connect (port) {
-    const socket = net.connect({ ...SOCKET_OPTIONS, port, host: HOST })
+  async connect (port, host = HOST) {
+    const socket = net.connect({ ...SOCKET_OPTIONS, port, host, localAddress: HOST })
     await once(socket, 'connect')
     this._add(socket, true)
   }

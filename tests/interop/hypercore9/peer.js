@@ -141,7 +141,7 @@ serve({
   },
 
   listen: async ({ port }) => ({ port: await swarm.listen(port) }),
-  connect: ({ port }) => swarm.connect(port),
+  connect: ({ port, host }) => swarm.connect(port, host),
   disconnect ({ publicKey }) {
     const doomed = [...streams].filter(({ remotePublicKey }) => !publicKey || remotePublicKey?.equals(unhex(publicKey)))
     for (const stream of doomed) stream.destroy()

@@ -1,0 +1,25 @@
+"""Two connections with a real peer, in every order: one stays, and nobody is seen to leave."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from interop import orders
+
+pytestmark = pytest.mark.interop
+
+NAMESPACE = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--net", "--map-root-user"]
+
+
+@pytest.mark.slow
+def test_every_order_of_dialling_and_of_keys() -> None:
+    """Alive, or cut without a sign: then the peer is back at another address, without memory of the first."""
+    program = Path(orders.__file__)
+    played = subprocess.run(
+        [*NAMESPACE, sys.executable, program], stdout=subprocess.PIPE, text=True, timeout=600, check=False
+    )
+    assert played.returncode == 0, played.stdout
+    assert len(played.stdout.splitlines()) == 1 + len(orders.ORDERS)
