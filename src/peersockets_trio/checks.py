@@ -53,3 +53,11 @@ def check_wire(wire: str) -> None:
 def check_expect(expect: bytes | str | None) -> bytes | None:
     """Read the key that a remote is expected to prove, if any. Raises `ValueError`."""
     return None if expect is None else parse_public_key(expect, "expect")
+
+
+def check_timeout(timeout: object) -> None:
+    """Raise `TypeError` or `ValueError` unless `timeout` is a number of seconds, which may be infinite."""
+    if not isinstance(timeout, int | float):
+        raise TypeError(f"timeout must be a number of seconds, not {type(timeout).__name__}")
+    if not timeout >= 0:
+        raise ValueError(f"timeout must be 0 seconds or more, not {timeout!r}")

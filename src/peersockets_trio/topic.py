@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from contextlib import AbstractAsyncContextManager
 from typing import Final
 
 import trio
 
 from peersockets_core import (
+    Connection,
     Message,
     OpenDrive,
     PeerGone,
@@ -16,7 +18,7 @@ from peersockets_core import (
     TopicStatistics,
 )
 
-from .checks import Buffer, as_bytes
+from .checks import Buffer, as_bytes, check_timeout
 from .hub import Hub
 from .mailbox import _TURNS, Mailbox
 from .requests import Handler, Requests
@@ -41,6 +43,7 @@ class Topic(Mailbox):
         self._drive = drive
         self._send_turns = _TURNS
         self._requests: Requests | None = None
+        self._waiting: set[trio.CancelScope] = set()  # of sends that wait for room
 
     # Sending
 
@@ -88,9 +91,10 @@ class Topic(Mailbox):
     async def broadcast(self, message: Buffer) -> int:
         """Send a message to all members; returns to how many.
 
-        Those with room get it at once; then it waits for the others, and if it is cancelled there, they
-        go without. Members that leave meanwhile do not count. Raises as `send`; `MessageTooLarge`,
-        before anything is sent, if it is too large for any of them.
+        Those with room get it at once, and each of the others as soon as it has room: a member that does
+        not read holds up the return, and no other member. Cancelled, those that still had no room go
+        without. Members that leave meanwhile do not count. Raises as `send`; `MessageTooLarge`, before
+        anything is sent, if it is too large for any of them.
         """
         if self._send_turns:
             self._send_turns -= 1
@@ -100,31 +104,84 @@ class Topic(Mailbox):
         self._check_open()
         if type(message) is not bytes:
             message = as_bytes(message, "message")
+        sent, late = self.broadcast_nowait(message)
+        if late:
+            sent += await self._send_to_late(late, message)
+        return sent
+
+    def broadcast_nowait(self, message: Buffer, *, behind: Container[int] = ()) -> tuple[int, list[int]]:
+        """Send a message to all members that have room now.
+
+        Returns how many got it, and the ids of those that did not. The members in `behind` are not sent
+        to, and are among the latter: it is for those for whom earlier messages still wait. Raises as
+        `broadcast`.
+        """
+        self._check_open()
+        if type(message) is not bytes:
+            message = as_bytes(message, "message")
         members = list(self._drive.members)
         handle = self._handle
         # On hypercore11, the topic's name has to fit, too.
         if len(message) + 4 * len(self.name) > _FITS_EVERYWHERE:
             for peer_id in members:
-                route = handle.route(peer_id)
-                if route is not None:
-                    route.check_size(len(message))
+                self.check_size(peer_id, len(message))
         late = []
         for peer_id in members:
-            connection = handle.send(peer_id, message)
+            connection = None if peer_id in behind else handle.send(peer_id, message)
             if connection is None:
                 late.append(peer_id)
             else:
                 connection.owner.wake()
-        sent = len(members)
-        for peer_id in late:
+        return len(members) - len(late), late
+
+    def check_size(self, peer_id: int, size: int) -> None:
+        """Raise `MessageTooLarge` if the wire to a peer cannot carry a message of so many bytes.
+
+        Otherwise raises as `send`. While the peer's connection is being replaced, nothing is known.
+        """
+        self._check_open()
+        route = self._handle.route(peer_id)
+        if route is not None:
+            route.check_size(size)
+
+    async def _send_to_late(self, late: list[int], message: bytes) -> int:
+        """Send to members as each gets room; returns how many there were that did not leave."""
+        sent = 0
+        failures: list[Exception] = []
+
+        async def send(peer_id: int) -> None:
+            nonlocal sent
             try:
                 await self._send_later(peer_id, message)
+                sent += 1
             except PeerGone:
-                sent -= 1
+                pass
+            except Exception as error:
+                failures.append(error)
+                nursery.cancel_scope.cancel()
+
+        async with trio.open_nursery() as nursery:
+            for peer_id in late[1:]:
+                nursery.start_soon(send, peer_id)
+            await send(late[0])
+        if failures:
+            raise failures[0]
         return sent
 
     async def _send_later(self, peer_id: int, message: bytes) -> None:
-        connection = None
+        with trio.CancelScope() as scope:
+            self._waiting.add(scope)
+            try:
+                connection = await self._send_in_turn(peer_id, message)
+                connection.owner.wake()
+            finally:
+                self._waiting.discard(scope)
+        if scope.cancelled_caught:
+            self._check_open()
+
+    async def _send_in_turn(self, peer_id: int, message: bytes) -> Connection:
+        # Some other member may have been waited for: there may be room by now, and nobody to say so.
+        connection = self._handle.send(peer_id, message)
         while connection is None:
             route = self._handle.route(peer_id)
             if route is None:
@@ -139,7 +196,7 @@ class Topic(Mailbox):
                 connection = self._handle.send(peer_id, message, waited=True)
             finally:
                 pump.end_turn()
-        connection.owner.wake()
+        return connection
 
     # Receiving
 
@@ -192,7 +249,7 @@ class Topic(Mailbox):
         otherwise as `send`; what `MessageTooLarge` counts is the data and up to 12 bytes around them.
         """
         data = as_bytes(data, "data")
-        _check_timeout(timeout)
+        check_timeout(timeout)
         return await self._for_requests().request(peer_id, data, timeout)
 
     def serve(self, handler: Handler) -> AbstractAsyncContextManager[None]:
@@ -231,14 +288,12 @@ class Topic(Mailbox):
             self._requests.wake()
 
     def close(self) -> None:
-        """Close, with what is in progress; `trio.ClosedResourceError` is raised where somebody waits."""
+        """Close, with what is in progress; `trio.ClosedResourceError` is raised where somebody waits.
+
+        A send that waits for room has sent nothing.
+        """
         if self._requests is not None and not self.closed:
             self._requests.close()
         super().close()
-
-
-def _check_timeout(timeout: object) -> None:
-    if not isinstance(timeout, int | float):
-        raise TypeError(f"timeout must be a number of seconds, not {type(timeout).__name__}")
-    if not timeout >= 0:
-        raise ValueError(f"timeout must be 0 seconds or more, not {timeout!r}")
+        for scope in self._waiting:
+            scope.cancel()

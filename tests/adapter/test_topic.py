@@ -13,17 +13,20 @@ import trio.testing
 
 from adapter.support import (
     KEY,
+    RawPeer,
     all_tasks_blocked,
     connect_hypercore11,
     connect_lockstep,
     connect_memory,
     connect_tcp,
+    extension_name,
     fill,
     limited,
     meet,
     outbox_size,
     raw_member,
 )
+from peersockets_core import MessagesReceived
 from peersockets_trio import (
     Limits,
     Message,
@@ -457,9 +460,7 @@ async def test_a_waiting_sender_is_told(
                 if end == "peer":
                     await deaf.stream.aclose()
                 else:
-                    topic.close()
-                    with trio.move_on_after(1):
-                        await deaf.until_dropped()
+                    topic.close()  # whether or not the peer ever reads
             await deaf.stream.aclose()
 
 
@@ -599,6 +600,104 @@ async def test_broadcast_does_not_let_a_deaf_member_hold_up_the_others() -> None
                     assert not reached
                     await deaf.stream.aclose()
                 assert reached == [1]
+
+
+@asynccontextmanager
+async def late_members() -> AsyncIterator[tuple[Topic, list[RawPeer]]]:
+    """A topic of a drive with two members whose buffers are full, and who read when they are told."""
+    with limited():
+        async with (
+            open_node(limits=Limits(send_buffer=1000, linger=0.1)) as alice,
+            alice.open_drive(KEY) as drive,
+            drive.join("chat") as outbox,
+        ):
+            members = [await raw_member(alice) for _ in range(2)]
+            await all_tasks_blocked(0)
+            for peer_id in drive.peers:
+                await fill(outbox, peer_id)
+            yield outbox, members
+            for member in members:
+                await trio.aclose_forcefully(member.stream)
+
+
+async def _read_until(member: RawPeer, message: bytes) -> None:
+    name = extension_name("chat")
+    if name not in member.connection.extensions:
+        member.connection.extensions.register(name)
+    while True:
+        if message in (await member.until(MessagesReceived)).payloads:
+            return
+
+
+@pytest.mark.parametrize("reader", [0, 1])
+async def test_broadcast_serves_each_late_member_as_it_gets_room(reader: int) -> None:
+    """In whatever order they joined: one that never reads holds up no other."""
+    async with late_members() as (outbox, members), trio.open_nursery() as nursery:
+        nursery.start_soon(outbox.broadcast, b"news")
+        await _read_until(members[reader], b"news")
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_late_member_that_is_free_again_is_not_forgotten() -> None:
+    """Its room may come before its turn to wait for it."""
+    reached: list[int] = []
+    async with late_members() as (outbox, members), trio.open_nursery() as nursery:
+
+        async def broadcast() -> None:
+            reached.append(await outbox.broadcast(b"news"))
+
+        nursery.start_soon(broadcast)
+        for member in reversed(members):
+            await _read_until(member, b"news")
+        await all_tasks_blocked(0)
+        assert reached == [2]
+
+
+async def test_closing_ends_a_broadcast_that_waits_for_many() -> None:
+    async with late_members() as (outbox, _), trio.open_nursery() as nursery:
+
+        async def broadcast() -> None:
+            with pytest.raises(trio.ClosedResourceError):
+                await outbox.broadcast(b"news")
+
+        nursery.start_soon(broadcast)
+        await all_tasks_blocked(0)
+        outbox.close()
+
+
+async def test_broadcasting_at_once_names_those_without_room() -> None:
+    async with late_members() as (outbox, members):
+        late = list(outbox._drive.members)
+        assert outbox.broadcast_nowait(b"news") == (0, late)
+        await _read_until(members[0], bytes(500))
+
+
+async def test_broadcasting_at_once_spares_those_behind() -> None:
+    async with chat() as (bob, outbox, inbox):
+        assert outbox.broadcast_nowait(b"one") == (1, [])
+        assert outbox.broadcast_nowait(bytearray(b"two"), behind={bob.peer_id}) == (0, [bob.peer_id])
+        assert outbox.broadcast_nowait(b"three", behind=[bob.peer_id + 1]) == (1, [])
+        assert [message.message for message in await inbox.receive_batch()] == [b"one", b"three"]
+        with pytest.raises(TypeError, match="message must be bytes"):
+            outbox.broadcast_nowait("text")  # type: ignore[arg-type]
+        with pytest.raises(MessageTooLarge):
+            outbox.broadcast_nowait(bytes(LARGEST + 1))
+        outbox.close()
+        with pytest.raises(trio.ClosedResourceError):
+            outbox.broadcast_nowait(b"late")
+
+
+async def test_sizes_are_checked_without_sending() -> None:
+    async with chat() as (bob, outbox, _):
+        outbox.check_size(bob.peer_id, LARGEST - 1)
+        with pytest.raises(MessageTooLarge):
+            outbox.check_size(bob.peer_id, LARGEST + 1)
+        with pytest.raises(UnknownPeer):
+            outbox.check_size(7, 1)
+        assert outbox.statistics().sent_messages == 0
+        outbox.close()
+        with pytest.raises(trio.ClosedResourceError):
+            outbox.check_size(bob.peer_id, 1)
 
 
 async def test_many_fast_senders_are_held_up_and_none_is_dropped() -> None:
