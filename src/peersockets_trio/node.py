@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 from types import MappingProxyType
+from typing import Final
 
 import attrs
 import trio
@@ -22,7 +23,7 @@ from peersockets_core import (
 )
 from peersockets_core.topics import TOPIC_SCOPES
 
-from .checks import check_address, check_expect, check_host, check_port, check_wire
+from .checks import check_address, check_expect, check_host, check_port, check_timeout, check_wire
 from .drive import Drive
 from .hub import Hub
 from .info import Authenticate, ConnectionInfo, NodeStatistics, PeerInfo
@@ -32,6 +33,10 @@ from .places import accept_connections
 from .pump import Pump
 from .reconnect import DEFAULT_BACKOFF, Backoff, KeptConnection
 from .transport import connect
+
+CONNECT_TIMEOUT: Final = 10.0
+"""Seconds that a host may take to answer. A system's own limit is about two minutes; a host farther away than
+ten seconds could not finish a handshake within `Limits.handshake_time` either."""
 
 
 @attrs.frozen
@@ -88,24 +93,32 @@ class Node:
         return listeners
 
     async def connect_tcp(
-        self, host: str, port: int, *, wire: WireName, expect: bytes | str | None = None
+        self,
+        host: str,
+        port: int,
+        *,
+        wire: WireName,
+        expect: bytes | str | None = None,
+        timeout: float = CONNECT_TIMEOUT,
     ) -> ConnectionInfo:
         """Connect, and return after the handshake, once the remote is admitted.
 
         `expect` is the public key that the remote has to prove, 32 bytes or 64 hex digits; one that proves
-        another does not even learn ours.
+        another does not even learn ours. `timeout` is how many seconds the host may take to be resolved and
+        to answer; the handshake then has `Limits.handshake_time`.
 
-        Raises `ValueError` for a bad port, wire or `expect`, `OSError` where no connection comes about,
-        `RemoteProtocolError` if the other end does not speak the wire, its subclass `UnexpectedKey` for
-        another key than the one expected, `Refused` for one that `authenticate` refuses,
-        `trio.BrokenResourceError` if the remote breaks off.
+        Raises `ValueError` for a bad port, wire, `expect` or `timeout`, `OSError` where no connection comes
+        about (`TimeoutError` after `timeout`), `RemoteProtocolError` if the other end does not speak the
+        wire, its subclass `UnexpectedKey` for another key than the one expected, `Refused` for one that
+        `authenticate` refuses, `trio.BrokenResourceError` if the remote breaks off.
         """
         check_port(port, lowest=1)
         check_wire(wire)
         key = check_expect(expect)
+        check_timeout(timeout)
         self._check_open()
         check_host(host)
-        pump = await self._dial((host, port), wire, key)
+        pump = await self._dial((host, port), wire, key, timeout)
         return pump.facts()
 
     def keep_connected(
@@ -115,20 +128,22 @@ class Node:
         wire: WireName,
         expect: bytes | str | None = None,
         backoff: Backoff = DEFAULT_BACKOFF,
+        timeout: float = CONNECT_TIMEOUT,
     ) -> KeptConnection:
         """Connect to a host and port, and again whenever that fails or ends; returns at once.
 
         Tell how it goes by iterating over what it returns, or by its `connected`. As long as the remote's
         key is connected in another way (it may have dialled us), it is not dialled. Goes on until the
-        returned handle is closed, or the node.
+        returned handle is closed, or the node. `timeout` is that of each dial, as for `connect_tcp`.
 
-        Raises `TypeError` or `ValueError` for a bad address, wire or `expect`.
+        Raises `TypeError` or `ValueError` for a bad address, wire, `expect` or `timeout`.
         """
         check_address(address)
         check_wire(wire)
         key = check_expect(expect)
+        check_timeout(timeout)
         self._check_open()
-        dial = partial(self._dial, address, wire, key)
+        dial = partial(self._dial, address, wire, key, timeout)
         kept = KeptConnection(self._hub, address, wire, key, dial, backoff)
         self._adopt(kept)
         self._nursery.start_soon(kept.run)
@@ -170,6 +185,18 @@ class Node:
         """Return what is known of a peer. Raises `UnknownPeer` for an id that was never given."""
         return self._hub.peer(peer_id)
 
+    def disconnect(self, peer_id: int, reason: str = "disconnected here") -> None:
+        """Close every connection to a peer, at once: for one that does not read, or is not wanted.
+
+        What was accepted for the peer and has not left is lost. Its `PeerLeft` has the `reason` and the
+        bytes that were unsent. Nothing keeps the peer from coming back; `keep_connected` dials it again, and
+        `authenticate` can refuse it. A peer that is not connected is left alone.
+
+        Raises `UnknownPeer` for an id that was never given.
+        """
+        for link in list(self._hub.machine.peer(peer_id).links):
+            link.connection.owner.disconnect(reason)
+
     async def finish(self) -> None:
         """Close every connection in good order, before the node is closed, so that watches tell how it went.
 
@@ -183,9 +210,11 @@ class Node:
         """What the node has now, and has done so far."""
         return self._hub.statistics()
 
-    async def _dial(self, address: tuple[str, int], wire: WireName, expect: bytes | None) -> Pump:
+    async def _dial(
+        self, address: tuple[str, int], wire: WireName, expect: bytes | None, timeout: float
+    ) -> Pump:
         try:
-            stream = await connect(*address)
+            stream = await connect(*address, timeout)
         except OSError as error:
             self._hub.report.failed(address, wire, None, error)
             raise

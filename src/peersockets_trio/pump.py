@@ -222,6 +222,12 @@ class Pump:
         self._doom = error
         self._scope.cancel()
 
+    def disconnect(self, reason: str) -> None:
+        """End the connection now, because our side wants no more of it."""
+        self.reason = reason
+        self._ended(self.connection.close())
+        self.cancel()
+
     def cancel(self) -> None:
         """End the tasks now."""
         self._scope.cancel()

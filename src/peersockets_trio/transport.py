@@ -98,20 +98,32 @@ class SocketTransport:
             return 0
 
 
-async def connect(host: str, port: int) -> trio.SocketStream:
-    """Connect to a host. Raises `OSError`."""
+async def connect(host: str, port: int, timeout: float) -> trio.SocketStream:
+    """Connect to a host, within `timeout` seconds. Raises `OSError`, of which `TimeoutError` is one."""
     try:
         version = ipaddress.ip_address(host).version
     except ValueError:
-        return await trio.open_tcp_stream(host, port)
-    # An address needs no resolver, and there are no others to race it with: a tenth of a handshake's time.
-    connecting = trio.socket.socket(trio.socket.AF_INET if version == 4 else trio.socket.AF_INET6)
+        version = None
+    place = f"[{host}]:{port}" if version == 6 else f"{host}:{port}"
+    try:
+        with trio.fail_after(timeout):
+            if version is None:
+                return await trio.open_tcp_stream(host, port)
+            # An address needs no resolver, and there are no others to race it with: that saves a tenth of a
+            # handshake's time.
+            family = trio.socket.AF_INET if version == 4 else trio.socket.AF_INET6
+            return await _connect(family, host, port, place)
+    except trio.TooSlowError:
+        raise TimeoutError(f"{place} did not answer within {timeout:g} seconds") from None
+
+
+async def _connect(family: int, host: str, port: int, place: str) -> trio.SocketStream:
+    connecting = trio.socket.socket(family)
     try:
         await connecting.connect((host, port))
     except BaseException as error:
         connecting.close()
-        if isinstance(error, OSError):  # told as trio.open_tcp_stream tells it
-            place = f"{host}:{port}" if version == 4 else f"[{host}]:{port}"
+        if isinstance(error, OSError):  # in the words of trio.open_tcp_stream
             raise OSError(f"all attempts to connect to {place} failed") from error
         raise
     return trio.SocketStream(connecting)

@@ -26,6 +26,7 @@ from adapter.support import (
     connect_lockstep,
     connect_memory,
     connect_tcp,
+    fill,
     limited,
     meet,
     pumps,
@@ -917,3 +918,52 @@ async def test_a_member_that_has_left_is_gone() -> None:
         with pytest.raises(PeerGone, match="peer 1 is gone") as caught:
             await chat.send(alice.peer_id, b"")
         assert caught.value.peer_id == alice.peer_id
+
+
+# Disconnecting
+
+
+async def test_disconnecting_a_peer_that_does_not_read(autojump_clock: trio.testing.MockClock) -> None:
+    """It is gone at once, with what it did not take; others are not touched."""
+    async with meet(connect_lockstep, limits=Limits(send_buffer=1000)) as (alice, bob):
+        deaf = await raw_member(alice.node)
+        joined = await alice.events.receive()
+        chat = alice.drive.join("chat")
+        sent = await fill(chat, joined.peer_id)
+        before = trio.current_time()
+        alice.node.disconnect(joined.peer_id, "it does not read")
+        left = alice.events.receive_nowait()
+        assert isinstance(left, PeerLeft)
+        assert (left.peer_id, left.reason) == (joined.peer_id, "it does not read")
+        assert sent * 500 <= left.unsent <= sent * 600
+        await deaf.until_dropped()
+        assert trio.current_time() == before
+        assert list(alice.drive.peers) == [alice.peer_id]
+        async with bob.drive.join("chat") as inbox:
+            await chat.send(alice.peer_id, b"hello")
+            assert (await inbox.receive()).message == b"hello"
+        await trio.aclose_forcefully(deaf.stream)
+
+
+async def test_disconnecting_has_a_reason() -> None:
+    async with meet() as (alice, bob):
+        alice.node.disconnect(alice.peer_id)
+        left = await alice.events.receive()
+        assert isinstance(left, PeerLeft)
+        assert (left.reason, left.unsent) == ("disconnected here", 0)
+        assert isinstance(await bob.events.receive(), PeerLeft)
+        alice.node.disconnect(alice.peer_id)  # once more changes nothing
+        with pytest.raises(UnknownPeer):
+            alice.node.disconnect(7)
+        with pytest.raises(TypeError, match="peer_id must be int"):
+            alice.node.disconnect("1")  # type: ignore[arg-type]
+
+
+async def test_who_was_disconnected_may_come_back() -> None:
+    async with meet(connect_tcp) as (alice, bob):
+        alice.node.disconnect(alice.peer_id)
+        assert isinstance(await alice.events.receive(), PeerLeft)
+        await connect_tcp(bob.node, alice.node)
+        joined = await alice.events.receive()
+        assert isinstance(joined, PeerJoined)
+        assert joined.peer_id == alice.peer_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -89,8 +90,11 @@ class Line:
 
         monkeypatch.setattr(Node, "_dial", dial)
 
-    async def _dial_for(self, node: Node, address: tuple[str, int], wire: Any, expect: bytes | None) -> Pump:
+    async def _dial_for(
+        self, node: Node, address: tuple[str, int], wire: Any, expect: bytes | None, timeout: float
+    ) -> Pump:
         assert address == ADDRESS
+        assert timeout == 10
         self.dialled.append(trio.current_time())
         await trio.lowlevel.checkpoint()
         if self.answering is None:
@@ -484,6 +488,17 @@ async def test_bad_wires_and_keys() -> None:
             node.keep_connected(("host", 1), wire=wire)
         with pytest.raises(ValueError, match="expect must be a public key"):
             node.keep_connected(("host", 1), wire=WIRE, expect="00")
+
+
+@pytest.mark.parametrize(
+    ("timeout", "error"), [("5", TypeError), (None, TypeError), (-1, ValueError), (math.nan, ValueError)]
+)
+async def test_bad_timeouts(timeout: Any, error: type[Exception]) -> None:
+    async with open_node() as node:
+        with pytest.raises(error, match="timeout must be"):
+            node.keep_connected(("host", 1), wire=WIRE, timeout=timeout)
+        with pytest.raises(error, match="timeout must be"):
+            await node.connect_tcp("host", 1, wire=WIRE, timeout=timeout)
 
 
 # Running out of file descriptors

@@ -461,6 +461,8 @@ async def test_a_waiting_sender_is_told(
                     await deaf.stream.aclose()
                 else:
                     topic.close()  # whether or not the peer ever reads
+                closed_at = trio.current_time()
+            assert trio.current_time() == closed_at
             await deaf.stream.aclose()
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from errno import ECONNREFUSED, ECONNRESET
 from functools import partial
 from itertools import pairwise
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import pytest
 import trio
 import trio.testing
+from trio.testing import MockClock
 
 from adapter.support import (
     KEY,
@@ -33,11 +35,12 @@ from adapter.support import (
 from chaos.support import open_files
 from peersockets_core import WIRES, WireName
 from peersockets_core.hypercore9 import frames
-from peersockets_trio import Node, PeerLeft, Topic, open_node
+from peersockets_trio import Disconnected, Node, PeerLeft, Topic, open_node
 from peersockets_trio.report import explain
 from peersockets_trio.testing import ChaosStream, join_side, wait_for_members
 from peersockets_trio.transport import READ_SIZE, SocketTransport, StreamTransport, connect, transport
 
+TIMEOUT: Final = 10.0
 SMALL: Final = 61
 """A buffer that hardly any frame fits in."""
 
@@ -466,7 +469,7 @@ async def test_connecting(host: str, listening: str) -> None:
         (listener,) = await trio.open_tcp_listeners(0, host=listening)
         async with listener:
             address = listener.socket.getsockname()
-            async with await connect(host, address[1]) as ours, await listener.accept() as theirs:
+            async with await connect(host, address[1], TIMEOUT) as ours, await listener.accept() as theirs:
                 assert ours.socket.getpeername() == address
                 await ours.send_all(b"here")
                 assert await theirs.receive_some() == b"here"
@@ -477,7 +480,7 @@ async def test_a_refused_connection(host: str) -> None:
     """It is told in the same words, however it was tried."""
     port = unused_port()
     with pytest.raises(OSError, match="all attempts") as failure:
-        await connect(host, port)
+        await connect(host, port, TIMEOUT)
     with pytest.raises(OSError, match="all attempts") as trios:
         await trio.open_tcp_stream(host, port)
     assert str(failure.value) == str(trios.value)
@@ -491,9 +494,50 @@ async def test_cancelled_before_connecting(host: str) -> None:
     before = open_files()
     with trio.CancelScope() as scope:
         scope.cancel()
-        await connect(host, unused_port())
+        await connect(host, unused_port(), TIMEOUT)
     assert scope.cancelled_caught
     assert open_files() == before
+
+
+@contextmanager
+def silent_port() -> Iterator[int]:
+    """A port whose host drops what is sent there: its queue of those that wait to be accepted is full."""
+    with socket.socket() as listener, ExitStack() as waiting:
+        listener.bind((LOOPBACK, 0))
+        listener.listen(0)
+        for _ in range(4):
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+@pytest.mark.parametrize("host", [LOOPBACK, "localhost"])
+async def test_a_host_that_does_not_answer(host: str, autojump_clock: MockClock) -> None:
+    with silent_port() as port:
+        before = open_files()
+        with pytest.raises(TimeoutError, match=rf"^{host}:{port} did not answer within 3 seconds$"):
+            await connect(host, port, 3)
+        assert trio.current_time() == pytest.approx(3)
+        assert open_files() == before
+
+
+async def test_a_node_gives_a_host_ten_seconds(autojump_clock: MockClock) -> None:
+    """Unless it is given more, or less; each dial of a kept connection likewise."""
+    cases: list[tuple[int, dict[str, Any]]] = [(10, {}), (25, {"timeout": 25})]
+    with silent_port() as port:
+        async with open_node() as node:
+            for given, options in cases:
+                began = trio.current_time()
+                with pytest.raises(TimeoutError, match=f"within {given} seconds"):
+                    await node.connect_tcp(LOOPBACK, port, wire="hypercore11", **options)
+                assert trio.current_time() - began == pytest.approx(given)
+                began = trio.current_time()
+                async with node.keep_connected((LOOPBACK, port), wire="hypercore11", **options) as kept:
+                    event = await kept.receive()
+                assert isinstance(event, Disconnected)
+                assert isinstance(event.error, TimeoutError)
+                assert trio.current_time() - began == pytest.approx(given)
 
 
 @pytest.mark.parametrize("host", [LOOPBACK, "localhost"])
@@ -502,7 +546,7 @@ async def test_cancelled_while_connecting(host: str) -> None:
     connected: list[trio.SocketStream] = []
 
     async def try_to_connect(port: int) -> None:
-        connected.append(await connect(host, port))
+        connected.append(await connect(host, port, math.inf))
 
     with limited(), socket.socket() as listener:
         listener.bind((LOOPBACK, 0))
