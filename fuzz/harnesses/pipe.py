@@ -14,6 +14,7 @@ import trio.testing
 from fuzz.support import KEYS, bounded_work
 from peersockets_core import KeyPair
 from peersockets_trio import Node, open_node
+from peersockets_trio.cli.ending import Ending
 from peersockets_trio.cli.lines import Output
 from peersockets_trio.cli.options import NodeOptions
 from peersockets_trio.cli.pipe import _parse, _Session
@@ -40,6 +41,7 @@ class _Offline:
 
     def __init__(self, node: Node) -> None:
         self.statistics = node.statistics
+        self.disconnect = node.disconnect
 
     async def connect_tcp(self, host: str, port: int, *, wire: str) -> None:
         raise OSError(f"{host}:{port} is not dialled")
@@ -68,9 +70,9 @@ def _refuse(constant: str) -> None:
 
 
 async def _session(lines: list[bytes]) -> None:
-    output = Output()
+    output = Output(Ending())
     async with open_node() as node, node.open_drive(KEYS[0]) as drive, trio.open_nursery() as nursery:
-        session = _Session(cast(Node, _Offline(node)), drive, _OPTIONS, output, nursery)
+        session = _Session(cast(Node, _Offline(node)), drive, _OPTIONS, output, nursery, nursery)
         for topic in _OPTIONS.topics:
             await session._join({"topic": topic})
         for line in lines:

@@ -15,7 +15,7 @@ import trio
 
 from peersockets_core import DriveKey
 
-COMMAND: Final = (sys.executable, "-m", "peersockets_trio.cli")
+COMMAND: Final = (sys.executable, "-m", "peersockets_command")
 KEY: Final = DriveKey(bytes(range(32)))
 WIRE: Final = "hypercore9"
 ANY_PORT: Final = "127.0.0.1:0"

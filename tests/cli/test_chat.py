@@ -50,32 +50,20 @@ def test_nobody_is_there() -> None:
     done = run("chat", str(KEY), stdin=b"hello\n")
     assert "nobody is here to hear this" in complaint(done, 0)
     assert done.stdout.startswith(f"* topic chat of {KEY.url}\n* you are ".encode())
+    assert done.stdout.endswith(b"\n* nobody can ever be reached: give --listen or --connect\n")
 
 
-@pytest.mark.parametrize(
-    ("line", "text"),
-    [
-        (b"/dance", "no command /dance; /help tells"),
-        (b"/\x1b[31m", r"no command /\x1b[31m;"),
-        (b"/to", "/to ID TEXT"),
-        (b"/to 1", "/to ID TEXT"),
-        (b"/to me hello", "/to ID TEXT"),
-        (b"/to \xd9\xa1 hello", "/to ID TEXT"),
-        (b"/to " + b"9" * 5000 + b" hello", "/to ID TEXT"),
-        (b"/to 7 hello", "peer_id 7 is not a peer"),
-        (b"/topic other", "with one of chat"),
-        (b"x" * (33 * 1024 * 1024), "line of more than"),
-    ],
-)
-def test_wrong_lines_are_told_and_it_goes_on(line: bytes, text: str) -> None:
-    done = run("chat", str(KEY), stdin=line + b"\n/peers\n")
-    assert text in complaint(done, 0)
-    assert done.stdout.endswith(b"\n* nobody else is here\n")
+def test_a_line_beyond_the_bound() -> None:
+    done = run("chat", str(KEY), stdin=b"x" * (33 * 1024 * 1024))
+    assert "line of more than" in complaint(done, 0)
 
 
-def test_quit_is_the_end() -> None:
-    done = run("chat", str(KEY), stdin=b"\n  \n/quit\n/dance\n")
-    assert (done.returncode, done.stderr) == (0, b"")
+async def test_every_line_that_is_piped_in_is_said() -> None:
+    """Whatever it begins with, and those that are empty."""
+    lines = ["one", "/var/log is full", "", "/quit", "//", "/to 1 nobody", "  "]
+    async with pipe("--listen", ANY_PORT, "--topic", "chat") as alice, trio.open_nursery() as nursery:
+        nursery.start_soon(_say, alice, lines)
+        assert await heard(alice, len(lines)) == lines
 
 
 async def test_a_message_is_a_line_for_each_of_its_lines() -> None:
@@ -132,8 +120,8 @@ def test_a_refused_connection() -> None:
 async def test_a_real_peer_hears_what_is_piped_in(wire: WireName) -> None:
     async with open_real_drive(wire) as real, trio.open_nursery() as nursery:
         with trio.fail_after(30):
-            nursery.start_soon(_say_to, real, b"hello\nfrom \xf0\x9f\x90\x8d\n//slash\n/to 1 psst\n")
-            for message in ("hello", "from 🐍", "/slash", "psst"):
+            nursery.start_soon(_say_to, real, b"hello\nfrom \xf0\x9f\x90\x8d\n/slash\n")
+            for message in ("hello", "from 🐍", "/slash"):
                 assert await real.topic.receive() == (real.our_key, message.encode())
 
 

@@ -172,7 +172,7 @@ async def test_who_is_not_allowed_is_sent_away() -> None:
                 key = visitor.public_keys[wire].hex()
                 joined = {"event": "join", "peerId": number, "publicKey": key, "wire": wire}
                 assert await ours.hear() == joined
-            assert await ours.hear() == {"event": "leave", "peerId": number, "publicKey": key}
+            assert await ours.hear() == {**joined, "event": "leave", "reason": "", "unsent": 0}
 
 
 def test_a_port_in_use() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import signal
 import socket
 import subprocess
 import threading
@@ -55,9 +56,16 @@ def said(sender: Pipe | Node, topic: str, message: bytes) -> Event:
         return event
 
 
-def left(leaver: Pipe | Node) -> Event:
+def left(leaver: Pipe | Node, *, reason: str = "", unsent: int = 0) -> Event:
     """The event of the first peer's leaving."""
-    return {"event": "leave", "peerId": 1, "publicKey": key_of(leaver)}
+    return {
+        "event": "leave",
+        "peerId": 1,
+        "publicKey": key_of(leaver),
+        "wire": WIRE,
+        "reason": reason,
+        "unsent": unsent,
+    }
 
 
 def key_of(peer: Pipe | Node) -> str:
@@ -410,16 +418,37 @@ async def test_network_scope() -> None:
 # Ends
 
 
-async def test_an_interrupt() -> None:
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 0), (signal.SIGHUP, 129)]
+)
+async def test_a_signal(number: signal.Signals, status: int) -> None:
     async with two_pipes("--topic", "chat") as (alice, bob):
-        with trio.fail_after(3):
-            assert await alice.interrupt() == 130
+        alice.process.send_signal(number)
+        assert await alice.hear() == {"event": "closed"}
+        assert await alice.process.wait() == status
         assert await alice.errors() == ""
         assert await bob.hear() == left(alice)
 
 
-async def test_an_interrupt_with_a_backlog() -> None:
-    """It waits for nobody."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_loses_nothing_that_was_accepted(number: signal.Signals) -> None:
+    """The peer is busy when the signal comes, and takes everything afterwards."""
+    message = os.urandom(MIB)
+    async with two_pipes("--topic", "chat") as (alice, bob):
+        bob.process.send_signal(signal.SIGSTOP)
+        await alice.say(*[{"command": "broadcast", "topic": "chat", "message": b64(message)}] * 8)
+        await alice.say({"command": "peers"})
+        await alice.hear_until("peers")
+        alice.process.send_signal(number)
+        bob.process.send_signal(signal.SIGCONT)
+        for _ in range(8):
+            assert (await bob.hear())["message"] == b64(message)
+        assert await bob.hear() == left(alice)
+        assert await alice.hear() == {"event": "closed"}
+        assert await alice.process.wait() == (130 if number == signal.SIGINT else 0)
+
+
+async def test_a_second_interrupt_waits_for_nobody() -> None:
     limits = Limits(receive_messages=1)
     async with (
         pipe("--topic", "chat", "--listen", ANY_PORT) as alice,
@@ -430,11 +459,16 @@ async def test_an_interrupt_with_a_backlog() -> None:
         host, _, port = alice.address.rpartition(":")
         await node.connect_tcp(host, int(port), wire="hypercore9")
         assert (await alice.hear())["event"] == "join"
-        with trio.move_on_after(0.5):
-            while True:
-                await alice.say({"command": "broadcast", "topic": "chat", "message": b64(bytes(MIB))})
+        command = {"command": "broadcast", "topic": "chat", "message": b64(bytes(MIB))}
+        await alice.say(*[command] * 10, {"command": "peers"})
+        await alice.hear_until("peers")
+        alice.process.send_signal(signal.SIGINT)
+        # It is in good order until then: what it still says shows that the signal has come.
+        await trio.sleep(0.5)
+        assert alice.process.returncode is None
+        alice.process.send_signal(signal.SIGINT)
         with trio.fail_after(3):
-            assert await alice.interrupt() == 130
+            assert await alice.process.wait() == 130
         errors = await alice.errors()
         assert "Traceback" not in errors
         assert len(errors.splitlines()) <= 1  # how much was not sent

@@ -150,7 +150,7 @@ async def test_to_those_who_came_in_time() -> None:
 @pytest.mark.parametrize(
     ("target", "text"),
     [
-        (["--all"], "nobody was there within 0.5 seconds; nothing was sent"),
+        (["--all"], " is connected, but does not have the drive open; nothing was sent"),
         (["--to", "2"], "peer 2 was not there within 0.5 seconds; nothing was sent"),
         (["--to", "ab" * 32], f"peer {'ab' * 32} was not there within 0.5 seconds"),
     ],

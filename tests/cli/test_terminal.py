@@ -82,6 +82,50 @@ async def test_commands() -> None:
         assert await terminal.finish() == 0
 
 
+WRONG = [
+    ("/dance", "no command /dance; /help tells"),
+    ("/to", "it is: /to ID TEXT"),
+    ("/to 1", "it is: /to ID TEXT"),
+    ("/to me hello", "it is: /to ID TEXT"),
+    ("/to \u0661 hello", "it is: /to ID TEXT"),
+    ("/to " + "9" * 50 + " hello", "it is: /to ID TEXT"),
+    ("/to 7 hello", "peer_id 7 is not a peer"),
+    ("/topic other", "with one of chat"),
+    ("/disconnect", "it is: /disconnect ID"),
+    ("/disconnect 1 2", "it is: /disconnect ID"),
+    ("/disconnect 7", "peer_id 7 is not a peer"),
+]
+
+
+async def test_wrong_commands_are_reported_and_it_goes_on() -> None:
+    """In a terminal that cannot be drawn on they are commands, too: somebody types them."""
+    async with open_terminal("chat", str(KEY), kind="dumb", columns=200) as terminal:
+        await terminal.until("/help tells the commands")
+        for line, text in WRONG:
+            await terminal.say(line)
+            await terminal.until(f"{text}")
+        await terminal.say("/peers")
+        await terminal.until("* nobody else is here")
+        await terminal.say("  ")
+        await terminal.say("/quit")
+        assert await terminal.finish() == 0
+
+
+async def test_a_peer_is_disconnected() -> None:
+    async with (
+        pipe("--listen", ANY_PORT) as bob,
+        open_terminal("chat", str(KEY), "--listen", ANY_PORT) as terminal,
+    ):
+        await terminal.until("/help")
+        address = terminal.text.partition("listening on ")[2].split()[0]
+        await bob.say({"command": "connect", "address": address})
+        await bob.hear_until("join")
+        await terminal.until(") joined on")
+        await terminal.say("/disconnect 1")
+        await terminal.until(") left: disconnected here")
+        await bob.hear_until("leave")
+
+
 async def test_several_topics() -> None:
     async with chatting("--topic", "games", "--topic", "chat") as (terminal, bob, name):
         await terminal.until("\ngames>")
@@ -207,7 +251,7 @@ async def test_a_giant_message_is_cut() -> None:
         (CTRL_C, 130),
         (CTRL_D, 0),
         ("/quit\r", 0),
-        (signal.SIGTERM, 143),
+        (signal.SIGTERM, 0),
         (signal.SIGHUP, 129),
         (signal.SIGINT, 130),
     ],
@@ -257,17 +301,17 @@ async def test_a_terminal_that_cannot_be_drawn_on(key: str, status: int) -> None
 
 
 FAILING = """
-import trio
 from peersockets_trio.cli.console import open_console
+from peersockets_trio.cli.ending import run
 
-async def main():
-    async with open_console() as console:
+async def main(ending):
+    async with open_console(ending) as console:
         console.write("*", "soon")
         async for line in console.lines():
             console.write("*", "the last words")
             raise OSError("it broke")
 
-trio.run(main)
+run(main)
 """
 
 

@@ -172,8 +172,15 @@ def test_nobody_there(tmp_path: Path) -> None:
 
 def test_a_peer_with_nothing_to_say(tmp_path: Path) -> None:
     file = tmp_path / "file.cbor"
-    with listening("record", str(file), str(KEY)) as (process, address):
-        run("pipe", str(KEY), "--connect", address)
+    with (
+        listening("record", str(file), str(KEY)) as (process, address),
+        subprocess.Popen(
+            (*COMMAND, "pipe", str(KEY), "--connect", address), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as pipe,
+    ):
+        assert '"ready"' in read_line(pipe.stdout)
+        assert '"join"' in read_line(pipe.stdout)
+        pipe.communicate()
     assert process.returncode == 0
     replay(load(file))
 
@@ -214,7 +221,12 @@ def test_a_peer_that_speaks_something_else(said: bytes, complaint: str, tmp_path
 
 def test_a_file_that_cannot_be_written() -> None:
     with listening("record", "/nonexistent/file.cbor", str(KEY)) as (process, address):
-        run("pipe", str(KEY), "--connect", address)
+        with subprocess.Popen(
+            (*COMMAND, "pipe", str(KEY), "--connect", address), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as pipe:
+            assert '"ready"' in read_line(pipe.stdout)
+            assert '"join"' in read_line(pipe.stdout)
+            pipe.communicate()
         assert "/nonexistent/file.cbor" in read_line(process.stderr)
     assert process.returncode == 1
 

@@ -66,7 +66,8 @@ async def test_lines_for_programs() -> None:
         join = {"event": "join", "peerId": 1, "publicKey": key, "wire": "hypercore11"}
         assert parse(await next_line(process)) == join
         await bob.finish()
-        assert parse(await next_line(process)) == {"event": "leave", "peerId": 1, "publicKey": key}
+        leave = {**join, "event": "leave", "reason": "", "unsent": 0}
+        assert parse(await next_line(process)) == leave
 
 
 async def test_those_present_come_first() -> None:

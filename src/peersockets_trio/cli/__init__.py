@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -12,7 +13,7 @@ import trio
 from peersockets_core import PeersocketsError
 
 from ..report import explain
-from . import log
+from . import ending, log, streams
 from .chat import chat
 from .completion import completion
 from .demo import demo
@@ -21,8 +22,6 @@ from .pipe import pipe
 from .send import send
 from .trace import trace
 from .watch import watch
-
-_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -53,16 +52,21 @@ for _command in (demo, chat, watch, send, pipe, keys, trace, completion):
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line, and exit: 0 for success, 1 for failure, 2 for bad usage."""
+    """Run the command line, and exit with a status that `docs/commands.md` describes."""
     sys.exit(_status(arguments))
 
 
 def _status(arguments: Sequence[str] | None) -> int:
     try:
-        status = cli.main(arguments, prog_name="peersockets", standalone_mode=False)
+        ending.raise_on_signals()
+        streams.set_up()
+        result = cli.main(arguments, prog_name="peersockets", standalone_mode=False)
+        status = result if isinstance(result, int) else 0
     except BaseException as error:
-        return _failure(error)
-    return status if isinstance(status, int) else 0
+        status = _failure(error)
+    ending.leave_on_signals(status)
+    log.finish()
+    return streams.finish(status)
 
 
 def _failure(error: BaseException) -> int:
@@ -75,9 +79,10 @@ def _failure(error: BaseException) -> int:
         case click.ClickException():
             return _complain(error.format_message(), error.exit_code)
         case KeyboardInterrupt() | click.Abort():
-            if sys.stderr.isatty():
-                click.echo(err=True)  # the terminal has shown ^C
-            return _INTERRUPTED
+            streams.end_line()
+            return 128 + signal.SIGINT  # as shells report it
+        case SystemExit(code=int(status)):
+            return status
         case BrokenPipeError():  # whoever read our output has gone
             return 1
         case OSError() | PeersocketsError() | trio.BrokenResourceError():
@@ -86,5 +91,6 @@ def _failure(error: BaseException) -> int:
 
 
 def _complain(text: str, status: int) -> int:
-    click.echo(f"peersockets: {' '.join(text.split())}", err=True)
+    log.finish()
+    streams.complain(" ".join(text.split()))
     return status

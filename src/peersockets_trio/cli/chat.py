@@ -12,10 +12,13 @@ from peersockets_core import DriveKey, Message, PeerEvent, PeerJoined, Peersocke
 from ..drive import Drive
 from ..node import Node
 from ..topic import Topic
-from .console import Console, open_console, patience
+from . import streams
+from .console import Console, open_console
+from .ending import Ending, run
 from .feed import Feed
 from .options import DRIVE, NodeOptions, format_address, node_options
-from .text import outcome, printable, short_name, show_message_untrusted
+from .outboxes import Outboxes
+from .text import UNREACHABLE, outcome, printable, short_name, show_message_untrusted
 
 _TOPIC = "chat"
 _MEETING_TIME = 10.0
@@ -24,6 +27,7 @@ _NOTICE = "*"
 _HELP = """\
 /peers           who is here
 /to ID TEXT      say something to one peer only
+/disconnect ID   close the connections to a peer
 /topic NAME      say what follows on another topic
 /help            this
 /quit            leave, as Ctrl-D does
@@ -43,13 +47,19 @@ def chat(drive: DriveKey, options: NodeOptions) -> int:
     Commands, while it runs:
         /peers           who is here
         /to ID TEXT      say something to one peer only
+        /disconnect ID   close the connections to a peer
         /topic NAME      say what follows on another topic
         /help, /quit     as they say; Ctrl-D leaves, too
         //TEXT           say something that begins with a slash
 
-    Where stdin or stdout is not a terminal, it is a line in, a line out; with --connect, the input waits
-    for somebody to be there, and the exit status is 1 if nobody comes. The end of the input leaves when
-    everything said has been sent. The exit status is 0, after Ctrl-C 130.
+    A peer that does not keep up holds up no other: what is said waits for it, up to 16 MiB, and then it goes
+    without, which is shown.
+
+    Where stdin or stdout is not a terminal, it is a line in, a line out. Input that nobody types is said
+    line by line, whatever it begins with; with --connect, it waits for somebody to be there, and the exit
+    status is 1 if nobody comes. The end of the input leaves when everything said has been sent, as do
+    SIGTERM and Ctrl-C; a second signal leaves at once. The exit status is 0, after Ctrl-C 130, and 1 if a
+    peer did not take everything that was said.
 
     \b
     Examples:
@@ -57,36 +67,53 @@ def chat(drive: DriveKey, options: NodeOptions) -> int:
         peersockets chat DRIVE --connect 127.0.0.1:4200 --wire hypercore9
         date | peersockets chat DRIVE --connect 127.0.0.1:4200
     """
-    return trio.run(_run, drive, options)
+    return run(_run, drive, options)
 
 
-async def _run(key: DriveKey, options: NodeOptions) -> int:
-    async with options.open_node() as node:
-        listening = await options.start(node)
+async def _run(ending: Ending, key: DriveKey, options: NodeOptions) -> int:
+    async with options.open_node() as node, trio.open_nursery() as nursery:
+        with ending.unless_asked() as starting:
+            listening = await options.start(node)
+        if starting.cancelled_caught:
+            return 0
         drive = node.open_drive(key, topic_scope=options.topic_scope)
         # Before anybody is met, so that nothing said is missed.
         topics = [drive.join(name) for name in dict.fromkeys(options.topics or (_TOPIC,))]
-        async with open_console() as console, trio.open_nursery() as nursery:
-            session = _Chat(node, drive, topics, console, nursery)
-            session.introduce(listening)
-            nursery.start_soon(options.keep_connected, node, nursery, session.tell_failure)
-            if options.connect and not console.interactive:
-                await session.wait_for_somebody()
+        async with open_console(ending) as console, trio.open_nursery() as chat_nursery:
+            session = _Chat(node, drive, topics, console, chat_nursery, nursery)
+            session.introduce(listening, reachable=bool(options.listen or options.connect))
+            chat_nursery.start_soon(options.keep_connected, node, chat_nursery, session.tell_failure)
+            with ending.unless_asked():
+                if options.connect and not console.typed:
+                    await session.wait_for_somebody()
             await session.run()
-            nursery.cancel_scope.cancel()
-    return console.status
+            if not console.interactive:
+                await session.outboxes.drain()
+            chat_nursery.cancel_scope.cancel()
+        if console.interactive:
+            await session.outboxes.drain()
+        losses = await session.outboxes.finish(topics)
+    for loss in losses:
+        streams.complain(str(loss))
+    return 1 if losses or (session.outboxes.refused and not console.typed) else console.status
 
 
 class _Chat:
     """One conversation."""
 
     def __init__(
-        self, node: Node, drive: Drive, topics: list[Topic], console: Console, nursery: trio.Nursery
+        self,
+        node: Node,
+        drive: Drive,
+        topics: list[Topic],
+        console: Console,
+        nursery: trio.Nursery,
+        outbox_nursery: trio.Nursery,
     ) -> None:
+        self.outboxes = Outboxes(node, drive, outbox_nursery, lambda error: console.complain(str(error)))
         self._node = node
         self._drive = drive
         self._console = console
-        self._nursery = nursery
         self._met = trio.Event()
         self._feed = Feed(drive, member=self._tell_member, message=self._tell_message, room=console.room)
         self._feed.topics = {topic.name: topic for topic in topics}
@@ -98,19 +125,22 @@ class _Chat:
         self._commands: dict[str, Callable[[str], Awaitable[None]]] = {
             "peers": self._peers,
             "to": self._to,
+            "disconnect": self._disconnect,
             "topic": self._switch,
             "help": self._help,
         }
 
-    def introduce(self, listening: list[tuple[str, int]]) -> None:
-        """Tell where we are, and who."""
+    def introduce(self, listening: list[tuple[str, int]], *, reachable: bool) -> None:
+        """Show where we are, and who."""
         names = ", ".join(map(printable, self._feed.topics))
         self._console.write(_NOTICE, f"topic {names} of {self._drive.key.url}")
         for wire, public_key in self._node.public_keys.items():
             self._console.write(_NOTICE, f"you are {public_key.hex()} on {wire}")
         for address in listening:
             self._console.write(_NOTICE, f"listening on {format_address(address)}")
-        if self._console.interactive:
+        if not reachable:
+            self._console.write(_NOTICE, UNREACHABLE)
+        if self._console.typed:
             self._console.write(_NOTICE, "/help tells the commands")
 
     def tell_failure(self, error: Exception, text: str) -> None:
@@ -127,16 +157,18 @@ class _Chat:
     async def run(self) -> None:
         """Until the input ends, or the user quits."""
         async for line in self._console.lines():
-            if line.strip() == "/quit":
+            if self._console.typed and line.strip() == "/quit":
                 return
-            if line.strip():
-                try:
-                    await self._obey(line)
-                except PeersocketsError as error:
-                    self._console.complain(str(error))
+            try:
+                await (self._obey(line) if self._console.typed else self._broadcast(line))
+            except PeersocketsError as error:
+                self._console.complain(str(error))
             await self._console.room()
 
     async def _obey(self, line: str) -> None:
+        """Do what a line asks for that somebody has typed."""
+        if not line.strip():
+            return
         if not line.startswith("/"):
             await self._broadcast(line)
             return
@@ -153,23 +185,23 @@ class _Chat:
     # Commands
 
     async def _broadcast(self, text: str) -> None:
-        heard = 0
-        with trio.move_on_after(patience(self._console)) as scope:
-            heard = await self._topic.broadcast(_encode(text))
-        if scope.cancelled_caught:
-            self._console.complain("somebody does not keep up, and goes without this line")
-        elif not heard:
+        if not await self.outboxes.broadcast(self._topic, _encode(text)):
             self._console.complain("nobody is here to hear this")
 
     async def _to(self, argument: str) -> None:
         number, _, text = argument.strip().partition(" ")
-        if not (number.isascii() and number.isdecimal() and len(number) < 20 and text):
+        peer_id = _peer_id(number)
+        if peer_id is None or not text:
             self._console.complain("it is: /to ID TEXT")
-            return
-        with trio.move_on_after(patience(self._console)) as scope:
-            await self._topic.send(int(number), _encode(text))
-        if scope.cancelled_caught:
-            self._console.complain(f"{number} does not keep up, and goes without this line")
+        else:
+            await self.outboxes.send(self._topic, peer_id, _encode(text))
+
+    async def _disconnect(self, argument: str) -> None:
+        peer_id = _peer_id(argument.strip())
+        if peer_id is None:
+            self._console.complain("it is: /disconnect ID")
+        else:
+            self._node.disconnect(peer_id)
 
     async def _peers(self, argument: str) -> None:
         peers = self._drive.peers.values()
@@ -217,3 +249,7 @@ class _Chat:
 def _encode(text: str) -> bytes:
     # What the terminal or a file had for bytes is sent as it was.
     return text.encode(errors="surrogateescape")
+
+
+def _peer_id(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 20 else None

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-import click
 import trio
 from prompt_toolkit.utils import is_dumb_terminal
 
+from . import streams
+from .ending import Ending
 from .lines import MAX_LINE, Output, input_lines
 from .terminal import Terminal
-
-_PATIENCE = 5.0
 
 
 class Console(Protocol):
     """What a chat asks of its console."""
 
     interactive: bool
-    """Whether somebody sits there, who does not want to wait for slow peers."""
+    """Whether the input line is drawn, and somebody sits before it."""
+    typed: bool
+    """Whether somebody types the lines, who may give commands; otherwise each line is to be said."""
     prompt: str
     """What stands before the input line, where there is one."""
     status: int
@@ -53,9 +53,11 @@ class LineConsole:
     interactive = False
     status = 0
 
-    def __init__(self) -> None:
+    def __init__(self, ending: Ending) -> None:
         self.prompt = ""
-        self._output = Output()
+        self.typed = sys.stdin.isatty()
+        self._ending = ending
+        self._output = Output(ending)
         self.run = self._output.run
         self.room = self._output.room
         self.finish = self._output.finish
@@ -66,11 +68,11 @@ class LineConsole:
 
     def complain(self, text: str) -> None:
         """Write a line to stderr."""
-        click.echo(f"peersockets: {text}", err=True)
+        streams.complain(text)
 
     async def lines(self) -> AsyncIterator[str]:
         """The lines of stdin."""
-        async for line in input_lines():
+        async for line in input_lines(self._ending):
             if line is None:
                 self.complain(f"line of more than {MAX_LINE} bytes")
             else:
@@ -78,16 +80,11 @@ class LineConsole:
 
 
 @asynccontextmanager
-async def open_console() -> AsyncIterator[Console]:
+async def open_console(ending: Ending) -> AsyncIterator[Console]:
     """Open the console that suits stdin and stdout. Leaving the block restores the terminal."""
     interactive = sys.stdin.isatty() and sys.stdout.isatty() and not is_dumb_terminal()
-    console: Console = Terminal() if interactive else LineConsole()
+    console: Console = Terminal(ending) if interactive else LineConsole(ending)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(console.run)
         yield console
         console.finish()
-
-
-def patience(console: Console) -> float:
-    """Seconds for which sending may hold up what is said next."""
-    return _PATIENCE if console.interactive else math.inf

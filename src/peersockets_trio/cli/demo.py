@@ -10,28 +10,31 @@ import trio
 from peersockets_core import WIRES, DriveKey, PeerJoined, PeerLeft, WireName
 
 from ..node import open_node
+from .ending import Ending, run
 from .options import format_address
 
 _TIME = 30.0
 
 
 @click.command()
-def demo() -> None:
+def demo() -> int:
     """Show two peers on this machine: joining, messages both ways, leaving.
 
     Needs nothing but this package. Exits with 0 only if all of it happened.
     """
-    trio.run(_demo)
+    return run(_demo)
 
 
-async def _demo() -> None:
-    try:
-        with trio.fail_after(_TIME):
-            for wire in WIRES:
-                await _meet(wire)
-    except trio.TooSlowError:
-        raise click.ClickException(f"the peers did not finish within {_TIME:g} seconds") from None
-    click.echo("It works.")
+async def _demo(ending: Ending) -> int:
+    with ending.unless_asked():
+        try:
+            with trio.fail_after(_TIME):
+                for wire in WIRES:
+                    await _meet(wire)
+        except trio.TooSlowError:
+            raise click.ClickException(f"the peers did not finish within {_TIME:g} seconds") from None
+        click.echo("It works.")
+    return ending.unfinished
 
 
 async def _meet(wire: WireName) -> None:

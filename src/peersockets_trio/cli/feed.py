@@ -66,8 +66,9 @@ class Feed:
 
     def _tell_messages(self, pending: list[tuple[Topic, list[Message]]]) -> None:
         for topic, messages in pending:
-            for message in messages:
-                self._tell_message(topic, message)
+            if self.topics.get(topic.name) is topic:  # or it has been removed, and still sends
+                for message in messages:
+                    self._tell_message(topic, message)
         pending.clear()
 
 

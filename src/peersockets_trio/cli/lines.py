@@ -4,28 +4,39 @@ from __future__ import annotations
 
 import json
 import os
-import sys
+import select
+import stat
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import trio
 
-from peersockets_core import PeerEvent, PeerJoined
+from peersockets_core import DEFAULT_LIMITS, PeerEvent, PeerJoined
+
+from . import streams
+from .ending import Ending
 
 _READ_SIZE: Final = 256 * 1024
 MAX_LINE: Final = 32 * 1024 * 1024
 """Bytes: the largest message in base64, and room to spare."""
 _MAX_OUTPUT: Final = 1024 * 1024
 """Bytes waiting for a slow reader of stdout before messages are taken no further."""
+_STDOUT: Final = 1
 
 
 class Output:
-    """Lines for stdout, written by a thread so that a slow reader does not stop the connections."""
+    """Lines for stdout, written by a thread so that a slow reader does not stop the connections.
 
-    def __init__(self) -> None:
+    When stdout fails (its reader has gone, the disk is full), the command is asked to end.
+    """
+
+    def __init__(self, ending: Ending) -> None:
+        self._ending = ending
         self._lines: list[bytes] = []
         self._size = 0
         self._finished = False
+        self._failed = False
+        self._scope = trio.CancelScope()
         self._changed = trio.lowlevel.ParkingLot()
         self._drained = trio.lowlevel.ParkingLot()
 
@@ -35,15 +46,19 @@ class Output:
 
     def write_text(self, text: str) -> None:
         """Write a line of text."""
+        if self._failed:
+            return
         line = text.encode(errors="surrogateescape") + b"\n"
         self._lines.append(line)
         self._size += len(line)
         self._changed.unpark()
 
     def finish(self) -> None:
-        """Nothing more will be written."""
+        """Nothing more will be written. Once the command is asked to end, a reader has only so much time."""
         self._finished = True
         self._changed.unpark()
+        if self._ending.asked:
+            self._scope.deadline = trio.current_time() + DEFAULT_LIMITS.linger
 
     async def room(self) -> None:
         """Wait until the reader has caught up."""
@@ -51,36 +66,57 @@ class Output:
             await self._drained.park()
 
     async def run(self) -> None:
-        """Write until finished. Raises `BrokenPipeError` when the reader has gone."""
+        """Write until finished."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._watch_reader)
+                with self._scope:
+                    await self._write_lines()
+                nursery.cancel_scope.cancel()
+        except* OSError as group:
+            self._fail(group.exceptions[0])
+        if self._scope.cancelled_caught:
+            self._fail(TimeoutError(f"nobody reads stdout; {self._size} bytes were not written"))
+
+    async def _write_lines(self) -> None:
         while self._lines or not self._finished:
             if not self._lines:
                 await self._changed.park()
                 continue
             data = b"".join(self._lines)
             self._lines.clear()
-            await trio.to_thread.run_sync(write_all, data, abandon_on_cancel=True)
+            await trio.to_thread.run_sync(streams.write_all, data, abandon_on_cancel=True)
             self._size -= len(data)
             self._drained.unpark_all()
 
+    async def _watch_reader(self) -> None:
+        """Raise `BrokenPipeError` when the reader of a pipe has gone, though there is nothing to write."""
+        if not stat.S_ISFIFO(os.fstat(_STDOUT).st_mode):
+            return
+        await trio.lowlevel.wait_readable(_STDOUT)
+        state = select.poll()
+        state.register(_STDOUT, 0)
+        if any(events & select.POLLERR for _, events in state.poll(0)):
+            raise BrokenPipeError
 
-def write_all(data: bytes) -> None:
-    """Write to stdout, past any buffer."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(sys.stdout.fileno(), view) :]
+    def _fail(self, error: BaseException) -> None:
+        assert isinstance(error, OSError)
+        self._failed = True
+        self._lines.clear()
+        self._size = 0
+        self._drained.unpark_all()
+        self._ending.fail(error)
 
 
-async def input_lines() -> AsyncIterator[bytes | None]:
-    """The lines of stdin; None stands for one that is longer than `MAX_LINE`.
+async def input_lines(ending: Ending) -> AsyncIterator[bytes | None]:
+    """The lines of stdin until its end, or until the command is asked to end.
 
-    Read from the descriptor in a thread: stdin may be a file or a terminal, which cannot be waited for,
-    and a buffered reader would hold its lock while we exit.
+    None stands for a line that is longer than `MAX_LINE`. Lines that have been read are yielded in any case.
+    Read in a thread: stdin may be a file or a terminal, which cannot be waited for.
     """
     line = bytearray()
     too_long = False
-    while data := await trio.to_thread.run_sync(
-        os.read, sys.stdin.fileno(), _READ_SIZE, abandon_on_cancel=True
-    ):
+    while data := await _read(ending):
         *ended, rest = data.split(b"\n")
         for piece in ended:
             line += piece
@@ -91,8 +127,16 @@ async def input_lines() -> AsyncIterator[bytes | None]:
         if len(line) > MAX_LINE:
             line.clear()
             too_long = True
+    if ending.asked:
+        return  # half a line is none
     if line or too_long:
         yield None if too_long else bytes(line)
+
+
+async def _read(ending: Ending) -> bytes:
+    with ending.unless_asked() as scope:
+        data = await trio.to_thread.run_sync(streams.read, _READ_SIZE, abandon_on_cancel=True)
+    return b"" if scope.cancelled_caught else data
 
 
 def member_event(event: PeerEvent) -> dict[str, Any]:
@@ -104,4 +148,11 @@ def member_event(event: PeerEvent) -> dict[str, Any]:
             "publicKey": event.public_key.hex(),
             "wire": event.wire,
         }
-    return {"event": "leave", "peerId": event.peer_id, "publicKey": event.public_key.hex()}
+    return {
+        "event": "leave",
+        "peerId": event.peer_id,
+        "publicKey": event.public_key.hex(),
+        "wire": event.wire,
+        "reason": event.reason,
+        "unsent": event.unsent,
+    }

@@ -13,6 +13,8 @@ import trio
 from peersockets_core import DEFAULT_LIMITS, WireName
 from peersockets_core.trace import Command, Recording, Report, Secrets, Side
 
+from .. import transport
+from ..node import CONNECT_TIMEOUT
 from .options import Address, format_address
 
 _READ_SIZE: Final = 64 * 1024
@@ -25,6 +27,10 @@ class Live:
         self.recording = recording
         self._stream = stream
         self._wake = trio.Event()
+        self._written = trio.lowlevel.ParkingLot()
+        self._scope = trio.CancelScope()
+        self.unsent = 0
+        """Bytes that the stream has not taken."""
         # Unbounded: a report is told when its bytes are here already.
         self._send, self._reports = trio.open_memory_channel[Report](math.inf)
 
@@ -39,6 +45,12 @@ class Live:
         """Do what the application asks for. Raises `TraceError` where that is impossible."""
         self._tell(self.recording.carry_out(command))
         self._wake.set()
+        if self.recording.closed:
+            self._scope.deadline = trio.current_time() + DEFAULT_LIMITS.linger
+
+    async def until_written(self) -> None:
+        """Wait until the stream has taken everything that was to be sent before."""
+        await self._written.park()
 
     async def read_first(self) -> None:
         """Take what comes first, before `run`: it tells the wire."""
@@ -47,13 +59,15 @@ class Live:
     async def run(self) -> None:
         """Until both sides have ended; in good order, if ours ends first, within `Limits.linger`."""
         with self._send:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._write)
-                while data := await self._read():
-                    self._tell(self.recording.receive(data, trio.current_time()))
-                    self._wake.set()
-                self._tell(self.recording.receive_eof(trio.current_time()))
-                nursery.cancel_scope.cancel()
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._write)
+                    while data := await self._read():
+                        self._tell(self.recording.receive(data, trio.current_time()))
+                        self._wake.set()
+                    self._tell(self.recording.receive_eof(trio.current_time()))
+                    nursery.cancel_scope.cancel()
+            await trio.aclose_forcefully(self._stream)
 
     async def _read(self) -> bytes:
         try:
@@ -67,18 +81,19 @@ class Live:
             while True:
                 self._wake = trio.Event()
                 if data := recording.data_to_send(trio.current_time()):
+                    self.unsent = len(data)
                     await self._stream.send_all(data)
+                    self.unsent = 0
                 elif recording.closed:
                     await self._stream.send_eof()
-                    break
+                    return  # and within `Limits.linger`, reading tells the end
                 else:
+                    self._written.unpark_all()
                     with trio.move_on_at(recording.next_deadline()):
                         await self._wake.wait()
                     self._tell(recording.handle_deadline(trio.current_time()))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # reading tells the end
-        await trio.sleep(DEFAULT_LIMITS.linger)
-        await trio.aclose_forcefully(self._stream)
 
     def _tell(self, reports: list[Report]) -> None:
         for report in reports:
@@ -88,7 +103,7 @@ class Live:
 async def meet(listen: Sequence[Address], connect: Sequence[Address]) -> tuple[trio.SocketStream, Side]:
     """Connect, or wait for the first who connects; returns our side. Raises `OSError`."""
     if connect:
-        return await trio.open_tcp_stream(connect[0].host, connect[0].port), "initiator"
+        return await transport.connect(connect[0].host, connect[0].port, CONNECT_TIMEOUT), "initiator"
     listeners = await trio.open_tcp_listeners(listen[0].port, host=listen[0].host)
     for listener in listeners:
         bound = format_address(listener.socket.getsockname()[:2])

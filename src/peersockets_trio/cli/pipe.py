@@ -18,9 +18,11 @@ from peersockets_core import WIRES, DriveKey, Message, PeerEvent, PeersocketsErr
 from ..drive import Drive
 from ..node import Node
 from ..topic import Topic
+from .ending import Ending, run
 from .feed import Feed
 from .lines import MAX_LINE, Output, input_lines, member_event
 from .options import DRIVE, Address, NodeOptions, format_address, node_options
+from .outboxes import Outboxes, PeerBehind
 
 _MAX_BRACKETS: Final = 100
 
@@ -28,7 +30,7 @@ _MAX_BRACKETS: Final = 100
 @click.command()
 @click.argument("drive", type=DRIVE)
 @node_options
-def pipe(drive: DriveKey, options: NodeOptions) -> None:
+def pipe(drive: DriveKey, options: NodeOptions) -> int:
     """Take part in DRIVE for a program: commands on stdin, events on stdout, one JSON object a line.
 
     \b
@@ -36,51 +38,72 @@ def pipe(drive: DriveKey, options: NodeOptions) -> None:
         {"command":"join","topic":T}         {"command":"close","topic":T}
         {"command":"send","topic":T,"peerId":N,"message":BASE64}  (or "text":TEXT)
         {"command":"broadcast","topic":T,"message":BASE64}        (or "text":TEXT)
-        {"command":"connect","address":"HOST:PORT","wire":W}      {"command":"peers"}
-        {"command":"stats"}
+        {"command":"connect","address":"HOST:PORT","wire":W}
+        {"command":"disconnect","peerId":N}  {"command":"peers"}  {"command":"stats"}
     Events: ready, join, leave, message, peers, stats, error, and closed as the last.
 
-    Where --connect fails, that is an error event, and it is tried again with growing pauses until it
-    succeeds; likewise when the connection ends.
+    Commands are obeyed in order, from the start: whoever sends to a peer waits for its join. Where
+    --connect fails, that is an error event, and it is tried again with growing pauses until it succeeds;
+    likewise when the connection ends.
 
-    Commands are obeyed in order, the first when each --connect has come about or failed once. A send to a
-    peer that does not keep up holds up those behind it.
+    A peer that does not keep up holds up no other: messages wait for it, up to 16 MiB. When that is full,
+    the commands wait for up to 5 seconds; then an error event "PeerBehind" names the peer, and it goes
+    without messages until it keeps up again.
 
-    The end of the input closes in good order: what was accepted is sent, and the exit status is 0.
+    The end of the input, SIGTERM and Ctrl-C close in good order: what was accepted is sent, as long as the
+    peers take it. What they do not take is an error event "PeerBehind" each, and the exit status is 1;
+    otherwise it is 0, after Ctrl-C 130. A second signal ends at once.
 
     \b
     Example:
         echo '{"command":"peers"}' | peersockets pipe DRIVE --topic chat --listen 127.0.0.1:0
     """
-    trio.run(_run, drive, options)
+    return run(_run, drive, options)
 
 
-async def _run(key: DriveKey, options: NodeOptions) -> None:
-    output = Output()
+async def _run(ending: Ending, key: DriveKey, options: NodeOptions) -> int:
+    output = Output(ending)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(output.run)
-        async with options.open_node() as node:
-            listening = await options.start(node)
-            async with node.open_drive(key, topic_scope=options.topic_scope) as drive:
-                output.write(
-                    event="ready",
-                    drive=str(key),
-                    discoveryKey=key.discovery_key.hex(),
-                    publicKeys={wire: public_key.hex() for wire, public_key in node.public_keys.items()},
-                    listening=[format_address(address) for address in listening],
-                )
-                async with trio.open_nursery() as session_nursery:
-                    await _Session(node, drive, options, output, session_nursery).run()
-                    session_nursery.cancel_scope.cancel()
+        lost = await _take_part(ending, key, options, output)
         output.write(event="closed")
         output.finish()
+    return 1 if lost else 0
+
+
+async def _take_part(ending: Ending, key: DriveKey, options: NodeOptions, output: Output) -> bool:
+    """Take part until the end; returns whether something accepted was lost."""
+    async with options.open_node() as node, trio.open_nursery() as nursery:
+        with ending.unless_asked() as starting:
+            listening = await options.start(node)
+        if starting.cancelled_caught:
+            return False
+        drive = node.open_drive(key, topic_scope=options.topic_scope)
+        output.write(
+            event="ready",
+            drive=str(key),
+            discoveryKey=key.discovery_key.hex(),
+            publicKeys={wire: public_key.hex() for wire, public_key in node.public_keys.items()},
+            listening=[format_address(address) for address in listening],
+        )
+        async with trio.open_nursery() as session_nursery:
+            session = _Session(node, drive, options, output, session_nursery, nursery)
+            await session.run(ending)
+            session_nursery.cancel_scope.cancel()
+        return await session.finish()
 
 
 class _Session:
     """The commands and events of one run."""
 
     def __init__(
-        self, node: Node, drive: Drive, options: NodeOptions, output: Output, nursery: trio.Nursery
+        self,
+        node: Node,
+        drive: Drive,
+        options: NodeOptions,
+        output: Output,
+        nursery: trio.Nursery,
+        outbox_nursery: trio.Nursery,
     ) -> None:
         self._node = node
         self._drive = drive
@@ -88,27 +111,39 @@ class _Session:
         self._output = output
         self._nursery = nursery
         self._feed = Feed(drive, member=self._write_member, message=self._write_message, room=output.room)
+        self._outboxes = Outboxes(node, drive, outbox_nursery, self._report_behind)
         self._commands = {
             "join": self._join,
             "close": self._close,
             "send": self._send,
             "broadcast": self._broadcast,
             "connect": self._connect,
+            "disconnect": self._disconnect,
             "peers": self._peers,
             "stats": self._stats,
         }
 
-    async def run(self) -> None:
-        """Until the input ends."""
+    async def run(self, ending: Ending) -> None:
+        """Until the input ends, or the command is asked to end, and what was accepted has left."""
         self._nursery.start_soon(self._feed.follow_members)
         for topic in dict.fromkeys(self._options.topics):
             await self._join({"topic": topic})
-        await self._options.keep_connected(self._node, self._nursery, self._report_failure)
-        async for line in input_lines():
+        self._nursery.start_soon(
+            self._options.keep_connected, self._node, self._nursery, self._report_failure
+        )
+        async for line in input_lines(ending):
             if line is None:
                 self._report(ValueError(f"line of more than {MAX_LINE} bytes"))
             elif line.strip():
                 await self._obey(line)
+        await self._outboxes.drain()
+
+    async def finish(self) -> bool:
+        """Close every connection; returns whether something accepted was lost."""
+        losses = await self._outboxes.finish(self._feed.topics.values())
+        for loss in losses:
+            self._report_behind(loss)
+        return bool(losses)
 
     # Commands
 
@@ -136,15 +171,16 @@ class _Session:
         self._nursery.start_soon(self._feed.follow_topic, self._feed.topics[name])
 
     async def _close(self, command: dict[str, Any]) -> None:
-        self._joined(command).close()
-        del self._feed.topics[command["topic"]]
+        topic = self._joined(command)
+        del self._feed.topics[topic.name]
+        self._outboxes.close(topic)
 
     async def _send(self, command: dict[str, Any]) -> None:
         topic = self._joined(command)
-        await topic.send(_field(command, "peerId", int), _message(command))
+        await self._outboxes.send(topic, _field(command, "peerId", int), _message(command))
 
     async def _broadcast(self, command: dict[str, Any]) -> None:
-        await self._joined(command).broadcast(_message(command))
+        await self._outboxes.broadcast(self._joined(command), _message(command))
 
     async def _connect(self, command: dict[str, Any]) -> None:
         address = Address.parse(_field(command, "address", str))
@@ -153,6 +189,9 @@ class _Session:
             raise ValueError(f"wire must be one of {', '.join(WIRES)}, not {wire!r}")
         # A handshake may take long; the commands behind it need not wait.
         self._nursery.start_soon(self._dial, address, wire, command)
+
+    async def _disconnect(self, command: dict[str, Any]) -> None:
+        self._node.disconnect(_field(command, "peerId", int))
 
     async def _peers(self, command: dict[str, Any]) -> None:
         peers = [
@@ -196,6 +235,10 @@ class _Session:
 
     def _report_failure(self, error: Exception, text: str) -> None:
         self._output.write(event="error", error=type(error).__name__, message=f"{text}; trying again")
+
+    def _report_behind(self, error: PeerBehind) -> None:
+        numbers = {"peerId": error.peer_id, "messages": error.messages, "bytes": error.size}
+        self._output.write(event="error", error=type(error).__name__, message=str(error), **numbers)
 
     def _report(self, error: Exception, command: Any = None) -> None:
         event: dict[str, Any] = {"event": "error", "error": type(error).__name__, "message": str(error)}

@@ -14,11 +14,14 @@ import trio
 from peersockets_core import DriveKey, PeerEvent, PeerLeft
 
 from ..drive import Drive
+from ..info import ConnectionInfo
 from ..node import Node
+from ..reconnect import Connected, KeptConnection
 from ..watch import PeerEvents
-from . import log
-from .options import DRIVE, PEER, NodeOptions, node_options
-from .text import printable, short_name
+from . import log, streams
+from .ending import Ending, run
+from .options import DRIVE, PEER, NodeOptions, format_address, node_options
+from .text import UNREACHABLE, printable, short_name
 
 _MOST: Final = 16 * 1024 * 1024
 """Bytes: no wire carries a message as large as this."""
@@ -55,15 +58,16 @@ class _Order:
 @node_options
 def send(
     drive: DriveKey, message: str, to: int | bytes | None, everybody: bool, wait: float, options: NodeOptions
-) -> None:
+) -> int:
     """Send one message on a topic of DRIVE, as soon as the peer is there.
 
     MESSAGE is text; - stands for what stdin has, @FILE for what a file has, and @@ for one @ at the
-    beginning of text. --all sends to all who are there when there are as many as --connect names, or when
-    the time is up.
+    beginning of text. --all sends to all who are there when every peer at --connect is, or when the time is
+    up.
 
     The exit status is 0 if all of the message has left, and 1 if nobody was there in time or the peer did
-    not take it.
+    not take it. Ctrl-C and SIGTERM let a message leave that has begun to, and otherwise end with status 130
+    and 143.
 
     \b
     Examples:
@@ -77,24 +81,33 @@ def send(
         raise click.UsageError("exactly one of --to and --all is needed")
     log.without_warnings()
     order = _Order(options.topics[0], to, wait, _read(message))
-    trio.run(_run, drive, options, order)
+    return run(_run, drive, options, order)
 
 
-async def _run(key: DriveKey, options: NodeOptions, order: _Order) -> None:
+async def _run(ending: Ending, key: DriveKey, options: NodeOptions, order: _Order) -> int | None:
+    if not (options.listen or options.connect):
+        raise click.ClickException(f"{UNREACHABLE}; nothing was sent")
     async with options.open_node() as node:
-        options.tell_listening(await options.start(node))
         drive = node.open_drive(key, topic_scope=options.topic_scope)
         topic = drive.join(order.topic, overflow="drop_newest")
         leaves = _Leaves(drive.watch())
-        peer_ids = await _meet(node, drive, options, order)
-        with _in_time(order.wait, "the message was not accepted"):
-            if order.target is None:
-                await topic.broadcast(order.message)
-            else:
-                await topic.send(peer_ids[0], order.message)
-        await _leave(node, peer_ids, leaves, order)
+        accepted = False
+        with ending.unless_asked():
+            options.tell_listening(await options.start(node))
+            peer_ids = await _meet(node, drive, options, order)
+            with _in_time(order.wait, "the message was not accepted"):
+                if order.target is None:
+                    await topic.broadcast(order.message)
+                else:
+                    await topic.send(peer_ids[0], order.message)
+            accepted = True
+            await _leave(node, peer_ids, leaves, order)
+        if not accepted:
+            streams.complain(f"ended by {ending.name}; nothing was sent")
+            return ending.unfinished
         await node.finish()
         leaves.check(peer_ids)
+    return None
 
 
 # The message
@@ -136,27 +149,83 @@ def _encode(text: str) -> bytes:
 
 async def _meet(node: Node, drive: Drive, options: NodeOptions, order: _Order) -> list[int]:
     """Connect, and wait for those who are to get the message; returns their ids."""
-    async with drive.watch() as events, trio.open_nursery() as nursery:
-        failures: list[str] = []
-        nursery.start_soon(
-            options.keep_connected, node, nursery, lambda error, text: failures.append(f" ({text})")
-        )
-        with trio.move_on_after(order.wait):
-            wanted = max(1, len(options.connect))
-            while not _is_complete(drive, order.target, wanted):
-                await events.receive()
-        nursery.cancel_scope.cancel()
+    meeting = _Meeting(node, drive, options, order.target)
+    with trio.move_on_after(order.wait):
+        await meeting.run()
     peer_ids = _present(drive, order.target)
     if not peer_ids:
-        who = "nobody" if order.target is None else f"peer {_spell(order.target)}"
-        verb = "was" if order.target is None else "was not"
-        why = "".join(failures)
-        raise click.ClickException(f"{who} {verb} there within {order.wait:g} seconds{why}; nothing was sent")
+        who = "nobody was" if order.target is None else f"peer {_spell(order.target)} was not"
+        raise click.ClickException(
+            f"{who} there within {order.wait:g} seconds{meeting.explain()}; nothing was sent"
+        )
     return peer_ids
 
 
-def _is_complete(drive: Drive, target: int | bytes | None, wanted: int) -> bool:
-    return len(_present(drive, target)) >= (wanted if target is None else 1)
+class _Meeting:
+    """Until those are there who are to get the message."""
+
+    def __init__(self, node: Node, drive: Drive, options: NodeOptions, target: int | bytes | None) -> None:
+        self._node = node
+        self._drive = drive
+        self._target = target
+        # An address that is named twice is one.
+        self._kept = [
+            node.keep_connected((at.host, at.port), wire=options.wire)
+            for at in dict.fromkeys(options.connect)
+        ]
+        self._failures: dict[KeptConnection, str] = {}
+        self._changed = trio.lowlevel.ParkingLot()
+
+    async def run(self) -> None:
+        """Wait until everybody who is meant is there."""
+        async with self._drive.watch() as events, trio.open_nursery() as nursery:
+            for kept in self._kept:
+                nursery.start_soon(self._follow, kept)
+            nursery.start_soon(self._watch, events)
+            while not self._complete:
+                await self._changed.park()
+            nursery.cancel_scope.cancel()
+
+    def explain(self) -> str:
+        """Say why nobody is there, as far as that is known."""
+        failures = [f" ({text})" for text in self._failures.values()]
+        connected = [
+            f"{format_address(kept.address)} is connected, but does not have the drive open"
+            for kept in self._kept
+            if kept.connected is not None and not self._is_member(kept.connected)
+        ]
+        strangers = self._node.statistics().connections - len(self._drive.peers)
+        if strangers and not connected:
+            verbs = "is connected, but does" if strangers == 1 else "are connected, but do"
+            connected = [
+                f"{strangers} {'peer' if strangers == 1 else 'peers'} {verbs} not have the drive open"
+            ]
+        return "".join(f": {text}" for text in connected[:1]) + "".join(failures)
+
+    @property
+    def _complete(self) -> bool:
+        """Whether the target is there, or everybody at --connect, where several addresses may be of one."""
+        there = _present(self._drive, self._target)
+        if self._target is not None:
+            return bool(there)
+        infos = [kept.connected for kept in self._kept]
+        return bool(there) and all(info is not None and self._is_member(info) for info in infos)
+
+    def _is_member(self, info: ConnectionInfo) -> bool:
+        peers = self._drive.peers.values()
+        return any(peer.public_key == info.public_key and peer.wire == info.wire for peer in peers)
+
+    async def _follow(self, kept: KeptConnection) -> None:
+        async for event in kept:
+            if isinstance(event, Connected):
+                self._failures.pop(kept, None)
+            elif event.error is not None:
+                self._failures[kept] = f"{format_address(kept.address)}: {event.reason}"
+            self._changed.unpark_all()
+
+    async def _watch(self, events: PeerEvents) -> None:
+        async for _ in events:
+            self._changed.unpark_all()
 
 
 def _present(drive: Drive, target: int | bytes | None) -> list[int]:

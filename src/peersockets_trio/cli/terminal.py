@@ -12,7 +12,6 @@ import contextlib
 import io
 import math
 import os
-import signal
 import sys
 import termios
 import tty
@@ -26,14 +25,14 @@ from prompt_toolkit import PromptSession
 from prompt_toolkit.data_structures import Size
 from prompt_toolkit.output.vt100 import Vt100_Output
 
-from .lines import write_all
+from .ending import Ending
+from .streams import write_all
 
 _MAX_WAITING: Final = 1000
 """Lines to be shown before more have to wait: more than anybody reads."""
 _REST: Final = 0.05
 """Seconds between two redrawings of the input line, so that typing gets through a flood of messages."""
 _INTERRUPTED: Final = 130
-_ENDING_SIGNALS: Final = (signal.SIGTERM, signal.SIGHUP)
 
 
 def _size() -> Size:
@@ -48,9 +47,10 @@ class _Interrupted(Exception):
 class Terminal:
     """A `Console` for somebody who sits at a terminal."""
 
-    interactive = True
+    interactive = typed = True
 
-    def __init__(self) -> None:
+    def __init__(self, ending: Ending) -> None:
+        self._ending = ending
         self._prompt = "> "
         self.status = 0
         # Without asking the terminal for the cursor's position, which not every one answers.
@@ -99,9 +99,17 @@ class Terminal:
             await self._drained.park()
 
     async def lines(self) -> AsyncIterator[str]:
-        """What the user says, until Ctrl-D or Ctrl-C."""
-        async for line in self._hear:
+        """What the user says, until Ctrl-D or Ctrl-C, or until the command is asked to end."""
+        while (line := await self._next_line()) is not None:
             yield line
+
+    async def _next_line(self) -> str | None:
+        with contextlib.suppress(trio.WouldBlock, trio.EndOfChannel):
+            return self._hear.receive_nowait()
+        line = None
+        with self._ending.unless_asked(), contextlib.suppress(trio.EndOfChannel):
+            line = await self._hear.receive()
+        return line
 
     def finish(self) -> None:
         """Take no more input."""
@@ -113,7 +121,6 @@ class Terminal:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._finish_when_cancelled)
-                nursery.start_soon(self._finish_on_signal)
                 with _quiet_terminal(), contextlib.redirect_stderr(_Lines(self._write_line)):
                     await trio.to_thread.run_sync(self._run_thread, abandon_on_cancel=False)
                 nursery.cancel_scope.cancel()
@@ -127,12 +134,6 @@ class Terminal:
             await trio.sleep_forever()
         finally:
             self.finish()
-
-    async def _finish_on_signal(self) -> None:
-        with trio.open_signal_receiver(*_ENDING_SIGNALS) as signals:
-            async for number in signals:
-                self.status = 128 + number
-                self.finish()
 
     def _write_line(self, line: str) -> None:
         self._waiting.append(f"{line}\n")

@@ -7,6 +7,8 @@ from typing import Final
 
 from peersockets_core import PeerEvent, PeerJoined
 
+UNREACHABLE: Final = "nobody can ever be reached: give --listen or --connect"
+"""What a command says that waits for peers without a way to meet any."""
 _SHOWN: Final = 2000
 """Characters of one message that are shown: a screen full, and no more of what a peer may send."""
 _LONGEST_CHARACTER: Final = 4  # bytes, in UTF-8

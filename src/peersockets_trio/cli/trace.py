@@ -30,6 +30,7 @@ from peersockets_core.trace import (
 )
 from peersockets_core.trace import replay as replay_trace
 
+from .ending import Ending, run
 from .lines import input_lines
 from .listing import listing
 from .live import Live, meet, open_live
@@ -78,7 +79,7 @@ def show(file: Path) -> None:
     show_default=True,
     help="How long a live peer may take to cause what it caused in the recording.",
 )
-def replay(file: Path, connect: Address | None, listen: Address | None, wait: float) -> None:
+def replay(file: Path, connect: Address | None, listen: Address | None, wait: float) -> int:
     """Play FILE again, and tell whether everything is as recorded.
 
     Without an address, each side whose secrets are in FILE is played in memory, and what it sends and reports
@@ -95,15 +96,15 @@ def replay(file: Path, connect: Address | None, listen: Address | None, wait: fl
     recorded = _load(file)
     if connect is None and listen is None:
         _replay_in_memory(recorded)
-    else:
-        trio.run(_replay_live, recorded, connect, listen, wait)
+        return 0
+    return run(_replay_live, recorded, connect, listen, wait)
 
 
 @trace.command()
 @click.argument("file", type=_FILE)
 @click.argument("drive", type=DRIVE)
 @node_options
-def record(file: Path, drive: DriveKey, options: NodeOptions) -> None:
+def record(file: Path, drive: DriveKey, options: NodeOptions) -> int:
     """Record one connection on DRIVE to FILE, until either side ends it.
 
     Lines of the input are sent on the first topic, once the peer has opened the drive; the end of the
@@ -115,7 +116,7 @@ def record(file: Path, drive: DriveKey, options: NodeOptions) -> None:
     """
     if len(options.connect) + len(options.listen) != 1:
         raise click.UsageError("exactly one --connect or --listen is needed")
-    trio.run(_record, file, drive, options)
+    return run(_record, file, drive, options)
 
 
 def _load(file: Path) -> Trace:
@@ -138,7 +139,15 @@ def _replay_in_memory(recorded: Trace) -> None:
         click.echo(f"{side}: {commands} commands, {reports} reports; {recorded.comparison} the same")
 
 
-async def _replay_live(recorded: Trace, connect: Address | None, listen: Address | None, wait: float) -> None:
+async def _replay_live(
+    ending: Ending, recorded: Trace, connect: Address | None, listen: Address | None, wait: float
+) -> int:
+    with ending.unless_asked():
+        await _play(recorded, connect, listen, wait)
+    return ending.unfinished
+
+
+async def _play(recorded: Trace, connect: Address | None, listen: Address | None, wait: float) -> None:
     stream, side = await meet([listen] if listen else [], [connect] if connect else [])
     if side not in recorded.secrets:
         raise TraceError(f"the trace has no secrets of the {side}, so nobody can play it")
@@ -172,29 +181,36 @@ def _place(number: int, report: Report) -> str:
 # Recording
 
 
-async def _record(file: Path, key: DriveKey, options: NodeOptions) -> None:
-    stream, side = await meet(options.listen, options.connect)
+async def _record(ending: Ending, file: Path, key: DriveKey, options: NodeOptions) -> int:
+    with ending.unless_asked() as meeting:
+        stream, side = await meet(options.listen, options.connect)
+    if meeting.cancelled_caught:
+        return ending.unfinished
     secrets = draw_secrets(options.key_pair, os.urandom)
     async with open_live(stream, side, secrets, options.wire) as live:
         wire = live.recording.wire
         try:
             if wire is not None and not live.recording.closed:
-                await _take_part(live, wire, key, options)
+                await _take_part(ending, live, wire, key, options)
         finally:
             if wire is not None:
                 _save(file, live, key)
     error = live.recording.player.connection.error
     if error is not None:
         raise error
+    if live.unsent:
+        raise click.ClickException(f"the peer did not take {live.unsent} bytes in time")
+    return 0
 
 
-async def _take_part(live: Live, wire: WireName, key: DriveKey, options: NodeOptions) -> None:
+async def _take_part(ending: Ending, live: Live, wire: WireName, key: DriveKey, options: NodeOptions) -> None:
     side = live.recording.side
     where = [addresses(key.discovery_key, topic, options.topic_scope)[wire] for topic in options.topics]
     for _, name in where:
         live.carry_out(Register(side, name))
     live.carry_out(OpenDrive(side, key.public_key))
     async with trio.open_nursery() as nursery:
+        nursery.start_soon(_end_when_asked, ending, live, side)
         talking = False
         while (report := await live.next_report()) is not None:
             if isinstance(report, MessageReport):
@@ -202,18 +218,27 @@ async def _take_part(live: Live, wire: WireName, key: DriveKey, options: NodeOpt
             if isinstance(report, OpenReport) and not talking:
                 talking = True
                 click.echo("the peer has opened the drive")
-                nursery.start_soon(_talk, live, side, where[:1])
+                nursery.start_soon(_talk, ending, live, side, where[:1])
         nursery.cancel_scope.cancel()
 
 
-async def _talk(live: Live, side: Side, where: list[tuple[bytes | None, str]]) -> None:
-    async for line in input_lines():
+async def _talk(ending: Ending, live: Live, side: Side, where: list[tuple[bytes | None, str]]) -> None:
+    async for line in input_lines(ending):
         for discovery_key, name in where:
             try:
                 live.carry_out(Send(side, discovery_key, name, line or b""))
             except TraceError as error:
                 click.echo(f"not sent: {error}", err=True)
-    live.carry_out(End(side))
+        with ending.unless_asked():
+            await live.until_written()
+    if not live.recording.closed:
+        live.carry_out(End(side))
+
+
+async def _end_when_asked(ending: Ending, live: Live, side: Side) -> None:
+    await ending.wait()
+    if not live.recording.closed:
+        live.carry_out(End(side))
 
 
 def _save(file: Path, live: Live, key: DriveKey) -> None:

@@ -11,43 +11,62 @@ import trio
 
 from peersockets_core import DriveKey, PeerEvent, PeerJoined
 
+from ..node import Node
+from . import streams
+from .ending import Ending, run
 from .lines import Output, member_event
 from .options import DRIVE, NodeOptions, node_options, tell_failure
-from .text import printable
+from .text import UNREACHABLE, printable
 
 
 @click.command()
 @click.argument("drive", type=DRIVE)
 @click.option("--json", "as_json", is_flag=True, help="Write the join and leave events of `pipe`.")
 @node_options
-def watch(drive: DriveKey, as_json: bool, options: NodeOptions) -> None:
-    """Show who joins DRIVE and who leaves, one line each, until interrupted.
+def watch(drive: DriveKey, as_json: bool, options: NodeOptions) -> int:
+    """Show who joins DRIVE and who leaves, one line each, until it is ended.
 
     A line has the time, "join" or "leave", the peer's id, its public key and its wire; that of a leave
     may go on with the reason.
+
+    The exit status is 0 after SIGTERM, 130 after Ctrl-C, and 1 when nobody reads the output any more.
 
     \b
     Examples:
         peersockets watch DRIVE --listen 127.0.0.1:4200
         peersockets watch DRIVE --connect 127.0.0.1:4200 --json | jq .publicKey
     """
-    trio.run(_run, drive, options, _describe_json if as_json else _describe)
+    return run(_run, drive, options, _describe_json if as_json else _describe)
 
 
-async def _run(key: DriveKey, options: NodeOptions, describe: Callable[[PeerEvent], str]) -> None:
-    output = Output()
+async def _run(
+    ending: Ending, key: DriveKey, options: NodeOptions, describe: Callable[[PeerEvent], str]
+) -> None:
+    output = Output(ending)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(output.run)
         async with options.open_node() as node:
-            options.tell_listening(await options.start(node))
-            async with (
-                node.open_drive(key, topic_scope=options.topic_scope) as drive,
-                drive.watch() as events,
-            ):
-                nursery.start_soon(options.keep_connected, node, nursery, tell_failure)
-                async for event in events:
-                    output.write_text(describe(event))
-                    await output.room()
+            with ending.unless_asked():
+                await _watch(node, key, options, describe, output)
+        output.finish()
+
+
+async def _watch(
+    node: Node,
+    key: DriveKey,
+    options: NodeOptions,
+    describe: Callable[[PeerEvent], str],
+    output: Output,
+) -> None:
+    if not (options.listen or options.connect):
+        streams.complain(UNREACHABLE)
+    options.tell_listening(await options.start(node))
+    drive = node.open_drive(key, topic_scope=options.topic_scope)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(options.keep_connected, node, nursery, tell_failure)
+        async for event in drive.watch():
+            output.write_text(describe(event))
+            await output.room()
 
 
 def _describe_json(event: PeerEvent) -> str:
