@@ -78,11 +78,12 @@ def _failure(error: BaseException) -> int:
             return error.exit_code
         case click.ClickException():
             return _complain(error.format_message(), error.exit_code)
-        case KeyboardInterrupt() | click.Abort():
-            streams.end_line()
-            return 128 + signal.SIGINT  # as shells report it
         case SystemExit(code=int(status)):
+            if status == 128 + signal.SIGINT:
+                streams.end_line()
             return status
+        case KeyboardInterrupt() | click.Abort():
+            return 128 + signal.SIGINT
         case BrokenPipeError():  # whoever read our output has gone
             return 1
         case OSError() | PeersocketsError() | trio.BrokenResourceError():

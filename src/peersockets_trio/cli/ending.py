@@ -113,9 +113,8 @@ def run(command: Callable[..., Awaitable[int | None]], *arguments: object) -> in
 
 
 def raise_on_signals() -> None:
-    """Let signals raise `KeyboardInterrupt` or `SystemExit`, for whatever is not run by `run`."""
-    _handle(signal.default_int_handler, signal.SIGINT)
-    _handle(_exit, signal.SIGTERM, signal.SIGHUP)
+    """Let signals raise `SystemExit`, for whatever is not run by `run`."""
+    _handle(_exit, *_SIGNALS)
 
 
 def leave_on_signals(status: int) -> None:

@@ -1,0 +1,134 @@
+"""`peersockets_trio.cli.ending`, and the launcher: signals at every moment of a command's life."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from cli.support import COMMAND, KEY, TIME, run
+
+INTERRUPTED_WHILE = """
+import signal, sys
+number, moment = signal.Signals[sys.argv[1]], sys.argv[2]
+del sys.argv[1:3]
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == moment:
+            signal.raise_signal(number)
+
+sys.meta_path.insert(0, Finder())
+import peersockets_command
+if moment == "arguments":
+    import click
+    parse = click.Command.parse_args
+    def parse_args(*args):
+        signal.raise_signal(number)
+        return parse(*args)
+    click.Command.parse_args = parse_args
+if moment == "running":
+    import trio
+    trio_run = trio.run
+    def run_soon(*args):
+        signal.raise_signal(number)
+        return trio_run(*args)
+    trio.run = run_soon
+peersockets_command.main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("moment", "command", "statuses"),
+    [
+        ("trio", "pipe", (130, 143)),
+        ("click", "pipe", (130, 143)),
+        ("nacl", "demo", (130, 143)),
+        ("arguments", "pipe", (130, 143)),
+        ("arguments", "keys", (130, 143)),
+        ("running", "pipe", (130, 0)),
+        ("running", "watch", (130, 0)),
+        ("running", "chat", (130, 0)),
+        ("running", "demo", (130, 143)),
+    ],
+)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_while_it_starts(
+    moment: str, command: str, statuses: tuple[int, int], number: signal.Signals
+) -> None:
+    """It ends without a traceback, and without having done anything."""
+    arguments = {"demo": ["demo"], "keys": ["keys", "show"]}.get(command, [command, str(KEY)])
+    done = run("-c", INTERRUPTED_WHILE, number.name, moment, *arguments, command=(sys.executable,))
+    assert done.stderr in (b"", b"peersockets: nobody can ever be reached: give --listen or --connect\n")
+    assert done.returncode == statuses[number == signal.SIGTERM]
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    """As `nohup` and the background jobs of a shell want it."""
+    with subprocess.Popen(
+        (*COMMAND, "pipe", str(KEY)),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    ) as process:
+        assert process.stdout is not None
+        assert b"ready" in process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        output, _ = process.communicate(b'{"command":"peers"}\n', timeout=TIME)
+        assert output == b'{"event":"peers","peers":[]}\n{"event":"closed"}\n'
+        assert process.returncode == 0
+
+
+def test_a_signal_while_stdin_is_read_to_its_end() -> None:
+    with subprocess.Popen(
+        (*COMMAND, "send", str(KEY), "-", "--topic", "t", "--all", "--listen", "127.0.0.1:0"),
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        # It has read what stands in the pipe once that takes more than it holds.
+        process.stdin.write(bytes(1024 * 1024))
+        process.stdin.flush()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(TIME) == 143
+        assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_a_message_that_nobody_is_there_for(number: signal.Signals, status: int) -> None:
+    with subprocess.Popen(
+        (*COMMAND, "send", str(KEY), "hello", "--topic", "t", "--all", "--listen", "127.0.0.1:0"),
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith(b"listening on ")
+        process.send_signal(number)
+        assert process.wait(TIME) == status
+        assert process.stderr.read() == f"peersockets: ended by {number.name}; nothing was sent\n".encode()
+
+
+def test_nobody_reads_what_is_written_last() -> None:
+    """Who is asked to end gives the reader of its output a few seconds, and then counts what is lost."""
+    read, write = os.pipe()
+    process = subprocess.Popen(
+        (*COMMAND, "pipe", str(KEY)), stdin=subprocess.PIPE, stdout=write, stderr=subprocess.PIPE
+    )
+    os.close(write)
+    with process, open(read, "rb") as output:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        assert b"ready" in output.readline()
+        process.stdin.write(b'{"command":"peers"}\n' * 20_000)
+        process.stdin.flush()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(TIME) == 1
+        error = process.stderr.read().decode()
+        assert error.startswith("peersockets: nobody reads stdout; ")
+        assert error.endswith(" bytes were not written\n")
+        assert error.count("\n") == 1

@@ -1,0 +1,231 @@
+"""`peersockets_trio.cli.streams`: standard streams closed, non-blocking, full, or without a reader."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import subprocess
+import threading
+import time
+from typing import IO, Any
+
+import pytest
+
+from cli.support import ANY_PORT, COMMAND, KEY, TIME, complaint, parse_lines
+
+Done = subprocess.CompletedProcess[bytes]
+
+
+def shell(command: str, **options: Any) -> Done:
+    """Run a command by way of a shell, which can close streams."""
+    words = command.replace("PEERSOCKETS", " ".join(COMMAND)).replace("KEY", str(KEY))
+    return subprocess.run(("sh", "-c", words), capture_output=True, timeout=TIME, check=False, **options)
+
+
+# Closed
+
+
+@pytest.mark.parametrize("command", ["pipe KEY", "chat KEY", "send KEY - --topic t --all"])
+def test_a_closed_stdin(command: str) -> None:
+    """It cannot be read, which is an error for those who need it."""
+    text = complaint(shell(f"PEERSOCKETS {command} <&-"), 1)
+    assert text == "peersockets: cannot read stdin: Bad file descriptor\n"
+
+
+def test_a_closed_stdin_that_is_not_needed() -> None:
+    done = shell("PEERSOCKETS demo <&-")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.endswith(b"It works.\n")
+
+
+@pytest.mark.parametrize("command", ["pipe KEY", "chat KEY", "demo", "--help", "keys show --seed KEY"])
+def test_a_closed_stdout(command: str) -> None:
+    text = complaint(shell(f"PEERSOCKETS {command} </dev/null >&-"), 1)
+    assert text == "peersockets: cannot write to stdout: Bad file descriptor\n"
+
+
+def test_a_closed_stdout_does_not_become_a_socket() -> None:
+    """What is opened next would get its number, and the results."""
+    command = f"PEERSOCKETS watch KEY --listen {ANY_PORT} >&- & sleep 1; kill $!; wait $!"
+    assert b"cannot write" not in shell(command).stderr
+
+
+def test_a_closed_stderr() -> None:
+    """The log goes nowhere, and not among the results."""
+    done = shell(f"PEERSOCKETS -vv pipe KEY --listen {ANY_PORT} </dev/null 2>&-")
+    assert [event["event"] for event in parse_lines(done.stdout)] == ["ready", "closed"]
+    assert done.returncode == 0
+
+
+def test_an_error_with_a_closed_stderr() -> None:
+    done = shell("PEERSOCKETS pipe nonsense 2>&-")
+    assert (done.returncode, done.stdout) == (2, b"")
+
+
+# Full
+
+
+@pytest.mark.parametrize("command", ["pipe KEY", "chat KEY", "demo", "--help", "keys show --seed KEY"])
+def test_a_full_stdout(command: str) -> None:
+    text = complaint(shell(f"PEERSOCKETS {command} </dev/null >/dev/full"), 1)
+    assert text == "peersockets: cannot write to stdout: No space left on device\n"
+
+
+def test_a_full_stderr() -> None:
+    done = shell(f"PEERSOCKETS -vv pipe KEY --listen {ANY_PORT} </dev/null 2>/dev/full")
+    assert [event["event"] for event in parse_lines(done.stdout)] == ["ready", "closed"]
+
+
+# Non-blocking
+
+
+def pipe_ends(*, blocking: str) -> tuple[int, int]:
+    """The two ends of a pipe, of which one does not block."""
+    ends = os.pipe()
+    end = ends[("read", "write").index(blocking)]
+    fcntl.fcntl(end, fcntl.F_SETFL, fcntl.fcntl(end, fcntl.F_GETFL) | os.O_NONBLOCK)
+    return ends
+
+
+@pytest.mark.parametrize(
+    ("command", "written", "output"),
+    [
+        ("pipe", b'{"command":"peers"}\n', b'{"event":"peers","peers":[]}\n{"event":"closed"}\n'),
+        ("chat", b"", b""),
+    ],
+)
+def test_a_stdin_that_does_not_block(command: str, written: bytes, output: bytes) -> None:
+    """There is nothing to read at first."""
+    read, write = pipe_ends(blocking="read")
+    process = subprocess.Popen(
+        (*COMMAND, command, str(KEY)), stdin=read, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    os.close(read)
+    with process, open(write, "wb") as stdin:
+        assert process.stdout is not None
+        process.stdout.readline()
+        stdin.write(written)
+        stdin.close()
+        done = process.communicate(timeout=TIME)
+    assert done[0].endswith(output)
+    assert (process.returncode, done[1]) == (0, b"")
+
+
+def test_a_message_from_a_stdin_that_does_not_block() -> None:
+    """It is read to its end: 17 MiB are one too many, and less would not be known to be."""
+    read, write = pipe_ends(blocking="read")
+    arguments = ("send", str(KEY), "-", "--topic", "t", "--all", "--listen", ANY_PORT)
+    process = subprocess.Popen((*COMMAND, *arguments), stdin=read, stderr=subprocess.PIPE)
+    os.close(read)
+
+    def feed() -> None:
+        with open(write, "wb", buffering=0) as stdin:
+            for _ in range(17):
+                try:
+                    stdin.write(bytes(1024 * 1024))
+                except BrokenPipeError:
+                    return
+                time.sleep(0.01)
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    _, errors = process.communicate(timeout=TIME)
+    feeder.join()
+    assert b"the message is over 16777216 bytes" in errors
+
+
+@pytest.mark.parametrize("command", ["pipe", "keys"])
+def test_a_stdout_that_does_not_block(command: str) -> None:
+    """Its reader begins late; nothing is lost."""
+    count = 20_000
+    read, write = pipe_ends(blocking="write")
+    filled = _fill(write) if command == "keys" else 0  # what was written before fills the pipe
+    arguments = {"keys": ("keys", "show", "--seed", str(KEY)), "pipe": ("pipe", str(KEY))}[command]
+    process = subprocess.Popen(
+        (*COMMAND, *arguments), stdin=subprocess.PIPE, stdout=write, stderr=subprocess.PIPE
+    )
+    os.close(write)
+    with process, open(read, "rb") as output:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        if command == "pipe":
+            process.stdin.write(b'{"command":"peers"}\n' * count)
+        process.stdin.close()
+        if command == "keys":
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(1)
+        assert output.read(filled) == bytes(filled)
+        lines = output.read().splitlines()
+        assert len(lines) == (count + 2 if command == "pipe" else 2)
+        assert process.wait(TIME) == 0
+        assert process.stderr.read() == b""
+
+
+def _fill(pipe: int) -> int:
+    size = 0
+    while True:
+        try:
+            size += os.write(pipe, bytes(4096))
+        except BlockingIOError:
+            return size
+
+
+# Without a reader
+
+
+@pytest.mark.parametrize("command", ["pipe", "watch"])
+def test_a_reader_that_goes_ends_the_command(command: str) -> None:
+    """Though there is nothing to write."""
+    read, write = os.pipe()
+    arguments = (command, str(KEY), "--listen", ANY_PORT)
+    process = subprocess.Popen(
+        (*COMMAND, *arguments), stdin=subprocess.PIPE, stdout=write, stderr=subprocess.PIPE
+    )
+    os.close(write)
+    with process:
+        assert process.stderr is not None
+        if command == "pipe":
+            assert os.read(read, 65536)
+        else:
+            assert process.stderr.readline()
+        os.close(read)
+        assert process.wait(TIME) == 1
+        assert process.stderr.read() == b""
+
+
+def test_a_log_that_nobody_reads_holds_up_nothing() -> None:
+    """Not the commands, nor the end."""
+    arguments = ("-vv", "pipe", str(KEY), "--topic", "t", "--listen", ANY_PORT)
+    with subprocess.Popen(
+        (*COMMAND, *arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        ready = _event(process.stdout)
+        address = ready["listening"][0]
+        count = 2000
+        feeder = subprocess.Popen(
+            (*COMMAND, "pipe", str(KEY), "--topic", "t", "--connect", address),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        with feeder:
+            assert feeder.stdin is not None
+            while _event(feeder.stdout)["event"] != "join":
+                pass
+            for _ in range(count):
+                feeder.stdin.write(b'{"command":"broadcast","topic":"t","text":"hello"}\n')
+                feeder.stdin.flush()
+            heard = 0
+            while heard < count:
+                heard += _event(process.stdout)["event"] == "message"
+            feeder.communicate(timeout=TIME)
+        process.stdin.close()
+        while _event(process.stdout)["event"] != "closed":
+            pass
+        assert process.wait(TIME) == 0
+
+
+def _event(stream: IO[bytes] | None) -> dict[str, Any]:
+    assert stream is not None
+    (event,) = parse_lines(stream.readline())
+    return event
