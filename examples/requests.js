@@ -8,32 +8,46 @@
 //                  networker.on('peer-remove', peer => requests.left(peer))
 
 const [REQUEST, REPLY, ERROR, CANCEL] = [0, 1, 2, 3]
-const AT_A_TIME = 64 // requests of one peer
+const FAILED = 'the handler failed' // what an asker hears of any error but a RequestError
+const [OF_ONE_PEER, OF_ALL_PEERS, BYTES_OF_ALL] = [64, 1024, 64 * 2 ** 20] // requests being answered at a time
+const LARGEST = 8 * 2 ** 20 - 1024 // bytes that either wire carries; on hypercore9, more would end the connection
+
+// A handler throws it to give the asker its text; a request that is answered with an error is rejected with it.
+class RequestError extends Error {}
 
 class Requests {
-  constructor (join, handler) {
-    this.handler = handler // async (data, peer, signal) => Buffer
+  // `handler` is (data, peer, signal) => Buffer, or a promise of one. Without it, nobody is answered.
+  // `onfailure` is called with what else than a RequestError a handler throws, which is a bug of the handler's.
+  constructor (join, handler, onfailure = error => console.error('peersockets: %s:', FAILED, error)) {
+    this.handler = handler
+    this.onfailure = onfailure
     this.asked = new Map() // by id
     this.answering = new Map() // by peer, and there by id
+    this.count = this.bytes = 0 // of the requests being answered
     this.lastId = Math.floor(Math.random() * 2 ** 32)
     this.topic = join({ encoding: 'binary', onmessage: (message, peer) => this.receive(message, peer) })
   }
 
-  // Resolves to the reply, a Buffer. Give it AbortSignal.timeout(ms): who does not answer says nothing.
+  // Resolves to the reply, a Buffer. Give it AbortSignal.timeout(ms): a peer that does not answer says nothing.
   async request (data, peer, signal) {
     signal?.throwIfAborted()
-    const id = this.lastId = (this.lastId + 1) % 2 ** 32
-    const abort = reject => {
-      if (this.asked.has(id)) this.topic.send(encode(CANCEL, id), peer)
-      reject(signal.reason)
-    }
+    if (!(data instanceof Uint8Array)) throw new TypeError('a request must be a Buffer')
+    if (data.length > LARGEST) throw new RangeError(`a request of more than ${LARGEST} bytes`)
+    do this.lastId = (this.lastId + 1) % 2 ** 32; while (this.asked.has(this.lastId))
+    const id = this.lastId
+    let abort
     try {
       return await new Promise((resolve, reject) => {
+        abort = () => reject(signal.reason)
         this.topic.send(encode(REQUEST, id, data), peer)
         this.asked.set(id, { peer, resolve, reject })
-        signal?.addEventListener('abort', () => abort(reject))
+        signal?.addEventListener('abort', abort)
       })
+    } catch (error) {
+      if (this.asked.has(id) && signal?.aborted) this.tell(CANCEL, id, undefined, peer)
+      throw error
     } finally {
+      signal?.removeEventListener('abort', abort)
       this.asked.delete(id)
     }
   }
@@ -44,27 +58,54 @@ class Requests {
   }
 
   receive (message, peer) {
-    const [kind, id, body] = decode(message)
-    if (kind === REQUEST) this.answer(id, body, peer)
+    const [kind, id, body] = decode(message ?? Buffer.alloc(0)) // hypercore 10 has null for an empty message
+    if (kind === REQUEST && this.handler) this.answer(id, body, peer)
     if (kind === CANCEL) this.answering.get(peer)?.get(id)?.abort()
     const asked = this.asked.get(id)
     if (asked?.peer !== peer) return
     if (kind === REPLY) asked.resolve(body)
-    if (kind === ERROR) asked.reject(new Error(body.toString()))
+    if (kind === ERROR) asked.reject(new RequestError(body.toString()))
   }
 
+  // Never rejects: nobody waits for it, and Node ends the application for a rejection that nobody handles.
   async answer (id, data, peer) {
     const controllers = this.answering.get(peer) ?? new Map()
     if (controllers.has(id)) return
-    if (controllers.size >= AT_A_TIME) return this.topic.send(encode(ERROR, id, Buffer.from('busy')), peer)
+    const room = controllers.size < OF_ONE_PEER && this.count < OF_ALL_PEERS && this.bytes < BYTES_OF_ALL
+    if (!room) return this.tell(ERROR, id, Buffer.from('busy'), peer)
     const { signal } = controllers.set(id, new AbortController()).get(id)
     this.answering.set(peer, controllers)
-    const answer = await this.handler(data, peer, signal).then(
-      reply => encode(REPLY, id, reply),
-      error => encode(ERROR, id, Buffer.from(error.message)))
+    this.count++
+    this.bytes += data.length
+    const [kind, body] = await this.outcome(data, peer, signal)
+    this.count--
+    this.bytes -= data.length
     controllers.delete(id)
     if (!controllers.size) this.answering.delete(peer)
-    if (!signal.aborted) this.topic.send(answer, peer)
+    if (signal.aborted) return
+    if (body.length <= LARGEST) this.tell(kind, id, body, peer)
+    else this.tell(ERROR, id, Buffer.from('the reply is too large'), peer)
+  }
+
+  async outcome (data, peer, signal) {
+    try {
+      const reply = await this.handler(data, peer, signal)
+      if (!(reply instanceof Uint8Array)) throw new TypeError(`a handler must return a Buffer, not ${typeof reply}`)
+      return [REPLY, reply]
+    } catch (error) {
+      if (error instanceof RequestError) return [ERROR, Buffer.from(error.message)]
+      try {
+        this.onfailure(error)
+      } catch {} // a log that fails is no reason to keep the asker waiting
+      return [ERROR, Buffer.from(FAILED)]
+    }
+  }
+
+  // Sends, unless the peer has gone in the meantime.
+  tell (kind, id, body, peer) {
+    try {
+      this.topic.send(encode(kind, id, body), peer)
+    } catch {}
   }
 }
 
@@ -90,9 +131,10 @@ function decode (message) {
   if (!(kind <= CANCEL) || bodyAt > message.length) return []
   const id = idSize > 1 ? message.readUIntBE(3, idSize - 1) : message[2]
   const body = kind === CANCEL ? undefined : message.subarray(bodyAt)
+  if (kind === ERROR && !Buffer.from(body.toString()).equals(body)) return [] // not UTF-8
   return encode(kind, id, body).equals(message) ? [kind, id, body] : []
 }
 
 const sizeOfHead = first => [2, 3, 5][(first & 31) - 24] ?? 1
 
-module.exports = { Requests, encode, decode }
+module.exports = { Requests, RequestError, encode, decode }

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from peersockets_core import HandshakeCompleted, KeyPair, RemoteProtocolError, WireName
-from peersockets_core.noise import DHFunction, DHKeyPair, XXHandshake
+from peersockets_core.noise import DHFunction, DHKeyPair, NoiseHandshake
 
 from .connections import CALLS, CALLS_PER_BYTE, Observer, check, connection
 from .support import Script, bounded_work, cuts, fixed_entropy
@@ -48,7 +48,7 @@ def play(
 
     seed = OURS if first & 8 else THEIRS
     proved = static(KeyPair.from_seed(bytes((seed,)) * 32))
-    noise = XXHandshake(
+    noise = NoiseHandshake(
         initiator=not initiator,
         dh=dh,
         static=proved,

@@ -24,7 +24,7 @@ from peersockets_core.hypercore11.encoding import (
 )
 
 CALLS: Final = 200
-CALLS_PER_BYTE: Final = 20
+CALLS_PER_BYTE: Final = 30
 MAX_BODY: Final = 64
 MAX_ITEMS: Final = 8
 
@@ -83,7 +83,7 @@ def _frames(script: Script) -> None:
     if not refused:
         parser = FrameParser(MAX_BODY)
         parser.parse_untrusted(data, [])
-        assert retained(parser) <= 2 * MAX_BODY + 512
+        assert retained(parser) <= 2 * MAX_BODY + 1024
 
 
 def _parsed(data: bytes, size: int) -> tuple[list[Item], bool]:

@@ -19,6 +19,7 @@ from .limits import DEFAULT_LIMITS, Limits
 from .outbox import Outbox
 from .sodium import Buffer
 from .wires import MAKERS, WIRES, Sender, Undecided, Wire, detect_untrusted
+from .work import UNBOUNDED, Work
 
 
 class Connection:
@@ -76,6 +77,7 @@ class Connection:
         self._held = bytearray()
         self.outbox = Outbox(room=limits.send_buffer, reply_limit=limits.replies)
         """What is queued; its `size` is what back pressure looks at."""
+        self._work = Work()
         self._wire: Wire = Undecided()
         if wire is not None:
             self._begin(wire)
@@ -91,18 +93,26 @@ class Connection:
         self._last_sent = now
         self._reading = True
 
-    def receive_data(self, data: Buffer, now: float) -> list[Event]:
+    def receive_data(self, data: Buffer, now: float, budget: int | None = None) -> list[Event]:
         """Take what the stream delivered; returns the events it caused, in order.
 
         What may be written to, such as a buffer that is read into again and again, is decrypted where it
         lies; nothing of it is kept. A peer's fault comes as the last event, a `ConnectionClosed` with the
-        error. Never raises for what the data holds. Data for a closed connection is ignored. Raises
-        `ValueError` for a view that is not contiguous.
+        error. Never raises for what the data holds. Data for a closed connection is ignored.
+
+        A remote chooses how much work its bytes are. With a `budget`, no more is done than so many items of
+        `peersockets_core.work`, and the last of them; what is left is copied, and waits. As long as
+        `has_input`, give other connections their turn, read no further, and call this again with no data.
+        Whatever else comes first, nothing is lost: data goes behind what waits, and without a budget, or at
+        the end of the stream, everything is worked through.
+
+        Raises `ValueError` for a view that is not contiguous, or a budget that is not positive.
         """
         if isinstance(data, memoryview):
             if not data.c_contiguous:
                 raise ValueError("data must be bytes, or a contiguous view of them")
             data = data.cast("B")
+        self._begin_slice(budget)
         self._now = max(self._now, now)
         if self.closed:
             return []
@@ -122,18 +132,30 @@ class Connection:
             self._blame(events, error)
         return events
 
-    def admit(self, now: float) -> list[Event]:
+    @property
+    def has_input(self) -> bool:
+        """Whether something received waits for the next `receive_data`, since a budget was used up."""
+        return self._admitted and self._wire.has_input
+
+    @property
+    def budget_left(self) -> int:
+        """What the last `receive_data` or `admit` has left of its budget, in items."""
+        return max(0, self._work.left)
+
+    def admit(self, now: float, budget: int | None = None) -> list[Event]:
         """Go on with a remote on hold: open the drives; returns what it has caused in the meantime.
 
         To be called after `HandshakeCompleted`. Who does not want the remote calls `fail` with a
         `Refused` instead; a decision that is not made within `Limits.handshake_time` is such a one. While
         the remote is on hold, reading further is a waste: what it sends is only kept, within
         `Limits.held`. A machine (`Peersockets`) is given `HandshakeCompleted` together with what this
-        returns, and not before. Raises `LocalProtocolError` if there is nothing on hold.
+        returns, and not before. `budget` is as for `receive_data`. Raises `LocalProtocolError` if there is
+        nothing on hold.
         """
         self._check_open()
         if not self.on_hold:
             raise LocalProtocolError("no remote is on hold")
+        self._begin_slice(budget)
         self.on_hold = False
         self._listening_since = self._now = max(self._now, now)
         events: list[Event] = []
@@ -144,16 +166,20 @@ class Connection:
         return events
 
     def receive_eof(self, now: float) -> list[Event]:
-        """The stream has ended; it is a fault only where it ends within something."""
+        """The stream has ended; it is a fault only where it ends within something.
+
+        What waits is worked through before, however much it is.
+        """
+        events = self.receive_data(b"", now) if self.has_input else []
         self._now = max(self._now, now)
         if self.closed:
-            return []
+            return events
         error = None
         if self.remote_public_key is None:
             error = RemoteProtocolError("the connection ended before the handshake was finished")
         elif not self._wire.between_messages:
             error = RemoteProtocolError("the connection ended within a message")
-        return self._close([], error)
+        return self._close(events, error)
 
     @property
     def has_output(self) -> bool:
@@ -274,6 +300,11 @@ class Connection:
         """
         return [] if self.closed else self._close([], error)
 
+    def _begin_slice(self, budget: int | None) -> None:
+        if budget is not None and budget < 1:
+            raise ValueError(f"budget must be one item or more, not {budget!r}")
+        self._work.left = UNBOUNDED if budget is None else budget
+
     def _begin(self, wire: WireName) -> None:
         self.wire = wire
         self._wire = MAKERS[wire](
@@ -283,6 +314,7 @@ class Connection:
             limits=self.limits,
             extensions=self.extensions,
             outbox=self.outbox,
+            work=self._work,
         )
 
     def _shake_hands_untrusted(self, data: Buffer, events: list[Event]) -> None:

@@ -95,7 +95,8 @@ class Limits:
     the largest messages, where 1,024 of them could hold 8 GiB."""
 
     peer_ids: int = attrs.field(default=1_000_000, validator=_positive)
-    """Peer ids are never reused, so keys met are remembered; about 200 bytes each."""
+    """Keys met keep their ids, so they are remembered: half a kilobyte each. Beyond this, those that are gone
+    are forgotten, strangers first."""
 
     fold_time: float = attrs.field(default=3.0, validator=_positive)
     """How long a member whose connection ended stays while another connection of the same key has yet

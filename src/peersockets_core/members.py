@@ -44,6 +44,8 @@ class Peer:
     public_key: bytes
     id: int | None = None
     """Given when first met: as a member, or as the sender of a message in network scope."""
+    was_member: bool = False
+    """Whether it is, or ever was, a member of a drive."""
     links: list[Link] = attrs.field(factory=list)
     """Its connections, the one that survives folding last."""
 

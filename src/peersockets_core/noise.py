@@ -1,4 +1,4 @@
-"""The Noise Protocol Framework as both wires use it: ChaChaPoly, BLAKE2b, and the pattern XX.
+"""The Noise Protocol Framework as both wires use it: ChaChaPoly, BLAKE2b, and the patterns XX and IK.
 
 Source: the Noise specification, revision 34, sections 5 and 7. The Diffie-Hellman function is given
 as an object, since hypercore9 uses X25519 and hypercore11 Ed25519 points.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from typing import Protocol
+from typing import Literal, Protocol
 
 import attrs
 from nacl import bindings
@@ -143,12 +143,19 @@ class SymmetricState:
         return nonce
 
 
-_XX = (("e",), ("e", "ee", "s", "es"), ("s", "se"))
+_PATTERNS = {
+    "XX": (("e",), ("e", "ee", "s", "es"), ("s", "se")),
+    "IK": (("e", "es", "s", "ss"), ("e", "ee", "se")),
+}
 _KEY_SIZE = 32
 
 
-class XXHandshake:
-    """One side of a Noise XX handshake: both sides learn and prove their static keys."""
+class NoiseHandshake:
+    """One side of a Noise handshake in which both sides prove their static keys.
+
+    Pattern XX: both learn the other's key. Pattern IK: the initiator knows the responder's beforehand, and
+    the first message already carries an encrypted payload.
+    """
 
     def __init__(
         self,
@@ -158,21 +165,27 @@ class XXHandshake:
         static: DHKeyPair,
         ephemeral: DHKeyPair,
         prologue: bytes = b"",
+        pattern: Literal["XX", "IK"] = "XX",
+        remote_static: bytes = b"",
     ) -> None:
+        """Begin; the initiator of an IK handshake gives the responder's 32-byte key as `remote_static`."""
+        self._messages = _PATTERNS[pattern]
         self._initiator = initiator
         self._dh = dh
         self._static = static
         self._ephemeral = ephemeral
-        self._symmetric = SymmetricState(f"Noise_XX_{dh.name}_ChaChaPoly_BLAKE2b".encode(), prologue)
+        self._symmetric = SymmetricState(f"Noise_{pattern}_{dh.name}_ChaChaPoly_BLAKE2b".encode(), prologue)
         self._messages_done = 0
         self._remote_ephemeral = b""
-        self.remote_static = b""
+        self.remote_static = remote_static
         """The remote's proved public key, once the handshake is finished."""
+        if pattern == "IK":
+            self._symmetric.mix_hash(remote_static if initiator else static.public_key)
 
     @property
     def finished(self) -> bool:
-        """Whether all three messages have passed."""
-        return self._messages_done == len(_XX)
+        """Whether all messages have passed."""
+        return self._messages_done == len(self._messages)
 
     @property
     def writing(self) -> bool:
@@ -190,10 +203,10 @@ class XXHandshake:
         return (initiator_key, responder_key) if self._initiator else (responder_key, initiator_key)
 
     def write_message(self, payload: bytes) -> bytes:
-        """Return the next message, which carries `payload` (in the clear in the first one)."""
+        """Return the next message, which carries `payload` (in the clear in the first one of XX)."""
         symmetric = self._symmetric
         message = b""
-        for token in _XX[self._messages_done]:
+        for token in self._messages[self._messages_done]:
             if token == "e":
                 symmetric.mix_hash(self._ephemeral.public_key)
                 message += self._ephemeral.public_key
@@ -208,7 +221,7 @@ class XXHandshake:
     def read_message_untrusted(self, message: bytes) -> bytes:
         """Return the payload of the remote's next message. Raises only `RemoteProtocolError`."""
         symmetric = self._symmetric
-        for token in _XX[self._messages_done]:
+        for token in self._messages[self._messages_done]:
             if token == "e":
                 self._remote_ephemeral, message = _take_untrusted(message, _KEY_SIZE)
                 symmetric.mix_hash(self._remote_ephemeral)

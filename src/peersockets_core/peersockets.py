@@ -7,13 +7,14 @@ calls on the `Connection` they concern and on the `Driver`, which moves bytes an
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from . import topics
 from .connection import Connection
 from .drives import OpenDrive, Topic
-from .errors import LocalProtocolError, PeerGone, RemoteProtocolError, UnknownPeer
+from .errors import LocalProtocolError, PeerGone, RemoteProtocolError
 from .events import (
     ConnectionClosed,
     DriveClosed,
@@ -34,6 +35,7 @@ from .handles import (
 from .keys import DriveKey, Entropy, KeyPair
 from .limits import DEFAULT_LIMITS, Limits
 from .members import Driver, Link, Member, Peer
+from .peers import Peers
 from .statistics import NOTHING, MachineStatistics, total
 from .watches import PeerJoined, PeerLeft, Watch
 
@@ -52,9 +54,8 @@ class Peersockets:
         self._connections: dict[Connection, None] = {}  # a set in the order of arrival
         self._links: dict[Connection, Link] = {}  # of the connections whose handshake is finished
         # Of the connections that remotes have dialled, those that share no drive with us, the oldest first.
-        self._strangers: dict[Connection, None] = {}
-        self._peers: dict[tuple[WireName, bytes], Peer] = {}
-        self._peers_by_id: dict[int, Peer] = {}
+        self._strangers: OrderedDict[Connection, None] = OrderedDict()
+        self._peers = Peers(limits.peer_ids)
         self._closed_topics = NOTHING  # the counters of handles that have been closed
         self._listeners: dict[topics.Address, list[Topic]] = {}
         self._reads = 0
@@ -161,8 +162,7 @@ class Peersockets:
                 self._leave(drive, member)
         link.drives.clear()
         self._driver.rerouted()
-        if not link.peer.links and link.peer.id is None:
-            del self._peers[link.peer.wire, link.peer.public_key]
+        self._part(link.peer)
 
     def end_sending(self, connection: Connection) -> None:
         """Send nothing more on a connection whose remote has ended, before what it has queued has left.
@@ -181,7 +181,7 @@ class Peersockets:
 
     def connection_to(self, wire: WireName, public_key: bytes) -> Connection | None:
         """Return the connection to a key, the one that stays where there are several."""
-        peer = self._peers.get((wire, public_key))
+        peer = self._peers.get(wire, public_key)
         links = [link for link in peer.links if not link.retired] if peer is not None else []
         return links[-1].connection if links else None
 
@@ -247,6 +247,7 @@ class Peersockets:
         del self._drives[discovery_key]
         for member in drive.members.values():
             self._replacing.discard((drive, member))
+            self._part(member.peer)
         for link in self._links.values():
             self._unshare(link, discovery_key)
         for connection in self._open_connections():
@@ -295,12 +296,9 @@ class Peersockets:
         return watch
 
     def peer(self, peer_id: int) -> Peer:
-        """Return a peer that has been met. Raises `UnknownPeer`."""
+        """Return a peer that has been met and was not forgotten. Raises `UnknownPeer`."""
         check_peer_id(peer_id)
-        peer = self._peers_by_id.get(peer_id)
-        if peer is None:
-            raise UnknownPeer(peer_id)
-        return peer
+        return self._peers.by_id(peer_id)
 
     def _open_connections(self) -> list[Connection]:
         return [connection for connection in self._connections if not connection.closed]
@@ -316,7 +314,7 @@ class Peersockets:
         return MachineStatistics(
             drives=len(drives),
             members=sum(len(drive.members) for drive in drives),
-            peer_ids=len(self._peers_by_id),
+            peer_ids=self._peers.identified,
             topics=total([self._closed_topics, *(handle.statistics() for handle in handles)]),
         )
 
@@ -358,15 +356,12 @@ class Peersockets:
 
     def meet(self, peer: Peer) -> int | None:
         """Return a peer's id, which it gets when first met; None if there are too many, and it has to go."""
-        if peer.id is None:
-            if len(self._peers_by_id) >= self._limits.peer_ids:
-                error = RemoteProtocolError(f"more than {self._limits.peer_ids} peers met")
-                for link in peer.links:
-                    self._driver.drop(link.connection, error)
-                return None
-            peer.id = len(self._peers_by_id) + 1
-            self._peers_by_id[peer.id] = peer
-        return peer.id
+        peer_id = self._peers.identify(peer)
+        if peer_id is None:
+            error = RemoteProtocolError(f"more than {self._limits.peer_ids} peers are here")
+            for link in peer.links:
+                self._driver.drop(link.connection, error)
+        return peer_id
 
     def links_of(self, topic: Topic) -> list[Link]:
         """The connections on which messages for a topic may come."""
@@ -400,10 +395,7 @@ class Peersockets:
     # Handlers of events
 
     def _handshake_completed(self, connection: Connection, event: HandshakeCompleted, now: float) -> None:
-        key = (event.wire, event.remote_public_key)
-        peer = self._peers.get(key)
-        if peer is None:
-            peer = self._peers[key] = Peer(*key)
+        peer = self._peers.arrive(event.wire, event.remote_public_key)
         link = self._links[connection] = Link(connection, peer, self._driver)
         self._folding.add(link)
         for drive in self._drives.values():
@@ -416,6 +408,7 @@ class Peersockets:
         peer_id = self.meet(link.peer)
         if peer_id is None:
             return
+        link.peer.was_member = True
         link.drives.add(event.discovery_key)
         self._strangers.pop(connection, None)
         for topic in drive.topics.values():
@@ -532,6 +525,12 @@ class Peersockets:
             PeerLeft(member.peer_id, member.peer.public_key, member.peer.wire, member.reason, member.unsent),
         )
         self._driver.rerouted()
+        self._part(member.peer)
+
+    def _part(self, peer: Peer) -> None:
+        """Note that a peer is gone, if it is."""
+        if not peer.links and not any(peer.id in drive.members for drive in self._drives.values()):
+            self._peers.depart(peer)
 
     def _tell(self, drive: OpenDrive, event: PeerJoined | PeerLeft) -> None:
         for watch in drive.watches:

@@ -20,7 +20,7 @@ class MachineStatistics:
     members: int
     """Memberships: a peer counts once for each drive."""
     peer_ids: int
-    """Given so far; see `Limits.peer_ids`."""
+    """Peers that have an id, whether they are here or gone; see `Limits.peer_ids`."""
     topics: TopicStatistics
     """Of all topic handles together, those closed since included."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
+import itertools
+from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Any, TypeAlias
 
@@ -39,46 +40,54 @@ PeerEvent: TypeAlias = PeerJoined | PeerLeft
 class Watch:
     """A feed of members joining and leaving, which begins with those present."""
 
-    __slots__ = ("_events", "_max_events", "_watches", "closed", "owner")
+    __slots__ = ("_events", "_joins", "_max_events", "_numbers", "_watches", "closed", "owner")
 
     def __init__(
         self, watches: list[Watch], present: Iterable[PeerJoined], max_events: int, owner: Any
     ) -> None:
         self._watches = watches
-        self._events: deque[PeerEvent] = deque(present)
         self._max_events = max_events
+        self._numbers = itertools.count()
+        # By number, in their order. Not a dictionary, in which finding the first of many removed takes long.
+        self._events: OrderedDict[int, PeerEvent] = OrderedDict()
+        self._joins: dict[int, int] = {}  # where a peer's last event waits and is its joining
         self.closed = False
         self.owner = owner
         """For the adapter's use: what it wakes."""
+        for event in present:
+            self.put(event)
 
     def __len__(self) -> int:
         return len(self._events)
 
     def put(self, event: PeerEvent) -> None:
-        """Take an event."""
-        self._events.append(event)
-        if len(self._events) > self._max_events:
-            self._fold()
+        """Take an event.
+
+        Once there are too many, who leaves unseen is left out, with the joining: what waits beyond the bound
+        is bounded by the members there are.
+        """
+        unseen = self._joins.pop(event.peer_id, None)
+        if isinstance(event, PeerLeft) and unseen is not None and len(self._events) >= self._max_events:
+            del self._events[unseen]
+            return
+        number = next(self._numbers)
+        self._events[number] = event
+        if isinstance(event, PeerJoined):
+            self._joins[event.peer_id] = number
 
     def take(self) -> PeerEvent:
         """Remove and return the oldest event. Raises `IndexError` if there is none."""
-        return self._events.popleft()
+        if not self._events:
+            raise IndexError("no event is waiting")
+        number, event = self._events.popitem(last=False)
+        if self._joins.get(event.peer_id) == number:
+            del self._joins[event.peer_id]
+        return event
 
     def close(self) -> None:
         """Stop watching."""
         if not self.closed:
             self.closed = True
             self._events.clear()
+            self._joins.clear()
             self._watches.remove(self)
-
-    def _fold(self) -> None:
-        # Members that came and went unseen are left out: what stays is bounded by the members there are.
-        kept: dict[int, list[PeerEvent]] = {}
-        for event in self._events:
-            events = kept.setdefault(event.peer_id, [])
-            if isinstance(event, PeerLeft) and events and isinstance(events[-1], PeerJoined):
-                events.pop()
-            else:
-                events.append(event)
-        unseen = {id(event) for events in kept.values() for event in events}
-        self._events = deque(event for event in self._events if id(event) in unseen)

@@ -37,17 +37,23 @@ class Wire(Protocol):
         """Whether `data_to_send` would return anything."""
 
     @property
+    def has_input(self) -> bool:
+        """Whether something waits for the next slice of work."""
+
+    @property
     def between_messages(self) -> bool:
         """Whether the remote may end the stream here without cutting anything short."""
 
     def receive_data_untrusted(self, data: Buffer, events: list[Event]) -> None:
         """Append to `events` what `data`, which is spent, causes. Raises only `RemoteProtocolError`.
 
-        What stands behind the handshake is kept for the call after the one that has finished it.
+        Stops where the work that it shares is used up; then it `has_input`, and goes on with that when called
+        again, with or without data. What stands behind the handshake is kept for the call after the one that
+        has finished it.
         """
 
     def forget_input(self) -> None:
-        """Let go of what has come of a message that will not be finished."""
+        """Let go of what has come of a message that will not be finished, and of what waits."""
 
     def data_to_send(self) -> bytes | memoryview:
         """Hand over everything queued, encrypted in one pass."""
@@ -71,7 +77,7 @@ class Undecided:
     """Stands for the wire until the first byte has come: nothing to say, nothing that can be asked."""
 
     keepalive = silence = math.inf
-    has_output = between_messages = False
+    has_input = has_output = between_messages = False
 
     def receive_data_untrusted(self, data: Buffer, events: list[Event]) -> None:
         """There was no data."""

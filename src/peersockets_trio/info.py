@@ -34,7 +34,7 @@ class NodeStatistics:
     members: int
     """Memberships: a peer counts once for each drive."""
     peer_ids: int
-    """Given so far; see `Limits.peer_ids`."""
+    """Peers that have an id, whether they are here or gone; see `Limits.peer_ids`."""
     bytes_received: int
     """Read from streams, as they came: encrypted, handshakes included."""
     bytes_sent: int

@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from adapter.support import KEY, LOOPBACK, WIRE, all_tasks_blocked, limited, pumps, unused_port
+from adapter.support import KEY, LOOPBACK, WIRE, all_tasks_blocked, limited, pumps
 from peersockets_core import WIRES
 from peersockets_trio import (
     ConnectionInfo,
@@ -22,6 +22,7 @@ from peersockets_trio import (
 )
 from peersockets_trio.instruments import Instruments
 from peersockets_trio.testing import join_side
+from ports import unused_port
 
 
 class Recorder(Instrument):

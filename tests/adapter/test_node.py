@@ -33,7 +33,6 @@ from adapter.support import (
     raw_member,
     raw_peer,
     tcp_server,
-    unused_port,
 )
 from peersockets_trio import (
     DEFAULT_LIMITS,
@@ -52,6 +51,7 @@ from peersockets_trio import (
     open_node,
 )
 from peersockets_trio.testing import Connect, Side, cancelled_at_every_step, join_side
+from ports import unused_port
 
 SEED = bytes(range(32))
 

@@ -26,7 +26,6 @@ from adapter.support import (
     connect_memory,
     limited,
     pumps,
-    unused_port,
 )
 from adapter.test_node import check_folded
 from peersockets_core import WIRES
@@ -49,6 +48,7 @@ from peersockets_trio import (
 from peersockets_trio.pump import Pump
 from peersockets_trio.reconnect import DEFAULT_BACKOFF
 from peersockets_trio.testing import join_side
+from ports import unused_port
 
 EXACT = Backoff(jitter=(1.0, 1.0))
 """Waits exactly as long as it should."""

@@ -30,7 +30,6 @@ from adapter.support import (
     pumps,
     raw_tcp_peer,
     tcp_server,
-    unused_port,
 )
 from chaos.support import open_files
 from peersockets_core import WIRES, WireName
@@ -39,6 +38,7 @@ from peersockets_trio import Disconnected, Node, PeerLeft, Topic, open_node
 from peersockets_trio.report import explain
 from peersockets_trio.testing import ChaosStream, join_side, wait_for_members
 from peersockets_trio.transport import READ_SIZE, SocketTransport, StreamTransport, connect, transport
+from ports import unused_port
 
 TIMEOUT: Final = 10.0
 SMALL: Final = 61

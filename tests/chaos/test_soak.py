@@ -111,7 +111,7 @@ def books(node: Node) -> dict[str, int]:
         "routes": len(topic.routes),
         "listeners": len(machine._listeners),
         "names": len(machine.extensions.names),
-        "links of peers": sum(len(peer.links) for peer in machine._peers.values()),
+        "links of peers": sum(len(peer.links) for peer in machine._peers),
         "pumps": len(hub.pumps),
         "handshakes": len(hub._handshaking),
         "deadlines": len(hub._deadlines),
@@ -156,6 +156,6 @@ def check_met(host: Host) -> None:
     machine = host.node._hub.machine
     assert sorted(host.keys) == list(range(1, len(host.keys) + 1))
     assert len(set(host.keys.values())) == len(host.keys) <= VISITORS
-    assert {(peer.wire, peer.public_key): peer.id for peer in machine._peers.values()} == {
+    assert {(peer.wire, peer.public_key): peer.id for peer in machine._peers} == {
         key: peer_id for peer_id, key in host.keys.items()
     }

@@ -15,7 +15,6 @@ import pytest
 import trio
 import trio.testing
 
-from adapter.support import unused_port
 from cli.support import (
     ANY_PORT,
     COMMAND,
@@ -32,6 +31,7 @@ from cli.support import (
 )
 from peersockets_core import KeyPair
 from peersockets_trio import Limits, Node, open_node
+from ports import unused_port
 
 MIB = 1024 * 1024
 SEED = bytes(range(32)).hex()

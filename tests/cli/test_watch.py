@@ -11,9 +11,9 @@ from datetime import datetime
 
 import trio
 
-from adapter.support import unused_port
 from cli.support import ANY_PORT, COMMAND, KEY, TIME, WIRE, parse, pipe
 from cli.terminal import CTRL_C, open_terminal
+from ports import unused_port
 
 LISTENING = re.compile(r"listening on (127\.0\.0\.1:\d+)")
 

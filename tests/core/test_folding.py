@@ -122,7 +122,7 @@ class Duplicates:
     def talk(self) -> bool:
         """Whether a message arrives each way."""
         for number, topic in enumerate(self.topics):
-            if not self.nodes[number].machine._peers_by_id or topic.send(1, b"hello") is None:
+            if not self.nodes[number].machine._peers._by_id or topic.send(1, b"hello") is None:
                 return False
         self.network.settle()
         return all([message.message for message in topic.take_all()] == [b"hello"] for topic in self.topics)

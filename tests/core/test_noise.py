@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from core import recorded
+from core.dht.recorded import HANDSHAKE
 from core.support import key_pair
 from peersockets_core import KeyPair, RemoteProtocolError
-from peersockets_core.noise import X25519, DHFunction, DHKeyPair, Ed25519, SymmetricState, XXHandshake
+from peersockets_core.noise import X25519, DHFunction, DHKeyPair, Ed25519, NoiseHandshake, SymmetricState
 
 MESSAGES = [chunk[1:] for _, chunk in recorded.CHUNKS[:3]]
 PAYLOADS = {side: b"\x0a\x18" + nonce for side, nonce in recorded.NONCES.items()}
@@ -16,9 +19,9 @@ def static(side: str) -> DHKeyPair:
     return DHKeyPair(pair.x25519_secret_key, pair.x25519_public_key)
 
 
-def recorded_side(side: str) -> XXHandshake:
+def recorded_side(side: str) -> NoiseHandshake:
     dh = X25519()
-    return XXHandshake(
+    return NoiseHandshake(
         initiator=side == "A",
         dh=dh,
         static=static(side),
@@ -26,9 +29,9 @@ def recorded_side(side: str) -> XXHandshake:
     )
 
 
-def two(dh: DHFunction, prologues: tuple[bytes, bytes] = (b"", b"")) -> tuple[XXHandshake, XXHandshake]:
+def two(dh: DHFunction, prologues: tuple[bytes, bytes] = (b"", b"")) -> tuple[NoiseHandshake, NoiseHandshake]:
     left, right = (
-        XXHandshake(
+        NoiseHandshake(
             initiator=initiator,
             dh=dh,
             static=dh.generate(bytes([seed]) * 32),
@@ -138,3 +141,31 @@ def test_nonces_count() -> None:
 
 def test_secrets_are_not_shown() -> None:
     assert b"\x05".hex() * 8 not in repr(X25519().generate(b"\x05" * 32))
+
+
+def test_pattern_ik_is_that_of_the_reference() -> None:
+    """noise-handshake 4.2.0 with fixed keys: both messages, the hash and the keys at the end."""
+    seeds, payloads, messages = ([bytes.fromhex(text) for text in HANDSHAKE[name]] for name in
+                                 ("seeds", "payloads", "messages"))  # fmt: skip
+    dh = Ed25519()
+    client, server, client_ephemeral, server_ephemeral = map(dh.generate, seeds)
+    prologue = hashlib.blake2b(
+        hashlib.blake2b(b"hyperswarm/dht", digest_size=32).digest() + b"\0", digest_size=32
+    ).digest()
+    initiator = NoiseHandshake(
+        pattern="IK", initiator=True, dh=dh, static=client, ephemeral=client_ephemeral, prologue=prologue,
+        remote_static=server.public_key,
+    )  # fmt: skip
+    responder = NoiseHandshake(
+        pattern="IK", initiator=False, dh=dh, static=server, ephemeral=server_ephemeral, prologue=prologue
+    )
+    assert initiator.write_message(payloads[0]) == messages[0]
+    assert responder.read_message_untrusted(messages[0]) == payloads[0]
+    assert responder.remote_static == client.public_key
+    assert responder.write_message(payloads[1]) == messages[1]
+    assert initiator.read_message_untrusted(messages[1]) == payloads[1]
+    for side in (initiator, responder):
+        assert side.finished
+        assert side.handshake_hash.hex() == HANDSHAKE["hash"]
+    assert [key.hex() for key in initiator.split()] == [HANDSHAKE["tx"], HANDSHAKE["rx"]]
+    assert responder.split() == initiator.split()[::-1]

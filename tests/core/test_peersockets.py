@@ -203,18 +203,73 @@ def test_removing_what_is_not_there_does_nothing(meeting: Meeting) -> None:
     assert len(events(meeting.watch_a)) == 2
 
 
-def test_more_peers_than_the_limit_are_dropped_and_forgotten() -> None:
+def test_for_a_newcomer_beyond_the_limit_who_is_gone_is_forgotten() -> None:
     node, network = Node("a", limits=attrs.evolve(DEFAULT_LIMITS, peer_ids=2)), Network()
-    node.open()
+    watch = node.machine.watch(node.open())
     for number in range(5):
         other = Node(f"other {number}")
         other.open()
         near, _ = network.connect(other, node)
         network.settle()
         network.end(near)
-    assert len(node.driver.dropped) == 3
-    assert len(node.machine._peers) == 2
-    assert len(node.machine._peers_by_id) == 2
+    assert not node.driver.dropped
+    assert [event.peer_id for event in events(watch) if isinstance(event, PeerJoined)] == [1, 2, 3, 4, 5]
+    assert node.machine.statistics().peer_ids == len(node.machine._peers) == 2
+    with pytest.raises(UnknownPeer):
+        node.machine.peer(3)
+    assert node.machine.peer(4).public_key == Node("other 3").public_key
+
+
+def test_strangers_do_not_use_up_the_ids_of_members() -> None:
+    """Nor has anybody who was a member forgotten."""
+    node, network = Node("a", limits=attrs.evolve(DEFAULT_LIMITS, peer_ids=4)), Network()
+    drive = node.open()
+    watch, topic = node.machine.watch(drive), node.machine.join(drive, "chat", scope="network")
+    former = Node("former")
+    former.open()
+    near, _ = network.connect(former, node)
+    network.settle()
+    network.end(near)
+    for number in range(20):
+        side = node.connection(initiator=False)
+        stranger = RawPeer(side, label=f"stranger {number}")
+        said = stranger.events + stranger.announce("peersockets/v0/chat")
+        node.machine.receive_events(side, said + stranger.say(extension_frame(0, b"x")), NOW)
+        node.machine.remove_connection(side, NOW)
+    assert len(received(topic)) == 20
+    newcomer = Node("newcomer")
+    newcomer.open()
+    network.connect(newcomer, node)
+    network.settle()
+    assert [event.peer_id for event in events(watch)] == [1, 1, 22]
+    assert node.machine.peer(1).public_key == former.public_key
+    assert not node.driver.dropped
+    network.connect(former, node)
+    network.settle()
+    assert [event.peer_id for event in events(watch)] == [1]
+
+
+def test_a_member_that_waits_for_its_other_connection_is_not_gone() -> None:
+    node, network = Node("a", limits=attrs.evolve(DEFAULT_LIMITS, peer_ids=1)), Network()
+    drive, member = node.open(), Node("member")
+    member.open()
+    near, _ = network.connect(member, node)
+    network.settle()
+    node.connection(initiator=False)
+    network.end(near)
+    assert list(drive.members) == [1]
+    other = Node("other")
+    other.open()
+    near, _ = network.connect(other, node)
+    network.settle()
+    assert len(node.driver.dropped) == 1
+    network.end(near)
+    node.machine.close_drive(drive)
+    watch = node.machine.watch(node.open())
+    network.connect(other, node)
+    network.settle()
+    assert events(watch) == [PeerJoined(2, other.public_key, "hypercore9")]
+    assert len(node.driver.dropped) == 1
 
 
 def test_more_peers_than_the_limit_are_dropped() -> None:
@@ -228,7 +283,7 @@ def test_more_peers_than_the_limit_are_dropped() -> None:
         network.settle()
     ((dropped, error),) = node.driver.dropped
     assert dropped is sides[1]
-    assert str(error) == "more than 1 peers met"
+    assert str(error) == "more than 1 peers are here"
 
 
 def test_what_a_peer_over_the_limit_has_still_said_changes_nothing() -> None:

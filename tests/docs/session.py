@@ -13,7 +13,6 @@ import os
 import queue
 import re
 import shlex
-import socket
 import subprocess
 import sys
 import threading
@@ -23,6 +22,7 @@ from typing import Final
 import attrs
 
 from docs.markdown import BLOCKS, ROOT, Block
+from ports import unused_port
 
 TIME: Final = 30.0  # seconds that a line of output may take
 _PORT: Final = "4200"
@@ -103,7 +103,7 @@ class Session:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._words: dict[str, str] = {}
-        self._port = str(free_port())
+        self._port = str(unused_port())
         self._running: dict[str, Running] = {}
         path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
         self._environment = {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
@@ -180,10 +180,3 @@ def _has(folder: Path, packages: list[str]) -> bool:
         if not manifest.exists() or f'"version": "{version}"' not in manifest.read_text():
             return False
     return True
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port

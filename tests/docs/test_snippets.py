@@ -10,9 +10,9 @@ import pytest
 import trio
 
 from docs.markdown import BLOCKS, Block
-from docs.session import free_port
 from peersockets_core import WIRES, WireName
 from peersockets_trio import open_node
+from ports import unused_port
 
 SNIPPETS = [block for block in BLOCKS if block.marked("snippet")]
 SCRIPT = Path(__file__).with_name("snippet.js")
@@ -23,7 +23,7 @@ SCRIPT = Path(__file__).with_name("snippet.js")
 async def test_snippet_holds_a_conversation(block: Block, tmp_path: Path) -> None:
     wire = cast(WireName, block.marked("snippet"))
     assert wire in WIRES
-    port = free_port()
+    port = unused_port()
     snippet = tmp_path / "snippet.js"
     snippet.write_text(block.code.replace("4200", str(port)))
     command = ["node", str(SCRIPT), wire, str(snippet), str(tmp_path / "storage")]

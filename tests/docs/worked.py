@@ -13,7 +13,7 @@ from peersockets_core.hypercore11.alpha import ALIASES, Core, ExtensionSender, c
 from peersockets_core.hypercore11.encoding import encode_buffer
 from peersockets_core.hypercore11.protomux import Channel, Mux
 from peersockets_core.hypercore11.secret_stream import Keys, SecretStream, namespace
-from peersockets_core.noise import X25519, DHFunction, DHKeyPair, Ed25519, XXHandshake
+from peersockets_core.noise import X25519, DHFunction, DHKeyPair, Ed25519, NoiseHandshake
 from peersockets_core.outbox import Outbox
 from peersockets_core.sodium import XSalsa20
 
@@ -34,10 +34,10 @@ def keys() -> dict[str, bytes]:
 
 def _handshaken(
     dh: DHFunction, statics: dict[str, DHKeyPair], payloads: dict[str, bytes]
-) -> tuple[list[bytes], XXHandshake]:
+) -> tuple[list[bytes], NoiseHandshake]:
     """The three messages of a handshake, and A's side of it when it is finished."""
     sides = {
-        side: XXHandshake(
+        side: NoiseHandshake(
             initiator=side == "A",
             dh=dh,
             static=statics[side],
@@ -53,7 +53,7 @@ def _handshaken(
     return written, sides["A"]
 
 
-def _recorded_handshake() -> tuple[list[bytes], XXHandshake]:
+def _recorded_handshake() -> tuple[list[bytes], NoiseHandshake]:
     pairs = {side: KeyPair.from_seed(seed) for side, seed in recorded.SEEDS.items()}
     statics = {
         side: DHKeyPair(pair.x25519_secret_key, pair.x25519_public_key) for side, pair in pairs.items()

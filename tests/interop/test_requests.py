@@ -4,11 +4,13 @@ import base64
 import json
 import math
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import attrs
 import pytest
 import trio
+import trio.testing
 
 from core.test_envelope import HOSTILE, KNOWN
 from interop import hyperdrive13
@@ -28,9 +30,11 @@ from peersockets_trio import (
 
 pytestmark = pytest.mark.interop
 
+ASKING = Path(__file__).parent / "hypercore9" / "asking.js"
 EXAMPLE = Path(__file__).parents[2] / "examples" / "requests.js"
 LARGEST = 1024 * 1024
-NOT_UTF_8 = [HOSTILE["text that is not UTF-8"], HOSTILE["text with a lone surrogate"]]
+SECRET = "/home/somebody/secret"  # in the failures of its handlers that are bugs
+FAILED = "the handler failed"
 
 
 @attrs.frozen
@@ -38,6 +42,7 @@ class Ends:
     """A topic of requests on both sides."""
 
     node: Node
+    drive: Drive
     topic: Topic
     """Ours."""
     peer: RealPeer
@@ -49,14 +54,13 @@ class Ends:
     async def ask(self, data: bytes, *, timeout: float = math.inf) -> bytes:
         return await self.topic.request(self.member, data, timeout=timeout)
 
-    async def asked(self, data: bytes, *, timeout: int = 0) -> bytes:
-        """Have the real peer ask us; the timeout is in milliseconds."""
+    async def asked(self, data: bytes) -> bytes:
+        """Have the real peer ask us."""
         answer = await self.peer.call(
             "request",
             handle=self.handle,
             publicKey=self.our_key.hex(),
             data=base64.b64encode(data).decode(),
-            timeout=timeout,
         )
         return base64.b64decode(answer["reply"])
 
@@ -71,11 +75,11 @@ async def ends(request: pytest.FixtureRequest) -> AsyncIterator[Ends]:
             come_together = meet if elder else hyperdrive13.meet
             member = await come_together(node, drive, peer, "initiator")
             handle = await join(peer, drive)
-            yield Ends(node, topic, peer, handle, member, node.public_keys[request.param])
+            yield Ends(node, drive, topic, peer, handle, member, node.public_keys[request.param])
 
 
-async def join(peer: RealPeer, drive: Drive) -> int:
-    joined = await peer.call("joinRequests", topic="ask", drive=str(drive.key), webapp=webapp(drive))
+async def join(peer: RealPeer, drive: Drive, topic: str = "ask", **how: bool) -> int:
+    joined = await peer.call("joinRequests", topic=topic, drive=str(drive.key), webapp=webapp(drive), **how)
     handle: int = joined["handle"]
     return handle
 
@@ -86,13 +90,13 @@ async def backwards(request: Request) -> bytes:
     return request.data[::-1]
 
 
-@pytest.mark.parametrize("size", [0, 1, 23, 24, 255, 256, 65_535, 65_536, LARGEST])
-async def test_replies_both_ways(ends: Ends, size: int) -> None:
-    data = bytes(number % 251 for number in range(size))
-    assert await ends.ask(data) == data[::-1]
-    async with ends.topic.serve(backwards):
+async def test_replies_of_every_size_both_ways(ends: Ends) -> None:
+    for size in (0, 1, 23, 24, 255, 256, 65_535, 65_536, LARGEST):
+        data = bytes(number % 251 for number in range(size))
         assert await ends.ask(data) == data[::-1]
-        assert await ends.asked(data) == data[::-1]
+        async with ends.topic.serve(backwards):
+            assert await ends.ask(data) == data[::-1]
+            assert await ends.asked(data) == data[::-1]
     assert ends.topic.request_statistics() == RequestStatistics()
 
 
@@ -146,36 +150,120 @@ async def test_the_example_decodes_and_encodes_as_we_do() -> None:
       }}"""
     finished = await trio.run_process(["node", "-"], stdin=script.encode(), capture_stdout=True)
     for message, result in zip(known, finished.stdout.decode().split(), strict=True):
-        # Node reads any bytes as text.
-        expected = message if message in KNOWN or message in NOT_UTF_8 else "none"
-        assert result == expected, message
+        assert result == (message if message in KNOWN else "none"), message
+
+
+OUTCOMES: dict[str, bytes | str] = {
+    "returns at once": b"fine",
+    "returns a Uint8Array": b"fine",
+    "returns a string": FAILED,
+    "returns nothing": FAILED,
+    "resolves to a number": FAILED,
+    "throws at once": FAILED,
+    "throws later": FAILED,
+    "throws a string": FAILED,
+    "throws null": FAILED,
+    "refuses at once": "no",
+    "refuses later": "no",
+    "returns too much": "the reply is too large",
+    "refuses with too much": "the reply is too large",
+}
+"""What a handler there does, and the reply, or the text of the error instead."""
+
+
+async def test_whatever_a_handler_does_its_application_goes_on(ends: Ends) -> None:
+    """And the asker learns nothing but what the handler means to say, even where the log fails, too."""
+    for number, (does, outcome) in enumerate(OUTCOMES.items()):
+        logged = len(ends.peer.happened("failed"))
+        if isinstance(outcome, bytes):
+            assert await ends.ask(does.encode()) == outcome, does
+        else:
+            with pytest.raises(RequestError) as caught:
+                await ends.ask(does.encode())
+            assert caught.value.text == outcome, does
+        assert await ends.ask(b"%d" % number) == (b"%d" % number)[::-1]
+        assert len(ends.peer.happened("failed")) - logged == (outcome == FAILED), does
+    for does in ("throws at once", "throws later", "throws a string"):
+        with pytest.raises(RequestError):
+            await ends.ask(does.encode())
+        assert SECRET in ends.peer.happened("failed")[-1]["message"]
+
+
+async def test_a_handler_that_answers_a_peer_that_has_gone(
+    ends: Ends, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In an application that does not listen to who leaves."""
+    await join(ends.peer, ends.drive, "late", forgetful=True)
+
+    async def expect() -> None:
+        with pytest.raises(PeerGone):
+            await late.request(ends.member, b"waits", timeout=math.inf)
+
+    async with ends.drive.join("late") as late, trio.open_nursery() as nursery:
+        nursery.start_soon(expect)
+        await ends.peer.wait_event("held")
+        await ends.peer.call("disconnect")
+        await ends.peer.wait_event("connection-closed")
+    await ends.peer.call("release")
+    await ends.peer.call("stats")  # it lives
+
+
+async def test_a_request_to_a_peer_that_does_not_answer_is_ignored(ends: Ends) -> None:
+    await join(ends.peer, ends.drive, "only asks", answer=False)
+    async with ends.drive.join("only asks") as topic, trio.open_nursery() as nursery:
+        nursery.start_soon(partial(topic.request, ends.member, b"x", timeout=math.inf))
+        await trio.testing.wait_all_tasks_blocked()
+        assert topic.request_statistics().asked == 1
+        assert await ends.ask(b"ab") == b"ba"  # it has read the other, and lives
+        assert topic.request_statistics().asked == 1
+        nursery.cancel_scope.cancel()
+
+
+async def test_an_empty_message_is_ignored() -> None:
+    """Hypercore 10 has null for it."""
+    async with hyperdrive13.open_real_peer("hypercore10") as peer, open_node() as node:
+        key = (await peer.call("createDrive"))["key"]
+        async with node.open_drive(key) as drive, drive.join("ask") as topic, drive.join("ask") as plain:
+            member = await hyperdrive13.meet(node, drive, peer, "initiator")
+            await join(peer, drive)
+            await plain.send(member, b"")
+            assert await topic.request(member, b"ab", timeout=math.inf) == b"ba"
+
+
+async def test_the_asking_side_of_the_example() -> None:
+    """Bad arguments, an id that is in use, a signal for many requests, a topic that cannot send."""
+    run = await trio.run_process(["node", str(ASKING)], capture_stdout=True)
+    assert json.loads(run.stdout) == []
 
 
 async def test_what_is_cancelled_here_is_aborted_there(ends: Ends) -> None:
-    async def give_up() -> None:
-        with pytest.raises(trio.TooSlowError):
-            await ends.ask(b"hold", timeout=0.1)
-
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(give_up)
+        nursery.start_soon(ends.ask, b"hold")
         await ends.peer.wait_event("held", publicKey=ends.our_key.hex())
-        await ends.peer.wait_event("aborted", publicKey=ends.our_key.hex())
+        nursery.cancel_scope.cancel()
+    await ends.peer.wait_event("aborted", publicKey=ends.our_key.hex())
     assert await ends.ask(b"ab") == b"ba"
     assert ends.topic.request_statistics() == RequestStatistics()  # nothing came of the other
 
 
 async def test_what_is_aborted_there_is_cancelled_here(ends: Ends) -> None:
-    cancelled = trio.Event()
+    began, cancelled = trio.Event(), trio.Event()
 
     async def hold(request: Request) -> bytes:
+        began.set()
         try:
             await trio.sleep_forever()
         finally:
             cancelled.set()
 
-    async with ends.topic.serve(hold):
-        with pytest.raises(NodePeerError, match="timeout"):
-            await ends.asked(b"", timeout=100)
+    async def expect_there() -> None:
+        with pytest.raises(NodePeerError, match="given up"):
+            await ends.asked(b"")
+
+    async with ends.topic.serve(hold), trio.open_nursery() as nursery:
+        nursery.start_soon(expect_there)
+        await began.wait()
+        await ends.peer.call("abortRequests", handle=ends.handle)
         await cancelled.wait()
 
 

@@ -14,6 +14,7 @@ from ..errors import LocalProtocolError, MessageTooLarge, RemoteProtocolError
 from ..events import DriveClosed, DriveOpened, Event, MessagesReceived
 from ..keys import DriveKey
 from ..limits import Limits
+from ..work import ANSWER, MEMBERSHIP, RUN
 from .batching import MAX_BATCH, ROOM
 from .encoding import decode_string_untrusted, decode_uint_untrusted, encode_buffer, encode_uint
 from .protomux import Channel, Mux
@@ -33,6 +34,7 @@ _POLITE_SYNC = b"".join(map(encode_uint, (_UPLOADING | _DOWNLOADING, 0, 0, 0)))
 waits for us for ever; with downloading off, the channel may be closed as idle."""
 
 _ONE_BYTE, _TWO_BYTES = 0xFC, 0xFD  # of encoding.py, which a run of messages has no time to call
+_SMALLEST = 3  # bytes of a message without a name or a payload, behind its size
 _CACHED_HEADS = 256
 
 
@@ -84,6 +86,7 @@ class Core:
 
     def opened_untrusted(self, handshake: bytes) -> None:
         """The remote has opened. Raises only `RemoteProtocolError`, for a wrong capability."""
+        self._mux.work.left -= MEMBERSHIP
         _, position = decode_uint_untrusted(handshake, 0, len(handshake))
         expected = capability(self._keys, self.key.public_key, initiator=not self._initiator)
         if not hmac.compare_digest(handshake[position : position + _CAPABILITY_SIZE], expected):
@@ -103,14 +106,22 @@ class Core:
                 name, start = self._name_untrusted(data, start, end)
             self._payloads(name).append(data[start:end])
         elif message_type == _REQUEST:
+            self._mux.work.left -= ANSWER
             _, position = decode_uint_untrusted(data, start, end)
             request, _ = decode_uint_untrusted(data, position, end)
             self._mux.send_to(PROTOCOL, self.key.discovery_key, _NO_DATA, encode_uint(request))
 
     def run_untrusted(self, data: bytes, position: int, end: int) -> int:
-        """Take the extension messages at the head of a batch; returns where others, or odd ones, begin."""
+        """Take the extension messages at the head of a batch; returns where others, or odd ones, begin.
+
+        Or where the work is used up.
+        """
         payloads: list[bytes] | None = None
-        while position < end:
+        before = 0
+        work = self._mux.work
+        # They are not counted one by one: up to here come no more than the work allows.
+        window = min(end, position + _SMALLEST * work.left)
+        while position < window:
             size = data[position]
             start = position + 1
             if size > _ONE_BYTE:
@@ -133,12 +144,17 @@ class Core:
                     break
                 if name != self._last_name_received:
                     self._last_name_received = name
-                    payloads = None
+                    work.left -= len(payloads or ()) - before
+                    payloads, before = None, 0
                 start = after
             if payloads is None:
                 payloads = self._payloads(self._last_name_received)
+                before = len(payloads)
+                work.left -= RUN
+                window = min(end, position + _SMALLEST * work.left)
             payloads.append(data[start:stop])
             position = stop
+        work.left -= len(payloads or ()) - before
         return position
 
     def closed(self) -> None:
@@ -146,6 +162,7 @@ class Core:
         was_open = self._open
         self._reset()
         if was_open:
+            self._mux.work.left -= MEMBERSHIP
             self._events.append(DriveClosed(self.key.discovery_key))
 
     def _payloads(self, name: str) -> list[bytes]:

@@ -23,6 +23,7 @@ import attrs
 from ..errors import LocalProtocolError, MessageTooLarge, RemoteProtocolError
 from ..limits import Limits
 from ..outbox import Outbox
+from ..work import ANSWER, RECORD, Work
 from .batching import Batcher
 from .encoding import (
     decode_buffer_untrusted,
@@ -61,7 +62,8 @@ whether a decision comes later: then call `Mux.open` or `Mux.reject`."""
 
 RunReader: TypeAlias = Callable[[bytes, int, int], int]
 """Called with the rest of a batch, `data[position:end]`; it takes as many messages as are of a kind that
-comes in thousands, each behind its size, and returns where the others begin. Raises nothing."""
+comes in thousands, each behind its size, and returns where the others begin, or where `Mux.work` is used up,
+of which it takes an item for each. Raises nothing."""
 
 
 def _take_none_untrusted(data: bytes, position: int, end: int) -> int:
@@ -103,9 +105,18 @@ class _Remote:
 class Mux:
     """One side of a multiplexed stream."""
 
-    def __init__(self, *, limits: Limits, outbox: Outbox, aliases: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        limits: Limits,
+        outbox: Outbox,
+        aliases: dict[str, str] | None = None,
+        work: Work | None = None,
+    ) -> None:
         """Queue to `outbox`. `aliases` maps other names of protocols to the one in use."""
         self.outbox = outbox
+        self.work = work or Work()
+        """What is left of this slice of work: handlers whose messages take long take of it."""
         self.batcher = Batcher(outbox)
         self._limits = limits
         self._aliases = aliases or {}
@@ -121,6 +132,8 @@ class Mux:
         self._pairs: dict[tuple[str, bytes | None], Notify] = {}
         self._early_size = 0
         self._replying = False
+        # A batch that waits for the next slice of work: its bytes, and the position and channel reached.
+        self._batch: tuple[bytes, int, int] | None = None
 
     # Commands
 
@@ -207,26 +220,56 @@ class Mux:
 
     # Input
 
+    @property
+    def has_input(self) -> bool:
+        """Whether the rest of a batch waits for the next slice of work."""
+        return self._batch is not None
+
     def receive_untrusted(self, message: bytes) -> None:
-        """Take one message of the stream below. Raises only `RemoteProtocolError`."""
+        """Take one message of the stream below. Raises only `RemoteProtocolError`.
+
+        Of a batch, it takes as many messages as the work allows: before the next message of the stream, call
+        `go_on_untrusted` as long as `has_input`.
+        """
+        number, position = decode_uint_untrusted(message, 0, len(message))
+        if number == _CONTROL and decode_uint_untrusted(message, position, len(message))[0] == _BATCH:
+            number, position = decode_uint_untrusted(message, position + 1, len(message))
+            self._batch = (message, position, number)
+            self.go_on_untrusted()
+            return
         self._replying = True
         try:
-            number, position = decode_uint_untrusted(message, 0, len(message))
             self._message_untrusted(number, message, position, len(message))
         finally:
             self._replying = False
 
+    def go_on_untrusted(self) -> None:
+        """Go on with a batch. Raises only `RemoteProtocolError`."""
+        if self._batch is None:
+            return
+        batch, self._batch = self._batch, None
+        self._replying = True
+        try:
+            self._batch_untrusted(*batch)
+        finally:
+            self._replying = False
+
+    def forget_input(self) -> None:
+        """Let go of what waits."""
+        self._batch = None
+
     def _message_untrusted(self, number: int, data: bytes, position: int, end: int) -> None:
-        message_type, position = decode_uint_untrusted(data, position, end)
+        self.work.left -= RECORD
         if number == _CONTROL:
-            if message_type == _BATCH:
-                self._batch_untrusted(data, position, end)
-            elif message_type in _CONTROLS:
+            message_type, position = decode_uint_untrusted(data, position, end)
+            if message_type in _CONTROLS:
+                self.work.left -= ANSWER
                 _CONTROLS[message_type](self, data, position, end)
             return
         remote = self._remote.get(number)
         if remote is None:
             return  # sent before the remote learned that we closed
+        message_type, position = decode_uint_untrusted(data, position, end)
         if remote.channel is not None:
             remote.channel.handler.message_untrusted(message_type, data, position, end)
             return
@@ -235,17 +278,22 @@ class Mux:
             raise RemoteProtocolError("too many messages on channels that are not open yet")
         remote.early.append((message_type, data[position:end]))
 
-    def _batch_untrusted(self, data: bytes, position: int, end: int) -> None:
-        number, position = decode_uint_untrusted(data, position, end)
+    def _batch_untrusted(self, data: bytes, position: int, number: int) -> None:
+        end, work = len(data), self.work
         while position < end:
+            if work.left <= 0:
+                self._batch = (data, position, number)
+                return
             # Looked up for each message that is not of a run, since messages close and open channels.
             remote = self._remote.get(number)
             if remote is not None and remote.channel is not None:
-                position = remote.channel.run_untrusted(data, position, end)
-                if position == end:
-                    return
+                reached = remote.channel.run_untrusted(data, position, end)
+                if reached > position:
+                    position = reached
+                    continue
             size, position = decode_uint_untrusted(data, position, end)
             if not size:
+                work.left -= RECORD
                 number, position = decode_uint_untrusted(data, position, end)
                 continue
             stop = position + size

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import MutableSequence, Sequence
 from typing import Final
 
 import attrs
 
 from ..errors import RemoteProtocolError
 from ..keys import Entropy, KeyPair
-from ..noise import DHKeyPair, Ed25519, XXHandshake
+from ..noise import DHKeyPair, Ed25519, NoiseHandshake
 from ..pieces import Pieces
 from ..sodium import MAC_SIZE, TAG_SIZE, Buffer, SecretStreamCipher
+from ..work import BYTES, RECORD, Work
 
 MAX_FRAME: Final = 0xFFFFFF
 OVERHEAD: Final = TAG_SIZE + MAC_SIZE
@@ -28,6 +29,7 @@ _LENGTH = 3
 _SEED_SIZE = 32
 _HEADER_SIZE = 24
 _ID_SIZE = 32
+_NOTHING = memoryview(b"")
 _TAG_ROOM, _MAC_ROOM = bytes(TAG_SIZE), bytes(MAC_SIZE)
 _HANDSHAKE_SIZES = {True: (96,), False: (32, 64)}
 """What an initiator and a responder are sent."""
@@ -62,7 +64,13 @@ class SecretStream:
     """One side of a secured stream of messages."""
 
     def __init__(
-        self, *, initiator: bool, entropy: Entropy, key_pair: KeyPair | None = None, keys: Keys | None = None
+        self,
+        *,
+        initiator: bool,
+        entropy: Entropy,
+        key_pair: KeyPair | None = None,
+        keys: Keys | None = None,
+        work: Work | None = None,
     ) -> None:
         """Begin a handshake for `key_pair`, or start with the `keys` of one that is finished.
 
@@ -74,16 +82,18 @@ class SecretStream:
         self.keys: Keys | None = None
         self._initiator = initiator
         self._entropy = entropy
+        self._work = work or Work()
         self._unfinished = Pieces()
+        self._waiting = _NOTHING  # for the next slice of work; a buffer of our own
         self._transmit: SecretStreamCipher | None = None
         self._receive: SecretStreamCipher | None = None
-        self._noise: XXHandshake | None = None
+        self._noise: NoiseHandshake | None = None
         self._sizes = list(_HANDSHAKE_SIZES[initiator])
         if keys is not None:
             self._start(keys)
             return
         assert key_pair is not None
-        self._noise = XXHandshake(
+        self._noise = NoiseHandshake(
             initiator=initiator,
             dh=_ED25519,
             static=DHKeyPair(key_pair.ed25519_secret_key, key_pair.ed25519_public_key),
@@ -92,17 +102,23 @@ class SecretStream:
         self._write_handshake(self._noise)
 
     @property
+    def has_input(self) -> bool:
+        """Whether something waits for the next slice of work."""
+        return bool(self._waiting)
+
+    @property
     def between_frames(self) -> bool:
         """Whether the stream stands between two frames."""
-        return not self._unfinished
+        return not (self._unfinished or self._waiting)
 
     def encrypt(self, plaintext: bytes) -> bytes:
         """Return the frame of one message of at most `MAX_PLAINTEXT` bytes."""
         return bytes(self.encrypt_all([(len(plaintext), (plaintext,))]))
 
     def forget_input(self) -> None:
-        """Let go of what has come of a frame."""
+        """Let go of what has come of a frame, and of what waits."""
         self._unfinished.take()
+        self._waiting = _NOTHING
 
     def encrypt_all(self, messages: Sequence[tuple[int, Sequence[bytes]]]) -> bytearray:
         """Return the frames of messages, each given as its size, up to `MAX_PLAINTEXT`, and its chunks.
@@ -123,13 +139,20 @@ class SecretStream:
         self._transmit.seal(buffer, frames)
         return buffer
 
-    def receive_data_untrusted(self, received: Buffer, messages: list[bytes]) -> None:
-        """Append the messages that `received` completes, keepalives left out.
+    def receive_data_untrusted(self, received: Buffer, messages: MutableSequence[bytes]) -> None:
+        """Append the messages that `received` completes, keepalives left out, as far as the work allows.
 
-        What may be written to is decrypted where it lies. Nothing behind the handshake is looked at before
-        the next call. Raises only `RemoteProtocolError`.
+        What may be written to is decrypted where it lies; what is left is copied. As long as `has_input`,
+        call it again; there may be no data then. Nothing behind the handshake is looked at before the next
+        call. Raises only `RemoteProtocolError`.
         """
         data = memoryview(received)
+        if self._waiting:
+            waiting, self._waiting = self._waiting, _NOTHING
+            self._parse_untrusted(
+                memoryview(bytearray().join((waiting, data))) if data else waiting, messages
+            )
+            return
         if self._unfinished:
             missing = self._unfinished.missing
             if len(data) < missing:
@@ -142,11 +165,14 @@ class SecretStream:
             else:
                 data = memoryview(bytearray().join((*pieces, data)))
         self._parse_untrusted(data, messages)
+        if self._waiting:  # in a buffer that is the caller's
+            self._waiting = memoryview(bytearray(self._waiting))
 
-    def _parse_untrusted(self, data: memoryview, messages: list[bytes]) -> None:
+    def _parse_untrusted(self, data: memoryview, messages: MutableSequence[bytes]) -> None:
         frames: list[tuple[int, int]] = []
         position, end = 0, len(data)
-        while end - position >= _LENGTH:
+        left = self._work.left
+        while end - position >= _LENGTH and (left > 0 or self._receive is None):
             start = position + _LENGTH
             stop = start + int.from_bytes(data[position:start], "little")
             if self._noise is not None:
@@ -154,24 +180,35 @@ class SecretStream:
             if stop > end:
                 break
             if self._receive is not None:
+                left -= RECORD + (stop - start) // BYTES
                 frames.append((start, stop))
             else:
                 self._begin_untrusted(bytes(data[start:stop]))
             position = stop
             if self._receive is None and self._noise is None:  # the handshake has just been finished
                 break
+        self._work.left = left
         if position < end:
-            missing = stop - end if end - position >= _LENGTH else _LENGTH - (end - position)
-            self._unfinished.begin(bytes(data[position:]), missing=missing)
+            self._keep(data[position:])
         if frames:
-            self._open_untrusted(bytearray(data) if data.readonly else data, frames, messages)
+            self._open_untrusted(bytearray(data[:position]) if data.readonly else data, frames, messages)
+
+    def _keep(self, rest: memoryview) -> None:
+        """Keep the beginning of a frame, what comes behind the handshake, or what the work did not reach."""
+        missing = _LENGTH - len(rest)
+        if missing <= 0:
+            missing += int.from_bytes(rest[:_LENGTH], "little")
+        if missing > 0 or self._receive is None:
+            self._unfinished.begin(bytes(rest), missing=missing)
+        else:
+            self._waiting = rest
 
     def keep_untrusted(self, data: bytes) -> None:
         """Keep the first `data` behind another handshake for the next `receive_data_untrusted`."""
         self._unfinished.begin(data, missing=0)
 
     def _open_untrusted(
-        self, buffer: bytearray | memoryview, frames: list[tuple[int, int]], messages: list[bytes]
+        self, buffer: bytearray | memoryview, frames: list[tuple[int, int]], messages: MutableSequence[bytes]
     ) -> None:
         assert self._receive is not None
         try:
@@ -204,7 +241,7 @@ class SecretStream:
             raise RemoteProtocolError("the header frame names another stream")
         self._receive = SecretStreamCipher(self.keys.receiving_key, frame[_ID_SIZE:])
 
-    def _write_handshake(self, noise: XXHandshake) -> None:
+    def _write_handshake(self, noise: NoiseHandshake) -> None:
         if noise.writing:
             self._write_plain(noise.write_message(b""))
         if noise.finished:

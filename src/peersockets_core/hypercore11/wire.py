@@ -5,15 +5,17 @@ bytes -> secret_stream -> protomux -> alpha -> events
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Final
 
-from ..errors import LocalProtocolError
+from ..errors import LocalProtocolError, RemoteProtocolError
 from ..events import Event, HandshakeCompleted, WireName
 from ..extensions import ExtensionNames
 from ..keys import DriveKey, Entropy, KeyPair
 from ..limits import Limits
 from ..outbox import Outbox
 from ..sodium import Buffer
+from ..work import Work
 from . import alpha
 from .protomux import Mux
 from .secret_stream import Keys, SecretStream
@@ -33,6 +35,7 @@ class Hypercore11:
         limits: Limits,
         extensions: ExtensionNames,
         outbox: Outbox,
+        work: Work,
         keys: Keys | None = None,
     ) -> None:
         """Begin with a handshake, or with the `keys` of one that is finished.
@@ -42,11 +45,17 @@ class Hypercore11:
         self.keepalive = limits.hypercore11_keepalive
         self.silence = limits.hypercore11_silence
         self.outbox = outbox
-        self.mux = Mux(limits=limits, outbox=self.outbox, aliases=alpha.ALIASES)
+        self.mux = Mux(limits=limits, outbox=self.outbox, aliases=alpha.ALIASES, work=work)
         """For protocols beside hypercore's, which may be registered once the handshake is finished."""
         self._initiator = initiator
         self._limits = limits
-        self._stream = SecretStream(initiator=initiator, entropy=entropy, key_pair=key_pair, keys=keys)
+        self._work = work
+        self._stream = SecretStream(
+            initiator=initiator, entropy=entropy, key_pair=key_pair, keys=keys, work=work
+        )
+        # Decrypted, for the next slice of work; and what then ends the connection.
+        self._messages: deque[bytes] = deque()
+        self._fault: RemoteProtocolError | None = None
         self._keys: Keys | None = None
         self._keepalive_due = False
         self._cores: dict[bytes, alpha.Core] = {}
@@ -59,9 +68,14 @@ class Hypercore11:
         return bool(self.outbox.chunks or self._stream.output or self._keepalive_due)
 
     @property
+    def has_input(self) -> bool:
+        """Whether something waits for the next slice of work."""
+        return bool(self.mux.has_input or self._messages or self._stream.has_input or self._fault)
+
+    @property
     def between_messages(self) -> bool:
         """Whether the remote may end the stream here without cutting anything short."""
-        return self._keys is not None and self._stream.between_frames
+        return self._keys is not None and self._stream.between_frames and not self.has_input
 
     def receive_data_untrusted(self, data: Buffer, events: list[Event]) -> None:
         """Append to `events` what `data` causes. Raises only `RemoteProtocolError`.
@@ -71,20 +85,39 @@ class Hypercore11:
         if self._keys is None:
             self._shake_hands_untrusted(data, events)
             return
-        messages: list[bytes] = []
+        if data or not self.has_input:
+            self._decrypt_untrusted(data)
         try:
-            self._stream.receive_data_untrusted(data, messages)
+            while self._work.left > 0 and self.has_input:
+                self._go_on_untrusted()
         finally:
-            try:
-                for message in messages:
-                    self.mux.receive_untrusted(message)
-            finally:
-                events += self._events
-                self._events.clear()
+            events += self._events
+            self._events.clear()
 
     def forget_input(self) -> None:
-        """Let go of what has come of a frame that will not be finished."""
+        """Let go of what has come of a frame that will not be finished, and of what waits."""
         self._stream.forget_input()
+        self.mux.forget_input()
+        self._messages.clear()
+        self._fault = None
+
+    def _go_on_untrusted(self) -> None:
+        """Do what is next: what came first comes first."""
+        if self.mux.has_input:
+            self.mux.go_on_untrusted()
+        elif self._messages:
+            self.mux.receive_untrusted(self._messages.popleft())
+        elif self._fault is not None:
+            raise self._fault
+        else:
+            self._decrypt_untrusted(b"")
+
+    def _decrypt_untrusted(self, data: Buffer) -> None:
+        """Decrypt what the work allows; a fault waits for its turn behind the messages before it."""
+        try:
+            self._stream.receive_data_untrusted(data, self._messages)
+        except RemoteProtocolError as error:
+            self._fault = error
 
     def data_to_send(self) -> bytes | memoryview:
         """Everything queued, encrypted frame by frame."""
@@ -129,7 +162,7 @@ class Hypercore11:
     def _shake_hands_untrusted(self, data: Buffer, events: list[Event]) -> None:
         stream = self._stream
         if stream.keys is None:
-            stream.receive_data_untrusted(data, [])
+            stream.receive_data_untrusted(data, self._messages)
         else:
             stream.keep_untrusted(bytes(data))
         if stream.keys is not None:

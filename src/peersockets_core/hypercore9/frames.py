@@ -1,11 +1,13 @@
 """Frames: varint length, varint header (channel << 4 | type), body. Source: simple-message-channels 1.2.1.
 
-Parsing is the hot path of receiving, so one loop reads everything that a read brought, and consecutive
-extension messages with the same id on channel 0, where topics live, come out as one run.
+Parsing is the hot path of receiving, so one loop reads as much of what a read brought as the slice of work
+allows, and consecutive extension messages with the same id on channel 0, where topics live, come out as one
+run.
 """
 
 from __future__ import annotations
 
+from collections.abc import Container
 from functools import partial
 from typing import Final, NamedTuple, TypeAlias
 
@@ -13,11 +15,15 @@ import attrs
 
 from ..errors import RemoteProtocolError
 from ..pieces import Pieces
+from ..work import RECORD, RUN, Work
 from . import varint
 from .messages import EXTENSION_TYPE
 
 KEEPALIVE: Final = b"\0"
 """A frame of length zero."""
+
+_SMALLEST: Final = 3
+"""Bytes of the smallest extension message."""
 
 _MORE = 0x80
 _NO_ID = -1
@@ -60,36 +66,96 @@ def extension_head(extension_id: int, payload_size: int) -> bytes:
 class FrameParser:
     """Cuts a decrypted byte stream into frames, whatever chunks it comes in."""
 
-    __slots__ = ("_id", "_max_body", "_unfinished")
+    __slots__ = (
+        "_completed", "_data", "_id", "_ignored", "_max_body", "_position", "_skipping", "_unfinished",
+        "_work",
+    )  # fmt: skip
 
-    def __init__(self, max_body: int) -> None:
+    def __init__(
+        self, max_body: int, *, ignored: Container[int] = frozenset(), work: Work | None = None
+    ) -> None:
+        """Frames whose first byte behind the length is in `ignored` are skipped, and not even kept."""
         self._max_body = max_body
+        self._ignored = ignored
+        self._work = work or Work()
+        # What waits for the next slice of work: a message whose last piece has come, and what is behind it.
+        self._completed: list[Item] = []
+        self._data = b""
+        self._position = 0
         # Of an extension message on channel 0 only the payload is kept, so that it needs no further copy.
         self._unfinished = Pieces()
         self._id = _NO_ID
+        self._skipping = 0  # bytes to come of a frame that is ignored
+
+    @property
+    def has_input(self) -> bool:
+        """Whether something waits for the next slice of work."""
+        return self._position < len(self._data) or bool(self._completed)
 
     @property
     def empty(self) -> bool:
         """Whether the stream stands between two frames."""
-        return not self._unfinished
+        return not (self._unfinished or self._skipping or self.has_input)
 
     def clear(self) -> None:
-        """Let go of what has come of a frame."""
+        """Let go of what has come of a frame, and of what waits."""
         self._unfinished.take()
+        self._completed.clear()
+        self._data = b""
+        self._position = self._skipping = 0
 
-    def parse_untrusted(self, data: bytes, items: list[Item]) -> None:
-        """Append what the next bytes complete to `items`. Raises only `RemoteProtocolError`."""
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes of the stream."""
         position = 0
-        if self._unfinished:
+        if self._position < len(self._data):
+            data = self._data[self._position :] + data
+        elif self._skipping:
+            position = min(self._skipping, len(data))
+            self._skipping -= position
+        elif self._unfinished:
             if len(data) < self._unfinished.missing:
                 self._unfinished.add(data)
                 return
-            data, position = self._complete(data, items)
+            data, position = self._complete(data)
+        self._data, self._position = data, position
+
+    def parse_untrusted(self, data: bytes, items: list[Item]) -> None:
+        """Append what the next bytes complete to `items`, as far as the work allows.
+
+        Raises only `RemoteProtocolError`.
+        """
+        self.feed(data)
+        while self.has_input and self._work.left > 0:
+            self.take_untrusted(items)
+
+    def take_untrusted(self, items: list[Item]) -> None:
+        """Append what is complete to `items`, up to the next `Frame`, or as far as the work allows.
+
+        A frame may change the meaning of what follows. As long as `has_input`, call it again. Raises only
+        `RemoteProtocolError`.
+        """
+        items += self._completed
+        self._completed.clear()
+        data = self._data
+        position = self._cut_untrusted(data, self._position, items)
+        self._data, self._position = (data, position) if position < len(data) else (b"", 0)
+
+    def _cut_untrusted(self, data: bytes, position: int, items: list[Item]) -> int:
+        """Cut frames from `position` on; returns the position of what waits for the next slice of work."""
         end = len(data)
         run_id = _NO_ID
         payloads: list[bytes] = []
+        before = window = 0
         largest = self._max_body + 1  # with a header of one byte
-        while position < end:
+        ignored, work = self._ignored, self._work
+        while True:
+            # Messages of a run are not counted one by one: up to here come no more than the work allows.
+            if position >= window:
+                work.left -= len(payloads) - before
+                before = len(payloads)
+                if position >= end or work.left <= 0:
+                    break
+                window = min(end, position + _SMALLEST * work.left)
             # Lengths and ids of one and two bytes are read in place: a call costs more than all the rest
             # of a short message.
             length = data[position]
@@ -102,7 +168,8 @@ class FrameParser:
                     decoded = varint.decode_untrusted(data, position)
                     if decoded is None:
                         self._keep(data[position:], missing=1)
-                        return
+                        position = end
+                        break
                     length, start = decoded
                 if length > self._max_body + varint.MAX_SIZE:
                     raise self._too_large(length)
@@ -117,31 +184,43 @@ class FrameParser:
                         body += 1
                     else:
                         extension_id = _NO_ID
+            if extension_id == _NO_ID:
+                work.left -= 1
+                window = 0
+                if not length or (length <= largest and start < end and data[start] in ignored):
+                    position = stop
+                    continue
             if stop > end:
                 piece = data[position:] if extension_id == _NO_ID else data[body:]
                 self._keep(piece, missing=stop - end, extension_id=extension_id)
-                return
-            if extension_id != _NO_ID:
-                if extension_id != run_id:
-                    run_id = extension_id
-                    payloads = []
-                    items.append(_make_run((run_id, payloads)))
-                payloads.append(data[body:stop])
-            elif length:  # and not a keepalive
-                run_id = _NO_ID
-                items.append(self._frame_untrusted(data[start:stop]))
+                position = end
+                break
             position = stop
+            if extension_id == _NO_ID:
+                work.left -= RECORD
+                items.append(self._frame_untrusted(data[start:stop]))
+                break
+            if extension_id != run_id:
+                work.left -= RUN + len(payloads) - before
+                before = window = 0
+                run_id = extension_id
+                payloads = []
+                items.append(_make_run((run_id, payloads)))
+            payloads.append(data[body:stop])
+        work.left -= len(payloads) - before
+        self._skipping = max(0, position - end)
+        return position
 
     def _keep(self, piece: bytes, *, missing: int, extension_id: int = _NO_ID) -> None:
         self._unfinished.begin(piece, missing=missing)
         self._id = extension_id
 
-    def _complete(self, data: bytes, items: list[Item]) -> tuple[bytes, int]:
+    def _complete(self, data: bytes) -> tuple[bytes, int]:
         """Finish what is unfinished with `data`; returns what is left to parse, and from where on."""
         pieces, missing = self._unfinished.take(), self._unfinished.missing
         if self._id == _NO_ID:
             return b"".join((*pieces, data)), 0
-        items.append(ExtensionRun(self._id, [b"".join((*pieces, memoryview(data)[:missing]))]))
+        self._completed.append(ExtensionRun(self._id, [b"".join((*pieces, memoryview(data)[:missing]))]))
         return data, missing
 
     def _frame_untrusted(self, frame: bytes) -> Item:

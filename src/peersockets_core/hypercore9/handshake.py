@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..errors import RemoteProtocolError
 from ..keys import Entropy, KeyPair
-from ..noise import X25519, DHKeyPair, XXHandshake
+from ..noise import X25519, DHKeyPair, NoiseHandshake
 from . import messages, varint
 
 NONCE_SIZE = 24
@@ -23,7 +23,7 @@ class Handshake:
 
     def __init__(self, *, initiator: bool, key_pair: KeyPair, entropy: Entropy) -> None:
         """Take 32 bytes of `entropy` for the ephemeral secret, then 24 for the nonce."""
-        self._noise = XXHandshake(
+        self._noise = NoiseHandshake(
             initiator=initiator,
             dh=_X25519,
             static=DHKeyPair(key_pair.x25519_secret_key, key_pair.x25519_public_key),

@@ -6,12 +6,13 @@ newcomer finds the schema and nothing generated. Source: simple-hypercore-protoc
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any, Final, Generic, TypeVar
 
 import attrs
 
 from ..errors import RemoteProtocolError
+from ..work import FIELD, Work
 from . import varint
 
 _VARINT, _FIXED64, _DELIMITED, _FIXED32 = 0, 1, 2, 5
@@ -175,6 +176,10 @@ def _table(message_class: type[Any]) -> tuple[tuple[str, int, Kind, bool], ...]:
 
 _CODED: tuple[type[Any], ...] = (NoisePayload, *TYPES)
 _TABLES = {message_class: _table(message_class) for message_class in _CODED}
+_BY_NUMBER = {
+    message_class: {number: (name, kind, repeated) for name, number, kind, repeated in table}
+    for message_class, table in _TABLES.items()
+}
 _REQUIRED = {
     message_class: [field.name for field in attrs.fields(message_class) if field.default is attrs.NOTHING]
     for message_class in _CODED
@@ -196,34 +201,70 @@ def encode(message: Message | NoisePayload) -> bytes:
 def decode_untrusted(
     message_class: type[_AnyMessage], body: bytes, *, max_items: int | None = None
 ) -> _AnyMessage:
-    """Read a message's body. Unknown fields are skipped, and of one field given twice the last counts.
+    """Read a message's body at once; as `Decoder`."""
+    message = Decoder(message_class, body, max_items=max_items).go_on_untrusted(Work())
+    assert message is not None
+    return message
 
-    Raises only `RemoteProtocolError`: for a body that is not protobuf, a field of the wrong type, a
-    required field that is absent, or more than `max_items` items in one list.
-    """
-    fields = {number: (name, kind, repeated) for name, number, kind, repeated in _TABLES[message_class]}
-    values: dict[str, Any] = {}
+
+class Decoder(Generic[_AnyMessage]):
+    """Reads a message's body. Unknown fields are skipped, and of one field given twice the last counts."""
+
+    __slots__ = ("_fields", "_max_items", "_message_class", "_table", "_values")
+
+    def __init__(
+        self, message_class: type[_AnyMessage], body: bytes, *, max_items: int | None = None
+    ) -> None:
+        """There may be at most `max_items` items in one list."""
+        self._message_class = message_class
+        self._max_items = max_items
+        self._table = _BY_NUMBER[message_class]
+        self._fields = _fields_untrusted(body)
+        self._values: dict[str, Any] = {}
+
+    def go_on_untrusted(self, work: Work) -> _AnyMessage | None:
+        """Read as many fields as the work allows; returns the message once it is complete.
+
+        Raises only `RemoteProtocolError`: for a body that is not protobuf, a field of the wrong type, a
+        required field that is absent, or too many items in a list.
+        """
+        for number, wire_type, value in self._fields:
+            if number in self._table:
+                self._take_untrusted(*self._table[number], wire_type, value)
+            work.left -= FIELD
+            if work.left <= 0:
+                return None
+        for name in _REQUIRED[self._message_class]:
+            if name not in self._values:
+                raise RemoteProtocolError(f"protobuf: {self._message_class.__name__} without {name}")
+        return self._message_class(**self._values)
+
+    def _take_untrusted(
+        self, name: str, kind: Kind, repeated: bool, wire_type: int, value: int | bytes
+    ) -> None:
+        if wire_type != kind.wire_type:
+            raise RemoteProtocolError(
+                f"protobuf: {self._message_class.__name__}.{name} has wire type {wire_type}"
+            )
+        if not repeated:
+            self._values[name] = kind.decode_untrusted(value)
+            return
+        items = self._values.setdefault(name, [])
+        if len(items) == self._max_items:
+            raise RemoteProtocolError(
+                f"{self._message_class.__name__}.{name}: more than {self._max_items} items"
+            )
+        items.append(kind.decode_untrusted(value))
+
+
+def _fields_untrusted(body: bytes) -> Iterator[tuple[int, int, int | bytes]]:
+    """The fields of a message: number, wire type and value. Raises only `RemoteProtocolError`."""
     position = 0
     while position < len(body):
         tag, position = _varint_untrusted(body, position)
         number, wire_type = tag >> 3, tag & 7
         value, position = _value_untrusted(body, position, wire_type)
-        if number not in fields:
-            continue
-        name, kind, repeated = fields[number]
-        if wire_type != kind.wire_type:
-            raise RemoteProtocolError(f"protobuf: {message_class.__name__}.{name} has wire type {wire_type}")
-        if not repeated:
-            values[name] = kind.decode_untrusted(value)
-            continue
-        items = values.setdefault(name, [])
-        if len(items) == max_items:
-            raise RemoteProtocolError(f"{message_class.__name__}.{name}: more than {max_items} items")
-        items.append(kind.decode_untrusted(value))
-    for name in _REQUIRED[message_class]:
-        if name not in values:
-            raise RemoteProtocolError(f"protobuf: {message_class.__name__} without {name}")
-    return message_class(**values)
+        yield number, wire_type, value
 
 
 def _varint_untrusted(body: bytes, position: int) -> tuple[int, int]:

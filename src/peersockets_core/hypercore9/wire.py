@@ -5,12 +5,12 @@
 Source: hypercore-protocol 8.0.7 over simple-hypercore-protocol 2.1.2. What a real peer ignores is ignored
 here too: message types 11 to 14, messages on channels that are not open, and extension ids that are in
 no list (a real peer sends such ids after it removed an extension, since abstract-extension 3.1.1 does
-not renumber the others).
+not renumber the others). What is about a drive's data is ignored, too; what is ignored is skipped undecoded.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeAlias
 
 from ..errors import MessageTooLarge
 from ..events import Event, HandshakeCompleted, MessagesReceived, WireName
@@ -19,6 +19,7 @@ from ..keys import DriveKey, Entropy, KeyPair
 from ..limits import Limits
 from ..outbox import Outbox
 from ..sodium import Buffer, XSalsa20
+from ..work import ANSWER, MEMBERSHIP, Work
 from . import frames, messages
 from .channels import Channels
 from .handshake import Handshake
@@ -28,6 +29,25 @@ MAX_FRAME_BODY: Final = 8 * 1024 * 1024
 
 _TYPE_NUMBERS = {message_class: number for number, message_class in enumerate(messages.TYPES)}
 _CACHED_HEADS = 256
+
+_Heeded: TypeAlias = messages.Open | messages.Options | messages.Close
+_CLASSES: dict[int, type[_Heeded]] = {
+    _TYPE_NUMBERS[message_class]: message_class
+    for message_class in (messages.Open, messages.Options, messages.Close)
+}
+_ON_CHANNEL_0 = {_TYPE_NUMBERS[messages.Options], messages.EXTENSION_TYPE}
+
+
+def _ignores(first: int) -> bool:
+    """Whether a frame with that first byte of a header is nothing to us.
+
+    The byte has the type and the lowest bits of the channel's number; 0x80 says that there are more.
+    """
+    kind, channel = first & 0x0F, first >> 4
+    return 0 < channel < 8 if kind in _ON_CHANNEL_0 else kind not in _CLASSES
+
+
+_IGNORED = frozenset(filter(_ignores, range(0x100)))
 
 
 class Hypercore9:
@@ -44,6 +64,7 @@ class Hypercore9:
         limits: Limits,
         extensions: ExtensionNames,
         outbox: Outbox,
+        work: Work,
     ) -> None:
         """Begin a handshake."""
         self.keepalive = limits.keepalive
@@ -53,7 +74,9 @@ class Hypercore9:
         self._extensions = extensions
         self._announced_version = -1
         self._remote_names: list[str] = []
-        self._frames = frames.FrameParser(limits.frame_body)
+        self._work = work
+        self._frames = frames.FrameParser(limits.frame_body, ignored=_IGNORED, work=work)
+        self._decoding: tuple[int, messages.Decoder[_Heeded]] | None = None
         handshake = Handshake(initiator=initiator, key_pair=key_pair, entropy=entropy)
         self._handshake: Handshake | None = handshake
         self._handshake_output = handshake.output
@@ -66,6 +89,11 @@ class Hypercore9:
     def has_output(self) -> bool:
         """Whether `data_to_send` would return anything."""
         return bool(self.outbox.chunks or self._handshake_output)
+
+    @property
+    def has_input(self) -> bool:
+        """Whether something waits for the next slice of work."""
+        return self._frames.has_input or self._decoding is not None
 
     @property
     def between_messages(self) -> bool:
@@ -86,16 +114,22 @@ class Hypercore9:
             data, self._rest = self._rest + data, b""
         if data:
             assert self._receive is not None
+            self._frames.feed(self._receive.decrypt(data))
+        while self.has_input and self._work.left > 0:
+            if self._decoding is not None:
+                self._decode_untrusted(*self._decoding, events)
+                continue
             items: list[frames.Item] = []
             try:
-                self._frames.parse_untrusted(self._receive.decrypt(data), items)
+                self._frames.take_untrusted(items)
             finally:
                 for item in items:
                     self._receive_item_untrusted(item, events)
 
     def forget_input(self) -> None:
-        """Let go of what has come of a frame that will not be finished."""
+        """Let go of what has come of a frame that will not be finished, and of what waits."""
         self._frames.clear()
+        self._decoding = None
 
     def data_to_send(self) -> bytes | memoryview:
         """Everything queued, encrypted in one pass."""
@@ -164,18 +198,27 @@ class Hypercore9:
                 if name in self._extensions:
                     events.append(MessagesReceived(None, name, item.payloads))
             return
-        if item.type >= len(messages.TYPES):
-            return
-        message = messages.decode_untrusted(
-            messages.TYPES[item.type], item.body, max_items=self._limits.extension_names
-        )
+        message_class = _CLASSES.get(item.type)
+        if message_class is not None and (item.channel == 0 or message_class is not messages.Options):
+            decoder = messages.Decoder(message_class, item.body, max_items=self._limits.extension_names)
+            self._decode_untrusted(item.channel, decoder, events)
+
+    def _decode_untrusted(
+        self, channel: int, decoder: messages.Decoder[_Heeded], events: list[Event]
+    ) -> None:
+        """Go on with a message of a protocol's own, and take it once it is complete."""
+        message = decoder.go_on_untrusted(self._work)
+        self._decoding = (channel, decoder) if message is None else None
         assert self._channels is not None
+        before = len(events)
         if isinstance(message, messages.Open):
-            self._channels.receive_open_untrusted(item.channel, message, events)
+            self._work.left -= ANSWER
+            self._channels.receive_open_untrusted(channel, message, events)
         elif isinstance(message, messages.Close):
-            self._channels.receive_close_untrusted(item.channel, message, events)
-        elif isinstance(message, messages.Options) and item.channel == 0:
+            self._channels.receive_close_untrusted(channel, message, events)
+        elif isinstance(message, messages.Options):
             self._remote_names = message.extensions
+        self._work.left -= MEMBERSHIP * (len(events) - before)
 
 
 class ExtensionSender:

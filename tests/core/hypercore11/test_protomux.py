@@ -723,3 +723,10 @@ def test_mutations_are_at_most_the_remotes_fault() -> None:
 def test_anything_is_at_most_the_remotes_fault(messages: list[bytes]) -> None:
     survives(messages)
     survives([b"\0\0" + data for data in messages])
+
+
+def test_going_on_where_nothing_waits_does_nothing() -> None:
+    side = Side()
+    side.mux.go_on_untrusted()
+    assert not side.mux.has_input
+    assert not side.take()

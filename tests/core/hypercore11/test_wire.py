@@ -30,6 +30,7 @@ from peersockets_core.hypercore11.encoding import encode_buffer, encode_uint
 from peersockets_core.hypercore11.secret_stream import Keys, SecretStream
 from peersockets_core.hypercore11.wire import Hypercore11
 from peersockets_core.outbox import Outbox
+from peersockets_core.work import Work
 
 DISCOVERY_KEY = KEY.discovery_key
 
@@ -267,6 +268,7 @@ def test_keyed_start() -> None:
             limits=DEFAULT_LIMITS,
             extensions=ExtensionNames(),
             outbox=Outbox(room=DEFAULT_LIMITS.send_buffer, reply_limit=DEFAULT_LIMITS.replies),
+            work=Work(),
             keys=finished,
         )
         for initiator, finished in ((True, keys), (False, swapped))

@@ -11,7 +11,7 @@ from core.support import CUTS, Cut, entropy, key_pair
 from peersockets_core import KeyPair, RemoteProtocolError
 from peersockets_core.hypercore9 import messages, varint
 from peersockets_core.hypercore9.handshake import Handshake
-from peersockets_core.noise import X25519, DHKeyPair, XXHandshake
+from peersockets_core.noise import X25519, DHKeyPair, NoiseHandshake
 
 MESSAGES = [chunk for _, chunk in recorded.CHUNKS[:3]]
 
@@ -142,9 +142,9 @@ def test_a_low_order_ephemeral_key(point: bytes) -> None:
         responder.receive_data_untrusted(b"\x3a" + point + MESSAGES[0][33:])
 
 
-def forged(initiator: bool, static: bytes, *payloads: bytes) -> tuple[XXHandshake, Handshake]:
+def forged(initiator: bool, static: bytes, *payloads: bytes) -> tuple[NoiseHandshake, Handshake]:
     """A remote with any static public key, and our side that faces it."""
-    remote = XXHandshake(
+    remote = NoiseHandshake(
         initiator=initiator,
         dh=X25519(),
         static=DHKeyPair(bytes(32), static),
@@ -166,7 +166,9 @@ def test_a_low_order_static_key(point: bytes) -> None:
 def finish(first: bytes, last: bytes) -> Handshake:
     """Our side after a remote's handshake with the given payloads."""
     keys = X25519().generate(b"\x08" * 32)
-    remote = XXHandshake(initiator=True, dh=X25519(), static=keys, ephemeral=X25519().generate(b"\x07" * 32))
+    remote = NoiseHandshake(
+        initiator=True, dh=X25519(), static=keys, ephemeral=X25519().generate(b"\x07" * 32)
+    )
     ours = two()[1]
     for payload in (first, last):
         message = remote.write_message(payload)

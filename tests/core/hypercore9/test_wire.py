@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 
 import attrs
@@ -227,18 +228,57 @@ def test_as_many_names_as_the_limit_and_one_more() -> None:
     assert "more than 16384 items" in error_of(remote.announce(*names, "one more"))
 
 
+SKIPPED: dict[str, bytes] = {
+    "Have without a start": frames.encode(1, 3, b""),
+    "Status of bytes": frames.encode(1, 2, b"\x0a\0"),
+    "a group": frames.encode(1, 9, b"\x0b"),
+    "an extension message of a channel, without an id": frames.encode(1, 15, b""),
+    "Options of a channel that are not UTF-8": frames.encode(7, 1, b"\x0a\x01\xff"),
+    "Options of a channel behind a long header": frames.encode(8, 1, b"\x0a\x01\xff"),
+    "Data of the largest size": frames.encode(1, 9, b"\xff" * 8 * MIB),
+    "Data of the largest size behind a long header": frames.encode(300, 9, b"\xff" * 8 * MIB),
+}
+
+
+@pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
+@pytest.mark.parametrize("plain", SKIPPED.values(), ids=SKIPPED)
+def test_what_is_ignored_is_not_decoded(plain: bytes, cut: Cut) -> None:
+    ours = connection(names=["chat"])
+    remote = RawPeer(ours)
+    remote.announce("chat")
+    cut = cut if len(plain) < 1000 else in_reads
+    events = feed(ours, remote.encrypt(plain + extension_frame(0, b"behind")), cut)
+    assert events == [MessagesReceived(None, "chat", [b"behind"])]
+    assert ours.receive_eof(NOW) == [ConnectionClosed(None)]
+
+
+def in_reads(data: bytes) -> list[bytes]:
+    """In pieces of the size of a read."""
+    return [data[start : start + 65_536] for start in range(0, len(data), 65_536)]
+
+
+def test_what_is_ignored_is_not_kept_until_it_is_complete() -> None:
+    ours = connection()
+    reads = in_reads(RawPeer(ours).encrypt(frames.encode(1, 9, bytes(8 * MIB))))
+    tracemalloc.start()
+    try:
+        for read in reads[:-1]:
+            assert ours.receive_data(read, NOW) == []
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 200_000
+    assert "within a message" in error_of(ours.receive_eof(NOW))
+
+
 HOSTILE: dict[str, tuple[bytes, str]] = {
     "frame over the limit": (varint.encode(8 * MIB + 100), "over the limit of 8388608"),
     "varint without end": (b"\xff" * 20, "varint of more than 8 bytes"),
     "header longer than its frame": (b"\x01\x80", "ends within its header"),
     "extension without an id": (b"\x01\x0f", "ends within its id"),
     "Open without a discovery key": (frames.encode(1, 0, b""), "Open without discovery_key"),
-    "Have without a start": (frames.encode(1, 3, b""), "Have without start"),
     "Options that are not UTF-8": (frames.encode(0, 1, b"\x0a\x01\xff"), "not UTF-8"),
-    "Options of a channel that are not UTF-8": (frames.encode(9, 1, b"\x0a\x01\xff"), "not UTF-8"),
-    "Status of bytes": (frames.encode(1, 2, b"\x0a\0"), "wire type 2"),
     "Close with a field cut": (frames.encode(1, 10, b"\x0a\x20x"), "ends within a field"),
-    "a group": (frames.encode(1, 9, b"\x0b"), "unknown wire type 3"),
     "Open without a capability": (frame(1, Open(DISCOVERY_KEY)), "invalid remote capability"),
     "Open with a wrong capability": (frame(1, Open(DISCOVERY_KEY, bytes(32))), "invalid remote capability"),
     "Open on channel 0": (frame(0, Open(DISCOVERY_KEY)), "channel 0"),

@@ -2,17 +2,50 @@
 
 // Commands to ask and answer with examples/requests.js, the same for the peers of both generations.
 
-const { Requests } = require('../../../examples/requests')
+const { Requests, RequestError } = require('../../../examples/requests')
 const { emit } = require('./lines')
 
 const base64 = buffer => buffer.toString('base64')
 const unbase64 = text => Buffer.from(text, 'base64')
 
+const SECRET = 'ENOENT: /home/somebody/secret'
+const waiting = [] // what ends the handlers that wait for it
+
+// Handlers that are not as they should be, and those that only look so.
+const odd = {
+  'returns at once': () => Buffer.from('fine'),
+  'returns a Uint8Array': async () => new Uint8Array([102, 105, 110, 101]),
+  'returns a string': () => SECRET,
+  'returns nothing': () => {},
+  'resolves to a number': async () => 7,
+  'throws at once': () => { throw new Error(SECRET) },
+  'throws later': async () => { throw new Error(SECRET) },
+  'throws a string': () => { throw SECRET },
+  'throws null': async () => { throw null }, // eslint-disable-line no-throw-literal
+  'refuses at once': () => { throw new RequestError('no') },
+  'refuses later': async () => { throw new RequestError('no') },
+  'returns too much': () => Buffer.alloc(8 * 2 ** 20),
+  'refuses with too much': () => { throw new RequestError('x'.repeat(8 * 2 ** 20)) },
+  waits: (data, peer) => {
+    emit('held', { publicKey: peer.remotePublicKey.toString('hex') })
+    return new Promise(resolve => waiting.push(() => resolve(Buffer.from('fine'))))
+  }
+}
+
+function handler (data, peer, signal) {
+  return (odd[data.toString()] ?? usual)(data, peer, signal)
+}
+
+function onfailure (error) {
+  emit('failed', { message: String(error?.message ?? error) })
+  throw new Error('the log is full')
+}
+
 // What a request says is what becomes of it.
-async function handler (data, peer, signal) {
+async function usual (data, peer, signal) {
   const publicKey = peer.remotePublicKey.toString('hex')
   const text = data.toString()
-  if (text.startsWith('refuse ')) throw new Error(text.slice('refuse '.length))
+  if (text.startsWith('refuse ')) throw new RequestError(text.slice('refuse '.length))
   if (text === 'who') return Buffer.from(publicKey)
   if (text !== 'hold') return Buffer.from(data).reverse()
   emit('held', { publicKey })
@@ -25,18 +58,26 @@ async function handler (data, peer, signal) {
 module.exports = function requestCommands (join, peerOf) {
   const joined = [] // by handle
   return {
-    joinRequests (parameters) {
-      const requests = new Requests(options => join(parameters, options), handler)
-      return { handle: joined.push({ requests, parameters }) - 1 }
+    // Without an `answer`, there is no handler; a `forgetful` one is not told of peers that leave.
+    joinRequests ({ answer = true, forgetful = false, ...parameters }) {
+      const requests = new Requests(options => join(parameters, options), answer ? handler : undefined, onfailure)
+      return { handle: joined.push({ requests, parameters, forgetful, aborter: new AbortController() }) - 1 }
     },
-    // `timeout` is in milliseconds.
-    async request ({ handle, publicKey, data, timeout }) {
-      const { requests, parameters } = joined[handle]
-      const signal = timeout ? AbortSignal.timeout(timeout) : undefined
-      return { reply: base64(await requests.request(unbase64(data), peerOf(parameters, publicKey), signal)) }
+    async request ({ handle, publicKey, data }) {
+      const { requests, parameters, aborter } = joined[handle]
+      return { reply: base64(await requests.request(unbase64(data), peerOf(parameters, publicKey), aborter.signal)) }
+    },
+    // Gives up all requests under way.
+    abortRequests ({ handle }) {
+      joined[handle].aborter.abort(new Error('given up'))
+      joined[handle].aborter = new AbortController()
+    },
+    // Ends the handlers that wait.
+    release () {
+      for (const end of waiting.splice(0)) end()
     },
     peerLeft (peer) {
-      for (const { requests } of joined) requests.left(peer)
+      for (const { requests, forgetful } of joined) if (!forgetful) requests.left(peer)
     }
   }
 }

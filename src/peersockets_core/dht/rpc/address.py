@@ -1,0 +1,44 @@
+"""IPv4 addresses as dht-rpc writes them, and the node ids that follow from them.
+
+Source: dht-rpc 6.27.0, `lib/peer.js`; compact-encoding 3.5.2, `ipv4Address`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from ipaddress import IPv4Address
+from typing import Final, TypeAlias
+
+Address: TypeAlias = tuple[str, int]
+"""An IPv4 address in dotted form, and a port from 1 to 65535."""
+
+ADDRESS_SIZE: Final = 6
+ID_SIZE: Final = 32
+
+
+_REMEMBERED: Final = 4096  # addresses whose encoding is not made anew each time
+
+
+@lru_cache(_REMEMBERED)
+def encode_address(address: Address) -> bytes:
+    """Return 4 bytes of host and a little-endian port. Raises `ValueError` for a host that is not IPv4."""
+    host, port = address
+    return IPv4Address(host).packed + port.to_bytes(2, "little")
+
+
+def decode_address(data: bytes, position: int = 0) -> Address:
+    """Read the address in the 6 bytes at `position`, which the caller has checked to exist."""
+    a, b, c, d, low, high = data[position : position + ADDRESS_SIZE]
+    return f"{a}.{b}.{c}.{d}", low | high << 8
+
+
+@lru_cache(_REMEMBERED)
+def node_id(address: Address) -> bytes:
+    """Return the 32-byte id that a node at `address` has: a hash, so that nobody chooses its place."""
+    return hashlib.blake2b(encode_address(address), digest_size=ID_SIZE).digest()
+
+
+def distance(a: bytes, b: bytes) -> int:
+    """Return the XOR distance of two ids: the smaller, the closer."""
+    return int.from_bytes(a) ^ int.from_bytes(b)

@@ -1,0 +1,159 @@
+"""The datagrams of dht-rpc: requests and responses.
+
+Source: dht-rpc 6.27.0, `lib/io.js` (`Request.decode`, `decodeReply`, `_encodeRequest`, `_sendReply`).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+import attrs
+
+from ...errors import RemoteProtocolError
+from ...hypercore11.encoding import encode_buffer, encode_uint
+from .address import ID_SIZE, Address, encode_address
+from .reader import Reader
+
+REQUEST: Final = 0x03
+"""The first byte of a request: version 3 in the low half, type 0 in the high one."""
+
+RESPONSE: Final = 0x13
+"""The first byte of a response: version 3, type 1."""
+
+TOKEN_SIZE: Final = 32
+MOST_CLOSER_NODES: Final = 20
+"""Closer nodes that one response may name; the reference sends no more than a table row holds."""
+
+_ID, _TOKEN = 1, 2
+_INTERNAL, _TARGET, _VALUE = 4, 8, 16  # of requests
+_CLOSER, _ERROR = 4, 8  # of responses, which share _VALUE
+
+
+class Command(IntEnum):
+    """The commands of dht-rpc itself, marked as internal on the wire."""
+
+    PING = 0
+    PING_NAT = 1
+    FIND_NODE = 2
+    DOWN_HINT = 3
+    DELAYED_PING = 4
+
+
+class ErrorCode(IntEnum):
+    """The errors that dht-rpc itself answers with."""
+
+    NONE = 0
+    UNKNOWN_COMMAND = 1
+    INVALID_TOKEN = 2
+
+
+@attrs.frozen
+class Request:
+    """A question to one node."""
+
+    tid: int
+    """Transaction id, 16 bits; the response repeats it."""
+    to: Address
+    """Where the datagram was sent: the receiver's address as the sender sees it."""
+    command: int
+    internal: bool = False
+    """Whether `command` is one of dht-rpc's own (`Command`)."""
+    id: bytes | None = None
+    """The sender's node id, if it is a persistent node."""
+    token: bytes | None = None
+    target: bytes | None = None
+    """The 32-byte key that the question is about."""
+    value: bytes | None = None
+
+
+@attrs.frozen
+class Response:
+    """An answer to a request."""
+
+    tid: int
+    to: Address
+    """Where the datagram was sent: the asker's address as the answering node sees it."""
+    id: bytes | None = None
+    token: bytes | None = None
+    """Proof, for a later commit to the same node, that we receive what is sent to our address."""
+    closer_nodes: tuple[Address, ...] = ()
+    """Nodes that the answering node knows to be closer to the target."""
+    error: int = ErrorCode.NONE
+    value: bytes | None = None
+
+
+def encode_request(request: Request) -> bytes:
+    """Return the datagram of a request."""
+    flags = (
+        (request.id is not None) * _ID
+        | (request.token is not None) * _TOKEN
+        | request.internal * _INTERNAL
+        | (request.target is not None) * _TARGET
+        | (request.value is not None) * _VALUE
+    )
+    return b"".join(
+        (
+            _head(REQUEST, flags, request.tid, request.to),
+            request.id or b"",
+            request.token or b"",
+            encode_uint(request.command),
+            request.target or b"",
+            b"" if request.value is None else encode_buffer(request.value),
+        )
+    )
+
+
+def encode_response(response: Response) -> bytes:
+    """Return the datagram of a response."""
+    closer = response.closer_nodes
+    flags = (
+        (response.id is not None) * _ID
+        | (response.token is not None) * _TOKEN
+        | bool(closer) * _CLOSER
+        | (response.error != ErrorCode.NONE) * _ERROR
+        | (response.value is not None) * _VALUE
+    )
+    return b"".join(
+        (
+            _head(RESPONSE, flags, response.tid, response.to),
+            response.id or b"",
+            response.token or b"",
+            encode_uint(len(closer)) if closer else b"",
+            *map(encode_address, closer),
+            encode_uint(response.error) if response.error else b"",
+            b"" if response.value is None else encode_buffer(response.value),
+        )
+    )
+
+
+def decode_untrusted(datagram: bytes) -> Request | Response:
+    """Read a datagram; bytes that follow the message are ignored, as the reference ignores them.
+
+    A value of no bytes is read as none, and closer nodes past `MOST_CLOSER_NODES` are left out. Raises only
+    `RemoteProtocolError`.
+    """
+    if not datagram:
+        raise RemoteProtocolError("an empty datagram")
+    kind = datagram[0]
+    if kind not in (REQUEST, RESPONSE):
+        raise RemoteProtocolError(f"a datagram that begins with {kind:#04x} is no message of the DHT")
+    reader = Reader(datagram, 1)
+    flags = reader.uint_untrusted()
+    tid = int.from_bytes(reader.fixed_untrusted(2), "little")
+    to = reader.address_untrusted()
+    sender_id = reader.fixed_untrusted(ID_SIZE) if flags & _ID else None
+    token = reader.fixed_untrusted(TOKEN_SIZE) if flags & _TOKEN else None
+    if kind == REQUEST:
+        command = reader.uint_untrusted()
+        target = reader.fixed_untrusted(ID_SIZE) if flags & _TARGET else None
+        value = (reader.buffer_untrusted() or None) if flags & _VALUE else None
+        return Request(tid, to, command, bool(flags & _INTERNAL), sender_id, token, target, value)
+    closer = reader.addresses_untrusted(MOST_CLOSER_NODES) if flags & _CLOSER else ()
+    error = reader.uint_untrusted() if flags & _ERROR else ErrorCode.NONE
+    value = (reader.buffer_untrusted() or None) if flags & _VALUE else None
+    return Response(tid, to, sender_id, token, closer, error, value)
+
+
+def _head(kind: int, flags: int, tid: int, to: Address) -> bytes:
+    return bytes((kind, flags)) + tid.to_bytes(2, "little") + encode_address(to)

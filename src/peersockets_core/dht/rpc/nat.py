@@ -1,0 +1,50 @@
+"""Our own address as others see it, from the samples that responses carry.
+
+Source: nat-sampler (npm), as dht-rpc 6.27.0 uses it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from typing import Final
+
+from .address import Address
+
+_MOST_SAMPLES: Final = 16
+
+
+class NatSampler:
+    """Finds the host, and the port if it is the same for everybody, that most of the last samples agree
+    on.
+    """
+
+    def __init__(self) -> None:
+        self.host: str | None = None
+        """Our public host, or None while the samples differ."""
+        self.port = 0
+        """Our public port, or 0 while it is unknown or differs from one remote to another."""
+        self._samples: deque[Address] = deque(maxlen=_MOST_SAMPLES)
+        self._count = 0
+
+    def add(self, address: Address) -> None:
+        """Take the address that one remote has seen us at."""
+        self._samples.append(address)
+        self._count += 1
+        wanted = self._agreement()
+        (host_and_port, agreeing), *_ = Counter(self._samples).most_common(1)
+        (host, agreeing_hosts), *_ = Counter(host for host, _ in self._samples).most_common(1)
+        self.host, self.port = None, 0
+        if agreeing >= wanted:
+            self.host, self.port = host_and_port
+        elif agreeing_hosts >= wanted:
+            self.host = host
+
+    @property
+    def count(self) -> int:
+        """How many samples there have been."""
+        return self._count
+
+    def _agreement(self) -> int:
+        """How many samples have to agree: all of the first three, and with more of them up to three fewer."""
+        size = len(self._samples)
+        return size - (0 if size < 4 else 1 if size < 8 else 2 if size < 12 else 3)

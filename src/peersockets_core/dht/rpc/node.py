@@ -1,0 +1,435 @@
+"""`DhtNode`: one node of a DHT that speaks dht-rpc, without I/O.
+
+Datagrams go in with `receive_datagrams` and come out of `datagrams_to_send`; time is a deadline. By default
+the node is ephemeral: it asks and answers, and nobody puts it into a table. A persistent one has an id,
+which follows from its address, and stores what the layer above wants stored.
+
+Source: dht-rpc 6.27.0, `index.js`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Final
+
+from ...errors import LocalProtocolError, RemoteProtocolError
+from ...keys import Entropy
+from .address import ID_SIZE, Address, encode_address, node_id
+from .events import (
+    AddressChanged,
+    Answered,
+    BecamePersistent,
+    Bootstrapped,
+    DhtEvent,
+    QueryFinished,
+    QueryReplied,
+    RequestReceived,
+    TimedOut,
+)
+from .limits import DEFAULT_DHT_LIMITS, DhtLimits
+from .messages import Command, ErrorCode, Request, Response, decode_untrusted, encode_request, encode_response
+from .nat import NatSampler
+from .query import BACKGROUND_CONCURRENCY, CONCURRENCY, CommitMaker, Query, Reply
+from .rates import HostRates
+from .requests import RETRIES, TIMEOUT, Asker, PendingRequest, Requests
+from .server import Server
+from .tokens import Tokens
+from .upkeep import Upkeep
+
+
+class DhtNode:
+    """One node: client, and server for others."""
+
+    def __init__(
+        self,
+        *,
+        entropy: Entropy,
+        now: float,
+        bootstrap: Iterable[Address] = (),
+        persistent: bool = False,
+        address: Address | None = None,
+        limits: DhtLimits = DEFAULT_DHT_LIMITS,
+    ) -> None:
+        """Begin to look around from the `bootstrap` nodes, of which a network's first node has none.
+
+        A `persistent` node takes its id from `address`, its own as others see it; where none is given, it
+        becomes persistent once enough remotes agree on one.
+        """
+        self.limits = limits
+        self.bootstrap = tuple(bootstrap)
+        self.nat = NatSampler()
+        """Our address as others see it."""
+        self.id: bytes | None = None
+        """Our id, once we are persistent."""
+        self.bootstrapped = False
+        self.dropped = 0
+        """Datagrams that were malformed, unasked for, or too many."""
+        self._wants_id = persistent
+        self._requests = Requests(entropy, limits, now, lambda to: self.upkeep.unreachable(to))
+        self._tokens = Tokens(entropy, now)
+        self._rates = HostRates(limits.requests_per_second, limits.hosts)
+        self._events: list[DhtEvent] = []
+        self._output: list[tuple[Address, bytes]] = []
+        self._queries: set[Query] = set()
+        self._hints_sent = 0
+        self._server = Server(self)
+        self.upkeep = Upkeep(self, entropy(ID_SIZE), now)
+        """The table of known nodes, and what keeps it fresh."""
+        if persistent and address is not None:
+            self.become_persistent(address)
+        self.upkeep.refresh(self.upkeep.table.own_id, now)
+
+    @property
+    def address(self) -> Address | None:
+        """Our address as others see it, where they agree on host and port."""
+        return (self.nat.host, self.nat.port) if self.nat.host is not None and self.nat.port else None
+
+    # The datagram pattern
+
+    def receive_datagrams(
+        self, buffer: bytes | bytearray | memoryview, segment_size: int, source: Address, now: float
+    ) -> list[DhtEvent]:
+        """Take datagrams of `segment_size` bytes each, the last perhaps shorter; returns what they cause.
+
+        A datagram that is no proper message is counted in `dropped`, and changes nothing.
+        """
+        for start in range(0, len(buffer), max(segment_size, 1)):
+            self._receive(bytes(buffer[start : start + segment_size]), source, now)
+        return self._take_events()
+
+    def datagrams_to_send(self, now: float) -> list[tuple[Address, list[bytes], int]]:
+        """Hand over what is to be sent: the destination, the datagram in a list, its size."""
+        output, self._output = self._output + self._requests.output(now), []
+        return [(to, [datagram], len(datagram)) for to, datagram in output]
+
+    def next_deadline(self) -> float:
+        """When to call `handle_deadline`, at the latest; minus infinity where a command has caused events."""
+        if self._events:
+            return -math.inf
+        return min(self._requests.next_deadline(), self._server.next_deadline(), self.upkeep.next_tick)
+
+    def handle_deadline(self, now: float) -> list[DhtEvent]:
+        """Do what has become due by `now`: repeat requests, give them up, keep the table fresh."""
+        self._requests.handle_deadline(now)
+        self._server.handle_deadline(now)
+        if now >= self.upkeep.next_tick:
+            self._hints_sent = 0
+            self.upkeep.tick(now)
+        return self._take_events()
+
+    # Commands
+
+    def request(
+        self,
+        to: Address,
+        *,
+        command: int,
+        now: float,
+        internal: bool = False,
+        target: bytes | None = None,
+        value: bytes | None = None,
+        token: bytes | None = None,
+        retries: int = RETRIES,
+        timeout: float = TIMEOUT,
+    ) -> PendingRequest:
+        """Ask one node; `Answered` or `TimedOut` follows, for what is returned.
+
+        Raises `LocalProtocolError` where too many requests are unanswered.
+        """
+        pending = self._send(self, to, command, internal, target, value, token, retries, timeout, now)
+        if pending is None:
+            raise LocalProtocolError(f"{self.limits.requests} requests to the DHT are unanswered")
+        return pending
+
+    def ping(self, to: Address, now: float) -> PendingRequest:
+        """Ask a node whether it is there. Otherwise as `request`."""
+        return self.request(to, command=Command.PING, internal=True, now=now)
+
+    def query(
+        self,
+        target: bytes,
+        *,
+        command: int,
+        now: float,
+        internal: bool = False,
+        value: bytes | None = None,
+        commit: CommitMaker | None = None,
+        nodes: Iterable[Address] = (),
+        concurrency: int = CONCURRENCY,
+    ) -> Query:
+        """Ask the nodes nearest to a target; `QueryReplied` events follow, and `QueryFinished`.
+
+        `nodes` are those to begin with, where the caller knows good ones. `commit` makes a request that each
+        of the closest nodes gets at the end. Raises `ValueError` for a target that is not 32 bytes.
+        """
+        if len(target) != ID_SIZE:
+            raise ValueError(f"target must be {ID_SIZE} bytes, not {len(target)}")
+        return self._start_query(target, command, internal, value, commit, nodes, concurrency, False, now)
+
+    def find_node(self, target: bytes, now: float) -> Query:
+        """Look for the nodes nearest to a target. Otherwise as `query`."""
+        return self.query(target, command=Command.FIND_NODE, internal=True, now=now)
+
+    def cancel(self, asked: Query | PendingRequest) -> None:
+        """Give a query or a request up: no further event follows for it."""
+        if isinstance(asked, Query):
+            asked.cancel()
+            self._queries.discard(asked)
+        else:
+            self._requests.cancel(asked)
+
+    def reply(
+        self,
+        received: RequestReceived,
+        now: float,
+        *,
+        value: bytes | None = None,
+        error: int = ErrorCode.NONE,
+        token: bool = True,
+        closer_nodes: bool = True,
+    ) -> None:
+        """Answer a request, with a fresh token and the nodes that we know near its target unless told not
+        to.
+        """
+        self.answer(
+            received.request,
+            received.source,
+            now,
+            value=value,
+            error=error,
+            token=token,
+            closer_nodes=closer_nodes,
+        )
+
+    def relay(self, received: RequestReceived, to: Address, value: bytes) -> None:
+        """Pass a request on to another address with another value, under the asker's transaction id."""
+        request = received.request
+        passed_on = Request(
+            request.tid, to, request.command, request.internal, self.id, None, request.target, value
+        )
+        self._output.append((to, encode_request(passed_on)))
+
+    def reply_to(self, received: RequestReceived, to: Address, now: float, value: bytes) -> None:
+        """Answer a request that another node has relayed: the response goes to the first asker."""
+        self.answer(received.request, to, now, value=value)
+
+    def become_persistent(self, address: Address) -> None:
+        """Take the id that follows from `address`, under which we can be reached by everybody."""
+        self.id = node_id(address)
+        self._wants_id = True
+        self.upkeep.move_to(self.id)
+        self._events.append(BecamePersistent(self.id))
+
+    # For the parts of the node
+
+    def answer(
+        self,
+        request: Request,
+        to: Address,
+        now: float,
+        *,
+        value: bytes | None = None,
+        error: int = ErrorCode.NONE,
+        token: bool = False,
+        closer_nodes: bool = False,
+    ) -> None:
+        """Send a response to an address."""
+        closer: tuple[Address, ...] = ()
+        if closer_nodes and request.target is not None:
+            closer = tuple(contact.address for contact in self.upkeep.table.closest(request.target))
+        fresh = self._tokens.make(to[0], now) if token else None
+        response = Response(request.tid, to, self.id, fresh, closer, error, value)
+        self._output.append((to, encode_response(response)))
+
+    def ask(
+        self,
+        query: Query,
+        to: Address,
+        *,
+        command: int,
+        internal: bool,
+        target: bytes,
+        value: bytes | None,
+        token: bytes | None,
+        retries: int,
+        now: float,
+    ) -> PendingRequest | None:
+        """Send a query's request."""
+        return self._send(query, to, command, internal, target, value, token, retries, TIMEOUT, now)
+
+    def start_background_query(self, target: bytes, now: float) -> Query:
+        """Freshen the table with a query of which the application hears nothing."""
+        return self._start_query(
+            target, Command.FIND_NODE, True, None, None, (), BACKGROUND_CONCURRENCY, True, now
+        )
+
+    def send(
+        self, asker: Asker, to: Address, command: Command, now: float, value: bytes | None = None
+    ) -> bool:
+        """Send one of dht-rpc's own requests; returns False where too many are unanswered."""
+        pending = self._send(asker, to, command, True, None, value, None, RETRIES, TIMEOUT, now)
+        return pending is not None
+
+    # What a query asks of its node (`query.Host`)
+
+    def closest(self, target: bytes, count: int) -> list[Address]:
+        """Return the nodes of the table nearest to a target."""
+        return [contact.address for contact in self.upkeep.table.closest(target, count)]
+
+    def bootstrap_nodes(self) -> tuple[Address, ...]:
+        """Return the nodes to begin with."""
+        return self.bootstrap
+
+    def is_own(self, id: bytes) -> bool:
+        """Whether an id is our own."""
+        return id == self.upkeep.table.own_id
+
+    def hint_down(self, to: Address, down: Address, now: float) -> None:
+        """Report a node that does not answer to one that has named it, a bounded number of times in a
+        tick.
+        """
+        if self._hints_sent < self.limits.down_hints:
+            self._hints_sent += 1
+            self.send(_NOBODY, to, Command.DOWN_HINT, now, encode_address(down))
+
+    def replied(self, query: Query, reply: Reply) -> None:
+        """A node has answered a query."""
+        if not query.background:
+            self._events.append(QueryReplied(query, reply))
+
+    def finished(self, query: Query) -> None:
+        """A query has ended."""
+        self._queries.discard(query)
+        if not query.background:
+            self._events.append(QueryFinished(query))
+        elif not self.bootstrapped:
+            self.bootstrapped = True
+            self._events.append(Bootstrapped())
+            self._take_id_from_address()
+
+    # What a request asks of its asker (`requests.Asker`), for those of the application
+
+    def answered(self, request: PendingRequest, response: Response, now: float) -> None:
+        """A request of the application has been answered."""
+        self._events.append(Answered(request, response))
+
+    def slow(self, request: PendingRequest, now: float) -> None:
+        """A request of the application is sent again."""
+
+    def timed_out(self, request: PendingRequest, now: float) -> None:
+        """A request of the application was not answered."""
+        self._events.append(TimedOut(request))
+
+    # Inside
+
+    def _receive(self, datagram: bytes, source: Address, now: float) -> None:
+        try:
+            message = decode_untrusted(datagram)
+        except RemoteProtocolError:
+            self.dropped += 1
+            return
+        id = message.id if message.id is not None and message.id == node_id(source) else None
+        if isinstance(message, Request):
+            self._take_request(message, source, id, now)
+            return
+        pending = self._requests.asked(message.tid, source)
+        if pending is None:
+            self.dropped += 1
+            return
+        self._sample(self.upkeep.heard_from(source, id, now), message.to, now)
+        self._requests.answer(pending, message, now)
+
+    def _take_request(self, request: Request, source: Address, id: bytes | None, now: float) -> None:
+        if not self._rates.allow(source[0], now):
+            self.dropped += 1
+            return
+        if request.token is not None and not self._tokens.recognize(request.token, source[0], now):
+            self.answer(request, source, now, error=ErrorCode.INVALID_TOKEN, token=True, closer_nodes=True)
+            return
+        if id is not None:
+            self.upkeep.heard_from(source, id, now)
+        if request.internal:
+            self._server.serve(request, source, now)
+        else:
+            self._events.append(RequestReceived(request, source, id))
+
+    def _sample(self, wanted: bool, seen_at: Address, now: float) -> None:
+        """Take a remote's view of our address, if it is one that counts."""
+        if not wanted:
+            return
+        before = self.nat.host, self.nat.port
+        self.nat.add(seen_at)
+        if before == (self.nat.host, self.nat.port):
+            return
+        self._events.append(AddressChanged(self.nat.host, self.nat.port))
+        if self.bootstrapped:
+            self._take_id_from_address()
+
+    def _take_id_from_address(self) -> None:
+        """Become persistent, or move, once enough remotes agree on our address."""
+        if self._wants_id and self.address is not None and self.id != node_id(self.address):
+            self.become_persistent(self.address)
+
+    def _start_query(
+        self,
+        target: bytes,
+        command: int,
+        internal: bool,
+        value: bytes | None,
+        commit: CommitMaker | None,
+        nodes: Iterable[Address],
+        concurrency: int,
+        background: bool,
+        now: float,
+    ) -> Query:
+        query = Query(
+            self,
+            target,
+            command=command,
+            internal=internal,
+            value=value,
+            commit=commit,
+            nodes=nodes,
+            concurrency=concurrency,
+            background=background,
+        )
+        self._queries.add(query)
+        query.start(now)
+        return query
+
+    def _send(
+        self,
+        asker: Asker,
+        to: Address,
+        command: int,
+        internal: bool,
+        target: bytes | None,
+        value: bytes | None,
+        token: bytes | None,
+        retries: int,
+        timeout: float,
+        now: float,
+    ) -> PendingRequest | None:
+        if self._requests.full:
+            return None
+        tid = self._requests.new_tid(to)
+        message = Request(tid, to, command, internal, self.id, token, target, value)
+        return self._requests.add(message, asker, now, retries=retries, timeout=timeout)
+
+    def _take_events(self) -> list[DhtEvent]:
+        events, self._events = self._events, []
+        return events
+
+
+class _Nobody:
+    """The asker of requests whose fate does not matter."""
+
+    def answered(self, request: PendingRequest, response: Response, now: float) -> None: ...
+
+    def slow(self, request: PendingRequest, now: float) -> None: ...
+
+    def timed_out(self, request: PendingRequest, now: float) -> None: ...
+
+
+_NOBODY: Final = _Nobody()

@@ -1,0 +1,27 @@
+"""How many requests a host may have answered in a second."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+
+class HostRates:
+    """Counts requests by host, in whole seconds, within a bounded amount of memory."""
+
+    def __init__(self, per_second: int, hosts: int) -> None:
+        """Allow each of the first `hosts` hosts `per_second` requests, and the others as many together."""
+        self._per_second = per_second
+        self._hosts = hosts
+        self._second = -1
+        self._counts: Counter[str] = Counter()
+
+    def allow(self, host: str, now: float) -> bool:
+        """Count a request of a host; returns False for one too many."""
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._counts.clear()
+        if len(self._counts) >= self._hosts and host not in self._counts:
+            host = ""
+        self._counts[host] += 1
+        return self._counts[host] <= self._per_second

@@ -1,0 +1,50 @@
+"""Reads the fields of a datagram from a stranger, one after the other."""
+
+from __future__ import annotations
+
+from ...errors import RemoteProtocolError
+from ...hypercore11.encoding import decode_buffer_untrusted, decode_uint_untrusted
+from .address import ADDRESS_SIZE, Address, decode_address
+
+
+class Reader:
+    """A position in some bytes. Its methods raise only `RemoteProtocolError`, where the bytes end too
+    early.
+    """
+
+    def __init__(self, data: bytes, position: int = 0) -> None:
+        self._data = data
+        self._position = position
+
+    @property
+    def left(self) -> int:
+        """Bytes not read yet."""
+        return len(self._data) - self._position
+
+    def uint_untrusted(self) -> int:
+        """Read a number."""
+        number, self._position = decode_uint_untrusted(self._data, self._position, len(self._data))
+        return number
+
+    def fixed_untrusted(self, size: int) -> bytes:
+        """Read `size` bytes."""
+        stop = self._position + size
+        if stop > len(self._data):
+            raise RemoteProtocolError("a datagram ends within a field")
+        field, self._position = self._data[self._position : stop], stop
+        return field
+
+    def buffer_untrusted(self) -> bytes:
+        """Read bytes behind their length."""
+        data, self._position = decode_buffer_untrusted(self._data, self._position, len(self._data))
+        return data
+
+    def address_untrusted(self) -> Address:
+        """Read an IPv4 address."""
+        return decode_address(self.fixed_untrusted(ADDRESS_SIZE))
+
+    def addresses_untrusted(self, most: int) -> tuple[Address, ...]:
+        """Read a list of IPv4 addresses, of which those past the first `most` are left out."""
+        count = self.uint_untrusted()
+        data = self.fixed_untrusted(count * ADDRESS_SIZE)
+        return tuple(decode_address(data, ADDRESS_SIZE * index) for index in range(min(count, most)))

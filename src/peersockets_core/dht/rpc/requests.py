@@ -1,0 +1,195 @@
+"""Requests in flight: sent within the window, sent again when nothing comes, and matched with their
+responses.
+
+Source: dht-rpc 6.27.0, `lib/io.js`. The reference matches a response by its transaction id alone; here it
+also has to come from the address that was asked.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections import deque
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import attrs
+
+from ...keys import Entropy
+from .address import Address
+from .congestion import RequestWindow
+from .limits import DhtLimits
+from .messages import Request, Response, encode_request
+
+TIMEOUT: Final = 1.0
+"""Seconds without a response before a request is sent again."""
+
+RETRIES: Final = 3
+"""How often a request is sent again."""
+
+
+class Asker(Protocol):
+    """The part of a machine that made a request and hears of its fate, once by `answered` or `timed_out`."""
+
+    def answered(self, request: PendingRequest, response: Response, now: float) -> None:
+        """A response has come, which may carry an error."""
+
+    def slow(self, request: PendingRequest, now: float) -> None:
+        """Nothing has come within the first timeout."""
+
+    def timed_out(self, request: PendingRequest, now: float) -> None:
+        """Nothing has come, however often the request was sent."""
+
+
+@attrs.define(eq=False)
+class PendingRequest:
+    """A request that is not answered yet."""
+
+    to: Address
+    message: Request
+    asker: Asker
+    retries: int
+    timeout: float
+    datagram: bytes
+    """The same bytes each time, so that the remote can recognize a repetition."""
+    sent: int = 0
+    """How often it was sent."""
+    first_sent: float = math.nan
+    deadline: float = math.inf
+    done: bool = False
+    """Whether it was answered, given up or cancelled."""
+
+
+class Requests:
+    """All requests of one node that wait to be sent or answered."""
+
+    def __init__(
+        self,
+        entropy: Entropy,
+        limits: DhtLimits,
+        now: float,
+        on_timeout: Callable[[Address], None] = lambda address: None,
+    ) -> None:
+        """`on_timeout` is called with each address that does not answer, beside the asker."""
+        self._entropy = entropy
+        self._on_timeout = on_timeout
+        self._limit = limits.requests
+        self._window = RequestWindow(limits.window, now)
+        self._pending: dict[tuple[int, Address], PendingRequest] = {}
+        self._waiting: deque[PendingRequest] = deque()
+        self._deadlines: list[tuple[float, int, PendingRequest]] = []
+        self._count = itertools.count()
+        self._tids: list[int] = []
+        self._output: list[tuple[Address, bytes]] = []
+        self.retried = 0
+        """Datagrams sent because an earlier one was not answered in time."""
+        self.timeouts = 0
+        self.answers = 0
+
+    def __len__(self) -> int:
+        return len(self._pending)
+
+    @property
+    def full(self) -> bool:
+        """Whether too many requests are unanswered for another one."""
+        return len(self._pending) >= self._limit
+
+    def new_tid(self, to: Address) -> int:
+        """Draw a transaction id that nothing pending at `to` has; the caller has looked at `full`."""
+        while True:
+            if not self._tids:  # many at a time: a source of entropy is asked seldom
+                drawn = self._entropy(2 * 64)
+                self._tids = [int.from_bytes(drawn[at : at + 2]) for at in range(0, len(drawn), 2)]
+            tid = self._tids.pop()
+            if (tid, to) not in self._pending:
+                return tid
+
+    def add(
+        self, message: Request, asker: Asker, now: float, *, retries: int = RETRIES, timeout: float = TIMEOUT
+    ) -> PendingRequest:
+        """Send a request as soon as the window has room; `message.tid` comes from `new_tid`."""
+        pending = PendingRequest(message.to, message, asker, retries, timeout, encode_request(message))
+        self._pending[message.tid, message.to] = pending
+        self._send(pending, now)
+        return pending
+
+    def cancel(self, pending: PendingRequest) -> None:
+        """Forget a request; its asker hears no more of it."""
+        if not pending.done:
+            self._finish(pending)
+
+    def asked(self, tid: int, source: Address) -> PendingRequest | None:
+        """Return the request that a response from `source` answers, or None if nobody has asked."""
+        pending = self._pending.get((tid, source))
+        return pending if pending is not None and pending.sent else None
+
+    def answer(self, pending: PendingRequest, response: Response, now: float) -> None:
+        """Hand a response to the asker of the request that `asked` has returned."""
+        self._finish(pending)
+        self.answers += 1
+        pending.asker.answered(pending, response, now)
+
+    def output(self, now: float) -> list[tuple[Address, bytes]]:
+        """Hand over the datagrams to send now."""
+        self._send_waiting(now)
+        output, self._output = self._output, []
+        return output
+
+    def next_deadline(self) -> float:
+        """When to call `handle_deadline`, at the latest; infinity for never."""
+        while self._deadlines and self._stale(*self._deadlines[0]):
+            heapq.heappop(self._deadlines)
+        first = self._deadlines[0][0] if self._deadlines else math.inf
+        return min(first, self._window.next_room()) if self._waiting else first
+
+    def handle_deadline(self, now: float) -> None:
+        """Send again, or give up, the requests whose time has come."""
+        while self._deadlines and self._deadlines[0][0] <= now:
+            deadline, count, pending = heapq.heappop(self._deadlines)
+            if self._stale(deadline, count, pending):
+                continue
+            if pending.sent == 1:
+                pending.asker.slow(pending, now)
+            if pending.done:  # its asker needs it no longer
+                continue
+            if pending.sent > pending.retries:
+                self._finish(pending)
+                self.timeouts += 1
+                self._on_timeout(pending.to)
+                pending.asker.timed_out(pending, now)
+            else:
+                self.retried += 1
+                self._send(pending, now)
+        self._send_waiting(now)
+
+    def _stale(self, deadline: float, _: int, pending: PendingRequest) -> bool:
+        return pending.done or pending.deadline != deadline
+
+    def _send(self, pending: PendingRequest, now: float) -> None:
+        if self._waiting or not self._window.has_room(now):
+            pending.deadline = math.inf
+            self._waiting.append(pending)
+        else:
+            self._transmit(pending, now)
+
+    def _transmit(self, pending: PendingRequest, now: float) -> None:
+        self._window.sent(now)
+        if not pending.sent:
+            pending.first_sent = now
+        pending.sent += 1
+        pending.deadline = now + pending.timeout
+        heapq.heappush(self._deadlines, (pending.deadline, next(self._count), pending))
+        self._output.append((pending.to, pending.datagram))
+
+    def _send_waiting(self, now: float) -> None:
+        while self._waiting and self._window.has_room(now):
+            pending = self._waiting.popleft()
+            if not pending.done:
+                self._transmit(pending, now)
+
+    def _finish(self, pending: PendingRequest) -> None:
+        pending.done = True
+        del self._pending[pending.message.tid, pending.to]
+        if pending.sent:
+            self._window.answered()

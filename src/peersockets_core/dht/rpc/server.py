@@ -1,0 +1,84 @@
+"""The answers to dht-rpc's own requests.
+
+Source: dht-rpc 6.27.0, `index.js` (`_onrequest`, `_ondelayedping`).
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from .address import ADDRESS_SIZE, Address, decode_address
+from .messages import Command, ErrorCode, Request
+
+if TYPE_CHECKING:
+    from .node import DhtNode
+
+_PORT_SIZE: Final = 2
+_DELAY_SIZE: Final = 4
+
+
+class Server:
+    """Answers what every node answers, ephemeral or not."""
+
+    def __init__(self, node: DhtNode) -> None:
+        self._node = node
+        self._delayed: list[tuple[float, int, Request, Address]] = []
+        self._count = itertools.count()
+
+    def serve(self, request: Request, source: Address, now: float) -> None:
+        """Answer one request, or ignore one that lacks what its command needs."""
+        serve = _COMMANDS.get(request.command)
+        if serve is None:
+            self._node.answer(request, source, now, error=ErrorCode.UNKNOWN_COMMAND, closer_nodes=True)
+        else:
+            serve(self, request, source, now)
+
+    def next_deadline(self) -> float:
+        """When the first delayed ping is to be answered; infinity for never."""
+        return self._delayed[0][0] if self._delayed else math.inf
+
+    def handle_deadline(self, now: float) -> None:
+        """Answer the delayed pings whose time has come."""
+        while self._delayed and self._delayed[0][0] <= now:
+            _, _, request, source = heapq.heappop(self._delayed)
+            self._node.answer(request, source, now)
+
+    def _ping(self, request: Request, source: Address, now: float) -> None:
+        self._node.answer(request, source, now)
+
+    def _ping_nat(self, request: Request, source: Address, now: float) -> None:
+        """Answer to another port of the same host: the sender learns whether that one can be reached."""
+        port = int.from_bytes((request.value or b"")[:_PORT_SIZE], "little")
+        if port and request.value is not None and len(request.value) >= _PORT_SIZE:
+            self._node.answer(request, (source[0], port), now)
+
+    def _find_node(self, request: Request, source: Address, now: float) -> None:
+        if request.target is not None:
+            self._node.answer(request, source, now, closer_nodes=True)
+
+    def _down_hint(self, request: Request, source: Address, now: float) -> None:
+        """Look after a node of ours that the sender could not reach."""
+        if request.value is not None and len(request.value) >= ADDRESS_SIZE:
+            self._node.upkeep.check_hinted(decode_address(request.value), now)
+            self._node.answer(request, source, now)
+
+    def _delayed_ping(self, request: Request, source: Address, now: float) -> None:
+        if request.value is None or len(request.value) < _DELAY_SIZE:
+            return
+        delay = int.from_bytes(request.value[:_DELAY_SIZE], "little") / 1000
+        limits = self._node.limits
+        if delay <= limits.ping_delay and len(self._delayed) < limits.delayed_pings:
+            heapq.heappush(self._delayed, (now + delay, next(self._count), request, source))
+
+
+_COMMANDS: Final[dict[int, Callable[[Server, Request, Address, float], None]]] = {
+    Command.PING: Server._ping,
+    Command.PING_NAT: Server._ping_nat,
+    Command.FIND_NODE: Server._find_node,
+    Command.DOWN_HINT: Server._down_hint,
+    Command.DELAYED_PING: Server._delayed_ping,
+}

@@ -1,0 +1,111 @@
+"""The routing table: the nodes we know, many of them near our own id and a few everywhere else.
+
+Source: kademlia-routing-table (npm), as dht-rpc 6.27.0 uses it: a row for each length of the prefix that a
+node's id shares with ours, of at most 20 nodes each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import attrs
+
+from .address import ID_SIZE, Address, node_id
+
+K: Final = 20
+"""Nodes in a row, and nodes that are asked for at the end of a query."""
+
+_ROWS: Final = 8 * ID_SIZE
+
+
+@attrs.define(eq=False)
+class Contact:
+    """A persistent node of the network, as an entry of the table."""
+
+    address: Address
+    id: bytes
+    added: int
+    """The tick in which it came into the table; `pinged`, `seen` and `sampled` are ticks, too."""
+    pinged: int
+    """When we last sent it something that it should answer."""
+    seen: int
+    """When we last heard from it."""
+    sampled: int | None = None
+    """When its view of our address was last counted, or None if it never was."""
+    down_hints: int = 0
+    """How often others have reported it to be down."""
+
+    @classmethod
+    def at(cls, address: Address, tick: int) -> Contact:
+        """Make the entry of a node that we have heard from now."""
+        return cls(address, node_id(address), tick, tick, tick)
+
+
+class RoutingTable:
+    """Nodes by the distance of their ids from ours."""
+
+    def __init__(self, own_id: bytes) -> None:
+        self.own_id = own_id
+        self._own = int.from_bytes(own_id)
+        self._rows: dict[int, dict[bytes, Contact]] = {}
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __iter__(self) -> Iterator[Contact]:
+        for row in self._rows.values():
+            yield from row.values()
+
+    def get(self, id: bytes) -> Contact | None:
+        """Return the node of an id, if it is here."""
+        return self._rows.get(self._row_of(id), {}).get(id)
+
+    def add(self, contact: Contact) -> bool:
+        """Add a node; returns False, and changes nothing, where its row is full."""
+        row = self._rows.setdefault(self._row_of(contact.id), {})
+        if contact.id not in row:
+            if len(row) >= K:
+                return False
+            self._size += 1
+        row[contact.id] = contact
+        return True
+
+    def remove(self, contact: Contact) -> None:
+        """Remove a node, if it is here."""
+        if self._rows.get(self._row_of(contact.id), {}).pop(contact.id, None) is not None:
+            self._size -= 1
+
+    def row(self, id: bytes) -> list[Contact]:
+        """Return the nodes of the row in which an id belongs."""
+        return list(self._rows.get(self._row_of(id), {}).values())
+
+    def closest(self, target: bytes, count: int = K) -> list[Contact]:
+        """Return the `count` nodes nearest to a target, the nearest first.
+
+        The reference fills up from farther rows before nearer ones, and leaves a row unsorted.
+        """
+        wanted = int.from_bytes(target)
+        found: list[Contact] = []
+        for group in self._near_first(self._row_of(target)):
+            nodes = sorted(group, key=lambda node: int.from_bytes(node.id) ^ wanted)
+            found += nodes[: count - len(found)]
+            if len(found) == count:
+                break
+        return found
+
+    def _near_first(self, row: int) -> Iterator[list[Contact]]:
+        """Group the nodes by the length of the prefix that they share with a target of `row`.
+
+        Nodes of its own row share more than `row` bits, those of later rows exactly that many, and those of
+        an earlier row as many as its number.
+        """
+        yield list(self._rows.get(row, {}).values())
+        yield [node for number, nodes in self._rows.items() if number > row for node in nodes.values()]
+        for number in sorted((number for number in self._rows if number < row), reverse=True):
+            yield list(self._rows[number].values())
+
+    def _row_of(self, id: bytes) -> int:
+        """The length in bits of the prefix that an id shares with ours, at most 255."""
+        return min(_ROWS - (int.from_bytes(id) ^ self._own).bit_length(), _ROWS - 1)

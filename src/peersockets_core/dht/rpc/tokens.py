@@ -1,0 +1,51 @@
+"""Round-trip tokens: a remote that repeats one receives what is sent to its address.
+
+Source: dht-rpc 6.27.0, `lib/io.js` (`token`, `_drain`): a keyed hash of the remote's host, under one of two
+secrets that take turns.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Final
+
+from ...keys import Entropy
+
+ROTATION: Final = 7.5
+"""Seconds between changes of the secret: a token is good for one to two of them."""
+
+_SECRET_SIZE: Final = 32
+
+
+class Tokens:
+    """Makes tokens and recognizes those of the last 7.5 to 15 seconds."""
+
+    def __init__(self, entropy: Entropy, now: float) -> None:
+        self._entropy = entropy
+        self._current = entropy(_SECRET_SIZE)
+        self._previous = entropy(_SECRET_SIZE)
+        self._rotated = now
+
+    def make(self, host: str, now: float) -> bytes:
+        """Return the 32-byte token of a host."""
+        self._rotate(now)
+        return _token(host, self._current)
+
+    def recognize(self, token: bytes, host: str, now: float) -> bool:
+        """Whether a host has been given this token lately."""
+        self._rotate(now)
+        return any(
+            hmac.compare_digest(token, _token(host, secret)) for secret in (self._current, self._previous)
+        )
+
+    def _rotate(self, now: float) -> None:
+        elapsed = int((now - self._rotated) // ROTATION)
+        if elapsed > 0:
+            self._rotated += elapsed * ROTATION
+            self._previous = self._current if elapsed == 1 else self._entropy(_SECRET_SIZE)
+            self._current = self._entropy(_SECRET_SIZE)
+
+
+def _token(host: str, secret: bytes) -> bytes:
+    return hashlib.blake2b(host.encode(), digest_size=32, key=secret).digest()

@@ -1,0 +1,234 @@
+"""What keeps the routing table fresh: pings of old entries, swaps in full rows, and a query now and then.
+
+Source: dht-rpc 6.27.0, `index.js` (`_ontick`, `_pingSome`, `_check`, `_onfullrow`, `_repingAndSwap`,
+`_addNodeFromNetwork`, `_onwakeup`).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from .address import Address, node_id
+from .messages import Command, Response
+from .query import Query
+from .requests import PendingRequest
+from .table import Contact, K, RoutingTable
+
+if TYPE_CHECKING:
+    from .node import DhtNode
+
+TICK: Final = 5.0
+"""Seconds of a tick."""
+
+_ASLEEP: Final = 3 * TICK
+"""A longer pause between two ticks means that the machine slept."""
+
+_REFRESH: Final = 60
+"""Ticks between queries that freshen the table: five minutes."""
+
+_RECENT: Final = 12
+"""Ticks: a node heard from within a minute needs no ping."""
+
+_OLD: Final = 360
+"""Ticks: a node known for half an hour keeps its place in a full row, and its view of our address is due
+again."""
+
+
+class Upkeep:
+    """The routing table of a node, and its housekeeping."""
+
+    def __init__(self, node: DhtNode, own_id: bytes, now: float) -> None:
+        self.table = RoutingTable(own_id)
+        """The nodes we know. Its own id is random as long as we have none."""
+        self.next_tick = now + TICK
+        self._node = node
+        self._by_time: OrderedDict[bytes, Contact] = OrderedDict()
+        """The nodes of the table, the one heard from longest ago first."""
+        self._tick = 0
+        self._last_tick = now
+        self._refresh_in = _REFRESH
+        self._refreshes = 0
+        self._checks = 0
+        self._repings = 0
+        self._bootstrap_samples: set[Address] = set()
+
+    def move_to(self, own_id: bytes) -> None:
+        """Take another own id: the table is laid out anew around it."""
+        table = RoutingTable(own_id)
+        for contact in list(self._by_time.values()):
+            if contact.id == own_id or not table.add(contact):
+                del self._by_time[contact.id]
+        self.table = table
+        self._refresh_in = 1  # the nodes near the new id are looked for with the next tick
+        self._refreshes = 0
+
+    def refresh(self, target: bytes, now: float) -> Query:
+        """Look for the nodes near a target, so that the table knows them."""
+        self._refresh_in = _REFRESH
+        return self._node.start_background_query(target, now)
+
+    def tick(self, now: float) -> None:
+        """Five seconds have passed, or more if the machine slept."""
+        if now - self._last_tick > _ASLEEP:
+            self._wake_up()
+        else:
+            self._tick += 1
+        self._last_tick = now
+        self.next_tick = now + TICK
+        if not self._node.bootstrapped:
+            return
+        if self._tick % 8 == 0:
+            self._ping_oldest(now)
+        self._refresh_in -= 1
+        few = len(self.table) < K and self._tick % 64 == 0
+        if few or self._refresh_in <= 0:
+            # By turns near ourselves, so that our neighbours know us, and near a node heard from lately.
+            self._refreshes += 1
+            newest = next(reversed(self._by_time), self.table.own_id)
+            self.refresh(self.table.own_id if self._refreshes % 2 else newest, now)
+
+    def heard_from(self, address: Address, id: bytes | None, now: float) -> bool:
+        """Note a node that has sent something; returns whether its view of our address should count.
+
+        One without an id is never put into the table: it is ephemeral, or the first node of a network.
+        """
+        if id is None:
+            return self._sample_without_id(address)
+        contact = self.table.get(id)
+        if contact is None:
+            contact = Contact.at(address, self._tick)
+            if not self._add(contact):
+                self._swap_with_oldest(contact, now)
+                return False
+        else:
+            contact.pinged = contact.seen = self._tick
+            self._by_time.move_to_end(id)
+        if contact.sampled is not None and self._tick - contact.sampled < _OLD:
+            return False
+        contact.sampled = self._tick
+        return True
+
+    def check_hinted(self, address: Address, now: float) -> None:
+        """Ping a node of the table that somebody else could not reach."""
+        contact = self.table.get(node_id(address))
+        if contact is not None and (contact.pinged < self._tick or not contact.down_hints):
+            contact.down_hints += 1
+            self._check(contact, now)
+
+    def remove(self, contact: Contact) -> None:
+        """Remove a node from the table."""
+        if self._by_time.pop(contact.id, None) is not None:
+            self.table.remove(contact)
+
+    def unreachable(self, address: Address) -> None:
+        """A node has not answered: the table forgets it."""
+        contact = self.table.get(node_id(address))
+        if contact is not None:
+            self.remove(contact)
+
+    def _add(self, contact: Contact) -> bool:
+        if contact.id == self.table.own_id or not self.table.add(contact):
+            return False
+        self._by_time[contact.id] = contact
+        return True
+
+    def _sample_without_id(self, address: Address) -> bool:
+        """Take the view of a few nodes without an id: those that we begin with have none in a small
+        network.
+        """
+        samples = self._bootstrap_samples
+        if address in samples or len(samples) >= max(1, len(self._node.bootstrap)):
+            return False
+        samples.add(address)
+        return True
+
+    def _wake_up(self) -> None:
+        """Let everything look old, so that it is pinged, and the table freshened with the next tick."""
+        self._tick += 2 * _OLD
+        self._tick += 6 - self._tick % 8  # a round of pings follows in two ticks
+        self._refresh_in = 1
+        self._bootstrap_samples.clear()
+
+    def _ping_oldest(self, now: float) -> None:
+        if not self._by_time:
+            self.refresh(self.table.own_id, now)
+            return
+        oldest = next(iter(self._by_time.values()))
+        count = 2 if self._tick - oldest.pinged < _RECENT else 5
+        due = [contact for contact in self._first(count) if contact.pinged < self._tick]
+        for contact in due:
+            self._check(contact, now)
+
+    def _first(self, count: int) -> list[Contact]:
+        return [contact for contact, _ in zip(self._by_time.values(), range(count), strict=False)]
+
+    def _check(self, contact: Contact, now: float) -> None:
+        """Ping a node; one that does not answer leaves the table."""
+        if self._checks >= self._node.limits.checks:
+            return
+        contact.pinged = self._tick
+        if self._node.send(_Check(self, contact, contact.seen), contact.address, Command.PING, now):
+            self._checks += 1
+
+    def _swap_with_oldest(self, newcomer: Contact, now: float) -> None:
+        """Ping the oldest node of a full row; the newcomer gets its place if it does not answer."""
+        if not self._node.bootstrapped or self._repings >= self._node.limits.repings:
+            return
+        candidates = [contact for contact in self.table.row(newcomer.id) if contact.pinged != self._tick]
+        if not candidates:
+            return
+        oldest = min(candidates, key=lambda contact: (contact.pinged, contact.added))
+        if self._tick - oldest.pinged < _RECENT and self._tick - oldest.added > _OLD:
+            return
+        oldest.pinged = self._tick
+        if self._node.send(_Swap(self, oldest, oldest.seen, newcomer), oldest.address, Command.PING, now):
+            self._repings += 1
+
+
+@attrs.define(eq=False)
+class _Check:
+    """The asker of a ping that decides whether a node stays in the table."""
+
+    upkeep: Upkeep
+    contact: Contact
+    last_seen: int
+
+    def answered(self, request: PendingRequest, response: Response, now: float) -> None:
+        self.upkeep._checks -= 1
+        # Its id has come with the answer, unless the node is another one or no longer persistent.
+        if response.id != self.contact.id:
+            self.upkeep.remove(self.contact)
+
+    def slow(self, request: PendingRequest, now: float) -> None: ...
+
+    def timed_out(self, request: PendingRequest, now: float) -> None:
+        self.upkeep._checks -= 1
+        self.upkeep.remove(self.contact)
+
+
+@attrs.define(eq=False)
+class _Swap:
+    """The asker of a ping that decides whether a newcomer gets the place of an old node."""
+
+    upkeep: Upkeep
+    contact: Contact
+    last_seen: int
+    newcomer: Contact
+
+    def answered(self, request: PendingRequest, response: Response, now: float) -> None:
+        self.upkeep._repings -= 1
+        if response.id != self.contact.id:
+            self._swap()
+
+    def slow(self, request: PendingRequest, now: float) -> None: ...
+
+    def timed_out(self, request: PendingRequest, now: float) -> None:
+        self.upkeep._repings -= 1
+        self._swap()
+
+    def _swap(self) -> None:
+        self.upkeep.remove(self.contact)
+        self.upkeep._add(self.newcomer)

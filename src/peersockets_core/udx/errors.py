@@ -1,0 +1,19 @@
+"""What ends a stream against the will of this side."""
+
+from __future__ import annotations
+
+from ..errors import RemoteProtocolError
+
+
+class StreamReset(RemoteProtocolError):
+    """The remote has destroyed the stream."""
+
+    def __init__(self) -> None:
+        super().__init__("udx: the remote has destroyed the stream")
+
+
+class StreamTimedOut(RemoteProtocolError):
+    """The remote has not answered for too long."""
+
+    def __init__(self) -> None:
+        super().__init__("udx: the remote has not answered for too long")

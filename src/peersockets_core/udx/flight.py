@@ -1,0 +1,190 @@
+"""`Flight`: the packets that are sent and not acknowledged, as runs.
+
+A run is what was sent in one go: packets of one size with consecutive numbers. A run is split where a part
+of it is acknowledged or taken for lost, so that a stream without losses never handles a single packet.
+"""
+
+from __future__ import annotations
+
+import enum
+from bisect import bisect_left, bisect_right
+from collections import deque
+
+from ..sodium import Buffer
+from .packet import HEADER_SIZE
+
+
+class Fate(enum.Enum):
+    """What has become of a run."""
+
+    SENT = "sent"
+    LOST = "lost"
+    GONE = "gone"
+    """Acknowledged."""
+
+
+class Run:
+    """Packets with the numbers from `first` up to, without, `end`. Only the last may be shorter."""
+
+    __slots__ = (
+        "app_limited",
+        "count",
+        "delivered",
+        "delivered_time",
+        "ended",
+        "fate",
+        "first",
+        "first_sent_time",
+        "padding",
+        "payload",
+        "retransmitted",
+        "size",
+        "time",
+    )
+
+    def __init__(self, first: int, count: int, size: int, payload: Buffer, *, ended: bool = False) -> None:
+        self.first = first
+        self.count = count
+        self.size = size
+        """Bytes of payload in a packet."""
+        self.payload = payload
+        self.ended = ended
+        """Whether the last packet is the END of the stream."""
+        self.padding = 0
+        """Bytes between the header and the payload, of a run of one packet that probes the path."""
+        self.fate = Fate.SENT
+        self.retransmitted = False
+        """Whether any was sent more than once."""
+        self.time = 0.0
+        """When it was last sent."""
+        # What was known of the path then: see `delivery`.
+        self.delivered = 0
+        self.delivered_time = 0.0
+        self.first_sent_time = 0.0
+        self.app_limited = False
+
+    @property
+    def end(self) -> int:
+        """The number after the last."""
+        return self.first + self.count
+
+    @property
+    def wire_size(self) -> int:
+        """Bytes of all packets, headers included."""
+        return len(self.payload) + HEADER_SIZE * self.count
+
+    def split(self, count: int) -> Run:
+        """Cut the first `count` packets off, and return them as a run of their own."""
+        cut = count * self.size
+        payload = memoryview(self.payload)
+        left = Run(self.first, count, self.size, payload[:cut])
+        for name in _HISTORY:
+            setattr(left, name, getattr(self, name))
+        self.first += count
+        self.count -= count
+        self.payload = payload[cut:]
+        return left
+
+
+_HISTORY = ("fate", "retransmitted", "time", "delivered", "delivered_time", "first_sent_time", "app_limited")
+
+
+class Flight:
+    """Runs in the order of their numbers, no two of which overlap."""
+
+    __slots__ = ("_lost", "_starts", "in_flight", "outstanding", "runs")
+
+    def __init__(self) -> None:
+        self.runs: list[Run] = []
+        self.in_flight = 0
+        """Bytes on the wire that are neither acknowledged nor taken for lost, headers included."""
+        self.outstanding = 0
+        """Bytes of payload that are not acknowledged."""
+        self._starts: list[int] = []
+        self._lost: deque[Run] = deque()  # among others that were since acknowledged
+
+    def add(self, run: Run) -> None:
+        """Take note of a run that is being sent; its numbers follow those of all others."""
+        self.runs.append(run)
+        self._starts.append(run.first)
+        self.outstanding += len(run.payload)
+        self.in_flight += run.wire_size
+
+    def remove(self, start: int, end: int) -> list[Run]:
+        """Remove the packets with the numbers from `start` up to, without, `end`, and return them as runs."""
+        starts, runs = self._starts, self.runs
+        index = bisect_right(starts, start) - 1
+        if index < 0 or runs[index].end <= start:
+            index += 1
+        if index == len(starts) or starts[index] >= end:
+            return []
+        if starts[index] < start:
+            left = self._split(index, start - starts[index])
+            if left.fate is Fate.LOST:
+                self._lost.append(left)
+            index += 1
+        stop = bisect_left(starts, end, index)
+        last = runs[stop - 1]
+        if last.end > end:
+            self._split(stop - 1, end - last.first)
+        removed = runs[index:stop]
+        del runs[index:stop], starts[index:stop]
+        for run in removed:
+            if run.fate is Fate.SENT:
+                self.in_flight -= run.wire_size
+            run.fate = Fate.GONE
+            self.outstanding -= len(run.payload)
+        return removed
+
+    def lose(self, run: Run) -> None:
+        """A run that was sent is taken for lost."""
+        run.fate = Fate.LOST
+        self.in_flight -= run.wire_size
+        self._lost.append(run)
+
+    @property
+    def has_lost(self) -> bool:
+        """Whether any run is to be sent again."""
+        lost = self._lost
+        while lost and lost[0].fate is not Fate.LOST:
+            lost.popleft()
+        return bool(lost)
+
+    def take_lost(self, count: int) -> Run:
+        """Take the first run that is lost, or as many packets of it, for sending it again."""
+        assert self.has_lost
+        run = self._lost[0]
+        if run.count > count:
+            run = self._split(bisect_left(self._starts, run.first), count)
+        else:
+            self._lost.popleft()
+        self.resend(run)
+        return run
+
+    def take_last(self) -> Run:
+        """Take the last packet, lost or not, for sending it again."""
+        run = self.runs[-1]
+        if run.fate is Fate.SENT:
+            self.in_flight -= run.wire_size
+        if run.count > 1:
+            left = self._split(len(self.runs) - 1, run.count - 1)
+            if left.fate is Fate.LOST:
+                self._lost.append(left)
+            else:
+                self.in_flight += left.wire_size
+        self.resend(run)
+        return run
+
+    def resend(self, run: Run) -> None:
+        """A run that does not count as being in flight is sent again."""
+        run.fate = Fate.SENT
+        run.retransmitted = True
+        run.padding = 0
+        self.in_flight += run.wire_size
+
+    def _split(self, index: int, count: int) -> Run:
+        run = self.runs[index]
+        left = run.split(count)
+        self.runs.insert(index, left)
+        self._starts[index : index + 1] = [left.first, run.first]
+        return left

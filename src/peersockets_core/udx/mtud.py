@@ -1,0 +1,103 @@
+"""`MtuDiscovery`: how large a packet the path takes, found out with padded packets of data (RFC 8899)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .packet import HEADER_SIZE, MAX_PADDING
+
+BASE: Final = 1200
+"""Bytes of an IP packet that every path is taken to carry (UDX_MTU_BASE in libudx)."""
+
+_PROBES: Final = 3  # tries of one size (UDX_MTU_MAX_PROBES)
+_CLOSE_ENOUGH: Final = 8  # bytes: not worth another probe
+_AGAIN: Final = 600.0  # seconds, PMTU_RAISE_TIMER of RFC 8899
+_BLACK_HOLE: Final = 2  # timeouts of large packets in a row, with none acknowledged in between
+
+_IPV4: Final = 20 + 8
+_IPV6: Final = 40 + 8
+
+
+class MtuDiscovery:
+    """Searches between what has been acknowledged and what has been lost."""
+
+    __slots__ = ("_failed", "_maximum", "_next", "_overhead", "_suspicious", "_tries", "mtu", "probing")
+
+    def __init__(self, *, ipv6: bool, maximum: int) -> None:
+        self._overhead = (_IPV6 if ipv6 else _IPV4) + HEADER_SIZE
+        self._maximum = max(maximum, BASE)
+        self.mtu = BASE
+        """Bytes of an IP packet that the path takes."""
+        self._failed = self._maximum + 1  # the least size that is known not to pass
+        self._tries = 0
+        self._suspicious = 0
+        self._next = 0.0  # when to look for more
+        self.probing = 0
+        """The size of the probe that is on its way, 0 without one."""
+
+    @property
+    def payload(self) -> int:
+        """Bytes of payload in a full packet."""
+        return self.mtu - self._overhead
+
+    @property
+    def base_payload(self) -> int:
+        """Bytes of payload that are taken to pass always."""
+        return BASE - self._overhead
+
+    def wants_probe(self, now: float) -> bool:
+        """Whether a packet should be padded to `probe_padding`."""
+        if self.probing or self.mtu >= self._maximum:
+            return False
+        if self._failed - self.mtu <= _CLOSE_ENOUGH:
+            if now < self._next:
+                return False
+            self._failed = self._maximum + 1
+        return True
+
+    def probe(self, payload: int) -> int:
+        """Begin a probe with a packet of so much payload; returns the padding, 0 if that is too little."""
+        size = min(self.mtu + MAX_PADDING, self._maximum)
+        if size >= self._failed:
+            size = (self.mtu + self._failed) // 2
+        padding = size - self._overhead - payload
+        if not 0 < padding <= MAX_PADDING:
+            return 0
+        self.probing = size
+        return padding
+
+    def probe_acknowledged(self, size: int) -> None:
+        """A probe has arrived that had so many bytes after its header."""
+        self.mtu = max(self.mtu, size + self._overhead)
+        self.probing = self._tries = self._suspicious = 0
+
+    def probe_lost(self, now: float, *, refused: bool = False) -> None:
+        """The probe is lost, or was `refused` by this machine."""
+        self._tries += 1
+        if self._tries >= _PROBES or refused:
+            self._failed = self.probing
+            self._tries = 0
+            self._next = now + _AGAIN
+        self.probing = 0
+
+    def large_acknowledged(self) -> None:
+        """A packet of the full size has arrived."""
+        self._suspicious = 0
+
+    def large_timed_out(self, now: float) -> bool:
+        """A packet larger than the base has timed out; returns whether the path has turned black."""
+        self._suspicious += 1
+        if self._suspicious < _BLACK_HOLE or self.mtu == BASE:
+            return False
+        self._shrink(now)
+        return True
+
+    def refused(self, now: float) -> None:
+        """This machine has refused to send packets of the full size."""
+        self._shrink(now)
+
+    def _shrink(self, now: float) -> None:
+        self._failed = self.mtu
+        self.mtu = BASE
+        self.probing = self._tries = self._suspicious = 0
+        self._next = now + _AGAIN

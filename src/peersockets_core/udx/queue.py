@@ -1,0 +1,78 @@
+"""`WriteQueue`: what has been written and not been sent, by reference."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from ..sodium import Buffer
+
+_LARGE: Final = 8192  # bytes from which a chunk is cut into packets, and not copied together with others
+
+
+class WriteQueue:
+    """Chunks in the order in which they were written; a bytes object is never copied while it is large."""
+
+    __slots__ = ("_chunks", "size")
+
+    def __init__(self) -> None:
+        self._chunks: deque[Buffer] = deque()
+        self.size = 0
+
+    def append(self, data: Buffer) -> None:
+        """Add a chunk, which must not be empty, nor change until the remote has acknowledged it."""
+        self._chunks.append(data)
+        self.size += len(data)
+
+    def take(self, limit: int, packet: int) -> Buffer:
+        """Remove up to `limit` bytes, in one buffer; `limit` is a multiple of `packet`, the size of one.
+
+        It is a multiple of `packet`, too, unless it is the rest of the queue.
+        """
+        chunks = self._chunks
+        first = chunks[0]
+        available = len(first)
+        if available <= limit and len(chunks) == 1:
+            chunks.clear()
+            self.size = 0
+            return first
+        if available < _LARGE and available < limit:
+            return self._gather(limit, packet)
+        taken = min(limit, available - available % packet)
+        if not taken:
+            return self._gather(packet, packet)
+        self.size -= taken
+        rest = memoryview(first)
+        if taken == available:
+            chunks.popleft()
+        else:
+            chunks[0] = rest[taken:]
+        return rest[:taken]
+
+    def _gather(self, limit: int, packet: int) -> bytes:
+        """Remove small chunks together, in whole packets if more follows.
+
+        A large chunk gives no more than what fills the last packet, and is cut without copies from there.
+        """
+        chunks = self._chunks
+        pieces: list[Buffer] = []
+        total = 0
+        while chunks and total < limit:
+            chunk = chunks[0]
+            room = limit - total
+            if len(chunk) >= _LARGE:
+                room = min(room, -total % packet)
+                if not room:
+                    break
+            if len(chunk) <= room:
+                pieces.append(chunks.popleft())
+                total += len(chunk)
+            else:
+                pieces.append(memoryview(chunk)[:room])
+                chunks[0] = memoryview(chunk)[room:]
+                total += room
+        excess = total % packet
+        if chunks and excess:  # can only be if a large chunk followed, which has filled the packet
+            raise AssertionError("a packet in the middle of a stream is not full")
+        self.size -= total
+        return b"".join(pieces)

@@ -1,0 +1,146 @@
+"""How the packets of one stream, of one batch, change it.
+
+Acknowledgements are gathered and taken together: a later one says everything that an earlier one said.
+"""
+
+from __future__ import annotations
+
+from ..sodium import Buffer
+from .errors import StreamReset
+from .events import Address, AddressChanged, DataReceived, Event, MessageReceived
+from .packet import (
+    DATA_WORD,
+    HEADER_SIZE,
+    MASK,
+    STATE_WORD,
+    Columns,
+    Flag,
+    flags_untrusted,
+    parse_ranges_untrusted,
+    unwrap,
+)
+from .receive_half import REACH
+from .state import RECEIVING
+from .stream import Stream
+
+
+def receive_untrusted(
+    stream: Stream,
+    columns: Columns,
+    packets: memoryview,
+    size: int,
+    source: Address,
+    now: float,
+    events: list[Event],
+) -> int:
+    """Take packets for a connected stream; returns how many of them it wanted.
+
+    Those that cannot be of its remote change nothing. Raises nothing.
+    """
+    words, _, windows, sequences, acks = columns
+    count = len(words)
+    una = stream.sending.una
+    ranges: list[tuple[int, int]] = []
+    first = words[0]
+    if (
+        first in (DATA_WORD, STATE_WORD)
+        and words.count(first) == count
+        and (ack := _latest(acks, una, stream.sending.next)) >= 0
+        and (
+            _receive_run(stream, sequences, packets, size, events)
+            if first == DATA_WORD
+            else _plausible(unwrap(sequences[-1], stream.receiving.assembler.next), stream)
+        )
+    ):
+        number = unwrap(sequences[-1], stream.receiving.assembler.next)
+        stream.sending.receive_window(windows[-1], number, ack)
+        taken = count
+    else:
+        ack, taken = -1, 0
+        for index in range(count):
+            packet = packets[index * size : (index + 1) * size]
+            number = unwrap(sequences[index], stream.receiving.assembler.next)
+            this = unwrap(acks[index], una)
+            flags = flags_untrusted(words[index])
+            if (
+                flags is None
+                or not _plausible(number, stream)
+                or not una - REACH <= this <= stream.sending.next
+            ):
+                continue
+            taken += 1
+            offset = words[index] >> 24
+            if flags & Flag.SACK and this >= ack:
+                ranges = [
+                    (unwrap(start, una), unwrap(end, una))
+                    for start, end in parse_ranges_untrusted(packet[HEADER_SIZE:], offset)
+                ]
+            ack = max(ack, this)
+            stream.sending.receive_window(windows[index], number, this)
+            if _receive_packet(stream, flags, number, packet[HEADER_SIZE + offset :], events):
+                return taken
+    if taken:
+        stream.heard(now)
+        if source != stream.source:
+            stream.source = source
+            if source != stream.remote_address:
+                events.append(AddressChanged(stream, source))
+        stream.sending.receive_ack(ack, ranges, now)
+        stream.settle(events)
+    return taken
+
+
+def _latest(acks: tuple[int, ...], una: int, beyond: int) -> int:
+    """Return the last of the numbers that a batch acknowledges, -1 if one is impossible."""
+    last = unwrap(acks[-1], una)
+    if acks.count(acks[-1]) == len(acks):
+        return last if una - REACH <= last <= beyond else -1
+    numbers = [unwrap(ack, una) for ack in set(acks)]
+    last = max(numbers)
+    return last if una - REACH <= min(numbers) and last <= beyond else -1
+
+
+def _plausible(number: int, stream: Stream) -> bool:
+    """Whether a packet of the remote can have that number."""
+    return -REACH <= number - stream.receiving.assembler.next <= REACH
+
+
+def _receive_run(
+    stream: Stream, sequences: tuple[int, ...], packets: memoryview, size: int, events: list[Event]
+) -> bool:
+    """Take packets with data only, if they are just those that come next: the path of bulk data."""
+    receiving = stream.receiving
+    assembler = receiving.assembler
+    count = len(sequences)
+    start = assembler.next & MASK
+    if (
+        sequences[0] != start
+        or sequences != tuple(range(start, start + count))
+        or assembler.end is not None
+        or stream.state not in RECEIVING
+        or not receiving.takes(len(packets) - HEADER_SIZE * count)
+    ):
+        return False
+    payloads = [packets[at + HEADER_SIZE : at + size] for at in range(0, len(packets), size)]
+    events.append(DataReceived(stream, receiving.in_order(count, payloads)))
+    receiving.ack_due = True
+    return True
+
+
+def _receive_packet(stream: Stream, flags: int, number: int, payload: Buffer, events: list[Event]) -> bool:
+    """Take a packet of any kind; returns whether it has closed the stream."""
+    receiving = stream.receiving
+    if flags & (Flag.DATA | Flag.END):
+        receiving.ack_due = True
+        if stream.state in RECEIVING:
+            data = receiving.receive(number, payload, ended=bool(flags & Flag.END))
+            if data:
+                events.append(DataReceived(stream, data))
+    if flags & Flag.HEARTBEAT:
+        receiving.ack_due = True
+    if flags & Flag.DESTROY and number >= receiving.assembler.next:
+        stream.fail(StreamReset(), events)
+        return True
+    if flags & Flag.MESSAGE:
+        events.append(MessageReceived(stream, bytes(payload)))
+    return False

@@ -1,0 +1,150 @@
+"""`LossRecovery`: which packets are lost (RACK and tail-loss probes, RFC 8985).
+
+A packet is lost once one that was sent later has arrived, and a little time has passed in which it could have
+been overtaken only. Where nothing arrives at all, a probe makes the receiver speak, and in the end a timeout
+takes everything for lost. The clamps are those of libudx a9af5de.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from typing import Final
+
+from .flight import Fate, Flight, Run
+from .rtt import RoundTrip
+
+_SACKS_FOR_LOSS: Final = 3
+_SPURIOUS: Final = 0.5  # of the least round trip: what is acknowledged sooner was not lost
+_MOST_STEPS: Final = 16
+_PERSISTENCE: Final = 16  # recoveries for which a widened window lasts (RFC 8985, 6.2.4)
+_TAIL_DELAY: Final = 0.002  # UDX_TLP_MAX_ACK_DELAY, for a lone packet
+_TAIL_INITIAL: Final = 1.0
+_TAIL_LEAST: Final = 0.005  # an event loop that is busy answers no sooner
+
+
+class Phase(enum.Enum):
+    """Whether losses are being repaired."""
+
+    OPEN = "open"
+    RECOVERY = "recovery"
+    LOSS = "loss"
+    """After a timeout."""
+
+
+class LossRecovery:
+    """The state of one stream's loss detection."""
+
+    __slots__ = (
+        "_end",
+        "_fack",
+        "_latest_rtt",
+        "_persistence",
+        "_reordered",
+        "_sacked",
+        "_steps",
+        "_time",
+        "phase",
+        "point",
+        "probed",
+    )
+
+    def __init__(self, first: int) -> None:
+        self.phase = Phase.OPEN
+        self.point = first
+        """The number that has to be acknowledged for the phase to end."""
+        self.probed = False
+        """Whether a tail-loss probe was sent since something was last acknowledged."""
+        # The packet that was sent last of all that have arrived: when, and the number after it.
+        self._time = -math.inf
+        self._end = first
+        self._latest_rtt = 0.0
+        self._fack = first  # the number after the highest that has arrived
+        self._sacked = 0  # packets that have arrived ahead of one that is missing
+        self._reordered = False
+        self._steps = 1  # quarters of the least round trip in which a packet may be overtaken
+        self._persistence = 0
+
+    def acknowledged(self, runs: list[Run], rtt: RoundTrip, now: float) -> None:
+        """Some packets have arrived."""
+        self.probed = False
+        for run in runs:
+            elapsed = now - run.time
+            if run.retransmitted:
+                if elapsed < rtt.minimum * _SPURIOUS:  # it was the first one, overtaken, that has arrived
+                    self._reordering()
+                    continue
+                if elapsed < rtt.minimum:
+                    continue
+            elif run.end < self._fack:
+                self._reordered = True
+            if (run.time, run.end) > (self._time, self._end):
+                self._time, self._end, self._latest_rtt = run.time, run.end, rtt.clamp(elapsed)
+            self._fack = max(self._fack, run.end)
+
+    def _reordering(self) -> None:
+        self._reordered = True
+        self._steps = min(self._steps + 1, _MOST_STEPS)
+        self._persistence = _PERSISTENCE
+
+    def sacked(self, count: int) -> None:
+        """So many packets have arrived ahead of the one that is missing."""
+        self._sacked += count
+
+    def advance(self, una: int) -> bool:
+        """Everything below a number has arrived; returns whether that ends a recovery."""
+        if self._fack <= una:
+            self._sacked = 0
+        if self.phase is Phase.OPEN or una < self.point:
+            return False
+        self.phase = Phase.OPEN
+        if self._persistence:
+            self._persistence -= 1
+            if not self._persistence:
+                self._steps = 1
+        return True
+
+    def may_have_losses(self, una: int) -> bool:
+        """Whether anything is missing that was sent before what has arrived."""
+        return self._fack > una or self.phase is not Phase.OPEN
+
+    def detect(self, flight: Flight, rtt: RoundTrip, now: float) -> tuple[list[Run], float]:
+        """Return the runs that are lost, and when to look again: infinity if there is no reason to."""
+        patience = self._latest_rtt + self._reordering_window(rtt)
+        lost, again = [], math.inf
+        newest, end = self._time, self._end
+        for run in flight.runs:
+            if run.fate is not Fate.SENT or run.time > newest or (run.time == newest and run.end > end):
+                continue
+            if run.time + patience <= now:
+                lost.append(run)
+            else:
+                again = min(again, run.time + patience)
+        return lost, again
+
+    def _reordering_window(self, rtt: RoundTrip) -> float:
+        if not self._reordered and (self.phase is not Phase.OPEN or self._sacked >= _SACKS_FOR_LOSS):
+            return 0.0
+        return min(self._steps * rtt.minimum / 4, rtt.smoothed)
+
+    def enter(self, phase: Phase, point: int) -> None:
+        """Repair everything that was sent before a number."""
+        self.phase, self.point = phase, point
+        self.probed = False
+
+    def tail_delay(self, rtt: RoundTrip, *, lone: bool) -> float:
+        """How long after sending the last packet to probe, infinity if not at all."""
+        if self.phase is not Phase.OPEN or self.probed or self._sacked:
+            return math.inf
+        if not rtt.smoothed:
+            return _TAIL_INITIAL
+        return max(2 * rtt.smoothed + (_TAIL_DELAY if lone else 0.0), _TAIL_LEAST)
+
+    def overdue(self, flight: Flight, rtt: RoundTrip, now: float) -> list[Run]:
+        """Return what a timeout takes for lost: the first run, and what is older than a round trip."""
+        patience = self._latest_rtt + self._reordering_window(rtt)
+        return [
+            run
+            for index, run in enumerate(flight.runs)
+            if run.fate is Fate.SENT and (not index or run.time + patience < now)
+        ]

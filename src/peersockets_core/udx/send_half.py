@@ -1,0 +1,319 @@
+"""`SendHalf`: what leaves a stream, and how it is known to have arrived."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from ..sodium import Buffer
+from .bbr import Bbr
+from .congestion import Controller
+from .delivery import DeliveryRate, Sample
+from .errors import StreamTimedOut
+from .flight import Flight, Run
+from .limits import UdxLimits
+from .mtud import MtuDiscovery
+from .pacing import Pacer
+from .packet import HEADER_SIZE
+from .queue import WriteQueue
+from .recovery import LossRecovery, Phase
+from .rtt import RoundTrip
+from .timers import Timer, Timers
+
+MAX_DATAGRAMS: Final = 64
+"""Packets in one run: UDP_MAX_SEGMENTS of Linux before 6.9."""
+MAX_RUN: Final = 65_507 - 200
+"""Bytes of one run, which is one UDP datagram to parts of the kernel; less what options may take."""
+_LOOK_AHEAD: Final = 0.001  # seconds of sending that are worth a wake
+
+
+class SendHalf:
+    """The sending half of one stream. Numbers are not wrapped in here."""
+
+    __slots__ = (
+        "_first",
+        "_limits",
+        "_timeouts",
+        "_timers",
+        "_window_news",
+        "controller",
+        "end_number",
+        "ending",
+        "flight",
+        "mtud",
+        "next",
+        "pacer",
+        "queue",
+        "rate",
+        "recovery",
+        "rtt",
+        "una",
+        "window",
+    )
+
+    def __init__(
+        self, *, first: int, ipv6: bool, phase: int, limits: UdxLimits, timers: Timers, now: float
+    ) -> None:
+        self._limits = limits
+        self._timers = timers
+        self._first = first
+        self._timeouts = 0
+        self.next = first
+        """The number of the next packet."""
+        self.una = first
+        """The number of the first packet that is not acknowledged."""
+        self.window = limits.window
+        """Bytes that the remote can take."""
+        self._window_news = (-math.inf, -math.inf)  # number and ack of the packet that told
+        self.ending = False
+        """Whether the END is queued or sent."""
+        self.end_number: int | None = None
+        """The number of the packet with our END, once that is sent."""
+        self.queue = WriteQueue()
+        self.flight = Flight()
+        self.recovery = LossRecovery(first)
+        self.change_path(ipv6=ipv6, phase=phase, now=now)
+
+    def change_path(self, *, ipv6: bool, phase: int, now: float) -> None:
+        """The packets go another way from now on, of which nothing is known."""
+        self.rtt = RoundTrip()
+        self.mtud = MtuDiscovery(ipv6=ipv6, maximum=self._limits.mtu)
+        self.rate = DeliveryRate(now)
+        self.pacer = Pacer(now)
+        self.controller: Controller = Bbr(packet=self._packet, now=now, phase=phase)
+
+    @property
+    def unacknowledged(self) -> int:
+        """Bytes that were written and are not acknowledged."""
+        return self.queue.size + self.flight.outstanding
+
+    @property
+    def writable(self) -> bool:
+        """Whether more should be written."""
+        return self.unacknowledged < self._limits.send_buffer + min(self.controller.window, self.window)
+
+    @property
+    def all_acknowledged(self) -> bool:
+        """Whether the remote has everything, END included."""
+        return self.end_number is not None and self.una > self.end_number
+
+    @property
+    def _packet(self) -> int:
+        return self.mtud.payload + HEADER_SIZE
+
+    # Acknowledgements
+
+    def receive_window(self, window: int, number: int, ack: int) -> None:
+        """Take the window that a packet has brought, unless a later one has told another."""
+        if ack >= self.una and (number, ack) >= self._window_news:
+            self._window_news = number, ack
+            self.window = window
+            if window:
+                self._timers.stop(Timer.WINDOW)
+
+    def receive_ack(self, ack: int, ranges: list[tuple[int, int]], now: float) -> None:
+        """The remote has everything below `ack`, and these ranges. `ack` is not beyond what was sent."""
+        flight = self.flight
+        runs: list[Run] = []
+        if ack > self.una:
+            runs = flight.remove(self.una, ack)
+            self.una = ack
+            self._timeouts = 0
+        for start, end in ranges:
+            if ack <= start < end <= self.next and (sacked := flight.remove(start, end)):
+                runs += sacked
+                self.recovery.sacked(sum(run.count for run in sacked))
+        if runs:
+            self._acknowledged(runs, now)
+        else:
+            self.recovery.advance(self.una)
+
+    def _acknowledged(self, runs: list[Run], now: float) -> None:
+        recovery = self.recovery
+        latest = max(runs, key=_time_sent)
+        if not latest.retransmitted:
+            self.rtt.add(now - latest.time, now)
+        self._learn_mtu(runs)
+        recovery.acknowledged(runs, self.rtt, now)
+        recovery.advance(self.una)
+        sample = self.rate.acknowledged(runs, self.rtt.minimum, now)
+        if not latest.retransmitted:
+            sample.rtt = self.rtt.latest
+        sample.lost = self._detect_losses(now)
+        self._tell_controller(sample, now)
+        self._set_timers(now)
+
+    def _tell_controller(self, sample: Sample, now: float) -> None:
+        sample.in_flight = self.flight.in_flight
+        sample.recovering = self.recovery.phase is not Phase.OPEN
+        self.controller.acknowledged(sample, self.rate.delivered, now)
+
+    def _learn_mtu(self, runs: list[Run]) -> None:
+        mtud = self.mtud
+        for run in runs:
+            if run.padding:
+                mtud.probe_acknowledged(len(run.payload) + run.padding)
+                self.controller.resize(self._packet)
+            elif run.size > mtud.base_payload:
+                mtud.large_acknowledged()
+
+    def _detect_losses(self, now: float) -> int:
+        """Take for lost what RACK says is; returns how many bytes that are, probes of the path aside."""
+        recovery = self.recovery
+        if not recovery.may_have_losses(self.una):
+            self._timers.stop(Timer.LOSS)
+            return 0
+        runs, self._timers.due[Timer.LOSS] = recovery.detect(self.flight, self.rtt, now)
+        lost = self._lose(runs, now)
+        if lost and recovery.phase is Phase.OPEN:
+            recovery.enter(Phase.RECOVERY, self.next)
+        return lost
+
+    def _lose(self, runs: list[Run], now: float) -> int:
+        lost = 0
+        for run in runs:
+            self.flight.lose(run)
+            if run.padding:
+                self.mtud.probe_lost(now)
+                run.padding = 0
+            else:
+                lost += run.wire_size
+        return lost
+
+    # Timers
+
+    def _set_timers(self, now: float) -> None:
+        """Something was acknowledged."""
+        due = self._timers.due
+        if self.flight.runs:
+            due[Timer.TIMEOUT] = now + self.rtt.timeout
+            self._set_tail(now)
+        else:
+            due[Timer.TIMEOUT] = due[Timer.TAIL] = due[Timer.LOSS] = math.inf
+
+    def _set_tail(self, now: float) -> None:
+        runs = self.flight.runs
+        lone = len(runs) == 1 and runs[0].count == 1
+        self._timers.due[Timer.TAIL] = now + self.recovery.tail_delay(self.rtt, lone=lone)
+
+    def losses_due(self, now: float) -> None:
+        """Packets have been overtaken for too long."""
+        lost = self._detect_losses(now)
+        if lost:
+            self._tell_controller(Sample(lost=lost), now)
+
+    def tail_due(self, now: float) -> Run | None:
+        """Return a packet that makes the receiver speak, a new one if there is any."""
+        if not self.flight.runs:
+            return None
+        self.recovery.probed = True
+        run = self._new_run(1, now) if self.queue.size else self.flight.take_last()
+        self.rate.sent(run, self.flight.in_flight, now)
+        self._timers.due[Timer.TIMEOUT] = now + self.rtt.timeout
+        return run
+
+    def timeout_due(self, now: float) -> None:
+        """Nothing was acknowledged for long. Raises `StreamTimedOut` if that has happened too often."""
+        if self._timeouts >= self._limits.timeouts:
+            raise StreamTimedOut
+        self._timeouts += 1
+        flight = self.flight
+        if flight.runs and flight.runs[0].size > self.mtud.base_payload and self.mtud.large_timed_out(now):
+            self.controller.resize(self._packet)
+        self._lose(self.recovery.overdue(flight, self.rtt, now), now)
+        self.recovery.enter(Phase.LOSS, self.next)
+        self.controller.timed_out()
+        self._timers.due[Timer.TIMEOUT] = now + 2 * self.rtt.timeout
+
+    def refused(self, size: int, now: float) -> None:
+        """This machine does not send UDP payloads of that size."""
+        mtud = self.mtud
+        runs = self.flight.runs
+        probes = [run for run in runs if run.padding]
+        if probes and size > self._packet:
+            self._lose(probes, now)
+            mtud.probe_lost(now, refused=True)
+        elif mtud.payload > mtud.base_payload:
+            mtud.refused(now)
+            self.controller.resize(self._packet)
+
+    # Sending
+
+    def write(self, data: Buffer) -> None:
+        """Queue data."""
+        self.queue.append(data)
+
+    @property
+    def wants_window(self) -> bool:
+        """Whether a closed window is all that keeps something from being sent."""
+        return not self.window and not self.flight.runs and self._has_new
+
+    @property
+    def _has_new(self) -> bool:
+        return self.queue.size > 0 or (self.ending and self.end_number is None)
+
+    def next_run(self, now: float) -> Run | None:
+        """Return what to send next, as many packets as may leave at once; None if that is none."""
+        flight, controller = self.flight, self.controller
+        lost = flight.has_lost
+        if not lost and not self._has_new:
+            if flight.in_flight < controller.window:
+                self.rate.limited_by_application(flight.in_flight)
+            return None
+        packet = self._packet
+        pending = packet if lost else self.queue.size + HEADER_SIZE
+        room = controller.window - flight.in_flight
+        if room <= 0 or (flight.in_flight and room < min(pending, controller.window // 4, MAX_RUN)):
+            return None
+        credit = self.pacer.credit(controller.pacing_rate, packet, now)
+        if credit < max(min(pending, controller.pacing_rate * _LOOK_AHEAD, MAX_RUN), 1):
+            self._timers.due[Timer.PACING] = self.pacer.ready(controller.pacing_rate, packet)
+            return None
+        count = min(max(int(min(room, credit)) // packet, 1), MAX_RUN // packet, MAX_DATAGRAMS)
+        if not flight.in_flight:
+            controller.sending(now, app_limited=self.rate.app_limited)
+        if lost:
+            in_flight = flight.in_flight
+            run = flight.take_lost(count)
+            self.rate.sent(run, in_flight, now)
+        else:
+            count = min(count, self._window_room())
+            if not count:
+                return None
+            in_flight = flight.in_flight
+            run = self._new_run(count, now)
+            self.rate.sent(run, in_flight, now)
+            self._set_tail(now)
+        self.pacer.spend(run.wire_size)
+        if self._timers.due[Timer.TIMEOUT] == math.inf:
+            self._timers.due[Timer.TIMEOUT] = now + self.rtt.timeout
+        return run
+
+    def _window_room(self) -> int:
+        """How many packets the remote's window has room for: a window too small for one lets one pass."""
+        room = self.window - self.flight.outstanding
+        if self.window and not self.flight.runs:
+            return max(room // self.mtud.payload, 1)
+        return max(room // self.mtud.payload, 0)
+
+    def _new_run(self, count: int, now: float) -> Run:
+        mtud, queue = self.mtud, self.queue
+        size = mtud.payload
+        padding = 0
+        if queue.size >= size and self.una > self._first and mtud.wants_probe(now):
+            padding = mtud.probe(size)
+            if padding:
+                count = 1
+        payload = queue.take(count * size, size) if queue.size else b""
+        ended = self.ending and not queue.size
+        run = Run(self.next, max(-(-len(payload) // size), 1), size, payload, ended=ended)
+        run.padding = padding
+        self.next = run.end
+        if ended:
+            self.end_number = run.end - 1
+        self.flight.add(run)
+        return run
+
+
+def _time_sent(run: Run) -> float:
+    return run.time

@@ -1,0 +1,87 @@
+"""What a stream has to send, as datagrams."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from ..sodium import Buffer
+from .events import Address
+from .flight import Fate, Run
+from .packet import HEADER_SIZE, Flag, header, headers, pack_ranges, word
+from .stream import Stream
+from .timers import Timer
+
+Transmission: TypeAlias = tuple[Address, list[Buffer], int]
+"""Where to, the buffers to gather, and the size of a datagram, of which the last may be shorter."""
+
+_PADDING = bytes(256)
+
+
+def transmissions(stream: Stream, now: float) -> Iterator[Transmission]:
+    """Yield everything that may leave now. What has been yielded counts as sent."""
+    receiving, sending = stream.receiving, stream.sending
+    while stream.messages:
+        message = stream.take_message()
+        yield _lone(stream, Flag.MESSAGE, message)
+    if receiving.ack_due and receiving.assembler.ranges:
+        yield state(stream)
+    while stream.urgent:
+        run = stream.urgent.pop()
+        if run.fate is Fate.SENT:
+            yield _run(stream, run)
+    while not stream.messages and stream.connected:
+        next_run = sending.next_run(now)
+        if next_run is None:
+            break
+        yield _run(stream, next_run)
+    if sending.wants_window and stream.timers.due[Timer.WINDOW] > now + 2 * sending.rtt.timeout:
+        stream.timers.due[Timer.WINDOW] = now + sending.rtt.timeout
+    if stream.heartbeat_due and stream.connected:
+        stream.heartbeat_due = False
+        yield _lone(stream, Flag.HEARTBEAT)
+    if receiving.ack_due and stream.connected:
+        yield state(stream)
+
+
+def state(stream: Stream) -> Transmission:
+    """A packet that tells what has been received, and nothing else."""
+    stream.receiving.ack_due = False
+    ranges = stream.receiving.ranges()
+    return _lone(stream, Flag.SACK, pack_ranges(ranges)) if ranges else _lone(stream, 0)
+
+
+def farewell(stream: Stream) -> Transmission:
+    """The packet that destroys the remote's stream."""
+    return _lone(stream, Flag.DESTROY)
+
+
+def _lone(stream: Stream, flags: int, body: bytes = b"") -> Transmission:
+    assert stream.remote_address is not None
+    receiving = stream.receiving
+    head = header(
+        word(flags), stream.remote_id, receiving.advertise(), stream.sending.next, receiving.assembler.next
+    )
+    return stream.remote_address, [head + body], HEADER_SIZE + len(body)
+
+
+def _run(stream: Stream, run: Run) -> Transmission:
+    assert stream.remote_address is not None
+    receiving = stream.receiving
+    receiving.ack_due = False
+    window = receiving.advertise()
+    heads = headers(run.count, stream.remote_id, window, run.first, receiving.assembler.next)
+    if run.ended:
+        heads[-HEADER_SIZE + 2] = Flag.DATA | Flag.END if len(run.payload) else Flag.END
+    if run.padding:
+        heads[3] = run.padding
+        buffers: list[Buffer] = [heads, _PADDING[: run.padding], run.payload]
+        return stream.remote_address, buffers, HEADER_SIZE + run.padding + len(run.payload)
+    if run.count == 1:
+        return stream.remote_address, [heads, run.payload], HEADER_SIZE + len(run.payload)
+    payload, size = memoryview(run.payload), run.size
+    buffers = []
+    for index in range(run.count):
+        buffers.append(heads[HEADER_SIZE * index : HEADER_SIZE * (index + 1)])
+        buffers.append(payload[size * index : size * (index + 1)])
+    return stream.remote_address, buffers, HEADER_SIZE + size

@@ -1,0 +1,11 @@
+"""UDX for Trio: one UDP socket, and the streams that share it.
+
+datagrams    the socket: batches of datagrams, in one system call where the kernel can
+sockets      `UdpSocket`: the tasks that move datagrams and keep time
+streams      `UdxStream`: one stream, as Trio's streams are
+"""
+
+from .sockets import UdpSocket, open_udp_socket
+from .streams import UdxStream
+
+__all__ = ["UdpSocket", "UdxStream", "open_udp_socket"]

@@ -1,0 +1,190 @@
+"""A UDP socket that takes and gives many datagrams at a time.
+
+Linux sends up to 64 datagrams of one size with one call (UDP_SEGMENT), and hands over as many of one sender
+with one read (UDP_GRO). Where the kernel, or an interface, does not, as the first attempt shows, datagrams go
+one by one. Those that are read one by one are gathered here, so that the core sees the same runs either way.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import sys
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, TypeAlias
+
+from peersockets_core.sodium import Buffer
+from peersockets_core.udx import Address
+
+_UDP_SEGMENT: Final = 103
+_UDP_GRO: Final = 104
+_IP_MTU_DISCOVER: Final = 10
+_IPV6_MTU_DISCOVER: Final = 23
+_PMTUDISC_PROBE: Final = 3  # set the bit that forbids fragments, and ignore what is known of the path
+_PMTUDISC_DONT: Final = 0
+_SO_RCVBUFFORCE: Final = 33
+_SO_SNDBUFFORCE: Final = 32
+_ANCILLARY: Final = 64
+_LINUX: Final = sys.platform == "linux"
+
+BUFFER_SIZE: Final = 4 * 1024 * 1024
+"""Bytes that the kernel should keep for us: a window of one stream."""
+
+LARGEST: Final = 65_536
+_ROOM: Final = 4 * LARGEST
+_READS: Final = 256  # a turn; others want theirs
+
+Receive: TypeAlias = Callable[[memoryview, int, Address], None]
+"""Takes datagrams: packed back to back, the size of each but the last, where they came from."""
+
+
+class Datagrams:
+    """A bound UDP socket, which does not block."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        """Take over a socket, and set it up."""
+        self.socket = sock
+        self._segments = _LINUX
+        self._buffer = memoryview(bytearray(_ROOM))
+        self._ipv6 = sock.family == socket.AF_INET6
+        sock.setblocking(False)
+        if _LINUX:
+            self._set_path_mtu_discovery(_PMTUDISC_PROBE)
+            with suppress(OSError):  # Linux before 5.0
+                sock.setsockopt(socket.IPPROTO_UDP, _UDP_GRO, 1)
+        _enlarge(sock)
+
+    def fileno(self) -> int:
+        """Return the file descriptor, for whoever waits for it."""
+        return self.socket.fileno()
+
+    def close(self) -> None:
+        """Close it."""
+        self.socket.close()
+
+    @property
+    def address(self) -> Address:
+        """Host and port that it is bound to."""
+        host, port = self.socket.getsockname()[:2]
+        return host, port
+
+    def read(self, receive: Receive) -> bool:
+        """Hand over what has come; returns whether there may be more."""
+        sock, buffer = self.socket, self._buffer
+        start = end = size = 0  # the run that is being gathered
+        source: Address | None = None
+        for _ in range(_READS):
+            if end + LARGEST > _ROOM:
+                if size:
+                    assert source is not None
+                    receive(buffer[start:end], size, source)
+                start = end = size = 0
+            try:
+                length, ancillary, _, sender = sock.recvmsg_into((buffer[end : end + LARGEST],), _ANCILLARY)
+            except BlockingIOError:
+                break
+            except OSError:  # what became of something that was sent
+                continue
+            segment = _segment_size(ancillary) if ancillary else 0
+            if size and (sender != source or length > size or segment):
+                assert source is not None
+                receive(buffer[start:end], size, source)
+                size = 0
+            if not size:
+                source, start, size = sender, end, segment or length
+            end += length
+            if length < size or segment or not length:  # nothing can follow in this run
+                receive(buffer[start:end], size, sender)
+                start = end = size = 0
+        else:
+            if size:
+                assert source is not None
+                receive(buffer[start:end], size, source)
+            return True
+        if size:
+            assert source is not None
+            receive(buffer[start:end], size, source)
+        return False
+
+    def send(self, destination: Address, buffers: list[Buffer], size: int, *, fragment: bool = False) -> bool:
+        """Send datagrams of one size, the last of which may be shorter.
+
+        Returns False where the kernel has no room, and nothing was sent. Raises `OSError`: EMSGSIZE for what
+        is too large for this machine.
+        """
+        if fragment and _LINUX:
+            self._set_path_mtu_discovery(_PMTUDISC_DONT)
+            try:
+                return self._send(destination, buffers, size)
+            finally:
+                self._set_path_mtu_discovery(_PMTUDISC_PROBE)
+        return self._send(destination, buffers, size)
+
+    def _send(self, destination: Address, buffers: list[Buffer], size: int) -> bool:
+        many = len(buffers) > 3
+        try:
+            if many and self._segments:
+                option = (socket.IPPROTO_UDP, _UDP_SEGMENT, size.to_bytes(2, sys.byteorder))
+                self.socket.sendmsg(buffers, (option,), 0, destination)
+            elif many:
+                self._send_each(destination, buffers, size)
+            else:
+                self.socket.sendmsg(buffers, (), 0, destination)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if not (many and self._segments) or error.errno not in _NO_SEGMENTS:
+                raise
+            self._segments = False
+            self._send_each(destination, buffers, size)
+        return True
+
+    def _send_each(self, destination: Address, buffers: list[Buffer], size: int) -> None:
+        """Send one by one. What finds no room is lost, as it might be anywhere on its way."""
+        data = memoryview(b"".join(buffers))
+        for at in range(0, len(data), size):
+            try:
+                self.socket.sendto(data[at : at + size], destination)
+            except BlockingIOError:
+                return
+
+    def _set_path_mtu_discovery(self, value: int) -> None:
+        if self._ipv6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, _IPV6_MTU_DISCOVER, value)
+        else:
+            self.socket.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, value)
+
+
+_NO_SEGMENTS: Final = frozenset({errno.EINVAL, errno.EIO, errno.ENOPROTOOPT, errno.EOPNOTSUPP})
+"""What a kernel, or an interface, says that does not know UDP_SEGMENT."""
+
+
+def _segment_size(ancillary: list[tuple[int, int, bytes]]) -> int:
+    for level, kind, data in ancillary:
+        if level == socket.IPPROTO_UDP and kind == _UDP_GRO:
+            return int.from_bytes(data[:4], sys.byteorder)
+    return 0
+
+
+_warned = False
+
+
+def _enlarge(sock: socket.socket) -> None:
+    """Ask for large buffers; warn once where the kernel keeps them small."""
+    global _warned
+    for option, force in ((socket.SO_RCVBUF, _SO_RCVBUFFORCE), (socket.SO_SNDBUF, _SO_SNDBUFFORCE)):
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, force if _LINUX else option, BUFFER_SIZE)
+        except OSError:  # only root may exceed the limit
+            sock.setsockopt(socket.SOL_SOCKET, option, BUFFER_SIZE)
+    actual = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+    if actual < BUFFER_SIZE and not _warned:
+        _warned = True
+        warnings.warn(
+            f"the kernel keeps only {actual // 1024} KiB for a UDP socket, so fast streams lose packets: "
+            f"allow more with sysctl net.core.rmem_max={BUFFER_SIZE}",
+            RuntimeWarning,
+            stacklevel=4,
+        )

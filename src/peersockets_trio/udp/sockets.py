@@ -1,0 +1,230 @@
+"""`UdpSocket`: the tasks that move datagrams between a socket and its endpoint, and keep time."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+import trio
+
+from peersockets_core.sodium import Buffer
+from peersockets_core.udx import (
+    DEFAULT_UDX_LIMITS,
+    Address,
+    DataReceived,
+    EarlyPacket,
+    EndAcknowledged,
+    Endpoint,
+    Event,
+    StreamClosed,
+    StreamEnded,
+    Transmission,
+    UdxLimits,
+    WritableAgain,
+)
+
+from ..flusher import Flusher
+from .datagrams import Datagrams
+from .streams import UdxStream
+
+_UDX_MAGIC: Final = 0xFF
+
+LINGER: Final = 5.0
+"""Seconds for which closing waits for remotes."""
+
+
+class UdpSocket:
+    """Made by `open_udp_socket`."""
+
+    def __init__(self, datagrams: Datagrams, limits: UdxLimits, linger: float) -> None:
+        self.endpoint = Endpoint(limits=limits, now=trio.current_time())
+        """The machine; `UdxStream` is what to use of it."""
+        self.on_datagram: Callable[[memoryview, Address], None] | None = None
+        """Called with each datagram that is none of UDX, which must be used up before it returns."""
+        self.linger = linger
+        self.closed = False
+        self._datagrams = datagrams
+        self._flusher = Flusher()
+        self._idle = True  # whether nothing was sent in this turn
+        self._blocked: Transmission | None = None  # what the kernel had no room for
+        self._waiting = False  # whether a task waits for that room
+        self._scope = trio.CancelScope()
+        self._nursery: trio.Nursery | None = None
+        self._gone = trio.lowlevel.ParkingLot()
+        self.address = datagrams.address
+        """Host and port that it is bound to."""
+
+    # Streams
+
+    def open_stream(self, local_id: int) -> UdxStream:
+        """Open a stream that is not connected yet. Raises `LocalProtocolError` if the id is taken."""
+        if self.closed:
+            raise trio.ClosedResourceError("the UDP socket is closed")
+        return UdxStream(self, self.endpoint.open_stream(local_id, trio.current_time()))
+
+    def connect(self, local_id: int, remote_id: int, address: Address) -> UdxStream:
+        """Open a stream and connect it to the remote's."""
+        stream = self.open_stream(local_id)
+        stream.connect(remote_id, address)
+        return stream
+
+    def send_datagram(self, data: Buffer, destination: Address) -> None:
+        """Send a datagram that is none of UDX; it may be lost."""
+        with suppress(OSError):  # no route, no permission: as if lost on its way
+            self._datagrams.send(destination, [data], len(data))
+
+    # Moving
+
+    def wake(self) -> None:
+        """There may be something to send: send it at once, and what follows in this turn together."""
+        if self._idle:
+            self._idle = False
+            self._send()
+            self._flusher.add(self)
+
+    def flush(self) -> None:
+        """Send what has been queued since."""
+        self._idle = True
+        self._send()
+
+    def _send(self) -> None:
+        if self._waiting or self.closed:
+            return
+        now = trio.current_time()
+        if self._blocked is not None and not self._try_send(self._blocked, now):
+            return
+        for transmission in self.endpoint.datagrams_to_send(now):
+            if not self._try_send(transmission, now):
+                return
+        self._look_again()
+
+    def _try_send(self, transmission: Transmission, now: float) -> bool:
+        destination, buffers, size = transmission
+        fragment = destination in self.endpoint.black_holes
+        try:
+            sent = self._datagrams.send(destination, buffers, size, fragment=fragment)
+        except OSError as error:  # no route at the moment, and whatever else: as if lost on its way
+            if error.errno == errno.EMSGSIZE:
+                self.endpoint.datagrams_refused(destination, size, now)
+            sent = True
+        self._blocked = None if sent else transmission
+        if not sent and self._nursery is not None:
+            self._waiting = True
+            self._nursery.start_soon(self._wait_writable)
+        return sent
+
+    async def _wait_writable(self) -> None:
+        await trio.lowlevel.wait_writable(self._datagrams.socket)
+        self._waiting = False
+        self._send()
+
+    def _look_again(self) -> None:
+        """Something may be due earlier than thought."""
+        deadline = self.endpoint.next_deadline()
+        if deadline < self._scope.deadline:
+            self._scope.deadline = deadline
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Move datagrams for ever."""
+        endpoint, sock = self.endpoint, self._datagrams.socket
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            nursery.start_soon(self._flusher.run)
+            task_status.started()
+            more = False
+            while True:
+                if more:
+                    await trio.lowlevel.checkpoint()
+                else:
+                    with trio.CancelScope(deadline=endpoint.next_deadline()) as self._scope:
+                        await trio.lowlevel.wait_readable(sock)
+                more = self._datagrams.read(self._receive)
+                now = trio.current_time()
+                if endpoint.next_deadline() <= now:
+                    self._dispatch(endpoint.handle_deadline(now))
+                self._send()
+
+    def _receive(self, packets: memoryview, size: int, source: Address) -> None:
+        if packets and packets[0] == _UDX_MAGIC:
+            self._dispatch(self.endpoint.receive_datagrams(packets, size, source[:2], trio.current_time()))
+        elif self.on_datagram is not None:
+            for at in range(0, len(packets), size or 1):
+                self.on_datagram(packets[at : at + size], source[:2])
+
+    def _dispatch(self, events: list[Event]) -> None:
+        for event in events:
+            stream: UdxStream = event.stream.owner
+            match event:
+                case DataReceived():
+                    stream.received(event.data)
+                case WritableAgain():
+                    stream.writable_again()
+                case StreamEnded():
+                    stream.remote_ended()
+                case EndAcknowledged():
+                    stream.flushed()
+                case StreamClosed():
+                    stream.over(event.error)
+                    self._gone.unpark_all()
+                case EarlyPacket():
+                    stream.early(event.address)
+
+    # Ending
+
+    def let_finish(self, stream: UdxStream) -> None:
+        """A stream was closed: give it some time."""
+        assert self._nursery is not None
+        self._nursery.start_soon(self._linger, stream)
+
+    async def _linger(self, stream: UdxStream) -> None:
+        with trio.move_on_after(self.linger):
+            await stream.wait_over()
+        if stream.lingering:
+            stream.abandon()
+
+    def left(self) -> None:
+        """A stream was destroyed."""
+        self._gone.unpark_all()
+
+    async def finish(self) -> None:
+        """Wait for the streams that were closed; each has its time."""
+        while any(stream.owner.lingering for stream in self.endpoint.streams.values()):
+            await self._gone.park()
+
+    def shut(self) -> None:
+        """Destroy all streams, and send no more."""
+        for stream in list(self.endpoint.streams.values()):
+            stream.owner.abandon()
+        self._send()
+        self.closed = True
+
+
+@asynccontextmanager
+async def open_udp_socket(
+    host: str = "0.0.0.0", port: int = 0, *, limits: UdxLimits = DEFAULT_UDX_LIMITS, linger: float = LINGER
+) -> AsyncIterator[UdpSocket]:
+    """Bind a UDP socket for streams of UDX.
+
+    Leaving the block destroys streams that are open, and waits for those that were closed until the remotes
+    have everything, for as long as `linger`.
+
+    Raises `OSError` where binding fails.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        sock.bind((host, port))
+        udp = UdpSocket(Datagrams(sock), limits, linger)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(udp.run)
+            try:
+                yield udp
+                await udp.finish()
+            finally:
+                udp.shut()
+                nursery.cancel_scope.cancel()
+    finally:
+        sock.close()

@@ -1,0 +1,276 @@
+"""`UdxStream`: a stream of UDX, as Trio's streams are."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from peersockets_core.udx import Address, State, Stream
+
+if TYPE_CHECKING:
+    from .sockets import UdpSocket
+
+_CHUNK: Final = 256 * 1024  # bytes copied at a time from what the caller may change afterwards
+
+
+class UdxStream(trio.abc.HalfCloseableStream):
+    """One stream of a `UdpSocket`.
+
+    Closing it sends what was accepted, and waits until the remote has that, for as long as the socket's
+    `linger`; if cancelled, it destroys the stream.
+    """
+
+    def __init__(self, udp: UdpSocket, stream: Stream) -> None:
+        stream.owner = self
+        self.core = stream
+        """The machine of this stream."""
+        self.lingering = False
+        """Whether it was closed, and the remote has yet to end its half."""
+        self.error: Exception | None = None
+        """What ended it, once it is over."""
+        self.early_address: Address | None = None
+        """Where a packet has come from before the stream was connected."""
+        self._udp = udp
+        self._closed = False
+        self._over = False
+        self._ended = False  # whether the remote has ended its half
+        self._received: deque[bytearray] = deque()
+        self._receiving = trio.lowlevel.ParkingLot()
+        self._sending = trio.lowlevel.ParkingLot()
+        self._connecting = trio.lowlevel.ParkingLot()
+        self._changed = trio.lowlevel.ParkingLot()
+        self._receive_guard = _Guard("another task is receiving from this stream")
+        self._send_guard = _Guard("another task is sending on this stream")
+
+    # Its place
+
+    @property
+    def local_id(self) -> int:
+        """The id by which the remote names it."""
+        return self.core.local_id
+
+    @property
+    def remote_address(self) -> Address | None:
+        """Where its packets go, once connected."""
+        return self.core.remote_address
+
+    def connect(self, remote_id: int, address: Address) -> None:
+        """Connect it to the remote's stream; nothing is sent by that."""
+        if self._closed:
+            raise trio.ClosedResourceError("the stream is closed")
+        self.core.connect(remote_id, address, trio.current_time())
+        self._udp.wake()
+
+    def change_remote(self, remote_id: int, address: Address) -> None:
+        """Send to another address and id from now on."""
+        if self._closed:
+            raise trio.ClosedResourceError("the stream is closed")
+        self.core.change_remote(remote_id, address, trio.current_time())
+        self._udp.wake()
+
+    async def wait_early(self) -> Address:
+        """Wait until a packet comes for the stream, which is not connected; returns where it came from."""
+        while self.early_address is None:
+            self._check_open()
+            await self._connecting.park()
+        await trio.lowlevel.checkpoint()
+        return self.early_address
+
+    # Sending
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send everything. A `bytes` object is not copied."""
+        with self._send_guard:
+            await trio.lowlevel.checkpoint()
+            await self._until_writable()
+            if isinstance(data, bytes):
+                self.write(data)
+                return
+            view = memoryview(data).cast("B")
+            for at in range(0, len(view), _CHUNK):
+                await self._until_writable()
+                self.write(bytes(view[at : at + _CHUNK]))
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Wait until `send_all` would take something at once."""
+        with self._send_guard:
+            await trio.lowlevel.checkpoint()
+            await self._until_writable()
+
+    async def send_eof(self) -> None:
+        """Let nothing follow what was sent."""
+        with self._send_guard:
+            await trio.lowlevel.checkpoint()
+            if self._closed:
+                raise trio.ClosedResourceError("the stream is closed")
+            if self.core.state in _ENDING:
+                return
+            self._check_sending()
+            self.core.end()
+            self._udp.wake()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send something that does not change any more, without waiting."""
+        self.core.write(data)
+        self._udp.wake()
+
+    @property
+    def writable(self) -> bool:
+        """Whether `write` should be called."""
+        return self.core.writable and not self._closed
+
+    async def _until_writable(self) -> None:
+        self._check_sending()
+        while not self.core.writable:
+            await self._sending.park()
+            self._check_sending()
+
+    def _check_sending(self) -> None:
+        self._check_open()
+        if self._over:
+            raise trio.BrokenResourceError(str(self.error or "the stream has ended")) from self.error
+        if self.core.state in _ENDING:
+            raise trio.ClosedResourceError("this side of the stream has ended")
+
+    # Receiving
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytearray | bytes:
+        """Return what has come, at most `max_bytes`; empty at the end."""
+        if max_bytes is not None and max_bytes < 1:
+            raise ValueError("max_bytes must be at least 1")
+        with self._receive_guard:
+            await trio.lowlevel.checkpoint()
+            await self.wait_received()
+            return self.take(max_bytes)
+
+    async def wait_received(self) -> None:
+        """Wait until there is something to take, or the end."""
+        self._check_open()
+        while not (self._received or self._ended):
+            if self._over:
+                raise trio.BrokenResourceError(str(self.error or "the stream has ended")) from self.error
+            await self._receiving.park()
+            self._check_open()
+
+    def take(self, max_bytes: int | None = None) -> bytearray | bytes:
+        """Return what has come, without waiting."""
+        if not self._received:
+            return b""
+        data = self._received.popleft()
+        if max_bytes is not None and len(data) > max_bytes:
+            self._received.appendleft(data[max_bytes:])
+            del data[max_bytes:]
+        self.core.consume(len(data))
+        if self.core.connected and self.core.receiving.ack_due:
+            self._udp.wake()
+        return data
+
+    # Ending
+
+    async def aclose(self) -> None:
+        """Send what was accepted and end both halves. If cancelled, destroy the stream."""
+        if not self._closed:
+            self._close()
+        try:
+            await trio.lowlevel.checkpoint()
+            while self.lingering and self.core.state is not State.ENDED:
+                await self._changed.park()
+        except trio.Cancelled:
+            self.abandon()
+            raise
+
+    async def wait_over(self) -> None:
+        """Wait until both halves have ended, or it was destroyed."""
+        while self.core.state is not State.CLOSED:
+            await self._changed.park()
+
+    def _close(self) -> None:
+        self._closed = True
+        self._drop_received()
+        for lot in (self._receiving, self._sending, self._connecting):
+            lot.unpark_all()
+        if self.core.state in {State.OPEN, State.CLOSED}:
+            self.abandon()
+            return
+        self.lingering = True
+        if self.core.state not in _ENDING:
+            self.core.end()
+        self._udp.let_finish(self)
+        self._udp.wake()
+
+    def _drop_received(self) -> None:
+        while self._received:
+            self.core.consume(len(self._received.popleft()))
+
+    def abandon(self) -> None:
+        """Destroy the stream."""
+        self._closed = True
+        self.lingering = False
+        self.core.destroy()
+        self._udp.wake()
+        for lot in (self._receiving, self._sending, self._connecting, self._changed):
+            lot.unpark_all()
+        self._udp.left()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise trio.ClosedResourceError("the stream is closed")
+
+    # What the endpoint has reported
+
+    def received(self, data: bytearray) -> None:
+        """Data has come."""
+        if self._closed:
+            self.core.consume(len(data))
+        else:
+            self._received.append(data)
+            self._receiving.unpark_all()
+
+    def writable_again(self) -> None:
+        """More may be written."""
+        self._sending.unpark_all()
+
+    def remote_ended(self) -> None:
+        """No more data follows."""
+        self._ended = True
+        self._receiving.unpark_all()
+
+    def over(self, error: Exception | None) -> None:
+        """The stream has ended."""
+        self._over = True
+        self.lingering = False
+        self.error = error
+        for lot in (self._receiving, self._sending, self._connecting, self._changed):
+            lot.unpark_all()
+
+    def flushed(self) -> None:
+        """The remote has everything."""
+        self._changed.unpark_all()
+
+    def early(self, address: Address) -> None:
+        """A packet has come, and the stream is not connected."""
+        self.early_address = address
+        self._connecting.unpark_all()
+
+
+_ENDING: Final = frozenset({State.ENDING, State.ENDED, State.CLOSING})
+
+
+class _Guard:
+    """Lets one task in at a time."""
+
+    __slots__ = ("_busy", "_text")
+
+    def __init__(self, text: str) -> None:
+        self._busy = False
+        self._text = text
+
+    def __enter__(self) -> None:
+        if self._busy:
+            raise trio.BusyResourceError(self._text)
+        self._busy = True
+
+    def __exit__(self, *_: object) -> None:
+        self._busy = False

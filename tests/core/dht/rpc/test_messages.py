@@ -1,0 +1,110 @@
+"""The datagrams of dht-rpc: those that real nodes have sent, and those that nobody should."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.dht.recorded import DATAGRAMS
+from peersockets_core import RemoteProtocolError
+from peersockets_core.dht.rpc.address import node_id
+from peersockets_core.dht.rpc.messages import (
+    MOST_CLOSER_NODES,
+    Command,
+    ErrorCode,
+    Request,
+    Response,
+    decode_untrusted,
+    encode_request,
+    encode_response,
+)
+
+ADDRESSES = st.tuples(st.ip_addresses(v=4).map(str), st.integers(0, 65535))
+IDS = st.none() | st.binary(min_size=32, max_size=32)
+VALUES = st.none() | st.binary(min_size=1, max_size=40)
+REQUESTS = st.builds(
+    Request, st.integers(0, 65535), ADDRESSES, st.integers(0, 300), st.booleans(), IDS, IDS, IDS, VALUES
+)
+RESPONSES = st.builds(
+    Response,
+    st.integers(0, 65535),
+    ADDRESSES,
+    IDS,
+    IDS,
+    st.lists(ADDRESSES, max_size=MOST_CLOSER_NODES).map(tuple),
+    st.integers(0, 300),
+    VALUES,
+)
+
+
+def encode(message: Request | Response) -> bytes:
+    return encode_request(message) if isinstance(message, Request) else encode_response(message)
+
+
+def name(recorded: dict[str, Any]) -> str:
+    kind: str = recorded["kind"]
+    return kind
+
+
+@pytest.mark.parametrize("recorded", DATAGRAMS, ids=name)
+def test_what_real_nodes_have_sent(recorded: dict[str, Any]) -> None:
+    datagram = bytes.fromhex(recorded["datagram"])
+    message = decode_untrusted(datagram)
+    assert encode(message) == datagram
+    assert (message.value.hex() if message.value is not None else None) == recorded["value"]
+    source = (recorded["source"]["host"], recorded["source"]["port"])
+    assert message.id in (None, node_id(source))
+    command = recorded["kind"].split()[0]
+    if isinstance(message, Request) and message.internal:
+        assert Command(message.command).name == command
+
+
+def test_the_recording_has_every_internal_command_that_nodes_of_a_small_network_use() -> None:
+    kinds = {recorded["kind"].split()[0] for recorded in DATAGRAMS}
+    assert {"PING", "PING_NAT", "FIND_NODE", "DELAYED_PING"} <= kinds
+
+
+@given(REQUESTS | RESPONSES)
+def test_round_trip(message: Request | Response) -> None:
+    assert decode_untrusted(encode(message)) == message
+
+
+@given(REQUESTS | RESPONSES, st.binary(min_size=1, max_size=9))
+def test_bytes_that_follow_a_message_are_ignored(message: Request | Response, rest: bytes) -> None:
+    assert decode_untrusted(encode(message) + rest) == message
+
+
+@given(REQUESTS | RESPONSES)
+def test_a_message_that_is_cut_short(message: Request | Response) -> None:
+    datagram = encode(message)
+    for size in range(len(datagram)):
+        with pytest.raises(RemoteProtocolError):
+            decode_untrusted(datagram[:size])
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes(data: bytes) -> None:
+    for datagram in (data, b"\x03" + data, b"\x13" + data):
+        with suppress(RemoteProtocolError):
+            decode_untrusted(datagram)
+
+
+def test_more_closer_nodes_than_a_row_holds() -> None:
+    nodes = tuple(("10.0.0.1", port) for port in range(1, 201))
+    response = Response(7, ("10.0.0.2", 1), None, None, nodes, ErrorCode.NONE, b"value")
+    decoded = decode_untrusted(encode_response(response))
+    assert isinstance(decoded, Response)
+    assert decoded.closer_nodes == nodes[:MOST_CLOSER_NODES]
+    assert decoded.value == b"value"
+
+
+def test_a_value_of_no_bytes_is_none() -> None:
+    for message in (
+        Request(7, ("10.0.0.2", 1), 3, value=b""),
+        Response(7, ("10.0.0.2", 1), value=b""),
+    ):
+        assert decode_untrusted(encode(message)).value is None

@@ -1,0 +1,42 @@
+"""Our address as others see it, by agreement."""
+
+from __future__ import annotations
+
+from peersockets_core.dht.rpc.nat import NatSampler
+
+
+def sampled(*addresses: tuple[str, int]) -> tuple[str | None, int]:
+    sampler = NatSampler()
+    for address in addresses:
+        sampler.add(address)
+    assert sampler.count == len(addresses)
+    return sampler.host, sampler.port
+
+
+def test_nothing_is_known_at_first() -> None:
+    assert sampled() == (None, 0)
+
+
+def test_one_view_is_believed_until_others_come() -> None:
+    assert sampled(("1.1.1.1", 5)) == ("1.1.1.1", 5)
+
+
+def test_all_of_the_first_three_have_to_agree() -> None:
+    assert sampled(("1.1.1.1", 5), ("1.1.1.1", 6)) == ("1.1.1.1", 0)
+    assert sampled(("1.1.1.1", 5), ("2.2.2.2", 5)) == (None, 0)
+
+
+def test_one_of_four_three_of_many_may_lie() -> None:
+    good, liar = ("1.1.1.1", 5), ("6.6.6.6", 6)
+    assert sampled(good, good, liar, good) == good
+    assert sampled(good, liar, liar, good) == (None, 0)
+    assert sampled(*[good] * 9, *[liar] * 3) == good
+    assert sampled(*[good] * 9, *[liar] * 4) == (None, 0)
+
+
+def test_a_port_that_differs_from_remote_to_remote() -> None:
+    assert sampled(*(("1.1.1.1", port) for port in range(1, 13))) == ("1.1.1.1", 0)
+
+
+def test_the_last_sixteen_count() -> None:
+    assert sampled(*[("1.1.1.1", 5)] * 50, *[("2.2.2.2", 7)] * 16) == ("2.2.2.2", 7)

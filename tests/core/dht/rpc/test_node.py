@@ -1,0 +1,250 @@
+"""A node of dht-rpc: joining, asking, being asked, and what it does with nonsense."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.dht.rpc.test_messages import REQUESTS, RESPONSES, encode
+from core.dht.support import FIRST, DhtNetwork, entropy, requests_of, sent
+from peersockets_core import LocalProtocolError
+from peersockets_core.dht.rpc.address import node_id
+from peersockets_core.dht.rpc.events import (
+    AddressChanged,
+    Answered,
+    BecamePersistent,
+    Bootstrapped,
+    QueryFinished,
+    QueryReplied,
+    RequestReceived,
+    TimedOut,
+)
+from peersockets_core.dht.rpc.limits import DhtLimits
+from peersockets_core.dht.rpc.messages import (
+    Command,
+    ErrorCode,
+    Request,
+    Response,
+    encode_request,
+    encode_response,
+)
+from peersockets_core.dht.rpc.node import DhtNode
+
+OURS, THEIRS = ("10.0.0.1", 1000), ("10.0.0.2", 2000)
+TARGET = bytes(range(32))
+
+
+def node(**options: Any) -> DhtNode:
+    made = DhtNode(**{"entropy": entropy(1), "now": 0.0, "address": OURS, "persistent": True, **options})
+    made.handle_deadline(0.0)
+    return made
+
+
+def receive(made: DhtNode, message: Request | Response, now: float = 0.0) -> list[Any]:
+    return made.receive_datagrams(encode(message), 1500, THEIRS, now)
+
+
+def test_a_first_node_alone() -> None:
+    made = DhtNode(entropy=entropy(1), now=0.0, persistent=True, address=OURS)
+    assert made.next_deadline() == -math.inf
+    assert made.handle_deadline(0.0) == [BecamePersistent(node_id(OURS)), Bootstrapped()]
+    assert made.next_deadline() == 5.0
+    assert not made.datagrams_to_send(0.0)
+
+
+def test_joining_a_network() -> None:
+    network = DhtNetwork()
+    network.grow(network.add_rpc, 12)
+    network.network.run_for(20)
+    for member in network.members[1:]:
+        kinds = [type(event) for event in member.events]
+        assert kinds == [AddressChanged, Bootstrapped, BecamePersistent]
+        assert member.machine.address == member.address
+        assert member.machine.id == node_id(member.address)
+        assert len(member.machine.upkeep.table) == 11
+
+
+def test_an_ephemeral_node_is_in_nobodys_table() -> None:
+    network = DhtNetwork()
+    network.grow(network.add_rpc, 5)
+    ephemeral = network.add_rpc(persistent=False)
+    network.network.run_for(700)
+    assert ephemeral.machine.id is None
+    assert len(ephemeral.machine.upkeep.table) == 5
+    for member in network.members[:5]:
+        assert member.machine.upkeep.table.get(node_id(ephemeral.address)) is None
+
+
+def test_a_request_is_answered_or_times_out() -> None:
+    network = DhtNetwork()
+    network.grow(network.add_rpc, 2)
+    ours = network.members[1]
+    there = ours.machine.ping(FIRST, network.now)
+    nowhere = ours.machine.ping(("10.9.9.9", 1), network.now)
+    network.until(lambda: len(ours.of_type(Answered) + ours.of_type(TimedOut)) == 2)
+    assert [event.request for event in ours.of_type(Answered)] == [there]
+    assert [event.request for event in ours.of_type(TimedOut)] == [nowhere]
+
+
+def test_cancelling_what_was_asked() -> None:
+    network = DhtNetwork()
+    network.grow(network.add_rpc, 4)
+    ours = network.members[1]
+    ours.events.clear()
+    ours.machine.cancel(ours.machine.ping(FIRST, network.now))
+    ours.machine.cancel(ours.machine.find_node(TARGET, network.now))
+    network.network.run_for(20)
+    assert not ours.of_type(Answered) + ours.of_type(QueryReplied) + ours.of_type(QueryFinished)
+
+
+def test_bad_arguments() -> None:
+    made = node(limits=DhtLimits(requests=1))
+    with pytest.raises(ValueError, match="target must be 32 bytes, not 3"):
+        made.find_node(b"abc", 0.0)
+    made.ping(THEIRS, 0.0)
+    with pytest.raises(LocalProtocolError, match="1 requests to the DHT are unanswered"):
+        made.ping(THEIRS, 0.0)
+    with pytest.raises(ValueError, match="limits: checks must be positive, not 0"):
+        DhtLimits(checks=0)
+
+
+def test_a_request_of_another_layer_is_an_event_and_can_be_answered() -> None:
+    made = node()
+    (event,) = receive(made, Request(5, OURS, 3, target=TARGET, value=b"v"))
+    assert event == RequestReceived(Request(5, OURS, 3, target=TARGET, value=b"v"), THEIRS, None)
+    made.reply(event, 0.0, value=b"w")
+    made.reply(event, 0.0, error=16, token=False, closer_nodes=False)
+    (to, first), (_, second) = sent(made, 0.0)
+    assert to == THEIRS
+    assert isinstance(first, Response)
+    assert first.value == b"w"
+    assert first.token is not None
+    assert second == Response(5, THEIRS, node_id(OURS), error=16)
+    # The token is good for a later request of the same host, and only there.
+    again = Request(6, OURS, 4, target=TARGET, token=first.token)
+    assert len(receive(made, again, 1.0)) == 1
+    assert not made.receive_datagrams(encode_request(again), 1500, ("10.0.0.3", 1), 1.0)
+    ((_, refused),) = sent(made, 1.0)
+    assert isinstance(refused, Response)
+    assert refused.error == ErrorCode.INVALID_TOKEN
+    assert refused.token is not None
+
+
+def test_relaying_keeps_the_transaction() -> None:
+    made = node()
+    (event,) = receive(made, Request(5, OURS, 0, target=TARGET, value=b"v"))
+    made.relay(event, ("10.0.0.7", 7), b"on")
+    made.reply_to(event, ("10.0.0.8", 8), 0.0, b"back")
+    (on, passed_on), (back, reply) = sent(made, 0.0)
+    assert on == ("10.0.0.7", 7)
+    assert passed_on == Request(5, on, 0, id=node_id(OURS), target=TARGET, value=b"on")
+    assert back == ("10.0.0.8", 8)
+    assert reply == Response(5, back, node_id(OURS), value=b"back")
+
+
+def test_a_persistent_asker_is_put_into_the_table_and_a_false_one_is_not() -> None:
+    made = node()
+    receive(made, Request(5, OURS, Command.PING, internal=True, id=node_id(("10.0.0.66", 6))))
+    assert len(made.upkeep.table) == 0
+    receive(made, Request(5, OURS, Command.PING, internal=True, id=node_id(THEIRS)))
+    assert len(made.upkeep.table) == 1
+
+
+def test_requests_beyond_the_rate_are_dropped() -> None:
+    made = node(limits=DhtLimits(requests_per_second=3))
+    ping = Request(5, OURS, Command.PING, internal=True)
+    for _ in range(10):
+        receive(made, ping)
+    assert len(sent(made, 0.0)) == 3
+    assert made.dropped == 7
+    receive(made, ping, 1.0)
+    assert len(sent(made, 1.0)) == 1
+
+
+def test_unasked_responses_are_dropped() -> None:
+    made = node()
+    receive(made, Response(5, OURS, node_id(THEIRS)))
+    assert made.dropped == 1
+    assert len(made.upkeep.table) == 0
+
+
+def test_several_datagrams_in_one_read() -> None:
+    made = node()
+    ping = encode_request(Request(5, OURS, Command.PING, internal=True))
+    made.receive_datagrams(memoryview(bytearray(ping * 3 + b"\x03")), len(ping), THEIRS, 0.0)
+    assert len(sent(made, 0.0)) == 3
+    assert made.dropped == 1
+    made.receive_datagrams(b"", 0, THEIRS, 0.0)
+
+
+def test_down_hints_are_sent_within_a_bound() -> None:
+    made = node(limits=DhtLimits(down_hints=2))
+    for _ in range(5):
+        made.hint_down(THEIRS, ("10.0.0.9", 9), 0.0)
+    hints = requests_of(made, 0.0)
+    assert [(to, request.command) for to, request in hints] == [(THEIRS, Command.DOWN_HINT)] * 2
+    # Nobody waits for what comes of them.
+    receive(made, Response(hints[0][1].tid, OURS))
+    for _ in range(4):
+        made.handle_deadline(made.next_deadline())
+    made.handle_deadline(5.0)
+    sent(made, 5.0)
+    made.hint_down(THEIRS, ("10.0.0.9", 9), 5.0)
+    assert len(requests_of(made, 5.0)) == 1
+
+
+def test_a_liar_about_our_address_does_not_move_us() -> None:
+    network = DhtNetwork()
+    network.grow(network.add_rpc, 10)
+    network.network.run_for(20)
+    ours = network.members[4].machine
+    for number in range(2):
+        ours._sample(True, ("6.6.6.6", number), network.now)
+    assert ours.id == node_id(network.members[4].address)
+
+
+def test_a_node_that_moves_takes_a_new_id() -> None:
+    network = DhtNetwork()
+    network.grow(network.add_rpc, 6)
+    network.network.run_for(20)
+    ours = network.members[3]
+    ours.host.move(("10.7.7.7", 7))
+    for _ in range(16):
+        ours.machine._sample(True, ours.address, network.now)
+    assert ours.machine.id == node_id(("10.7.7.7", 7))
+    network.network.run_for(60)
+    assert network.members[1].machine.upkeep.table.get(node_id(ours.address)) is not None
+
+
+def test_the_statistics_of_nobody() -> None:
+    made = DhtNode(entropy=entropy(1), now=0.0)
+    assert made.address is None
+    assert made.bootstrap_nodes() == ()
+
+
+@given(st.lists(REQUESTS | RESPONSES | st.binary(max_size=60), max_size=20))
+def test_whatever_comes(messages: list[Any]) -> None:
+    made = node()
+    for number, message in enumerate(messages):
+        datagram = message if isinstance(message, bytes) else encode(message)
+        made.receive_datagrams(datagram, 1500, THEIRS, number / 10)
+        made.handle_deadline(number / 10)
+        made.datagrams_to_send(number / 10)
+
+
+@given(st.lists(RESPONSES, min_size=1, max_size=20))
+def test_whatever_is_answered(responses: list[Response]) -> None:
+    made = node(bootstrap=[THEIRS])
+    now = 0.0
+    for response in responses:
+        made.receive_datagrams(encode_response(response), 1500, THEIRS, now)
+        for to, request in requests_of(made, now):
+            answer = encode_response(attrs.evolve(response, tid=request.tid))
+            made.receive_datagrams(answer, 1500, to, now)
+        now = max(now, made.next_deadline())
+        made.handle_deadline(now)

@@ -1,0 +1,109 @@
+"""DHT nodes for tests: their entropy, and networks of them in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import attrs
+
+from peersockets_core.dht.rpc.address import Address
+from peersockets_core.dht.rpc.messages import Request, Response, decode_untrusted
+from peersockets_core.dht.rpc.node import DhtNode
+from simulation import Host, Link, Network
+from simulation.support import Recorder
+
+PORT = 49737
+FIRST: Address = ("10.0.0.1", PORT)
+"""The first node of each network."""
+
+
+def entropy(seed: object) -> Callable[[int], bytes]:
+    return Random(str(seed)).randbytes
+
+
+@attrs.define(eq=False)
+class Member:
+    """One node in a network, and what it has caused."""
+
+    machine: Any
+    host: Host
+    events: list[Any]
+
+    @property
+    def address(self) -> Address:
+        return self.host.address
+
+    def of_type(self, kind: type) -> list[Any]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+class DhtNetwork:
+    """Nodes that know the first one."""
+
+    def __init__(self, seed: object = 0, *, delay: float = 0.02, loss: float = 0.0) -> None:
+        self.network = Network(str(seed))
+        self.members: list[Member] = []
+        self._delay = delay
+        self._loss = loss
+
+    @property
+    def now(self) -> float:
+        return self.network.now
+
+    def address(self, number: int) -> Address:
+        return f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", PORT
+
+    def add(self, machine: Any, address: Address) -> Member:
+        events: list[Any] = []
+        site = self.network.add_site(up=Link(delay=self._delay, loss=self._loss))
+        member = Member(machine, site.add_host(address, machine, on_event=events.append), events)
+        self.members.append(member)
+        member.host.settle()
+        return member
+
+    def add_rpc(self, **options: Any) -> Member:
+        """Add a node of dht-rpc alone; the first one begins the network."""
+        return self._add(lambda **known: DhtNode(**known), options)
+
+    def _add(self, make: Callable[..., Any], options: dict[str, Any]) -> Member:
+        first = not self.members
+        address = self.address(len(self.members) + 1)
+        known: dict[str, Any] = {
+            "entropy": entropy(address),
+            "now": self.now,
+            "persistent": True,
+            "bootstrap": () if first else (FIRST,),
+        }
+        if first:
+            known["address"] = address
+        return self.add(make(**{**known, **options}), address)
+
+    def remove(self, member: Member) -> None:
+        """Let a node go without a word."""
+        self.members.remove(member)
+        self.network.forget_address(member.host)
+        member.host.machine = Recorder()
+
+    def grow(self, add: Callable[[], Member], count: int, pause: float = 0.5) -> None:
+        """Add nodes one after the other."""
+        for _ in range(count):
+            add()
+            self.network.run_for(pause)
+
+    def until(self, condition: Callable[[], bool], within: float = 30.0) -> None:
+        """Let time pass until something is the case, or fail."""
+        for member in self.members:
+            member.host.settle()
+        self.network.run_until(condition, within=within)
+
+
+def sent(machine: Any, now: float) -> list[tuple[Address, Request | Response]]:
+    """Take what a machine wants to send."""
+    return [(to, decode_untrusted(bytes(buffers[0]))) for to, buffers, _ in machine.datagrams_to_send(now)]
+
+
+def requests_of(machine: Any, now: float) -> list[tuple[Address, Request]]:
+    """Take the requests that a machine wants to send."""
+    return [(to, message) for to, message in sent(machine, now) if isinstance(message, Request)]

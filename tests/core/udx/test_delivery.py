@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import pytest
+
+from peersockets_core.udx.delivery import DeliveryRate
+from peersockets_core.udx.flight import Run
+
+
+def test_the_rate_of_a_steady_path() -> None:
+    rate, runs = DeliveryRate(0.0), []
+    for index in range(40):
+        run = Run(index, 10, 80, bytes(800))
+        rate.sent(run, 1000 * bool(index), index * 0.01)
+        runs.append(run)
+        if index >= 10:
+            sample = rate.acknowledged([runs[index - 10]], 0.05, index * 0.01)
+            assert sample.acked == 1000
+            if index > 21:
+                assert sample.delivered / sample.interval == pytest.approx(100_000, rel=0.15)
+
+
+def test_a_heap_of_acknowledgements_is_no_fast_path() -> None:
+    rate = DeliveryRate(0.0)
+    first, second = Run(0, 1, 80, bytes(80)), Run(1, 1, 80, bytes(80))
+    rate.sent(first, 0, 0.0)
+    rate.sent(second, 100, 0.5)
+    sample = rate.acknowledged([first, second], 0.1, 0.6)
+    assert (sample.delivered, sample.interval) == (200, 0.6)
+    assert rate.delivered == 200
+
+
+def test_what_took_less_than_the_path_does_is_no_measurement() -> None:
+    rate = DeliveryRate(0.0)
+    run = Run(0, 1, 80, bytes(80))
+    rate.sent(run, 0, 0.0)
+    assert rate.acknowledged([run], 0.1, 0.05).interval == 0
+
+
+def test_the_application_sets_the_pace() -> None:
+    rate = DeliveryRate(0.0)
+    rate.limited_by_application(0)
+    assert rate.app_limited
+    run = Run(0, 1, 80, bytes(80))
+    rate.sent(run, 0, 0.0)
+    assert run.app_limited
+    assert rate.acknowledged([run], 0.1, 0.2).app_limited
+    assert not rate.app_limited

@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import pytest
+
+from peersockets_core.udx.pacing import Pacer
+
+
+def test_credit_grows_with_time_up_to_a_burst() -> None:
+    pacer = Pacer(0.0)
+    assert pacer.credit(1e6, 1200, 0.0) == 12_000
+    pacer.spend(20_000)
+    assert pacer.credit(1e6, 1200, 0.0) == -8000
+    assert pacer.ready(1e6, 1200) == pytest.approx(0.0092, abs=1e-5)
+    assert pacer.credit(1e6, 1200, 0.0092) == pytest.approx(1200)
+    assert pacer.credit(1e9, 1200, 1.0) == 4e6
+
+
+def test_it_is_never_ready_before_it_is() -> None:
+    pacer = Pacer(0.0)
+    pacer.credit(1e6, 1200, 0.0)
+    assert pacer.ready(1e6, 1200) > 0
