@@ -146,4 +146,4 @@ async def _read_line(stream: trio.abc.ReceiveStream) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    relay(json.loads(sys.argv[1]))
+    relay(json.loads(sys.argv[-1]))

@@ -62,8 +62,11 @@ class Host:
     def settle(self) -> None:
         """Send what the machine has queued, and note its deadline."""
         for destination, buffers, segment_size in self.machine.datagrams_to_send(self.now):
+            # An adapter sets no DF towards those that the machine names as black holes.
+            may_fragment = destination in getattr(self.machine, "black_holes", ())
             for payload in _cut(b"".join(buffers), segment_size):
-                self.site.network.send(self, Datagram(self.address, destination, payload))
+                datagram = Datagram(self.address, destination, payload, may_fragment)
+                self.site.network.send(self, datagram)
         self._schedule(self.machine.next_deadline())
 
     def wake_up(self, scheduled: float) -> Callable[[], None] | None:

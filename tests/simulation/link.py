@@ -37,7 +37,8 @@ class Link:
     queue: float = math.inf
     """Bytes that wait for the line at most; what does not fit is dropped at the tail."""
     mtu: float = math.inf
-    """Bytes of the largest IP packet. Larger ones vanish without an answer, as on a black path."""
+    """Bytes of the largest IP packet. Larger ones vanish without an answer, as on a black path, unless they
+    may be cut: then they are lost if any fragment is."""
 
     counts: Counter[str] = attrs.field(factory=Counter)
     """Datagrams: `offered`, `delivered`, and one name for each cause of harm."""
@@ -53,14 +54,15 @@ class Link:
     def transmit(self, datagram: Datagram, now: float, random: Random) -> Iterator[tuple[float, Datagram]]:
         """Return when and how the datagram arrives: never, once or twice."""
         self.counts["offered"] += 1
-        if datagram.size > self.mtu:
+        fragments = 1 if datagram.size <= self.mtu else math.ceil(datagram.size / self.mtu)
+        if fragments > 1 and not datagram.may_fragment:
             self.counts["too large"] += 1
             return
         left = self._leave_queue(datagram, now)
         if left is None:
             self.counts["queue full"] += 1
             return
-        if self._loses(random):
+        if any(self._loses(random) for _ in range(fragments)):
             self.counts["lost"] += 1
             return
         if random.random() < self.corrupt:

@@ -42,6 +42,8 @@ class Datagram:
     source: Address
     destination: Address
     payload: bytes
+    may_fragment: bool = False
+    """Whether a router may cut it, where it does not fit a path: IP's bit against that is not set."""
 
     @property
     def size(self) -> int:

@@ -119,6 +119,14 @@ def test_what_is_too_large_vanishes() -> None:
     assert link.counts["too large"] == 2
 
 
+def test_what_may_be_cut_arrives_whole_or_not_at_all() -> None:
+    random, large = Random(1), Datagram(SOURCE, DESTINATION, bytes(1472), may_fragment=True)
+    link = Link(mtu=1280, loss=0.1)
+    arrived = [got for _ in range(10_000) for _, got in link.transmit(large, 0, random)]
+    assert len(arrived) == pytest.approx(8100, rel=0.05)  # of two fragments, neither may be lost
+    assert set(arrived) == {large}
+
+
 def test_the_same_seed_does_the_same() -> None:
     def run(seed: int) -> list[tuple[float, int]]:
         return passed(Link(loss=0.2, jitter=0.1, reorder=0.1, duplicate=0.1), 1000, seed=seed)
