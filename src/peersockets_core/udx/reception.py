@@ -122,7 +122,9 @@ def _receive_run(
     ):
         return False
     payloads = [packets[at + HEADER_SIZE : at + size] for at in range(0, len(packets), size)]
-    events.append(DataReceived(stream, receiving.in_order(count, payloads)))
+    data = receiving.in_order(count, payloads)
+    if data:  # packets without payload would read as the end of the stream
+        events.append(DataReceived(stream, data))
     receiving.ack_due = True
     return True
 

@@ -81,6 +81,10 @@ class SendHalf:
         self.rate = DeliveryRate(now)
         self.pacer = Pacer(now)
         self.controller: Controller = Bbr(packet=self._packet, now=now, phase=phase)
+        for run in self.flight.runs:
+            # How long these were under way, and what arrived meanwhile, says nothing of this path.
+            run.retransmitted = True
+            run.delivered, run.delivered_time, run.first_sent_time = 0, now, now
 
     @property
     def unacknowledged(self) -> int:

@@ -216,8 +216,11 @@ class Stream:
 
     @property
     def writable(self) -> bool:
-        """Whether more should be written. `WritableAgain` follows a `write` after which it is not."""
-        return self.state in SENDING and self.sending.writable
+        """Whether more should be written. Once this has been False, `WritableAgain` follows."""
+        if self.state in SENDING and self.sending.writable:
+            return True
+        self._held_up = True  # a stream stops being writable without a write, too: the path has become worse
+        return False
 
     @property
     def rtt(self) -> float:

@@ -1,0 +1,153 @@
+"""Two endpoints on the virtual network, each with one stream to the other, and what their users see."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from peersockets_core.udx import (
+    DataReceived,
+    Endpoint,
+    MessageReceived,
+    Stream,
+    StreamClosed,
+    StreamEnded,
+    UdxLimits,
+    WritableAgain,
+)
+from simulation import Address, Host, Link, Network, Site
+
+PATIENCE = 600.0
+"""Virtual seconds after which a stream is taken to hang: one that hears nothing gives up after about 13."""
+
+CHUNK = 16 * 1024
+
+
+def content(size: int) -> bytes:
+    """Bytes of which no two places look alike."""
+    return hashlib.shake_128(b"content").digest(size) if size else b""
+
+
+@attrs.define(eq=False)
+class User:
+    """One side: an endpoint at a host, and the stream as its user sees it."""
+
+    endpoint: Endpoint
+    host: Host = attrs.field(init=False)
+    stream: Stream = attrs.field(init=False)
+    reads: bool = True
+    """Whether it consumes what it receives at once."""
+    received: bytearray = attrs.field(factory=bytearray)
+    unread: int = 0
+    messages: list[bytes] = attrs.field(factory=list)
+    events: list[Any] = attrs.field(factory=list)
+    ended: bool = False
+    """Whether the remote has ended its half."""
+    closed: bool = False
+    error: Exception | None = None
+    on_end: Callable[[User], object] | None = None
+    """What it does when the remote ends; by default it ends as well, as real peers do."""
+    _outbox: memoryview = attrs.field(factory=lambda: memoryview(b""))
+    _ends: bool = False
+    _has_ended: bool = False
+
+    def see(self, event: Any) -> None:
+        """The next event; nothing follows the end, and no data follows the remote's."""
+        assert not self.closed, f"{event} after the end"
+        assert event.stream is self.stream
+        self.events.append(event)
+        if isinstance(event, DataReceived):
+            assert not self.ended, "data after the remote has ended"
+            assert event.data
+            self.received += event.data
+            self.unread += len(event.data)
+            if self.reads:
+                self.read()
+        elif isinstance(event, StreamEnded):
+            assert not self.ended
+            self.ended = True
+            (self.on_end or User.end)(self)
+        elif isinstance(event, StreamClosed):
+            self.closed, self.error = True, event.error
+        elif isinstance(event, MessageReceived):
+            self.messages.append(bytes(event.data))
+        elif isinstance(event, WritableAgain):
+            self._feed()
+
+    def read(self) -> None:
+        """Consume what has been received."""
+        unread, self.unread = self.unread, 0
+        if unread:
+            self.stream.consume(unread)
+
+    def send(self, data: bytes, *, end: bool = True) -> None:
+        """Write data as fast as the stream takes it, and end the half after it."""
+        assert not self._outbox
+        self._outbox, self._ends = memoryview(data), end
+        self._feed()
+
+    def end(self) -> None:
+        """End the half, after what is still to be written."""
+        self._ends = True
+        self._feed()
+
+    def _feed(self) -> None:
+        while self._outbox and self.stream.writable:
+            self.stream.write(self._outbox[:CHUNK])
+            self._outbox = self._outbox[CHUNK:]
+        if self._ends and not self._outbox and not self._has_ended:
+            self._has_ended = True
+            self.stream.end()
+
+
+@attrs.define(eq=False)
+class Pair:
+    """Alice and Bob, who know each other's stream ids."""
+
+    network: Network
+    alice: User
+    bob: User
+    up: Link
+    """From Alice to Bob."""
+    down: Link
+    """From Bob to Alice."""
+    site: Site
+    """Alice's."""
+
+    def both(self, **conditions: float) -> None:
+        """Change the conditions of both directions."""
+        for link in (self.up, self.down):
+            for name, value in conditions.items():
+                setattr(link, name, value)
+
+    def run_until_closed(self, within: float = PATIENCE) -> None:
+        """Run until both sides have closed, and nothing is left that could happen."""
+        self.network.run_until(lambda: self.alice.closed and self.bob.closed, within=within)
+        self.network.run_until_idle(within=within)
+
+
+def open_pair(
+    *,
+    seed: int | str = 0,
+    up: Link | None = None,
+    down: Link | None = None,
+    limits: UdxLimits | None = None,
+    read_delay: float = 0.0,
+    first: int = 0,
+) -> Pair:
+    """Put Alice and Bob on a network, with streams connected that begin to count at `first`."""
+    network = Network(seed)
+    up, down = up or Link(), down or Link()
+    site = network.add_site(up=up, down=down)
+    users = [User(Endpoint(limits=limits or UdxLimits(), now=network.now)) for _ in range(2)]
+    hosts = [site, network.add_site()]
+    addresses: list[Address] = [("10.0.0.1", 1000), ("10.0.0.2", 1000)]
+    for user, place, address in zip(users, hosts, addresses, strict=True):
+        user.host = place.add_host(address, user.endpoint, on_event=user.see, read_delay=read_delay)
+    for user, local, remote, address in zip(users, (11, 22), (22, 11), addresses[::-1], strict=True):
+        user.stream = user.endpoint.open_stream(local, network.now)
+        user.stream.connect(remote, address, network.now, remote_seq=first, local_seq=first)
+    return Pair(network, users[0], users[1], up, down, site)

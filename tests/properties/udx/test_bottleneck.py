@@ -1,0 +1,130 @@
+"""How a bottleneck is used: fully, without a long queue, and fairly."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import pytest
+
+from peersockets_core.udx import DataReceived, Endpoint, Stream, UdxLimits, WritableAgain
+from simulation import Link, Network
+from simulation.tcp import TcpReceiver, TcpSender
+
+DELAY = 0.02
+"""Seconds in one direction: a round trip takes 40 ms."""
+
+_CHUNK = hashlib.shake_128(b"chunk").digest(64 * 1024)
+
+
+class Download:
+    """A stream that sends without end over a shared line."""
+
+    def __init__(
+        self, network: Network, line: Link, *, number: int = 0, line_back: Link | None = None
+    ) -> None:
+        self.received = 0
+        self.endpoint = Endpoint(limits=UdxLimits(), now=network.now)
+        receiver = Endpoint(limits=UdxLimits(), now=network.now)
+        here, there = (f"10.0.0.{number}", 1000), (f"10.1.0.{number}", 1000)
+        back = line_back or Link(delay=DELAY)
+        network.add_site(up=line, down=back).add_host(here, self.endpoint, on_event=self._see_sender)
+        network.add_site().add_host(there, receiver, on_event=self._see_receiver)
+        self.stream = self.endpoint.open_stream(1, network.now)
+        self.far: Stream = receiver.open_stream(2, network.now)
+        self.far.connect(1, here, network.now)
+        self.stream.connect(2, there, network.now)
+        self._feed()
+
+    def _feed(self) -> None:
+        while self.stream.writable:
+            self.stream.write(_CHUNK)
+
+    def _see_sender(self, event: object) -> None:
+        assert isinstance(event, WritableAgain), event
+        self._feed()
+
+    def _see_receiver(self, event: object) -> None:
+        assert isinstance(event, DataReceived), event
+        self.received += len(event.data)
+        self.far.consume(len(event.data))
+
+
+def bottleneck(bandwidth: float, *, loss: float = 0.0, queue_time: float = 2 * DELAY) -> Link:
+    """A line with a queue that holds so many seconds of it; by default what is on the way in a round trip."""
+    return Link(delay=DELAY, bandwidth=bandwidth, queue=bandwidth / 8 * queue_time, loss=loss)
+
+
+def goodput(downloads: Sequence[Download], network: Network, seconds: float) -> list[float]:
+    """Bits a second of each, over so many seconds from now on."""
+    before = [download.received for download in downloads]
+    network.run_for(seconds)
+    return [(each.received - was) * 8 / seconds for each, was in zip(downloads, before, strict=True)]
+
+
+def jain(rates: Sequence[float]) -> float:
+    """Jain's index of fairness: 1 where all have the same, 1/n where one has it all."""
+    return sum(rates) ** 2 / (len(rates) * sum(rate**2 for rate in rates))
+
+
+def test_it_is_used_fully() -> None:
+    network, line = Network(seed=1), bottleneck(50e6)
+    [rate] = goodput([Download(network, line)], network, 4.0)
+    assert rate >= 0.9 * 50e6
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_random_loss_costs_no_more_than_two_fifths(seed: int) -> None:
+    network, line = Network(seed=seed), bottleneck(50e6, loss=0.01)
+    [rate] = goodput([Download(network, line)], network, 4.0)
+    assert rate >= 0.6 * 50e6
+
+
+def test_the_queue_stays_short() -> None:
+    network, line = Network(seed=1), bottleneck(20e6, queue_time=1.0)
+    download = Download(network, line)
+    goodput([download], network, 3.0)
+    line.longest_wait = 0.0
+    [rate] = goodput([download], network, 5.0)
+    assert rate >= 0.9 * 20e6
+    assert line.longest_wait < 2.5 * 2 * DELAY
+
+
+def test_a_small_queue_is_not_flooded() -> None:
+    network, line = Network(seed=1), bottleneck(20e6, queue_time=0.01)
+    download = Download(network, line)
+    [rate] = goodput([download], network, 6.0)
+    assert rate >= 0.7 * 20e6
+    assert line.counts["queue full"] < 0.2 * line.counts["offered"]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_two_streams_share_it(seed: int) -> None:
+    network, line = Network(seed=seed), bottleneck(20e6)
+    first = Download(network, line, number=1)
+    network.run_for(2.0)
+    second = Download(network, line, number=2)
+    network.run_for(12.0)  # the later one needs a look at the empty path, which comes every ten seconds
+    rates = goodput([first, second], network, 10.0)
+    assert sum(rates) >= 0.85 * 20e6
+    assert jain(rates) >= 0.9
+
+
+def test_neither_it_nor_a_cubic_tcp_starves() -> None:
+    network, line = Network(seed=1), bottleneck(10e6, queue_time=0.08)
+    receiver = network.add_site().add_host("10.2.0.1", TcpReceiver())
+    sender = TcpSender(receiver.address)
+    network.add_site(up=line, down=Link(delay=DELAY)).add_host("10.2.0.2", sender)
+    download = Download(network, line)
+    network.run_for(5.0)
+    before = sender.acked
+    [ours] = goodput([download], network, 20.0)
+    theirs = (sender.acked - before) * 1500 * 8 / 20.0
+    assert ours + theirs >= 0.85 * 10e6
+    assert 0.2 <= ours / theirs <= 5
+
+
+def test_a_narrow_line_is_enough() -> None:
+    network, line = Network(seed=1), bottleneck(100e3, queue_time=1.0)
+    [rate] = goodput([Download(network, line)], network, 60.0)
+    assert rate >= 0.8 * 100e3
