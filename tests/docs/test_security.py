@@ -80,6 +80,19 @@ def test_who_is_sent_a_message_on_hypercore9_learns_the_names_of_all_topics() ->
     assert names.extensions == ours.extensions.names
 
 
+@pytest.mark.interop
+def test_no_real_peer_asks_for_a_new_key() -> None:
+    """It would push a message with that tag; secret-stream does not so much as name it."""
+    packages = ROOT / "tests" / "interop" / "hypercore11" / "node_modules"
+    sources = [
+        source.read_text()
+        for package in ("@hyperswarm/secret-stream", "sodium-secretstream")
+        for source in (packages / package).rglob("*.js")
+    ]
+    assert any("secretstream" in source for source in sources)
+    assert not any("rekey" in source.lower() for source in sources)
+
+
 def test_what_the_page_names_exists() -> None:
     named = re.findall(r"`(test_\w+)`", (ROOT / "docs" / "security.md").read_text())
     assert named
