@@ -52,6 +52,7 @@ from .handles import (
 from .keys import DriveKey, Entropy, KeyPair, parse_public_key
 from .limits import DEFAULT_LIMITS, Limits
 from .members import Driver
+from .memory import MemoryBudget
 from .peersockets import Peersockets
 from .requests import Request, RequestBook, RequestStatistics
 from .statistics import MachineStatistics
@@ -76,6 +77,7 @@ __all__ = [
     "Limits",
     "LocalProtocolError",
     "MachineStatistics",
+    "MemoryBudget",
     "Message",
     "MessageTooLarge",
     "MessagesReceived",

@@ -92,6 +92,8 @@ class Connection:
         self._listening_since = now
         self._last_sent = now
         self._reading = True
+        self._frame = 0
+        self._frame_began = now
 
     def receive_data(self, data: Buffer, now: float, budget: int | None = None) -> list[Event]:
         """Take what the stream delivered; returns the events it caused, in order.
@@ -130,12 +132,22 @@ class Connection:
                 self._shake_hands_untrusted(data, events)
         except RemoteProtocolError as error:
             self._blame(events, error)
+        self._note_frame()
         return events
 
     @property
     def has_input(self) -> bool:
         """Whether something received waits for the next `receive_data`, since a budget was used up."""
         return self._admitted and self._wire.has_input
+
+    @property
+    def kept(self) -> int:
+        """Bytes of memory that the remote makes us keep for it.
+
+        That is what waits or is not complete of what it has sent, what it has announced and opened, and the
+        answers that it does not read; not the messages that have been received.
+        """
+        return len(self._held) + self.outbox.reply_size + self._wire.kept
 
     @property
     def budget_left(self) -> int:
@@ -209,7 +221,9 @@ class Connection:
         keepalive = self._last_sent + self._wire.keepalive
         if self.on_hold:
             return min(keepalive, self._handshake_deadline)
-        return min(keepalive, self._silence_deadline) if self._reading else keepalive
+        if not self._reading:
+            return keepalive
+        return min(keepalive, self._silence_deadline, self._frame_deadline)
 
     def handle_deadline(self, now: float) -> list[Event]:
         """Do what has become due by `now`: send a keepalive, or give the peer up."""
@@ -226,6 +240,9 @@ class Connection:
         if self._reading and not self.on_hold and self._now >= self._silence_deadline:
             error = RemoteProtocolError(f"nothing received for {self._wire.silence:g} seconds")
             return self._close([], error)
+        if self._reading and not self.on_hold and self._now >= self._frame_deadline:
+            text = f"a message has been incomplete for {self.limits.frame_time:g} seconds"
+            return self._close([], RemoteProtocolError(text))
         self._wire.send_keepalive()
         # The next is due from now on, even if this one cannot leave because the peer does not read.
         self._last_sent = self._now
@@ -243,7 +260,7 @@ class Connection:
 
     def resume_reading(self, now: float) -> None:
         """We read again: the peer has the full time to be heard."""
-        self._listening_since = self._now = max(self._now, now)
+        self._listening_since = self._frame_began = self._now = max(self._now, now)
         self._reading = True
 
     def open_drive(self, key: DriveKey) -> None:
@@ -299,6 +316,15 @@ class Connection:
         a connection that ends, and not one that never begins.
         """
         return [] if self.closed else self._close([], error)
+
+    @property
+    def _frame_deadline(self) -> float:
+        return self._frame_began + self.limits.frame_time if self._wire.unfinished else math.inf
+
+    def _note_frame(self) -> None:
+        begun = self._wire.unfinished.begun
+        if begun != self._frame:
+            self._frame, self._frame_began = begun, self._now
 
     def _begin_slice(self, budget: int | None) -> None:
         if budget is not None and budget < 1:
@@ -382,5 +408,6 @@ class Connection:
         self.outbox.seal()
         # A connection is part of cycles: as garbage it may wait for long, with megabytes of half a message.
         self._wire.forget_input()
+        self._held = bytearray()
         events.append(ConnectionClosed(error))
         return events

@@ -25,6 +25,7 @@ class ExtensionNames:
         """Changes with the list, so that a connection knows when the remote's copy is stale."""
         self._registrations: Counter[str] = Counter()
         self._names: list[str] = []
+        self._for_strangers = 0
 
     def __contains__(self, name: str) -> bool:
         return name in self._registrations
@@ -42,20 +43,27 @@ class ExtensionNames:
         self._check(name)
         return bisect_left(self._names, utf16_order(name), key=utf16_order)
 
-    def register(self, name: str) -> None:
-        """Add a name, or one more user of it."""
+    @property
+    def for_strangers(self) -> bool:
+        """Whether anybody listens to more than members of drives: a stranger's message may be of use."""
+        return self._for_strangers > 0
+
+    def register(self, name: str, *, members_only: bool = False) -> None:
+        """Add a name, or one more user of it: one who listens to `members_only`, or to everybody."""
         if name not in self._registrations:
             insort(self._names, name, key=utf16_order)
             self.version += 1
         self._registrations[name] += 1
+        self._for_strangers += not members_only
 
-    def unregister(self, name: str) -> None:
-        """Take one user of a registered name away, and the name with the last.
+    def unregister(self, name: str, *, members_only: bool = False) -> None:
+        """Take one user of a registered name away, as it was registered, and the name with the last.
 
         Raises `LocalProtocolError` for a name that is not registered.
         """
         self._check(name)
         self._registrations[name] -= 1
+        self._for_strangers -= not members_only
         if not self._registrations[name]:
             del self._names[self.index(name)]
             del self._registrations[name]

@@ -61,11 +61,30 @@ class Limits:
     channels: int = attrs.field(default=65_536, validator=_positive)
     """Channels that the remote has open or waiting at a time: more cores than a corestore replicates."""
 
+    frame_time: float = attrs.field(default=120.0, validator=_positive)
+    """How long a frame may be incomplete: the largest arrives in time at 1.2 megabits a second."""
+
+    stranger_frame: int = attrs.field(default=MIB, validator=_positive)
+    """Bytes of a frame from a remote that shares no drive with us: what opens nine thousand cores at once, as
+    a corestore does. Where a topic of network scope is joined on hypercore9, strangers' messages may be as
+    large as members'."""
+
+    hypercore11_frame: int = attrs.field(default=0xFFFFFF, validator=_positive)
+    """Bytes of one frame on hypercore11: the largest that its length of three bytes can express."""
+
+    kept: int = attrs.field(default=128 * MIB, validator=_positive)
+    """Bytes that all remotes together can make a node keep: parts of frames, names, channels, early messages,
+    unsent answers, and what is held. Eight of the largest frames; strangers give way first."""
+
     frame_body: int = attrs.field(default=8 * MIB, validator=_positive)
     """simple-message-channels 1.2.1 destroys the stream at a larger body."""
 
     extension_names: int = attrs.field(default=16_384, validator=_positive)
     """Names in one remote list: a thousand topics with room, where 8 MiB could hold four million."""
+
+    extension_names_size: int = attrs.field(default=4 * MIB, validator=_positive)
+    """Bytes of memory of the names in one remote list, each of which may take four times what it takes on the
+    wire: 16,384 names of ordinary length."""
 
     replies: int = attrs.field(default=3 * MIB, validator=_positive)
     """Unsent answers to the remote's own requests, and 64 bytes of memory for each: 30,000 refusals, more

@@ -39,6 +39,11 @@ class Outbox:
         """The bytes that are messages, and not the protocol's own."""
         return self.size - self._protocol_size
 
+    @property
+    def reply_size(self) -> int:
+        """Bytes of memory that answers to the remote take."""
+        return self._reply_size
+
     def append(self, chunk: bytes) -> None:
         """Queue a chunk that is the protocol's own."""
         self.chunks.append(chunk)

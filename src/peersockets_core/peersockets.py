@@ -35,6 +35,7 @@ from .handles import (
 from .keys import DriveKey, Entropy, KeyPair
 from .limits import DEFAULT_LIMITS, Limits
 from .members import Driver, Link, Member, Peer
+from .memory import MemoryBudget
 from .peers import Peers
 from .statistics import NOTHING, MachineStatistics, total
 from .watches import PeerJoined, PeerLeft, Watch
@@ -59,6 +60,7 @@ class Peersockets:
         self._closed_topics = NOTHING  # the counters of handles that have been closed
         self._listeners: dict[topics.Address, list[Topic]] = {}
         self._reads = 0
+        self._memory: MemoryBudget[Connection] = MemoryBudget(limits.kept)
         self._replacing: set[tuple[OpenDrive, Member]] = set()
         self._folding = Folding(driver, limits)
 
@@ -111,9 +113,10 @@ class Peersockets:
             connection.open_drive(drive.key)
 
     def receive_events(self, connection: Connection, events: list[Event], now: float) -> None:
-        """Take what a method of a connection returned: all of its events, in order.
+        """Take what a method of a connection returned: all of its events, in order, also if there are none.
 
-        What comes without an event matters as long as `wants_signs`: then, no events are to be told, too.
+        What the connection keeps is counted then, and who gives way if all of them keep too much is dropped.
+        And what comes without an event matters while duplicates are folded.
 
         Raises `LocalProtocolError` for a connection that was not added, or was removed, and for events that
         others should have preceded: `HandshakeCompleted` comes first, and not before the remote is admitted.
@@ -126,6 +129,8 @@ class Peersockets:
             link = self._links.get(connection)
             if link is not None and link.peer in self._folding:
                 self._fold(link.peer, now)
+        if self._memory.charge(connection, connection.kept):
+            self._make_room()
 
     def remove_connection(
         self,
@@ -144,6 +149,7 @@ class Peersockets:
         reason = str(connection.error or "") if reason is None else reason
         unsent = connection.outbox.message_size if unsent is None else unsent
         self._connections.pop(connection, None)
+        self._memory.release(connection)
         self._strangers.pop(connection, None)
         link = self._links.pop(connection, None)
         if link is None:
@@ -173,11 +179,6 @@ class Peersockets:
         if link is not None:
             link.retired = True
             self._reroute_all(link.peer)
-
-    @property
-    def wants_signs(self) -> bool:
-        """Whether it is open which of two connections stays, so that any sign of life matters."""
-        return bool(self._folding)
 
     def connection_to(self, wire: WireName, public_key: bytes) -> Connection | None:
         """Return the connection to a key, the one that stays where there are several."""
@@ -278,7 +279,7 @@ class Peersockets:
             for address in addresses.values():
                 self._listeners.setdefault(address, []).append(joined)
                 if address[0] is None:
-                    self.extensions.register(address[1])
+                    self.extensions.register(address[1], members_only=scope == "drive")
         handle = TopicHandle(joined, overflow, owner)
         # A new list, so that a delivery under way is not disturbed.
         joined.handles = [*joined.handles, handle]
@@ -390,7 +391,7 @@ class Peersockets:
             if not self._listeners[address]:
                 del self._listeners[address]
             if address[0] is None:
-                self.extensions.unregister(address[1])
+                self.extensions.unregister(address[1], members_only=topic.scope == "drive")
 
     # Handlers of events
 
@@ -440,6 +441,17 @@ class Peersockets:
         if link is not None:
             link.retired = True
             self._reroute_all(link.peer)
+
+    # Memory
+
+    def _make_room(self) -> None:
+        for connection in self._memory.give_way(lambda connection: connection.kept, self._is_stranger):
+            text = f"gave way: remotes may make us keep {self._limits.kept} bytes together"
+            self._driver.drop(connection, RemoteProtocolError(text))
+
+    def _is_stranger(self, connection: Connection) -> bool:
+        link = self._links.get(connection)
+        return link is None or not link.drives
 
     # Membership
 

@@ -11,6 +11,7 @@ from .events import Event, WireName
 from .hypercore9.wire import Hypercore9
 from .hypercore11.wire import Hypercore11
 from .keys import DriveKey
+from .pieces import Pieces
 from .sodium import Buffer
 
 
@@ -43,6 +44,16 @@ class Wire(Protocol):
     @property
     def between_messages(self) -> bool:
         """Whether the remote may end the stream here without cutting anything short."""
+
+    @property
+    def kept(self) -> int:
+        """Bytes of memory that the remote makes this wire keep, answers to it left out."""
+        ...
+
+    @property
+    def unfinished(self) -> Pieces:
+        """What has come of a frame that is not complete."""
+        ...
 
     def receive_data_untrusted(self, data: Buffer, events: list[Event]) -> None:
         """Append to `events` what `data`, which is spent, causes. Raises only `RemoteProtocolError`.
@@ -78,6 +89,8 @@ class Undecided:
 
     keepalive = silence = math.inf
     has_input = has_output = between_messages = False
+    kept = 0
+    unfinished = Pieces()
 
     def receive_data_untrusted(self, data: Buffer, events: list[Event]) -> None:
         """There was no data."""

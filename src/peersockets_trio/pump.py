@@ -352,18 +352,17 @@ class Pump:
         self._ended(self.connection.close())
 
     def _process(self, events: list[Event], now: float) -> None:
-        if events:
-            if self._settled is not None and isinstance(events[0], HandshakeCompleted):
-                self.info = self.facts()
-                self._settle()
-                self.hub.handshaken(self)
-                self.hub.schedule(self)
+        if events and self._settled is not None and isinstance(events[0], HandshakeCompleted):
+            self.info = self.facts()
+            self._settle()
+            self.hub.handshaken(self)
+            self.hub.schedule(self)
+        if events or not self.connection.closed:
             self.hub.machine.receive_events(self.connection, events, now)
+        if events:
             self.hub.look_again()
             if isinstance(events[-1], ConnectionClosed):
                 self._ended(events)
-        elif self.hub.machine.wants_signs and self._settled is None and not self.connection.closed:
-            self.hub.machine.receive_events(self.connection, events, now)
         if self.connection.has_output:
             self.wake()
 

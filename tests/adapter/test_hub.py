@@ -28,6 +28,7 @@ from adapter.support import (
     raw_tcp_peer,
 )
 from peersockets_core import HandshakeCompleted, KeyPair, MessagesReceived
+from peersockets_core.hypercore9 import frames
 from peersockets_trio import Limits, PeerJoined, PeerLeft, open_node
 from peersockets_trio.pump import Pump
 from peersockets_trio.testing import join_side
@@ -255,7 +256,61 @@ async def test_a_peer_that_comes_back_before_it_was_missed(
             pytest.fail("nothing comes on the new connection")
 
 
+async def test_a_frame_cannot_be_drawn_out(autojump_clock: trio.testing.MockClock) -> None:
+    limits = Limits(frame_time=300)
+    with limited():
+        async with (
+            open_node(limits=limits) as node,
+            node.open_drive(KEY) as drive,
+            drive.watch() as events,
+        ):
+            slow = await raw_member(node)
+            await events.receive()
+            start = trio.current_time()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(slow.until_dropped)
+                await slow.send_frames(frames.encode(0, 1, bytes(1000))[:100])
+
+                async def go_on() -> None:
+                    while True:
+                        await trio.sleep(10)
+                        await slow.send_frames(bytes(1))
+
+                with pytest.raises(trio.BrokenResourceError):
+                    await go_on()
+            left = await events.receive()
+            assert isinstance(left, PeerLeft)
+            assert left.reason == "a message has been incomplete for 300 seconds"
+            assert trio.current_time() - start <= 300 + 10
+
+
 # Floods
+
+
+async def test_what_strangers_make_a_node_keep_is_bounded() -> None:
+    """Whatever they do, and a member notices nothing."""
+    limits = Limits(kept=1024 * 1024)
+    part = frames.encode(0, 1, bytes(300_000))[:-1]
+    with limited():
+        async with (
+            open_node(limits=limits) as node,
+            node.open_drive(KEY) as drive,
+            drive.join("chat") as chat,
+            AsyncExitStack() as stack,
+        ):
+            (listener,) = await node.listen_tcp(0, host="127.0.0.1")
+            member = await stack.enter_async_context(raw_tcp_peer(listener.address))
+            await member.join()
+            for _ in range(20):
+                stranger = await stack.enter_async_context(raw_tcp_peer(listener.address))
+                await stranger.flush()
+                await stranger.until(HandshakeCompleted)
+                await stranger.send_frames(part)
+                await all_tasks_blocked()
+                assert sum(pump.connection.kept for pump in pumps(node)) <= limits.kept
+            assert len(pumps(node)) == 4
+            await member.send_message("chat", b"still here")
+            assert (await chat.receive()).message == b"still here"
 
 
 async def test_the_oldest_handshake_gives_way() -> None:

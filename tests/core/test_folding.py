@@ -211,11 +211,11 @@ def test_a_sign_of_life_decides_at_once() -> None:
     second = case.dial(1)
     case.network.now += 0.1
     case.network.settle(*(side for side in case.network._far if side not in first))
-    before = case.nodes[1].driver.retired.copy(), case.nodes[1].machine.wants_signs
+    before = case.nodes[1].driver.retired.copy(), bool(case.nodes[1].machine._folding)
     case.network.settle()
     assert before == ([], True)
     assert case.nodes[1].driver.retired == [second[1]]
-    assert not case.nodes[1].machine.wants_signs
+    assert not case.nodes[1].machine._folding
 
 
 def test_signs_from_elsewhere_decide_nothing() -> None:
@@ -227,7 +227,7 @@ def test_signs_from_elsewhere_decide_nothing() -> None:
     machine = case.nodes[1].machine
     other = case.nodes[1].connection(initiator=True, now=case.network.now)
     machine.receive_events(other, [], case.network.now)
-    assert machine.wants_signs
+    assert machine._folding
     assert first[1] in machine._links
 
 

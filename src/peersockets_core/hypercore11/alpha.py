@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import sys
 from functools import lru_cache
 from typing import Final
 
@@ -61,6 +62,8 @@ class Core:
         self._limits = limits
         self._events = events
         self._last_name_received = ""
+        self.name_size = 0
+        """Bytes of memory of the last name that the remote has used, if it is a long one."""
         self._longest_name = min(_ONE_BYTE, limits.extension_name)  # of those read within a run
         self._channel: Channel | None = None
         self._open = False
@@ -182,6 +185,7 @@ class Core:
         if size > self._limits.extension_name:
             raise RemoteProtocolError(f"an extension's name of {size} bytes")
         self._last_name_received, start = decode_string_untrusted(data, start, end)
+        self.name_size = sys.getsizeof(self._last_name_received)
         return self._last_name_received, start
 
     def _reset(self) -> None:
@@ -190,6 +194,7 @@ class Core:
         self._open = False
         self.last_name_sent = None
         self._last_name_received = ""
+        self.name_size = 0
 
 
 @lru_cache(4096)

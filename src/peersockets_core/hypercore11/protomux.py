@@ -35,6 +35,7 @@ from .encoding import (
 from .secret_stream import MAX_PLAINTEXT
 
 _EARLY_OVERHEAD = 64  # bytes of memory that a message costs beside its own
+_REMOTE_OVERHEAD = 512  # and that a channel does
 _BATCH, _OPEN, _REJECT, _CLOSE = range(4)
 _CONTROL = 0
 
@@ -101,6 +102,11 @@ class _Remote:
         """What the early messages count against the limit."""
         return sum(len(message) + _EARLY_OVERHEAD for _, message in self.early)
 
+    @property
+    def size(self) -> int:
+        """Bytes of memory, early messages left out."""
+        return _REMOTE_OVERHEAD + len(self.key[0]) + len(self.key[1]) + len(self.handshake)
+
 
 class Mux:
     """One side of a multiplexed stream."""
@@ -131,6 +137,7 @@ class Mux:
         self._incoming: dict[Key, dict[int, None]] = {}  # numbers in order; the remote may give up any
         self._pairs: dict[tuple[str, bytes | None], Notify] = {}
         self._early_size = 0
+        self._remote_size = 0
         self._replying = False
         # A batch that waits for the next slice of work: its bytes, and the position and channel reached.
         self._batch: tuple[bytes, int, int] | None = None
@@ -225,6 +232,17 @@ class Mux:
         """Whether the rest of a batch waits for the next slice of work."""
         return self._batch is not None
 
+    @property
+    def kept(self) -> int:
+        """Bytes of memory that the remote makes us keep: channels, early messages, the rest of a batch."""
+        batch = len(self._batch[0]) if self._batch is not None else 0
+        return self._remote_size + self._early_size + batch
+
+    @property
+    def any_open(self) -> bool:
+        """Whether both sides have opened any channel."""
+        return any(channel.remote for channel in self._opened.values())
+
     def receive_untrusted(self, message: bytes) -> None:
         """Take one message of the stream below. Raises only `RemoteProtocolError`.
 
@@ -314,12 +332,13 @@ class Mux:
             raise RemoteProtocolError(f"the remote has more than {self._limits.channels} channels open")
         self._highest_remote = max(self._highest_remote, number)
         key = (self._aliases.get(protocol, protocol), channel_id)
-        self._remote[number] = _Remote(key, data[position:end])
+        remote = self._remote[number] = _Remote(key, data[position:end])
+        self._remote_size += remote.size
         ours = self._unanswered.pop(key, None)
         if ours is not None and not ours.closed:
             self._join_untrusted(ours, number)
         elif ours is not None:
-            del self._remote[number]
+            self._forget_remote(number)
             self._control(_CLOSE, encode_uint(ours.local))
             self._answered(ours)
         elif key in self._opened:
@@ -377,7 +396,6 @@ class Mux:
         del waiting[number]
         if not waiting:
             del self._incoming[key]
-        self._early_size -= self._remote[number].early_size
         self._join_untrusted(channel, number)
 
     def _answered(self, channel: Channel) -> None:
@@ -388,13 +406,15 @@ class Mux:
             self._offer(deferred)
 
     def _refuse(self, number: int) -> None:
-        self._early_size -= self._remote.pop(number).early_size
+        self._forget_remote(number)
         self._control(_REJECT, encode_uint(number))
 
     def _join_untrusted(self, channel: Channel, number: int) -> None:
         remote = self._remote[number]
         remote.channel = channel
         channel.remote = number
+        self._early_size -= remote.early_size
+        self._remote_size -= len(remote.handshake)
         handshake, remote.handshake = remote.handshake, b""
         early, remote.early = remote.early, []
         channel.handler.opened_untrusted(handshake)
@@ -406,8 +426,13 @@ class Mux:
         channel.closed = True
         del self._opened[channel.key]
         if channel.remote:
-            del self._remote[channel.remote]
+            self._forget_remote(channel.remote)
             self._release(channel)
+
+    def _forget_remote(self, number: int) -> None:
+        remote = self._remote.pop(number)
+        self._early_size -= remote.early_size
+        self._remote_size -= remote.size
 
     def _release(self, channel: Channel) -> None:
         # Not before the remote has answered: what it says of this number would be taken for another's.

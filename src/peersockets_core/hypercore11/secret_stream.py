@@ -71,6 +71,7 @@ class SecretStream:
         key_pair: KeyPair | None = None,
         keys: Keys | None = None,
         work: Work | None = None,
+        max_frame: int = MAX_FRAME,
     ) -> None:
         """Begin a handshake for `key_pair`, or start with the `keys` of one that is finished.
 
@@ -83,6 +84,7 @@ class SecretStream:
         self._initiator = initiator
         self._entropy = entropy
         self._work = work or Work()
+        self._max_frame = max_frame
         self._unfinished = Pieces()
         self._waiting = _NOTHING  # for the next slice of work; a buffer of our own
         self._transmit: SecretStreamCipher | None = None
@@ -105,6 +107,16 @@ class SecretStream:
     def has_input(self) -> bool:
         """Whether something waits for the next slice of work."""
         return bool(self._waiting)
+
+    @property
+    def unfinished(self) -> Pieces:
+        """What has come of a frame that is not complete."""
+        return self._unfinished
+
+    @property
+    def kept(self) -> int:
+        """Bytes that are kept, of an unfinished frame or for the next slice of work."""
+        return self._unfinished.size + len(self._waiting)
 
     @property
     def between_frames(self) -> bool:
@@ -177,6 +189,10 @@ class SecretStream:
             stop = start + int.from_bytes(data[position:start], "little")
             if self._noise is not None:
                 self._check_handshake_untrusted(stop - start)
+            if stop - start > self._max_frame:
+                raise RemoteProtocolError(
+                    f"a frame of {stop - start} bytes is over the limit of {self._max_frame}"
+                )
             if stop > end:
                 break
             if self._receive is not None:

@@ -14,6 +14,7 @@ from ..extensions import ExtensionNames
 from ..keys import DriveKey, Entropy, KeyPair
 from ..limits import Limits
 from ..outbox import Outbox
+from ..pieces import Pieces
 from ..sodium import Buffer
 from ..work import Work
 from . import alpha
@@ -51,7 +52,12 @@ class Hypercore11:
         self._limits = limits
         self._work = work
         self._stream = SecretStream(
-            initiator=initiator, entropy=entropy, key_pair=key_pair, keys=keys, work=work
+            initiator=initiator,
+            entropy=entropy,
+            key_pair=key_pair,
+            keys=keys,
+            work=work,
+            max_frame=limits.hypercore11_frame,
         )
         # Decrypted, for the next slice of work; and what then ends the connection.
         self._messages: deque[bytes] = deque()
@@ -77,6 +83,17 @@ class Hypercore11:
         """Whether the remote may end the stream here without cutting anything short."""
         return self._keys is not None and self._stream.between_frames and not self.has_input
 
+    @property
+    def kept(self) -> int:
+        """Bytes of memory that the remote makes this wire keep, answers to it left out."""
+        names = sum(core.name_size for core in self._cores.values())
+        return self._stream.kept + sum(map(len, self._messages)) + self.mux.kept + names
+
+    @property
+    def unfinished(self) -> Pieces:
+        """What has come of a frame that is not complete."""
+        return self._stream.unfinished
+
     def receive_data_untrusted(self, data: Buffer, events: list[Event]) -> None:
         """Append to `events` what `data` causes. Raises only `RemoteProtocolError`.
 
@@ -85,6 +102,8 @@ class Hypercore11:
         if self._keys is None:
             self._shake_hands_untrusted(data, events)
             return
+        if data:
+            self._check_unfinished_untrusted()
         if data or not self.has_input:
             self._decrypt_untrusted(data)
         try:
@@ -100,6 +119,13 @@ class Hypercore11:
         self.mux.forget_input()
         self._messages.clear()
         self._fault = None
+
+    def _check_unfinished_untrusted(self) -> None:
+        """Give up a stranger that has a large frame under way: before a channel is open, frames are small."""
+        unfinished = self._stream.unfinished
+        size = unfinished.size + unfinished.missing
+        if unfinished and size > self._limits.stranger_frame and not self.mux.any_open:
+            raise RemoteProtocolError(f"a frame of {size} bytes from a remote that is not a member")
 
     def _go_on_untrusted(self) -> None:
         """Do what is next: what came first comes first."""

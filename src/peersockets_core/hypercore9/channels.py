@@ -56,6 +56,11 @@ class Channels:
         self._numbers = itertools.count(1)
         self._remote: dict[int, _Channel] = {}
 
+    @property
+    def any_open(self) -> bool:
+        """Whether both sides have any drive open."""
+        return bool(self._remote)
+
     def open(self, key: DriveKey) -> None:
         """Open a drive here and offer it to the remote. Raises `LocalProtocolError` if it is open."""
         if key.discovery_key in self._channels:

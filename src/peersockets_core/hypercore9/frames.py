@@ -97,6 +97,27 @@ class FrameParser:
         """Whether the stream stands between two frames."""
         return not (self._unfinished or self._skipping or self.has_input)
 
+    @property
+    def unfinished(self) -> Pieces:
+        """What has come of a frame that is not complete."""
+        return self._unfinished
+
+    @property
+    def kept(self) -> int:
+        """Bytes that are kept, of an unfinished frame or for the next slice of work."""
+        return self._unfinished.size + len(self._data)
+
+    def skip_unfinished(self) -> bool:
+        """Skip the unfinished frame, with what is still to come, if it is an extension message on channel 0.
+
+        Returns whether it is.
+        """
+        if self._id == _NO_ID:
+            return False
+        self._skipping = self._unfinished.missing
+        self._unfinished.take()
+        return True
+
     def clear(self) -> None:
         """Let go of what has come of a frame, and of what waits."""
         self._unfinished.take()

@@ -54,6 +54,11 @@ class Handshake:
         """64 bytes that name the connection."""
         return self._noise.handshake_hash
 
+    @property
+    def kept(self) -> int:
+        """Bytes of a message that is not complete."""
+        return len(self._buffer)
+
     def split(self) -> tuple[bytes, bytes]:
         """Return our sending and our receiving key, 32 bytes each."""
         return self._noise.split()

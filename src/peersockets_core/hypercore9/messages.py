@@ -210,12 +210,14 @@ def decode_untrusted(
 class Decoder(Generic[_AnyMessage]):
     """Reads a message's body. Unknown fields are skipped, and of one field given twice the last counts."""
 
-    __slots__ = ("_fields", "_max_items", "_message_class", "_table", "_values")
+    __slots__ = ("_fields", "_max_items", "_message_class", "_table", "_values", "size")
 
     def __init__(
         self, message_class: type[_AnyMessage], body: bytes, *, max_items: int | None = None
     ) -> None:
         """There may be at most `max_items` items in one list."""
+        self.size = len(body)
+        """Bytes of the body."""
         self._message_class = message_class
         self._max_items = max_items
         self._table = _BY_NUMBER[message_class]

@@ -10,14 +10,16 @@ not renumber the others). What is about a drive's data is ignored, too; what is 
 
 from __future__ import annotations
 
+import sys
 from typing import Final, TypeAlias
 
-from ..errors import MessageTooLarge
+from ..errors import MessageTooLarge, RemoteProtocolError
 from ..events import Event, HandshakeCompleted, MessagesReceived, WireName
 from ..extensions import ExtensionNames
 from ..keys import DriveKey, Entropy, KeyPair
 from ..limits import Limits
 from ..outbox import Outbox
+from ..pieces import Pieces
 from ..sodium import Buffer, XSalsa20
 from ..work import ANSWER, MEMBERSHIP, Work
 from . import frames, messages
@@ -74,6 +76,7 @@ class Hypercore9:
         self._extensions = extensions
         self._announced_version = -1
         self._remote_names: list[str] = []
+        self._names_size = 0
         self._work = work
         self._frames = frames.FrameParser(limits.frame_body, ignored=_IGNORED, work=work)
         self._decoding: tuple[int, messages.Decoder[_Heeded]] | None = None
@@ -100,6 +103,19 @@ class Hypercore9:
         """Whether the remote may end the stream here without cutting anything short."""
         return self._handshake is None and self._frames.empty and not self._rest
 
+    @property
+    def kept(self) -> int:
+        """Bytes of memory that the remote makes this wire keep, answers to it left out."""
+        if self._handshake is not None:
+            return self._handshake.kept
+        decoding = self._decoding[1].size if self._decoding is not None else 0
+        return self._names_size + self._frames.kept + decoding + len(self._rest)
+
+    @property
+    def unfinished(self) -> Pieces:
+        """What has come of a frame that is not complete."""
+        return self._frames.unfinished
+
     def receive_data_untrusted(self, data: Buffer, events: list[Event]) -> None:
         """Append to `events` what `data` causes. Raises only `RemoteProtocolError`.
 
@@ -114,6 +130,7 @@ class Hypercore9:
             data, self._rest = self._rest + data, b""
         if data:
             assert self._receive is not None
+            self._check_unfinished_untrusted()
             self._frames.feed(self._receive.decrypt(data))
         while self.has_input and self._work.left > 0:
             if self._decoding is not None:
@@ -203,6 +220,32 @@ class Hypercore9:
             decoder = messages.Decoder(message_class, item.body, max_items=self._limits.extension_names)
             self._decode_untrusted(item.channel, decoder, events)
 
+    def _check_unfinished_untrusted(self) -> None:
+        """Give up a stranger that has a large frame under way.
+
+        An extension message is skipped instead: real peers send theirs to everybody, and nobody listens here
+        to what strangers send.
+        """
+        unfinished = self._frames.unfinished
+        size = unfinished.size + unfinished.missing
+        if not unfinished or size <= self._limits.stranger_frame or self._may_be_large:
+            return
+        if not self._frames.skip_unfinished():
+            raise RemoteProtocolError(f"a frame of {size} bytes from a remote that is not a member")
+
+    @property
+    def _may_be_large(self) -> bool:
+        """Whether the remote's frames may be of use whatever their size."""
+        assert self._channels is not None
+        return self._channels.any_open or self._extensions.for_strangers
+
+    def _take_names_untrusted(self, names: list[str]) -> None:
+        # A name takes up to four times the memory that it takes on the wire.
+        size = sum(map(sys.getsizeof, names))
+        if size > self._limits.extension_names_size:
+            raise RemoteProtocolError(f"names of extensions that take {size} bytes of memory")
+        self._remote_names, self._names_size = names, size
+
     def _decode_untrusted(
         self, channel: int, decoder: messages.Decoder[_Heeded], events: list[Event]
     ) -> None:
@@ -217,7 +260,7 @@ class Hypercore9:
         elif isinstance(message, messages.Close):
             self._channels.receive_close_untrusted(channel, message, events)
         elif isinstance(message, messages.Options):
-            self._remote_names = message.extensions
+            self._take_names_untrusted(message.extensions)
         self._work.left -= MEMBERSHIP * (len(events) - before)
 
 
