@@ -39,14 +39,20 @@ class Sample:
 class DeliveryRate:
     """The counts of one stream."""
 
-    __slots__ = ("_app_limited_until", "_delivered_time", "_first_sent_time", "delivered")
+    __slots__ = ("_app_limited_until", "_delivered_time", "_first_sent_time", "delivered", "since")
 
     def __init__(self, now: float) -> None:
         self.delivered = 0
         """Bytes delivered so far."""
+        self._app_limited_until = 0
+        self.restart(now)
+
+    def restart(self, now: float) -> None:
+        """The path has changed: what was sent before says nothing of it."""
+        self.since = now
+        """When packets were first sent on this path."""
         self._delivered_time = now
         self._first_sent_time = now
-        self._app_limited_until = 0
 
     def sent(self, run: Run, in_flight: int, now: float) -> None:
         """Stamp a run that is being sent, when so many bytes are in flight already."""
@@ -80,7 +86,7 @@ class DeliveryRate:
         self._first_sent_time = max(self._first_sent_time, newest.time)
         sample = Sample(acked=acked, prior_delivered=newest.delivered, app_limited=newest.app_limited)
         interval = max(newest.time - newest.first_sent_time, now - newest.delivered_time)
-        if interval >= minimum_rtt and interval > 0:
+        if interval >= minimum_rtt and interval > 0 and newest.time >= self.since:
             sample.delivered = self.delivered - newest.delivered
             sample.interval = interval
         return sample

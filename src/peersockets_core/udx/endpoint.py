@@ -56,6 +56,8 @@ class Endpoint:
         self.streams: dict[int, Stream] = {}
         """By local id."""
         self.black_holes: set[Address] = set()
+        """Destinations whose path has turned out to take smaller packets than some that are on their way: let
+        routers fragment what goes there. Their payload is fixed, as the remote may have it already."""
         self._now = now
         self._ready: dict[Stream, None] = {}  # those that may have something to send
         self._loose: list[Transmission] = []  # last words of streams that are gone
@@ -180,7 +182,7 @@ class Endpoint:
         for stream in self.streams.values():
             if stream.remote_address == destination and stream.connected:
                 stream.sending.refused(segment_size, now)
-                self.ready(stream)
+                self.changed(stream)
                 self._schedule(stream)
 
     # Time
@@ -222,6 +224,17 @@ class Endpoint:
         """A stream may have something to send."""
         self._ready[stream] = None
 
+    def changed(self, stream: Stream) -> None:
+        """A stream may have something to send, or another view of its path."""
+        self._ready[stream] = None
+        if stream.sending.black and stream.remote_address is not None:
+            self.black_holes.add(stream.remote_address)
+
+    def light(self, stream: Stream) -> None:
+        """Nothing on its way to where a stream sends is too large for the path."""
+        if stream.remote_address is not None:
+            self.black_holes.discard(stream.remote_address)
+
     def connected(self, stream: Stream, now: float) -> None:
         """A stream is connected: it receives what has come early."""
         self._now = now
@@ -245,6 +258,7 @@ class Endpoint:
     def forget(self, stream: Stream) -> None:
         """A stream is over."""
         del self.streams[stream.local_id]
+        self.light(stream)
         self._ready.pop(stream, None)
         self._connected.pop(stream, None)
         self._early.discard(stream.local_id)

@@ -57,7 +57,7 @@ class MessageReceived:
 
 @attrs.frozen
 class WritableAgain:
-    """What was written has come below the mark again, after it was above."""
+    """The stream is `writable` again, after it was not."""
 
     stream: Stream
 

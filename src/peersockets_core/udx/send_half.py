@@ -36,6 +36,7 @@ class SendHalf:
         "_timeouts",
         "_timers",
         "_window_news",
+        "black",
         "controller",
         "end_number",
         "ending",
@@ -69,22 +70,22 @@ class SendHalf:
         """Whether the END is queued or sent."""
         self.end_number: int | None = None
         """The number of the packet with our END, once that is sent."""
+        self.black = False
+        """Whether packets are on their way that the path no longer takes whole."""
         self.queue = WriteQueue()
         self.flight = Flight()
         self.recovery = LossRecovery(first)
+        self.rate = DeliveryRate(now)
         self.change_path(ipv6=ipv6, phase=phase, now=now)
 
     def change_path(self, *, ipv6: bool, phase: int, now: float) -> None:
         """The packets go another way from now on, of which nothing is known."""
         self.rtt = RoundTrip()
         self.mtud = MtuDiscovery(ipv6=ipv6, maximum=self._limits.mtu)
-        self.rate = DeliveryRate(now)
+        self.rate.restart(now)
         self.pacer = Pacer(now)
         self.controller: Controller = Bbr(packet=self._packet, now=now, phase=phase)
-        for run in self.flight.runs:
-            # How long these were under way, and what arrived meanwhile, says nothing of this path.
-            run.retransmitted = True
-            run.delivered, run.delivered_time, run.first_sent_time = 0, now, now
+        self.black = self._oversized
 
     @property
     def unacknowledged(self) -> int:
@@ -100,6 +101,18 @@ class SendHalf:
     def all_acknowledged(self) -> bool:
         """Whether the remote has everything, END included."""
         return self.end_number is not None and self.una > self.end_number
+
+    def see_light(self) -> bool:
+        """Whether everything on its way is of a size that the path takes, after it was not."""
+        if not self.black or self._oversized:
+            return False
+        self.black = False
+        return True
+
+    @property
+    def _oversized(self) -> bool:
+        size = self.mtud.payload
+        return any(run.size > size for run in self.flight.runs)
 
     @property
     def _packet(self) -> int:
@@ -135,13 +148,14 @@ class SendHalf:
     def _acknowledged(self, runs: list[Run], now: float) -> None:
         recovery = self.recovery
         latest = max(runs, key=_time_sent)
-        if not latest.retransmitted:
+        measures = not latest.retransmitted and latest.time >= self.rate.since
+        if measures:
             self.rtt.add(now - latest.time, now)
         self._learn_mtu(runs)
         recovery.acknowledged(runs, self.rtt, now)
         recovery.advance(self.una)
         sample = self.rate.acknowledged(runs, self.rtt.minimum, now)
-        if not latest.retransmitted:
+        if measures:
             sample.rtt = self.rtt.latest
         sample.lost = self._detect_losses(now)
         self._tell_controller(sample, now)
@@ -223,7 +237,7 @@ class SendHalf:
         self._timeouts += 1
         flight = self.flight
         if flight.runs and flight.runs[0].size > self.mtud.base_payload and self.mtud.large_timed_out(now):
-            self.controller.resize(self._packet)
+            self._shrunk()
         self._lose(self.recovery.overdue(flight, self.rtt, now), now)
         self.recovery.enter(Phase.LOSS, self.next)
         self.controller.timed_out()
@@ -239,7 +253,12 @@ class SendHalf:
             mtud.probe_lost(now, refused=True)
         elif mtud.payload > mtud.base_payload:
             mtud.refused(now)
-            self.controller.resize(self._packet)
+            self._shrunk()
+
+    def _shrunk(self) -> None:
+        """The path takes small packets only."""
+        self.controller.resize(self._packet)
+        self.black = self._oversized
 
     # Sending
 
@@ -304,7 +323,7 @@ class SendHalf:
         mtud, queue = self.mtud, self.queue
         size = mtud.payload
         padding = 0
-        if queue.size >= size and self.una > self._first and mtud.wants_probe(now):
+        if queue.size >= size and self.una > self._first and not self.black and mtud.wants_probe(now):
             padding = mtud.probe(size)
             if padding:
                 count = 1

@@ -125,9 +125,10 @@ class Stream:
         """
         _check_id(remote_id)
         self._check_connected()
+        self._endpoint.light(self)
         self.remote_id, self.remote_address, self.source = remote_id, address, address
         self.sending.change_path(ipv6=":" in address[0], phase=self.local_id, now=now)
-        self._endpoint.ready(self)
+        self._endpoint.changed(self)
 
     def write(self, data: Buffer) -> None:
         """Queue data by reference: it must not change until it is acknowledged.
@@ -140,8 +141,7 @@ class Stream:
             raise LocalProtocolError(f"a stream that is {self.state.value} cannot be written to")
         if data:
             self.sending.write(data)
-            if not self.sending.writable:
-                self._held_up = True
+            self._held_up |= not self.sending.writable
             self._endpoint.ready(self)
 
     def end(self) -> None:
@@ -262,9 +262,9 @@ class Stream:
         if self.state in _AWAITING and sending.all_acknowledged:
             self.signal(Signal.END_ACKNOWLEDGED)
             events.append(EndAcknowledged(self))
-        if self._held_up and sending.writable and self.state in SENDING:
-            self._held_up = False
-            events.append(WritableAgain(self))
+        self._watch_writable(events)
+        if sending.black and sending.see_light():
+            self._endpoint.light(self)
         if self.state is State.CLOSED:
             self._endpoint.ended(self)
             self._finish()
@@ -302,7 +302,14 @@ class Stream:
             self._finish()
             events.append(StreamClosed(self, error))
         else:
-            self._endpoint.ready(self)
+            self._watch_writable(events)
+            self._endpoint.changed(self)
+
+    def _watch_writable(self, events: list[Event]) -> None:
+        """What may be written changes with every acknowledgement and timeout, in either direction."""
+        if self._held_up and self.state in SENDING and self.sending.writable:
+            self._held_up = False
+            events.append(WritableAgain(self))
 
     def _keep_alive(self, now: float) -> None:
         since = max(self._last_heard + self.keepalive, now) if self._unanswered else self._last_heard
