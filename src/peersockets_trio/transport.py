@@ -13,6 +13,8 @@ from typing import Final, Protocol
 
 import trio
 
+from .udp.streams import UdxStream
+
 READ_SIZE: Final = 256 * 1024
 """Bytes asked of a stream at a time: one decryption, one parse and one wake for all of them."""
 
@@ -98,6 +100,30 @@ class SocketTransport:
             return 0
 
 
+class UdxTransport:
+    """For a stream of UDX, which keeps what it has received, and takes what it is given by reference."""
+
+    immediate = True
+
+    def __init__(self, stream: UdxStream) -> None:
+        self._stream = stream
+
+    async def wait(self) -> None:
+        if self._stream.has_received:
+            await trio.lowlevel.checkpoint()
+        else:
+            await self._stream.wait_received()
+
+    def take(self) -> memoryview | bytes:
+        return memoryview(self._stream.take_all(READ_SIZE))
+
+    def write(self, data: bytes | memoryview) -> int:
+        if not self._stream.writable:
+            return 0
+        self._stream.write(data)
+        return len(data)
+
+
 async def connect(host: str, port: int, timeout: float) -> trio.SocketStream:
     """Connect to a host, within `timeout` seconds. Raises `OSError`, of which `TimeoutError` is one."""
     try:
@@ -131,7 +157,9 @@ async def _connect(family: int, host: str, port: int, place: str) -> trio.Socket
 
 def transport(stream: trio.abc.Stream) -> Transport:
     """Return the fastest way there is for a stream."""
-    return SocketTransport(stream) if isinstance(stream, trio.SocketStream) else StreamTransport(stream)
+    if isinstance(stream, trio.SocketStream):
+        return SocketTransport(stream)
+    return UdxTransport(stream) if isinstance(stream, UdxStream) else StreamTransport(stream)
 
 
 _buffer: trio.lowlevel.RunVar[memoryview] = trio.lowlevel.RunVar("peersockets_trio.buffer")

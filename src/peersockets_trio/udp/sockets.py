@@ -215,6 +215,7 @@ async def open_udp_socket(
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_DGRAM)
+    raised: BaseException | None = None
     try:
         sock.bind((host, port))
         udp = UdpSocket(Datagrams(sock), limits, linger)
@@ -223,8 +224,16 @@ async def open_udp_socket(
             try:
                 yield udp
                 await udp.finish()
-            finally:
-                udp.shut()
-                nursery.cancel_scope.cancel()
+            except BaseException as error:
+                raised = error
+            udp.shut()
+            nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        # The socket's own tasks end by cancellation; anything else of theirs is a bug to be seen.
+        if raised is None or group.split(trio.Cancelled)[1] is not None:
+            raise
     finally:
         sock.close()
+    # What the block raised comes out as it was, and not in a group.
+    if raised is not None:
+        raise raised

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
@@ -35,6 +36,7 @@ class UdxStream(trio.abc.HalfCloseableStream):
         self._udp = udp
         self._closed = False
         self._over = False
+        self._unwanted = False  # whether data has come after it was closed
         self._ended = False  # whether the remote has ended its half
         self._received: deque[bytearray] = deque()
         self._receiving = trio.lowlevel.ParkingLot()
@@ -138,7 +140,7 @@ class UdxStream(trio.abc.HalfCloseableStream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytearray | bytes:
         """Return what has come, at most `max_bytes`; empty at the end."""
-        if max_bytes is not None and max_bytes < 1:
+        if max_bytes is not None and operator.index(max_bytes) < 1:
             raise ValueError("max_bytes must be at least 1")
         with self._receive_guard:
             await trio.lowlevel.checkpoint()
@@ -154,14 +156,33 @@ class UdxStream(trio.abc.HalfCloseableStream):
             await self._receiving.park()
             self._check_open()
 
+    @property
+    def has_received(self) -> bool:
+        """Whether there is something to take."""
+        return bool(self._received)
+
     def take(self, max_bytes: int | None = None) -> bytearray | bytes:
-        """Return what has come, without waiting."""
+        """Return a part of what has come, without waiting; empty at the end."""
         if not self._received:
             return b""
         data = self._received.popleft()
         if max_bytes is not None and len(data) > max_bytes:
             self._received.appendleft(data[max_bytes:])
             del data[max_bytes:]
+        return self._consumed(data)
+
+    def take_all(self, about: int) -> bytearray | bytes:
+        """Return what has come, as much as `about` so many bytes, without waiting."""
+        received = self._received
+        if len(received) < 2:
+            return self.take()
+        pieces, size = [], 0
+        while received and size < about:
+            pieces.append(received.popleft())
+            size += len(pieces[-1])
+        return self._consumed(bytearray().join(pieces))
+
+    def _consumed(self, data: bytearray) -> bytearray:
         self.core.consume(len(data))
         if self.core.connected and self.core.receiving.ack_due:
             self._udp.wake()
@@ -171,10 +192,12 @@ class UdxStream(trio.abc.HalfCloseableStream):
 
     async def aclose(self) -> None:
         """Send what was accepted and end both halves. If cancelled, destroy the stream."""
-        if not self._closed:
-            self._close()
+        first = not self._closed
+        self._closed = True
         try:
             await trio.lowlevel.checkpoint()
+            if first:
+                self._close()
             while self.lingering and self.core.state is not State.ENDED:
                 await self._changed.park()
         except trio.Cancelled:
@@ -187,7 +210,6 @@ class UdxStream(trio.abc.HalfCloseableStream):
             await self._changed.park()
 
     def _close(self) -> None:
-        self._closed = True
         self._drop_received()
         for lot in (self._receiving, self._sending, self._connecting):
             lot.unpark_all()
@@ -203,6 +225,7 @@ class UdxStream(trio.abc.HalfCloseableStream):
     def _drop_received(self) -> None:
         while self._received:
             self.core.consume(len(self._received.popleft()))
+            self._unwanted = True
 
     def abandon(self) -> None:
         """Destroy the stream."""
@@ -222,8 +245,11 @@ class UdxStream(trio.abc.HalfCloseableStream):
 
     def received(self, data: bytearray) -> None:
         """Data has come."""
-        if self._closed:
+        if self._closed:  # nobody wants it: the remote may stop, once it has what was promised
             self.core.consume(len(data))
+            self._unwanted = True
+            if self.core.state is State.ENDED:
+                self.abandon()
         else:
             self._received.append(data)
             self._receiving.unpark_all()
@@ -247,6 +273,8 @@ class UdxStream(trio.abc.HalfCloseableStream):
 
     def flushed(self) -> None:
         """The remote has everything."""
+        if self._unwanted:
+            self.abandon()
         self._changed.unpark_all()
 
     def early(self, address: Address) -> None:

@@ -270,3 +270,24 @@ def test_the_same_seed_gives_the_same_run() -> None:
         return pair.network.now, pair.up.counts
 
     assert run(1) == run(1) != run(2)
+
+
+@pytest.mark.parametrize("mtu", [1200, 1210, 1300, 1499])
+def test_a_path_that_shrinks_in_mid_stream(mtu: int) -> None:
+    pair = open_pair(up=Link(delay=0.01, bandwidth=20e6, mtu=1500), down=Link(delay=0.01))
+    largest = 0
+
+    def look(_: float, datagram: object) -> None:
+        nonlocal largest
+        largest = max(largest, datagram.size)  # type: ignore[attr-defined]
+
+    data = content(3_000_000)
+    pair.alice.send(data)
+    pair.network.taps.append(look)
+    pair.network.run_for(0.8)
+    assert largest > 1400, "it has found out that the path takes more than 1200"
+    pair.up.mtu = mtu
+    pair.run_until_closed()
+    check(pair, data, b"")
+
+    assert pair.alice.error is pair.bob.error is None

@@ -1,0 +1,113 @@
+"""`peersockets_trio.udp.streams`: streams of UDX as Trio's streams are."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import trio
+import trio.testing
+
+from adapter.udp.support import SMALL_WINDOW, pair, sockets, streams
+from peersockets_trio.udp import UdxStream
+
+
+async def fill(stream: UdxStream) -> int:
+    """Send until the remote takes no more."""
+    sent = 0
+    while True:
+        with trio.move_on_after(0.2) as scope:
+            await stream.send_all(bytes(1000))
+            sent += 1000
+        if scope.cancelled_caught:
+            return sent
+
+
+async def test_trios_own_checks() -> None:
+    async with sockets() as (alice, bob), sockets(SMALL_WINDOW) as (carol, dave):
+        numbers = itertools.count(1)
+
+        async def make() -> tuple[UdxStream, UdxStream]:
+            return pair(alice, bob, next(numbers))
+
+        async def make_clogged() -> tuple[UdxStream, UdxStream]:
+            ours, theirs = pair(carol, dave, next(numbers))
+            await fill(ours)
+            await fill(theirs)
+            return ours, theirs
+
+        await trio.testing.check_half_closeable_stream(make, make_clogged)
+
+
+async def test_closing_sends_what_was_accepted() -> None:
+    async with sockets() as (alice, bob):
+        ours, theirs = pair(alice, bob)
+        await ours.send_all(bytes(1_000_000))
+        await ours.aclose()
+        received = 0
+        async for data in theirs:
+            received += len(data)
+        assert received == 1_000_000
+        await theirs.aclose()
+        assert not alice.endpoint.streams
+        assert not bob.endpoint.streams
+
+
+async def test_abandoning_destroys() -> None:
+    async with streams() as (ours, theirs):
+        await trio.aclose_forcefully(ours)
+        with pytest.raises(trio.BrokenResourceError, match="destroyed"):
+            await theirs.receive_some()
+        with pytest.raises(trio.BrokenResourceError, match="destroyed"):
+            await theirs.send_all(b"x")
+
+
+async def test_a_remote_that_does_not_read_holds_up_the_sender_until_it_does() -> None:
+    async with streams(SMALL_WINDOW) as (ours, theirs):
+        sent = await fill(ours)
+        assert sent < 100_000
+        received = 0
+        while received < sent:
+            received += len(await theirs.receive_some(700))
+        await ours.send_all(b"more")
+        assert await theirs.receive_some() == b"more"
+
+
+async def test_what_is_received_can_be_taken_in_parts() -> None:
+    async with streams() as (ours, theirs):
+        await ours.send_all(bytes(range(100)))
+        parts = [await theirs.receive_some(30) for _ in range(4)]
+        assert [len(part) for part in parts] == [30, 30, 30, 10]
+        assert b"".join(parts) == bytes(range(100))
+
+
+async def test_what_the_caller_may_change_is_copied() -> None:
+    async with streams() as (ours, theirs):
+        data = bytearray(b"a" * 600_000)
+        await ours.send_all(data)
+        data[:] = b"b" * len(data)
+        await ours.send_eof()
+        assert {byte async for part in theirs for byte in part} == {ord("a")}
+
+
+async def test_the_remote_of_a_stream_that_is_not_connected_is_who_writes_first() -> None:
+    async with sockets() as (alice, bob):
+        theirs = bob.open_stream(7)
+        ours = alice.connect(1, 7, bob.address)
+        await ours.send_all(b"hello")
+        address = await theirs.wait_early()
+        assert address == alice.address
+        theirs.connect(1, address)
+        assert await theirs.receive_some() == b"hello"
+        assert theirs.remote_address == alice.address
+
+
+async def test_a_stream_that_was_never_connected_just_ends() -> None:
+    async with sockets() as (alice, _):
+        stream = alice.open_stream(7)
+        await stream.aclose()
+        with pytest.raises(trio.ClosedResourceError):
+            await stream.wait_early()
+        with pytest.raises(trio.ClosedResourceError):
+            stream.connect(1, alice.address)
+        assert not alice.endpoint.streams
