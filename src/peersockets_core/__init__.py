@@ -14,9 +14,9 @@ The layers, from bytes to applications, each consuming the one before:
     requests        requests and replies as messages of a topic, for those who want them
     trace/          recorded sessions of one connection: read, write, replay, decrypt
 
-Beside them: `keys`, `noise` and `sodium` (cryptography), `events`, `errors`, `limits`, `statistics`,
-`topics` (names on the wires), `envelope` (of requests), `extensions` and `outbox`. Nothing here imports an
-I/O library, a clock or a source of randomness; time and entropy come in as arguments.
+Beside them: `keys`, `secret`, `noise` and `sodium` (cryptography), `events`, `errors`, `limits`,
+`statistics`, `topics` (names on the wires), `envelope` (of requests), `extensions` and `outbox`. Nothing here
+imports an I/O library, a clock or a source of randomness; time and entropy come in as arguments.
 """
 
 from .connection import Connection
@@ -55,6 +55,7 @@ from .members import Driver
 from .memory import MemoryBudget
 from .peersockets import Peersockets
 from .requests import Request, RequestBook, RequestStatistics
+from .secret import Secret
 from .statistics import MachineStatistics
 from .topics import TopicScope
 from .watches import PeerEvent, PeerJoined, PeerLeft, Watch
@@ -95,6 +96,7 @@ __all__ = [
     "RequestBook",
     "RequestError",
     "RequestStatistics",
+    "Secret",
     "Sender",
     "TopicHandle",
     "TopicScope",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -10,6 +11,7 @@ import attrs
 from nacl import bindings
 
 from .events import WireName
+from .secret import Secret, as_secret
 
 Entropy: TypeAlias = Callable[[int], bytes]
 """A source of random bytes: `entropy(n)` returns n of them. Adapters pass `os.urandom`."""
@@ -17,6 +19,7 @@ Entropy: TypeAlias = Callable[[int], bytes]
 KEY_SIZE = 32
 _Z_BASE_32 = "ybndrfg8ejkmcpqxot1uwisza345h769"
 _Z_BASE_32_LENGTH = 52  # 32 bytes in groups of 5 bits
+_NAME_SIZE = 8  # bytes of the discovery key that name a drive to people
 
 
 def discovery_key(public_key: bytes) -> bytes:
@@ -24,7 +27,7 @@ def discovery_key(public_key: bytes) -> bytes:
     return hashlib.blake2b(b"hypercore", digest_size=32, key=public_key).digest()
 
 
-def _key_size(_: object, attribute: attrs.Attribute[bytes], value: bytes) -> None:
+def _key_size(_: object, attribute: attrs.Attribute[Secret], value: Secret) -> None:
     if not isinstance(value, bytes):
         raise TypeError(f"{attribute.name} must be bytes, not {type(value).__name__}")
     if len(value) != KEY_SIZE:
@@ -45,12 +48,16 @@ def parse_public_key(key: bytes | str, name: str) -> bytes:
     return read
 
 
-@attrs.frozen
+@attrs.frozen(repr=False)
 class DriveKey:
-    """The key that names a drive: the public key of its metadata core. Who knows it may join."""
+    """The key that names a drive: the public key of its metadata core. Everyone who knows it may join.
 
-    public_key: bytes = attrs.field(validator=_key_size, repr=lambda key: key.hex())
-    discovery_key: bytes = attrs.field(init=False, eq=False, repr=False)
+    It is a secret of the drive's members, so `str` and `repr` show the beginning of the discovery key in
+    its place. The key itself comes out on request: `url`, `public_key.hex()`, `bytes(public_key)`.
+    """
+
+    public_key: Secret = attrs.field(converter=as_secret, validator=_key_size)
+    discovery_key: bytes = attrs.field(init=False, eq=False)
     """A hash of the key, safe to show to those who do not know it."""
 
     def __attrs_post_init__(self) -> None:
@@ -58,10 +65,13 @@ class DriveKey:
 
     @classmethod
     def parse(cls, key: DriveKey | bytes | str) -> DriveKey:
-        """Read a key: 32 bytes, 64 hex digits, 52 characters of z-base-32, or a hyper:// URL of either.
+        """Read a key: 32 bytes, 64 hex digits, 52 characters of z-base-32, or a URL of either.
 
-        A URL's version (`+5`) and path are ignored: they name a state and a file, not another drive.
-        Raises `ValueError` for anything else, `TypeError` for a key that is neither text nor bytes.
+        A URL begins with hyper:// or pear://. Its version (`hyper://KEY+5`, `pear://FORK.LENGTH.KEY`) and its
+        path are ignored: they name a state and a file, not another drive.
+
+        Raises `ValueError`, which does not repeat the key, for anything else, and `TypeError` for a key that
+        is neither text nor bytes.
         """
         if isinstance(key, DriveKey):
             return key
@@ -69,9 +79,7 @@ class DriveKey:
             return cls(key)
         if not isinstance(key, str):
             raise TypeError(f"drive key must be str, bytes or DriveKey, not {type(key).__name__}")
-        text = key.strip()
-        if text[:8].lower() == "hyper://":
-            text = text[8:].partition("/")[0].partition("+")[0]
+        text = _key_of_url(key.strip())
         if len(text) == 2 * KEY_SIZE:
             try:
                 return cls(bytes.fromhex(text))
@@ -81,17 +89,40 @@ class DriveKey:
             public_key = _decode_z_base_32(text.lower())
             if public_key is not None:
                 return cls(public_key)
+        # A key with a slip of the pen in it is a secret all the same.
         raise ValueError(
-            f"not a drive key: {key[:80]!r} (wanted 64 hex digits, 52 characters of z-base-32, or hyper://KEY)"
+            f"not a drive key: {len(text)} characters (wanted 64 hex digits, 52 characters of z-base-32, "
+            "hyper://KEY or pear://KEY)"
         )
 
     def __str__(self) -> str:
-        return self.public_key.hex()
+        return self.discovery_key[:_NAME_SIZE].hex()
+
+    def __repr__(self) -> str:
+        return f"<DriveKey {self}>"
 
     @property
     def url(self) -> str:
-        """The drive's hyper:// URL."""
-        return f"hyper://{self}/"
+        """The drive's hyper:// URL, which contains the key: everyone who reads it may join."""
+        return f"hyper://{self.public_key.hex()}/"
+
+
+def _key_of_url(text: str) -> str:
+    """Return the key within a URL, without the version beside it; any other text as it is."""
+    scheme, separator, rest = text.partition("://")
+    host = re.split("[/?#]", rest, maxsplit=1)[0]
+    match scheme.lower(), host.split("."):
+        case "hyper", _ if separator:
+            return host.partition("+")[0]
+        case "pear", [fork, length, key, *hash_] if separator and len(hash_) < 2:  # pear-link 4, `parse`
+            return key if _is_number(fork) and _is_number(length) else text
+        case "pear", [key] if separator:
+            return key
+    return text
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal()
 
 
 def _decode_z_base_32(text: str) -> bytes | None:
@@ -109,21 +140,21 @@ def _decode_z_base_32(text: str) -> bytes | None:
 class KeyPair:
     """A node's identity: one 32-byte seed gives its key on every wire."""
 
-    seed: bytes = attrs.field(validator=_key_size, repr=False)
-    x25519_secret_key: bytes = attrs.field(init=False, repr=False, eq=False)
+    seed: Secret = attrs.field(converter=as_secret, validator=_key_size, repr=False)
+    x25519_secret_key: Secret = attrs.field(init=False, repr=False, eq=False)
     x25519_public_key: bytes = attrs.field(init=False, repr=lambda key: key.hex(), eq=False)
-    ed25519_secret_key: bytes = attrs.field(init=False, repr=False, eq=False)
+    ed25519_secret_key: Secret = attrs.field(init=False, repr=False, eq=False)
     """64 bytes, libsodium's form: the seed, then the public key."""
     ed25519_public_key: bytes = attrs.field(init=False, repr=lambda key: key.hex(), eq=False)
 
     def __attrs_post_init__(self) -> None:
         # libsodium's crypto_kx_seed_keypair, which noise-protocol 3.0.1 uses for X25519.
-        secret_key = hashlib.blake2b(self.seed, digest_size=32).digest()
+        secret_key = Secret(hashlib.blake2b(self.seed, digest_size=32).digest())
         public_key, signing_key = bindings.crypto_sign_seed_keypair(self.seed)
         set_field = object.__setattr__
         set_field(self, "x25519_secret_key", secret_key)
         set_field(self, "x25519_public_key", bindings.crypto_scalarmult_base(secret_key))
-        set_field(self, "ed25519_secret_key", signing_key)
+        set_field(self, "ed25519_secret_key", Secret(signing_key))
         set_field(self, "ed25519_public_key", public_key)
 
     @classmethod

@@ -15,6 +15,7 @@ from nacl import bindings
 from nacl.exceptions import CryptoError
 
 from .errors import RemoteProtocolError
+from .secret import Secret
 
 HASH_SIZE = 64
 CIPHER_KEY_SIZE = 32
@@ -25,7 +26,7 @@ TAG_SIZE = 16
 class DHKeyPair:
     """A key pair of one Diffie-Hellman function; both halves as that function takes them."""
 
-    secret_key: bytes = attrs.field(repr=False)
+    secret_key: Secret = attrs.field(converter=Secret)
     public_key: bytes
 
 
@@ -39,7 +40,7 @@ class DHFunction(Protocol):
         """Make an ephemeral key pair from 32 random bytes."""
         ...
 
-    def dh_untrusted(self, secret_key: bytes, public_key: bytes) -> bytes:
+    def dh_untrusted(self, secret_key: bytes, public_key: bytes) -> Secret:
         """Return the 32-byte shared secret. Raises only `RemoteProtocolError`, for a bad point."""
         ...
 
@@ -53,10 +54,10 @@ class X25519:
         """Make an ephemeral key pair whose secret key is `seed` (libsodium's crypto_kx_keypair)."""
         return DHKeyPair(seed, bindings.crypto_scalarmult_base(seed))
 
-    def dh_untrusted(self, secret_key: bytes, public_key: bytes) -> bytes:
+    def dh_untrusted(self, secret_key: bytes, public_key: bytes) -> Secret:
         """Return the shared secret. Raises only `RemoteProtocolError`, for a point of low order."""
         try:
-            return bindings.crypto_scalarmult(secret_key, public_key)
+            return Secret(bindings.crypto_scalarmult(secret_key, public_key))
         except CryptoError as error:  # libsodium refuses an all-zero result
             raise RemoteProtocolError("handshake: the remote's public key is a weak point") from error
 
@@ -71,21 +72,21 @@ class Ed25519:
         public_key, secret_key = bindings.crypto_sign_seed_keypair(seed)
         return DHKeyPair(secret_key, public_key)
 
-    def dh_untrusted(self, secret_key: bytes, public_key: bytes) -> bytes:
+    def dh_untrusted(self, secret_key: bytes, public_key: bytes) -> Secret:
         """Return the shared secret. Raises only `RemoteProtocolError`, for what is not a proper point."""
         scalar = bytearray(hashlib.sha512(secret_key[:32]).digest()[:32])
         scalar[0] &= 248
         scalar[31] = scalar[31] & 127 | 64
         try:
-            return bindings.crypto_scalarmult_ed25519_noclamp(bytes(scalar), public_key)
+            return Secret(bindings.crypto_scalarmult_ed25519_noclamp(bytes(scalar), public_key))
         except CryptoError as error:
             raise RemoteProtocolError("handshake: the remote's public key is a weak point") from error
 
 
-def _hkdf(chaining_key: bytes, material: bytes) -> tuple[bytes, bytes]:
+def _hkdf(chaining_key: bytes, material: bytes) -> tuple[Secret, Secret]:
     secret = hmac.digest(chaining_key, material, hashlib.blake2b)
     first = hmac.digest(secret, b"\x01", hashlib.blake2b)
-    return first, hmac.digest(secret, first + b"\x02", hashlib.blake2b)
+    return Secret(first), Secret(hmac.digest(secret, first + b"\x02", hashlib.blake2b))
 
 
 class SymmetricState:
@@ -93,8 +94,8 @@ class SymmetricState:
 
     def __init__(self, protocol_name: bytes, prologue: bytes = b"") -> None:
         self.hash = protocol_name.ljust(HASH_SIZE, b"\0")
-        self._chaining_key = self.hash
-        self._key: bytes | None = None
+        self._chaining_key = Secret(self.hash)
+        self._key: Secret | None = None
         self._nonce = 0
         self.mix_hash(prologue)
 
@@ -132,7 +133,7 @@ class SymmetricState:
         self.mix_hash(ciphertext)
         return plaintext
 
-    def split(self) -> tuple[bytes, bytes]:
+    def split(self) -> tuple[Secret, Secret]:
         """Return the initiator's and the responder's sending key, 32 bytes each."""
         first, second = _hkdf(self._chaining_key, b"")
         return first[:CIPHER_KEY_SIZE], second[:CIPHER_KEY_SIZE]
@@ -194,10 +195,12 @@ class NoiseHandshake:
 
     @property
     def handshake_hash(self) -> bytes:
-        """64 bytes that name this connection, the same on both sides."""
+        """64 bytes that name this connection, the same on both sides. A hash of what went over the wire,
+        and so no secret.
+        """
         return self._symmetric.hash
 
-    def split(self) -> tuple[bytes, bytes]:
+    def split(self) -> tuple[Secret, Secret]:
         """Return our sending and our receiving key, 32 bytes each."""
         initiator_key, responder_key = self._symmetric.split()
         return (initiator_key, responder_key) if self._initiator else (responder_key, initiator_key)

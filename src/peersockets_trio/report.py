@@ -1,8 +1,8 @@
 """`Reporter`: where a node tells what it does, to the log, to instruments and to its counters.
 
 Loggers: `peersockets.connection` and `peersockets.drive` have a line an event at INFO; `peersockets.frames`
-one a read and one a write at DEBUG. What is secret (seeds, secret keys, drive keys, messages) is never
-written; drives are named by their discovery keys.
+one a read and one a write at DEBUG. Secrets (seeds, secret keys, drive keys) and messages are never written;
+a drive is named by the beginning of its discovery key.
 """
 
 from __future__ import annotations
@@ -115,8 +115,7 @@ class Reporter:
 
     def member(self, key: DriveKey, event: PeerEvent) -> None:
         """A peer has joined or left a drive."""
-        discovery_key, public_key = key.discovery_key.hex(), event.public_key.hex()
-        who = f"peer {event.peer_id} of drive {discovery_key} on {event.wire}, key {public_key}"
+        who = f"peer {event.peer_id} of drive {key} on {event.wire}, key {event.public_key.hex()}"
         if isinstance(event, PeerJoined):
             hook = "peer_joined"
             drive_logger.info("joined: %s", who)

@@ -513,7 +513,7 @@ main()
 
 async def test_a_listener_that_runs_out_of_descriptors_recovers() -> None:
     """It says so; what is there goes on; and when some have gone, it accepts again."""
-    command = [sys.executable, "-c", LIMITED, "40", "pipe", str(KEY), "--listen", f"{LOOPBACK}:0"]
+    command = [sys.executable, "-c", LIMITED, "40", "pipe", KEY.url, "--listen", f"{LOOPBACK}:0"]
     with limited(), trio.CancelScope() as scope:
         process = await trio.lowlevel.open_process(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -48,14 +48,13 @@ async def test_one_line_an_event(caplog: pytest.LogCaptureFixture) -> None:
             await all_tasks_blocked()
             key, other_key = (one.public_keys[WIRE].hex() for one in (node, other))
     place = f"{LOOPBACK}:{listener.address[1]}"
-    discovery_key = KEY.discovery_key.hex()
     closed_here = "the drive was closed here"
     mine = [text for text in caplog.messages if other_key not in text]
     assert mine == [
         f"listening: {place}",
         f"connected: {place} on {WIRE}, key {key}",
-        f"joined: peer 1 of drive {discovery_key} on {WIRE}, key {key}",
-        f"left: peer 1 of drive {discovery_key} on {WIRE}, key {key}: {closed_here} (0 bytes unsent)",
+        f"joined: peer 1 of drive {KEY} on {WIRE}, key {key}",
+        f"left: peer 1 of drive {KEY} on {WIRE}, key {key}: {closed_here} (0 bytes unsent)",
         f"disconnected: {place} on {WIRE}, key {key}: closed (0 bytes unsent)",
     ]
     theirs = [text.partition(":")[0] for text in caplog.messages if other_key in text]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import attrs
@@ -27,11 +29,13 @@ class RealDrive:
     key: DriveKey
     wire: WireName
     topic: RealTopic
+    key_file: Path
 
     @property
     def options(self) -> tuple[str, ...]:
         """What tells a command to meet the peer, as the one whose key is `our_key`."""
-        return str(self.key), "--connect", f"{HOST}:{self.peer.port}", "--wire", self.wire, "--seed", SEED
+        address = f"{HOST}:{self.peer.port}"
+        return self.key.url, "--connect", address, "--wire", self.wire, "--key-file", str(self.key_file)
 
     @property
     def our_key(self) -> bytes:
@@ -49,6 +53,10 @@ async def open_real_drive(wire: WireName) -> AsyncIterator[RealDrive]:
         created = await peer.call("createDrive")
         key = DriveKey.parse(created["key"])
         joined = await peer.call(
-            "joinTopic", drive=str(key), topic="chat", webapp=key.discovery_key.hex(), quiet=False
+            "joinTopic", drive=key.public_key.hex(), topic="chat", webapp=key.discovery_key.hex(), quiet=False
         )
-        yield RealDrive(peer, key, wire, RealTopic(peer, joined["handle"]))
+        with TemporaryDirectory() as folder:
+            key_file = Path(folder) / "key"
+            key_file.touch(0o600)
+            key_file.write_text(SEED)
+            yield RealDrive(peer, key, wire, RealTopic(peer, joined["handle"]), key_file)

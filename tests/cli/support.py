@@ -35,7 +35,7 @@ def run(
 
 def run_pipe(*lines: Event | bytes, options: tuple[str, ...] = ()) -> list[Event]:
     """Run `pipe` with these lines for input, to its end in good order; returns its events."""
-    done = run("pipe", str(KEY), *options, stdin=b"".join(map(_line, lines)))
+    done = run("pipe", KEY.url, *options, stdin=b"".join(map(_line, lines)))
     assert done.stderr == b""
     assert done.returncode == 0
     events = parse_lines(done.stdout)
@@ -138,7 +138,7 @@ class Pipe:
 
 
 @asynccontextmanager
-async def pipe(*options: str, key: str = str(KEY)) -> AsyncIterator[Pipe]:
+async def pipe(*options: str, key: str = KEY.url) -> AsyncIterator[Pipe]:
     """A `pipe` that is ready; killed in the end if it still runs."""
     process = await trio.lowlevel.open_process(
         (*COMMAND, "pipe", key, *options),

@@ -15,7 +15,7 @@ from peersockets_core import WIRES, WireName
 
 async def chat(*arguments: str, stdin: bytes) -> subprocess.CompletedProcess[bytes]:
     """Run a chat to its end, while the test goes on."""
-    return await trio.to_thread.run_sync(lambda: run("chat", str(KEY), *arguments, stdin=stdin))
+    return await trio.to_thread.run_sync(lambda: run("chat", KEY.url, *arguments, stdin=stdin))
 
 
 async def heard(alice: Pipe, count: int) -> list[str]:
@@ -47,14 +47,19 @@ async def test_bytes_that_are_no_text_are_said_as_they_are() -> None:
 
 
 def test_nobody_is_there() -> None:
-    done = run("chat", str(KEY), stdin=b"hello\n")
+    done = run("chat", KEY.url, stdin=b"hello\n")
     assert "nobody is here to hear this" in complaint(done, 0)
+    assert done.stdout.startswith(f"* topic chat of drive {KEY}\n* you are ".encode())
+
+
+def test_the_url_is_shown_to_those_who_ask() -> None:
+    done = run("chat", KEY.url, "--show-url", stdin=b"")
     assert done.stdout.startswith(f"* topic chat of {KEY.url}\n* you are ".encode())
     assert done.stdout.endswith(b"\n* nobody can ever be reached: give --listen or --connect\n")
 
 
 def test_a_line_beyond_the_bound() -> None:
-    done = run("chat", str(KEY), stdin=b"x" * (33 * 1024 * 1024))
+    done = run("chat", KEY.url, stdin=b"x" * (33 * 1024 * 1024))
     assert "line of more than" in complaint(done, 0)
 
 
@@ -70,7 +75,7 @@ async def test_a_message_is_a_line_for_each_of_its_lines() -> None:
     """Those after the first are indented: a message cannot pass for one of somebody else."""
     async with pipe("--listen", ANY_PORT, "--topic", "chat") as alice:
         process = await trio.lowlevel.open_process(
-            (*COMMAND, "chat", str(KEY), "--connect", alice.address),
+            (*COMMAND, "chat", KEY.url, "--connect", alice.address),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
@@ -94,7 +99,7 @@ async def test_a_message_is_a_line_for_each_of_its_lines() -> None:
 def test_a_reader_that_has_gone() -> None:
     """The chat ends quietly."""
     first, second = subprocess.PIPE, subprocess.PIPE
-    with subprocess.Popen((*COMMAND, "chat", str(KEY)), stdin=first, stdout=second, stderr=second) as process:
+    with subprocess.Popen((*COMMAND, "chat", KEY.url), stdin=first, stdout=second, stderr=second) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
@@ -107,7 +112,7 @@ def test_a_reader_that_has_gone() -> None:
 
 
 def test_a_refused_connection() -> None:
-    done = run("chat", str(KEY), "--connect", "127.0.0.1:1", stdin=b"hello")
+    done = run("chat", KEY.url, "--connect", "127.0.0.1:1", stdin=b"hello")
     refused, nobody = done.stderr.decode().splitlines()
     assert refused.startswith("peersockets: 127.0.0.1:1: ")
     assert refused.endswith("; trying again")

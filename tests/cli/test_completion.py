@@ -34,13 +34,13 @@ def test_commands() -> None:
 
 def test_options() -> None:
     assert completed("pipe", "--wi") == ["--wire"]
-    assert "--json" in completed("watch", str(KEY), "--")
+    assert "--json" in completed("watch", KEY.url, "--")
 
 
 def test_names_of_wires_and_scopes() -> None:
-    assert completed("pipe", str(KEY), "--wire", "") == ["hypercore9", "hypercore11"]
-    assert completed("watch", str(KEY), "--wire", "hypercore1") == ["hypercore11"]
-    assert completed("pipe", str(KEY), "--topic-scope", "n") == ["network"]
+    assert completed("pipe", KEY.url, "--wire", "") == ["hypercore9", "hypercore11"]
+    assert completed("watch", KEY.url, "--wire", "hypercore1") == ["hypercore11"]
+    assert completed("pipe", KEY.url, "--topic-scope", "n") == ["network"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

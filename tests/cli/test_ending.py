@@ -60,7 +60,7 @@ def test_a_signal_while_it_starts(
     moment: str, command: str, statuses: tuple[int, int], number: signal.Signals
 ) -> None:
     """It ends without a traceback, and without having done anything."""
-    arguments = {"demo": ["demo"], "keys": ["keys", "show"]}.get(command, [command, str(KEY)])
+    arguments = {"demo": ["demo"], "keys": ["keys", "show"]}.get(command, [command, KEY.url])
     done = run("-c", INTERRUPTED_WHILE, number.name, moment, *arguments, command=(sys.executable,))
     assert done.stderr in (b"", b"peersockets: nobody can ever be reached: give --listen or --connect\n")
     assert done.returncode == statuses[number == signal.SIGTERM]
@@ -69,7 +69,7 @@ def test_a_signal_while_it_starts(
 def test_a_signal_that_is_ignored_stays_ignored() -> None:
     """As `nohup` and the background jobs of a shell want it."""
     with subprocess.Popen(
-        (*COMMAND, "pipe", str(KEY)),
+        (*COMMAND, "pipe", KEY.url),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
@@ -84,7 +84,7 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
 
 def test_a_signal_while_stdin_is_read_to_its_end() -> None:
     with subprocess.Popen(
-        (*COMMAND, "send", str(KEY), "-", "--topic", "t", "--all", "--listen", "127.0.0.1:0"),
+        (*COMMAND, "send", KEY.url, "-", "--topic", "t", "--all", "--listen", "127.0.0.1:0"),
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
@@ -103,7 +103,7 @@ def test_a_signal_while_stdin_is_read_to_its_end() -> None:
 )
 def test_a_message_that_nobody_is_there_for(number: signal.Signals, status: int) -> None:
     with subprocess.Popen(
-        (*COMMAND, "send", str(KEY), "hello", "--topic", "t", "--all", "--listen", "127.0.0.1:0"),
+        (*COMMAND, "send", KEY.url, "hello", "--topic", "t", "--all", "--listen", "127.0.0.1:0"),
         stderr=subprocess.PIPE,
     ) as process:
         assert process.stderr is not None
@@ -117,7 +117,7 @@ def test_nobody_reads_what_is_written_last() -> None:
     """Who is asked to end gives the reader of its output a few seconds, and then counts what is lost."""
     read, write = os.pipe()
     process = subprocess.Popen(
-        (*COMMAND, "pipe", str(KEY)), stdin=subprocess.PIPE, stdout=write, stderr=subprocess.PIPE
+        (*COMMAND, "pipe", KEY.url), stdin=subprocess.PIPE, stdout=write, stderr=subprocess.PIPE
     )
     os.close(write)
     with process, open(read, "rb") as output:

@@ -46,40 +46,40 @@ BAD_USAGE: list[tuple[list[str | bytes], str]] = [
     (["pipe", "not-a-key"], "DRIVE"),
     (["pipe", "hyper://" + "0" * 63], "DRIVE"),
     (["pipe", b"\xff" * 64], "DRIVE"),
-    (["pipe", str(KEY), "--topic"], "--topic"),
-    (["pipe", str(KEY), "--topic", b"\xff"], "--topic"),
-    (["pipe", str(KEY), "--listen", "nowhere"], "--listen"),
-    (["pipe", str(KEY), "--listen", "127.0.0.1:99999"], "--listen"),
-    (["pipe", str(KEY), "--connect", "127.0.0.1"], "--connect"),
-    (["pipe", str(KEY), "--connect", "127.0.0.1:0"], "--connect"),
-    (["pipe", str(KEY), "--wire", "hypercore8"], "--wire"),
-    (["pipe", str(KEY), "--topic-scope", "planet"], "--topic-scope"),
-    (["pipe", str(KEY), "--allow", "0" * 63], "--allow"),
-    (["pipe", str(KEY), "--allow", "g" * 64], "--allow"),
-    (["pipe", str(KEY), "--seed", "abc"], "--seed"),
-    (["pipe", str(KEY), "--seed", "g" * 64], "--seed"),
-    (["pipe", str(KEY), "--key-file", "/nonexistent"], "--key-file"),
-    (["pipe", str(KEY), "--key-file", "/"], "--key-file"),
-    (["pipe", str(KEY), "--key-file", "/dev/null"], "--key-file"),
-    (["pipe", str(KEY), "--seed", SEED, "--key-file", "/dev/null"], "--key-file"),
-    (["pipe", str(KEY), "--frobnicate"], "--frobnicate"),
-    (["pipe", str(KEY), "surplus"], "surplus"),
+    (["pipe", KEY.url, "--topic"], "--topic"),
+    (["pipe", KEY.url, "--topic", b"\xff"], "--topic"),
+    (["pipe", KEY.url, "--listen", "nowhere"], "--listen"),
+    (["pipe", KEY.url, "--listen", "127.0.0.1:99999"], "--listen"),
+    (["pipe", KEY.url, "--connect", "127.0.0.1"], "--connect"),
+    (["pipe", KEY.url, "--connect", "127.0.0.1:0"], "--connect"),
+    (["pipe", KEY.url, "--wire", "hypercore8"], "--wire"),
+    (["pipe", KEY.url, "--topic-scope", "planet"], "--topic-scope"),
+    (["pipe", KEY.url, "--allow", "0" * 63], "--allow"),
+    (["pipe", KEY.url, "--allow", "g" * 64], "--allow"),
+    (["pipe", KEY.url, "--seed", "abc"], "--seed"),
+    (["pipe", KEY.url, "--seed", "g" * 64], "--seed"),
+    (["pipe", KEY.url, "--key-file", "/nonexistent"], "--key-file"),
+    (["pipe", KEY.url, "--key-file", "/"], "--key-file"),
+    (["pipe", KEY.url, "--key-file", "/dev/null"], "--key-file"),
+    (["pipe", KEY.url, "--seed", SEED, "--key-file", "/dev/null"], "--key-file"),
+    (["pipe", KEY.url, "--frobnicate"], "--frobnicate"),
+    (["pipe", KEY.url, "surplus"], "surplus"),
     (["demo", "surplus"], "surplus"),
     (["chat", "not-a-key"], "DRIVE"),
-    (["chat", str(KEY), "hello"], "hello"),
-    (["send", str(KEY), "--topic", "x", "--all"], "MESSAGE"),
-    (["send", str(KEY), "--all", "hello"], "--topic"),
-    (["send", str(KEY), "--topic", "x", "--topic", "y", "--all", "hello"], "exactly one --topic"),
-    (["send", str(KEY), "--topic", "x", "hello"], "exactly one of --to and --all"),
-    (["send", str(KEY), "--topic", "x", "--all", "--to", "1", "hello"], "exactly one of --to and --all"),
-    (["send", str(KEY), "--topic", "x", "--to", "me", "hello"], "peer id or a public key"),
-    (["send", str(KEY), "--topic", "x", "--to", "-1", "hello"], "peer id or a public key"),
-    (["send", str(KEY), "--topic", "x", "--to", "9" * 5000, "hello"], "peer id or a public key"),
-    (["send", str(KEY), "--topic", "x", "--to", "ab" * 31, "hello"], "64 hex digits"),
-    (["send", str(KEY), "--topic", "x", "--all", "--wait", "-1", "hello"], "--wait"),
-    (["send", str(KEY), "--topic", "x", "--all", "--wait", "soon", "hello"], "--wait"),
+    (["chat", KEY.url, "hello"], "hello"),
+    (["send", KEY.url, "--topic", "x", "--all"], "MESSAGE"),
+    (["send", KEY.url, "--all", "hello"], "--topic"),
+    (["send", KEY.url, "--topic", "x", "--topic", "y", "--all", "hello"], "exactly one --topic"),
+    (["send", KEY.url, "--topic", "x", "hello"], "exactly one of --to and --all"),
+    (["send", KEY.url, "--topic", "x", "--all", "--to", "1", "hello"], "exactly one of --to and --all"),
+    (["send", KEY.url, "--topic", "x", "--to", "me", "hello"], "peer id or a public key"),
+    (["send", KEY.url, "--topic", "x", "--to", "-1", "hello"], "peer id or a public key"),
+    (["send", KEY.url, "--topic", "x", "--to", "9" * 5000, "hello"], "peer id or a public key"),
+    (["send", KEY.url, "--topic", "x", "--to", "ab" * 31, "hello"], "64 hex digits"),
+    (["send", KEY.url, "--topic", "x", "--all", "--wait", "-1", "hello"], "--wait"),
+    (["send", KEY.url, "--topic", "x", "--all", "--wait", "soon", "hello"], "--wait"),
     (["watch", "not-a-key"], "DRIVE"),
-    (["watch", str(KEY), "surplus"], "surplus"),
+    (["watch", KEY.url, "surplus"], "surplus"),
     (["frobnicate"], "frobnicate"),
 ]
 
@@ -141,7 +141,7 @@ def test_an_identity(how: str, tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_text(f"{SEED}\n")
     option = ("--seed", SEED) if how == "seed" else ("--key-file", str(path))
-    ready = parse_lines(run("pipe", str(KEY), *option).stdout)[0]
+    ready = parse_lines(run("pipe", KEY.url, *option).stdout)[0]
     keys = KeyPair(bytes.fromhex(SEED)).public_keys
     assert ready["publicKeys"] == {wire: key.hex() for wire, key in keys.items()}
 
@@ -178,7 +178,7 @@ async def test_who_is_not_allowed_is_sent_away() -> None:
 def test_a_port_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        done = run("pipe", str(KEY), "--listen", address)
+        done = run("pipe", KEY.url, "--listen", address)
     text = complaint(done, 1)
     assert address in text
     assert "in use" in text
@@ -186,18 +186,18 @@ def test_a_port_in_use() -> None:
 
 
 def test_an_address_that_is_not_ours() -> None:
-    done = run("pipe", str(KEY), "--listen", "192.0.2.1:0")
+    done = run("pipe", KEY.url, "--listen", "192.0.2.1:0")
     assert "192.0.2.1:0" in complaint(done, 1)
 
 
 @pytest.mark.parametrize("option", ["--connect", "--listen"])
 @pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example"])
 def test_hosts_that_are_no_names(option: str, host: str) -> None:
-    complaint(run("pipe", str(KEY), option, f"{host}:80"), 2)
+    complaint(run("pipe", KEY.url, option, f"{host}:80"), 2)
 
 
 def test_listening_twice() -> None:
-    done = run("pipe", str(KEY), "--listen", ANY_PORT, "--listen", ANY_PORT)
+    done = run("pipe", KEY.url, "--listen", ANY_PORT, "--listen", ANY_PORT)
     addresses = parse_lines(done.stdout)[0]["listening"]
     assert len(set(addresses)) == 2
     for address in addresses:
@@ -209,7 +209,7 @@ def test_a_log_for_those_who_ask(verbose: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(TIME)
         address = f"127.0.0.1:{server.getsockname()[1]}"
-        arguments = (verbose, "pipe", str(KEY), "--connect", address)
+        arguments = (verbose, "pipe", KEY.url, "--connect", address)
         with ThreadPoolExecutor(1) as pool:
             done = pool.submit(run, *arguments)
             server.accept()[0].close()

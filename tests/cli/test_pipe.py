@@ -80,14 +80,15 @@ def test_ready_and_closed(stdin: str) -> None:
     arguments = ("pipe", KEY.url, "--seed", SEED, "--listen", ANY_PORT)
     with open("/dev/null", "rb") as null:
         done = run(*arguments, stdin=null if stdin == "/dev/null" else b"")
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.returncode == 0
+    assert done.stderr.startswith(b"peersockets: warning: ps shows --seed ")
+    assert done.stderr.count(b"\n") == 1
     ready, closed = done.stdout.splitlines()
     public_keys = {wire: key.hex() for wire, key in KeyPair(bytes.fromhex(SEED)).public_keys.items()}
     (listening,) = json.loads(ready)["listening"]
     assert ready.decode() == json.dumps(
         {
             "event": "ready",
-            "drive": str(KEY),
             "discoveryKey": KEY.discovery_key.hex(),
             "publicKeys": public_keys,
             "listening": [listening],
@@ -104,7 +105,7 @@ def test_commands_from_a_file(tmp_path: Path) -> None:
     commands = tmp_path / "commands"
     commands.write_text('{"command":"join","topic":"chat"}\n\n  \n{"command":"peers"}')  # no last line end
     with commands.open("rb") as stdin:
-        done = run("pipe", str(KEY), stdin=stdin)
+        done = run("pipe", KEY.url, stdin=stdin)
     assert (done.returncode, done.stderr) == (0, b"")
     assert parse_lines(done.stdout)[1:] == [{"event": "peers", "peers": []}, {"event": "closed"}]
 
@@ -474,7 +475,7 @@ async def test_a_second_interrupt_waits_for_nobody() -> None:
         assert len(errors.splitlines()) <= 1  # how much was not sent
 
 
-@pytest.mark.parametrize("command", ["--help", "demo", f"pipe {KEY}"])
+@pytest.mark.parametrize("command", ["--help", "demo", f"pipe {KEY.url}"])
 def test_a_reader_that_leaves(command: str) -> None:
     """`| head -1`: no traceback, whatever is still to be said."""
     read, write = os.pipe()

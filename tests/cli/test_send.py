@@ -26,7 +26,7 @@ MIB = 1024 * 1024
 Done = subprocess.CompletedProcess[bytes]
 
 
-async def send(*arguments: str | bytes, key: str = str(KEY), stdin: bytes = b"") -> Done:
+async def send(*arguments: str | bytes, key: str = KEY.url, stdin: bytes = b"") -> Done:
     """Send on the topic "chat", while the test goes on."""
     command = ("send", key, "--topic", "chat", *arguments)
     return await trio.to_thread.run_sync(lambda: run(*command, stdin=stdin))
@@ -78,16 +78,14 @@ async def test_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("path", "text"), [("/nonexistent", "No such file"), ("/", "directory")])
 def test_a_file_that_cannot_be_read(path: str, text: str) -> None:
-    done = run("send", str(KEY), "--topic", "chat", "--all", f"@{path}")
+    done = run("send", KEY.url, "--topic", "chat", "--all", f"@{path}")
     assert text in complaint(done, 1)
 
 
 @pytest.mark.parametrize("source", ["stdin", "/dev/zero"])
 def test_what_no_wire_carries_is_refused_at_once(source: str) -> None:
     argument, stdin = ("-", bytes(17 * MIB)) if source == "stdin" else (f"@{source}", b"")
-    done = run(
-        "send", str(KEY), "--topic", "chat", "--all", argument, "--connect", "127.0.0.1:1", stdin=stdin
-    )
+    done = run("send", KEY.url, "--topic", "chat", "--all", argument, "--connect", "127.0.0.1:1", stdin=stdin)
     assert "over 16777216 bytes, which no wire carries; nothing was sent" in complaint(done, 1)
 
 
@@ -113,7 +111,7 @@ async def test_to_a_key(wire: WireName) -> None:
 async def test_to_whoever_comes() -> None:
     """It may be us who listen, and the peer who comes later."""
     process = await trio.lowlevel.open_process(
-        (*COMMAND, "send", str(KEY), "--topic", "chat", "--to", "1", "hello", "--listen", ANY_PORT),
+        (*COMMAND, "send", KEY.url, "--topic", "chat", "--to", "1", "hello", "--listen", ANY_PORT),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -157,7 +155,7 @@ async def test_to_those_who_came_in_time() -> None:
 )
 async def test_nobody_is_there(target: list[str], text: str) -> None:
     """Others may be: one that does not know the drive, or is not the one that is meant."""
-    async with pipe("--listen", ANY_PORT, key="ff" * 32 if target == ["--all"] else str(KEY)) as other:
+    async with pipe("--listen", ANY_PORT, key="ff" * 32 if target == ["--all"] else KEY.url) as other:
         done = await send(*target, "hello", "--connect", other.address, "--wait", "0.5")
         assert text in complaint(done, 1)
         assert done.stdout == b""
@@ -165,7 +163,7 @@ async def test_nobody_is_there(target: list[str], text: str) -> None:
 
 def test_a_refused_connection() -> None:
     done = run(
-        "send", str(KEY), "--topic", "chat", "--all", "hello", "--connect", "127.0.0.1:1", "--wait", "1"
+        "send", KEY.url, "--topic", "chat", "--all", "hello", "--connect", "127.0.0.1:1", "--wait", "1"
     )
     assert "127.0.0.1:1" in complaint(done, 1)
 
@@ -184,7 +182,7 @@ async def sending_to_a_deaf_peer(stdin: bytes) -> AsyncIterator[tuple[RawPeer, D
             (
                 *COMMAND,
                 "send",
-                str(KEY),
+                KEY.url,
                 "--topic",
                 "chat",
                 "--all",
@@ -239,7 +237,7 @@ async def test_a_peer_that_never_finishes() -> None:
 
 
 async def test_interrupted_in_a_terminal() -> None:
-    arguments = ("send", str(KEY), "--topic", "chat", "--all", "hello", "--listen", ANY_PORT, "--wait", "60")
+    arguments = ("send", KEY.url, "--topic", "chat", "--all", "hello", "--listen", ANY_PORT, "--wait", "60")
     async with open_terminal(*arguments) as terminal:
         await terminal.until("listening on 127.0.0.1:")
         await terminal.type(CTRL_C)
@@ -251,12 +249,12 @@ async def test_a_progress_bar_in_a_terminal(tmp_path: Path) -> None:
     path.write_bytes(megabyte())
     async with pipe("--listen", ANY_PORT, "--topic", "chat") as alice:
         arguments = ("--topic", "chat", "--all", f"@{path}", "--connect", alice.address)
-        async with open_terminal("send", str(KEY), *arguments) as terminal:
+        async with open_terminal("send", KEY.url, *arguments) as terminal:
             assert content(await alice.hear_until("message")) == megabyte()
             assert await terminal.finish() == 0
             assert terminal.text.startswith("sending  [####")
             assert "100%" in terminal.text
-        async with open_terminal("send", str(KEY), *arguments[:3], "hello", *arguments[4:]) as terminal:
+        async with open_terminal("send", KEY.url, *arguments[:3], "hello", *arguments[4:]) as terminal:
             assert await terminal.finish() == 0
             assert terminal.text == ""
 

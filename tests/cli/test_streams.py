@@ -18,7 +18,7 @@ Done = subprocess.CompletedProcess[bytes]
 
 def shell(command: str, **options: Any) -> Done:
     """Run a command by way of a shell, which can close streams."""
-    words = command.replace("PEERSOCKETS", " ".join(COMMAND)).replace("KEY", str(KEY))
+    words = command.replace("PEERSOCKETS", " ".join(COMMAND)).replace("KEY", KEY.url)
     return subprocess.run(("sh", "-c", words), capture_output=True, timeout=TIME, check=False, **options)
 
 
@@ -98,7 +98,7 @@ def test_a_stdin_that_does_not_block(command: str, written: bytes, output: bytes
     """There is nothing to read at first."""
     read, write = pipe_ends(blocking="read")
     process = subprocess.Popen(
-        (*COMMAND, command, str(KEY)), stdin=read, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        (*COMMAND, command, KEY.url), stdin=read, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     os.close(read)
     with process, open(write, "wb") as stdin:
@@ -114,7 +114,7 @@ def test_a_stdin_that_does_not_block(command: str, written: bytes, output: bytes
 def test_a_message_from_a_stdin_that_does_not_block() -> None:
     """It is read to its end: 17 MiB are one too many, and less would not be known to be."""
     read, write = pipe_ends(blocking="read")
-    arguments = ("send", str(KEY), "-", "--topic", "t", "--all", "--listen", ANY_PORT)
+    arguments = ("send", KEY.url, "-", "--topic", "t", "--all", "--listen", ANY_PORT)
     process = subprocess.Popen((*COMMAND, *arguments), stdin=read, stderr=subprocess.PIPE)
     os.close(read)
 
@@ -140,7 +140,7 @@ def test_a_stdout_that_does_not_block(command: str) -> None:
     count = 20_000
     read, write = pipe_ends(blocking="write")
     filled = _fill(write) if command == "keys" else 0  # what was written before fills the pipe
-    arguments = {"keys": ("keys", "show", "--seed", str(KEY)), "pipe": ("pipe", str(KEY))}[command]
+    arguments = {"keys": ("keys", "show", "--seed", KEY.url), "pipe": ("pipe", KEY.url)}[command]
     process = subprocess.Popen(
         (*COMMAND, *arguments), stdin=subprocess.PIPE, stdout=write, stderr=subprocess.PIPE
     )
@@ -177,7 +177,7 @@ def _fill(pipe: int) -> int:
 def test_a_reader_that_goes_ends_the_command(command: str) -> None:
     """Though there is nothing to write."""
     read, write = os.pipe()
-    arguments = (command, str(KEY), "--listen", ANY_PORT)
+    arguments = (command, KEY.url, "--listen", ANY_PORT)
     process = subprocess.Popen(
         (*COMMAND, *arguments), stdin=subprocess.PIPE, stdout=write, stderr=subprocess.PIPE
     )
@@ -195,7 +195,7 @@ def test_a_reader_that_goes_ends_the_command(command: str) -> None:
 
 def test_a_log_that_nobody_reads_holds_up_nothing() -> None:
     """Not the commands, nor the end."""
-    arguments = ("-vv", "pipe", str(KEY), "--topic", "t", "--listen", ANY_PORT)
+    arguments = ("-vv", "pipe", KEY.url, "--topic", "t", "--listen", ANY_PORT)
     with subprocess.Popen(
         (*COMMAND, *arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
@@ -204,7 +204,7 @@ def test_a_log_that_nobody_reads_holds_up_nothing() -> None:
         address = ready["listening"][0]
         count = 2000
         feeder = subprocess.Popen(
-            (*COMMAND, "pipe", str(KEY), "--topic", "t", "--connect", address),
+            (*COMMAND, "pipe", KEY.url, "--topic", "t", "--connect", address),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

@@ -24,7 +24,7 @@ BACKSPACE = "\x7f"
 async def chatting(*options: str, columns: int = 100) -> AsyncIterator[tuple[Terminal, Pipe, str]]:
     """A chat in a terminal, a pipe that is the other member, and what the chat calls it."""
     async with pipe("--listen", ANY_PORT, "--topic", "chat", *options) as bob:
-        arguments = ("chat", str(KEY), "--connect", bob.address, *options)
+        arguments = ("chat", KEY.url, "--connect", bob.address, *options)
         async with open_terminal(*arguments, columns=columns) as terminal:
             name = f"1 ({bob.ready['publicKeys']['hypercore11'][:8]})"
             await terminal.until(f"* {name} joined on hypercore11")
@@ -99,7 +99,7 @@ WRONG = [
 
 async def test_wrong_commands_are_reported_and_it_goes_on() -> None:
     """In a terminal that cannot be drawn on they are commands, too: somebody types them."""
-    async with open_terminal("chat", str(KEY), kind="dumb", columns=200) as terminal:
+    async with open_terminal("chat", KEY.url, kind="dumb", columns=200) as terminal:
         await terminal.until("/help tells the commands")
         for line, text in WRONG:
             await terminal.say(line)
@@ -114,7 +114,7 @@ async def test_wrong_commands_are_reported_and_it_goes_on() -> None:
 async def test_a_peer_is_disconnected() -> None:
     async with (
         pipe("--listen", ANY_PORT) as bob,
-        open_terminal("chat", str(KEY), "--listen", ANY_PORT) as terminal,
+        open_terminal("chat", KEY.url, "--listen", ANY_PORT) as terminal,
     ):
         await terminal.until("/help")
         address = terminal.text.partition("listening on ")[2].split()[0]
@@ -288,7 +288,7 @@ async def test_a_terminal_that_goes_away() -> None:
 async def test_a_terminal_that_cannot_be_drawn_on(key: str, status: int) -> None:
     """Such as that of an editor: it is a line in, a line out."""
     async with pipe("--listen", ANY_PORT, "--topic", "chat") as bob:
-        arguments = ("chat", str(KEY), "--connect", bob.address)
+        arguments = ("chat", KEY.url, "--connect", bob.address)
         async with open_terminal(*arguments, kind="dumb") as terminal:
             await terminal.until("joined on hypercore11")
             await terminal.say("hello")
@@ -325,7 +325,7 @@ async def test_the_terminal_after_an_error() -> None:
 
 
 async def test_the_log_is_shown_above_the_input() -> None:
-    async with open_terminal("-v", "chat", str(KEY), "--listen", ANY_PORT, columns=200) as terminal:
+    async with open_terminal("-v", "chat", KEY.url, "--listen", ANY_PORT, columns=200) as terminal:
         await terminal.until("/help tells the commands\n>")
         address = terminal.text.partition("listening on ")[2].split()[0]
         await terminal.type("half a line")

@@ -54,10 +54,10 @@ def read_line(stream: IO[bytes] | None) -> str:
 def record_two(wire: str, directory: Path) -> tuple[Path, Path]:
     """Record both sides of a session in which the responder says something and ends."""
     one, two = directory / "responder.cbor", directory / "initiator.cbor"
-    with listening("record", str(one), str(KEY), "--topic", "chat") as (process, address):
+    with listening("record", str(one), KEY.url, "--topic", "chat") as (process, address):
         options = ("--topic", "chat", "--connect", address, "--wire", wire)
         with subprocess.Popen(
-            (*COMMAND, "trace", "record", str(two), str(KEY), *options),
+            (*COMMAND, "trace", "record", str(two), KEY.url, *options),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         ) as other:  # fmt: skip
             assert read_line(process.stdout) == read_line(other.stdout) == "the peer has opened the drive"
@@ -101,7 +101,7 @@ def test_record_and_replay(wire: str, tmp_path: Path) -> None:
 
 def test_replay_to_a_peer_that_does_something_else(tmp_path: Path) -> None:
     _, two = record_two("hypercore11", tmp_path)
-    with listening("record", str(tmp_path / "x.cbor"), str(KEY), "--topic", "chat") as (process, address):
+    with listening("record", str(tmp_path / "x.cbor"), KEY.url, "--topic", "chat") as (process, address):
         assert process.stdin is not None
         process.stdin.write(b"good day\n")
         process.stdin.close()
@@ -154,8 +154,8 @@ def test_a_file_that_is_no_trace(tmp_path: Path) -> None:
         (["replay", CHAT, "--connect", "127.0.0.1:1", "--listen", ANY_PORT], "--listen"),
         (["replay", CHAT, "--wait", "long"], "--wait"),
         (["record", "file"], "DRIVE"),
-        (["record", "file", str(KEY)], "exactly one --connect or --listen"),
-        (["record", "file", str(KEY), "--listen", ANY_PORT, "--connect", "127.0.0.1:1"], "exactly one"),
+        (["record", "file", KEY.url], "exactly one --connect or --listen"),
+        (["record", "file", KEY.url, "--listen", ANY_PORT, "--connect", "127.0.0.1:1"], "exactly one"),
         (["record", "file", "not-a-key", "--listen", ANY_PORT], "DRIVE"),
     ],
 )
@@ -165,7 +165,7 @@ def test_bad_usage(arguments: list[str], named: str) -> None:
 
 def test_nobody_there(tmp_path: Path) -> None:
     file = tmp_path / "file.cbor"
-    for arguments in (["record", str(file), str(KEY)], ["replay", CHAT]):
+    for arguments in (["record", str(file), KEY.url], ["replay", CHAT]):
         assert "127.0.0.1" in complaint(run("trace", *arguments, "--connect", "127.0.0.1:1"), 1)
     assert not file.exists()
 
@@ -173,9 +173,9 @@ def test_nobody_there(tmp_path: Path) -> None:
 def test_a_peer_with_nothing_to_say(tmp_path: Path) -> None:
     file = tmp_path / "file.cbor"
     with (
-        listening("record", str(file), str(KEY)) as (process, address),
+        listening("record", str(file), KEY.url) as (process, address),
         subprocess.Popen(
-            (*COMMAND, "pipe", str(KEY), "--connect", address), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            (*COMMAND, "pipe", KEY.url, "--connect", address), stdin=subprocess.PIPE, stdout=subprocess.PIPE
         ) as pipe,
     ):
         assert '"ready"' in read_line(pipe.stdout)
@@ -187,8 +187,8 @@ def test_a_peer_with_nothing_to_say(tmp_path: Path) -> None:
 
 def test_what_was_recorded_when_it_is_interrupted(tmp_path: Path) -> None:
     one, two = tmp_path / "one.cbor", tmp_path / "two.cbor"
-    with listening("record", str(one), str(KEY)) as (process, address), subprocess.Popen(
-        (*COMMAND, "trace", "record", str(two), str(KEY), "--connect", address),
+    with listening("record", str(one), KEY.url) as (process, address), subprocess.Popen(
+        (*COMMAND, "trace", "record", str(two), KEY.url, "--connect", address),
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
     ):  # fmt: skip
         assert read_line(process.stdout) == "the peer has opened the drive"
@@ -208,7 +208,7 @@ def test_what_was_recorded_when_it_is_interrupted(tmp_path: Path) -> None:
 )
 def test_a_peer_that_speaks_something_else(said: bytes, complaint: str, tmp_path: Path) -> None:
     file = tmp_path / "file.cbor"
-    with listening("record", str(file), str(KEY)) as (process, address):
+    with listening("record", str(file), KEY.url) as (process, address):
         host, _, port = address.rpartition(":")
         with socket.create_connection((host, int(port))) as peer:
             peer.sendall(said)
@@ -220,9 +220,9 @@ def test_a_peer_that_speaks_something_else(said: bytes, complaint: str, tmp_path
 
 
 def test_a_file_that_cannot_be_written() -> None:
-    with listening("record", "/nonexistent/file.cbor", str(KEY)) as (process, address):
+    with listening("record", "/nonexistent/file.cbor", KEY.url) as (process, address):
         with subprocess.Popen(
-            (*COMMAND, "pipe", str(KEY), "--connect", address), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            (*COMMAND, "pipe", KEY.url, "--connect", address), stdin=subprocess.PIPE, stdout=subprocess.PIPE
         ) as pipe:
             assert '"ready"' in read_line(pipe.stdout)
             assert '"join"' in read_line(pipe.stdout)

@@ -22,7 +22,7 @@ LISTENING = re.compile(r"listening on (127\.0\.0\.1:\d+)")
 async def watching(*options: str, stdout: int = subprocess.PIPE) -> AsyncIterator[tuple[trio.Process, str]]:
     """A `watch` that listens; yields it and the address."""
     process = await trio.lowlevel.open_process(
-        (*COMMAND, "watch", str(KEY), "--listen", ANY_PORT, *options), stdout=stdout, stderr=subprocess.PIPE
+        (*COMMAND, "watch", KEY.url, "--listen", ANY_PORT, *options), stdout=stdout, stderr=subprocess.PIPE
     )
     try:
         with trio.fail_after(TIME):
@@ -73,7 +73,7 @@ async def test_lines_for_programs() -> None:
 async def test_those_present_come_first() -> None:
     async with (
         pipe("--listen", ANY_PORT) as alice,
-        open_terminal("watch", str(KEY), "--connect", alice.address) as terminal,
+        open_terminal("watch", KEY.url, "--connect", alice.address) as terminal,
     ):
         await terminal.until(f" join  1 {alice.ready['publicKeys']['hypercore11']}"[:40])
         await terminal.type(CTRL_C)
@@ -102,7 +102,7 @@ async def test_a_closed_stdout_ends_it_quietly() -> None:
 
 
 async def test_a_refused_connection_is_told_and_tried_again() -> None:
-    async with open_terminal("watch", str(KEY), "--connect", f"127.0.0.1:{unused_port()}") as terminal:
+    async with open_terminal("watch", KEY.url, "--connect", f"127.0.0.1:{unused_port()}") as terminal:
         await terminal.until("trying again")
         await terminal.type(CTRL_C)
         assert await terminal.finish() == 130

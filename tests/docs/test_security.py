@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import re
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
+from trio.testing import wait_all_tasks_blocked
 
 from core import support as hypercore9
 from core.hypercore11 import test_wire as hypercore11
+from core.secrecy import shown
 from core.support import KEY, NOW, OTHER_KEY, connection
 from docs.markdown import ROOT
-from peersockets_core import ConnectionClosed, MessagesReceived, WireName
+from peersockets_core import ConnectionClosed, DriveKey, KeyPair, MessagesReceived, WireName
+from peersockets_core.hypercore9 import frames, messages
 from peersockets_core.hypercore9.messages import Open, Options
+from peersockets_trio import Instrument, Node, open_node
+from peersockets_trio.testing import connect_nodes
 
 NAME = "chat"
 MESSAGE = b"pay 100 to Alice"
@@ -69,7 +76,7 @@ def test_who_connects_learns_the_discovery_keys_of_what_is_open_and_no_more() ->
     ours.open_drive(KEY)
     ours_told = b"".join(hypercore11.RawPeer(ours).heard())
     assert KEY.discovery_key in ours_told
-    assert KEY.public_key not in ours_told
+    assert bytes(KEY.public_key) not in ours_told
 
 
 def test_who_is_sent_a_message_on_hypercore9_learns_the_names_of_all_topics() -> None:
@@ -97,3 +104,64 @@ def test_what_the_page_names_exists() -> None:
     named = re.findall(r"`(test_\w+)`", (ROOT / "docs" / "security.md").read_text())
     assert named
     assert set(named) <= set(globals())
+
+
+# Output
+
+
+class _Shows(Instrument):
+    """Writes down all that an instrument is told."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def _note(self, *arguments: Any) -> None:
+        self.text += "".join(f"{argument} {argument!r}\n" for argument in arguments)
+
+    connection_opened = connection_closed = connection_failed = _note  # type: ignore[assignment]
+    peer_joined = peer_left = retrying = _note  # type: ignore[assignment]
+    data_received = data_sent = _note  # type: ignore[assignment]
+
+
+def _offer_with_a_wrong_capability(stranger: Node, key: DriveKey) -> None:
+    [pump] = stranger._hub.pumps
+    if pump.connection.wire == "hypercore9":
+        wrong = messages.Open(key.discovery_key, bytes(32))
+        pump.connection.outbox.append(frames.encode(1, 0, messages.encode(wrong)))
+    else:
+        named = b"\x0fhypercore/alpha\x20" + key.discovery_key
+        pump.connection.mux.queue(0, b"\1\1" + named + b"\0" + bytes(32))
+    stranger._hub.flush()
+
+
+@pytest.mark.parametrize("wire", ["hypercore9", "hypercore11"])
+async def test_no_output_of_a_node_shows_a_secret(wire: WireName, caplog: pytest.LogCaptureFixture) -> None:
+    """A stranger that has been told the discovery key offers it, with a capability that is wrong."""
+    caplog.set_level(logging.DEBUG, "peersockets")
+    key, identity, instrument = DriveKey(os.urandom(32)), KeyPair(os.urandom(32)), _Shows()
+    secrets = (key.public_key, identity.seed, identity.x25519_secret_key)
+    texts: list[object] = []
+    async with (
+        open_node(key_pair=identity, instruments=[instrument]) as node,
+        open_node() as other,
+        open_node() as stranger,
+        node.open_drive(key) as drive,
+        drive.watch() as events,
+    ):
+        theirs = other.open_drive(key)
+        await connect_nodes(other, node, wire=wire)
+        texts += [await events.receive(), drive, drive.peers, node, node.peer(1), node.statistics()]
+        await connect_nodes(stranger, node, wire=wire)
+        _offer_with_a_wrong_capability(stranger, key)
+        await wait_all_tasks_blocked()
+        assert not stranger._hub.pumps
+        theirs.close()
+        texts += [await events.receive(), node.peer(1)]
+        for call in (lambda: node.open_drive(key.url[:-2]), lambda: node.peer(99)):
+            with pytest.raises(Exception, match=r"not a drive key|peer_id") as caught:
+                call()
+            texts += [caught.value]
+    texts += [instrument.text, caplog.text, *(record.args for record in caplog.records), key, identity]
+    output = "\n".join(f"{text} {text!r}" for text in texts)
+    assert f"invalid remote capability for drive {key}" in output
+    assert not shown(secrets, output)

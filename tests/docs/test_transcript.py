@@ -13,7 +13,7 @@ from cli.terminal import Terminal, open_terminal
 
 README = Path(__file__).parents[2] / "README.md"
 TRANSCRIPT = re.compile(r"<!-- transcript: chat -->\n```text\n(.*?)\n```", re.DOTALL)
-KEY = re.compile(r"\b([0-9a-f]{64}|[0-9a-f]{8})\b")
+KEY = re.compile(r"\b([0-9a-f]{64}|[0-9a-f]{16}|[0-9a-f]{8})\b")
 PORT = re.compile(r"\b127\.0\.0\.1:\d+")
 
 

@@ -69,7 +69,7 @@ async def _join_hyperdrive10(peer: RealPeer, drive: Drive, topic: str) -> RealTo
 
 
 async def _join_hyperdrive13(peer: RealPeer, drive: Drive, topic: str) -> RealTopic:
-    joined = await peer.call("joinTopic", drive=str(drive.key), topic=topic)
+    joined = await peer.call("joinTopic", drive=drive.key.public_key.hex(), topic=topic)
     return RealTopic(peer, joined["handle"])
 
 

@@ -43,7 +43,7 @@ def our_key(node: Node) -> bytes:
 
 def on(drive: Drive, node: Node) -> JsonObject:
     """The fields of a real peer's event about us."""
-    return {"drive": str(drive.key), "publicKey": our_key(node).hex()}
+    return {"drive": drive.key.public_key.hex(), "publicKey": our_key(node).hex()}
 
 
 async def connect(node: Node, peer: RealPeer, role: Role) -> None:
@@ -57,7 +57,7 @@ async def connect(node: Node, peer: RealPeer, role: Role) -> None:
 
 async def meet(node: Node, drive: Drive, peer: RealPeer, role: Role) -> int:
     """Connect the two on a drive, and return the peer's id when both have seen the other join."""
-    await peer.call("openDrive", key=str(drive.key))
+    await peer.call("openDrive", key=drive.key.public_key.hex())
     async with drive.watch() as events:
         await connect(node, peer, role)
         joined = await next_join(events, peer.public_key)
@@ -81,7 +81,7 @@ class Meeting:
     async def join(self, topic: str, *, drive: Drive | None = None, quiet: bool = False) -> RealTopic:
         """Join a topic on the real side."""
         key = (drive or self.drive).key
-        joined = await self.peer.call("joinTopic", drive=str(key), topic=topic, quiet=quiet)
+        joined = await self.peer.call("joinTopic", drive=key.public_key.hex(), topic=topic, quiet=quiet)
         return RealTopic(self.peer, joined["handle"])
 
     async def both_ways(self, topic: str = "both ways") -> None:

@@ -220,14 +220,14 @@ async def play(far: Far, order: Order, number: int) -> Outcome:
     ):
         (listener,) = await node.listen_tcp(0, host=HERE)
         meeting = Meeting(order, node, drive, events, counter, listener.address[1])
-        await peer.call("openDrive", key=str(drive.key))
+        await peer.call("openDrive", key=drive.key.public_key.hex())
         await meeting.dial(order.first, peer, before)
         await meeting.generation.both_ways(node, drive, peer, (await events.receive()).peer_id)
         if not order.cut:
             return await meeting.settle(order.second, peer, before)
         await far.ip("addr", "del", f"{before}/32", "dev", "far")
         async with open_peer(far, order, after, theirs.seed) as returned:
-            await returned.call("openDrive", key=str(drive.key))
+            await returned.call("openDrive", key=drive.key.public_key.hex())
             return await meeting.settle(order.second, returned, after)
 
 

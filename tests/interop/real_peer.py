@@ -107,11 +107,11 @@ async def connect(node: Node, peer: RealPeer, role: Role) -> None:
 
 async def meet(node: Node, drive: Drive, peer: RealPeer, role: Role) -> int:
     """Connect the two on a drive, and return the peer's id when both have seen the other join."""
-    await peer.call("openDrive", key=str(drive.key))
+    await peer.call("openDrive", key=drive.key.public_key.hex())
     async with drive.watch() as events:
         await connect(node, peer, role)
         joined = await next_join(events, peer.public_key)
-    await peer.wait_event("peer-add", drive=str(drive.key), publicKey=our_key(node).hex())
+    await peer.wait_event("peer-add", drive=drive.key.public_key.hex(), publicKey=our_key(node).hex())
     return joined.peer_id
 
 

@@ -470,11 +470,11 @@ keys = st.binary(min_size=32, max_size=32)
 def test_keys(codecs9: Codecs, codecs11: Codecs, values: list[bytes]) -> None:
     for key in values:
         drive = DriveKey.parse(key)
-        assert DriveKey.parse(str(drive)) == DriveKey.parse(drive.url) == drive
+        assert DriveKey.parse(drive.public_key.hex()) == DriveKey.parse(drive.url) == drive
         z32 = codecs11.one("keys", "z32", hexed(key))
         assert DriveKey.parse(z32) == drive
         assert (
-            raw(codecs11.one("keys", "parse", z32)) == raw(codecs11.one("keys", "parse", str(drive))) == key
+            raw(codecs11.one("keys", "parse", z32)) == raw(codecs11.one("keys", "parse", hexed(key))) == key
         )
         for codecs in (codecs9, codecs11):
             assert raw(codecs.one("keys", "discovery", hexed(key))) == drive.discovery_key

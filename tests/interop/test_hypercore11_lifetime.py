@@ -46,7 +46,7 @@ async def test_a_real_drive_whose_only_peer_is_ours_does_not_wait_for_data(
 ) -> None:
     async with node.open_drive(os.urandom(32)) as drive:
         member = await meet(node, drive, peer, role)
-        key = str(drive.key)
+        key = drive.key.public_key.hex()
         updated = await peer.call("update", key=key)
         missing = await peer.call("readFile", key=key, path="/missing")
         listed = await peer.call("readdir", key=key, path="/")

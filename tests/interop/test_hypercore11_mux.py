@@ -313,7 +313,7 @@ async def test_a_protocol_of_our_own_runs_beside_a_drive(peer: RealPeer, role: R
         _, recorder = await bare.open()
         await bare.until(recorder.is_opened)
         await bare.until(lambda: DriveOpened(key.discovery_key) in bare.events)
-        topic = await peer.call("joinTopic", drive=str(key), topic="chat")
+        topic = await peer.call("joinTopic", drive=key.public_key.hex(), topic="chat")
         bare.connection.sender(key.discovery_key, "peersockets/v0/chat").send(b"hello")
         await bare.flush()
         assert (await peer.wait_event("message", **topic))["message"] == encoded(b"hello")

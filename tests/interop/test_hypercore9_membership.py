@@ -31,7 +31,7 @@ AT_ONCE: Final = 2000  # milliseconds
 
 def on(drive: Drive, node: Node) -> JsonObject:
     """The fields of a real peer's event about us."""
-    return {"drive": str(drive.key), "publicKey": our_key(node).hex()}
+    return {"drive": drive.key.public_key.hex(), "publicKey": our_key(node).hex()}
 
 
 async def test_both_sides_see_the_other_join(node: Node, drive: Drive, peer: RealPeer, role: Role) -> None:
@@ -39,7 +39,9 @@ async def test_both_sides_see_the_other_join(node: Node, drive: Drive, peer: Rea
         await connect(node, peer, role)
         assert await events.receive() == PeerJoined(1, peer.public_key, WIRE)
         await peer.wait_event("peer-add", **on(drive, node))
-        assert await peer.call("peers", key=str(drive.key)) == {"publicKeys": [our_key(node).hex()]}
+        assert await peer.call("peers", key=drive.key.public_key.hex()) == {
+            "publicKeys": [our_key(node).hex()]
+        }
         [info] = drive.peers.values()
         assert (info.peer_id, info.public_key, info.wire) == (1, peer.public_key, WIRE)
         assert info.drives == (drive.key,)
@@ -53,7 +55,7 @@ async def test_closing_our_drive_is_a_leave_for_the_real_peer_and_opening_it_aga
 ) -> None:
     drive.close()
     await peer.wait_event("peer-remove", **on(drive, node))
-    assert await peer.call("peers", key=str(drive.key)) == {"publicKeys": []}
+    assert await peer.call("peers", key=drive.key.public_key.hex()) == {"publicKeys": []}
     async with node.open_drive(drive.key) as again, again.watch() as events:
         await peer.wait_event("peer-add", **on(drive, node))
         assert (await next_join(events, peer.public_key)).peer_id == member
@@ -67,10 +69,10 @@ async def test_a_real_peer_that_closes_the_drive_leaves_and_may_come_back(
         member = await meet(node, drive, reader, role)
         joined = PeerJoined(member, reader.public_key, WIRE)
         assert await events.receive() == joined
-        await reader.call("closeDrive", key=str(drive.key))
+        await reader.call("closeDrive", key=drive.key.public_key.hex())
         assert await events.receive() == PeerLeft(member, reader.public_key, WIRE)
         assert not drive.peers
-        await reader.call("openDrive", key=str(drive.key))
+        await reader.call("openDrive", key=drive.key.public_key.hex())
         assert await events.receive() == joined
         assert not reader.happened("connection-closed")
 
@@ -215,7 +217,7 @@ async def test_a_real_drive_whose_only_peer_is_ours_does_not_wait_for_data(
 ) -> None:
     async with node.open_drive(os.urandom(32)) as drive:
         await meet(node, drive, peer, role)
-        key = str(drive.key)
+        key = drive.key.public_key.hex()
         missing = await peer.call("readFile", key=key, path="/missing")
         assert missing["missing"] is True
         assert missing["ms"] < AT_ONCE
@@ -230,7 +232,7 @@ async def test_a_real_drive_whose_only_peer_is_ours_does_not_wait_for_data(
 async def test_the_writer_of_a_drive_whose_only_peer_is_ours_goes_on_working(
     drive: Drive, peer: RealPeer, member: int
 ) -> None:
-    key = str(drive.key)
+    key = drive.key.public_key.hex()
     await peer.call("writeFile", key=key, path="/hello.txt", content="hello")
     read = await peer.call("readFile", key=key, path="/hello.txt")
     missing = await peer.call("readFile", key=key, path="/missing")
@@ -244,7 +246,7 @@ async def test_the_writer_of_a_drive_whose_only_peer_is_ours_goes_on_working(
 async def test_two_real_drives_replicate_with_us_among_them(
     node: Node, drive: Drive, peer: RealPeer, member: int, role: Role
 ) -> None:
-    key = str(drive.key)
+    key = drive.key.public_key.hex()
     async with open_real_peer() as reader, drive.watch() as events:
         second = await meet(node, drive, reader, role)
         await reader.call("connect", port=peer.port)

@@ -79,7 +79,8 @@ async def ends(request: pytest.FixtureRequest) -> AsyncIterator[Ends]:
 
 
 async def join(peer: RealPeer, drive: Drive, topic: str = "ask", **how: bool) -> int:
-    joined = await peer.call("joinRequests", topic=topic, drive=str(drive.key), webapp=webapp(drive), **how)
+    key = drive.key.public_key.hex()
+    joined = await peer.call("joinRequests", topic=topic, drive=key, webapp=webapp(drive), **how)
     handle: int = joined["handle"]
     return handle
 

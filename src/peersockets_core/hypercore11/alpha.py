@@ -15,6 +15,7 @@ from ..errors import LocalProtocolError, MessageTooLarge, RemoteProtocolError
 from ..events import DriveClosed, DriveOpened, Event, MessagesReceived
 from ..keys import DriveKey
 from ..limits import Limits
+from ..secret import Secret
 from ..work import ANSWER, MEMBERSHIP, RUN
 from .batching import MAX_BATCH, ROOM
 from .encoding import decode_string_untrusted, decode_uint_untrusted, encode_buffer, encode_uint
@@ -39,9 +40,10 @@ _SMALLEST = 3  # bytes of a message without a name or a payload, behind its size
 _CACHED_HEADS = 256
 
 
-def capability(keys: Keys, core_key: bytes, *, initiator: bool) -> bytes:
+def capability(keys: Keys, core_key: bytes, *, initiator: bool) -> Secret:
     """What proves knowledge of a core's key, said by the side in that role."""
-    return hashlib.blake2b(_REPLICATE[initiator] + core_key, digest_size=32, key=keys.handshake_hash).digest()
+    named = _REPLICATE[initiator] + core_key
+    return Secret(hashlib.blake2b(named, digest_size=32, key=keys.handshake_hash).digest())
 
 
 class Core:
@@ -74,7 +76,7 @@ class Core:
         if self._channel is None:
             proof = capability(self._keys, self.key.public_key, initiator=self._initiator)
             # Seeking is not for peers without data: no flags.
-            handshake = encode_uint(0) + proof
+            handshake = encode_uint(0) + bytes(proof)
             self._channel = self._mux.open(
                 PROTOCOL, self.key.discovery_key, handshake, self, self.run_untrusted
             )

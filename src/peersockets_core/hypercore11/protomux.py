@@ -77,7 +77,8 @@ class Channel:
 
     key: Key
     handler: Handler
-    handshake: bytes
+    handshake: bytes = attrs.field(repr=False)
+    """What the protocol proves with, such as a capability."""
     run_untrusted: RunReader
     local: int = 0
     """Our number for it, or 0 as long as we have not opened."""
@@ -93,7 +94,7 @@ class _Remote:
     """The remote's half of a channel."""
 
     key: Key
-    handshake: bytes
+    handshake: bytes = attrs.field(repr=False)
     channel: Channel | None = None
     early: list[tuple[int, bytes]] = attrs.field(factory=list)
 

@@ -17,6 +17,7 @@ from ..errors import RemoteProtocolError
 from ..keys import Entropy, KeyPair
 from ..noise import DHKeyPair, Ed25519, NoiseHandshake
 from ..pieces import Pieces
+from ..secret import Secret
 from ..sodium import MAC_SIZE, TAG_SIZE, Buffer, SecretStreamCipher
 from ..work import BYTES, RECORD, Work
 
@@ -54,8 +55,8 @@ _INITIATOR, _RESPONDER, _SEND = namespace(b"hyperswarm/secret-stream", 3)
 class Keys:
     """What a finished handshake leaves, whichever it was."""
 
-    sending_key: bytes = attrs.field(repr=False)
-    receiving_key: bytes = attrs.field(repr=False)
+    sending_key: Secret = attrs.field(converter=Secret)
+    receiving_key: Secret = attrs.field(converter=Secret)
     handshake_hash: bytes
     remote_public_key: bytes
 

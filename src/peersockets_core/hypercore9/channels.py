@@ -17,6 +17,7 @@ import attrs
 from ..errors import LocalProtocolError, RemoteProtocolError
 from ..events import DriveClosed, DriveOpened, Event
 from ..keys import DriveKey
+from ..secret import Secret
 from .messages import Close, Message, Open, Status
 
 _POLITE_STATUS = Status(uploading=False, downloading=True)
@@ -130,8 +131,7 @@ class Channels:
         return channel.local
 
 
-def _capability(key: DriveKey, sending_key: bytes, receiving_key: bytes) -> bytes:
+def _capability(key: DriveKey, sending_key: bytes, receiving_key: bytes) -> Secret:
     """What proves knowledge of the key, said by the side that sends with `sending_key`."""
-    return hashlib.blake2b(
-        b"hypercore capability" + sending_key + key.public_key, digest_size=32, key=receiving_key
-    ).digest()
+    named = b"hypercore capability" + sending_key + key.public_key
+    return Secret(hashlib.blake2b(named, digest_size=32, key=receiving_key).digest())

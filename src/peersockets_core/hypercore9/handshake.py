@@ -8,6 +8,7 @@ from __future__ import annotations
 from ..errors import RemoteProtocolError
 from ..keys import Entropy, KeyPair
 from ..noise import X25519, DHKeyPair, NoiseHandshake
+from ..secret import Secret
 from . import messages, varint
 
 NONCE_SIZE = 24
@@ -59,7 +60,7 @@ class Handshake:
         """Bytes of a message that is not complete."""
         return len(self._buffer)
 
-    def split(self) -> tuple[bytes, bytes]:
+    def split(self) -> tuple[Secret, Secret]:
         """Return our sending and our receiving key, 32 bytes each."""
         return self._noise.split()
 

@@ -12,6 +12,7 @@ from typing import Any, Final, Generic, TypeVar
 import attrs
 
 from ..errors import RemoteProtocolError
+from ..secret import Secret
 from ..work import FIELD, Work
 from . import varint
 
@@ -45,8 +46,9 @@ def _required(number: int, kind: Kind) -> Any:
     return attrs.field(metadata={"number": number, "kind": kind})
 
 
-def _optional(number: int, kind: Kind, default: object = None) -> Any:
-    return attrs.field(default=default, metadata={"number": number, "kind": kind})
+def _optional(number: int, kind: Kind, default: object = None, *, secret: bool = False) -> Any:
+    converter = attrs.converters.optional(Secret) if secret else None
+    return attrs.field(default=default, converter=converter, metadata={"number": number, "kind": kind})
 
 
 def _repeated(number: int, kind: Kind) -> Any:
@@ -65,7 +67,7 @@ class Open:
     """Type 0: the sender has opened a channel for a core."""
 
     discovery_key: bytes = _required(1, BYTES)
-    capability: bytes | None = _optional(2, BYTES)
+    capability: bytes | None = _optional(2, BYTES, secret=True)
 
 
 @attrs.frozen

@@ -20,6 +20,7 @@ from ..events import (
     WireName,
 )
 from ..keys import Entropy
+from ..secret import as_secret
 
 Side: TypeAlias = Literal["initiator", "responder"]
 """The two ends of the stream."""
@@ -49,6 +50,10 @@ def _bytes(size: int | None = None) -> Any:
     return attrs.field(validator=_check_bytes(size))
 
 
+def _secret(size: int) -> Any:
+    return attrs.field(converter=as_secret, validator=_check_bytes(size))
+
+
 def _optional_bytes(size: int) -> Any:
     return attrs.field(validator=attrs.validators.optional(_check_bytes(size)))
 
@@ -69,11 +74,11 @@ def _flag() -> Any:
 class Secrets:
     """What one side drew at random. Given these, its bytes are determined."""
 
-    seed: bytes = _bytes(32)
+    seed: bytes = _secret(32)
     """Of its identity: `KeyPair.from_seed`."""
-    ephemeral: bytes = _bytes(32)
+    ephemeral: bytes = _secret(32)
     """hypercore9: the ephemeral secret key. hypercore11: the seed of the ephemeral key pair."""
-    nonce: bytes = _bytes(24)
+    nonce: bytes = _secret(24)
     """hypercore9: the nonce in its handshake payload. hypercore11: the header of its secretstream."""
 
     def entropy(self) -> Entropy:
@@ -146,7 +151,7 @@ class OpenDrive(Command):
     """Open a drive, or any other core."""
 
     kind = ("command", "open")
-    key: bytes = _bytes(32)
+    key: bytes = _secret(32)
 
 
 @attrs.frozen

@@ -21,6 +21,7 @@ from ..hypercore9.wire import MAX_FRAME_BODY
 from ..hypercore11 import alpha, encoding
 from ..hypercore11.secret_stream import OVERHEAD, Keys, SecretStream
 from ..keys import KeyPair
+from ..secret import Secret
 from ..sodium import XSalsa20
 from .entries import SIDES, Secrets, Side
 
@@ -253,7 +254,7 @@ class _Hypercore11:
         fields: dict[str, Any] = {"protocol": protocol, "id": channel_id}
         if protocol == alpha.PROTOCOL:
             fields["flags"], position = encoding.decode_uint_untrusted(data, position, len(data))
-            fields["capability"] = data[position:]
+            fields["capability"] = Secret(data[position:])
         else:
             fields["handshake"] = data[position:]
         return Message("Open", channel, fields)

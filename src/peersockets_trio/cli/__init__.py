@@ -20,6 +20,7 @@ from .demo import demo
 from .keys import keys
 from .pipe import pipe
 from .send import send
+from .text import without_keys
 from .trace import trace
 from .watch import watch
 
@@ -42,7 +43,9 @@ def cli(verbose: int) -> None:
     Let a program take part, one JSON object a line:
         peersockets pipe DRIVE --topic chat --listen 127.0.0.1:4200
 
-    DRIVE is a drive key: 64 hex digits, 52 characters of z-base-32, or a hyper:// URL.
+    DRIVE is a drive key: 64 hex digits, 52 characters of z-base-32, or a hyper:// or pear:// URL. It is a
+    secret of the drive's members, and ps shows it to everyone on this machine. So it may also be given as
+    @FILE, a file that holds it, or left out where the environment variable PEERSOCKETS_DRIVE holds it.
     """
     log.set_up(verbose)
 
@@ -76,6 +79,9 @@ def _failure(error: BaseException) -> int:
         case click.exceptions.NoArgsIsHelpError():
             click.echo(error.format_message(), err=True)
             return error.exit_code
+        case click.UsageError():
+            # It repeats arguments, and a key may be among them, in the wrong place or with a slip of the pen.
+            return _complain(without_keys(error.format_message()), error.exit_code)
         case click.ClickException():
             return _complain(error.format_message(), error.exit_code)
         case SystemExit(code=int(status)):

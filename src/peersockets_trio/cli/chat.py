@@ -16,7 +16,7 @@ from . import streams
 from .console import Console, open_console
 from .ending import Ending, run
 from .feed import Feed
-from .options import DRIVE, NodeOptions, format_address, node_options
+from .options import NodeOptions, drive_argument, format_address, node_options
 from .outboxes import Outboxes
 from .text import UNREACHABLE, outcome, printable, short_name, show_message_untrusted
 
@@ -35,9 +35,10 @@ _HELP = """\
 
 
 @click.command()
-@click.argument("drive", type=DRIVE)
+@drive_argument
+@click.option("--show-url", is_flag=True, help="Show the drive's URL: everyone who reads it may join.")
 @node_options
-def chat(drive: DriveKey, options: NodeOptions) -> int:
+def chat(drive: DriveKey, show_url: bool, options: NodeOptions) -> int:
     """Talk to the peers of DRIVE: what you type goes to all of them.
 
     The topic is "chat" unless --topic says otherwise; of several, each line tells on which it came, and
@@ -67,10 +68,10 @@ def chat(drive: DriveKey, options: NodeOptions) -> int:
         peersockets chat DRIVE --connect 127.0.0.1:4200 --wire hypercore9
         date | peersockets chat DRIVE --connect 127.0.0.1:4200
     """
-    return run(_run, drive, options)
+    return run(_run, drive, drive.url if show_url else f"drive {drive}", options)
 
 
-async def _run(ending: Ending, key: DriveKey, options: NodeOptions) -> int:
+async def _run(ending: Ending, key: DriveKey, name: str, options: NodeOptions) -> int:
     async with options.open_node() as node, trio.open_nursery() as nursery:
         with ending.unless_asked() as starting:
             listening = await options.start(node)
@@ -81,7 +82,7 @@ async def _run(ending: Ending, key: DriveKey, options: NodeOptions) -> int:
         topics = [drive.join(name) for name in dict.fromkeys(options.topics or (_TOPIC,))]
         async with open_console(ending) as console, trio.open_nursery() as chat_nursery:
             session = _Chat(node, drive, topics, console, chat_nursery, nursery)
-            session.introduce(listening, reachable=bool(options.listen or options.connect))
+            session.introduce(name, listening, reachable=bool(options.listen or options.connect))
             chat_nursery.start_soon(options.keep_connected, node, chat_nursery, session.tell_failure)
             with ending.unless_asked():
                 if options.connect and not console.typed:
@@ -130,10 +131,10 @@ class _Chat:
             "help": self._help,
         }
 
-    def introduce(self, listening: list[tuple[str, int]], *, reachable: bool) -> None:
+    def introduce(self, drive_name: str, listening: list[tuple[str, int]], *, reachable: bool) -> None:
         """Show where we are, and who."""
         names = ", ".join(map(printable, self._feed.topics))
-        self._console.write(_NOTICE, f"topic {names} of {self._drive.key.url}")
+        self._console.write(_NOTICE, f"topic {names} of {drive_name}")
         for wire, public_key in self._node.public_keys.items():
             self._console.write(_NOTICE, f"you are {public_key.hex()} on {wire}")
         for address in listening:

@@ -39,7 +39,7 @@ async def _demo(ending: Ending) -> int:
 
 async def _meet(wire: WireName) -> None:
     key = DriveKey(os.urandom(32))
-    click.echo(f"Alice opens {key.url} and listens.")
+    click.echo(f"Alice opens drive {key} and listens.")
     async with (
         open_node() as alice,
         alice.open_drive(key) as drive,

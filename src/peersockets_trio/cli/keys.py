@@ -10,7 +10,7 @@ import click
 
 from peersockets_core import KeyPair
 
-from .options import SEED, identity
+from .options import SEED, identity, warn_of_seed
 
 _ANY_OTHER = stat.S_IRWXG | stat.S_IRWXO
 
@@ -78,6 +78,7 @@ def show(file: Path | None, seed: KeyPair | None) -> None:
     if seed is not None and file is not None:
         raise click.UsageError("FILE and --seed exclude each other")
     if seed is not None:
+        warn_of_seed()
         _print(seed)
         return
     path = file or default_key_file()

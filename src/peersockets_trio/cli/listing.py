@@ -7,8 +7,19 @@ from typing import Any, Final
 
 import attrs
 
-from peersockets_core import TraceError
-from peersockets_core.trace import Digest, Ended, Entry, Message, Received, Sent, Trace, Transcript
+from peersockets_core import DriveKey, TraceError
+from peersockets_core.secret import Secret
+from peersockets_core.trace import (
+    Digest,
+    Ended,
+    Entry,
+    Message,
+    OpenDrive,
+    Received,
+    Sent,
+    Trace,
+    Transcript,
+)
 
 _SHORT: Final = 16
 """Bytes of which the beginning is enough to tell them from others."""
@@ -48,6 +59,8 @@ def _happening(entry: Entry) -> str:
             return f"received {entry.received} bytes"
         case Ended():
             return "received the end"
+        case OpenDrive():
+            return f"command open drive={DriveKey(entry.key)}"
     key, name = entry.kind
     fields = attrs.asdict(entry, filter=lambda field, value: field.name not in _HIDDEN and value is not None)
     return f"{key} {name}{_fields(fields.items())}"
@@ -68,7 +81,7 @@ def _fields(fields: Iterable[tuple[str, Any]]) -> str:
 
 
 def _value(value: Any) -> str:
-    if not isinstance(value, bytes):
+    if not isinstance(value, bytes) or isinstance(value, Secret):
         return ascii(value) if isinstance(value, str | list) else str(value)
     text = value.decode(errors="replace")
     if text.isprintable() and "\N{REPLACEMENT CHARACTER}" not in text:

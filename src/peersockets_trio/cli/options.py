@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from functools import reduce
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import attrs
 import click
@@ -21,6 +21,9 @@ from ..node import Node, open_node
 from ..reconnect import Connected, KeptConnection
 
 _LONGEST_ID = 20  # digits
+
+DRIVE_VARIABLE: Final = "PEERSOCKETS_DRIVE"
+"""The environment variable that stands in for DRIVE."""
 
 TellFailure: TypeAlias = Callable[[Exception, str], None]
 """Is told an error of connecting, and what to say of it."""
@@ -95,11 +98,40 @@ def _peer(text: str) -> int | bytes:
         raise ValueError("must be a peer id or a public key of 64 hex digits") from None
 
 
-DRIVE = _Parsed("drive", DriveKey.parse)
 ADDRESS = _Parsed("address", Address.parse)
 BIND_ADDRESS = _Parsed("address", lambda text: Address.parse(text, lowest_port=0))
 SEED = _Parsed("seed", _seed)
 PEER = _Parsed("peer", _peer)
+
+
+def _drive(ctx: click.Context, param: click.Parameter, values: tuple[str, ...] | None) -> DriveKey:
+    """Read the one DRIVE there has to be."""
+    if not values:
+        usage = " ".join(ctx.command.collect_usage_pieces(ctx))
+        raise click.UsageError(
+            f"DRIVE is missing in {usage}: give it as an argument, as @FILE, or in {DRIVE_VARIABLE}", ctx
+        )
+    text, *surplus = values
+    if surplus:
+        raise click.UsageError(f"Got unexpected extra argument ({' '.join(surplus)})", ctx)
+    try:
+        return DriveKey.parse(Path(text[1:]).read_text("ascii") if text.startswith("@") else text)
+    except OSError as error:
+        raise click.BadParameter(f"{text!r}: {error.strerror}", ctx, param) from None
+    except ValueError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+
+
+drive_argument = click.argument(
+    "drive",
+    # As many as there are, and not one, so that it may be left out before an argument that may not.
+    nargs=-1,
+    metavar="[DRIVE]",
+    envvar=DRIVE_VARIABLE,
+    type=click.UNPROCESSED,
+    callback=_drive,
+)
+"""Gives a command the argument DRIVE."""
 
 
 @attrs.frozen
@@ -165,6 +197,12 @@ async def _follow(
                 tell(event.error, f"{format_address(kept.address)}: {event.reason}")
 
 
+def warn_of_seed() -> None:
+    """Warn of a secret among the arguments."""
+    text = "ps shows --seed to everyone on this machine; --key-file keeps it private"
+    click.echo(f"peersockets: warning: {text}", err=True)
+
+
 def tell_failure(error: Exception, text: str) -> None:
     """Tell a failure to connect on stderr."""
     click.echo(f"peersockets: {text}; trying again", err=True)
@@ -218,7 +256,7 @@ _OPTIONS = (
         "--seed",
         metavar="HEX",
         type=SEED,
-        help="Identity: 32 bytes as hex. Default: a new one.",
+        help="Identity: 32 bytes as hex, which everyone on this machine can read. Default: a new one.",
     ),
     click.option(
         "--key-file",
@@ -247,9 +285,12 @@ def node_options(command: _Command) -> _Command:
 def _key_pair(seed: KeyPair | None, key_file: Path | None) -> KeyPair:
     if seed is not None and key_file is not None:
         raise click.UsageError("--seed and --key-file exclude each other")
-    if key_file is None:
-        return seed or KeyPair.generate(os.urandom)
-    return identity(key_file, "--key-file")
+    if key_file is not None:
+        return identity(key_file, "--key-file")
+    if seed is None:
+        return KeyPair.generate(os.urandom)
+    warn_of_seed()
+    return seed
 
 
 def identity(key_file: Path, parameter: str) -> KeyPair:

@@ -21,14 +21,14 @@ from ..topic import Topic
 from .ending import Ending, run
 from .feed import Feed
 from .lines import MAX_LINE, Output, input_lines, member_event
-from .options import DRIVE, Address, NodeOptions, format_address, node_options
+from .options import Address, NodeOptions, drive_argument, format_address, node_options
 from .outboxes import Outboxes, PeerBehind
 
 _MAX_BRACKETS: Final = 100
 
 
 @click.command()
-@click.argument("drive", type=DRIVE)
+@drive_argument
 @node_options
 def pipe(drive: DriveKey, options: NodeOptions) -> int:
     """Take part in DRIVE for a program: commands on stdin, events on stdout, one JSON object a line.
@@ -81,7 +81,6 @@ async def _take_part(ending: Ending, key: DriveKey, options: NodeOptions, output
         drive = node.open_drive(key, topic_scope=options.topic_scope)
         output.write(
             event="ready",
-            drive=str(key),
             discoveryKey=key.discovery_key.hex(),
             publicKeys={wire: public_key.hex() for wire, public_key in node.public_keys.items()},
             listening=[format_address(address) for address in listening],

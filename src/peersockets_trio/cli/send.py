@@ -20,7 +20,7 @@ from ..reconnect import Connected, KeptConnection
 from ..watch import PeerEvents
 from . import log, streams
 from .ending import Ending, run
-from .options import DRIVE, PEER, NodeOptions, format_address, node_options
+from .options import PEER, NodeOptions, drive_argument, format_address, node_options
 from .text import UNREACHABLE, printable, short_name
 
 _MOST: Final = 16 * 1024 * 1024
@@ -43,7 +43,7 @@ class _Order:
 
 
 @click.command()
-@click.argument("drive", type=DRIVE)
+@drive_argument
 @click.argument("message")
 @click.option("--to", metavar="ID|KEY", type=PEER, help="Send to this peer, by id or public key.")
 @click.option("--all", "everybody", is_flag=True, help="Send to every member.")

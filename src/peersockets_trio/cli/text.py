@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Final
 
@@ -14,6 +15,10 @@ _SHOWN: Final = 2000
 _LONGEST_CHARACTER: Final = 4  # bytes, in UTF-8
 _SHORT_KEY: Final = 4  # bytes
 
+# A drive's URL, or a drive key or a seed that may have lost or gained some characters.
+_KEY: Final = re.compile(
+    r"(?:hyper|pear)://[^\s'\"]+|\b[0-9a-f]{32,}\b|\b[ybndrfg8ejkmcpqxot1uwisza345h769]{40,}\b", re.IGNORECASE
+)
 # Control characters, line and paragraph separators, lone surrogates.
 _ESCAPED_CATEGORIES: Final = frozenset({"Cc", "Zl", "Zp", "Cs"})
 # What changes the direction of the text that follows. Other format characters stay: emoji and many scripts
@@ -24,6 +29,11 @@ _BIDI_CLASSES: Final = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI
 def printable(text: str) -> str:
     """Escape, visibly, every character that could move the cursor or turn the text around it."""
     return "".join(_escape(character) if _is_unsafe(character) else character for character in text)
+
+
+def without_keys(text: str) -> str:
+    """Hide what looks like a secret key."""
+    return _KEY.sub("(a key)", text)
 
 
 def show_message_untrusted(message: bytes) -> list[str]:

@@ -34,7 +34,7 @@ from .ending import Ending, run
 from .lines import input_lines
 from .listing import listing
 from .live import Live, meet, open_live
-from .options import ADDRESS, BIND_ADDRESS, DRIVE, Address, NodeOptions, node_options
+from .options import ADDRESS, BIND_ADDRESS, Address, NodeOptions, drive_argument, node_options
 
 _FILE: Final = click.Path(dir_okay=False, path_type=Path)
 _OLD_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -102,7 +102,7 @@ def replay(file: Path, connect: Address | None, listen: Address | None, wait: fl
 
 @trace.command()
 @click.argument("file", type=_FILE)
-@click.argument("drive", type=DRIVE)
+@drive_argument
 @node_options
 def record(file: Path, drive: DriveKey, options: NodeOptions) -> int:
     """Record one connection on DRIVE to FILE, until either side ends it.

@@ -15,12 +15,12 @@ from ..node import Node
 from . import streams
 from .ending import Ending, run
 from .lines import Output, member_event
-from .options import DRIVE, NodeOptions, node_options, tell_failure
+from .options import NodeOptions, drive_argument, node_options, tell_failure
 from .text import UNREACHABLE, printable
 
 
 @click.command()
-@click.argument("drive", type=DRIVE)
+@drive_argument
 @click.option("--json", "as_json", is_flag=True, help="Write the join and leave events of `pipe`.")
 @node_options
 def watch(drive: DriveKey, as_json: bool, options: NodeOptions) -> int:
