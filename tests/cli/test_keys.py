@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from cli.support import KEY, complaint, parse_lines, run
+from cli.support import COMMAND, KEY, TIME, complaint, parse_lines, run
 from peersockets_core import KeyPair
 
 SEED = bytes(range(32))
@@ -53,7 +54,7 @@ def test_what_exists_is_not_overwritten(kind: str, tmp_path: Path) -> None:
     assert str(path) in text
     assert not (tmp_path / "elsewhere").exists()
     if kind == "file":
-        assert "not overwritten" in text
+        assert "--force replaces it" in text
         assert path.read_text() == "precious"
 
 
@@ -81,20 +82,39 @@ def test_a_seed_is_shown() -> None:
     assert done.stdout.decode() == told(KeyPair(SEED))
 
 
-def test_a_file_that_others_may_read(tmp_path: Path) -> None:
-    path = tmp_path / "key"
+@pytest.mark.parametrize("arguments", [["keys", "show"], ["pipe", KEY.url, "--key-file"]])
+def test_a_file_that_others_may_use_is_refused(arguments: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "my key"
     path.write_text(SEED.hex())
     for mode in (0o640, 0o604, 0o620):
         path.chmod(mode)
-        done = run("keys", "show", str(path))
-        assert done.returncode == 0
-        assert done.stdout.decode() == f"file {path}\n{told(KeyPair(SEED))}"
-        warning = done.stderr.decode()
-        assert warning.startswith("peersockets: warning: ")
-        assert f"mode {mode:04o}" in warning
-        assert warning.count("\n") == 1
+        text = complaint(run(*arguments, str(path)), 2)
+        assert f"(mode {mode:04o}); mend it with: chmod 600 '{path}'" in text
+    mended = text.rpartition(": ")[2]
+    subprocess.run(mended, shell=True, check=True)
+    assert run(*arguments, str(path)).returncode == 0
     os.chmod(path, 0o400)
-    assert run("keys", "show", str(path)).stderr == b""
+    assert run(*arguments, str(path)).stderr == b""
+
+
+def test_no_home(tmp_path: Path) -> None:
+    """As in a container whose user is a mere number."""
+    command = ("unshare", "-U", "--map-user=12345", "--map-group=12345", "env", "-i", *COMMAND)
+    for arguments in (["new"], ["show"]):
+        done = subprocess.run(
+            (*command, "keys", *arguments), cwd=tmp_path, capture_output=True, timeout=TIME, check=False
+        )
+        assert "HOME is not set: give FILE" in complaint(done, 2)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_identity_by_force(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text("precious")
+    assert "--force" in complaint(run("keys", "new", str(path)), 1)
+    assert run("keys", "new", str(path), "--force").returncode == 0
+    assert len(path.read_text()) == 65
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize(

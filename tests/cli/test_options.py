@@ -139,6 +139,7 @@ def test_no_arguments_explain_themselves() -> None:
 @pytest.mark.parametrize("how", ["seed", "file"])
 def test_an_identity(how: str, tmp_path: Path) -> None:
     path = tmp_path / "key"
+    path.touch(0o600)
     path.write_text(f"{SEED}\n")
     option = ("--seed", SEED) if how == "seed" else ("--key-file", str(path))
     ready = parse_lines(run("pipe", KEY.url, *option).stdout)[0]

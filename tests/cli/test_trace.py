@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import stat
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -82,6 +83,7 @@ def load(path: Path) -> Trace:
 def test_record_and_replay(wire: str, tmp_path: Path) -> None:
     one, two = record_two(wire, tmp_path)
     for path in (one, two):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
         trace = load(path)
         assert trace.wire == wire
         assert list(trace.produced_by) == ["peersockets"]
@@ -219,16 +221,34 @@ def test_a_peer_that_speaks_something_else(said: bytes, complaint: str, tmp_path
     assert file.exists() == said.startswith(b"\x3a")
 
 
-def test_a_file_that_cannot_be_written() -> None:
-    with listening("record", "/nonexistent/file.cbor", KEY.url) as (process, address):
-        with subprocess.Popen(
-            (*COMMAND, "pipe", KEY.url, "--connect", address), stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        ) as pipe:
-            assert '"ready"' in read_line(pipe.stdout)
-            assert '"join"' in read_line(pipe.stdout)
-            pipe.communicate()
-        assert "/nonexistent/file.cbor" in read_line(process.stderr)
-    assert process.returncode == 1
+@pytest.mark.parametrize("path", ["/nonexistent/file.cbor", "precious", "link"])
+@pytest.mark.parametrize("force", [[], ["--force"]])
+def test_a_file_that_cannot_be_written_is_noticed_first(path: str, force: list[str], tmp_path: Path) -> None:
+    """Nobody is waited for, and nothing is lost."""
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "link").symlink_to(tmp_path / "precious")
+    if force and path in ("precious", "link"):
+        return
+    text = complaint(run("trace", "record", str(tmp_path / path), KEY.url, "--listen", ANY_PORT, *force), 1)
+    if path in ("precious", "link"):
+        assert "--force replaces it" in text
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["link", "precious"]
+
+
+@pytest.mark.parametrize("name", ["precious", "link"])
+def test_a_recording_by_force_replaces_what_is_there(name: str, tmp_path: Path) -> None:
+    """It is for its owner only, and a link is replaced, not followed."""
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "link").symlink_to(tmp_path / "precious")
+    with listening("record", str(tmp_path / name), KEY.url, "--force") as (process, address):
+        run("pipe", KEY.url, "--connect", address)
+    assert process.returncode == 0
+    replay(load(tmp_path / name))
+    assert not (tmp_path / name).is_symlink()
+    assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
+    assert name == "precious" or (tmp_path / "precious").read_text() == "precious"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["link", "precious"]
 
 
 def test_help() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 
 import click
@@ -11,13 +10,18 @@ import click
 from peersockets_core import KeyPair
 
 from .options import SEED, identity, warn_of_seed
-
-_ANY_OTHER = stat.S_IRWXG | stat.S_IRWXO
+from .secret_files import new_file
 
 
 def default_key_file() -> Path:
-    """Where `keys` looks unless told: beside the settings of other programs of this user."""
-    return Path(click.get_app_dir("peersockets")) / "key"
+    """Where `keys` looks unless told: beside the settings of other programs of this user.
+
+    Raises `click.UsageError` where the user has no home.
+    """
+    folder = Path(click.get_app_dir("peersockets"))
+    if not folder.is_absolute():  # a "~" that stands for nothing
+        raise click.UsageError("there is no settings folder, since HOME is not set: give FILE")
+    return folder / "key"
 
 
 _FILE = click.argument(
@@ -42,10 +46,11 @@ def keys() -> None:
 
 @keys.command()
 @_FILE
-def new(file: Path | None) -> None:
+@click.option("--force", is_flag=True, help="Replace a file that is there: its identity is lost.")
+def new(file: Path | None, force: bool) -> None:
     """Write a new seed to FILE, which only you can read, and print its public keys.
 
-    A file that is there already is not touched, and the exit status is 1.
+    A file that is there already is not touched without --force, and the exit status is 1.
 
     \b
     Example:
@@ -53,14 +58,10 @@ def new(file: Path | None) -> None:
     """
     path = file or default_key_file()
     key_pair = KeyPair.generate(os.urandom)
-    try:
-        if file is None:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write(path, f"{key_pair.seed.hex()}\n".encode())
-    except FileExistsError:
-        raise click.ClickException(f"{str(path)!r} exists, and is not overwritten") from None
-    except OSError as error:
-        raise click.ClickException(f"cannot write {str(path)!r}: {error.strerror}") from None
+    if file is None:
+        _make_folder(path.parent)
+    with new_file(path, force=force) as target:
+        target.write(f"{key_pair.seed.hex()}\n".encode())
     _print(key_pair, path)
 
 
@@ -82,25 +83,14 @@ def show(file: Path | None, seed: KeyPair | None) -> None:
         _print(seed)
         return
     path = file or default_key_file()
-    key_pair = identity(path, "FILE")
-    mode = path.stat().st_mode
-    if mode & _ANY_OTHER:
-        warning = f"others may use {str(path)!r} (mode {stat.S_IMODE(mode):04o}); chmod 600 keeps it yours"
-        click.echo(f"peersockets: warning: {warning}", err=True)
-    _print(key_pair, path)
+    _print(identity(path, "FILE"), path)
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Write a new file, readable by its owner only. Raises `OSError`, leaving nothing half-written."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+def _make_folder(folder: Path) -> None:
     try:
-        with open(descriptor, "wb") as target:
-            target.write(data)
-            target.flush()
-            os.fsync(target.fileno())
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise click.ClickException(f"cannot make the folder {str(folder)!r}: {error.strerror}") from None
 
 
 def _print(key_pair: KeyPair, path: Path | None = None) -> None:

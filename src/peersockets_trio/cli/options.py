@@ -19,6 +19,7 @@ from peersockets_core.topics import TOPIC_SCOPES, check_topic
 from ..info import ConnectionInfo
 from ..node import Node, open_node
 from ..reconnect import Connected, KeptConnection
+from .secret_files import read_file
 
 _LONGEST_ID = 20  # digits
 
@@ -115,7 +116,7 @@ def _drive(ctx: click.Context, param: click.Parameter, values: tuple[str, ...] |
     if surplus:
         raise click.UsageError(f"Got unexpected extra argument ({' '.join(surplus)})", ctx)
     try:
-        return DriveKey.parse(Path(text[1:]).read_text("ascii") if text.startswith("@") else text)
+        return DriveKey.parse(read_file(Path(text[1:])) if text.startswith("@") else text)
     except OSError as error:
         raise click.BadParameter(f"{text!r}: {error.strerror}", ctx, param) from None
     except ValueError as error:
@@ -296,7 +297,7 @@ def _key_pair(seed: KeyPair | None, key_file: Path | None) -> KeyPair:
 def identity(key_file: Path, parameter: str) -> KeyPair:
     """Read a key file. Raises `click.UsageError`, naming the parameter it was given by."""
     try:
-        return _seed(key_file.read_text("ascii").strip())
+        return _seed(read_file(key_file))
     except OSError as error:
         raise click.UsageError(f"{parameter} {str(key_file)!r}: {error.strerror}") from None
     except ValueError:

@@ -35,6 +35,7 @@ from .lines import input_lines
 from .listing import listing
 from .live import Live, meet, open_live
 from .options import ADDRESS, BIND_ADDRESS, Address, NodeOptions, drive_argument, node_options
+from .secret_files import NewFile, new_file
 
 _FILE: Final = click.Path(dir_okay=False, path_type=Path)
 _OLD_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -103,12 +104,17 @@ def replay(file: Path, connect: Address | None, listen: Address | None, wait: fl
 @trace.command()
 @click.argument("file", type=_FILE)
 @drive_argument
+@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
 @node_options
-def record(file: Path, drive: DriveKey, options: NodeOptions) -> int:
+def record(file: Path, drive: DriveKey, force: bool, options: NodeOptions) -> int:
     """Record one connection on DRIVE to FILE, until either side ends it.
 
     Lines of the input are sent on the first topic, once the peer has opened the drive; the end of the
     input ends the connection. What is received is printed.
+
+    FILE holds all secrets of the connection, your identity and the drive's key included, so only you can
+    read it. It is created before the connection begins; one that is there already is not touched without
+    --force.
 
     \b
     Example:
@@ -116,7 +122,8 @@ def record(file: Path, drive: DriveKey, options: NodeOptions) -> int:
     """
     if len(options.connect) + len(options.listen) != 1:
         raise click.UsageError("exactly one --connect or --listen is needed")
-    return run(_record, file, drive, options)
+    with new_file(file, force=force) as target:
+        return run(_record, target, drive, options)
 
 
 def _load(file: Path) -> Trace:
@@ -181,7 +188,7 @@ def _place(number: int, report: Report) -> str:
 # Recording
 
 
-async def _record(ending: Ending, file: Path, key: DriveKey, options: NodeOptions) -> int:
+async def _record(ending: Ending, file: NewFile, key: DriveKey, options: NodeOptions) -> int:
     with ending.unless_asked() as meeting:
         stream, side = await meet(options.listen, options.connect)
     if meeting.cancelled_caught:
@@ -241,9 +248,9 @@ async def _end_when_asked(ending: Ending, live: Live, side: Side) -> None:
         live.carry_out(End(side))
 
 
-def _save(file: Path, live: Live, key: DriveKey) -> None:
+def _save(file: NewFile, live: Live, key: DriveKey) -> None:
     version = importlib.metadata.version("peersockets")
     shows = f"A session on the drive with the discovery key {key.discovery_key.hex()}."
     recorded = live.recording.trace(shows=shows, produced_by={"peersockets": version})
-    file.write_bytes(write(recorded))
-    click.echo(f"{len(recorded.entries)} entries are in {file}")
+    file.write(write(recorded))
+    click.echo(f"{len(recorded.entries)} entries are in {file.path}")
