@@ -102,6 +102,17 @@ class Limits:
     watch_events: int = attrs.field(default=4096, validator=_positive)
     """Events waiting in one watch before members that came and went unseen are left out."""
 
+    member_items: int = attrs.field(default=8192, validator=_positive)
+    """Items of a member's input that are worked through before others get their turn: two milliseconds, and
+    the small messages of one read."""
+
+    stranger_items: int = attrs.field(default=512, validator=_positive)
+    """The same for remotes that share no drive with us: what an honest one says to become a member, and a
+    sixteenth of a member's share."""
+
+    stranger_read: int = attrs.field(default=16 * KIB, validator=_positive)
+    """Bytes read from such a remote at a time: what it sends in haste waits in the kernel, not here."""
+
     peer_requests: int = attrs.field(default=64, validator=_positive)
     """Requests of one peer being answered at a time on one topic handle: a page's worth at once. Further
     ones are answered with the error "busy"."""

@@ -204,6 +204,11 @@ class Peersockets:
         link = self._links.get(connection)
         return link is None or not link.blockers
 
+    def is_member(self, connection: Connection) -> bool:
+        """Whether the connection carries a drive: the remote has proved that it knows the key."""
+        link = self._links.get(connection)
+        return link is not None and bool(link.drives)
+
     def next_deadline(self) -> float:
         """When to call `handle_deadline`, at the latest; infinity for never."""
         folding = self._folding.next_deadline()

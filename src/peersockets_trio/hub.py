@@ -32,6 +32,7 @@ from .instruments import Instrument
 from .places import connection_places, handshake_places
 from .pump import Pump
 from .report import Reporter
+from .turns import Turns
 
 EXHAUSTED_TIME: Final = 1.0
 """Seconds until another attempt to accept, where no descriptor of ours has become free."""
@@ -68,6 +69,7 @@ class Hub:
         self.machine = Peersockets(self, limits)
         self.pumps: set[Pump] = set()
         self.flusher = Flusher()
+        self.turns = Turns(limits)
         self.closed = False
         # From anywhere, so that a late reply to what a former process of this identity asked finds nothing.
         self.request_ids = itertools.count(int.from_bytes(os.urandom(4)))

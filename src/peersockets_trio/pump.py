@@ -255,30 +255,49 @@ class Pump:
 
     async def _read(self) -> bool:
         """Read to the end; returns whether it was one in good order."""
-        connection, transport, report = self.connection, self._transport, self.hub.report
+        connection = self.connection
         may_read = self.hub.machine.may_read
         while not connection.closed:
             if not may_read(connection):
                 await self._until_readable()
             try:
-                await transport.wait()
-                if not may_read(connection):  # others have filled what this would overflow
-                    await self._until_readable()
-                data = transport.take()
+                events = await self._receive()
             except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
                 self._break(error)
                 return False
-            if data is None:
-                continue
-            if not data:
-                await self._finish_writing()
-            now = trio.current_time()
-            events = connection.receive_data(data, now) if data else connection.receive_eof(now)
-            report.received(self.address, self.info, len(data), events)
             if connection.on_hold:
                 events = await self._authenticate(events)
-            self._process(events, now)
+            self._process(events, trio.current_time())
         return not isinstance(connection.error, RemoteProtocolError)
+
+    async def _receive(self) -> list[Event]:
+        """Wait for our turn, and read on, or go on with what waits; returns what comes of one slice.
+
+        Raises what reading raises.
+        """
+        connection, transport, machine = self.connection, self._transport, self.hub.machine
+        lane = self.hub.turns.lane(connection, machine)
+        fresh = not connection.has_input
+        transport.read_size = lane.read_size
+        if fresh:
+            await transport.wait()
+        budget = await lane.turn(connection.remote_public_key, fresh=fresh)
+        if connection.closed or not machine.may_read(connection):
+            return []  # others have filled what this would overflow
+        data = transport.take() if fresh else b""
+        if data is None:
+            return []
+        if fresh and not data:
+            await self._finish_writing()
+            events = connection.receive_eof(trio.current_time())
+        else:
+            events = connection.receive_data(data, trio.current_time(), budget)
+            lane.spend(budget - connection.budget_left)
+        if fresh:
+            self.hub.report.received(self.address, self.info, len(data), events)
+        else:
+            self.hub.report.went_on(self.address, events)
+        return events
 
     async def _finish_writing(self) -> None:
         """Let go what is queued, since the remote has ended but may still listen.
@@ -314,7 +333,7 @@ class Pump:
             return connection.fail(refusal)
         if connection.closed:
             return []
-        return [*completed, *connection.admit(trio.current_time())]
+        return [*completed, *connection.admit(trio.current_time(), hub.limits.stranger_items)]
 
     async def _write(self) -> None:
         stream, lot = self._stream, self._writer

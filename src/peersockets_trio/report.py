@@ -98,10 +98,14 @@ class Reporter:
         """A read has brought so many bytes, and they these events."""
         self.bytes_received += size
         if frames_logger.isEnabledFor(logging.DEBUG):
-            what = ", ".join(map(_describe, events)) or "nothing complete"
-            frames_logger.debug("received %d bytes from %s: %s", size, _place(address), what)
+            frames_logger.debug("received %d bytes from %s: %s", size, _place(address), _list(events))
         if self._instruments and info is not None:
             self._instruments.call("data_received", info, size)
+
+    def went_on(self, address: Address | None, events: list[Event]) -> None:
+        """More of what a read has brought has been worked through, and caused these events."""
+        if frames_logger.isEnabledFor(logging.DEBUG):
+            frames_logger.debug("went on with what %s has sent: %s", _place(address), _list(events))
 
     def sent(self, address: Address | None, info: ConnectionInfo | None, size: int, messages: int) -> None:
         """A write has taken so many bytes, so many of them messages' before encryption."""
@@ -143,6 +147,10 @@ def _place(address: Address | None) -> str:
 
 def _name(info: ConnectionInfo) -> str:
     return f"{_place(info.address)} on {info.wire}, key {info.public_key.hex()}"
+
+
+def _list(events: list[Event]) -> str:
+    return ", ".join(map(_describe, events)) or "nothing complete"
 
 
 def _describe(event: Event) -> str:

@@ -32,6 +32,7 @@ from peersockets_core.requests import (
 
 from .checks import Buffer, as_bytes
 from .hub import Hub
+from .mailbox import _TURNS
 
 if TYPE_CHECKING:
     from .topic import Topic
@@ -51,6 +52,7 @@ class Requests:
         self._hub = hub
         self._book = RequestBook(hub.limits, hub.request_ids)
         self._server: _Server | None = None
+        self._more = False  # whether messages wait for the next round of tasks
         hub.on_rerouted.add(self._look)
 
     async def request(self, peer_id: int, data: bytes, timeout: float) -> bytes:
@@ -95,13 +97,28 @@ class Requests:
 
     def wake(self) -> None:
         """Messages have come."""
-        for message in self._handle.take_all():
-            news = self._book.receive_untrusted(message)
+        if not self._more:
+            self._take(_TURNS)
+
+    def flush(self) -> None:
+        """Go on with those that were too many for one turn (called by the flusher)."""
+        self._more = False
+        self._take(_TURNS)
+        if not self._more:
+            self._look()  # who has gone meanwhile was heard first
+
+    def _take(self, most: int) -> None:
+        """Enter messages in the books, so many at most; the others wait for the next round of tasks."""
+        for _ in range(min(most, len(self._handle))):
+            news = self._book.receive_untrusted(self._handle.take())
             if isinstance(news, OverLimit) or (isinstance(news, Answering) and news.wanted):
                 assert self._server is not None  # or the book would take no requests
                 self._server.add(news)
             elif news is not None:
                 _notify(news)
+        if len(self._handle):
+            self._more = True
+            self._hub.flusher.add(self)
 
     def stop_serving(self) -> None:
         """Requests of peers are no longer answered."""
@@ -134,6 +151,7 @@ class Requests:
     def close(self) -> None:
         """The topic is about to be closed: end what is in progress."""
         self._hub.on_rerouted.discard(self._look)
+        self._take(len(self._handle))  # who asked in time is told
         for concerned in self._book.close(partial(trio.ClosedResourceError, "this Topic was closed")):
             if isinstance(concerned, Asked):
                 self.tell(concerned.peer_id, encode(Kind.CANCEL, concerned.id))
@@ -143,6 +161,8 @@ class Requests:
 
     def _look(self) -> None:
         """Some peer may have gone."""
+        if self._more:
+            return
         for peer_id in self._book.peers:
             if not self._handle.reaches(peer_id):
                 for concerned in self._book.lose(peer_id):

@@ -25,8 +25,11 @@ class Transport(Protocol):
     immediate: bool
     """Whether it can be written to without waiting."""
 
+    read_size: int
+    """Bytes to read at a time, `READ_SIZE` at most."""
+
     async def wait(self) -> None:
-        """Wait until there may be something to read.
+        """Wait until there may be something to read; calling it again before `take` loses nothing.
 
         Raises `trio.BrokenResourceError` or `trio.ClosedResourceError`.
         """
@@ -48,15 +51,17 @@ class StreamTransport:
     immediate = False
 
     def __init__(self, stream: trio.abc.Stream) -> None:
+        self.read_size = READ_SIZE
         self._stream = stream
-        self._data: bytes | bytearray = b""
+        self._data: bytes | bytearray | None = None
 
     async def wait(self) -> None:
-        self._data = await self._stream.receive_some(READ_SIZE)
+        if self._data is None:
+            self._data = await self._stream.receive_some(self.read_size)
 
-    def take(self) -> bytes:
-        data, self._data = self._data, b""
-        return bytes(data)
+    def take(self) -> bytes | None:
+        data, self._data = self._data, None
+        return None if data is None else bytes(data)
 
     def write(self, data: bytes | memoryview) -> int:
         return 0
@@ -68,6 +73,7 @@ class SocketTransport:
     immediate = True
 
     def __init__(self, stream: trio.SocketStream) -> None:
+        self.read_size = READ_SIZE
         self._socket = stream.socket
         self._buffer = _shared_buffer()
         self._more = False  # whether the last read did not exhaust it
@@ -81,8 +87,9 @@ class SocketTransport:
             await trio.lowlevel.wait_readable(self._socket)
 
     def take(self) -> memoryview | None:
+        buffer = self._buffer[: self.read_size]
         try:
-            size = os.readv(self._socket.fileno(), (self._buffer,))
+            size = os.readv(self._socket.fileno(), (buffer,))
         except BlockingIOError:
             self._more = False
             return None
@@ -90,8 +97,8 @@ class SocketTransport:
             if self._socket.fileno() < 0:
                 raise trio.ClosedResourceError("the socket was closed") from None
             raise trio.BrokenResourceError(f"socket connection broken: {error}") from error
-        self._more = size == len(self._buffer)
-        return self._buffer[:size]
+        self._more = size == len(buffer)
+        return buffer[:size]
 
     def write(self, data: bytes | memoryview) -> int:
         try:
@@ -106,6 +113,7 @@ class UdxTransport:
     immediate = True
 
     def __init__(self, stream: UdxStream) -> None:
+        self.read_size = READ_SIZE
         self._stream = stream
 
     async def wait(self) -> None:
@@ -115,7 +123,7 @@ class UdxTransport:
             await self._stream.wait_received()
 
     def take(self) -> memoryview | bytes:
-        return memoryview(self._stream.take_all(READ_SIZE))
+        return memoryview(self._stream.take_all(self.read_size))
 
     def write(self, data: bytes | memoryview) -> int:
         if not self._stream.writable:

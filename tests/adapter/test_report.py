@@ -29,9 +29,9 @@ from adapter.support import (
     pumps,
 )
 from peersockets_core import WIRES
-from peersockets_trio import KeyPair, Limits, NodeStatistics, open_node
+from peersockets_trio import ConnectionInfo, Instrument, KeyPair, Limits, NodeStatistics, open_node
 from peersockets_trio.report import explain
-from peersockets_trio.testing import Connect, join_side
+from peersockets_trio.testing import Connect, connect_nodes, join_side
 
 # The log
 
@@ -152,6 +152,37 @@ async def test_frames_are_told_at_debug(caplog: pytest.LogCaptureFixture) -> Non
     assert all("MessagesReceived 'peersockets/v0/webapp/" in frame for frame in received)
     counts = re.findall(r"(\d+) of (\d+) bytes", "\n".join(received))
     assert [sum(map(int, column)) for column in zip(*counts, strict=True)] == [3, 300]
+
+
+async def test_slices_of_a_read_are_told_at_debug_and_bytes_are_counted_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sizes: list[int] = []
+
+    class Sizes(Instrument):
+        def data_received(self, info: ConnectionInfo, size: int) -> None:
+            sizes.append(size)
+
+    caplog.set_level("DEBUG", "peersockets")
+    async with (
+        open_node(limits=Limits(member_items=50), instruments=[Sizes()]) as node,
+        open_node() as other,
+        node.open_drive(KEY) as drive,
+        other.open_drive(KEY) as same,
+        drive.join("chat") as here,
+        same.join("chat") as there,
+    ):
+        await connect_nodes(other, node)
+        peer_id = (await join_side(other, same)).peer_id
+        for _ in range(500):
+            there.send_nowait(peer_id, b"x")
+        received = 0
+        while received < 500:
+            received += len(await here.receive_batch())
+        told = [text for text in caplog.messages if "went on with what" in text]
+        assert len(told) >= 9
+        assert all("MessagesReceived 'peersockets/v0/chat'" in text for text in told)
+        assert all(sizes)
 
 
 async def test_a_remotes_name_cannot_break_the_line(caplog: pytest.LogCaptureFixture) -> None:

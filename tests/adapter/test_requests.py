@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from contextvars import ContextVar
@@ -27,6 +29,7 @@ from adapter.support import (
     pumps,
     raw_member,
 )
+from peersockets_core import Message, RequestBook
 from peersockets_core.envelope import Kind, decode_untrusted, encode
 from peersockets_trio import (
     Limits,
@@ -495,6 +498,45 @@ async def test_a_reply_that_comes_in_one_read_with_the_leave_counts(serving: boo
             await answerer.tell(Kind.REPLY, number, b"farewell")
             answerer.side.drive.close()
         assert replies == [b"farewell"]
+
+
+async def test_many_messages_at_once_are_taken_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the order in which they came, and a leave behind them is heard behind them."""
+    taken: list[int] = []
+    rounds = itertools.count()
+    take = RequestBook.receive_untrusted
+
+    class Rounds(trio.abc.Instrument):
+        def before_io_wait(self, timeout: float) -> None:
+            self.now = next(rounds)
+
+    counter = Rounds()
+
+    def note(book: RequestBook, message: Message) -> object:
+        taken.append(counter.now)
+        return take(book, message)
+
+    trio.lowlevel.add_instrument(counter)
+    async with ends() as (asker, answerer):
+
+        async def ask() -> None:
+            replies.append(await asker.ask(b""))
+
+        replies: list[bytes] = []
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            request = await answerer.topic.receive()
+            number = decode_untrusted(request.message).id
+            await all_tasks_blocked(0)
+            monkeypatch.setattr(RequestBook, "receive_untrusted", note)
+            for other in range(1000):
+                await answerer.tell(Kind.CANCEL, other)
+            await answerer.tell(Kind.REPLY, number, b"farewell")
+            answerer.side.drive.close()
+        assert replies == [b"farewell"]
+        assert len(taken) == 1001
+        assert max(Counter(taken).values()) <= 64
+        assert asker.topic.request_statistics().unexpected == 1000
 
 
 @CONNECTS
