@@ -1,0 +1,110 @@
+"""Runs scenarios: every pairing takes its turn, since only what ran side by side can be compared."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from ..process import Report, RoleProcess
+from .scenarios import THEIRS, Figure, Pairing, Run, Scenario
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@attrs.frozen
+class Row:
+    """One figure of one pairing, beside udx-native with itself."""
+
+    figure: str
+    unit: str
+    better: str
+    client: str
+    server: str
+    theirs: float
+    ours: float
+    ratio: float
+    """The median of the rounds' ratios."""
+    lowest: float
+    highest: float
+    target: float
+    met: bool
+
+
+def command(implementation: str) -> list[str]:
+    """How to start a process of an implementation."""
+    if implementation == "ours":
+        return [sys.executable, "-m", "benchmarks.udx.ours"]
+    node = shutil.which("node")
+    if node is None:
+        raise SystemExit("benchmarks: Node is needed for the reference")
+    return [node, "--expose-gc", str(Path(__file__).with_name("reference.js"))]
+
+
+def run(scenario: Scenario, pairing: Pairing, options: Mapping[str, Any]) -> Run:
+    """Let two processes play a scenario once."""
+    client_kind, server_kind = pairing
+    with ExitStack() as processes:
+        server, client = (
+            processes.enter_context(RoleProcess(command(kind), role, {**options, "side": side}))
+            for kind, role, side in (
+                (server_kind, scenario.server, "server"),
+                (client_kind, scenario.client, "client"),
+            )
+        )
+        ports = {"a": client.next()["port"], "b": server.next()["port"]}
+        if scenario.line is not None:
+            ports = processes.enter_context(_relay(ports, scenario.line)).next()
+            ports = {"a": ports["b"], "b": ports["a"]}  # whoever sends to a's side of the relay is b's peer
+        before = server.ask("resident")
+        server.ask(f"connect {ports['a']}")
+        client.ask(f"connect {ports['b']}")
+        done = client.ask("run")
+        after = server.ask("resident")
+        return Run(options, before, after, server.ask("result") | done)
+
+
+def _relay(ports: Mapping[str, int], line: Mapping[str, float]) -> RoleProcess:
+    os.environ["PYTHONPATH"] = str(ROOT / "tests")
+    options: Report = {**ports, "conditions": dict(line)}
+    return RoleProcess([sys.executable, "-m", "interop.udp_relay"], "relay", options)
+
+
+def compare(scenario: Scenario, rounds: int, shrink: int) -> Iterator[Row]:
+    """Measure every pairing, in turns."""
+    options: Report = {**scenario.options, "count": scenario.options["count"] // shrink}
+    pairings = [THEIRS, *scenario.pairings]
+    runs: dict[Pairing, list[Run]] = {pairing: [] for pairing in pairings}
+    for _ in range(rounds):
+        for pairing in pairings:
+            runs[pairing].append(run(scenario, pairing, options))
+    for figure in scenario.figures:
+        for pairing in figure.targets:
+            yield _row(figure, pairing, runs)
+
+
+def _row(figure: Figure, pairing: Pairing, runs: Mapping[Pairing, list[Run]]) -> Row:
+    theirs, mine = ([figure.value(each) for each in runs[who]] for who in (THEIRS, pairing))
+    ratios = [ours / other if other else float("inf") for other, ours in zip(theirs, mine, strict=True)]
+    ratio, target = statistics.median(ratios), figure.targets[pairing]
+    return Row(
+        figure=figure.name,
+        unit=figure.unit,
+        better=figure.better,
+        client=pairing[0],
+        server=pairing[1],
+        theirs=statistics.median(theirs),
+        ours=statistics.median(mine),
+        ratio=ratio,
+        lowest=min(ratios),
+        highest=max(ratios),
+        target=target,
+        met=ratio >= target if figure.better == "higher" else ratio <= target,
+    )
