@@ -33,6 +33,7 @@ from .places import accept_connections
 from .pump import Pump
 from .reconnect import DEFAULT_BACKOFF, Backoff, KeptConnection
 from .transport import connect
+from .udp import UdxStream
 
 CONNECT_TIMEOUT: Final = 10.0
 """Seconds that a host may take to answer. A system's own limit is about two minutes; a host farther away than
@@ -160,7 +161,7 @@ class Node:
         """Connect over a stream that is there, which then belongs to the node; otherwise as `connect_tcp`."""
         check_wire(wire)
         key = check_expect(expect)
-        address = _remote_address(stream) if isinstance(stream, trio.SocketStream) else None
+        address = _remote_address(stream)
         pump = await self._attach(stream, wire, initiator, key, address)
         return pump.facts()
 
@@ -319,7 +320,11 @@ async def open_node(
         raise raised
 
 
-def _remote_address(stream: trio.SocketStream) -> tuple[str, int] | None:
+def _remote_address(stream: trio.abc.Stream) -> tuple[str, int] | None:
+    if isinstance(stream, UdxStream):
+        return stream.remote_address
+    if not isinstance(stream, trio.SocketStream):
+        return None
     try:
         host, port = stream.socket.getpeername()[:2]
     except OSError:  # gone already, as the pump will find out

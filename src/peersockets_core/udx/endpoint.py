@@ -154,6 +154,11 @@ class Endpoint:
             statistics.unknown += count
             self._early.keep(local_id, packets, size, source, now)
 
+    @property
+    def only_acknowledges(self) -> bool:
+        """Whether nothing would leave now but acknowledgements, which may wait a little for data."""
+        return not self._loose and not any(stream.sending.has_work for stream in self._ready)
+
     def datagrams_to_send(self, now: float) -> Iterator[Transmission]:
         """Yield what is to be sent now: destination, buffers to gather, size of a datagram.
 

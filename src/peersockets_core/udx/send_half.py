@@ -272,6 +272,11 @@ class SendHalf:
         return not self.window and not self.flight.runs and self._has_new
 
     @property
+    def has_work(self) -> bool:
+        """Whether anything waits to be sent, for the first time or again."""
+        return self._has_new or self.flight.has_lost
+
+    @property
     def _has_new(self) -> bool:
         return self.queue.size > 0 or (self.ending and self.end_number is None)
 

@@ -21,6 +21,8 @@ from typing import Final
 class State(enum.Enum):
     """How far a stream is."""
 
+    __hash__ = object.__hash__  # every packet asks whether a state is in a set, and Enum's is not in C
+
     OPEN = "open"
     """It has an id, and no remote."""
     CONNECTED = "connected"

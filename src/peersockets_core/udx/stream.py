@@ -181,23 +181,25 @@ class Stream:
         self._message_size -= len(message) + HEADER_SIZE
         return message
 
-    def consume(self, size: int) -> None:
+    def consume(self, size: int) -> bool:
         """So many bytes of what was received have been used up, so that the remote may send more.
 
-        Raises `LocalProtocolError` for more than were received.
+        Returns whether the remote should be told of it now. Raises `LocalProtocolError` for more than came.
         """
         if self._receiving is None or not 0 <= size <= self._receiving.unread:
             raise LocalProtocolError(f"{size} bytes cannot be consumed: so many have not been received")
-        if self._receiving.consume(size) and self.state is not State.CLOSED:
-            self._receiving.ack_due = True
-            self._endpoint.ready(self)
+        if not self._receiving.consume(size) or self.state is State.CLOSED:
+            return False
+        self._receiving.ack_due = True
+        self._endpoint.ready(self)
+        return True
 
     # What is known of it
 
     @property
     def connected(self) -> bool:
         """Whether it has a remote."""
-        return self.state not in {State.OPEN, State.CLOSED}
+        return self.state is not State.OPEN and self.state is not State.CLOSED
 
     @property
     def unsent(self) -> int:

@@ -34,7 +34,10 @@ BUFFER_SIZE: Final = 4 * 1024 * 1024
 
 LARGEST: Final = 65_536
 _ROOM: Final = 4 * LARGEST
-_READS: Final = 256  # a turn; others want theirs
+_READS: Final = 64
+_READ_BYTES: Final = 512 * 1024
+"""What is read in a turn: others want theirs, and senders want acknowledgements."""
+
 
 Receive: TypeAlias = Callable[[memoryview, int, Address], None]
 """Takes datagrams: packed back to back, the size of each but the last, where they came from."""
@@ -73,40 +76,37 @@ class Datagrams:
     def read(self, receive: Receive) -> bool:
         """Hand over what has come; returns whether there may be more."""
         sock, buffer = self.socket, self._buffer
-        start = end = size = 0  # the run that is being gathered
-        source: Address | None = None
+        start = end = size = total = 0  # the run that is being gathered, and all of them
+        source: Address = ("", 0)
+        more = True
         for _ in range(_READS):
             if end + LARGEST > _ROOM:
                 if size:
-                    assert source is not None
                     receive(buffer[start:end], size, source)
                 start = end = size = 0
             try:
                 length, ancillary, _, sender = sock.recvmsg_into((buffer[end : end + LARGEST],), _ANCILLARY)
             except BlockingIOError:
+                more = False
                 break
             except OSError:  # what became of something that was sent
                 continue
             segment = _segment_size(ancillary) if ancillary else 0
             if size and (sender != source or length > size or segment):
-                assert source is not None
                 receive(buffer[start:end], size, source)
                 size = 0
             if not size:
                 source, start, size = sender, end, segment or length
             end += length
+            total += length
             if length < size or segment or not length:  # nothing can follow in this run
-                receive(buffer[start:end], size, sender)
-                start = end = size = 0
-        else:
-            if size:
-                assert source is not None
                 receive(buffer[start:end], size, source)
-            return True
+                start = end = size = 0
+            if total >= _READ_BYTES:
+                break
         if size:
-            assert source is not None
             receive(buffer[start:end], size, source)
-        return False
+        return more
 
     def send(self, destination: Address, buffers: list[Buffer], size: int, *, fragment: bool = False) -> bool:
         """Send datagrams of one size, the last of which may be shorter.

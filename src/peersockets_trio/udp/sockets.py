@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -32,6 +33,15 @@ from .streams import UdxStream
 
 _UDX_MAGIC: Final = 0xFF
 
+_SMALL: Final = 1500
+"""Bytes of a read that may be a question: one packet."""
+
+_ANSWER_TIME: Final = 0.001
+"""How long its acknowledgement waits for the answer: half of what libudx allows for a lone packet."""
+
+_GATHER_TIME: Final = 0.0001
+"""How soon after a write another one is part of the same batch."""
+
 LINGER: Final = 5.0
 """Seconds for which closing waits for remotes."""
 
@@ -48,7 +58,10 @@ class UdpSocket:
         self.closed = False
         self._datagrams = datagrams
         self._flusher = Flusher()
-        self._idle = True  # whether nothing was sent in this turn
+        self._idle = True  # whether the flusher does not know of us
+        self._sent_time = -math.inf  # when something was last sent at once
+        self._answer_time = math.inf  # when acknowledgements leave that wait for something to ride on
+        self._read_size = 0  # bytes of UDX in the present read
         self._blocked: Transmission | None = None  # what the kernel had no room for
         self._waiting = False  # whether a task waits for that room
         self._scope = trio.CancelScope()
@@ -79,10 +92,13 @@ class UdpSocket:
     # Moving
 
     def wake(self) -> None:
-        """There may be something to send: send it at once, and what follows in this turn together."""
-        if self._idle:
-            self._idle = False
+        """There may be something to send: send it at once, and together what follows soon."""
+        now = trio.current_time()
+        if now - self._sent_time > _GATHER_TIME:
+            self._sent_time = now
             self._send()
+        elif self._idle:
+            self._idle = False
             self._flusher.add(self)
 
     def flush(self) -> None:
@@ -94,6 +110,7 @@ class UdpSocket:
         if self._waiting or self.closed:
             return
         now = trio.current_time()
+        self._answer_time = math.inf
         if self._blocked is not None and not self._try_send(self._blocked, now):
             return
         for transmission in self.endpoint.datagrams_to_send(now):
@@ -123,32 +140,47 @@ class UdpSocket:
 
     def _look_again(self) -> None:
         """Something may be due earlier than thought."""
-        deadline = self.endpoint.next_deadline()
+        deadline = min(self.endpoint.next_deadline(), self._answer_time)
         if deadline < self._scope.deadline:
             self._scope.deadline = deadline
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Move datagrams for ever."""
-        endpoint, sock = self.endpoint, self._datagrams.socket
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
             nursery.start_soon(self._flusher.run)
+            nursery.start_soon(self._keep_time)
             task_status.started()
             more = False
             while True:
                 if more:
                     await trio.lowlevel.checkpoint()
                 else:
-                    with trio.CancelScope(deadline=endpoint.next_deadline()) as self._scope:
-                        await trio.lowlevel.wait_readable(sock)
+                    await trio.lowlevel.wait_readable(self._datagrams.socket)
+                self._read_size = 0
                 more = self._datagrams.read(self._receive)
-                now = trio.current_time()
-                if endpoint.next_deadline() <= now:
-                    self._dispatch(endpoint.handle_deadline(now))
-                self._send()
+                self._sent_time = -math.inf
+                if self._read_size <= _SMALL and self.endpoint.only_acknowledges:
+                    # Whoever is woken by it may answer, and an acknowledgement rides on the answer.
+                    self._answer_time = min(self._answer_time, trio.current_time() + _ANSWER_TIME)
+                    self._look_again()
+                else:
+                    self._send()
+
+    async def _keep_time(self) -> None:
+        endpoint = self.endpoint
+        while True:
+            deadline = min(endpoint.next_deadline(), self._answer_time)
+            with trio.CancelScope(deadline=deadline) as self._scope:
+                await trio.sleep_forever()
+            now = trio.current_time()
+            if endpoint.next_deadline() <= now:
+                self._dispatch(endpoint.handle_deadline(now))
+            self._send()
 
     def _receive(self, packets: memoryview, size: int, source: Address) -> None:
         if packets and packets[0] == _UDX_MAGIC:
+            self._read_size += len(packets)
             self._dispatch(self.endpoint.receive_datagrams(packets, size, source[:2], trio.current_time()))
         elif self.on_datagram is not None:
             for at in range(0, len(packets), size or 1):

@@ -85,15 +85,17 @@ class UdxStream(trio.abc.HalfCloseableStream):
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send everything. A `bytes` object is not copied."""
         with self._send_guard:
-            await trio.lowlevel.checkpoint()
+            await trio.lowlevel.checkpoint_if_cancelled()
             await self._until_writable()
             if isinstance(data, bytes):
                 self.write(data)
+                await trio.lowlevel.cancel_shielded_checkpoint()
                 return
             view = memoryview(data).cast("B")
             for at in range(0, len(view), _CHUNK):
                 await self._until_writable()
                 self.write(bytes(view[at : at + _CHUNK]))
+            await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until `send_all` would take something at once."""
@@ -143,18 +145,22 @@ class UdxStream(trio.abc.HalfCloseableStream):
         if max_bytes is not None and operator.index(max_bytes) < 1:
             raise ValueError("max_bytes must be at least 1")
         with self._receive_guard:
-            await trio.lowlevel.checkpoint()
-            await self.wait_received()
+            await trio.lowlevel.checkpoint_if_cancelled()
+            if not await self.wait_received():
+                await trio.lowlevel.cancel_shielded_checkpoint()
             return self.take(max_bytes)
 
-    async def wait_received(self) -> None:
-        """Wait until there is something to take, or the end."""
+    async def wait_received(self) -> bool:
+        """Wait until there is something to take, or the end; returns whether that took any waiting."""
         self._check_open()
+        waited = False
         while not (self._received or self._ended):
             if self._over:
                 raise trio.BrokenResourceError(str(self.error or "the stream has ended")) from self.error
             await self._receiving.park()
+            waited = True
             self._check_open()
+        return waited
 
     @property
     def has_received(self) -> bool:
@@ -183,8 +189,7 @@ class UdxStream(trio.abc.HalfCloseableStream):
         return self._consumed(bytearray().join(pieces))
 
     def _consumed(self, data: bytearray) -> bytearray:
-        self.core.consume(len(data))
-        if self.core.connected and self.core.receiving.ack_due:
+        if self.core.consume(len(data)):
             self._udp.wake()
         return data
 
