@@ -75,7 +75,7 @@ class Topic:
         """Hand messages to every handle, unless they come from a stranger to the drive.
 
         `read` is the number of the read that has brought them: as long as it may, a sender is held up after
-        it, however much it holds.
+        it, however much it holds. What comes to a handle that others have filled waits with its connection.
         """
         if self.scope == "drive" and self.drive.key.discovery_key not in link.drives:
             return
@@ -84,6 +84,8 @@ class Topic:
             return
         for handle in self.handles:
             if handle.overflowing and handle.holds_up and handle.overflowed_in != read:
+                if link.hold_back(handle, payloads, read):
+                    continue
                 driver.drop(link.connection, RemoteProtocolError("sends to a topic that has long been full"))
                 return
             if handle.put(peer_id, link.peer.public_key, payloads):

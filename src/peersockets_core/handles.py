@@ -11,7 +11,7 @@ import attrs
 
 from .connection import Connection
 from .errors import LocalProtocolError
-from .limits import Limits
+from .limits import MESSAGE_COST, Limits
 from .outbox import Outbox
 
 Overflow: TypeAlias = Literal["wait", "drop_oldest", "drop_newest"]
@@ -127,7 +127,7 @@ class TopicHandle:
     @property
     def full(self) -> bool:
         """Whether the bounds are reached."""
-        return self._waiting >= self._max_messages or self._waiting_bytes >= self._max_bytes
+        return self._waiting >= self._max_messages or self._cost >= self._max_bytes
 
     @property
     def holds_up(self) -> bool:
@@ -137,7 +137,7 @@ class TopicHandle:
     @property
     def overflowing(self) -> bool:
         """Whether twice the bounds are: more than the last reads of sources that are held up explain."""
-        return self._waiting >= 2 * self._max_messages or self._waiting_bytes >= 2 * self._max_bytes
+        return self._waiting >= 2 * self._max_messages or self._cost >= 2 * self._max_bytes
 
     def put(self, peer_id: int, public_key: bytes, payloads: list[bytes]) -> bool:
         """Take a run of messages from one peer; returns whether it is full now."""
@@ -243,8 +243,12 @@ class TopicHandle:
         )
 
     @property
+    def _cost(self) -> int:
+        return self._waiting_bytes + self._waiting * MESSAGE_COST
+
+    @property
     def _over(self) -> bool:
-        return self._waiting > self._max_messages or self._waiting_bytes > self._max_bytes
+        return self._waiting > self._max_messages or self._cost > self._max_bytes
 
     def _drop_oldest(self) -> None:
         while self._over:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
 KIB = 1024
 MIB = 1024 * KIB
+
+
+MESSAGE_COST: Final = 64
+"""Bytes of memory that a message takes beside its payload, in every bound in bytes."""
 
 
 def _positive(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
@@ -97,7 +101,7 @@ class Limits:
     """Messages waiting in one topic handle before its senders are read no further."""
 
     receive_bytes: int = attrs.field(default=16 * MIB, validator=_positive)
-    """The same in bytes: two of the largest messages."""
+    """The same in bytes, `MESSAGE_COST` for each message included: two of the largest messages."""
 
     watch_events: int = attrs.field(default=4096, validator=_positive)
     """Events waiting in one watch before members that came and went unseen are left out."""

@@ -11,6 +11,7 @@ from .connection import Connection
 from .errors import RemoteProtocolError
 from .events import WireName
 from .handles import TopicHandle
+from .limits import MESSAGE_COST
 from .watches import PeerJoined, Watch
 
 
@@ -64,12 +65,47 @@ class Link:
     blockers: set[TopicHandle] = attrs.field(factory=set)
     """Full handles, for which the connection is read no further."""
     retired: bool = False
+    held_back: list[tuple[TopicHandle, list[bytes]]] = attrs.field(factory=list)
+    """Messages for handles that overflowed already, all of one read."""
+    held_size: int = 0
+    """Bytes of memory that they take."""
+    _held_in: int = 0
+
+    def hold_back(self, handle: TopicHandle, payloads: list[bytes], read: int) -> bool:
+        """Keep messages until an overflowing handle has drained, and be read no further.
+
+        Whoever comes to a topic that others have filled may not know: what the read numbered `read` has
+        brought waits. Returns False for more than that, since it should not have been read.
+        """
+        if self.held_back and self._held_in != read:
+            return False
+        handle.block(self)
+        self._held_in = read
+        self.held_back.append((handle, payloads))
+        self.held_size += sum(map(len, payloads)) + len(payloads) * MESSAGE_COST
+        return True
 
     def unblock(self, handle: TopicHandle) -> None:
         """A handle has drained."""
         self.blockers.discard(handle)
+        if self.held_back:
+            self._let_go(handle)
         if not self.blockers:
             self._driver.readable(self.connection)
+
+    def _let_go(self, handle: TopicHandle) -> None:
+        """Hand over what was held back for a handle, unless others have filled it again."""
+        waiting, self.held_back = self.held_back, []
+        for other, payloads in waiting:
+            if other is not handle or (handle.full and not handle.closed):
+                self.held_back.append((other, payloads))
+                continue
+            self.held_size -= sum(map(len, payloads)) + len(payloads) * MESSAGE_COST
+            if not handle.closed:
+                assert self.peer.id is not None
+                handle.put(self.peer.id, self.peer.public_key, payloads)
+                self._driver.news(handle)
+        handle.block(self)
 
 
 @attrs.define(eq=False)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Never
 
 from .errors import LocalProtocolError, RemoteProtocolError
-
-_REPLY_OVERHEAD = 64  # bytes of memory that an answer costs beside its own
+from .limits import MESSAGE_COST
 
 
 class _Sealed(list[bytes]):
@@ -56,7 +55,7 @@ class Outbox:
         Raises only `RemoteProtocolError`.
         """
         self.append(chunk)
-        self._reply_size += len(chunk) + _REPLY_OVERHEAD
+        self._reply_size += len(chunk) + MESSAGE_COST
         if self._reply_size > self._reply_limit:
             raise RemoteProtocolError(
                 f"the remote asks without reading: waiting answers take {self._reply_size} bytes"

@@ -129,7 +129,7 @@ class Peersockets:
             link = self._links.get(connection)
             if link is not None and link.peer in self._folding:
                 self._fold(link.peer, now)
-        if self._memory.charge(connection, connection.kept):
+        if self._memory.charge(connection, self._kept(connection)):
             self._make_room()
 
     def remove_connection(
@@ -158,6 +158,7 @@ class Peersockets:
         self._folding.remove(link)
         for handle in link.blockers:
             handle.forget(link)
+        link.held_back.clear()
         for drive in self._drives.values():
             self._forget_routes(drive, link.peer)
             if drive.key.discovery_key in link.drives:
@@ -450,9 +451,13 @@ class Peersockets:
     # Memory
 
     def _make_room(self) -> None:
-        for connection in self._memory.give_way(lambda connection: connection.kept, self._is_stranger):
+        for connection in self._memory.give_way(self._kept, self._is_stranger):
             text = f"gave way: remotes may make us keep {self._limits.kept} bytes together"
             self._driver.drop(connection, RemoteProtocolError(text))
+
+    def _kept(self, connection: Connection) -> int:
+        link = self._links.get(connection)
+        return connection.kept + (link.held_size if link is not None else 0)
 
     def _is_stranger(self, connection: Connection) -> bool:
         link = self._links.get(connection)

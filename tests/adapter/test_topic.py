@@ -27,6 +27,7 @@ from adapter.support import (
     raw_member,
 )
 from peersockets_core import MessagesReceived
+from peersockets_core.limits import MESSAGE_COST
 from peersockets_trio import (
     Limits,
     Message,
@@ -338,7 +339,9 @@ async def test_statistics() -> None:
     ("overflow", "kept"),
     [("drop_oldest", [7, 8, 9]), ("drop_newest", [0, 1, 2])],
 )
-@pytest.mark.parametrize("limits", [Limits(receive_messages=3), Limits(receive_bytes=300)])
+@pytest.mark.parametrize(
+    "limits", [Limits(receive_messages=3), Limits(receive_bytes=3 * (100 + MESSAGE_COST))]
+)
 async def test_dropping_instead_of_waiting(overflow: Any, kept: list[int], limits: Limits) -> None:
     async with (
         meet(limits=limits) as (alice, bob),

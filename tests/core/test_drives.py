@@ -12,6 +12,7 @@ from peersockets_core import (
     PeerLeft,
     Watch,
 )
+from peersockets_core.limits import MESSAGE_COST
 
 SMALL = attrs.evolve(DEFAULT_LIMITS, receive_messages=4)
 FOLD_TIME = DEFAULT_LIMITS.fold_time
@@ -82,10 +83,13 @@ def test_one_read_may_bring_any_number_in_any_order_but_there_must_be_no_other()
     assert (len(crowd.topic), len(others[0])) == (20, 20)
     assert crowd.reader.driver.dropped == []
     assert not crowd.reader.machine.may_read(far)
-    # Whoever reads on nevertheless is the one who has it grow without bounds.
-    talker.send(1)
-    read = far.receive_data(bytes(near.data_to_send(NOW)), NOW)
-    crowd.reader.machine.receive_events(far, read, NOW)
+    # Whoever reads on nevertheless is the one who has it grow without bounds: one read more is held back.
+    for _ in range(2):
+        assert crowd.reader.driver.dropped == []
+        talker.send(1)
+        read = far.receive_data(bytes(near.data_to_send(NOW)), NOW)
+        crowd.reader.machine.receive_events(far, read, NOW)
+        assert len(crowd.topic) == 20
     [(dropped, error)] = crowd.reader.driver.dropped
     assert dropped is far
     assert str(error) == "sends to a topic that has long been full"
@@ -169,3 +173,90 @@ def test_it_leaves_when_the_handshake_takes_too_long() -> None:
     assert case.events == [PeerLeft]
     case.crowd.network.settle(case.near, case.far)
     assert case.events == [PeerJoined]
+
+
+class Late:
+    """A crowd whose topic has overflowed, and newcomers that have each said something to it in one read."""
+
+    def __init__(self, *said: int) -> None:
+        self.crowd = Crowd()
+        _, talker = self.crowd.enter("loud")
+        talker.send(8)
+        self.crowd.network.settle()
+        self.newcomers = []
+        for number, count in enumerate(said):
+            far, member = self.crowd.enter(f"newcomer {number}")
+            member.send(count)
+            self.newcomers.append(far)
+        self.crowd.network.settle()
+        assert self.crowd.reader.driver.dropped == []
+        assert not any(map(self.may_read, self.newcomers))
+
+    def may_read(self, connection: Connection) -> bool:
+        return self.crowd.reader.machine.may_read(connection)
+
+    def take(self, count: int) -> list[int]:
+        return [self.crowd.topic.take().peer_id for _ in range(count)]
+
+
+def test_what_newcomers_say_to_a_topic_that_others_have_filled_waits() -> None:
+    late = Late(3)
+    topic, told = late.crowd.topic, late.crowd.reader.driver.told
+    assert late.take(4) == [1] * 4
+    assert len(topic) == 4
+    told.clear()
+    assert late.take(1) == [1]
+    assert len(topic) == 3 + 3
+    assert told == [topic]
+    assert not late.may_read(late.newcomers[0])
+    assert late.take(6) == [1, 1, 1, 2, 2, 2]
+    assert late.may_read(late.newcomers[0])
+
+
+def test_newcomers_get_their_turn_one_after_the_other() -> None:
+    """However many there are, the topic holds no more than one read beyond its bound."""
+    late = Late(*[4] * 20)
+    most, taken = 0, []
+    while len(late.crowd.topic):
+        most = max(most, len(late.crowd.topic))
+        taken += late.take(1)
+    assert most == 8
+    assert sorted(taken) == sorted([1] * 8 + [peer_id for peer_id in range(2, 22) for _ in range(4)])
+    assert all(map(late.may_read, late.newcomers))
+
+
+def test_what_waits_with_a_connection_counts_and_ends_with_it() -> None:
+    late = Late(3)
+    machine, (far,) = late.crowd.reader.machine, late.newcomers
+    assert machine._kept(far) - far.kept == 3 * (1 + MESSAGE_COST)
+    machine.remove_connection(far, NOW)
+    assert len(late.crowd.topic.take_all()) == 8
+    assert len(late.crowd.topic) == 0
+
+
+def test_what_waits_is_handed_over_when_everything_is_taken_and_discarded_when_the_topic_is_left() -> None:
+    taken, left = Late(3), Late(3)
+    taken.crowd.topic.take_all()
+    assert len(taken.crowd.topic) == 3
+    left.crowd.topic.close()
+    machine, (far,) = left.crowd.reader.machine, left.newcomers
+    assert left.may_read(far)
+    assert machine._kept(far) == far.kept
+
+
+def test_what_waits_for_one_topic_does_not_go_to_another() -> None:
+    crowd = Crowd()
+    drive = next(iter(crowd.reader.machine._drives.values()))
+    again = crowd.reader.machine.join(drive, "chat")
+    _, talker = crowd.enter("loud")
+    talker.send(8)
+    crowd.network.settle()
+    far, member = crowd.enter("newcomer")
+    member.send(2)
+    crowd.network.settle()
+    assert len(crowd.topic.take_all()) == 8
+    assert (len(crowd.topic), len(again)) == (2, 8)
+    assert not crowd.reader.machine.may_read(far)
+    again.take_all()
+    assert (len(crowd.topic), len(again)) == (2, 2)
+    assert crowd.reader.machine.may_read(far)

@@ -14,10 +14,12 @@ from peersockets_core import (
     TopicHandle,
 )
 from peersockets_core.handles import check_overflow, check_peer_id
+from peersockets_core.limits import MESSAGE_COST
 from peersockets_core.members import Link, Peer
 
 PUBLIC_KEY = key_pair("sender").x25519_public_key
-SMALL = attrs.evolve(DEFAULT_LIMITS, receive_messages=3, receive_bytes=10)
+SMALL = attrs.evolve(DEFAULT_LIMITS, receive_messages=3, receive_bytes=3 * MESSAGE_COST + 10)
+MOST = SMALL.receive_bytes - MESSAGE_COST  # bytes of one message
 
 
 def handle(overflow: Overflow = "wait", limits: Limits = SMALL) -> TopicHandle:
@@ -50,10 +52,11 @@ def test_messages_come_out_in_order_with_their_sender() -> None:
     [
         ([b""] * 2, False),
         ([b""] * 3, True),
-        ([b"x" * 9], False),
-        ([b"x" * 10], True),
-        ([b"x" * 5, b"x" * 4], False),
-        ([b"x" * 50], True),
+        ([b"x" * (MOST - 1)], False),
+        ([b"x" * MOST], True),
+        ([b"x" * 5, b"x" * (MOST - MESSAGE_COST - 6)], False),
+        ([b"x" * 5, b"x" * (MOST - MESSAGE_COST - 5)], True),
+        ([b"x" * 500], True),
     ],
 )
 def test_full_is_as_many_messages_or_bytes_as_the_limit(payloads: list[bytes], full: bool) -> None:
@@ -95,9 +98,9 @@ def test_a_link_is_held_up_by_all_its_full_handles() -> None:
 def test_taking_all_releases_too() -> None:
     driver, ours = RecordingDriver(), handle()
     held = link(driver)
-    ours.put(1, PUBLIC_KEY, [b"x" * 10])
+    ours.put(1, PUBLIC_KEY, [b"x" * MOST])
     ours.block(held)
-    assert taken(ours) == [b"x" * 10]
+    assert taken(ours) == [b"x" * MOST]
     assert driver.read == [held.connection]
     assert ours.statistics().waiting_bytes == 0
 
@@ -115,8 +118,8 @@ def test_dropping_the_oldest() -> None:
     ours.put(1, PUBLIC_KEY, [b"3", b"4", b"5"])
     assert ours.statistics().dropped_messages == 2
     assert taken(ours) == [b"3", b"4", b"5"]
-    ours.put(1, PUBLIC_KEY, [b"x" * 6, b"y" * 6])
-    assert taken(ours) == [b"y" * 6]
+    ours.put(1, PUBLIC_KEY, [b"x" * 100, b"y" * 100])
+    assert taken(ours) == [b"y" * 100]
     assert ours.statistics().dropped_messages == 3
 
 
@@ -126,8 +129,8 @@ def test_dropping_the_newest() -> None:
     ours.put(1, PUBLIC_KEY, [b"3", b"4", b"5"])
     assert ours.statistics().dropped_messages == 2
     assert taken(ours) == [b"1", b"2", b"3"]
-    ours.put(1, PUBLIC_KEY, [b"x" * 6, b"y" * 6])
-    assert taken(ours) == [b"x" * 6]
+    ours.put(1, PUBLIC_KEY, [b"x" * 100, b"y" * 100])
+    assert taken(ours) == [b"x" * 100]
     assert ours.statistics().dropped_messages == 3
 
 
@@ -171,7 +174,7 @@ def test_one_at_a_time_and_all_at_once() -> None:
 @pytest.mark.parametrize("overflow", ["drop_oldest", "drop_newest"])
 def test_a_message_over_the_whole_limit_is_dropped(overflow: Overflow) -> None:
     ours = handle(overflow)
-    ours.put(1, PUBLIC_KEY, [b"x" * 11])
+    ours.put(1, PUBLIC_KEY, [b"x" * (MOST + 1)])
     assert len(ours) == 0
     assert ours.statistics().dropped_messages == 1
     assert ours.statistics().waiting_bytes == 0

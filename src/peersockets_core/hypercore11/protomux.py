@@ -21,7 +21,7 @@ from typing import Protocol, TypeAlias
 import attrs
 
 from ..errors import LocalProtocolError, MessageTooLarge, RemoteProtocolError
-from ..limits import Limits
+from ..limits import MESSAGE_COST, Limits
 from ..outbox import Outbox
 from ..work import ANSWER, RECORD, Work
 from .batching import Batcher
@@ -34,8 +34,7 @@ from .encoding import (
 )
 from .secret_stream import MAX_PLAINTEXT
 
-_EARLY_OVERHEAD = 64  # bytes of memory that a message costs beside its own
-_REMOTE_OVERHEAD = 512  # and that a channel does
+_REMOTE_OVERHEAD = 512  # bytes of memory that a channel costs beside its names and its handshake
 _BATCH, _OPEN, _REJECT, _CLOSE = range(4)
 _CONTROL = 0
 
@@ -101,7 +100,7 @@ class _Remote:
     @property
     def early_size(self) -> int:
         """What the early messages count against the limit."""
-        return sum(len(message) + _EARLY_OVERHEAD for _, message in self.early)
+        return sum(len(message) + MESSAGE_COST for _, message in self.early)
 
     @property
     def size(self) -> int:
@@ -292,7 +291,7 @@ class Mux:
         if remote.channel is not None:
             remote.channel.handler.message_untrusted(message_type, data, position, end)
             return
-        self._early_size += end - position + _EARLY_OVERHEAD
+        self._early_size += end - position + MESSAGE_COST
         if self._early_size > self._limits.early_messages:
             raise RemoteProtocolError("too many messages on channels that are not open yet")
         remote.early.append((message_type, data[position:end]))
