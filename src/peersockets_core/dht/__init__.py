@@ -1,4 +1,55 @@
 """HyperDHT: finds the peers of a topic and connects to a key, without I/O.
 
-rpc/        dht-rpc: the table of nodes, requests and queries below everything here
+    hyperdht    `HyperDht`, one node: datagrams in and out, commands, events
+    topics      looking for the peers of a topic, and announcing ourselves there
+    values      getting and putting values
+    dialing     connecting to a key
+    listening   answering those that dial our key
+    announcer   keeps our key findable, through nodes that relay to us
+    forwarding  relays the handshakes of others
+    storage     keeps the announcements and values of others, in a `store` with bounds
+    exchange    how all of these ask other nodes
+    noise_ik    the handshake; `messages` and `signing` are what goes into it and around it
+    rpc/        dht-rpc: the table of nodes, requests and queries below everything here
+
+Source: hyperdht 6.34.0.
 """
+
+from .dialing import Dial
+from .events import (
+    ConnectionRequested,
+    DialFailed,
+    Dialled,
+    HyperDhtEvent,
+    Listening,
+    PeersFound,
+    SearchFinished,
+    ValueFound,
+)
+from .hyperdht import HyperDht
+from .limits import DEFAULT_HYPER_DHT_LIMITS, HyperDhtLimits
+from .listening import Accepted, Incoming
+from .messages import MutableValue, Peer
+from .topics import TopicSearch
+from .values import ValueSearch
+
+__all__ = [
+    "DEFAULT_HYPER_DHT_LIMITS",
+    "Accepted",
+    "ConnectionRequested",
+    "Dial",
+    "DialFailed",
+    "Dialled",
+    "HyperDht",
+    "HyperDhtEvent",
+    "HyperDhtLimits",
+    "Incoming",
+    "Listening",
+    "MutableValue",
+    "Peer",
+    "PeersFound",
+    "SearchFinished",
+    "TopicSearch",
+    "ValueFound",
+    "ValueSearch",
+]

@@ -8,6 +8,8 @@ from typing import Any
 
 import attrs
 
+from peersockets_core import KeyPair
+from peersockets_core.dht.hyperdht import HyperDht
 from peersockets_core.dht.rpc.address import Address
 from peersockets_core.dht.rpc.messages import Request, Response, decode_untrusted
 from peersockets_core.dht.rpc.node import DhtNode
@@ -67,6 +69,11 @@ class DhtNetwork:
         """Add a node of dht-rpc alone; the first one begins the network."""
         return self._add(lambda **known: DhtNode(**known), options)
 
+    def add_hyper(self, **options: Any) -> Member:
+        """Add a node of HyperDHT; the first one begins the network."""
+        key_pair = KeyPair.from_seed((len(self.members) + 1).to_bytes(32))
+        return self._add(lambda **known: HyperDht(**{"key_pair": key_pair, **known}), options)
+
     def _add(self, make: Callable[..., Any], options: dict[str, Any]) -> Member:
         first = not self.members
         address = self.address(len(self.members) + 1)
@@ -107,3 +114,11 @@ def sent(machine: Any, now: float) -> list[tuple[Address, Request | Response]]:
 def requests_of(machine: Any, now: float) -> list[tuple[Address, Request]]:
     """Take the requests that a machine wants to send."""
     return [(to, message) for to, message in sent(machine, now) if isinstance(message, Request)]
+
+
+def hyper_network(size: int, seed: object = 0, **options: Any) -> DhtNetwork:
+    """Make a network of HyperDHT nodes, all persistent, that know each other."""
+    network = DhtNetwork(seed, **options)
+    network.grow(network.add_hyper, size)
+    network.network.run_for(10)
+    return network

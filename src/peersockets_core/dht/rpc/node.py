@@ -13,6 +13,8 @@ import math
 from collections.abc import Iterable
 from typing import Final
 
+import attrs
+
 from ...errors import LocalProtocolError, RemoteProtocolError
 from ...keys import Entropy
 from .address import ID_SIZE, Address, encode_address, node_id
@@ -36,6 +38,19 @@ from .requests import RETRIES, TIMEOUT, Asker, PendingRequest, Requests
 from .server import Server
 from .tokens import Tokens
 from .upkeep import Upkeep
+
+
+@attrs.frozen
+class RequestStatistics:
+    """Counters of a node's requests, at one moment."""
+
+    pending: int
+    """Waiting to be sent or answered."""
+    answers: int
+    retried: int
+    """Datagrams sent because an earlier one was not answered in time."""
+    timeouts: int
+    """Requests that were never answered."""
 
 
 class DhtNode:
@@ -78,12 +93,24 @@ class DhtNode:
         """The table of known nodes, and what keeps it fresh."""
         if persistent and address is not None:
             self.become_persistent(address)
-        self.upkeep.refresh(self.upkeep.table.own_id, now)
+        self._looking = False
+        self.look_around(now)
+
+    def look_around(self, now: float) -> None:
+        """Look for the nodes near us, unless that is under way: others may be reachable by now."""
+        if not self._looking:
+            self._looking = True
+            self.upkeep.refresh(self.upkeep.table.own_id, now)
 
     @property
     def address(self) -> Address | None:
         """Our address as others see it, where they agree on host and port."""
         return (self.nat.host, self.nat.port) if self.nat.host is not None and self.nat.port else None
+
+    def request_statistics(self) -> RequestStatistics:
+        """Counters of our requests."""
+        requests = self._requests
+        return RequestStatistics(len(requests), requests.answers, requests.retried, requests.timeouts)
 
     # The datagram pattern
 
@@ -96,7 +123,7 @@ class DhtNode:
         """
         for start in range(0, len(buffer), max(segment_size, 1)):
             self._receive(bytes(buffer[start : start + segment_size]), source, now)
-        return self._take_events()
+        return self.take_events()
 
     def datagrams_to_send(self, now: float) -> list[tuple[Address, list[bytes], int]]:
         """Hand over what is to be sent: the destination, the datagram in a list, its size."""
@@ -116,7 +143,12 @@ class DhtNode:
         if now >= self.upkeep.next_tick:
             self._hints_sent = 0
             self.upkeep.tick(now)
-        return self._take_events()
+        return self.take_events()
+
+    def take_events(self) -> list[DhtEvent]:
+        """Return what commands have caused since the last call."""
+        events, self._events = self._events, []
+        return events
 
     # Commands
 
@@ -303,7 +335,10 @@ class DhtNode:
         self._queries.discard(query)
         if not query.background:
             self._events.append(QueryFinished(query))
-        elif not self.bootstrapped:
+            return
+        self._looking = False
+        # A network of which nobody answers is not there yet; a first node's network is itself.
+        if not self.bootstrapped and (query.successes or not self.bootstrap):
             self.bootstrapped = True
             self._events.append(Bootstrapped())
             self._take_id_from_address()
@@ -416,10 +451,6 @@ class DhtNode:
         tid = self._requests.new_tid(to)
         message = Request(tid, to, command, internal, self.id, token, target, value)
         return self._requests.add(message, asker, now, retries=retries, timeout=timeout)
-
-    def _take_events(self) -> list[DhtEvent]:
-        events, self._events = self._events, []
-        return events
 
 
 class _Nobody:

@@ -79,6 +79,7 @@ class Upkeep:
         self._last_tick = now
         self.next_tick = now + TICK
         if not self._node.bootstrapped:
+            self._node.look_around(now)
             return
         if self._tick % 8 == 0:
             self._ping_oldest(now)

@@ -225,6 +225,25 @@ def test_the_statistics_of_nobody() -> None:
     made = DhtNode(entropy=entropy(1), now=0.0)
     assert made.address is None
     assert made.bootstrap_nodes() == ()
+    statistics = made.request_statistics()
+    assert (statistics.pending, statistics.answers, statistics.retried, statistics.timeouts) == (0, 0, 0, 0)
+
+
+def test_a_network_that_is_not_there_yet_is_looked_for_again() -> None:
+    made = node(bootstrap=[THEIRS])
+    assert [type(event) for event in made.handle_deadline(0.0)] == []
+    made.look_around(0.0)  # it does so already
+    assert len(requests_of(made, 0.0)) == 1
+    now = 0.0
+    asked = []
+    while now < 12:
+        now = made.next_deadline()
+        assert Bootstrapped() not in made.handle_deadline(now)
+        asked += requests_of(made, now)
+    assert made.request_statistics().timeouts == 1
+    assert len(asked) > 6
+    answer = encode_response(Response(asked[-1][1].tid, OURS))
+    assert Bootstrapped() in made.receive_datagrams(answer, 1500, THEIRS, now)
 
 
 @given(st.lists(REQUESTS | RESPONSES | st.binary(max_size=60), max_size=20))

@@ -1,0 +1,177 @@
+"""Announces our key to the nodes near it, which then relay handshakes to us, and keeps them.
+
+Source: hyperdht 6.34.0, `lib/announcer.js`.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from typing import Final
+
+from ..keys import KeyPair
+from .events import Listening
+from .exchange import Exchange
+from .messages import MOST_RELAYS, Command
+from .rpc.address import Address
+from .rpc.messages import Command as RpcCommand
+from .rpc.messages import ErrorCode, Response
+from .rpc.query import Commit, Query, Reply
+from .rpc.requests import PendingRequest
+from .signing import key_hash, sign_announcement
+
+PING_INTERVAL: Final = 3.0
+"""Seconds between pings to a relay: they keep the way through our NAT open, and show that it lives."""
+
+_ROUNDS: Final = 100
+"""Rounds of pings until everything is announced anew: five minutes."""
+
+
+class AnnouncerState(enum.Enum):
+    """Where an announcer stands."""
+
+    IDLE = enum.auto()
+    ANNOUNCING = enum.auto()
+    KEEPING = enum.auto()
+    STOPPED = enum.auto()
+
+
+_NEXT: Final = {
+    AnnouncerState.IDLE: {AnnouncerState.ANNOUNCING, AnnouncerState.STOPPED},
+    AnnouncerState.ANNOUNCING: {AnnouncerState.KEEPING, AnnouncerState.STOPPED},
+    AnnouncerState.KEEPING: {AnnouncerState.ANNOUNCING, AnnouncerState.STOPPED},
+    AnnouncerState.STOPPED: {AnnouncerState.ANNOUNCING},
+}
+
+
+class Announcer:
+    """Keeps our key findable."""
+
+    def __init__(self, exchange: Exchange, key_pair: KeyPair) -> None:
+        self.state = AnnouncerState.IDLE
+        self.target = key_hash(key_pair.ed25519_public_key)
+        self.relays: dict[Address, Address] = {}
+        """Our relays, and our address as each of them sees it."""
+        self._exchange = exchange
+        self._key_pair = key_pair
+        self._query: Query | None = None
+        self._former: set[Address] = set()
+        self._nodes: list[Address] = []
+        self._round = 0
+        self._pongs_wanted = 0
+        self._pings: set[PendingRequest] = set()
+        self._withdrawing: dict[PendingRequest, Address] = {}
+        self._next_round = math.inf
+
+    def start(self, now: float) -> None:
+        """Announce our key to the nodes nearest to it."""
+        if self._query is not None:
+            return
+        self._enter(AnnouncerState.ANNOUNCING)
+        self._next_round = math.inf
+        self._query = self._exchange.query(
+            self,
+            self.target,
+            now,
+            command=Command.FIND_PEER,
+            nodes=self._nodes,
+            commit=self._announcement,
+        )
+
+    def stop(self, now: float) -> None:
+        """Withdraw the announcement, as far as the relays can be reached."""
+        self._enter(AnnouncerState.STOPPED)
+        self._next_round = math.inf
+        if self._query is not None:
+            self._exchange.cancel(self._query)
+            self._query = None
+        for ping in self._pings:
+            self._exchange.cancel(ping)
+        self._pings.clear()
+        for relay in self.relays:
+            self._withdraw_from(relay, now)
+        self.relays = {}
+
+    @property
+    def withdrawing(self) -> bool:
+        """Whether relays have yet to confirm that they have forgotten us."""
+        return bool(self._withdrawing)
+
+    def next_deadline(self) -> float:
+        """When the next round of pings is due; infinity for never."""
+        return self._next_round
+
+    def handle_deadline(self, now: float) -> None:
+        """Ping the relays, or announce anew."""
+        if now < self._next_round:
+            return
+        self._round += 1
+        if self._round > _ROUNDS or len(self.relays) < self._pongs_wanted or not self.relays:
+            self.start(now)
+            return
+        self._next_round = now + PING_INTERVAL
+        for relay in self.relays:
+            ping = self._exchange.request(self, relay, now, command=RpcCommand.PING, internal=True)
+            if ping is not None:
+                self._pings.add(ping)
+
+    # What comes of queries and requests
+
+    def replied(self, query: Query, reply: Reply, now: float) -> None:
+        """A node has answered on its way to the nearest ones."""
+
+    def finished(self, query: Query, now: float) -> None:
+        """The nearest nodes have been told, and the ones that have confirmed it are our relays."""
+        self._query = None
+        self._nodes = query.closest_nodes
+        confirmed = query.confirmed
+        self._former = set(self.relays) - {reply.source for reply in confirmed}
+        self.relays = {reply.source: reply.to for reply in confirmed}
+        self._pongs_wanted = len(self.relays)
+        for relay in self._former:
+            self._withdraw_from(relay, now)
+        self._enter(AnnouncerState.KEEPING)
+        self._round = 0
+        self._next_round = now + PING_INTERVAL
+        self._exchange.events.append(Listening(tuple(self.relays)))
+
+    def answered(self, request: PendingRequest, response: Response, now: float) -> None:
+        """A relay lives, or has shown its token, without which it does not forget us."""
+        self._pings.discard(request)
+        relay = self._withdrawing.pop(request, None)
+        if relay is None or request.message.command == Command.UNANNOUNCE or response.error != ErrorCode.NONE:
+            return
+        if response.token is None or response.id is None:
+            return
+        signed = sign_announcement(
+            Command.UNANNOUNCE, self._key_pair, self.target, response.id, response.token, ()
+        )
+        self._ask_to_forget(relay, now, Command.UNANNOUNCE, token=response.token, value=signed.encode())
+
+    def timed_out(self, request: PendingRequest, now: float) -> None:
+        """A relay is gone: with the next round, all is announced anew."""
+        if self._withdrawing.pop(request, None) is None and request in self._pings:
+            self._pings.discard(request)
+            self.relays.pop(request.to, None)
+
+    def _announcement(self, reply: Reply) -> Commit | None:
+        """Make the announcement for one of the nearest nodes; its record names no relays, for it is one."""
+        nearest = () if self._query is None else self._query.closest_nodes[:MOST_RELAYS]
+        if reply.source not in nearest or reply.token is None or reply.id is None:
+            return None
+        signed = sign_announcement(Command.ANNOUNCE, self._key_pair, self.target, reply.id, reply.token, ())
+        return Commit(Command.ANNOUNCE, reply.token, signed.encode())
+
+    def _withdraw_from(self, relay: Address, now: float) -> None:
+        """Ask a relay for a token, with which it can then be made to forget us."""
+        self._ask_to_forget(relay, now, Command.FIND_PEER)
+
+    def _ask_to_forget(self, relay: Address, now: float, command: Command, **arguments: bytes) -> None:
+        request = self._exchange.request(self, relay, now, command=command, target=self.target, **arguments)
+        if request is not None:
+            self._withdrawing[request] = relay
+
+    def _enter(self, state: AnnouncerState) -> None:
+        if state is not self.state:
+            assert state in _NEXT[self.state]
+            self.state = state

@@ -1,0 +1,245 @@
+"""Dials a key: finds nodes that relay to it, sends a handshake through several, and decides where the
+stream goes.
+
+Source: hyperdht 6.34.0, `lib/connect.js`.
+"""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+from ..errors import RemoteProtocolError
+from ..hypercore11.secret_stream import Keys
+from ..keys import Entropy, KeyPair
+from .events import DialFailed, Dialled
+from .exchange import Exchange
+from .messages import (
+    VERSION,
+    Command,
+    Firewall,
+    HandshakeError,
+    Mode,
+    NoisePayload,
+    RelayedHandshake,
+    decode_handshake_untrusted,
+)
+from .noise_ik import HandshakeNoise
+from .rpc.address import Address
+from .rpc.messages import Command as RpcCommand
+from .rpc.messages import Response
+from .rpc.query import Query, Reply
+from .rpc.requests import PendingRequest
+from .signing import key_hash
+
+_WAYS: Final = 2  # handshakes through relays at a time
+_WAYS_WITH_KNOWN_RELAYS: Final = 3
+
+
+class DialState(enum.Enum):
+    """Where a dial stands."""
+
+    FINDING = enum.auto()
+    """It looks for relays, and sends the handshake through them."""
+    REACHING = enum.auto()
+    """The handshake is finished; the way to the remote is not yet known."""
+    DONE = enum.auto()
+    FAILED = enum.auto()
+
+
+_NEXT: Final = {
+    DialState.FINDING: {DialState.REACHING, DialState.DONE, DialState.FAILED},
+    DialState.REACHING: {DialState.DONE, DialState.FAILED},
+    DialState.DONE: set(),
+    DialState.FAILED: set(),
+}
+
+
+class Dial:
+    """One attempt to connect to a key. Made by `HyperDht.dial`."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        key_pair: KeyPair,
+        entropy: Entropy,
+        public_key: bytes,
+        payload: NoisePayload,
+        relays: tuple[Address, ...],
+        learn_relays: Callable[[bytes, tuple[Address, ...]], None],
+        now: float,
+    ) -> None:
+        """Begin; `relays` are tried at once, beside the search for others."""
+        self.public_key = public_key
+        self.state = DialState.FINDING
+        self.attempts = 0
+        """Nodes that the handshake was sent through."""
+        self._exchange = exchange
+        self._target = key_hash(public_key)
+        self._payload = payload
+        self._noise = HandshakeNoise(key_pair, entropy, public_key)
+        self._learn_relays = learn_relays
+        self._message = RelayedHandshake(Mode.FROM_CLIENT, self._noise.write(payload)).encode()
+        self._ways: dict[PendingRequest, None] = {}
+        self._most_ways = _WAYS_WITH_KNOWN_RELAYS if relays else _WAYS
+        self._to_try: deque[Address] = deque(relays)
+        self._tried: set[Address] = set()
+        self._ping: PendingRequest | None = None
+        self._finished: tuple[Keys, int] | None = None
+        self._query: Query | None = exchange.query(
+            self, self._target, now, command=Command.FIND_PEER, nodes=relays
+        )
+        self._try_next(now)
+
+    def cancel(self) -> None:
+        """Give up; no event follows."""
+        if self.active:
+            self._enter(DialState.FAILED)
+            self._let_go()
+
+    @property
+    def active(self) -> bool:
+        """Whether it goes on."""
+        return self.state in (DialState.FINDING, DialState.REACHING)
+
+    # Finding relays
+
+    def replied(self, query: Query, reply: Reply, now: float) -> None:
+        """A node has answered; one that knows the key relays to it."""
+        if reply.value is not None and self.state is DialState.FINDING:
+            self._to_try.append(reply.source)
+            self._try_next(now)
+
+    def finished(self, query: Query, now: float) -> None:
+        """All nodes near the key have been asked."""
+        self._query = None
+        self._fail_if_nothing_is_left()
+
+    def _try_next(self, now: float) -> None:
+        while self._to_try and len(self._ways) < self._most_ways:
+            relay = self._to_try.popleft()
+            if relay in self._tried:
+                continue
+            self._tried.add(relay)
+            way = self._exchange.request(
+                self, relay, now, command=Command.PEER_HANDSHAKE, target=self._target, value=self._message
+            )
+            if way is not None:
+                self.attempts += 1
+                self._ways[way] = None
+
+    def _fail_if_nothing_is_left(self) -> None:
+        if self.state is DialState.FINDING and not self._ways and not self._to_try and self._query is None:
+            self._fail(
+                f"the peer did not answer through any of {self.attempts} relays"
+                if self.attempts
+                else "no node of the DHT knows the peer: it is not listening"
+            )
+
+    # The answer
+
+    def answered(self, request: PendingRequest, response: Response, now: float) -> None:
+        """A relay has brought the remote's answer, or knows no way; or a local address has answered a
+        ping.
+        """
+        if request is self._ping:
+            self._ping = None
+            self._done(request.to)
+            return
+        self._ways.pop(request, None)
+        try:
+            self._take_answer_untrusted(request.to, response, now)
+        except RemoteProtocolError:
+            self._exchange.node.dropped += 1
+        if self.state is DialState.FINDING:
+            self._try_next(now)
+            self._fail_if_nothing_is_left()
+
+    def timed_out(self, request: PendingRequest, now: float) -> None:
+        """A relay does not answer; nor does a local address."""
+        if request is self._ping:
+            self._ping = None
+            self._fail("the peer is behind the same address and cannot be reached there")
+            return
+        self._ways.pop(request, None)
+        self._try_next(now)
+        self._fail_if_nothing_is_left()
+
+    def _take_answer_untrusted(self, relay: Address, response: Response, now: float) -> None:
+        if response.value is None:
+            return
+        answer = decode_handshake_untrusted(response.value)
+        if answer.mode != Mode.REPLY:
+            raise RemoteProtocolError("a handshake's answer that is none")
+        payload = self._noise.read_untrusted(answer.noise)
+        if payload.version != VERSION:
+            self._fail(f"the peer speaks version {payload.version} of the handshake")
+        elif payload.error != HandshakeError.NONE or payload.udx is None:
+            self._fail(f"the peer declined with error {payload.error}")
+        else:
+            self._learn_relays(self.public_key, payload.relays or tuple(self._tried))
+            self._finished = (self._noise.keys(), payload.udx.id)
+            self._reach(relay, answer.peer_address, payload, response.to, now)
+
+    def _reach(
+        self, relay: Address, server: Address | None, payload: NoisePayload, ours: Address, now: float
+    ) -> None:
+        """Decide where the stream goes."""
+        self._enter(DialState.REACHING)
+        punchable = payload.holepunch is not None and bool(payload.holepunch.relays)
+        if server is None or server == relay:
+            self._done(relay)
+        elif payload.firewall == Firewall.OPEN or not punchable:
+            public = [address for address in payload.addresses if _is_public(address)]
+            self._done(public[0] if public else server)
+        elif self._payload.firewall == Firewall.OPEN:
+            self._done(None)
+        elif ours[0] == server[0] and payload.addresses:
+            self._let_go()
+            local = _best_match(self._payload.addresses, payload.addresses)
+            self._ping = self._exchange.request(self, local, now, command=RpcCommand.PING, internal=True)
+        else:
+            self._fail("the peer is behind a NAT or firewall that has to be punched through")
+
+    def _done(self, address: Address | None) -> None:
+        assert self._finished is not None
+        self._enter(DialState.DONE)
+        self._let_go()
+        keys, stream_id = self._finished
+        self._exchange.events.append(Dialled(self, keys, stream_id, address))
+
+    def _fail(self, reason: str) -> None:
+        self._enter(DialState.FAILED)
+        self._let_go()
+        self._exchange.events.append(DialFailed(self, reason))
+
+    def _let_go(self) -> None:
+        for asked in (*self._ways, self._query, self._ping):
+            if asked is not None:
+                self._exchange.cancel(asked)
+        self._ways.clear()
+        self._to_try.clear()
+        self._query = self._ping = None
+
+    def _enter(self, state: DialState) -> None:
+        assert state in _NEXT[self.state]
+        self.state = state
+
+
+def _is_public(address: Address) -> bool:
+    return ipaddress.IPv4Address(address[0]).is_global and address[1] != 0
+
+
+def _best_match(ours: tuple[Address, ...], theirs: tuple[Address, ...]) -> Address:
+    """Return the one of their local addresses that shares the longest prefix with one of ours."""
+
+    def shared(address: Address) -> int:
+        number = int(ipaddress.IPv4Address(address[0]))
+        return max(
+            (32 - (number ^ int(ipaddress.IPv4Address(host))).bit_length() for host, _ in ours), default=0
+        )
+
+    return max(theirs, key=shared)

@@ -1,0 +1,80 @@
+"""How the parts of a HyperDHT node ask others, and hear of the answers."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from ..errors import LocalProtocolError
+from .events import HyperDhtEvent
+from .rpc.address import Address
+from .rpc.events import Answered, QueryFinished, QueryReplied, TimedOut
+from .rpc.messages import Response
+from .rpc.node import DhtNode
+from .rpc.query import Query, Reply
+from .rpc.requests import PendingRequest
+
+
+class Party(Protocol):
+    """A part that asks, and hears of what comes of it."""
+
+    def replied(self, query: Query, reply: Reply, now: float) -> None:
+        """A node has answered a query."""
+
+    def finished(self, query: Query, now: float) -> None:
+        """A query has ended."""
+
+    def answered(self, request: PendingRequest, response: Response, now: float) -> None:
+        """A node has answered a request, perhaps with an error."""
+
+    def timed_out(self, request: PendingRequest, now: float) -> None:
+        """A node has not answered a request."""
+
+
+class Exchange:
+    """Sends the requests and queries of parties, and hands each what comes of its own."""
+
+    def __init__(self, node: DhtNode) -> None:
+        self.node = node
+        self.events: list[HyperDhtEvent] = []
+        """What the application is to learn."""
+        self._parties: dict[Query | PendingRequest, Party] = {}
+
+    def request(self, party: Party, to: Address, now: float, **arguments: Any) -> PendingRequest | None:
+        """Ask one node, as `DhtNode.request` does; None where too many requests are unanswered."""
+        try:
+            request = self.node.request(to, now=now, **arguments)
+        except LocalProtocolError:
+            return None
+        self._parties[request] = party
+        return request
+
+    def query(self, party: Party, target: bytes, now: float, **arguments: Any) -> Query:
+        """Ask the nodes near a target; otherwise as `DhtNode.query`."""
+        query = self.node.query(target, now=now, **arguments)
+        self._parties[query] = party
+        return query
+
+    def cancel(self, asked: Query | PendingRequest) -> None:
+        """Give up; its party hears no more of it."""
+        if self._parties.pop(asked, None) is not None:
+            self.node.cancel(asked)
+
+    def dispatch(self, event: Answered | TimedOut | QueryReplied | QueryFinished, now: float) -> None:
+        """Hand an event of the node to the party it concerns."""
+        match event:
+            case QueryReplied(query, reply):
+                party = self._parties.get(query)
+                if party is not None:
+                    party.replied(query, reply, now)
+            case QueryFinished(query):
+                party = self._parties.pop(query, None)
+                if party is not None:
+                    party.finished(query, now)
+            case Answered(request, response):
+                party = self._parties.pop(request, None)
+                if party is not None:
+                    party.answered(request, response, now)
+            case _:
+                party = self._parties.pop(event.request, None)
+                if party is not None:
+                    party.timed_out(event.request, now)

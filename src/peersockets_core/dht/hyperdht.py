@@ -1,0 +1,299 @@
+"""`HyperDht`: one node of HyperDHT, without I/O: finds peers of topics, dials keys and is dialled.
+
+The datagrams of the DHT go in and come out here; those of UDX streams are the business of `udx`. Source:
+hyperdht 6.34.0, `index.js`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import attrs
+
+from ..errors import LocalProtocolError, RemoteProtocolError
+from ..keys import Entropy, KeyPair, parse_public_key
+from .announcer import Announcer, AnnouncerState
+from .dialing import Dial
+from .events import HyperDhtEvent
+from .exchange import Exchange
+from .forwarding import Forwarding
+from .limits import DEFAULT_HYPER_DHT_LIMITS, HyperDhtLimits
+from .listening import Accepted, Incoming, Listener
+from .messages import MOST_RELAYS, Command, Firewall, NoisePayload, Peer, UdxInfo
+from .rpc.address import Address
+from .rpc.events import Answered, DhtEvent, QueryFinished, QueryReplied, RequestReceived, TimedOut
+from .rpc.messages import ErrorCode
+from .rpc.node import DhtNode
+from .signing import key_hash, sign_mutable
+from .storage import Storage
+from .topics import TopicSearch
+from .values import MOST_VALUE, ValueSearch
+
+
+class HyperDht:
+    """One node of HyperDHT under one identity."""
+
+    def __init__(
+        self,
+        *,
+        key_pair: KeyPair,
+        entropy: Entropy,
+        now: float,
+        bootstrap: Iterable[Address] = (),
+        persistent: bool = False,
+        address: Address | None = None,
+        open_address: Address | None = None,
+        local_addresses: Iterable[Address] = (),
+        limits: HyperDhtLimits = DEFAULT_HYPER_DHT_LIMITS,
+    ) -> None:
+        """Begin to look around from the `bootstrap` nodes; `persistent` and `address` as for `DhtNode`.
+
+        `open_address` is where everybody can reach us, if that is known, and `local_addresses` where the
+        hosts of our own network can; remotes are shown both.
+        """
+        self.key_pair = key_pair
+        self.limits = limits
+        self.node = DhtNode(
+            entropy=entropy,
+            now=now,
+            bootstrap=bootstrap,
+            persistent=persistent,
+            address=address,
+            limits=limits.rpc,
+        )
+        """The layer below."""
+        self.open_address = open_address if open_address is not None else address
+        self.local_addresses = tuple(local_addresses)
+        self._entropy = entropy
+        self._exchange = Exchange(self.node)
+        self._forwarding = Forwarding(self.node, limits)
+        self._storage = Storage(self.node, self._forwarding, entropy, limits)
+        self._listener = Listener(self._exchange, key_pair, entropy, limits)
+        self._announcer = Announcer(self._exchange, key_pair)
+        self._dials: set[Dial] = set()
+        self._known_relays: dict[bytes, tuple[Address, ...]] = {}
+
+    @property
+    def relays(self) -> tuple[Address, ...]:
+        """The nodes that relay handshakes to us, while we listen."""
+        return tuple(self._announcer.relays)
+
+    @property
+    def listening(self) -> bool:
+        """Whether remotes may dial our key."""
+        return self._announcer.state in (AnnouncerState.ANNOUNCING, AnnouncerState.KEEPING)
+
+    @property
+    def findable(self) -> bool:
+        """Whether remotes have a way to our key: through relays, or because we answer for it as a node."""
+        return self._announcer.state is AnnouncerState.KEEPING and bool(self.relays or self.node.id)
+
+    # The datagram pattern
+
+    def receive_datagrams(
+        self, buffer: bytes | bytearray | memoryview, segment_size: int, source: Address, now: float
+    ) -> list[HyperDhtEvent]:
+        """Take datagrams of `segment_size` bytes each, the last perhaps shorter; returns what they cause."""
+        return self._process(self.node.receive_datagrams(buffer, segment_size, source, now), now)
+
+    def datagrams_to_send(self, now: float) -> list[tuple[Address, list[bytes], int]]:
+        """Hand over what is to be sent: the destination, the datagram in a list, its size."""
+        return self.node.datagrams_to_send(now)
+
+    def next_deadline(self) -> float:
+        """When to call `handle_deadline`, at the latest; minus infinity where a command has caused events."""
+        if self._exchange.events:
+            return -math.inf
+        return min(self.node.next_deadline(), self._announcer.next_deadline(), self._listener.next_deadline())
+
+    def handle_deadline(self, now: float) -> list[HyperDhtEvent]:
+        """Do what has become due by `now`."""
+        self._announcer.handle_deadline(now)
+        self._listener.handle_deadline(now)
+        return self._process(self.node.handle_deadline(now), now)
+
+    def take_events(self, now: float) -> list[HyperDhtEvent]:
+        """Return what commands have caused since the last call."""
+        return self._process(self.node.take_events(), now)
+
+    # Topics and values
+
+    def lookup(self, topic: bytes, now: float) -> TopicSearch:
+        """Look for the peers of a 32-byte topic; `PeersFound` events follow, and `SearchFinished`."""
+        return self._search(topic, now)
+
+    def announce(self, topic: bytes, now: float) -> TopicSearch:
+        """Look for the peers of a topic, and announce our key there; renew it within the record's lifetime.
+
+        It should be listening first, so that the record names our relays.
+        """
+        if self.node.id is not None:
+            peer = Peer(self.key_pair.ed25519_public_key, self._announced_relays())
+            self._storage.keep_own(topic, peer, now)
+        return self._search(topic, now, announce=self._announced_relays())
+
+    def withdraw(self, topic: bytes, now: float) -> TopicSearch:
+        """Remove our announcement from a topic; `SearchFinished` follows."""
+        self._storage.remove_own(topic, self.key_pair.ed25519_public_key)
+        return TopicSearch(self._exchange, topic, self.key_pair, now, withdraw=True)
+
+    def _search(self, topic: bytes, now: float, announce: tuple[Address, ...] | None = None) -> TopicSearch:
+        search = TopicSearch(self._exchange, topic, self.key_pair, now, announce=announce)
+        search.found(self._storage.peers(topic, now), None)
+        return search
+
+    def get_immutable(self, hash: bytes, now: float) -> ValueSearch:
+        """Look for the value that has a 32-byte hash; `ValueFound` follows."""
+        return ValueSearch(self._exchange, now, target=hash)
+
+    def put_immutable(self, value: bytes, now: float) -> ValueSearch:
+        """Store a value under its hash, the search's `target`. Raises `ValueError` if it is too large or
+        empty.
+        """
+        _check_value(value)
+        return ValueSearch(self._exchange, now, target=key_hash(value), put=value)
+
+    def get_mutable(self, public_key: bytes, now: float, *, minimum_seq: int = 0) -> ValueSearch:
+        """Look for the newest value of a key that is at least `minimum_seq`; `ValueFound` follows."""
+        return ValueSearch(
+            self._exchange,
+            now,
+            public_key=parse_public_key(public_key, "public_key"),
+            minimum_seq=minimum_seq,
+        )
+
+    def put_mutable(self, value: bytes, seq: int, now: float) -> ValueSearch:
+        """Store a value under our key, in place of those of a smaller `seq`. Raises as `put_immutable`."""
+        _check_value(value)
+        signed = sign_mutable(self.key_pair, seq, value)
+        return ValueSearch(self._exchange, now, public_key=self.key_pair.ed25519_public_key, put=signed)
+
+    # Connections
+
+    def listen(self, now: float) -> None:
+        """Let remotes dial our key: `Listening` follows, and a `ConnectionRequested` for each."""
+        if not self.listening:
+            self._forwarding.show_own(self._announcer.target, Peer(self.key_pair.ed25519_public_key).encode())
+            self._announcer.start(now)
+
+    def stop_listening(self, now: float) -> None:
+        """Withdraw our key from the nodes near it."""
+        if self.listening:
+            self._forwarding.show_own(self._announcer.target, None)
+            self._announcer.stop(now)
+
+    def announce_again(self, now: float) -> None:
+        """Announce our key anew, after the network has changed."""
+        if self.listening:
+            self._announcer.start(now)
+
+    @property
+    def withdrawing(self) -> bool:
+        """Whether relays have yet to confirm that they have forgotten us."""
+        return self._announcer.withdrawing
+
+    def dial(self, public_key: bytes, stream_id: int, now: float, *, relays: Iterable[Address] = ()) -> Dial:
+        """Connect to a key: `Dialled` or `DialFailed` follows. `stream_id` is that of our UDX stream.
+
+        `relays` are nodes that are said to relay to it, as peer records name them. Raises `ValueError` for
+        what is not a key, `LocalProtocolError` for our own.
+        """
+        key = parse_public_key(public_key, "public_key")
+        if key == self.key_pair.ed25519_public_key:
+            raise LocalProtocolError("public_key is our own: a node does not dial itself")
+        ourselves = self._forwarding.address(key_hash(key), now)  # it has announced itself here
+        known = (*relays, *self._known_relays.get(key, ()))
+        if ourselves is not None:
+            known = (ourselves, *known)
+        dial = Dial(
+            self._exchange,
+            self.key_pair,
+            self._entropy,
+            key,
+            self._payload(stream_id),
+            tuple(dict.fromkeys(known)),
+            self._learn_relays,
+            now,
+        )
+        self._dials.add(dial)
+        return dial
+
+    def cancel(self, dial: Dial) -> None:
+        """Give a dial up; no event follows for it."""
+        dial.cancel()
+        self._dials.discard(dial)
+
+    def accept(self, incoming: Incoming, stream_id: int, now: float) -> Accepted | None:
+        """Let a remote connect to our UDX stream of that id; returns how.
+
+        None where it has asked for what we cannot do. Raises `LocalProtocolError` if it is decided or
+        forgotten.
+        """
+        payload = attrs.evolve(self._payload(stream_id), relays=self._announced_relays())
+        return self._listener.accept(incoming, stream_id, payload, now)
+
+    def refuse(self, incoming: Incoming) -> None:
+        """Give a remote no answer at all. Raises as `accept`."""
+        self._listener.refuse(incoming)
+
+    # Inside
+
+    def _payload(self, stream_id: int) -> NoisePayload:
+        """What we say of ourselves in a handshake."""
+        open_at = () if self.open_address is None else (self.open_address,)
+        return NoisePayload(
+            Firewall.OPEN if open_at else Firewall.UNKNOWN,
+            addresses=open_at + self.local_addresses,
+            udx=UdxInfo(stream_id),
+        )
+
+    def _announced_relays(self) -> tuple[Address, ...]:
+        """The relays that our records name: ourselves first, where everybody can reach us."""
+        open_at = () if self.open_address is None else (self.open_address,)
+        return (open_at + self.relays)[:MOST_RELAYS]
+
+    def _learn_relays(self, public_key: bytes, relays: tuple[Address, ...]) -> None:
+        """Remember through which nodes a key was reached."""
+        self._known_relays.pop(public_key, None)
+        self._known_relays[public_key] = relays[:MOST_RELAYS]
+        if len(self._known_relays) > self.limits.known_relays:
+            del self._known_relays[next(iter(self._known_relays))]
+
+    def _process(self, events: list[DhtEvent], now: float) -> list[HyperDhtEvent]:
+        """Hand the events of the layer below to the parts that they concern; returns ours."""
+        while events:
+            for event in events:
+                if isinstance(event, RequestReceived):
+                    self._serve(event, now)
+                elif isinstance(event, Answered | TimedOut | QueryReplied | QueryFinished):
+                    self._exchange.dispatch(event, now)
+                else:
+                    self._exchange.events.append(event)
+            events = self.node.take_events()  # of what the parts have asked in turn
+        self._dials = {dial for dial in self._dials if dial.active}
+        caused, self._exchange.events = self._exchange.events, []
+        return caused
+
+    def _serve(self, received: RequestReceived, now: float) -> None:
+        request = received.request
+        ours = self.listening and request.target == self._announcer.target
+        try:
+            if request.command == Command.PEER_HANDSHAKE:
+                if ours:
+                    self._listener.receive_untrusted(received, now)
+                else:
+                    self._forwarding.relay_handshake_untrusted(received, now)
+            elif request.command == Command.PEER_HOLEPUNCH:
+                self._forwarding.relay_holepunch_untrusted(received, now)
+            elif self.node.id is None or not self._storage.serve(received, now):
+                self.node.reply(
+                    received, now, error=ErrorCode.UNKNOWN_COMMAND, token=False, closer_nodes=True
+                )
+        except RemoteProtocolError:
+            self.node.dropped += 1
+
+
+def _check_value(value: bytes) -> None:
+    if not 0 < len(value) <= MOST_VALUE:
+        raise ValueError(f"value must be from 1 to {MOST_VALUE} bytes, not {len(value)}")

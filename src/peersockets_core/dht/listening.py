@@ -1,0 +1,201 @@
+"""Answers the handshakes of remotes that dial our key.
+
+Source: hyperdht 6.34.0, `lib/server.js`.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from ..errors import LocalProtocolError, RemoteProtocolError
+from ..hypercore11.secret_stream import Keys
+from ..keys import Entropy, KeyPair
+from .events import ConnectionRequested
+from .limits import HyperDhtLimits
+from .messages import (
+    VERSION,
+    Firewall,
+    HandshakeError,
+    Mode,
+    NoisePayload,
+    RelayedHandshake,
+    UdxInfo,
+    decode_handshake_untrusted,
+)
+from .noise_ik import HandshakeNoise
+from .rpc.address import Address
+from .rpc.events import RequestReceived
+
+if TYPE_CHECKING:
+    from .exchange import Exchange
+
+
+class IncomingState(enum.Enum):
+    """What has become of a handshake that a remote has begun."""
+
+    UNDECIDED = enum.auto()
+    ACCEPTED = enum.auto()
+    REFUSED = enum.auto()
+
+
+@attrs.frozen
+class Accepted:
+    """An incoming connection: what secures its stream, and where that goes."""
+
+    keys: Keys
+    remote_stream_id: int
+    address: Address | None
+    """Where the remote's stream is, or None where its first packet shows that."""
+
+
+@attrs.define(eq=False)
+class Incoming:
+    """A handshake that a remote has begun."""
+
+    remote_public_key: bytes
+    address: Address
+    """The remote, as the relay sees it, or as we do where it came straight."""
+    relayed: bool
+    payload: NoisePayload
+    expires: float
+    state: IncomingState = IncomingState.UNDECIDED
+    _noise: HandshakeNoise = attrs.field(alias="noise", kw_only=True)
+    _message: bytes = attrs.field(alias="message", kw_only=True)
+    _waiting: list[tuple[RequestReceived, RelayedHandshake]] = attrs.field(factory=list, init=False)
+    """The requests that brought it, as long as it is undecided: it comes through several relays."""
+    _reply: bytes = attrs.field(default=b"", init=False)
+
+    def expired(self, now: float) -> bool:
+        """Whether it has waited too long: the remote has given up."""
+        return now >= self.expires
+
+
+_MOST_WAYS: Final = 8  # on which the same handshake is answered while it is undecided
+
+
+class Listener:
+    """Takes the handshakes for our key. Each is decided on by the application, and answered once and
+    again.
+    """
+
+    def __init__(
+        self, exchange: Exchange, key_pair: KeyPair, entropy: Entropy, limits: HyperDhtLimits
+    ) -> None:
+        self._exchange = exchange
+        self._key_pair = key_pair
+        self._entropy = entropy
+        self._limits = limits
+        self._incoming: dict[bytes, Incoming] = {}  # by the remote's message, the oldest first
+
+    def __len__(self) -> int:
+        return len(self._incoming)
+
+    def next_deadline(self) -> float:
+        """When the oldest handshake is forgotten; infinity for never."""
+        return next(iter(self._incoming.values())).expires if self._incoming else math.inf
+
+    def handle_deadline(self, now: float) -> None:
+        """Forget the handshakes whose time is over."""
+        while self._incoming and self.next_deadline() <= now:
+            del self._incoming[next(iter(self._incoming))]
+
+    def receive_untrusted(self, received: RequestReceived, now: float) -> None:
+        """Take a handshake for our key. Raises only `RemoteProtocolError`."""
+        relayed = decode_handshake_untrusted(received.request.value or b"")
+        if relayed.mode not in _REPLY_MODES or (
+            relayed.mode != Mode.FROM_CLIENT and not relayed.peer_address
+        ):
+            raise RemoteProtocolError("a handshake that does not come from a client")
+        incoming = self._incoming.get(relayed.noise)
+        if incoming is None:
+            incoming = self._begin_untrusted(received, relayed, now)
+        if incoming.state is IncomingState.ACCEPTED:
+            self._reply(incoming, received, relayed, now)
+        elif incoming.state is IncomingState.UNDECIDED and len(incoming._waiting) < _MOST_WAYS:
+            incoming._waiting.append((received, relayed))
+
+    def accept(
+        self, incoming: Incoming, stream_id: int, payload: NoisePayload, now: float
+    ) -> Accepted | None:
+        """Answer a handshake with `payload`; returns how to connect our stream of that id.
+
+        None where the remote has asked for what we cannot do; it learns that. Raises `LocalProtocolError`
+        if it is decided or forgotten already.
+        """
+        self._decide(incoming, IncomingState.ACCEPTED)
+        remote = incoming.payload
+        error = _fault_of(remote)
+        if error is not HandshakeError.NONE:
+            payload = attrs.evolve(payload, error=error, udx=UdxInfo(0))
+        incoming._reply = incoming._noise.write(payload)
+        for received, relayed in incoming._waiting:
+            self._reply(incoming, received, relayed, now)
+        incoming._waiting.clear()
+        if error is not HandshakeError.NONE or remote.udx is None:
+            return None
+        at_once = not incoming.relayed or remote.firewall == Firewall.OPEN
+        return Accepted(incoming._noise.keys(), remote.udx.id, incoming.address if at_once else None)
+
+    def refuse(self, incoming: Incoming) -> None:
+        """Give no answer at all, now and when the handshake is repeated. Raises as `accept`."""
+        self._decide(incoming, IncomingState.REFUSED)
+        incoming._waiting.clear()
+
+    def _decide(self, incoming: Incoming, state: IncomingState) -> None:
+        if incoming.state is not IncomingState.UNDECIDED:
+            raise LocalProtocolError(f"the handshake was {incoming.state.name.lower()} already")
+        if self._incoming.get(incoming._message) is not incoming:
+            raise LocalProtocolError("the handshake has waited too long for a decision")
+        incoming.state = state
+
+    def _begin_untrusted(self, received: RequestReceived, relayed: RelayedHandshake, now: float) -> Incoming:
+        noise = HandshakeNoise(self._key_pair, self._entropy)
+        payload = noise.read_untrusted(relayed.noise)
+        incoming = Incoming(
+            noise.remote_public_key,
+            relayed.peer_address or received.source,
+            relayed.peer_address is not None,
+            payload,
+            now + self._limits.handshake_time,
+            noise=noise,
+            message=relayed.noise,
+        )
+        if len(self._incoming) >= self._limits.incoming_handshakes:
+            del self._incoming[next(iter(self._incoming))]
+        self._incoming[relayed.noise] = incoming
+        self._exchange.events.append(ConnectionRequested(incoming))
+        return incoming
+
+    def _reply(
+        self, incoming: Incoming, received: RequestReceived, relayed: RelayedHandshake, now: float
+    ) -> None:
+        """Send the answer back the way that the handshake has come."""
+        node = self._exchange.node
+        reply = RelayedHandshake(_REPLY_MODES[relayed.mode], incoming._reply, relayed.peer_address)
+        if relayed.mode == Mode.FROM_CLIENT:
+            node.reply(
+                received,
+                now,
+                value=attrs.evolve(reply, peer_address=None).encode(),
+                token=False,
+                closer_nodes=False,
+            )
+        else:
+            node.relay(received, relayed.relay_address or received.source, reply.encode())
+
+
+_REPLY_MODES: Final[dict[int, Mode]] = {
+    Mode.FROM_CLIENT: Mode.REPLY,
+    Mode.FROM_RELAY: Mode.FROM_SERVER,
+    Mode.FROM_SECOND_RELAY: Mode.FROM_SERVER,
+}
+
+
+def _fault_of(payload: NoisePayload) -> HandshakeError:
+    if payload.version != VERSION:
+        return HandshakeError.VERSION_MISMATCH
+    return HandshakeError.NONE if payload.udx is not None else HandshakeError.ABORTED

@@ -1,0 +1,357 @@
+"""What HyperDHT puts into the values of requests and responses.
+
+Source: hyperdht 6.34.0, `lib/messages.js` and `lib/constants.js`.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+import attrs
+
+from ..errors import RemoteProtocolError
+from ..hypercore11.encoding import encode_buffer, encode_uint
+from .rpc.address import ADDRESS_SIZE, Address, encode_address
+from .rpc.reader import Reader
+
+VERSION: Final = 1
+"""The version of the handshake's payload, and of what it says of UDX and of the secret stream."""
+
+MOST_RELAYS: Final = 3
+"""Relay addresses that a peer record keeps."""
+
+MOST_PEERS: Final = 20
+"""Peer records of one answer."""
+
+_MOST_ADDRESSES: Final = 16  # of a handshake's lists: a host has fewer interfaces
+_KEY_SIZE: Final = 32
+_SIGNATURE_SIZE: Final = 64
+
+
+class Command(IntEnum):
+    """The commands of HyperDHT."""
+
+    PEER_HANDSHAKE = 0
+    PEER_HOLEPUNCH = 1
+    FIND_PEER = 2
+    LOOKUP = 3
+    ANNOUNCE = 4
+    UNANNOUNCE = 5
+    MUTABLE_PUT = 6
+    MUTABLE_GET = 7
+    IMMUTABLE_PUT = 8
+    IMMUTABLE_GET = 9
+
+
+class ErrorCode(IntEnum):
+    """The errors of HyperDHT's answers, beside those of dht-rpc."""
+
+    SEQ_REUSED = 16
+    SEQ_TOO_LOW = 17
+
+
+class Firewall(IntEnum):
+    """How a peer can be reached, as far as it knows."""
+
+    UNKNOWN = 0
+    OPEN = 1
+    CONSISTENT = 2
+    RANDOM = 3
+
+
+class HandshakeError(IntEnum):
+    """Why a server does not go on after the handshake."""
+
+    NONE = 0
+    ABORTED = 1
+    VERSION_MISMATCH = 2
+    TRY_LATER = 3
+
+
+class Mode(IntEnum):
+    """Which leg of its way a relayed message is on."""
+
+    FROM_CLIENT = 0
+    FROM_SERVER = 1
+    FROM_RELAY = 2
+    FROM_SECOND_RELAY = 3
+    REPLY = 4
+
+
+@attrs.frozen
+class Peer:
+    """A peer record: a public key, and nodes through which it can be asked for a connection."""
+
+    public_key: bytes
+    relays: tuple[Address, ...] = ()
+
+    def encode(self) -> bytes:
+        """Return its bytes."""
+        return self.public_key + _encode_addresses(self.relays)
+
+
+@attrs.frozen
+class Announcement:
+    """The value of ANNOUNCE and UNANNOUNCE."""
+
+    peer: Peer | None
+    signature: bytes | None
+    refresh: bytes | None = None
+    bump: int = 0
+
+    def encode(self) -> bytes:
+        """Return its bytes."""
+        flags = (
+            (self.peer is not None)
+            | (self.refresh is not None) << 1
+            | (self.signature is not None) << 2
+            | bool(self.bump) << 3
+        )
+        return b"".join(
+            (
+                bytes((flags,)),
+                b"" if self.peer is None else self.peer.encode(),
+                self.refresh or b"",
+                self.signature or b"",
+                encode_uint(self.bump) if self.bump else b"",
+            )
+        )
+
+
+@attrs.frozen
+class MutableValue:
+    """A value that the owner of a key may replace by one with a larger `seq`."""
+
+    seq: int
+    value: bytes
+    signature: bytes
+
+    def encode(self) -> bytes:
+        """Return its bytes: the answer to MUTABLE_GET, and MUTABLE_PUT without its key."""
+        return encode_uint(self.seq) + encode_buffer(self.value) + self.signature
+
+
+@attrs.frozen
+class RelayedHandshake:
+    """The value of PEER_HANDSHAKE."""
+
+    mode: int
+    noise: bytes
+    peer_address: Address | None = None
+    """The other end, as the relay sees it."""
+    relay_address: Address | None = None
+
+    def encode(self) -> bytes:
+        """Return its bytes."""
+        flags = (self.peer_address is not None) | (self.relay_address is not None) << 1
+        return b"".join(
+            (
+                bytes((flags,)),
+                encode_uint(self.mode),
+                encode_buffer(self.noise),
+                b"" if self.peer_address is None else encode_address(self.peer_address),
+                b"" if self.relay_address is None else encode_address(self.relay_address),
+            )
+        )
+
+
+@attrs.frozen
+class RelayedHolepunch:
+    """The value of PEER_HOLEPUNCH."""
+
+    mode: int
+    id: int
+    payload: bytes
+    peer_address: Address | None = None
+
+    def encode(self) -> bytes:
+        """Return its bytes."""
+        flags = self.peer_address is not None
+        peer = b"" if self.peer_address is None else encode_address(self.peer_address)
+        return (
+            bytes((flags,))
+            + encode_uint(self.mode)
+            + encode_uint(self.id)
+            + encode_buffer(self.payload)
+            + peer
+        )
+
+
+@attrs.frozen
+class HolepunchInfo:
+    """How a server can be asked to punch: the number of its handshake, and its relays with its addresses
+    there.
+    """
+
+    id: int
+    relays: tuple[tuple[Address, Address], ...]
+    """The relay's address, and the server's as that relay sees it."""
+
+
+@attrs.frozen
+class UdxInfo:
+    """The UDX stream that one side of a handshake has opened."""
+
+    id: int
+    reusable_socket: bool = False
+    version: int = VERSION
+
+
+@attrs.frozen
+class NoisePayload:
+    """The encrypted payload of a handshake's message, the same in both directions."""
+
+    firewall: int
+    error: int = HandshakeError.NONE
+    holepunch: HolepunchInfo | None = None
+    addresses: tuple[Address, ...] = ()
+    """Where the sender can be reached: its public address if it is open, then its local ones."""
+    udx: UdxInfo | None = None
+    secret_stream: int | None = VERSION
+    relays: tuple[Address, ...] = ()
+    """The relays that the sender announces itself at."""
+    relay_through: bool = False
+    """Whether the sender offers a blind relay, which is not followed here."""
+    version: int = VERSION
+
+    def encode(self) -> bytes:
+        """Return its bytes."""
+        flags = (
+            (self.holepunch is not None)
+            | bool(self.addresses) << 1
+            | (self.udx is not None) << 3
+            | (self.secret_stream is not None) << 4
+            | bool(self.relays) << 6
+        )
+        parts = [
+            encode_uint(self.version),
+            encode_uint(flags),
+            encode_uint(self.error),
+            encode_uint(self.firewall),
+        ]
+        if self.holepunch is not None:
+            parts += (encode_uint(self.holepunch.id), encode_uint(len(self.holepunch.relays)))
+            parts += (encode_address(at) for pair in self.holepunch.relays for at in pair)
+        if self.addresses:
+            parts.append(_encode_addresses(self.addresses))
+        if self.udx is not None:
+            parts += map(encode_uint, (self.udx.version, self.udx.reusable_socket, self.udx.id, 0))
+        if self.secret_stream is not None:
+            parts.append(encode_uint(self.secret_stream))
+        if self.relays:
+            parts.append(_encode_addresses(self.relays))
+        return b"".join(parts)
+
+
+def encode_peers(records: list[bytes], bump: int = 0) -> bytes:
+    """Return the answer to LOOKUP: encoded peer records, and the time of the topic's last bump."""
+    return encode_uint(len(records)) + b"".join(records) + encode_uint(bump)
+
+
+def decode_peer_untrusted(value: bytes) -> Peer:
+    """Read a peer record. Raises only `RemoteProtocolError`."""
+    return _peer_untrusted(Reader(value))
+
+
+def decode_peers_untrusted(value: bytes) -> list[Peer]:
+    """Read the answer to LOOKUP, of which no more than `MOST_PEERS` are taken. Raises only
+    `RemoteProtocolError`.
+    """
+    reader = Reader(value)
+    return [_peer_untrusted(reader) for _ in range(min(reader.uint_untrusted(), MOST_PEERS))]
+
+
+def decode_announcement_untrusted(value: bytes) -> Announcement:
+    """Read the value of ANNOUNCE or UNANNOUNCE. Raises only `RemoteProtocolError`."""
+    reader = Reader(value)
+    flags = reader.uint_untrusted()
+    peer = _peer_untrusted(reader) if flags & 1 else None
+    refresh = reader.fixed_untrusted(_KEY_SIZE) if flags & 2 else None
+    signature = reader.fixed_untrusted(_SIGNATURE_SIZE) if flags & 4 else None
+    return Announcement(peer, signature, refresh, reader.uint_untrusted() if flags & 8 else 0)
+
+
+def decode_mutable_put_untrusted(value: bytes) -> tuple[bytes, MutableValue]:
+    """Read the value of MUTABLE_PUT: the key, and what it signs. Raises only `RemoteProtocolError`."""
+    reader = Reader(value)
+    return reader.fixed_untrusted(_KEY_SIZE), _mutable_untrusted(reader)
+
+
+def decode_mutable_untrusted(value: bytes) -> MutableValue:
+    """Read the answer to MUTABLE_GET. Raises only `RemoteProtocolError`."""
+    return _mutable_untrusted(Reader(value))
+
+
+def decode_seq_untrusted(value: bytes) -> int:
+    """Read the value of MUTABLE_GET: the smallest `seq` of interest. Raises only `RemoteProtocolError`."""
+    return Reader(value).uint_untrusted()
+
+
+def decode_handshake_untrusted(value: bytes) -> RelayedHandshake:
+    """Read the value of PEER_HANDSHAKE. Raises only `RemoteProtocolError`."""
+    reader = Reader(value)
+    flags = reader.uint_untrusted()
+    mode, noise = reader.uint_untrusted(), reader.buffer_untrusted()
+    peer_address = reader.address_untrusted() if flags & 1 else None
+    return RelayedHandshake(mode, noise, peer_address, reader.address_untrusted() if flags & 2 else None)
+
+
+def decode_holepunch_untrusted(value: bytes) -> RelayedHolepunch:
+    """Read the value of PEER_HOLEPUNCH. Raises only `RemoteProtocolError`."""
+    reader = Reader(value)
+    flags = reader.uint_untrusted()
+    mode, id, payload = reader.uint_untrusted(), reader.uint_untrusted(), reader.buffer_untrusted()
+    return RelayedHolepunch(mode, id, payload, reader.address_untrusted() if flags & 1 else None)
+
+
+def decode_payload_untrusted(data: bytes) -> NoisePayload:
+    """Read the payload of a handshake's message; of another version, only the version is read.
+
+    Raises only `RemoteProtocolError`.
+    """
+    reader = Reader(data)
+    version = reader.uint_untrusted()
+    if version != VERSION:
+        return NoisePayload(Firewall.UNKNOWN, version=version, secret_stream=None)
+    flags, error, firewall = reader.uint_untrusted(), reader.uint_untrusted(), reader.uint_untrusted()
+    holepunch = _holepunch_info_untrusted(reader) if flags & 1 else None
+    addresses = reader.addresses_untrusted(_MOST_ADDRESSES) if flags & 2 else ()
+    if flags & 4:  # IPv6 addresses, which nobody uses yet
+        reader.fixed_untrusted(18 * reader.uint_untrusted())
+    udx = _udx_untrusted(reader) if flags & 8 else None
+    secret_stream = reader.uint_untrusted() if flags & 16 else None
+    if flags & 32:
+        reader.uint_untrusted(), reader.uint_untrusted(), reader.fixed_untrusted(2 * _KEY_SIZE)
+    relays = reader.addresses_untrusted(_MOST_ADDRESSES) if flags & 64 else ()
+    return NoisePayload(
+        firewall, error, holepunch, addresses, udx, secret_stream, relays, bool(flags & 32), version
+    )
+
+
+def _peer_untrusted(reader: Reader) -> Peer:
+    return Peer(reader.fixed_untrusted(_KEY_SIZE), reader.addresses_untrusted(MOST_RELAYS))
+
+
+def _mutable_untrusted(reader: Reader) -> MutableValue:
+    return MutableValue(
+        reader.uint_untrusted(), reader.buffer_untrusted(), reader.fixed_untrusted(_SIGNATURE_SIZE)
+    )
+
+
+def _holepunch_info_untrusted(reader: Reader) -> HolepunchInfo:
+    id, count = reader.uint_untrusted(), reader.uint_untrusted()
+    if reader.left < 2 * ADDRESS_SIZE * count:
+        raise RemoteProtocolError("a handshake ends within its relays")
+    pairs = [(reader.address_untrusted(), reader.address_untrusted()) for _ in range(count)]
+    return HolepunchInfo(id, tuple(pairs[:_MOST_ADDRESSES]))
+
+
+def _udx_untrusted(reader: Reader) -> UdxInfo:
+    version, features, id = (reader.uint_untrusted() for _ in range(3))
+    reader.uint_untrusted()  # the first sequence number, which the reference ignores, too
+    return UdxInfo(id, bool(features & 1), version)
+
+
+def _encode_addresses(addresses: tuple[Address, ...]) -> bytes:
+    return encode_uint(len(addresses)) + b"".join(map(encode_address, addresses))

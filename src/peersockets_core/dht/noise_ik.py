@@ -1,0 +1,62 @@
+"""The handshake of HyperDHT: Noise IK over Ed25519, whose payloads say how the stream is to be connected.
+
+Source: hyperdht 6.34.0, `lib/noise-wrap.js`.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Final
+
+from ..errors import RemoteProtocolError
+from ..hypercore11.secret_stream import Keys
+from ..keys import Entropy, KeyPair
+from ..noise import DHKeyPair, Ed25519, NoiseHandshake
+from .messages import Command, NoisePayload, decode_payload_untrusted
+from .signing import namespace
+
+_ED25519: Final = Ed25519()
+_SEED_SIZE: Final = 32
+_PROLOGUE: Final = namespace(Command.PEER_HANDSHAKE)
+
+
+class HandshakeNoise:
+    """One side of a handshake."""
+
+    def __init__(self, key_pair: KeyPair, entropy: Entropy, remote_public_key: bytes | None = None) -> None:
+        """Begin; the dialler names the key that it dials."""
+        self._noise = NoiseHandshake(
+            pattern="IK",
+            initiator=remote_public_key is not None,
+            dh=_ED25519,
+            static=DHKeyPair(key_pair.ed25519_secret_key, key_pair.ed25519_public_key),
+            ephemeral=_ED25519.generate(entropy(_SEED_SIZE)),
+            prologue=_PROLOGUE,
+            remote_static=remote_public_key or b"",
+        )
+
+    @property
+    def remote_public_key(self) -> bytes:
+        """The remote's key, proved once a message of it has been read."""
+        return self._noise.remote_static
+
+    def write(self, payload: NoisePayload) -> bytes:
+        """Return our message."""
+        return self._noise.write_message(payload.encode())
+
+    def read_untrusted(self, message: bytes) -> NoisePayload:
+        """Read the remote's message; one that is not right leaves everything as it was.
+
+        Raises only `RemoteProtocolError`.
+        """
+        noise = copy.deepcopy(self._noise)
+        payload = decode_payload_untrusted(noise.read_message_untrusted(message))
+        self._noise = noise
+        return payload
+
+    def keys(self) -> Keys:
+        """Return what secures the stream, once both messages have passed."""
+        if not self._noise.finished:
+            raise RemoteProtocolError("handshake: not finished")
+        sending, receiving = self._noise.split()
+        return Keys(sending, receiving, self._noise.handshake_hash, self._noise.remote_static)

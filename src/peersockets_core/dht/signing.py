@@ -1,0 +1,86 @@
+"""What the owner of a key signs, so that nodes store it.
+
+Source: hyperdht 6.34.0, `lib/persistent.js` (`annSignable`, `signMutable`); hypercore-crypto 3, `namespace`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+from nacl import bindings
+from nacl.exceptions import BadSignatureError
+
+from ..hypercore11.encoding import encode_buffer, encode_uint
+from ..keys import KeyPair
+from .messages import Announcement, Command, MutableValue, Peer
+
+_ROOT: Final = hashlib.blake2b(b"hyperswarm/dht", digest_size=32).digest()
+_SIGNATURE_SIZE: Final = 64
+
+
+def key_hash(data: bytes) -> bytes:
+    """Return the 32-byte hash by which the DHT finds a key or an immutable value."""
+    return hashlib.blake2b(data, digest_size=32).digest()
+
+
+def namespace(command: Command) -> bytes:
+    """Return the constant of a command, 32 bytes, which keeps signatures for different ends apart."""
+    return key_hash(_ROOT + bytes((command,)))
+
+
+def sign_announcement(
+    command: Command,
+    key_pair: KeyPair,
+    target: bytes,
+    node: bytes,
+    token: bytes,
+    relays: tuple[tuple[str, int], ...],
+) -> Announcement:
+    """Make what ANNOUNCE or UNANNOUNCE says to the node of an id, which has given us `token`."""
+    peer = Peer(key_pair.ed25519_public_key, relays)
+    signable = _announcement(command, target, node, token, peer, None)
+    return Announcement(peer, _sign(signable, key_pair))
+
+
+def verify_announcement(
+    command: Command, announcement: Announcement, target: bytes, node: bytes, token: bytes
+) -> bool:
+    """Whether the owner of the announced key has signed it for this node and token."""
+    peer, signature = announcement.peer, announcement.signature
+    if peer is None or signature is None:
+        return False
+    signable = _announcement(command, target, node, token, peer, announcement.refresh)
+    return _verify(signature, signable, peer.public_key)
+
+
+def sign_mutable(key_pair: KeyPair, seq: int, value: bytes) -> MutableValue:
+    """Make a value that replaces those of a smaller `seq`."""
+    return MutableValue(seq, value, _sign(_mutable(seq, value), key_pair))
+
+
+def verify_mutable(mutable: MutableValue, public_key: bytes) -> bool:
+    """Whether the owner of a key has signed a value."""
+    return _verify(mutable.signature, _mutable(mutable.seq, mutable.value), public_key)
+
+
+def _announcement(
+    command: Command, target: bytes, node: bytes, token: bytes, peer: Peer, refresh: bytes | None
+) -> bytes:
+    return namespace(command) + key_hash(target + node + token + peer.encode() + (refresh or b""))
+
+
+def _mutable(seq: int, value: bytes) -> bytes:
+    return namespace(Command.MUTABLE_PUT) + key_hash(encode_uint(seq) + encode_buffer(value))
+
+
+def _sign(signable: bytes, key_pair: KeyPair) -> bytes:
+    return bindings.crypto_sign(signable, key_pair.ed25519_secret_key)[:_SIGNATURE_SIZE]
+
+
+def _verify(signature: bytes, signable: bytes, public_key: bytes) -> bool:
+    try:
+        bindings.crypto_sign_open(signature + signable, public_key)
+    except BadSignatureError:
+        return False
+    return True

@@ -1,0 +1,84 @@
+"""A store with a lifetime and bounds, for everything that a node keeps for strangers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import attrs
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+@attrs.frozen
+class _Entry(Generic[Value]):
+    value: Value
+    owner: str
+    expires: float
+
+
+class BoundedStore(Generic[Key, Value]):
+    """Keeps each value for `lifetime` seconds, at most `size` in all and `per_owner` of one owner.
+
+    Where there is no room, the oldest goes: of the same owner if that one has too many, otherwise of all. All
+    operations take the time of one step, however much is stored.
+    """
+
+    def __init__(
+        self,
+        *,
+        lifetime: float,
+        size: int,
+        per_owner: int,
+        on_removed: Callable[[Key], None] = lambda key: None,
+    ) -> None:
+        """`on_removed` is called for each key that leaves, for whatever reason but `put` or `remove`."""
+        self._lifetime = lifetime
+        self._size = size
+        self._per_owner = per_owner
+        self._on_removed = on_removed
+        self._entries: dict[Key, _Entry[Value]] = {}  # the oldest first
+        self._by_owner: dict[str, dict[Key, None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def put(self, key: Key, value: Value, owner: str, now: float) -> None:
+        """Store a value anew, in place of an older one of the key."""
+        self.remove(key)
+        self.expire(now)
+        owned = self._by_owner.get(owner, {})
+        if len(owned) >= self._per_owner:
+            self._drop(next(iter(owned)))
+        elif len(self._entries) >= self._size:
+            self._drop(next(iter(self._entries)))
+        self._entries[key] = _Entry(value, owner, now + self._lifetime)
+        self._by_owner.setdefault(owner, {})[key] = None
+
+    def get(self, key: Key, now: float) -> Value | None:
+        """Return the value of a key, unless its time is over."""
+        self.expire(now)
+        entry = self._entries.get(key)
+        return None if entry is None else entry.value
+
+    def remove(self, key: Key) -> None:
+        """Remove a key, if it is here."""
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            owned = self._by_owner[entry.owner]
+            del owned[key]
+            if not owned:
+                del self._by_owner[entry.owner]
+
+    def expire(self, now: float) -> None:
+        """Remove all whose time is over."""
+        while self._entries:
+            key = next(iter(self._entries))
+            if self._entries[key].expires > now:
+                return
+            self._drop(key)
+
+    def _drop(self, key: Key) -> None:
+        self.remove(key)
+        self._on_removed(key)

@@ -1,0 +1,113 @@
+"""Looking for the peers of a topic, with or without announcing ourselves there.
+
+Source: hyperdht 6.34.0, `index.js` (`lookup`, `lookupAndUnannounce`, `announce`).
+"""
+
+from __future__ import annotations
+
+from ..errors import RemoteProtocolError
+from ..keys import KeyPair
+from .events import PeersFound, SearchFinished
+from .exchange import Exchange
+from .messages import MOST_RELAYS, Command, Peer, decode_peers_untrusted
+from .rpc.address import Address
+from .rpc.messages import Response
+from .rpc.query import Commit, Query, Reply
+from .rpc.requests import PendingRequest
+from .signing import sign_announcement
+
+
+class TopicSearch:
+    """One look at the nodes near a topic. Made by `HyperDht.lookup`, `.announce` and `.unannounce`."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        target: bytes,
+        key_pair: KeyPair,
+        now: float,
+        *,
+        announce: tuple[Address, ...] | None = None,
+        withdraw: bool = False,
+    ) -> None:
+        """Begin; `announce` are the relays that our record is to name, `withdraw` removes the record."""
+        self.target = target
+        self._exchange = exchange
+        self._key_pair = key_pair
+        self._relays = None if announce is None else announce[:MOST_RELAYS]
+        self._withdraw = withdraw
+        self._ours = key_pair.ed25519_public_key
+        self._stale: dict[Address, Reply] = {}
+        """Nodes that have a record of ours."""
+        self._query = exchange.query(
+            self,
+            target,
+            now,
+            command=Command.LOOKUP,
+            commit=None if announce is None else self._announcement,
+        )
+
+    def cancel(self) -> None:
+        """Give up; no further event follows."""
+        self._exchange.cancel(self._query)
+
+    def replied(self, query: Query, reply: Reply, now: float) -> None:
+        """A node has answered, perhaps with peers."""
+        if reply.value is None:
+            return
+        try:
+            peers = decode_peers_untrusted(reply.value)
+        except RemoteProtocolError:
+            self._exchange.node.dropped += 1
+            return
+        ours = self._key_pair.ed25519_public_key
+        if (
+            any(peer.public_key == ours for peer in peers)
+            and reply.id is not None
+            and reply.token is not None
+        ):
+            self._stale[reply.source] = reply
+        self.found(tuple(peers), reply.source)
+
+    def found(self, peers: tuple[Peer, ...], source: Address | None) -> None:
+        """Report peers, all but ourselves."""
+        others = tuple(peer for peer in peers if peer.public_key != self._ours)
+        if others:
+            self._exchange.events.append(PeersFound(self, others, source))
+
+    def finished(self, query: Query, now: float) -> None:
+        """All nodes have been asked: remove our records where they no longer belong."""
+        kept = () if self._relays is None else query.closest_nodes
+        if self._withdraw or self._relays is not None:
+            for reply in self._stale.values():
+                if reply.source not in kept:
+                    self._remove_from(reply, now)
+        self._exchange.events.append(SearchFinished(self, len(query.confirmed)))
+
+    def answered(self, request: PendingRequest, response: Response, now: float) -> None:
+        """A node has removed our record."""
+
+    def timed_out(self, request: PendingRequest, now: float) -> None:
+        """A node is gone, and our record with it."""
+
+    def _announcement(self, reply: Reply) -> Commit | None:
+        if reply.token is None or reply.id is None or self._relays is None:
+            return None
+        signed = sign_announcement(
+            Command.ANNOUNCE, self._key_pair, self.target, reply.id, reply.token, self._relays
+        )
+        return Commit(Command.ANNOUNCE, reply.token, signed.encode())
+
+    def _remove_from(self, reply: Reply, now: float) -> None:
+        assert reply.id is not None
+        assert reply.token is not None
+        signed = sign_announcement(Command.UNANNOUNCE, self._key_pair, self.target, reply.id, reply.token, ())
+        self._exchange.request(
+            self,
+            reply.source,
+            now,
+            command=Command.UNANNOUNCE,
+            target=self.target,
+            token=reply.token,
+            value=signed.encode(),
+        )

@@ -1,0 +1,86 @@
+"""Getting and putting values: immutable ones under their hash, mutable ones under their owner's key.
+
+Source: hyperdht 6.34.0, `index.js` (`immutableGet`, `immutablePut`, `mutableGet`, `mutablePut`).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..errors import RemoteProtocolError
+from ..hypercore11.encoding import encode_uint
+from .events import ValueFound
+from .exchange import Exchange
+from .messages import Command, MutableValue, decode_mutable_untrusted
+from .rpc.messages import Response
+from .rpc.query import Commit, Query, Reply
+from .rpc.requests import PendingRequest
+from .signing import key_hash, verify_mutable
+
+MOST_VALUE: Final = 1000
+"""Bytes of a value that fit one datagram, with everything around them, on every path."""
+
+
+class ValueSearch:
+    """One look for a value. Made by `HyperDht.get_mutable` and its siblings."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        now: float,
+        *,
+        public_key: bytes | None = None,
+        target: bytes | None = None,
+        minimum_seq: int = 0,
+        put: MutableValue | bytes | None = None,
+    ) -> None:
+        """Begin: for the value of a key, or of a hash; `put` is to be stored at the end."""
+        self.target = key_hash(public_key) if public_key is not None else target
+        assert self.target is not None
+        self._exchange = exchange
+        self._public_key = public_key
+        self._minimum_seq = minimum_seq
+        self._put = put
+        self._found: MutableValue | bytes | None = None
+        mutable = public_key is not None
+        exchange.query(
+            self,
+            self.target,
+            now,
+            command=Command.MUTABLE_GET if mutable else Command.IMMUTABLE_GET,
+            value=encode_uint(minimum_seq) if mutable else None,
+            commit=None if put is None else self._store,
+        )
+
+    def replied(self, query: Query, reply: Reply, now: float) -> None:
+        """A node has answered, perhaps with a value, which counts if it is what it claims to be."""
+        if reply.value is None:
+            return
+        if self._public_key is None:
+            if key_hash(reply.value) == self.target:
+                self._found = reply.value
+            return
+        try:
+            value = decode_mutable_untrusted(reply.value)
+        except RemoteProtocolError:
+            self._exchange.node.dropped += 1
+            return
+        newest = self._found.seq if isinstance(self._found, MutableValue) else self._minimum_seq - 1
+        if value.seq > newest and verify_mutable(value, self._public_key):
+            self._found = value
+
+    def finished(self, query: Query, now: float) -> None:
+        """All nodes have been asked."""
+        self._exchange.events.append(ValueFound(self, self._found, len(query.confirmed)))
+
+    def answered(self, request: PendingRequest, response: Response, now: float) -> None: ...
+
+    def timed_out(self, request: PendingRequest, now: float) -> None: ...
+
+    def _store(self, reply: Reply) -> Commit | None:
+        if reply.token is None:
+            return None
+        if isinstance(self._put, MutableValue):
+            assert self._public_key is not None
+            return Commit(Command.MUTABLE_PUT, reply.token, self._public_key + self._put.encode())
+        return Commit(Command.IMMUTABLE_PUT, reply.token, self._put)

@@ -1,0 +1,360 @@
+"""Dialling a key: through relays that answer, stay silent, lie, or lead elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import pytest
+
+from core.dht.support import entropy, requests_of
+from peersockets_core import KeyPair, LocalProtocolError
+from peersockets_core.dht.dialing import Dial, DialState
+from peersockets_core.dht.events import DialFailed, Dialled
+from peersockets_core.dht.hyperdht import HyperDht
+from peersockets_core.dht.limits import HyperDhtLimits
+from peersockets_core.dht.messages import (
+    Command,
+    Firewall,
+    HandshakeError,
+    HolepunchInfo,
+    Mode,
+    NoisePayload,
+    Peer,
+    RelayedHandshake,
+    UdxInfo,
+    decode_handshake_untrusted,
+)
+from peersockets_core.dht.noise_ik import HandshakeNoise
+from peersockets_core.dht.rpc.address import Address, node_id
+from peersockets_core.dht.rpc.limits import DhtLimits
+from peersockets_core.dht.rpc.messages import Command as RpcCommand
+from peersockets_core.dht.rpc.messages import Request, Response, encode_response
+
+US, SERVER = ("10.0.0.1", 1), ("1.0.0.9", 9)
+SERVER_KEYS, OUR_KEYS = KeyPair.from_seed(b"s" * 32), KeyPair.from_seed(b"c" * 32)
+NODES: list[Address] = [(f"10.0.1.{number}", 5) for number in range(1, 5)]
+PAYLOAD = NoisePayload(Firewall.UNKNOWN, udx=UdxInfo(55))
+PUNCHABLE = HolepunchInfo(0, ((NODES[0], SERVER),))
+
+
+@attrs.define(eq=False)
+class Played:
+    """A node that dials, and the nodes that it asks."""
+
+    options: dict[str, Any] = attrs.field(factory=dict)
+    machine: HyperDht = attrs.field(init=False)
+    events: list[Any] = attrs.field(factory=list)
+    asked: list[tuple[Address, Request]] = attrs.field(factory=list)
+    now: float = 0.0
+
+    def __attrs_post_init__(self) -> None:
+        self.machine = HyperDht(key_pair=OUR_KEYS, entropy=entropy(3), now=0.0, **self.options)
+        self.machine.handle_deadline(0.0)
+        for address in NODES:
+            self.machine.node.upkeep.heard_from(address, node_id(address), 0.0)
+
+    def dial(self, **options: Any) -> Dial:
+        dial = self.machine.dial(SERVER_KEYS.ed25519_public_key, 44, self.now, **options)
+        self.look()
+        return dial
+
+    def look(self) -> None:
+        self.asked += requests_of(self.machine, self.now)
+
+    def take(
+        self, command: int, to: Address | None = None, *, internal: bool = False, most: int = 99
+    ) -> list[Any]:
+        """Take the first requests of a command that have been sent, perhaps only those to one node."""
+        taken = [
+            asked
+            for asked in self.asked
+            if (asked[1].command, asked[1].internal) == (command, internal) and to in (None, asked[0])
+        ][:most]
+        self.asked = [asked for asked in self.asked if asked not in taken]
+        return taken
+
+    def answer(self, to: Address, request: Request, value: bytes | None, ours: Address = US) -> None:
+        response = Response(request.tid, ours, node_id(to), value=value)
+        self.events += self.machine.receive_datagrams(encode_response(response), 1500, to, self.now)
+        self.look()
+
+    def find(self, *relays: Address) -> None:
+        """Let all nodes answer where the key is; these know it."""
+        record = Peer(SERVER_KEYS.ed25519_public_key).encode()
+        for to, request in self.take(Command.FIND_PEER):
+            self.answer(to, request, record if to in relays else None)
+
+    def reply(
+        self,
+        payload: NoisePayload = PAYLOAD,
+        *,
+        through: Address | None = None,
+        server: Address | None = SERVER,
+        ours: Address = US,
+    ) -> None:
+        """Answer one handshake as the server behind a relay does."""
+        to, request = self.take(Command.PEER_HANDSHAKE, through, most=1)[0]
+        noise = HandshakeNoise(SERVER_KEYS, entropy(9))
+        noise.read_untrusted(decode_handshake_untrusted(request.value).noise)
+        reply = RelayedHandshake(Mode.REPLY, noise.write(payload), server)
+        self.answer(to, request, reply.encode(), ours)
+
+    def wait(self, seconds: float) -> None:
+        until = self.now + seconds
+        while (deadline := self.machine.next_deadline()) <= until:
+            self.now = max(self.now, deadline)
+            self.events += self.machine.handle_deadline(self.now)
+            self.look()
+        self.now = until
+
+    @property
+    def fates(self) -> list[Any]:
+        return [event for event in self.events if isinstance(event, Dialled | DialFailed)]
+
+    @property
+    def fate(self) -> Any:
+        (fate,) = self.fates
+        return fate
+
+
+def test_the_way_of_a_dial() -> None:
+    net = Played()
+    dial = net.dial()
+    net.find(NODES[0])
+    net.reply()
+    fate = net.fate
+    assert isinstance(fate, Dialled)
+    assert (fate.dial, fate.remote_stream_id, fate.address) == (dial, 55, SERVER)
+    assert fate.keys.remote_public_key == SERVER_KEYS.ed25519_public_key
+    assert dial.state is DialState.DONE
+    net.wait(60)
+    assert net.fate is fate
+
+
+def test_the_same_message_goes_through_two_relays_at_a_time() -> None:
+    net = Played()
+    net.dial()
+    net.find(*NODES)
+    handshakes = [request for _, request in net.asked if request.command == Command.PEER_HANDSHAKE]
+    assert len(handshakes) == 2
+    assert len({request.value for request in handshakes}) == 1
+    to, request = net.take(Command.PEER_HANDSHAKE, most=1)[0]
+    net.answer(to, request, None)  # it has lost the way: the next one is tried
+    assert len(net.take(Command.PEER_HANDSHAKE)) == 2
+
+
+def test_known_relays_are_tried_at_once_and_once() -> None:
+    net = Played()
+    dial = net.dial(relays=[NODES[0], NODES[0], ("10.9.9.9", 9)])
+    assert {to for to, _ in net.take(Command.PEER_HANDSHAKE)} == {NODES[0], ("10.9.9.9", 9)}
+    net.find(*NODES)
+    assert NODES[0] not in {to for to, _ in net.take(Command.PEER_HANDSHAKE)}
+    assert dial.attempts == 3
+
+
+def test_relays_are_remembered_for_the_next_time() -> None:
+    net = Played(options={"limits": HyperDhtLimits(known_relays=1)})
+    net.dial()
+    net.find(NODES[0])
+    net.reply(attrs.evolve(PAYLOAD, relays=(NODES[2], NODES[3])))
+    net.dial()
+    assert {to for to, _ in net.take(Command.PEER_HANDSHAKE)} == {NODES[2], NODES[3]}
+    net.machine._learn_relays(b"k" * 32, (NODES[0],))
+    assert list(net.machine._known_relays) == [b"k" * 32]
+
+
+def test_a_server_that_we_have_reached_without_a_relay() -> None:
+    net = Played()
+    net.dial(relays=[SERVER])
+    net.reply(through=SERVER, server=None)
+    assert net.fate.address == SERVER
+
+
+def test_a_server_that_relays_to_itself() -> None:
+    net = Played()
+    net.dial(relays=[SERVER])
+    net.reply(through=SERVER, server=SERVER)
+    assert net.fate.address == SERVER
+
+
+@pytest.mark.parametrize("firewall", [Firewall.OPEN, Firewall.UNKNOWN])
+def test_an_open_server_is_reached_at_its_public_address(firewall: Firewall) -> None:
+    net = Played()
+    net.dial()
+    net.find(NODES[0])
+    addresses = (("192.168.1.5", 5), ("127.0.0.1", 6), ("8.8.4.4", 0), ("8.8.8.8", 7))
+    holepunch = PUNCHABLE if firewall is Firewall.OPEN else None
+    net.reply(attrs.evolve(PAYLOAD, firewall=firewall, addresses=addresses, holepunch=holepunch))
+    assert net.fate.address == ("8.8.8.8", 7)
+
+
+def test_a_server_without_a_public_address_is_reached_where_its_relay_sees_it() -> None:
+    net = Played()
+    net.dial()
+    net.find(NODES[0])
+    net.reply(attrs.evolve(PAYLOAD, addresses=(("192.168.1.5", 5),)))
+    assert net.fate.address == SERVER
+
+
+def test_a_client_that_is_open_waits_for_the_server() -> None:
+    net = Played(options={"open_address": US})
+    net.dial()
+    net.find(NODES[0])
+    net.reply(attrs.evolve(PAYLOAD, holepunch=PUNCHABLE))
+    assert isinstance(net.fate, Dialled)
+    assert net.fate.address is None
+
+
+LOCAL = (("192.168.7.1", 5), ("10.0.0.77", 6), ("172.16.0.1", 7))
+
+
+def test_behind_the_same_address_the_nearest_local_one_is_tried() -> None:
+    net = Played(options={"local_addresses": [("10.0.0.5", 1)]})
+    net.dial()
+    net.find(NODES[0])
+    ours = (SERVER[0], 1)
+    net.reply(attrs.evolve(PAYLOAD, holepunch=PUNCHABLE, addresses=LOCAL), ours=ours)
+    assert not net.fates
+    ((to, ping),) = net.take(RpcCommand.PING, internal=True)
+    assert to == ("10.0.0.77", 6)
+    net.answer(to, ping, None)
+    assert net.fate.address == to
+
+
+def test_behind_the_same_address_and_out_of_reach() -> None:
+    net = Played()
+    net.dial()
+    net.find(NODES[0])
+    net.reply(attrs.evolve(PAYLOAD, holepunch=PUNCHABLE, addresses=LOCAL), ours=(SERVER[0], 1))
+    net.wait(10)
+    assert net.fate.reason == "the peer is behind the same address and cannot be reached there"
+
+
+def test_behind_the_same_address_without_room_for_a_ping() -> None:
+    limits = HyperDhtLimits(rpc=DhtLimits(requests=len(NODES)))
+    net = Played(options={"limits": limits})
+    dial = net.dial()
+    net.find(NODES[0])
+    for _ in range(len(NODES) - 1):
+        net.machine.node.ping(("10.9.9.9", 1), net.now)
+    net.reply(attrs.evolve(PAYLOAD, holepunch=PUNCHABLE, addresses=LOCAL), ours=(SERVER[0], 1))
+    assert dial.state in (DialState.REACHING, DialState.FAILED)
+
+
+def test_behind_a_nat() -> None:
+    net = Played()
+    net.dial()
+    net.find(NODES[0])
+    net.reply(attrs.evolve(PAYLOAD, holepunch=PUNCHABLE))
+    assert "punched through" in net.fate.reason
+
+
+def test_a_key_that_nobody_knows() -> None:
+    net = Played()
+    net.dial()
+    net.find()
+    assert net.fate.reason == "no node of the DHT knows the peer: it is not listening"
+
+
+def test_relays_that_do_not_answer() -> None:
+    net = Played()
+    net.dial()
+    net.find(*NODES)
+    net.wait(60)
+    assert net.fate.reason == "the peer did not answer through any of 4 relays"
+
+
+def test_relays_that_have_lost_the_way() -> None:
+    net = Played()
+    dial = net.dial()
+    net.find(*NODES)
+    while not net.fates:
+        for to, request in net.take(Command.PEER_HANDSHAKE):
+            net.answer(to, request, None)
+    assert dial.attempts == 4
+    assert "through any of 4 relays" in net.fate.reason
+
+
+@pytest.mark.parametrize("mode", [Mode.REPLY, Mode.FROM_SERVER])
+def test_a_relay_that_lies_does_not_spoil_the_dial(mode: Mode) -> None:
+    net = Played()
+    net.dial()
+    net.find(NODES[0], NODES[1])
+    to, request = net.take(Command.PEER_HANDSHAKE, most=1)[0]
+    net.answer(to, request, RelayedHandshake(mode, bytes(100), SERVER).encode())
+    assert not net.fates
+    assert net.machine.node.dropped == 1
+    net.reply()
+    assert net.fate.address == SERVER
+
+
+def test_an_answer_that_is_garbage() -> None:
+    net = Played()
+    net.dial()
+    net.find(NODES[0])
+    to, request = net.take(Command.PEER_HANDSHAKE, most=1)[0]
+    net.answer(to, request, b"\xff")
+    assert isinstance(net.fate, DialFailed)
+    assert net.machine.node.dropped == 1
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (attrs.evolve(PAYLOAD, version=3), "the peer speaks version 3 of the handshake"),
+        (attrs.evolve(PAYLOAD, error=HandshakeError.TRY_LATER), "the peer declined with error 3"),
+        (attrs.evolve(PAYLOAD, udx=None), "the peer declined with error 0"),
+    ],
+)
+def test_a_server_that_declines(payload: NoisePayload, reason: str) -> None:
+    net = Played()
+    net.dial()
+    net.find(NODES[0])
+    net.reply(payload)
+    assert net.fate.reason == reason
+
+
+def test_a_second_answer_changes_nothing() -> None:
+    net = Played()
+    net.dial()
+    net.find(NODES[0], NODES[1])
+    to, second = net.asked[-1]
+    net.reply(through=NODES[0] if to == NODES[1] else NODES[1])
+    fate = net.fate
+    net.answer(to, second, b"late")
+    assert net.fate is fate
+
+
+@pytest.mark.parametrize("moment", ["finding", "reaching", "done"])
+def test_giving_up(moment: str) -> None:
+    net = Played()
+    dial = net.dial()
+    if moment != "finding":
+        net.find(NODES[0])
+    if moment == "reaching":
+        net.reply(attrs.evolve(PAYLOAD, holepunch=PUNCHABLE, addresses=LOCAL), ours=(SERVER[0], 1))
+    if moment == "done":
+        net.reply()
+    before = len(net.fates)
+    net.machine.cancel(dial)
+    assert not dial.active
+    net.find(*NODES)
+    net.wait(60)
+    assert len(net.fates) == before
+
+
+def test_without_room_for_requests() -> None:
+    net = Played(options={"limits": HyperDhtLimits(rpc=DhtLimits(requests=1))})
+    dial = net.dial(relays=[NODES[0], NODES[1]])
+    assert dial.attempts <= 1
+    net.wait(120)
+    assert isinstance(net.fate, DialFailed)
+
+
+def test_bad_arguments() -> None:
+    net = Played()
+    with pytest.raises(LocalProtocolError, match="public_key is our own"):
+        net.machine.dial(OUR_KEYS.ed25519_public_key, 1, 0.0)
+    with pytest.raises(ValueError, match="public_key must be a public key"):
+        net.machine.dial(b"short", 1, 0.0)

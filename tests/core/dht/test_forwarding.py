@@ -1,0 +1,146 @@
+"""Relaying the handshakes of others, leg by leg."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from core.dht.support import entropy, sent
+from peersockets_core import KeyPair
+from peersockets_core.dht.hyperdht import HyperDht
+from peersockets_core.dht.limits import HyperDhtLimits
+from peersockets_core.dht.messages import Command, Mode, RelayedHandshake, RelayedHolepunch
+from peersockets_core.dht.rpc.address import Address, node_id
+from peersockets_core.dht.rpc.messages import Request, Response, encode_request
+
+OURS, CLIENT, SERVER, RELAY = (("10.0.0.1", 1), ("10.0.0.2", 2), ("10.0.0.3", 3), ("10.0.0.4", 4))
+KNOWN, UNKNOWN = bytes(32), b"u" * 32
+
+
+def node() -> HyperDht:
+    machine = HyperDht(
+        key_pair=KeyPair.from_seed(b"n" * 32), entropy=entropy(3), now=0.0, persistent=True, address=OURS
+    )
+    machine.handle_deadline(0.0)
+    machine._forwarding.add(KNOWN, b"record", SERVER, 0.0)
+    return machine
+
+
+def relay(
+    value: RelayedHandshake | RelayedHolepunch | bytes,
+    source: Address,
+    target: bytes | None = KNOWN,
+    machine: HyperDht | None = None,
+) -> list[tuple[Address, Any]]:
+    """Give a node a message to relay; returns what it sends."""
+    machine = machine or node()
+    command = Command.PEER_HOLEPUNCH if isinstance(value, RelayedHolepunch) else Command.PEER_HANDSHAKE
+    encoded = value if isinstance(value, bytes) else value.encode()
+    request = Request(7, OURS, command, target=target, value=encoded)
+    assert not machine.receive_datagrams(encode_request(request), 1500, source, 0.0)
+    return sent(machine, 0.0)
+
+
+def passed_on(to: Address, value: RelayedHandshake | RelayedHolepunch) -> list[tuple[Address, Any]]:
+    command = Command.PEER_HOLEPUNCH if isinstance(value, RelayedHolepunch) else Command.PEER_HANDSHAKE
+    return [(to, Request(7, to, command, id=node_id(OURS), target=KNOWN, value=value.encode()))]
+
+
+def replied(to: Address, value: RelayedHandshake | RelayedHolepunch) -> list[tuple[Address, Any]]:
+    return [(to, Response(7, to, node_id(OURS), value=value.encode()))]
+
+
+def test_from_the_client_to_the_server() -> None:
+    handshake = RelayedHandshake(Mode.FROM_CLIENT, b"noise")
+    expected = RelayedHandshake(Mode.FROM_RELAY, b"noise", CLIENT)
+    assert relay(handshake, CLIENT) == passed_on(SERVER, expected)
+
+
+def test_from_the_client_to_a_relay_that_it_names() -> None:
+    handshake = RelayedHandshake(Mode.FROM_CLIENT, b"noise", relay_address=RELAY)
+    ((to, request),) = relay(handshake, CLIENT, UNKNOWN)
+    assert to == RELAY
+    assert request.value == RelayedHandshake(Mode.FROM_RELAY, b"noise", CLIENT).encode()
+
+
+def test_from_another_relay_to_the_server() -> None:
+    handshake = RelayedHandshake(Mode.FROM_RELAY, b"noise", CLIENT)
+    expected = RelayedHandshake(Mode.FROM_SECOND_RELAY, b"noise", CLIENT, RELAY)
+    assert relay(handshake, RELAY) == passed_on(SERVER, expected)
+
+
+def test_from_the_server_back_to_the_client() -> None:
+    handshake = RelayedHandshake(Mode.FROM_SERVER, b"noise", CLIENT)
+    assert relay(handshake, SERVER) == replied(CLIENT, RelayedHandshake(Mode.REPLY, b"noise", SERVER))
+
+
+def test_a_key_that_nobody_has_announced_here() -> None:
+    ((to, response),) = relay(RelayedHandshake(Mode.FROM_CLIENT, b"noise"), CLIENT, UNKNOWN)
+    assert (to, response.value, response.token) == (CLIENT, None, None)
+
+
+def test_holepunching_there_and_back() -> None:
+    there = RelayedHolepunch(Mode.FROM_CLIENT, 3, b"sealed")
+    assert relay(there, CLIENT) == passed_on(SERVER, RelayedHolepunch(Mode.FROM_RELAY, 3, b"sealed", CLIENT))
+    named = RelayedHolepunch(Mode.FROM_CLIENT, 3, b"sealed", RELAY)
+    assert relay(named, CLIENT) == passed_on(RELAY, RelayedHolepunch(Mode.FROM_RELAY, 3, b"sealed", CLIENT))
+    back = RelayedHolepunch(Mode.FROM_SERVER, 0, b"sealed", CLIENT)
+    assert relay(back, SERVER) == replied(CLIENT, RelayedHolepunch(Mode.REPLY, 0, b"sealed", SERVER))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        RelayedHandshake(Mode.FROM_CLIENT, b""),
+        RelayedHandshake(Mode.FROM_SERVER, b"noise"),
+        RelayedHandshake(Mode.FROM_SECOND_RELAY, b"noise", CLIENT, RELAY),
+        RelayedHandshake(Mode.REPLY, b"noise", CLIENT),
+        RelayedHandshake(99, b"noise", CLIENT),
+        RelayedHolepunch(Mode.FROM_SERVER, 3, b"sealed"),
+        RelayedHolepunch(Mode.FROM_RELAY, 3, b"sealed", CLIENT),
+        b"\xff",
+        b"",
+    ],
+    ids=repr,
+)
+def test_what_leads_nowhere_is_dropped(value: Any) -> None:
+    machine = node()
+    assert not relay(value, CLIENT, machine=machine)
+    assert machine.node.dropped == 1
+
+
+def test_without_a_way_nothing_is_sent() -> None:
+    for target in (UNKNOWN, None):
+        machine = node()
+        assert not relay(RelayedHandshake(Mode.FROM_RELAY, b"noise", CLIENT), RELAY, target, machine)
+        assert machine.node.dropped == 1
+        assert not relay(RelayedHolepunch(Mode.FROM_CLIENT, 3, b"sealed"), CLIENT, target, machine)
+
+
+def test_nothing_that_is_relayed_grows_much() -> None:
+    """A stranger gains nothing by sending through us: each datagram is about as large as the one before."""
+    noise = bytes(120)
+    for value, source in (
+        (RelayedHandshake(Mode.FROM_CLIENT, noise), CLIENT),
+        (RelayedHandshake(Mode.FROM_RELAY, noise, CLIENT), RELAY),
+        (RelayedHandshake(Mode.FROM_SERVER, noise, CLIENT), SERVER),
+    ):
+        ((_, message),) = relay(value, source)
+        assert len(message.value) <= len(value.encode()) + 12
+
+
+def test_an_announcement_is_forgotten_and_bounded() -> None:
+    machine = HyperDht(
+        key_pair=KeyPair.from_seed(b"n" * 32),
+        entropy=entropy(3),
+        now=0.0,
+        limits=HyperDhtLimits(host_forwards=2),
+    )
+    forwarding = machine._forwarding
+    for number in range(5):
+        forwarding.add(bytes([number]) * 32, b"record", SERVER, float(number))
+    assert len(forwarding) == 2
+    assert forwarding.record(bytes([4]) * 32, 5.0) == b"record"
+    assert forwarding.address(bytes([0]) * 32, 5.0) is None
+    assert forwarding.record(bytes([4]) * 32, 1204.0) is None

@@ -1,0 +1,210 @@
+"""Whole nodes of HyperDHT that meet in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.dht.rpc.test_messages import REQUESTS, RESPONSES, encode
+from core.dht.support import DhtNetwork, Member, entropy, hyper_network
+from core.dht.test_messages import PAYLOADS
+from peersockets_core import KeyPair
+from peersockets_core.dht import HyperDht
+from peersockets_core.dht.events import ConnectionRequested, DialFailed, Dialled, Listening
+from peersockets_core.dht.listening import Accepted
+from peersockets_core.dht.messages import Command, Mode, NoisePayload, RelayedHandshake
+from peersockets_core.dht.rpc.messages import Request
+from peersockets_core.dht.signing import key_hash
+
+
+def key(member: Member) -> bytes:
+    public_key: bytes = member.machine.key_pair.ed25519_public_key
+    return public_key
+
+
+def listen(network: DhtNetwork, member: Member) -> None:
+    member.machine.listen(network.now)
+    network.until(lambda: bool(member.of_type(Listening)))
+
+
+def meet(network: DhtNetwork, alice: Member, bob: Member) -> tuple[Dialled, Accepted]:
+    """Let alice dial bob, who accepts."""
+    alice.machine.dial(key(bob), 11, network.now)
+    network.until(lambda: bool(bob.of_type(ConnectionRequested)))
+    (request,) = bob.of_type(ConnectionRequested)
+    assert request.incoming.remote_public_key == key(alice)
+    accepted = bob.machine.accept(request.incoming, 22, network.now)
+    network.until(lambda: bool(alice.of_type(Dialled)))
+    (dialled,) = alice.of_type(Dialled)
+    return dialled, accepted
+
+
+def test_two_nodes_meet_by_a_key_alone() -> None:
+    network = hyper_network(12)
+    bob = network.members[8]
+    listen(network, bob)
+    alice = next(member for member in network.members[1:8] if member.address not in bob.machine.relays)
+    dialled, accepted = meet(network, alice, bob)
+    assert (dialled.remote_stream_id, accepted.remote_stream_id) == (22, 11)
+    assert dialled.address == bob.address
+    assert accepted.address is None
+    assert dialled.keys.sending_key == accepted.keys.receiving_key
+    assert dialled.keys.receiving_key == accepted.keys.sending_key
+    assert dialled.keys.handshake_hash == accepted.keys.handshake_hash
+    assert (dialled.keys.remote_public_key, accepted.keys.remote_public_key) == (key(bob), key(alice))
+
+
+def test_they_meet_through_loss() -> None:
+    network = hyper_network(10, "loss", loss=0.15)
+    alice, bob = network.members[3], network.members[8]
+    listen(network, bob)
+    meet(network, alice, bob)
+
+
+def test_ephemeral_nodes_meet_too() -> None:
+    network = hyper_network(6)
+    alice, bob = (network.add_hyper(persistent=False) for _ in range(2))
+    network.network.run_for(2)
+    listen(network, bob)
+    meet(network, alice, bob)
+
+
+def test_an_open_dialler_is_connected_to() -> None:
+    network = hyper_network(6)
+    address = network.address(7)
+    alice, bob = network.add_hyper(open_address=address), network.members[3]
+    network.network.run_for(2)
+    listen(network, bob)
+    alice.machine.dial(key(bob), 11, network.now)
+    network.until(lambda: bool(bob.of_type(ConnectionRequested)))
+    accepted = bob.machine.accept(bob.of_type(ConnectionRequested)[0].incoming, 22, network.now)
+    assert accepted.address == address
+
+
+def test_a_node_at_its_own_address_of_two() -> None:
+    """The first node of a network and one more need nobody else."""
+    network = hyper_network(2)
+    alice, bob = network.members
+    listen(network, bob)
+    meet(network, alice, bob)
+
+
+def test_a_refused_dialler_hears_nothing() -> None:
+    network = hyper_network(6)
+    alice, bob = network.members[2], network.members[4]
+    listen(network, bob)
+    alice.machine.dial(key(bob), 11, network.now)
+    network.until(lambda: bool(bob.of_type(ConnectionRequested)))
+    bob.machine.refuse(bob.of_type(ConnectionRequested)[0].incoming)
+    network.until(lambda: bool(alice.of_type(DialFailed)), within=60)
+    assert "did not answer" in alice.of_type(DialFailed)[0].reason
+    assert len(bob.of_type(ConnectionRequested)) == 1
+
+
+def test_who_does_not_listen_is_not_found() -> None:
+    network = hyper_network(6)
+    alice, bob = network.members[2], network.members[4]
+    alice.machine.dial(key(bob), 11, network.now)
+    network.until(lambda: bool(alice.of_type(DialFailed)))
+    assert "not listening" in alice.of_type(DialFailed)[0].reason
+    assert not alice.machine._dials
+
+
+def test_a_cancelled_dial_is_quiet() -> None:
+    network = hyper_network(6)
+    alice, bob = network.members[2], network.members[4]
+    listen(network, bob)
+    dial = alice.machine.dial(key(bob), 11, network.now)
+    alice.machine.cancel(dial)
+    network.network.run_for(20)
+    assert not alice.of_type(Dialled) + alice.of_type(DialFailed)
+
+
+def test_events_of_commands_come_with_the_next_look() -> None:
+    machine = HyperDht(key_pair=KeyPair.from_seed(bytes(32)), entropy=entropy(1), now=0.0)
+    machine.handle_deadline(0.0)
+    machine.listen(0.0)
+    assert machine.next_deadline() == -float("inf")
+    assert machine.take_events(0.0) == [Listening(())]
+    machine.dial(KeyPair.from_seed(b"x" * 32).ed25519_public_key, 1, 0.0)
+    (failed,) = machine.handle_deadline(0.0)
+    assert isinstance(failed, DialFailed)
+    machine._exchange.events.append(failed)
+    assert machine.next_deadline() == -float("inf")
+
+
+HOSTILE_VALUES = st.binary(max_size=60) | st.builds(
+    lambda mode, noise, payload, address: RelayedHandshake(
+        mode, noise or payload.encode(), address, address
+    ).encode(),
+    st.sampled_from([*Mode, 9]),
+    st.binary(max_size=150),
+    PAYLOADS,
+    st.none() | st.just(("10.0.0.9", 9)),
+)
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(
+        REQUESTS
+        | RESPONSES
+        | st.binary(max_size=60)
+        | st.builds(
+            Request,
+            st.integers(0, 65535),
+            st.just(("10.0.0.1", 1)),
+            st.sampled_from([*Command, 10, 11]),
+            target=st.sampled_from([bytes(32), key_hash(KeyPair.from_seed(bytes(32)).ed25519_public_key)]),
+            value=HOSTILE_VALUES,
+        ),
+        max_size=30,
+    )
+)
+def test_whatever_comes(messages: list[Any]) -> None:
+    machine = HyperDht(
+        key_pair=KeyPair.from_seed(bytes(32)),
+        entropy=entropy(1),
+        now=0.0,
+        persistent=True,
+        address=("10.0.0.1", 1),
+    )
+    machine.handle_deadline(0.0)
+    machine.listen(0.0)
+    sent = received = 0
+    for number, message in enumerate(messages):
+        now = number / 10
+        datagram = message if isinstance(message, bytes) else encode(message)
+        received += len(datagram)
+        machine.receive_datagrams(datagram, 1500, ("10.0.0.2", 2), now)
+        machine.handle_deadline(now)
+        sent += sum(len(buffers[0]) for _, buffers, _ in machine.datagrams_to_send(now))
+    # No amplification beyond what the protocol makes everybody do: a token, and closer nodes of which it
+    # knows none.
+    assert sent <= 3 * received + 200 * len(messages)
+
+
+def test_a_handshake_of_another_layers_payload() -> None:
+    assert NoisePayload(0).encode() == b"\x01\x10\x00\x00\x01"
+
+
+@pytest.mark.parametrize("command", ["refuse", "accept"])
+def test_deciding_for_what_is_gone(command: str) -> None:
+    network = hyper_network(4)
+    alice, bob = network.members[1], network.members[2]
+    listen(network, bob)
+    alice.machine.dial(key(bob), 11, network.now)
+    network.until(lambda: bool(bob.of_type(ConnectionRequested)))
+    network.network.run_for(11)
+    incoming = bob.of_type(ConnectionRequested)[0].incoming
+    decide: Callable[[], object] = (
+        (lambda: bob.machine.refuse(incoming))
+        if command == "refuse"
+        else (lambda: bob.machine.accept(incoming, 5, network.now))
+    )
+    with pytest.raises(Exception, match="waited too long"):
+        decide()
