@@ -1,0 +1,50 @@
+"""The events of a swarm."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+import attrs
+
+from ..dht.events import ConnectionRequested, DialFailed, Dialled, Listening
+from ..dht.rpc.events import AddressChanged, BecamePersistent, Bootstrapped
+
+if TYPE_CHECKING:
+    from .discovery import Discovery
+
+
+@attrs.frozen
+class Announced:
+    """Nodes of the DHT keep our announcement under a topic."""
+
+    topic: bytes
+    nodes: int
+
+
+@attrs.frozen
+class PeerFound:
+    """A peer of a topic was found for the first time."""
+
+    topic: bytes
+    public_key: bytes
+
+
+@attrs.frozen
+class Flushed:
+    """A discovery's first search has ended, and each peer that it found was connected or has failed."""
+
+    discovery: Discovery
+
+
+SwarmEvent: TypeAlias = (
+    Announced
+    | PeerFound
+    | Flushed
+    | ConnectionRequested
+    | Dialled
+    | DialFailed
+    | Listening
+    | AddressChanged
+    | Bootstrapped
+    | BecamePersistent
+)

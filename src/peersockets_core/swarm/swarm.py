@@ -1,0 +1,326 @@
+"""`Swarm`: which peers to look for, dial, try again and leave alone; without I/O.
+
+It stands on a `HyperDht`, whose datagrams go through it. Source: hyperswarm 4.17.2, `index.js`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+
+from ..dht.dialing import Dial
+from ..dht.events import (
+    DialFailed,
+    HyperDhtEvent,
+    Listening,
+    PeersFound,
+    SearchFinished,
+    ValueFound,
+)
+from ..dht.hyperdht import HyperDht
+from ..dht.messages import Peer
+from ..dht.rpc.address import ID_SIZE, Address
+from ..dht.rpc.events import Bootstrapped
+from ..dht.topics import TopicSearch
+from ..errors import LocalProtocolError
+from ..keys import Entropy
+from .discovery import Discovery, TopicDiscovery
+from .events import Announced, Flushed, PeerFound, SwarmEvent
+from .limits import DEFAULT_SWARM_LIMITS, SwarmLimits
+from .peers import Contact, SwarmPeer
+
+
+class Swarm:
+    """The swarm of one identity."""
+
+    def __init__(
+        self,
+        dht: HyperDht,
+        entropy: Entropy,
+        *,
+        open_stream: Callable[[bytes], int],
+        limits: SwarmLimits = DEFAULT_SWARM_LIMITS,
+    ) -> None:
+        """`open_stream` is called with each key that is about to be dialled, and opens a UDX stream for it;
+        it returns that stream's local id.
+        """
+        self.dht = dht
+        """The layer below."""
+        self.peers: dict[bytes, SwarmPeer] = {}
+        """The peers heard of, by public key."""
+        self._entropy = entropy
+        self._open_stream = open_stream
+        self._limits = limits
+        self._topics: dict[bytes, TopicDiscovery] = {}
+        self._dials: dict[bytes, Dial] = {}
+        self._events: list[SwarmEvent] = []
+        self._suspended = False
+        self._withdrawals: set[TopicSearch] = set()
+
+    # The datagram pattern
+
+    def receive_datagrams(
+        self, buffer: bytes | bytearray | memoryview, segment_size: int, source: Address, now: float
+    ) -> list[SwarmEvent]:
+        """Take datagrams of the DHT, of `segment_size` bytes each; returns what they cause."""
+        return self._process(self.dht.receive_datagrams(buffer, segment_size, source, now), now)
+
+    def datagrams_to_send(self, now: float) -> list[tuple[Address, list[bytes], int]]:
+        """Hand over what is to be sent: the destination, the datagram in a list, its size."""
+        return self.dht.datagrams_to_send(now)
+
+    def next_deadline(self) -> float:
+        """When to call `handle_deadline`, at the latest; minus infinity where a command has caused events."""
+        if self._events:
+            return -math.inf
+        retries = (peer.retry_at for peer in self.peers.values())
+        searches = () if self._suspended else (topic.next_search for topic in self._topics.values())
+        return min(self.dht.next_deadline(), *retries, *searches, math.inf)
+
+    def handle_deadline(self, now: float) -> list[SwarmEvent]:
+        """Do what has become due by `now`."""
+        if not self._suspended:
+            for topic in self._topics.values():
+                if topic.next_search <= now:
+                    topic.search(now)
+        for peer in self.peers.values():
+            if peer.retry_at <= now:
+                peer.enter(Contact.QUEUED)
+        self._dial_queued(now)
+        return self._process(self.dht.handle_deadline(now), now)
+
+    # Topics
+
+    def join(self, topic: bytes, now: float, *, announce: bool = True, lookup: bool = True) -> Discovery:
+        """Announce ourselves under a 32-byte topic, look its peers up, or both.
+
+        `Announced`, `PeerFound` and `Flushed` events follow. Raises `ValueError` for another size, or if
+        neither is wanted.
+        """
+        if len(topic) != ID_SIZE:
+            raise ValueError(f"topic must be {ID_SIZE} bytes, not {len(topic)}")
+        if not announce and not lookup:
+            raise ValueError("announce and lookup must not both be False")
+        joined = self._topics.get(topic)
+        if joined is None:
+            joined = self._topics[topic] = TopicDiscovery(self, topic)
+        discovery = Discovery(topic, announce, lookup)
+        joined.discoveries.append(discovery)
+        self._start_search(joined, now)
+        return discovery
+
+    def leave(self, discovery: Discovery, now: float) -> None:
+        """End a discovery; with the last that announces, the announcement is withdrawn. Twice is fine."""
+        if discovery.closed:
+            return
+        discovery.closed = True
+        topic = self._topics[discovery.topic]
+        topic.discoveries.remove(discovery)
+        if topic.announced and not topic.announces:
+            topic.announced = False
+            self._withdrawals.add(self.dht.withdraw(topic.topic, now))
+        if not topic.discoveries:
+            topic.stop()
+            del self._topics[topic.topic]
+            for peer in self.peers.values():
+                peer.topics.discard(topic.topic)
+        if not any(joined.announces for joined in self._topics.values()):
+            self.dht.stop_listening(now)
+
+    def refresh(self, discovery: Discovery, now: float) -> None:
+        """Announce and look up once more. Raises `LocalProtocolError` for one that has been left."""
+        if discovery.closed:
+            raise LocalProtocolError("the discovery is closed")
+        self._start_search(self._topics[discovery.topic], now)
+
+    @property
+    def topic_count(self) -> int:
+        """Topics that are announced or looked up."""
+        return len(self._topics)
+
+    @property
+    def withdrawing(self) -> bool:
+        """Whether nodes have yet to confirm that they have forgotten us."""
+        return bool(self._withdrawals) or self.dht.withdrawing
+
+    # Connections
+
+    def connect(self, public_key: bytes, now: float, *, relays: Iterable[Address] = ()) -> Dial:
+        """Dial a key at once, whatever the limits: `Dialled` or `DialFailed` follows.
+
+        Raises `ValueError` for what is not a key, `LocalProtocolError` for our own, or one that is dialled
+        already.
+        """
+        if public_key in self._dials:
+            raise LocalProtocolError("public_key is being dialled already")
+        peer = self._peer(public_key, tuple(relays))
+        dial = self.dht.dial(public_key, self._open_stream(public_key), now, relays=peer.relays)
+        if peer.contact is not Contact.CONNECTED:
+            peer.enter(Contact.DIALLING)
+        self._dials[public_key] = dial
+        return dial
+
+    def connection_opened(self, public_key: bytes, now: float) -> None:
+        """A connection with a key has come about, whoever dialled, and on whatever transport."""
+        self._dials.pop(public_key, None)
+        self._peer(public_key).connected(now)
+        self._settle(public_key)
+        self._dial_queued(now)
+
+    def connection_lost(self, public_key: bytes, now: float) -> None:
+        """The last connection with a key has ended, or one that was `Dialled` did not come about."""
+        self._dials.pop(public_key, None)
+        peer = self._peer(public_key)
+        if peer.contact in (Contact.DIALLING, Contact.CONNECTED):
+            peer.failed(now, self._is_wanted(peer), self.chance())
+        self._settle(public_key)
+        self._dial_queued(now)
+
+    # The network
+
+    def network_changed(self, now: float) -> None:
+        """Our address has changed, or the network has come back: announce, look up and dial anew."""
+        self.dht.announce_again(now)
+        for topic in self._topics.values():
+            topic.begin_anew()
+            self._start_search(topic, now)
+        for peer in self.peers.values():
+            if peer.contact is Contact.WAITING:
+                peer.retry_at = now
+
+    def suspend(self) -> None:
+        """Look for nobody until `resume`."""
+        self._suspended = True
+        for topic in self._topics.values():
+            topic.stop()
+
+    def resume(self, now: float) -> None:
+        """Go on after `suspend`."""
+        self._suspended = False
+        self.network_changed(now)
+
+    def chance(self) -> float:
+        """Draw a number from 0 to 1."""
+        return int.from_bytes(self._entropy(2)) / 65536
+
+    # Inside
+
+    def _start_search(self, topic: TopicDiscovery, now: float) -> None:
+        """Search as soon as that makes sense: a record names our relays, which are found first."""
+        if self._suspended:
+            return
+        if topic.announces and not self.dht.listening:
+            self.dht.listen(now)
+        if self.dht.node.bootstrapped and (not topic.announces or self.dht.findable):
+            topic.search(now)
+        else:
+            topic.waits = True
+
+    def _process(self, events: list[HyperDhtEvent], now: float) -> list[SwarmEvent]:
+        while events:
+            for event in events:
+                self._handle(event, now)
+            events = self.dht.take_events(now)  # of what has been asked in turn
+        caused, self._events = self._events, []
+        return caused
+
+    def _handle(self, event: HyperDhtEvent, now: float) -> None:
+        match event:
+            case PeersFound(search, peers):
+                self._peers_found(search.target, search, peers, now)
+            case SearchFinished(search) if search in self._withdrawals:
+                self._withdrawals.discard(search)
+            case SearchFinished(search, announced):
+                self._search_finished(search.target, search, announced, now)
+            case DialFailed(dial):
+                if self._dials.get(dial.public_key) is dial:
+                    self.connection_lost(dial.public_key, now)
+                self._events.append(event)
+            case Bootstrapped() | Listening():
+                for topic in self._topics.values():
+                    if topic.waits:
+                        self._start_search(topic, now)
+                self._events.append(event)
+            case ValueFound():
+                pass  # nobody asks for values here
+            case _:
+                self._events.append(event)
+
+    def _peers_found(self, topic: bytes, search: TopicSearch, peers: tuple[Peer, ...], now: float) -> None:
+        discovery = self._topics.get(topic)
+        if discovery is None or not discovery.concerns(search):
+            return
+        for found in peers:
+            if not discovery.found(found.public_key):
+                continue
+            peer = self._peer(found.public_key, found.relays)
+            if topic not in peer.topics:
+                peer.topics.add(topic)
+                self._events.append(PeerFound(topic, found.public_key))
+            peer.found_again()
+            if peer.contact is Contact.IDLE:
+                peer.enter(Contact.QUEUED)
+        self._dial_queued(now)
+
+    def _search_finished(self, topic: bytes, search: TopicSearch, announced: int, now: float) -> None:
+        discovery = self._topics.get(topic)
+        if discovery is None or not discovery.concerns(search):
+            return
+        discovery.finished(announced, now)
+        if announced:
+            self._events.append(Announced(topic, announced))
+        for joined in discovery.discoveries:
+            assert joined.awaited is not None
+            joined.awaited = {key for key in joined.awaited if not self._is_settled(key)}
+            self._flush(joined)
+
+    def _peer(self, public_key: bytes, relays: tuple[Address, ...] = ()) -> SwarmPeer:
+        peer = self.peers.get(public_key)
+        if peer is None:
+            if len(self.peers) >= self._limits.known_peers:
+                self._forget_one()
+            peer = self.peers[public_key] = SwarmPeer(public_key)
+        if relays:
+            peer.relays = relays
+        return peer
+
+    def _forget_one(self) -> None:
+        """Make room: those never reached go first, the oldest of them."""
+        idle = [
+            peer for peer in self.peers.values() if peer.contact not in (Contact.DIALLING, Contact.CONNECTED)
+        ]
+        if idle:
+            del self.peers[min(idle, key=lambda peer: peer.proven).public_key]
+
+    def _dial_queued(self, now: float) -> None:
+        if self._suspended:
+            return
+        queued = [peer for peer in self.peers.values() if peer.contact is Contact.QUEUED]
+        queued.sort(key=lambda peer: -peer.priority)
+        connections = sum(peer.contact is Contact.CONNECTED for peer in self.peers.values())
+        for peer in queued:
+            if len(self._dials) >= self._limits.parallel_dials:
+                return
+            if connections + len(self._dials) >= self._limits.max_peers:
+                return
+            self.connect(peer.public_key, now)
+
+    def _is_wanted(self, peer: SwarmPeer) -> bool:
+        return any(topic in self._topics for topic in peer.topics)
+
+    def _is_settled(self, public_key: bytes) -> bool:
+        """Whether a peer has been connected, or has failed at least once."""
+        peer = self.peers.get(public_key)
+        return peer is None or peer.contact in (Contact.CONNECTED, Contact.WAITING, Contact.IDLE)
+
+    def _settle(self, public_key: bytes) -> None:
+        for topic in self._topics.values():
+            for discovery in topic.discoveries:
+                if discovery.awaited is not None:
+                    discovery.awaited.discard(public_key)
+                    self._flush(discovery)
+
+    def _flush(self, discovery: Discovery) -> None:
+        if not discovery.awaited and not discovery.flushed:
+            discovery.flushed = True
+            self._events.append(Flushed(discovery))

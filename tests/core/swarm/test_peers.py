@@ -1,0 +1,75 @@
+"""When a peer is tried again, and before whom."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from peersockets_core.swarm.peers import LASTING, Contact, SwarmPeer
+
+
+def peer(*, proven: bool = False, attempts: int = 0) -> SwarmPeer:
+    return SwarmPeer(b"k" * 32, contact=Contact.DIALLING, proven=proven, attempts=attempts)
+
+
+def waits(proven: bool) -> list[float]:
+    """The waits after one failure after another, without their spread, until it is given up."""
+    tried = peer(proven=proven)
+    times: list[float] = []
+    while True:
+        tried.failed(100.0, wanted=True, chance=0.5)
+        if tried.contact is not Contact.WAITING:
+            return times
+        times.append(round((tried.retry_at - 100.0) / 0.99, 6))
+        tried.enter(Contact.DIALLING)
+
+
+def test_the_waits_of_the_reference() -> None:
+    assert waits(proven=True) == [1, 5, 15]
+    assert waits(proven=False) == [5, 15, 15]
+
+
+def test_the_spread_of_a_wait() -> None:
+    earliest, latest = peer(), peer()
+    earliest.failed(0.0, wanted=True, chance=0.0)
+    latest.failed(0.0, wanted=True, chance=1.0)
+    assert earliest.retry_at == pytest.approx(3.3)
+    assert latest.retry_at == pytest.approx(6.6)
+
+
+def test_who_is_not_wanted_is_not_waited_for() -> None:
+    tried = peer()
+    tried.failed(0.0, wanted=False, chance=0.5)
+    assert tried.contact is Contact.IDLE
+    assert tried.retry_at == math.inf
+
+
+def test_a_connection_that_lasted_begins_anew() -> None:
+    for lasted, attempts in ((LASTING, 1), (LASTING - 0.1, 4)):
+        tried = peer(attempts=3)
+        tried.connected(100.0)
+        assert tried.proven
+        tried.failed(100.0 + lasted, wanted=True, chance=0.5)
+        assert tried.attempts == attempts
+
+
+def test_the_one_just_lost_comes_first() -> None:
+    priorities = [peer(attempts=attempts).priority for attempts in range(6)]
+    assert priorities == [2, 4, 3, 1, 0, 0]
+
+
+def test_who_was_given_up_and_is_found_again_has_a_new_chance() -> None:
+    tried = peer(attempts=4, proven=True)
+    tried.found_again()
+    assert (tried.attempts, tried.proven) == (0, False)
+    tried = peer(attempts=3, proven=True)
+    tried.found_again()
+    assert tried.attempts == 3
+
+
+def test_there_is_no_way_from_idle_to_waiting() -> None:
+    tried = SwarmPeer(b"k" * 32)
+    with pytest.raises(AssertionError):
+        tried.enter(Contact.WAITING)
+    tried.enter(Contact.IDLE)

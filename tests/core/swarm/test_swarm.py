@@ -1,0 +1,380 @@
+"""Swarms that look for each other, meet, lose each other and meet again, in virtual time."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.swarm.support import TOPIC, Person, SwarmNetwork
+from peersockets_core import KeyPair, LocalProtocolError
+from peersockets_core.dht import ConnectionRequested, DialFailed, Dialled, PeersFound, SearchFinished
+from peersockets_core.dht.messages import Peer
+from peersockets_core.swarm import Announced, Flushed, PeerFound, SwarmLimits
+from peersockets_core.swarm.peers import Contact
+
+STRANGER = KeyPair.from_seed(b"nobody".ljust(32)).ed25519_public_key
+
+
+def met(network: SwarmNetwork, *people: Person, within: float = 60) -> float:
+    """Let people meet; returns how long that took."""
+    began = network.now
+    network.until(network.all_met(*people), within=within)
+    return network.now - began
+
+
+def test_two_people_meet() -> None:
+    network = SwarmNetwork()
+    alice, bob = network.add_person(), network.add_person()
+    for person in (alice, bob):
+        person.machine.join(TOPIC, network.now)
+        network.network.run_for(2)
+    met(network, alice, bob)
+    assert [event.topic for event in alice.of_type(Announced)] == [TOPIC]
+    assert [event.public_key for event in bob.of_type(PeerFound)] == [alice.key]
+    assert alice.machine.peers[bob.key].contact is Contact.CONNECTED
+    assert alice.machine.topic_count == 1
+
+
+def test_people_who_come_in_the_same_instant_meet_early() -> None:
+    network = SwarmNetwork()
+    people = [network.add_person() for _ in range(4)]
+    for person in people:
+        person.machine.join(TOPIC, network.now)
+    assert met(network, *people) < 45
+
+
+def test_who_only_looks_is_not_found_and_who_only_announces_does_not_look() -> None:
+    network = SwarmNetwork()
+    alice, bob, carol = (network.add_person() for _ in range(3))
+    for looker in (alice, bob):
+        looker.machine.join(TOPIC, network.now, announce=False)
+    carol.machine.join(TOPIC, network.now, lookup=False)
+    met(network, alice, carol)
+    met(network, bob, carol)
+    network.network.run_for(700)
+    assert bob.key not in alice.connected
+    assert not alice.of_type(Announced)
+    assert not carol.of_type(PeerFound) + carol.of_type(Dialled)
+
+
+def test_two_nodes_and_nobody_else() -> None:
+    """The first node of a network answers for itself: no third one is needed."""
+    network = SwarmNetwork(nodes=0)
+    address = network.address(1000)
+    alice = network.add_person(bootstrap=(), persistent=True, address=address)
+    bob = network.add_person(bootstrap=(address,))
+    network.network.run_for(1)
+    for person in (alice, bob):
+        person.machine.join(TOPIC, network.now)
+        network.network.run_for(1)
+    met(network, alice, bob)
+
+
+def test_alone_and_then_found() -> None:
+    network = SwarmNetwork(nodes=0)
+    address = network.address(1000)
+    alice = network.add_person(bootstrap=(), persistent=True, address=address)
+    discovery = alice.machine.join(TOPIC, network.now)
+    network.network.run_for(60)
+    assert discovery.flushed
+    bob = network.add_person(bootstrap=(address,))
+    bob.machine.join(TOPIC, network.now)
+    met(network, alice, bob)
+
+
+def test_flushed_means_that_the_first_found_were_connected_or_have_failed() -> None:
+    network = SwarmNetwork()
+    alice, bob, carol = (network.add_person() for _ in range(3))
+    carol.accepts = False
+    for person in (alice, carol):
+        person.machine.join(TOPIC, network.now, lookup=False)
+    network.network.run_for(2)
+    discovery = bob.machine.join(TOPIC, network.now)
+    network.until(lambda: bool(bob.of_type(Flushed)), within=60)
+    assert bob.of_type(Flushed) == [Flushed(discovery)]
+    assert alice.key in bob.connected
+    assert [event.dial.public_key for event in bob.of_type(DialFailed)] == [carol.key]
+    second = bob.machine.join(TOPIC, network.now)
+    network.until(lambda: second.flushed, within=60)
+    looker = bob.machine.join(TOPIC, network.now, announce=True, lookup=False)
+    network.until(lambda: looker.flushed, within=60)
+
+
+def test_a_lost_peer_is_dialled_again_and_a_lasting_one_soon() -> None:
+    network = SwarmNetwork()
+    alice, bob = network.add_person(), network.add_person()
+    alice.machine.join(TOPIC, network.now, lookup=False)
+    network.network.run_for(1)
+    bob.machine.join(TOPIC, network.now, announce=False)
+    met(network, alice, bob)
+    network.network.run_for(60)
+    for person, other in ((alice, bob), (bob, alice)):
+        person.lose(other.key)
+    assert met(network, alice, bob) < 2
+    assert not alice.of_type(Dialled)
+    assert len(bob.of_type(Dialled)) == 2
+
+
+def test_a_peer_that_does_not_come_about_is_tried_a_few_times() -> None:
+    network = SwarmNetwork()
+    alice, bob = network.add_person(), network.add_person()
+    alice.accepts = False
+    alice.machine.join(TOPIC, network.now, lookup=False)
+    network.network.run_for(1)
+    bob.machine.join(TOPIC, network.now, announce=False)
+    network.network.run_for(300)
+    assert len(bob.of_type(DialFailed)) == 4
+    assert bob.machine.peers[alice.key].contact is Contact.IDLE
+    alice.accepts = True
+    network.network.run_for(700)  # it is found anew with the next search
+    assert alice.key in bob.connected
+
+
+def test_a_stream_that_fails_after_the_handshake_counts_as_a_failure() -> None:
+    network = SwarmNetwork()
+    alice, bob = network.add_person(), network.add_person()
+    bob.connects = False
+    alice.machine.join(TOPIC, network.now, lookup=False)
+    network.network.run_for(1)
+    discovery = bob.machine.join(TOPIC, network.now, announce=False)
+    network.until(lambda: bool(bob.of_type(Dialled)))
+    assert not discovery.flushed
+    bob.lose(alice.key)
+    assert bob.machine.peers[alice.key].contact is Contact.WAITING
+    network.until(lambda: discovery.flushed)
+
+
+def test_no_more_than_three_are_dialled_at_a_time_and_no_more_than_the_limit() -> None:
+    network = SwarmNetwork()
+    people = [network.add_person() for _ in range(8)]
+    for person in people:
+        person.machine.join(TOPIC, network.now, lookup=False)
+    network.network.run_for(2)
+    seeker = network.add_person(limits=SwarmLimits(max_peers=5))
+    seeker.machine.join(TOPIC, network.now, announce=False)
+    most = 0
+
+    def looked() -> bool:
+        nonlocal most
+        most = max(most, len(seeker.machine._dials))
+        return len(seeker.connected) >= 5
+
+    network.until(looked)
+    assert most == 3
+    network.network.run_for(700)
+    assert len(seeker.connected) == 5
+    queued = [peer for peer in seeker.machine.peers.values() if peer.contact is Contact.QUEUED]
+    assert len(queued) == 3
+    seeker.lose(next(iter(seeker.connected)))
+    network.network.run_for(5)
+    assert len(seeker.connected) == 5
+
+
+def test_leaving_withdraws_and_forgets() -> None:
+    network = SwarmNetwork()
+    alice, bob = network.add_person(), network.add_person()
+    first = alice.machine.join(TOPIC, network.now)
+    second = alice.machine.join(TOPIC, network.now, announce=False)
+    network.network.run_for(5)
+    alice.machine.leave(first, network.now)
+    alice.machine.leave(first, network.now)
+    assert alice.machine.withdrawing
+    network.until(lambda: not alice.machine.withdrawing)
+    assert alice.machine.topic_count == 1
+    assert not alice.machine.dht.listening
+    bob.machine.join(TOPIC, network.now, announce=False)
+    network.network.run_for(60)
+    assert not bob.of_type(PeerFound)
+    alice.machine.leave(second, network.now)
+    assert alice.machine.topic_count == 0
+    with pytest.raises(LocalProtocolError, match="the discovery is closed"):
+        alice.machine.refresh(second, network.now)
+
+
+def test_leaving_while_the_search_is_under_way() -> None:
+    network = SwarmNetwork()
+    alice, bob = network.add_person(), network.add_person()
+    bob.machine.join(TOPIC, network.now, lookup=False)
+    network.network.run_for(3)
+    discovery = alice.machine.join(TOPIC, network.now, announce=False)
+    alice.member.host.settle()
+    search = alice.machine._topics[TOPIC]._search
+    assert search is not None
+    alice.machine.leave(discovery, network.now)
+    network.network.run_for(60)
+    assert not alice.of_type(PeerFound) + alice.of_type(Flushed)
+    for late in (PeersFound(search, (Peer(bob.key),), None), SearchFinished(search, 3)):
+        alice.machine._handle(late, network.now)
+    assert not alice.machine.peers
+    assert not alice.of_type(Announced)
+
+
+def test_who_was_lost_is_not_sought_after_leaving() -> None:
+    network = SwarmNetwork()
+    alice, bob = network.add_person(), network.add_person()
+    alice.machine.join(TOPIC, network.now, lookup=False)
+    network.network.run_for(1)
+    discovery = bob.machine.join(TOPIC, network.now, announce=False)
+    met(network, alice, bob)
+    bob.machine.leave(discovery, network.now)
+    bob.lose(alice.key)
+    assert bob.machine.peers[alice.key].contact is Contact.IDLE
+
+
+def test_refreshing_looks_at_once() -> None:
+    network = SwarmNetwork()
+    alice = network.add_person()
+    discovery = alice.machine.join(TOPIC, network.now)
+    network.network.run_for(60)
+    bob = network.add_person(pause=1)
+    bob.machine.join(TOPIC, network.now, lookup=False)
+    network.network.run_for(1)
+    alice.machine.refresh(discovery, network.now)
+    assert met(network, alice, bob) < 2
+
+
+def test_dialling_a_key_directly() -> None:
+    network = SwarmNetwork()
+    alice, bob = network.add_person(pause=1), network.add_person(pause=1)
+    bob.machine.dht.listen(network.now)
+    network.network.run_for(1)
+    dial = alice.machine.connect(bob.key, network.now, relays=bob.machine.dht.relays)
+    with pytest.raises(LocalProtocolError, match="dialled already"):
+        alice.machine.connect(bob.key, network.now)
+    met(network, alice, bob)
+    assert [event.dial for event in alice.of_type(Dialled)] == [dial]
+    # Another dial of a connected peer does not change where we stand with it.
+    alice.machine.connect(bob.key, network.now)
+    assert alice.machine.peers[bob.key].contact is Contact.CONNECTED
+    network.network.run_for(5)
+    nobody = alice.machine.connect(STRANGER, network.now)
+    network.until(lambda: [event.dial for event in alice.of_type(DialFailed)] == [nobody])
+    assert alice.machine.peers[STRANGER].contact is Contact.IDLE
+
+
+def test_a_dial_that_the_other_side_has_overtaken() -> None:
+    network = SwarmNetwork()
+    alice = network.add_person(pause=1)
+    alice.machine.connect(STRANGER, network.now)
+    alice.open(STRANGER)
+    network.network.run_for(60)
+    assert alice.machine.peers[STRANGER].contact is Contact.CONNECTED
+    assert len(alice.of_type(DialFailed)) == 1
+    alice.lose(b"never seen".ljust(32))
+
+
+def test_after_a_change_of_the_network_everything_is_tried_anew() -> None:
+    network = SwarmNetwork()
+    alice, bob = network.add_person(), network.add_person()
+    for person in (alice, bob):
+        person.machine.join(TOPIC, network.now)
+        network.network.run_for(1)
+    met(network, alice, bob)
+    network.network.run_for(300)
+    for person, other in ((alice, bob), (bob, alice)):
+        person.lose(other.key)
+    alice.open(STRANGER)
+    alice.member.host.move(("10.200.0.1", 5))
+    alice.machine.network_changed(network.now)
+    assert met(network, alice, bob) < 1
+
+
+def test_a_suspended_swarm_looks_for_nobody() -> None:
+    network = SwarmNetwork()
+    alice, bob = network.add_person(), network.add_person()
+    alice.machine.join(TOPIC, network.now, announce=False)
+    network.network.run_for(2)
+    alice.machine.suspend()
+    bob.machine.join(TOPIC, network.now, lookup=False)
+    discovery = alice.machine.join(bytes(32), network.now)
+    network.network.run_for(1500)
+    assert not alice.connected
+    assert not discovery.flushed
+    alice.machine._dial_queued(network.now)
+    alice.machine.resume(network.now)
+    assert met(network, alice, bob) < 2
+    network.until(lambda: discovery.flushed)
+
+
+def test_a_network_that_appears_later() -> None:
+    network = SwarmNetwork(nodes=0)
+    alice, bob = network.add_person(), network.add_person()
+    for person in (alice, bob):
+        person.machine.join(TOPIC, network.now)
+    network.network.run_for(100)
+    assert not alice.machine.dht.node.bootstrapped
+    network.members.clear()
+    network.grow(network.add_hyper, 4)
+    network.members += [alice.member, bob.member]
+    assert met(network, alice, bob) < 60
+
+
+def test_a_flood_of_made_up_keys_does_not_push_out_those_that_were_reached() -> None:
+    network = SwarmNetwork()
+    alice, bob = network.add_person(limits=SwarmLimits(known_peers=10)), network.add_person()
+    bob.machine.join(TOPIC, network.now, lookup=False)
+    network.network.run_for(1)
+    alice.machine.join(TOPIC, network.now, announce=False)
+    met(network, alice, bob)
+    topic = alice.machine._topics[TOPIC]
+    topic.search(network.now)
+    assert topic._search is not None
+    made_up = [Peer(KeyPair.from_seed(number.to_bytes(32)).ed25519_public_key) for number in range(100)]
+    for peer in made_up:
+        alice.machine._handle(PeersFound(topic._search, (peer,), None), network.now)
+    assert len(alice.machine.peers) == 10
+    assert bob.key in alice.machine.peers
+
+
+def test_where_everybody_is_connected_nobody_is_forgotten() -> None:
+    network = SwarmNetwork()
+    alice = network.add_person(limits=SwarmLimits(known_peers=2))
+    for number in range(4):
+        alice.open(bytes([number]) * 32)
+    assert len(alice.machine.peers) == 4
+
+
+def test_values_are_nobodys_business_here() -> None:
+    network = SwarmNetwork()
+    alice = network.add_person(pause=1)
+    alice.events.clear()
+    alice.machine.dht.get_immutable(bytes(32), network.now)
+    network.network.run_for(5)
+    assert not alice.events
+
+
+def test_bad_arguments() -> None:
+    network = SwarmNetwork()
+    alice = network.add_person()
+    with pytest.raises(ValueError, match="topic must be 32 bytes, not 5"):
+        alice.machine.join(b"short", network.now)
+    with pytest.raises(ValueError, match="announce and lookup must not both be False"):
+        alice.machine.join(TOPIC, network.now, announce=False, lookup=False)
+    with pytest.raises(ValueError, match="public_key must be a public key"):
+        alice.machine.connect(b"short", network.now)
+
+
+def test_events_of_commands_come_with_the_next_look() -> None:
+    network = SwarmNetwork()
+    alice = network.add_person(pause=1)
+    alice.machine._events.append(Announced(TOPIC, 1))
+    assert alice.machine.next_deadline() == -float("inf")
+    assert alice.machine.handle_deadline(network.now)[0] == Announced(TOPIC, 1)
+
+
+def test_a_hundred_people_on_one_topic() -> None:
+    network = SwarmNetwork(nodes=20)
+    people = [network.add_person(pause=0.2) for _ in range(30)]
+    for person in people:
+        person.machine.join(TOPIC, network.now)
+        network.network.run_for(0.3)
+    network.network.run_for(120)
+    reached: set[bytes] = set()
+    todo = [people[0].key]
+    by_key = {person.key: person for person in people}
+    while todo:
+        key = todo.pop()
+        if key not in reached:
+            reached.add(key)
+            todo += by_key[key].connected
+    assert len(reached) == len(people)
+    assert not any(person.of_type(ConnectionRequested) == [] for person in people[:5])
