@@ -9,6 +9,7 @@ const { createRequire } = require('module')
 const { join } = require('path')
 const { setImmediate: nextTurn } = require('timers/promises')
 
+const loadUdx = createRequire(join(__dirname, '../udx/package.json'))
 const load = createRequire(join(process.argv[3] ?? __dirname, 'package.json'))
 const SecretStream = load('@hyperswarm/secret-stream')
 const c = load('compact-encoding')
@@ -24,6 +25,7 @@ const SENDS_PER_TURN = 1000
 const RAW_TYPES = 4 // of messages on a bare channel
 
 const swarm = new LoopbackSwarm()
+let udxSocket // from "udxBind" on
 const streams = new Set() // from before their handshake on
 const drives = new Map() // by key
 const topics = [] // by handle
@@ -175,6 +177,20 @@ serve({
 
   listen: async ({ port }) => ({ port: await swarm.listen(port) }),
   connect: ({ port, host }) => swarm.connect(port, host),
+
+  // The same over UDX: streams of one socket, both of whose ids are told.
+  udxBind () {
+    const UDX = loadUdx('udx-native')
+    udxSocket = new UDX().createSocket()
+    udxSocket.bind(0, '127.0.0.1')
+    return { port: udxSocket.address().port }
+  },
+  udxConnect ({ local, remote, port, client }) {
+    const stream = udxSocket.udx.createStream(local)
+    stream.connect(udxSocket, remote, port, '127.0.0.1')
+    onConnection(stream, { client })
+  },
+
   disconnect ({ publicKey }) {
     const doomed = [...streams].filter(({ remotePublicKey }) => !publicKey || remotePublicKey?.equals(unhex(publicKey)))
     for (const stream of doomed) stream.destroy()
