@@ -14,11 +14,12 @@ The layers, from bytes to applications, each consuming the one before:
     requests        requests and replies as messages of a topic, for those who want them
     trace/          recorded sessions of one connection: read, write, replay, decrypt
 
-Beside them: `keys`, `secret`, `noise` and `sodium` (cryptography), `events`, `errors`, `limits`,
+Beside them: `address`, `keys`, `secret`, `noise` and `sodium` (cryptography), `events`, `errors`, `limits`,
 `statistics`, `topics` (names on the wires), `envelope` (of requests), `extensions` and `outbox`. Nothing here
 imports an I/O library, a clock or a source of randomness; time and entropy come in as arguments.
 """
 
+from .address import Address
 from .connection import Connection
 from .drives import OpenDrive
 from .errors import (
@@ -64,6 +65,7 @@ from .wires import WIRES, Sender
 __all__ = [
     "DEFAULT_LIMITS",
     "WIRES",
+    "Address",
     "Connection",
     "ConnectionClosed",
     "DriveClosed",

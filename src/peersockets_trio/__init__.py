@@ -4,9 +4,10 @@
 (what an application holds; `mailbox` is what they share), `requests` (what a topic can be used for),
 `reconnect` (connections that are made anew), `hub` (what a node's connections share), `pump` (one
 connection's tasks), `transport` (how these read and write). Beside them: `flusher` (the task that writes for
-all connections), `memory` (what large messages free is kept), `info` (facts), `report` and `instruments`
-(what others are told) and `checks` (of arguments); and, not imported by any of these, `testing` (for the
-tests of programs that use this) and `cli` (the commands). The protocol itself is in `peersockets_core`.
+all connections), `memory` (what large messages free is kept), `info` (facts), `addresses` (of sockets),
+`report` and `instruments` (what others are told) and `checks` (of arguments); and, not imported by any of
+these, `testing` (for the tests of programs that use this) and `cli` (the commands). The protocol itself is in
+`peersockets_core`.
 """
 
 from peersockets_core import (

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import attrs
 
-from peersockets_core import DriveKey, WireName
+from peersockets_core import Address, DriveKey, WireName
 
 
 @attrs.frozen
@@ -17,7 +17,7 @@ class ConnectionInfo:
     public_key: bytes = attrs.field(repr=lambda key: key.hex())
     """The remote's, 32 bytes, which it has proved."""
     wire: WireName
-    address: tuple[str, int] | None
+    address: Address | None
     """The remote's host and port, or None for a stream that was attached."""
 
 
@@ -64,7 +64,7 @@ class PeerInfo:
     public_key: bytes = attrs.field(repr=lambda key: key.hex())
     """32 bytes, which the peer has proved."""
     wire: WireName
-    address: tuple[str, int] | None
+    address: Address | None
     """Host and port of its connection; None if it is gone, or on an attached stream."""
     drives: tuple[DriveKey, ...]
     """The drives of which it is a member now."""

@@ -14,6 +14,7 @@ import trio
 
 from peersockets_core import (
     DEFAULT_LIMITS,
+    Address,
     DriveKey,
     KeyPair,
     Limits,
@@ -23,6 +24,7 @@ from peersockets_core import (
 )
 from peersockets_core.topics import TOPIC_SCOPES
 
+from .addresses import address_of
 from .checks import check_address, check_expect, check_host, check_port, check_timeout, check_wire
 from .drive import Drive
 from .hub import Hub
@@ -32,7 +34,7 @@ from .memory import keep_memory
 from .places import accept_connections
 from .pump import Pump
 from .reconnect import DEFAULT_BACKOFF, Backoff, KeptConnection
-from .transport import connect
+from .transport import connect, listen
 from .udp import UdxStream
 
 CONNECT_TIMEOUT: Final = 10.0
@@ -44,7 +46,7 @@ ten seconds could not finish a handshake within `Limits.handshake_time` either."
 class Listener:
     """A listening socket of a node."""
 
-    address: tuple[str, int]
+    address: Address
     """Host and port it is bound to."""
     _scope: trio.CancelScope = attrs.field(repr=False)
     _listener: trio.SocketListener = attrs.field(repr=False)
@@ -76,12 +78,14 @@ class Node:
         check_port(port, lowest=0)
         self._check_open()
         check_host(host)
-        opened = await trio.open_tcp_listeners(port, host=host)
+        opened = await listen(host, port)
         listeners = []
         try:
             for listener in opened:
                 scope = trio.CancelScope()
-                listeners.append(Listener(listener.socket.getsockname()[:2], scope, listener))
+                address = address_of(listener.socket.getsockname())
+                assert address is not None
+                listeners.append(Listener(address, scope, listener))
                 await self._nursery.start(self._serve, listener, scope)
         except BaseException:
             for bound in listeners:
@@ -119,7 +123,7 @@ class Node:
         check_timeout(timeout)
         self._check_open()
         check_host(host)
-        pump = await self._dial((host, port), wire, key, timeout)
+        pump = await self._dial(Address(host, port), wire, key, timeout)
         return pump.facts()
 
     def keep_connected(
@@ -144,7 +148,7 @@ class Node:
         key = check_expect(expect)
         check_timeout(timeout)
         self._check_open()
-        dial = partial(self._dial, address, wire, key, timeout)
+        dial = partial(self._dial, Address(*address), wire, key, timeout)
         kept = KeptConnection(self._hub, address, wire, key, dial, backoff)
         self._adopt(kept)
         self._nursery.start_soon(kept.run)
@@ -211,9 +215,7 @@ class Node:
         """What the node has now, and has done so far."""
         return self._hub.statistics()
 
-    async def _dial(
-        self, address: tuple[str, int], wire: WireName, expect: bytes | None, timeout: float
-    ) -> Pump:
+    async def _dial(self, address: Address, wire: WireName, expect: bytes | None, timeout: float) -> Pump:
         try:
             stream = await connect(*address, timeout)
         except OSError as error:
@@ -227,7 +229,7 @@ class Node:
         wire: WireName,
         initiator: bool,
         expect: bytes | None,
-        address: tuple[str, int] | None,
+        address: Address | None,
     ) -> Pump:
         if self._hub.closed:
             await trio.aclose_forcefully(stream)
@@ -320,13 +322,13 @@ async def open_node(
         raise raised
 
 
-def _remote_address(stream: trio.abc.Stream) -> tuple[str, int] | None:
+def _remote_address(stream: trio.abc.Stream) -> Address | None:
     if isinstance(stream, UdxStream):
-        return stream.remote_address
+        remote = stream.remote_address
+        return None if remote is None else Address(*remote)
     if not isinstance(stream, trio.SocketStream):
         return None
     try:
-        host, port = stream.socket.getpeername()[:2]
+        return address_of(stream.socket.getpeername())
     except OSError:  # gone already, as the pump will find out
         return None
-    return host, port

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from peersockets_core import (
+    Address,
     Connection,
     ConnectionClosed,
     Event,
@@ -54,7 +55,7 @@ class Pump:
     )  # fmt: skip
 
     def __init__(
-        self, hub: Hub, stream: trio.abc.Stream, connection: Connection, address: tuple[str, int] | None
+        self, hub: Hub, stream: trio.abc.Stream, connection: Connection, address: Address | None
     ) -> None:
         connection.owner = self
         self.hub = hub

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 import attrs
 import trio
 
-from peersockets_core import PeersocketsError, WireName
+from peersockets_core import Address, PeersocketsError, WireName
 
 from .hub import Hub
 from .info import ConnectionInfo
@@ -112,7 +112,7 @@ class KeptConnection(Mailbox):
         backoff: Backoff,
     ) -> None:
         super().__init__()
-        self.address = address
+        self.address = Address(*address)
         """Host and port that are dialled."""
         self.wire = wire
         self.connected: ConnectionInfo | None = None

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from peersockets_core import (
+    Address,
     DriveClosed,
     DriveKey,
     DriveOpened,
@@ -26,8 +27,6 @@ from peersockets_core import (
 
 from .info import ConnectionInfo
 from .instruments import Instrument, Instruments
-
-Address = tuple[str, int]
 
 connection_logger = logging.getLogger("peersockets.connection")
 drive_logger = logging.getLogger("peersockets.drive")
@@ -142,7 +141,7 @@ def explain(error: BaseException) -> str:
 
 
 def _place(address: Address | None) -> str:
-    return "a stream" if address is None else f"{address[0]}:{address[1]}"
+    return "a stream" if address is None else str(Address(*address))
 
 
 def _name(info: ConnectionInfo) -> str:

@@ -13,6 +13,8 @@ from typing import Final, Protocol
 
 import trio
 
+from peersockets_core import Address
+
 from .udp.streams import UdxStream
 
 READ_SIZE: Final = 256 * 1024
@@ -134,33 +136,43 @@ class UdxTransport:
 
 async def connect(host: str, port: int, timeout: float) -> trio.SocketStream:
     """Connect to a host, within `timeout` seconds. Raises `OSError`, of which `TimeoutError` is one."""
+    place = Address(host, port)
     try:
         version = ipaddress.ip_address(host).version
     except ValueError:
         version = None
-    place = f"[{host}]:{port}" if version == 6 else f"{host}:{port}"
     try:
         with trio.fail_after(timeout):
             if version is None:
                 return await trio.open_tcp_stream(host, port)
             # An address needs no resolver, and there are no others to race it with: that saves a tenth of a
             # handshake's time.
-            family = trio.socket.AF_INET if version == 4 else trio.socket.AF_INET6
-            return await _connect(family, host, port, place)
+            return await _connect(trio.socket.AF_INET if version == 4 else trio.socket.AF_INET6, place)
     except trio.TooSlowError:
         raise TimeoutError(f"{place} did not answer within {timeout:g} seconds") from None
 
 
-async def _connect(family: int, host: str, port: int, place: str) -> trio.SocketStream:
-    connecting = trio.socket.socket(family)
+async def _connect(family: int, place: Address) -> trio.SocketStream:
     try:
-        await connecting.connect((host, port))
-    except BaseException as error:
-        connecting.close()
-        if isinstance(error, OSError):  # in the words of trio.open_tcp_stream
-            raise OSError(f"all attempts to connect to {place} failed") from error
-        raise
+        connecting = trio.socket.socket(family)
+        try:
+            await connecting.connect(place)
+        except BaseException:
+            connecting.close()
+            raise
+    except OSError as error:  # in the words of trio.open_tcp_stream
+        raise OSError(f"all attempts to connect to {place} failed") from error
     return trio.SocketStream(connecting)
+
+
+async def listen(host: str, port: int) -> list[trio.SocketListener]:
+    """Listen on every address of a host. Raises `OSError`, which names the address."""
+    try:
+        return await trio.open_tcp_listeners(port, host=host)
+    except OSError as error:
+        named = OSError(f"cannot listen on {Address(host, port)}: {error.strerror or error}")
+        named.errno = error.errno
+        raise named from None
 
 
 def transport(stream: trio.abc.Stream) -> Transport:

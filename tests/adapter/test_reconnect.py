@@ -28,7 +28,7 @@ from adapter.support import (
     pumps,
 )
 from adapter.test_node import check_folded
-from peersockets_core import WIRES
+from peersockets_core import WIRES, Address
 from peersockets_trio import (
     Backoff,
     Connected,
@@ -53,7 +53,7 @@ from ports import unused_port
 EXACT = Backoff(jitter=(1.0, 1.0))
 """Waits exactly as long as it should."""
 QUICK = Backoff(first=0.01, longest=0.02)
-ADDRESS = ("host.example", 4200)
+ADDRESS = Address("host.example", 4200)
 
 
 # How long to wait

@@ -11,35 +11,13 @@ import pytest
 import trio.testing
 
 from cli.support import ANY_PORT, KEY, TIME, complaint, parse_lines, pipe, run
-from peersockets_core import KeyPair, WireName
+from peersockets_core import Address, KeyPair, WireName
 from peersockets_trio import open_node
-from peersockets_trio.cli.options import Address, format_address
 
 SEED = bytes(range(32)).hex()
 
 
-@pytest.mark.parametrize(
-    ("text", "host", "port"),
-    [
-        ("127.0.0.1:80", "127.0.0.1", 80),
-        ("[::1]:65535", "::1", 65535),
-        ("::1:1", "::1", 1),
-        ("host.example:4200", "host.example", 4200),
-    ],
-)
-def test_addresses(text: str, host: str, port: int) -> None:
-    assert Address.parse(text) == Address(host, port)
-    assert Address.parse(format_address((host, port))) == Address(host, port)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "host", ":80", "host:", "host:x", "host:-1", "host:0", "host:65536", "host:\u0663", "[]:80", "h:1 "],
-)
-def test_what_is_not_an_address(text: str) -> None:
-    with pytest.raises(ValueError, match=r"address|port"):
-        Address.parse(text)
-
+NO_SECONDS = ("nan", "inf", "-inf", "1e999", "-1", "", "1s")
 
 BAD_USAGE: list[tuple[list[str | bytes], str]] = [
     (["pipe"], "DRIVE"),
@@ -50,6 +28,7 @@ BAD_USAGE: list[tuple[list[str | bytes], str]] = [
     (["pipe", KEY.url, "--topic", b"\xff"], "--topic"),
     (["pipe", KEY.url, "--listen", "nowhere"], "--listen"),
     (["pipe", KEY.url, "--listen", "127.0.0.1:99999"], "--listen"),
+    (["pipe", KEY.url, "--listen", "::1"], "[::1]:PORT"),
     (["pipe", KEY.url, "--connect", "127.0.0.1"], "--connect"),
     (["pipe", KEY.url, "--connect", "127.0.0.1:0"], "--connect"),
     (["pipe", KEY.url, "--wire", "hypercore8"], "--wire"),
@@ -81,6 +60,10 @@ BAD_USAGE: list[tuple[list[str | bytes], str]] = [
     (["watch", "not-a-key"], "DRIVE"),
     (["watch", KEY.url, "surplus"], "surplus"),
     (["frobnicate"], "frobnicate"),
+]
+
+BAD_USAGE += [
+    (["send", KEY.url, "--topic", "x", "--all", "--wait", bad, "hello"], "--wait") for bad in NO_SECONDS
 ]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import click
 import trio
 
-from peersockets_core import DriveKey, Message, PeerEvent, PeerJoined, PeersocketsError
+from peersockets_core import Address, DriveKey, Message, PeerEvent, PeerJoined, PeersocketsError
 
 from ..drive import Drive
 from ..node import Node
@@ -16,7 +16,7 @@ from . import streams
 from .console import Console, open_console
 from .ending import Ending, run
 from .feed import Feed
-from .options import NodeOptions, drive_argument, format_address, node_options
+from .options import NodeOptions, drive_argument, node_options
 from .outboxes import Outboxes
 from .text import UNREACHABLE, outcome, printable, short_name, show_message_untrusted
 
@@ -131,14 +131,14 @@ class _Chat:
             "help": self._help,
         }
 
-    def introduce(self, drive_name: str, listening: list[tuple[str, int]], *, reachable: bool) -> None:
+    def introduce(self, drive_name: str, listening: list[Address], *, reachable: bool) -> None:
         """Show where we are, and who."""
         names = ", ".join(map(printable, self._feed.topics))
         self._console.write(_NOTICE, f"topic {names} of {drive_name}")
         for wire, public_key in self._node.public_keys.items():
             self._console.write(_NOTICE, f"you are {public_key.hex()} on {wire}")
         for address in listening:
-            self._console.write(_NOTICE, f"listening on {format_address(address)}")
+            self._console.write(_NOTICE, f"listening on {address}")
         if not reachable:
             self._console.write(_NOTICE, UNREACHABLE)
         if self._console.typed:
@@ -207,7 +207,7 @@ class _Chat:
     async def _peers(self, argument: str) -> None:
         peers = self._drive.peers.values()
         for peer in peers:
-            address = f" at {format_address(peer.address)}" if peer.address else ""
+            address = f" at {peer.address}" if peer.address else ""
             self._console.write(f"{peer.peer_id}", f"{peer.public_key.hex()} on {peer.wire}{address}")
         if not peers:
             self._console.write(_NOTICE, "nobody else is here")

@@ -7,11 +7,10 @@ import os
 import click
 import trio
 
-from peersockets_core import WIRES, DriveKey, PeerJoined, PeerLeft, WireName
+from peersockets_core import WIRES, Address, DriveKey, PeerJoined, PeerLeft, WireName
 
 from ..node import open_node
 from .ending import Ending, run
-from .options import format_address
 
 _TIME = 30.0
 
@@ -62,10 +61,10 @@ async def _meet(wire: WireName) -> None:
             click.echo(f"Alice sees peer {left.peer_id} leave.")
 
 
-async def _visit(key: DriveKey, address: tuple[str, int], wire: WireName) -> None:
+async def _visit(key: DriveKey, address: Address, wire: WireName) -> None:
     async with open_node() as bob, bob.open_drive(key) as drive, drive.join("chat") as chat:
         await bob.connect_tcp(*address, wire=wire)
-        click.echo(f"Bob connects to {format_address(address)} and opens the drive.")
+        click.echo(f"Bob connects to {address} and opens the drive.")
         question = await chat.receive()
         click.echo(f"Bob hears from peer {question.peer_id}: {question.message.decode()}")
         await chat.send(question.peer_id, b"it is Bob")

@@ -10,12 +10,12 @@ from typing import Final
 import click
 import trio
 
-from peersockets_core import DEFAULT_LIMITS, WireName
+from peersockets_core import DEFAULT_LIMITS, Address, WireName
 from peersockets_core.trace import Command, Recording, Report, Secrets, Side
 
 from .. import transport
+from ..addresses import address_of
 from ..node import CONNECT_TIMEOUT
-from .options import Address, format_address
 
 _READ_SIZE: Final = 64 * 1024
 
@@ -104,10 +104,9 @@ async def meet(listen: Sequence[Address], connect: Sequence[Address]) -> tuple[t
     """Connect, or wait for the first who connects; returns our side. Raises `OSError`."""
     if connect:
         return await transport.connect(connect[0].host, connect[0].port, CONNECT_TIMEOUT), "initiator"
-    listeners = await trio.open_tcp_listeners(listen[0].port, host=listen[0].host)
+    listeners = await transport.listen(listen[0].host, listen[0].port)
     for listener in listeners:
-        bound = format_address(listener.socket.getsockname()[:2])
-        click.echo(f"listening on {bound}", err=True)
+        click.echo(f"listening on {address_of(listener.socket.getsockname())}", err=True)
     found: list[trio.SocketStream] = []
 
     async def accept(listener: trio.SocketListener, scope: trio.CancelScope) -> None:

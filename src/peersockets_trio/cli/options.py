@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, suppress
@@ -13,7 +14,16 @@ import attrs
 import click
 import trio
 
-from peersockets_core import WIRES, DriveKey, KeyPair, Refused, TopicScope, WireName, parse_public_key
+from peersockets_core import (
+    WIRES,
+    Address,
+    DriveKey,
+    KeyPair,
+    Refused,
+    TopicScope,
+    WireName,
+    parse_public_key,
+)
 from peersockets_core.topics import TOPIC_SCOPES, check_topic
 
 from ..info import ConnectionInfo
@@ -30,35 +40,6 @@ TellFailure: TypeAlias = Callable[[Exception, str], None]
 """Is told an error of connecting, and what to say of it."""
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-
-
-@attrs.frozen
-class Address:
-    """A host and a port, written HOST:PORT, or [HOST]:PORT for IPv6."""
-
-    host: str
-    port: int
-
-    @classmethod
-    def parse(cls, text: str, *, lowest_port: int = 1) -> Address:
-        """Read an address. Raises `ValueError`, naming it."""
-        host, colon, port = text.rpartition(":")
-        host = host.removeprefix("[").removesuffix("]")
-        if not colon or not host or not (port.isascii() and port.isdecimal()):
-            raise ValueError(f"address must be HOST:PORT, not {text[:80]!r}")
-        if not lowest_port <= int(port) <= 65535:
-            raise ValueError(f"port must be from {lowest_port} to 65535 in {text[:80]!r}")
-        try:
-            host.encode("idna")  # as the resolver is going to
-        except UnicodeError:
-            raise ValueError(f"no host name in {text[:80]!r}") from None
-        return cls(host, int(port))
-
-
-def format_address(address: tuple[str, int]) -> str:
-    """Write an address as `Address.parse` reads it."""
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 class _Parsed(click.ParamType):  # type: ignore[type-arg]
@@ -89,6 +70,17 @@ def _seed(text: str) -> KeyPair:
         raise ValueError("seed must be 64 hex digits") from None
 
 
+def _seconds(text: str) -> float:
+    """Read a length of time."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"must be a number of seconds, 0 or more, not {text[:80]!r}")
+    return seconds
+
+
 def _peer(text: str) -> int | bytes:
     """Read a peer id, or a public key: 64 hex digits."""
     if text.isascii() and text.isdecimal() and len(text) < _LONGEST_ID:
@@ -101,6 +93,7 @@ def _peer(text: str) -> int | bytes:
 
 ADDRESS = _Parsed("address", Address.parse)
 BIND_ADDRESS = _Parsed("address", lambda text: Address.parse(text, lowest_port=0))
+SECONDS = _Parsed("seconds", _seconds)
 SEED = _Parsed("seed", _seed)
 PEER = _Parsed("peer", _peer)
 
@@ -160,25 +153,22 @@ class NodeOptions:
 
         Returns when each address has been connected or has failed once.
         """
-        kept = [node.keep_connected((at.host, at.port), wire=self.wire) for at in self.connect]
+        kept = [node.keep_connected(at, wire=self.wire) for at in self.connect]
         for connection in kept:
             await nursery.start(_follow, connection, tell)
 
-    async def start(self, node: Node) -> list[tuple[str, int]]:
+    async def start(self, node: Node) -> list[Address]:
         """Listen as told; returns the bound addresses. Raises `OSError`, naming the address."""
         bound = []
         for address in self.listen:
-            try:
-                listeners = await node.listen_tcp(address.port, host=address.host)
-            except OSError as error:
-                raise OSError(f"cannot listen on {address.host}:{address.port}: {error.strerror}") from None
+            listeners = await node.listen_tcp(address.port, host=address.host)
             bound += [listener.address for listener in listeners]
         return bound
 
-    def tell_listening(self, bound: list[tuple[str, int]]) -> None:
+    def tell_listening(self, bound: list[Address]) -> None:
         """Tell on stderr where we listen, which nobody could know of port 0."""
         for address in bound:
-            click.echo(f"listening on {format_address(address)}", err=True)
+            click.echo(f"listening on {address}", err=True)
 
 
 async def _follow(
@@ -195,7 +185,7 @@ async def _follow(
                 failing = False
             elif event.error is not None and not failing:
                 failing = True
-                tell(event.error, f"{format_address(kept.address)}: {event.reason}")
+                tell(event.error, f"{kept.address}: {event.reason}")
 
 
 def warn_of_seed() -> None:

@@ -13,7 +13,7 @@ import attrs
 import click
 import trio
 
-from peersockets_core import WIRES, DriveKey, Message, PeerEvent, PeersocketsError
+from peersockets_core import WIRES, Address, DriveKey, Message, PeerEvent, PeersocketsError
 
 from ..drive import Drive
 from ..node import Node
@@ -21,7 +21,7 @@ from ..topic import Topic
 from .ending import Ending, run
 from .feed import Feed
 from .lines import MAX_LINE, Output, input_lines, member_event
-from .options import Address, NodeOptions, drive_argument, format_address, node_options
+from .options import NodeOptions, drive_argument, node_options
 from .outboxes import Outboxes, PeerBehind
 
 _MAX_BRACKETS: Final = 100
@@ -83,7 +83,7 @@ async def _take_part(ending: Ending, key: DriveKey, options: NodeOptions, output
             event="ready",
             discoveryKey=key.discovery_key.hex(),
             publicKeys={wire: public_key.hex() for wire, public_key in node.public_keys.items()},
-            listening=[format_address(address) for address in listening],
+            listening=[str(address) for address in listening],
         )
         async with trio.open_nursery() as session_nursery:
             session = _Session(node, drive, options, output, session_nursery, nursery)

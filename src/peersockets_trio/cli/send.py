@@ -20,7 +20,7 @@ from ..reconnect import Connected, KeptConnection
 from ..watch import PeerEvents
 from . import log, streams
 from .ending import Ending, run
-from .options import PEER, NodeOptions, drive_argument, format_address, node_options
+from .options import PEER, SECONDS, NodeOptions, drive_argument, node_options
 from .text import UNREACHABLE, printable, short_name
 
 _MOST: Final = 16 * 1024 * 1024
@@ -50,7 +50,7 @@ class _Order:
 @click.option(
     "--wait",
     metavar="SECONDS",
-    type=click.FloatRange(min=0),
+    type=SECONDS,
     default=10.0,
     show_default=True,
     help="How long to wait for somebody to be there, and for the peer to take more of the message.",
@@ -190,7 +190,7 @@ class _Meeting:
         """Say why nobody is there, as far as that is known."""
         failures = [f" ({text})" for text in self._failures.values()]
         connected = [
-            f"{format_address(kept.address)} is connected, but does not have the drive open"
+            f"{kept.address} is connected, but does not have the drive open"
             for kept in self._kept
             if kept.connected is not None and not self._is_member(kept.connected)
         ]
@@ -220,7 +220,7 @@ class _Meeting:
             if isinstance(event, Connected):
                 self._failures.pop(kept, None)
             elif event.error is not None:
-                self._failures[kept] = f"{format_address(kept.address)}: {event.reason}"
+                self._failures[kept] = f"{kept.address}: {event.reason}"
             self._changed.unpark_all()
 
     async def _watch(self, events: PeerEvents) -> None:

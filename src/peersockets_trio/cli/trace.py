@@ -10,7 +10,7 @@ from typing import Final
 import click
 import trio
 
-from peersockets_core import DriveKey, TraceError, WireName
+from peersockets_core import Address, DriveKey, TraceError, WireName
 from peersockets_core.topics import addresses
 from peersockets_core.trace import (
     Command,
@@ -34,7 +34,7 @@ from .ending import Ending, run
 from .lines import input_lines
 from .listing import listing
 from .live import Live, meet, open_live
-from .options import ADDRESS, BIND_ADDRESS, Address, NodeOptions, drive_argument, node_options
+from .options import ADDRESS, BIND_ADDRESS, SECONDS, NodeOptions, drive_argument, node_options
 from .secret_files import NewFile, new_file
 
 _FILE: Final = click.Path(dir_okay=False, path_type=Path)
@@ -75,7 +75,7 @@ def show(file: Path) -> None:
 @click.option(
     "--wait",
     metavar="SECONDS",
-    type=click.FloatRange(min=0),
+    type=SECONDS,
     default=10.0,
     show_default=True,
     help="How long a live peer may take to cause what it caused in the recording.",

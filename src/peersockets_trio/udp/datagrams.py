@@ -18,6 +18,8 @@ from typing import Final, TypeAlias
 from peersockets_core.sodium import Buffer
 from peersockets_core.udx import Address
 
+from ..addresses import address_of
+
 _UDP_SEGMENT: Final = 103
 _UDP_GRO: Final = 104
 _IP_MTU_DISCOVER: Final = 10
@@ -70,8 +72,9 @@ class Datagrams:
     @property
     def address(self) -> Address:
         """Host and port that it is bound to."""
-        host, port = self.socket.getsockname()[:2]
-        return host, port
+        address = address_of(self.socket.getsockname())
+        assert address is not None
+        return address
 
     def read(self, receive: Receive) -> bool:
         """Hand over what has come; returns whether there may be more."""

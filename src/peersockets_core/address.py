@@ -1,0 +1,60 @@
+"""`Address`: a host and a port, and the one way to read and to write them."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import NamedTuple
+
+_HIGHEST_PORT = 65535
+_SHOWN = 80  # characters of what is no address
+
+
+class Address(NamedTuple):
+    """A host and a port: a pair, which `str` writes as `parse` reads it.
+
+    That is HOST:PORT, and [HOST]:PORT for IPv6, whose zone belongs to the host: [fe80::1%eth0]:4200.
+    """
+
+    host: str
+    """A host name, an IPv4 address, or an IPv6 address without brackets, with its zone if it has one."""
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @classmethod
+    def parse(cls, text: str, *, lowest_port: int = 1) -> Address:
+        """Read an address. Raises `ValueError`, which says what is wrong with it."""
+        shown = repr(text[:_SHOWN])
+        if _is_ipv6(text):
+            raise ValueError(f"an IPv6 address stands in brackets, before its port: [{text}]:PORT")
+        host, colon, port = text.rpartition(":")
+        if not colon or not host or not (port.isascii() and port.isdecimal()):
+            raise ValueError(f"address must be HOST:PORT, or [HOST]:PORT for IPv6, not {shown}")
+        if host.startswith("[") and host.endswith("]"):
+            host = host[1:-1]
+            if not _is_ipv6(host):
+                raise ValueError(f"no IPv6 address stands in the brackets of {shown}")
+        elif ":" in host:
+            raise ValueError(f"an IPv6 address stands in brackets, before its port: [HOST]:PORT, not {shown}")
+        elif not _is_name(host):
+            raise ValueError(f"no host name in {shown}")
+        if len(port) > len(str(_HIGHEST_PORT)) or not lowest_port <= int(port) <= _HIGHEST_PORT:
+            raise ValueError(f"port must be from {lowest_port} to {_HIGHEST_PORT} in {shown}")
+        return cls(host, int(port))
+
+
+def _is_ipv6(host: str) -> bool:
+    try:
+        zone = ipaddress.IPv6Address(host).scope_id
+    except ValueError:
+        return False
+    return zone is None or (zone.isprintable() and zone.isascii() and not set(zone) & set(" []:"))
+
+
+def _is_name(host: str) -> bool:
+    try:
+        host.encode("idna")  # as the resolver is going to
+    except UnicodeError:
+        return False
+    return host.isprintable() and not set(host) & set(" []%")
