@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from adapter.support import KEY, all_tasks_blocked, meet
+from adapter.support import KEY, all_tasks_blocked, limited, meet
 from peersockets_trio import PeerEvents, Topic
 from peersockets_trio.testing import Side, cancelled_at
 
@@ -116,7 +116,7 @@ async def test_a_cancelled_receiver_has_taken_nothing_and_makes_way(kind: str) -
         assert scope.cancelled_caught
         assert await cancelled_at(1, box.receive)
         await put()
-        with trio.fail_after(1):
+        with limited():
             await box.receive()
 
 

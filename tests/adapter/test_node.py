@@ -691,11 +691,7 @@ async def test_an_unfinished_handshake_is_not_waited_for(autojump_clock: trio.te
             await all_tasks_blocked()
             assert len(pumps(node)) == 1
             await trio.sleep(1)
-            node_leaves = trio.current_time()
-            assert node_leaves - start == 1
-            nothing_said = True
-        assert nothing_said
-        assert trio.current_time() == node_leaves
+        assert trio.current_time() - start == 1
 
 
 async def test_nothing_outlives_the_node() -> None:

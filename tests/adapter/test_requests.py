@@ -389,16 +389,19 @@ async def test_a_request_that_takes_too_long_is_cancelled_there(
 
 
 async def test_a_handler_that_does_not_give_way_is_not_answered_and_keeps_its_room() -> None:
-    release = trio.Event()
+    began, release = trio.Event(), trio.Event()
 
     async def stubborn(request: Request) -> bytes:
+        began.set()
         with trio.CancelScope(shield=True):
             await release.wait()
         return b"late"
 
     async with ends(limits=Limits(peer_requests=1)) as (asker, answerer), answerer.topic.serve(stubborn):
-        with trio.move_on_after(0.01):
-            await asker.ask(b"")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(asker.ask, b"")
+            await began.wait()
+            nursery.cancel_scope.cancel()
         await all_tasks_blocked(0)
         with pytest.raises(RequestError, match="busy"):
             await asker.ask(b"")

@@ -368,9 +368,11 @@ async def test_past_the_high_water_mark_sending_waits() -> None:
             async with drive.join("chat") as topic:
                 sent = await fill(topic, side.peer_id, 100)
                 assert 1000 <= outbox_size(node) < 1200
-                with trio.move_on_after(0.01) as scope:
-                    await topic.send(side.peer_id, bytes(100))
-                assert scope.cancelled_caught
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(topic.send, side.peer_id, bytes(100))
+                    await all_tasks_blocked(0)
+                    assert len(nursery.child_tasks) == 1
+                    nursery.cancel_scope.cancel()
                 assert topic.statistics().sent_messages == sent
                 with pytest.raises(trio.WouldBlock):
                     topic.send_nowait(side.peer_id, b"")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import select
 import struct
 import sys
 import termios
@@ -88,8 +89,8 @@ class Terminal:
             nursery.start_soon(self._read_on)
             status = await self.process.wait()
             nursery.cancel_scope.cancel()
-        with trio.move_on_after(0.05):  # what is left in the terminal's buffer
-            await self._read_on()
+        while select.select([self._master.fileno()], [], [], 0)[0]:  # what is left in the terminal's buffer
+            await self.read()
         assert self.settings == self.before, "the terminal's settings are not restored"
         assert self.screen.cursor.x == 0, "the cursor is not at the start of a line"
         assert not self.screen.cursor.hidden

@@ -10,7 +10,7 @@ import trio
 from interop.real_peer import RealPeer, Role, meet, open_real_peer
 from peersockets_trio import Drive, Node, open_node
 
-TEST_TIME: Final = 90.0  # seconds after which a test is taken to hang
+TEST_TIME: Final = 300.0  # seconds after which a test is taken to hang
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -56,7 +56,7 @@ class NodePeer:
         result: JsonObject = answer["result"]
         return result
 
-    async def wait_event(self, event: str, /, timeout: float = 10, **fields: object) -> JsonObject:
+    async def wait_event(self, event: str, /, timeout: float = 120, **fields: object) -> JsonObject:
         """Take the first event of this name with these fields that no earlier call has taken.
 
         Raises `trio.TooSlowError` if there is none within `timeout` seconds.

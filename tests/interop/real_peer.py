@@ -1,7 +1,9 @@
 """Real hyperdrive 10 peers for the tests, and how our nodes meet them."""
 
 import base64
+import fcntl
 import hashlib
+import termios
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 import trio
+import trio.testing
 
 from interop.node_peer import JsonObject, NodePeer, open_node_peer
 from peersockets_trio import Drive, Node, PeerEvents, PeerJoined
@@ -39,7 +42,7 @@ class RealTopic:
             "sendMany", handle=self.handle, publicKey=public_key.hex(), count=count, size=size
         )
 
-    async def receive(self, timeout: float = 30) -> tuple[bytes, bytes]:
+    async def receive(self, timeout: float = 120) -> tuple[bytes, bytes]:
         """Return the sender's public key and the message."""
         event = await self.peer.wait_event("message", timeout, handle=self.handle)
         return bytes.fromhex(event["publicKey"]), base64.b64decode(event["message"])
@@ -63,7 +66,7 @@ class RealPeer:
     async def call(self, command: str, /, **parameters: object) -> JsonObject:
         return await self.process.call(command, **parameters)
 
-    async def wait_event(self, event: str, /, timeout: float = 30, **fields: object) -> JsonObject:
+    async def wait_event(self, event: str, /, timeout: float = 120, **fields: object) -> JsonObject:
         return await self.process.wait_event(event, timeout, **fields)
 
     async def join(self, topic: str, *, webapp: str = "", quiet: bool = False) -> RealTopic:
@@ -147,6 +150,24 @@ def digest(messages: Iterable[bytes]) -> JsonObject:
         tally["bytes"] += len(message)
         sha256.update(len(message).to_bytes(4, "little") + message)
     return {**tally, "sha256": sha256.hexdigest()}
+
+
+async def held_up(node: Node) -> None:
+    """Wait until there are bytes for the only connection of an idle node, which it does not read."""
+    [pump] = node._hub.pumps
+    stream = pump._stream
+    assert isinstance(stream, trio.SocketStream)
+
+    def unread() -> bool:
+        return any(fcntl.ioctl(stream.socket.fileno(), termios.FIONREAD, bytes(4)))
+
+    while True:
+        if unread():
+            # Its task would have its turn before this returns, if it waited for bytes.
+            await trio.testing.wait_all_tasks_blocked()
+            if unread():
+                return
+        await trio.sleep(0.01)
 
 
 def nothing_waits(mailbox: Any) -> bool:

@@ -53,13 +53,27 @@ async def test_a_real_peer_that_is_accepted_in_its_own_time(real: Generation, ro
         async with node.open_drive(created["key"]) as drive, drive.watch() as events:
             nursery.start_soon(real.dial, node, peer, role)
             await peer.wait_event("connection", publicKey=real.our_key(node).hex())
-            await trio.sleep(0.3)  # what could come has come
+            said = node.statistics().bytes_sent
+            assert said == await said_before_the_decision(real, role)
             assert not peer.happened("peer-add")
             assert nothing_waits(events)
             decided.set()
             joined = await next_join(events, peer.public_key)
             await peer.wait_event("peer-add", publicKey=real.our_key(node).hex())
             await real.both_ways(node, drive, peer, joined.peer_id)
+
+
+async def said_before_the_decision(real: Generation, role: Role) -> int:
+    """How many bytes a node says while it decides that has no drive open, and so none to give away."""
+
+    async def wait(info: ConnectionInfo) -> None:
+        await trio.sleep_forever()
+
+    async with real.open_peer() as peer, open_node(authenticate=wait) as node, trio.open_nursery() as nursery:
+        nursery.start_soon(real.dial, node, peer, role)
+        await peer.wait_event("connection", publicKey=real.our_key(node).hex())
+        nursery.cancel_scope.cancel()
+        return node.statistics().bytes_sent
 
 
 async def test_a_real_peer_that_has_the_key_we_expect(real: Generation) -> None:

@@ -19,8 +19,10 @@ from interop.hyperdrive13 import (
 )
 from interop.real_peer import HOST, RealPeer, Role, nothing_waits
 from peersockets_trio import (
+    ConnectionInfo,
     Drive,
     DriveKey,
+    Instrument,
     Node,
     PeerGone,
     PeerJoined,
@@ -66,6 +68,18 @@ async def test_both_sides_see_the_other_join(node: Node, drive: Drive, peer: Rea
         assert nothing_waits(events)
 
 
+class Heard(Instrument):
+    """Wakes who waits for bytes to come."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self.news = trio.lowlevel.ParkingLot()
+
+    def data_received(self, info: ConnectionInfo, size: int) -> None:
+        self.bytes += size
+        self.news.unpark_all()
+
+
 async def test_messages_go_both_ways(met: Meeting) -> None:
     await met.both_ways()
 
@@ -83,14 +97,17 @@ async def test_closing_our_drive_is_a_leave_for_the_real_peer_and_opening_it_aga
     assert not met.peer.happened("connection-closed")
 
 
-@pytest.mark.parametrize("pause", [0, 0.002], ids=["at once", "after a while"])
+@pytest.mark.parametrize("seen", [False, True], ids=["at once", "when the other side has seen it"])
 async def test_closing_and_opening_our_drive_many_times_ends_in_the_last_state(
-    met: Meeting, pause: float
+    met: Meeting, seen: bool
 ) -> None:
     met.drive.close()
     for _ in range(20):
-        await trio.sleep(pause)
-        met.node.open_drive(met.drive.key).close()
+        await trio.lowlevel.checkpoint()
+        drive = met.node.open_drive(met.drive.key)
+        if seen:
+            await met.peer.wait_event("peer-add", **on(met.drive, met.node))
+        drive.close()
     async with met.node.open_drive(met.drive.key) as again, again.watch() as events:
         assert await events.receive() == met.joined
         await attrs.evolve(met, drive=again).both_ways()
@@ -98,23 +115,26 @@ async def test_closing_and_opening_our_drive_many_times_ends_in_the_last_state(
     assert not met.peer.happened("connection-closed")
 
 
-@pytest.mark.parametrize("pause", [0, 0.2], ids=["at once", "after its answer"])
+@pytest.mark.parametrize("answered", [False, True], ids=["at once", "after its answer"])
 async def test_our_drive_may_be_closed_before_the_real_peer_has_answered_and_opened_again(
-    node: Node, peer: RealPeer, role: Role, pause: float
+    peer: RealPeer, role: Role, answered: bool
 ) -> None:
     # A corestore answers for a core that it has stored and not open, but has to look it up first.
     key = DriveKey.parse(os.urandom(32))
     await peer.call("openDrive", key=key.public_key.hex())
     await peer.call("closeDrive", key=key.public_key.hex())
-    await connect(node, peer, role)
-    node.open_drive(key).close()
-    await trio.sleep(pause)
-    async with node.open_drive(key) as drive, drive.watch() as events:
-        with trio.fail_after(2):
+    heard = Heard()
+    async with open_node(instruments=[heard]) as node:
+        await connect(node, peer, role)
+        before = heard.bytes
+        node.open_drive(key).close()
+        while answered and heard.bytes == before:
+            await heard.news.park()
+        async with node.open_drive(key) as drive, drive.watch() as events:
             assert await events.receive() == PeerJoined(1, peer.public_key, WIRE)
-        await peer.call("openDrive", key=key.public_key.hex())
-        await Meeting(node, drive, peer, 1).both_ways()
-    assert not peer.happened("connection-closed")
+            await peer.call("openDrive", key=key.public_key.hex())
+            await Meeting(node, drive, peer, 1).both_ways()
+            assert not peer.happened("connection-closed")
 
 
 async def test_a_real_peer_that_closes_the_drive_leaves_and_may_come_back(met: Meeting, role: Role) -> None:

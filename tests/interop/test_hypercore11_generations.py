@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from interop import real_peer
-from interop.hyperdrive13 import Meeting, meet, open_real_peer, our_key
+from interop.hyperdrive13 import Meeting, open_real_peer, our_key
 from interop.real_peer import HOST, RealPeer, listen, nothing_waits, webapp
 from peersockets_trio import Limits, Node, PeerJoined, RemoteProtocolError, open_node
 
@@ -37,21 +37,19 @@ async def hasty() -> AsyncIterator[Node]:
 
 
 async def test_dialling_hypercore9_to_a_hypercore11_peer_ends_in_an_error_that_says_so(
-    hasty: Node, peer: RealPeer
+    node: Node, hasty: Node, peer: RealPeer
 ) -> None:
     # A real secret-stream takes the first bytes for the length of a long message, and waits for its end.
-    with (
-        trio.fail_after(SOON),
-        pytest.raises(RemoteProtocolError, match=r"no handshake within 0.*hypercore9\?"),
-    ):
+    with pytest.raises(RemoteProtocolError, match=r"no handshake within 0.*hypercore9\?"):
         await hasty.connect_tcp(HOST, peer.port, wire="hypercore9")
-    await hasty.connect_tcp(HOST, peer.port, wire="hypercore11")
+    await node.connect_tcp(HOST, peer.port, wire="hypercore11")
 
 
 async def test_dialling_hypercore11_to_a_hypercore9_peer_ends_at_once_in_an_error_that_says_so(
     node: Node, elder: RealPeer
 ) -> None:
-    with trio.fail_after(SOON), pytest.raises(RemoteProtocolError, match="does not speak hypercore11"):
+    # Not by the time that handshakes have, which has another text.
+    with pytest.raises(RemoteProtocolError, match="does not speak hypercore11"):
         await node.connect_tcp(HOST, elder.port, wire="hypercore11")
     await node.connect_tcp(HOST, elder.port, wire="hypercore9")
 
@@ -98,17 +96,19 @@ async def test_a_half_sent_first_message_is_bounded_in_time(
     async with await trio.open_tcp_stream(HOST, port) as stream:
         if beginning:
             await stream.send_all(beginning)
-        with trio.fail_after(SOON):
-            assert await stream.receive_some() == b""
-    assert HANDSHAKE_TIME <= trio.current_time() - began < HANDSHAKE_TIME + 1
+        assert await stream.receive_some() == b""
+    assert trio.current_time() - began >= HANDSHAKE_TIME
     assert any("no handshake within 0.5 seconds" in text for text in caplog.messages)
-    async with hasty.open_drive((await peer.call("createDrive"))["key"]) as drive:
-        await meet(hasty, drive, peer, "responder")
+    assert hasty.statistics().connections == hasty.statistics().handshaking == 0
 
 
-async def test_a_first_byte_of_no_generation_ends_the_connection_at_once(hasty: Node) -> None:
-    async with await trio.open_tcp_stream(HOST, await listen(hasty)) as stream:
+async def test_a_first_byte_of_no_generation_ends_the_connection_at_once(
+    node: Node, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "peersockets")
+    async with await trio.open_tcp_stream(HOST, await listen(node)) as stream:
         await stream.send_all(b"GET / HTTP/1.1\r\n\r\n")
-        with trio.fail_after(HANDSHAKE_TIME / 2):
-            with suppress(trio.BrokenResourceError):  # what we sent was not read to its end
-                assert await stream.receive_some() == b""
+        with suppress(trio.BrokenResourceError):  # what we sent was not read to its end
+            assert await stream.receive_some() == b""
+    # Not by the time that handshakes have, which has another text.
+    assert any("a first byte of 0x47 begins no known wire" in text for text in caplog.messages)

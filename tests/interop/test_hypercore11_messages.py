@@ -7,9 +7,10 @@ from typing import Final
 
 import pytest
 import trio
+import trio.testing
 
 from interop.hyperdrive13 import Meeting, meet, open_meeting, open_real_peer, our_key
-from interop.real_peer import Role, digest, nothing_waits, numbered
+from interop.real_peer import Role, digest, held_up, nothing_waits, numbered
 from peersockets_trio import DEFAULT_LIMITS, MessageTooLarge
 
 pytestmark = pytest.mark.interop
@@ -213,7 +214,7 @@ async def test_a_real_peer_that_does_not_read_holds_up_our_sending_and_nothing_i
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(send)
-            await trio.sleep(1)
+            await trio.testing.wait_all_tasks_blocked()  # for the peer that does not read, and not on the way
             assert DEFAULT_LIMITS.send_buffer <= sent * size < count * size
             with pytest.raises(trio.WouldBlock):
                 ours.send_nowait(met.member, b"before its turn")
@@ -228,7 +229,7 @@ async def test_what_we_do_not_receive_holds_up_the_real_peer_and_nothing_is_lost
     theirs = await met.join("load")
     async with met.drive.join("load") as ours:
         await theirs.send_many(our_key(met.node), count=count, size=size)
-        await trio.sleep(1)
+        await held_up(met.node)
         waiting = ours.statistics().waiting_bytes
         assert DEFAULT_LIMITS.receive_bytes - 2 * size < waiting < DEFAULT_LIMITS.receive_bytes + 2 * size
         received = [(await ours.receive()).message for _ in range(count)]
