@@ -67,7 +67,7 @@ async def test_a_drive_is_left_and_joined_again(met: Meeting) -> None:
 
 
 async def test_its_only_peer_does_not_keep_it_waiting_and_it_leaves(met: Meeting) -> None:
-    await met.peer.call("update", key=str(met.drive.key))
+    await met.peer.call("update", key=met.drive.key.public_key.hex())
     async with met.drive.watch() as events:
         assert isinstance(await events.receive(), PeerJoined)
         await met.peer.process.kill()

@@ -89,7 +89,7 @@ async def test_closing_our_drive_is_a_leave_for_the_real_peer_and_opening_it_aga
 ) -> None:
     met.drive.close()
     await met.peer.wait_event("peer-remove", **on(met.drive, met.node))
-    assert await met.peer.call("peers", key=str(met.drive.key)) == {"publicKeys": []}
+    assert await met.peer.call("peers", key=met.drive.key.public_key.hex()) == {"publicKeys": []}
     async with met.node.open_drive(met.drive.key) as again, again.watch() as events:
         await met.peer.wait_event("peer-add", **on(again, met.node))
         assert await events.receive() == met.joined
@@ -111,7 +111,9 @@ async def test_closing_and_opening_our_drive_many_times_ends_in_the_last_state(
     async with met.node.open_drive(met.drive.key) as again, again.watch() as events:
         assert await events.receive() == met.joined
         await attrs.evolve(met, drive=again).both_ways()
-        assert await met.peer.call("peers", key=str(again.key)) == {"publicKeys": [our_key(met.node).hex()]}
+        assert await met.peer.call("peers", key=again.key.public_key.hex()) == {
+            "publicKeys": [our_key(met.node).hex()]
+        }
     assert not met.peer.happened("connection-closed")
 
 
@@ -144,10 +146,10 @@ async def test_a_real_peer_that_closes_the_drive_leaves_and_may_come_back(met: M
         joined = PeerJoined(member, reader.public_key, WIRE)
         for _ in range(3):
             assert await events.receive() == joined
-            await reader.call("closeDrive", key=str(met.drive.key))
+            await reader.call("closeDrive", key=met.drive.key.public_key.hex())
             assert await events.receive() == PeerLeft(member, reader.public_key, WIRE)
             assert list(met.drive.peers) == [met.member]
-            await reader.call("openDrive", key=str(met.drive.key))
+            await reader.call("openDrive", key=met.drive.key.public_key.hex())
         assert await events.receive() == joined
         await attrs.evolve(met, peer=reader, member=member).both_ways()
         assert not reader.happened("connection-closed")

@@ -53,7 +53,7 @@ async def test_a_real_drive_whose_only_peer_is_ours_does_not_wait_for_data(
 
 
 async def test_the_writer_of_a_drive_whose_only_peer_is_ours_goes_on_working(met: Meeting) -> None:
-    key = str(met.drive.key)
+    key = met.drive.key.public_key.hex()
     await met.peer.call("writeFile", key=key, path="/hello.txt", content="hello")
     read = await met.peer.call("readFile", key=key, path="/hello.txt")
     missing = await met.peer.call("readFile", key=key, path="/missing")
@@ -65,7 +65,7 @@ async def test_the_writer_of_a_drive_whose_only_peer_is_ours_goes_on_working(met
 
 
 async def test_two_real_drives_replicate_with_us_among_them(met: Meeting, role: Role) -> None:
-    key = str(met.drive.key)
+    key = met.drive.key.public_key.hex()
     await met.peer.call("writeFile", key=key, path="/early", content="early")
     async with open_real_peer() as reader, met.drive.watch() as events:
         member = await meet(met.node, met.drive, reader, role)
@@ -127,9 +127,9 @@ async def _active(meeting: Meeting) -> None:
 
 
 async def _inactive(meeting: Meeting) -> None:
-    await meeting.peer.call("setActive", drive=str(meeting.drive.key), active=False)
+    await meeting.peer.call("setActive", drive=meeting.drive.key.public_key.hex(), active=False)
     await trio.sleep(IDLE)
-    stopped = await meeting.peer.call("isDownloading", drive=str(meeting.drive.key))
+    stopped = await meeting.peer.call("isDownloading", drive=meeting.drive.key.public_key.hex())
     assert stopped == {"downloading": False}
 
 
