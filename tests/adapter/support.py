@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Final, TypeVar
 
@@ -236,3 +237,16 @@ async def _serve(
     task_status: trio.TaskStatus[list[trio.SocketListener]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     await trio.serve_tcp(handler, 0, host=LOOPBACK, task_status=task_status)
+
+
+@contextmanager
+def silent_port() -> Iterator[int]:
+    """A port whose host drops what is sent there: its queue of those that wait to be accepted is full."""
+    with socket.socket() as listener, ExitStack() as waiting:
+        listener.bind((LOOPBACK, 0))
+        listener.listen(0)
+        for _ in range(4):
+            client = waiting.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]

@@ -6,8 +6,8 @@ import math
 import os
 import socket
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from errno import ECONNREFUSED, ECONNRESET
 from functools import partial
 from itertools import pairwise
@@ -29,6 +29,7 @@ from adapter.support import (
     meet,
     pumps,
     raw_tcp_peer,
+    silent_port,
     tcp_server,
 )
 from chaos.support import open_files
@@ -497,19 +498,6 @@ async def test_cancelled_before_connecting(host: str) -> None:
         await connect(host, unused_port(), TIMEOUT)
     assert scope.cancelled_caught
     assert open_files() == before
-
-
-@contextmanager
-def silent_port() -> Iterator[int]:
-    """A port whose host drops what is sent there: its queue of those that wait to be accepted is full."""
-    with socket.socket() as listener, ExitStack() as waiting:
-        listener.bind((LOOPBACK, 0))
-        listener.listen(0)
-        for _ in range(4):
-            client = waiting.enter_context(socket.socket())
-            client.setblocking(False)
-            client.connect_ex(listener.getsockname())
-        yield listener.getsockname()[1]
 
 
 @pytest.mark.parametrize("host", [LOOPBACK, "localhost"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -127,8 +126,10 @@ class Pipe:
         assert await self.errors() == ""
         return events
 
-    async def interrupt(self) -> int:
-        self.process.send_signal(signal.SIGINT)
+    async def finish_with_errors(self) -> int:
+        """End the input, and let it end as it may; returns the exit status."""
+        await self.end_input()
+        await self.hear_until("closed")
         return await self.process.wait()
 
     async def errors(self) -> str:

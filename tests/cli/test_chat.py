@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 
@@ -69,6 +70,36 @@ async def test_every_line_that_is_piped_in_is_said() -> None:
     async with pipe("--listen", ANY_PORT, "--topic", "chat") as alice, trio.open_nursery() as nursery:
         nursery.start_soon(_say, alice, lines)
         assert await heard(alice, len(lines)) == lines
+
+
+@pytest.mark.slow
+async def test_a_frozen_member_holds_up_nobody() -> None:
+    """Lines wait for it; at the end they are counted, and the status says so."""
+    line = "x" * 1024 * 1024
+    async with (
+        pipe("--listen", ANY_PORT, "--topic", "chat") as alice,
+        pipe("--listen", ANY_PORT, "--topic", "chat") as frozen,
+    ):
+        arguments = ("chat", str(KEY), "--connect", alice.address, "--connect", frozen.address)
+        process = await trio.lowlevel.open_process(
+            (*COMMAND, *arguments), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+        assert process.stdin is not None
+        assert process.stderr is not None
+        for one in (alice, frozen):
+            await one.hear_until("join")
+        frozen.process.send_signal(signal.SIGSTOP)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(process.stdin.send_all, f"{line}\n".encode() * 10)
+            assert await heard(alice, 10) == [line] * 10
+        await process.stdin.aclose()
+        assert await process.wait() == 1
+        *_, said = b"".join([bytes(data) async for data in process.stderr]).decode().splitlines()
+        assert re.fullmatch(
+            r"peersockets: peer \d did not take everything in time: \d+ bytes are lost, \d messages .*", said
+        )
+        await process.stderr.aclose()
+        frozen.process.send_signal(signal.SIGCONT)
 
 
 async def test_a_message_is_a_line_for_each_of_its_lines() -> None:

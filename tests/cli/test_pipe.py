@@ -9,12 +9,15 @@ import signal
 import socket
 import subprocess
 import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
 
+from adapter.support import silent_port
 from cli.support import (
     ANY_PORT,
     COMMAND,
@@ -414,6 +417,114 @@ async def test_network_scope() -> None:
     async with two_pipes("--topic", "chat", "--topic-scope", "network") as (alice, bob):
         await alice.say({"command": "broadcast", "topic": "chat", "text": "hello"})
         assert await bob.hear() == said(alice, "chat", b"hello")
+
+
+# Peers that do not keep up
+
+
+@asynccontextmanager
+async def with_a_frozen_member() -> AsyncIterator[tuple[Pipe, Pipe, Pipe]]:
+    """A pipe, a member of its drive, and another one that has been stopped."""
+    options = ("--topic", "chat")
+    async with (
+        pipe("--listen", ANY_PORT, *options) as alice,
+        pipe("--connect", alice.address, *options) as bob,
+        pipe("--connect", alice.address, *options) as frozen,
+    ):
+        for one in (alice, alice, bob, frozen):
+            await one.hear_until("join")
+        frozen.process.send_signal(signal.SIGSTOP)
+        yield alice, bob, frozen
+
+
+@pytest.mark.slow
+async def test_a_frozen_member_holds_up_nobody() -> None:
+    """Twenty megabytes are too many for its outbox: it goes without, and whoever reads has everything."""
+    messages = [bytes([number]) * MIB for number in range(24)]
+    async with with_a_frozen_member() as (alice, bob, frozen), trio.open_nursery() as nursery:
+        nursery.start_soon(_broadcast, alice, messages)
+        for message in messages:
+            assert (await bob.hear_until("message"))["message"] == b64(message)
+        error = await alice.hear()
+        (frozen_id,) = (
+            peer["peerId"]
+            for peer in (await alice.hear_until("peers"))["peers"]
+            if peer["publicKey"] == frozen.ready["publicKeys"]["hypercore11"]
+        )
+        assert (error["error"], error["peerId"]) == ("PeerBehind", frozen_id)
+        assert error["message"].startswith(f"peer {frozen_id} does not keep up: ")
+        assert error["bytes"] == error["messages"] * MIB
+        await alice.say({"command": "send", "topic": "chat", "peerId": frozen_id, "text": "hello"})
+        refused = await alice.hear()
+        assert (refused["error"], refused["command"]["text"]) == ("PeerBehind", "hello")
+        await alice.say({"command": "disconnect", "peerId": frozen_id})
+        leave = await alice.hear_until("leave")
+        assert (leave["peerId"], leave["reason"]) == (frozen_id, "disconnected here")
+        assert leave["unsent"] > MIB
+        assert await alice.finish_with_errors() == 0
+        frozen.process.send_signal(signal.SIGCONT)
+
+
+async def _broadcast(alice: Pipe, messages: list[bytes]) -> None:
+    for message in messages:
+        await alice.say({"command": "broadcast", "topic": "chat", "message": b64(message)})
+    await alice.say({"command": "peers"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [None, signal.SIGTERM, signal.SIGINT])
+async def test_a_frozen_member_does_not_keep_the_end_waiting(number: signal.Signals | None) -> None:
+    """What it does not take is counted, and the status is 1; the others have everything."""
+    message = bytes(MIB)
+    async with with_a_frozen_member() as (alice, bob, frozen):
+        await _broadcast(alice, [message] * 10)
+        await alice.hear_until("peers")
+        if number is None:
+            await alice.end_input()
+        else:
+            alice.process.send_signal(number)
+        error = await alice.hear()
+        assert error["error"] == "PeerBehind"
+        assert "did not take everything in time" in error["message"]
+        assert error["messages"] > 1
+        assert error["messages"] * MIB < error["bytes"] <= 10 * MIB + 1000
+        assert await alice.hear() == {"event": "closed"}
+        assert await alice.process.wait() == 1
+        for _ in range(10):
+            assert (await bob.hear_until("message"))["message"] == b64(message)
+        frozen.process.send_signal(signal.SIGCONT)
+
+
+async def test_disconnecting() -> None:
+    async with two_pipes() as (alice, bob):
+        await alice.say({"command": "disconnect", "peerId": 1})
+        assert await alice.hear() == left(bob, reason="disconnected here")
+        assert (await bob.hear())["event"] == "leave"
+        await alice.say({"command": "disconnect", "peerId": 1})  # again changes nothing
+        await alice.say({"command": "disconnect", "peerId": 7}, {"command": "disconnect"})
+        assert (await alice.hear_until("error"))["error"] == "UnknownPeer"
+        assert (await alice.hear_until("error"))["message"] == "peerId must be a number, not null"
+
+
+async def test_commands_need_not_wait_for_a_connection() -> None:
+    """Nor does the end of the input, though the host at --connect never answers."""
+    with silent_port() as port:
+        async with pipe("--connect", f"127.0.0.1:{port}") as alone:
+            await alone.say({"command": "peers"}, {"command": "connect", "address": f"127.0.0.1:{port}"})
+            assert await alone.hear() == {"event": "peers", "peers": []}
+            assert await alone.finish() == [{"event": "closed"}]
+
+
+@pytest.mark.slow
+async def test_a_host_that_does_not_answer_is_reported() -> None:
+    with silent_port() as port:
+        async with pipe() as alone:
+            command = {"command": "connect", "address": f"127.0.0.1:{port}"}
+            await alone.say(command)
+            error = await alone.hear()
+            assert (error["error"], error["command"]) == ("TimeoutError", command)
+            assert error["message"] == f"127.0.0.1:{port} did not answer within 10 seconds"
+            await alone.finish()
 
 
 # Ends

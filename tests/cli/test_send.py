@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import random
 import re
+import signal
 import socket
 import struct
 import subprocess
@@ -135,6 +136,16 @@ async def test_to_all() -> None:
             assert (await one.hear_until("message"))["text"] == "hello"
 
 
+async def test_a_peer_that_is_named_twice_is_waited_for_once() -> None:
+    """By the same address or by another; it is one key, and all there is."""
+    async with pipe("--listen", ANY_PORT, "--topic", "chat") as alice:
+        port = alice.address.rpartition(":")[2]
+        addresses = (alice.address, alice.address, f"localhost:{port}")
+        connect = [word for address in addresses for word in ("--connect", address)]
+        fine(await send("--all", "hello", *connect, "--wait", "3600"))
+        assert (await alice.hear_until("message"))["text"] == "hello"
+
+
 async def test_to_those_who_came_in_time() -> None:
     async with (
         pipe("--listen", ANY_PORT, "--topic", "chat") as alice,
@@ -159,6 +170,25 @@ async def test_nobody_is_there(target: list[str], text: str) -> None:
         done = await send(*target, "hello", "--connect", other.address, "--wait", "0.5")
         assert text in complaint(done, 1)
         assert done.stdout == b""
+
+
+async def test_a_visitor_that_does_not_have_the_drive_open() -> None:
+    arguments = ("send", str(KEY), "--topic", "chat", "--all", "hello", "--listen", ANY_PORT, "--wait", "4")
+    process = await trio.lowlevel.open_process((*COMMAND, *arguments), stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    async with process.stderr:
+        address = (await process.stderr.receive_some()).decode().removeprefix("listening on ").strip()
+        async with pipe("--connect", address, key="ff" * 32):
+            assert await process.wait() == 1
+        said = (await process.stderr.receive_some()).decode()
+    reason = "nobody was there within 4 seconds: 1 peer is connected, but does not have the drive open"
+    assert said == f"peersockets: {reason}; nothing was sent\n"
+
+
+def test_nobody_can_be_there() -> None:
+    """It does not wait for what cannot be."""
+    done = run("send", str(KEY), "--topic", "chat", "--all", "hello", "--wait", "3600")
+    assert "nobody can ever be reached: give --listen or --connect; nothing was sent" in complaint(done, 1)
 
 
 def test_a_refused_connection() -> None:
@@ -234,6 +264,28 @@ async def test_a_peer_that_never_finishes() -> None:
         pass
     text = complaint(outcome, 1)
     assert "may not have taken everything: did not finish in time" in text
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+async def test_a_signal_lets_a_message_leave_that_has_begun_to(number: signal.Signals, status: int) -> None:
+    """The peer takes it afterwards."""
+    async with pipe("--listen", ANY_PORT, "--topic", "chat") as alice:
+        arguments = ("send", str(KEY), "--topic", "chat", "--all", "-", "--connect", alice.address)
+        process = await trio.lowlevel.open_process((*COMMAND, *arguments), stdin=subprocess.PIPE)
+        assert process.stdin is not None
+        await process.stdin.send_all(megabyte() * 8)
+        await process.stdin.aclose()
+        await alice.hear_until("join")
+        alice.process.send_signal(signal.SIGSTOP)
+        process.send_signal(number)
+        alice.process.send_signal(signal.SIGCONT)
+        event = await alice.hear()
+        outcome = await process.wait()
+        if event["event"] == "leave":  # the signal came before the message was accepted
+            assert outcome == 128 + number
+        else:
+            assert content(event) == megabyte() * 8
+            assert outcome == status
 
 
 async def test_interrupted_in_a_terminal() -> None:

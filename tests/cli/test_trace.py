@@ -187,6 +187,57 @@ def test_a_peer_with_nothing_to_say(tmp_path: Path) -> None:
     replay(load(file))
 
 
+@pytest.mark.parametrize("when", ["alone", "connected"])
+def test_it_ends_as_a_service_ends(when: str, tmp_path: Path) -> None:
+    """With what was recorded in the file; before a peer was there, there is nothing to be recorded."""
+    file = tmp_path / "file.cbor"
+    with listening("record", str(file), str(KEY), "--topic", "chat") as (process, address):
+        if when == "connected":
+            with subprocess.Popen(
+                (*COMMAND, "pipe", str(KEY), "--connect", address),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+            ) as pipe:
+                assert read_line(process.stdout) == "the peer has opened the drive"
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(TIME) == 0
+                pipe.communicate()
+            assert load(file).entries
+        else:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(TIME) == 143
+            assert not file.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["end of input", "signal"])
+def test_a_peer_that_does_not_read_does_not_keep_it_from_ending(how: str, tmp_path: Path) -> None:
+    file = tmp_path / "file.cbor"
+    with (
+        listening("record", str(file), str(KEY), "--topic", "chat") as (process, address),
+        subprocess.Popen(
+            (*COMMAND, "pipe", str(KEY), "--connect", address), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as pipe,
+    ):
+        watchdog = threading.Timer(TIME, pipe.kill)
+        watchdog.start()
+        assert read_line(process.stdout) == "the peer has opened the drive"
+        pipe.send_signal(signal.SIGSTOP)
+        assert process.stdin is not None
+        process.stdin.write(b"x" * 8 * 1024 * 1024 + b"\n")
+        process.stdin.flush()
+        if how == "signal":
+            process.send_signal(signal.SIGTERM)
+        else:
+            process.stdin.close()
+        assert process.wait(TIME) == 1
+        pipe.kill()
+        watchdog.cancel()
+        assert process.stderr is not None
+        assert process.stderr.read().decode().startswith("peersockets: the peer did not take ")
+    assert load(file).entries
+
+
 def test_what_was_recorded_when_it_is_interrupted(tmp_path: Path) -> None:
     one, two = tmp_path / "one.cbor", tmp_path / "two.cbor"
     with listening("record", str(one), KEY.url) as (process, address), subprocess.Popen(

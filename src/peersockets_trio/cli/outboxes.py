@@ -2,8 +2,7 @@
 
 A peer that does not read holds up nobody else. Its outbox takes what a peer misses in a moment of absence.
 When that is full, the input waits, so that a fast input does not lose messages for a slow line. But a peer
-that takes less than a fair rate can hold the input up for a few seconds only: then it goes without, which is
-reported, until its outbox is empty again.
+that makes no room within a few seconds goes without, which is reported, until its outbox is empty again.
 """
 
 from __future__ import annotations
@@ -28,11 +27,8 @@ MAX_BYTES: Final = 16 * 1024 * 1024
 """In one outbox: the largest message, or what a line of 25 Mbit/s takes five seconds for."""
 MAX_MESSAGES: Final = 16_384
 PATIENCE: Final = 5.0
-"""Seconds for which a full outbox holds up the input, at most."""
-FAIR_RATE: Final = 128 * 1024
-"""Bytes a second, 1 Mbit/s: a peer that takes so many gets back the patience that it uses up."""
-_OVERHEAD: Final = 64
-"""Bytes that count for a message besides its own."""
+"""Seconds for which a full outbox holds up the input. A connection has room again when it has taken
+`Limits.send_buffer` bytes, so that a line of 2 Mbit/s makes some in that time, and a trickle does not."""
 _LONGEST: Final = 60.0
 """Seconds that the end waits at most, for peers that take a little now and then."""
 _LOOK: Final = 0.05
@@ -70,8 +66,6 @@ class _Outbox:
     size: int = 0
     refused_messages: int = 0
     refused_size: int = 0
-    patience: float = PATIENCE
-    """Seconds for which it may still hold up the input."""
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     """Of the task that sends what waits."""
     _changed: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot)
@@ -82,12 +76,10 @@ class _Outbox:
         return self.state is _State.BEHIND and (fits or not self.waiting)
 
     async def until_room(self, message: bytes) -> None:
-        """Wait until there is room for a message, the patience is used up, or the outbox has ended."""
-        began = trio.current_time()
-        with trio.move_on_after(max(0.0, self.patience)):
+        """Wait until there is room for a message, but only so long, or the outbox has ended."""
+        with trio.move_on_after(PATIENCE):
             while self.state is _State.BEHIND and not self.takes(message):
                 await self._changed.park()
-        self.patience -= trio.current_time() - began
 
     def put(self, topic: Topic, message: bytes) -> None:
         """Take a message."""
@@ -98,7 +90,6 @@ class _Outbox:
         """Let go of the first message."""
         _, message = self.waiting.popleft()
         self.size -= len(message)
-        self.patience = min(PATIENCE, self.patience + (len(message) + _OVERHEAD) / FAIR_RATE)
         self._changed.unpark_all()
 
     def end(self) -> None:

@@ -38,6 +38,8 @@ from .options import ADDRESS, BIND_ADDRESS, SECONDS, NodeOptions, drive_argument
 from .secret_files import NewFile, new_file
 
 _FILE: Final = click.Path(dir_okay=False, path_type=Path)
+_PATIENCE: Final = 10.0
+"""Seconds that a peer may take for one line before the connection is ended."""
 _OLD_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -236,8 +238,10 @@ async def _talk(ending: Ending, live: Live, side: Side, where: list[tuple[bytes 
                 live.carry_out(Send(side, discovery_key, name, line or b""))
             except TraceError as error:
                 click.echo(f"not sent: {error}", err=True)
-        with ending.unless_asked():
+        with ending.unless_asked(), trio.move_on_after(_PATIENCE) as waiting:
             await live.until_written()
+        if waiting.cancelled_caught:
+            break
     if not live.recording.closed:
         live.carry_out(End(side))
 
