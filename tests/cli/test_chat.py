@@ -80,7 +80,7 @@ async def test_a_frozen_member_holds_up_nobody() -> None:
         pipe("--listen", ANY_PORT, "--topic", "chat") as alice,
         pipe("--listen", ANY_PORT, "--topic", "chat") as frozen,
     ):
-        arguments = ("chat", str(KEY), "--connect", alice.address, "--connect", frozen.address)
+        arguments = ("chat", KEY.url, "--connect", alice.address, "--connect", frozen.address)
         process = await trio.lowlevel.open_process(
             (*COMMAND, *arguments), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
         )

@@ -173,7 +173,7 @@ async def test_nobody_is_there(target: list[str], text: str) -> None:
 
 
 async def test_a_visitor_that_does_not_have_the_drive_open() -> None:
-    arguments = ("send", str(KEY), "--topic", "chat", "--all", "hello", "--listen", ANY_PORT, "--wait", "4")
+    arguments = ("send", KEY.url, "--topic", "chat", "--all", "hello", "--listen", ANY_PORT, "--wait", "4")
     process = await trio.lowlevel.open_process((*COMMAND, *arguments), stderr=subprocess.PIPE)
     assert process.stderr is not None
     async with process.stderr:
@@ -187,7 +187,7 @@ async def test_a_visitor_that_does_not_have_the_drive_open() -> None:
 
 def test_nobody_can_be_there() -> None:
     """It does not wait for what cannot be."""
-    done = run("send", str(KEY), "--topic", "chat", "--all", "hello", "--wait", "3600")
+    done = run("send", KEY.url, "--topic", "chat", "--all", "hello", "--wait", "3600")
     assert "nobody can ever be reached: give --listen or --connect; nothing was sent" in complaint(done, 1)
 
 
@@ -270,7 +270,7 @@ async def test_a_peer_that_never_finishes() -> None:
 async def test_a_signal_lets_a_message_leave_that_has_begun_to(number: signal.Signals, status: int) -> None:
     """The peer takes it afterwards."""
     async with pipe("--listen", ANY_PORT, "--topic", "chat") as alice:
-        arguments = ("send", str(KEY), "--topic", "chat", "--all", "-", "--connect", alice.address)
+        arguments = ("send", KEY.url, "--topic", "chat", "--all", "-", "--connect", alice.address)
         process = await trio.lowlevel.open_process((*COMMAND, *arguments), stdin=subprocess.PIPE)
         assert process.stdin is not None
         await process.stdin.send_all(megabyte() * 8)

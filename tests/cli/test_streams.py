@@ -18,7 +18,7 @@ Done = subprocess.CompletedProcess[bytes]
 
 def shell(command: str, **options: Any) -> Done:
     """Run a command by way of a shell, which can close streams."""
-    words = command.replace("PEERSOCKETS", " ".join(COMMAND)).replace("KEY", KEY.url)
+    words = command.replace("PEERSOCKETS", " ".join(COMMAND)).replace("KEY", KEY.public_key.hex())
     return subprocess.run(("sh", "-c", words), capture_output=True, timeout=TIME, check=False, **options)
 
 
@@ -140,7 +140,7 @@ def test_a_stdout_that_does_not_block(command: str) -> None:
     count = 20_000
     read, write = pipe_ends(blocking="write")
     filled = _fill(write) if command == "keys" else 0  # what was written before fills the pipe
-    arguments = {"keys": ("keys", "show", "--seed", KEY.url), "pipe": ("pipe", KEY.url)}[command]
+    arguments = {"keys": ("keys", "show", "--seed", KEY.public_key.hex()), "pipe": ("pipe", KEY.url)}[command]
     process = subprocess.Popen(
         (*COMMAND, *arguments), stdin=subprocess.PIPE, stdout=write, stderr=subprocess.PIPE
     )
