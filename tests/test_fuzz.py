@@ -19,6 +19,9 @@ from peersockets_core.hypercore11 import alpha, encoding
 from peersockets_core.hypercore11.protomux import Mux
 from peersockets_core.noise import TAG_SIZE, SymmetricState
 from peersockets_core.outbox import Outbox
+from peersockets_core.udx import packet, reception
+from peersockets_core.udx.early import EarlyPackets
+from peersockets_core.udx.receive_half import ReceiveHalf
 
 
 def pipe_module() -> object:
@@ -110,6 +113,14 @@ def _work(byte: int) -> int:
 
 _RECEIVE_ITEM = Hypercore9._receive_item_untrusted
 
+
+def _hoard(
+    self: EarlyPackets, local_id: int, packets: memoryview, size: int, source: Any, now: float
+) -> None:
+    """Keeps everything."""
+    self._kept.append((now, local_id, bytes(packets), size, source))
+
+
 FAULTS: dict[str, tuple[str, object, str, object]] = {
     "numbers lose digits": ("codecs", varint, "encode", _cut),
     "a length that has no entry": ("codecs", encoding, "_SIZES", {0xFD: 2, 0xFE: 4}),
@@ -129,6 +140,22 @@ FAULTS: dict[str, tuple[str, object, str, object]] = {
     "a bad point is an error of another kind": ("hypercore11_handshake", noise, "CryptoError", KeyError),
     "leaves are not told": ("machine", Peersockets, "_leave", _silent),
     "routes are remembered for ever": ("machine", Peersockets, "_forget_routes", _silent),
+    "a number is where it was": ("udx_packets", packet, "unwrap", lambda number, near: number),
+    "ranges have no bound": ("udx_packets", packet, "MAX_RANGES", 1000),
+    "headers all have one number": (
+        "udx_packets",
+        packet,
+        "headers",
+        lambda count, *rest: packet.header(packet.DATA_WORD, *rest) * count,
+    ),
+    "what was not sent is acknowledged": (
+        "udx",
+        reception,
+        "_latest",
+        lambda acks, una, _: packet.unwrap(acks[-1], una),
+    ),
+    "a closed window takes everything": ("udx", ReceiveHalf, "takes", lambda *_: True),
+    "packets for nobody are kept without a bound": ("udx", EarlyPackets, "keep", _hoard),
     "numbers of any size": ("pipe", pipe_module(), "_finite", float),
     "a parser that raises something else": ("pipe", pipe_module(), "_message", lambda _: 1 / 0),
 }
