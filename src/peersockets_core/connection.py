@@ -7,12 +7,15 @@ next deadline has come. Time is any monotonic clock in seconds.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from .errors import LocalProtocolError, Refused, RemoteProtocolError, UnexpectedKey
 from .events import ConnectionClosed, Event, HandshakeCompleted, WireName
 from .extensions import ExtensionNames
 from .hypercore11.protomux import Mux
+from .hypercore11.secret_stream import Keys
 from .hypercore11.wire import Hypercore11
 from .keys import DriveKey, Entropy, KeyPair, parse_public_key
 from .limits import DEFAULT_LIMITS, Limits
@@ -37,8 +40,12 @@ class Connection:
         extensions: ExtensionNames | None = None,
         expect: bytes | None = None,
         hold: bool = False,
+        keys: Keys | None = None,
     ) -> None:
         """Begin a handshake; an initiator has output at once.
+
+        With the `keys` of a handshake that has passed elsewhere, as in HyperDHT, the stream is secured from
+        its first byte on (hypercore11 only), and the first bytes of the remote complete the handshake.
 
         A responder may leave the wire to be told from the first bytes. `extensions` may be shared by
         many connections, and is a table of its own if not given. A remote that proves another key than
@@ -51,6 +58,8 @@ class Connection:
             raise ValueError(f"wire must be one of {', '.join(WIRES)}, not {wire!r}")
         if expect is not None:
             parse_public_key(expect, "expect")
+        if keys is not None and wire != "hypercore11":
+            raise ValueError(f"keys need the wire hypercore11, not {wire!r}")
         self.wire: WireName | None = None
         """The wire in use; None as long as the first bytes have not told."""
         self.initiator = initiator
@@ -80,7 +89,7 @@ class Connection:
         self._work = Work()
         self._wire: Wire = Undecided()
         if wire is not None:
-            self._begin(wire)
+            self._begin(wire, {} if keys is None else {"keys": keys})
         self.began = now
         """When it began."""
         self.established_at = math.inf
@@ -331,7 +340,7 @@ class Connection:
             raise ValueError(f"budget must be one item or more, not {budget!r}")
         self._work.left = UNBOUNDED if budget is None else budget
 
-    def _begin(self, wire: WireName) -> None:
+    def _begin(self, wire: WireName, options: Mapping[str, Keys] = MappingProxyType({})) -> None:
         self.wire = wire
         self._wire = MAKERS[wire](
             initiator=self.initiator,
@@ -340,6 +349,7 @@ class Connection:
             limits=self.limits,
             extensions=self.extensions,
             outbox=self.outbox,
+            **options,
             work=self._work,
         )
 

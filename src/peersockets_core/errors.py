@@ -32,6 +32,10 @@ class Refused(PeersocketsError):
         self.reason = reason
 
 
+class PeerUnreachable(PeersocketsError):
+    """A key that was dialled in the swarm cannot be reached; the text says why."""
+
+
 class TraceError(PeersocketsError):
     """What was to be a recorded session is none, or replayed differently: see `peersockets_core.trace`."""
 

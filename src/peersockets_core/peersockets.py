@@ -32,6 +32,7 @@ from .handles import (
     check_overflow,
     check_peer_id,
 )
+from .hypercore11.secret_stream import Keys
 from .keys import DriveKey, Entropy, KeyPair
 from .limits import DEFAULT_LIMITS, Limits
 from .members import Driver, Link, Member, Peer
@@ -76,6 +77,7 @@ class Peersockets:
         now: float,
         expect: bytes | None = None,
         hold: bool = False,
+        keys: Keys | None = None,
         owner: Any = None,
     ) -> Connection:
         """Begin a connection of this node and take care of it, with the node's extensions and limits.
@@ -93,6 +95,7 @@ class Peersockets:
             extensions=self.extensions,
             expect=expect,
             hold=hold,
+            keys=keys,
         )
         connection.owner = owner
         self.add_connection(connection)

@@ -25,7 +25,7 @@ from .rpc.address import Address
 from .rpc.events import Answered, DhtEvent, QueryFinished, QueryReplied, RequestReceived, TimedOut
 from .rpc.messages import ErrorCode
 from .rpc.node import DhtNode
-from .signing import key_hash, sign_mutable
+from .signing import is_key, key_hash, sign_mutable
 from .storage import Storage
 from .topics import TopicSearch
 from .values import MOST_VALUE, ValueSearch
@@ -200,6 +200,8 @@ class HyperDht:
         what is not a key, `LocalProtocolError` for our own.
         """
         key = parse_public_key(public_key, "public_key")
+        if not is_key(key):
+            raise ValueError("public_key is not a point of the curve: nobody has such a key")
         if key == self.key_pair.ed25519_public_key:
             raise LocalProtocolError("public_key is our own: a node does not dial itself")
         ourselves = self._forwarding.address(key_hash(key), now)  # it has announced itself here

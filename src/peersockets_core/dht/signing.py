@@ -24,6 +24,11 @@ def key_hash(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=32).digest()
 
 
+def is_key(public_key: bytes) -> bool:
+    """Whether 32 bytes are a public key that somebody can have: a point of the curve's large group."""
+    return bool(bindings.crypto_core_ed25519_is_valid_point(public_key))
+
+
 def namespace(command: Command) -> bytes:
     """Return the constant of a command, 32 bytes, which keeps signatures for different ends apart."""
     return key_hash(_ROOT + bytes((command,)))

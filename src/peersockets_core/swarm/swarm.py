@@ -21,6 +21,7 @@ from ..dht.hyperdht import HyperDht
 from ..dht.messages import Peer
 from ..dht.rpc.address import ID_SIZE, Address
 from ..dht.rpc.events import Bootstrapped
+from ..dht.signing import is_key
 from ..dht.topics import TopicSearch
 from ..errors import LocalProtocolError
 from ..keys import Entropy
@@ -251,8 +252,8 @@ class Swarm:
         if discovery is None or not discovery.concerns(search):
             return
         for found in peers:
-            if not discovery.found(found.public_key):
-                continue
+            if not is_key(found.public_key) or not discovery.found(found.public_key):
+                continue  # made up by whoever answered, or not asked for
             peer = self._peer(found.public_key, found.relays)
             if topic not in peer.topics:
                 peer.topics.add(topic)

@@ -321,8 +321,10 @@ def test_a_flood_of_made_up_keys_does_not_push_out_those_that_were_reached() -> 
     made_up = [Peer(KeyPair.from_seed(number.to_bytes(32)).ed25519_public_key) for number in range(100)]
     for peer in made_up:
         alice.machine._handle(PeersFound(topic._search, (peer,), None), network.now)
+    alice.machine._handle(PeersFound(topic._search, (Peer(bytes(32)),), None), network.now)
     assert len(alice.machine.peers) == 10
     assert bob.key in alice.machine.peers
+    assert bytes(32) not in alice.machine.peers
 
 
 def test_where_everybody_is_connected_nobody_is_forgotten() -> None:
