@@ -23,6 +23,7 @@ from peersockets_core import (
     PeerJoined,
     PeerLeft,
     PeersocketsError,
+    PeerUnreachable,
     Refused,
     RemoteProtocolError,
     Request,
@@ -38,15 +39,19 @@ from .info import ConnectionInfo, NodeStatistics, PeerInfo
 from .instruments import Instrument
 from .node import Listener, Node, open_node
 from .reconnect import Backoff, Connected, Disconnected, KeptConnection, KeptConnectionEvent
+from .swarm import Discovery, Swarm, SwarmStatistics
+from .swarming.bootstrap import PUBLIC_BOOTSTRAP
 from .topic import Topic
 from .watch import PeerEvents
 
 __all__ = [
     "DEFAULT_LIMITS",
+    "PUBLIC_BOOTSTRAP",
     "Backoff",
     "Connected",
     "ConnectionInfo",
     "Disconnected",
+    "Discovery",
     "Drive",
     "DriveKey",
     "Instrument",
@@ -66,12 +71,15 @@ __all__ = [
     "PeerInfo",
     "PeerJoined",
     "PeerLeft",
+    "PeerUnreachable",
     "PeersocketsError",
     "Refused",
     "RemoteProtocolError",
     "Request",
     "RequestError",
     "RequestStatistics",
+    "Swarm",
+    "SwarmStatistics",
     "Topic",
     "TopicStatistics",
     "UnexpectedKey",

@@ -25,6 +25,7 @@ from peersockets_core import (
     Watch,
     WireName,
 )
+from peersockets_core.hypercore11.secret_stream import Keys
 
 from .flusher import Flusher
 from .info import Authenticate, NodeStatistics, PeerInfo
@@ -88,9 +89,19 @@ class Hub:
         self._sooner = trio.Event()
 
     def connection(
-        self, wire: WireName | None, *, initiator: bool, expect: bytes | None = None
+        self,
+        wire: WireName | None,
+        *,
+        initiator: bool,
+        expect: bytes | None = None,
+        keys: Keys | None = None,
+        admitted: bool = False,
     ) -> Connection:
-        """Begin a connection, for a pump that starts at once; a responder may leave out the wire."""
+        """Begin a connection, for a pump that starts at once; a responder may leave out the wire.
+
+        `keys` are those of a handshake that has passed already, and `admitted` says that the application has
+        decided for the remote.
+        """
         return self.machine.make_connection(
             wire=wire,
             initiator=initiator,
@@ -98,7 +109,8 @@ class Hub:
             entropy=os.urandom,
             now=trio.current_time(),
             expect=expect,
-            hold=self.authenticate is not None,
+            hold=self.authenticate is not None and not admitted,
+            keys=keys,
         )
 
     def peer(self, peer_id: int) -> PeerInfo:

@@ -68,6 +68,15 @@ class Instruments:
     def __bool__(self) -> bool:
         return bool(self._instruments)
 
+    def add(self, instrument: Instrument) -> None:
+        """Call one more."""
+        self._instruments.append(instrument)
+
+    def remove(self, instrument: Instrument) -> None:
+        """Call one no longer, if it is here."""
+        if instrument in self._instruments:
+            self._instruments.remove(instrument)
+
     def call(self, hook: str, *arguments: object) -> None:
         """Call a method of each."""
         for instrument in self._instruments.copy():

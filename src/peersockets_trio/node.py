@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from types import MappingProxyType
 from typing import Final
@@ -22,9 +22,11 @@ from peersockets_core import (
     TopicScope,
     WireName,
 )
+from peersockets_core.hypercore11.secret_stream import Keys
 from peersockets_core.topics import TOPIC_SCOPES
 
 from .addresses import address_of
+from .background import background_tasks
 from .checks import check_address, check_expect, check_host, check_port, check_timeout, check_wire
 from .drive import Drive
 from .hub import Hub
@@ -34,6 +36,8 @@ from .memory import keep_memory
 from .places import accept_connections
 from .pump import Pump
 from .reconnect import DEFAULT_BACKOFF, Backoff, KeptConnection
+from .swarm import Swarm, open_swarm
+from .swarming.bootstrap import PUBLIC_BOOTSTRAP, BootstrapNode
 from .transport import connect, listen
 from .udp import UdxStream
 
@@ -169,6 +173,26 @@ class Node:
         pump = await self._attach(stream, wire, initiator, key, address)
         return pump.facts()
 
+    def open_swarm(
+        self,
+        *,
+        bootstrap: Iterable[BootstrapNode] = PUBLIC_BOOTSTRAP,
+        host: str = "0.0.0.0",
+        port: int = 0,
+    ) -> AbstractAsyncContextManager[Swarm]:
+        """Open a swarm: one UDP socket through which peers are found in HyperDHT, and connected to.
+
+        Joining a drive there finds the applications that have it open, wherever they are. Connections made
+        by a swarm are connections of the node like any other, and stay when a discovery is closed; they end
+        with the swarm. `bootstrap` are the nodes of the DHT to begin with, pairs of host and port; with none,
+        this node begins a network of its own.
+
+        Entering the block raises `TypeError` or `ValueError` for a bad argument, `OSError` where binding
+        fails.
+        """
+        self._check_open()
+        return open_swarm(self._hub, self._attach_swarm, bootstrap=bootstrap, host=host, port=port)
+
     def open_drive(self, key: DriveKey | bytes | str, *, topic_scope: TopicScope = "drive") -> Drive:
         """Open a drive: offer it to all connections, and welcome those that know its key.
 
@@ -246,6 +270,15 @@ class Node:
             raise
         return pump
 
+    def _attach_swarm(self, stream: UdxStream, keys: Keys, initiator: bool, address: tuple[str, int]) -> Pump:
+        """Make a connection on a stream that HyperDHT's handshake has secured."""
+        connection = self._hub.connection(
+            "hypercore11", initiator=initiator, keys=keys, admitted=not initiator
+        )
+        pump = Pump(self._hub, stream, connection, Address(*address))
+        self._nursery.start_soon(pump.run)
+        return pump
+
     async def _serve(
         self,
         listener: trio.SocketListener,
@@ -298,28 +331,17 @@ async def open_node(
     """
     keep_memory()
     hub = Hub(key_pair or KeyPair.generate(os.urandom), limits, authenticate, instruments)
-    raised: BaseException | None = None
-    try:
-        async with trio.open_nursery() as nursery:
-            node = Node(hub, nursery)
-            nursery.start_soon(hub.keep_time)
-            nursery.start_soon(hub.flusher.run)
-            try:
-                yield node
-                node._close_children()
-                await hub.finish()
-            except BaseException as error:
-                raised = error
+    async with background_tasks() as nursery:
+        node = Node(hub, nursery)
+        nursery.start_soon(hub.keep_time)
+        nursery.start_soon(hub.flusher.run)
+        try:
+            yield node
+            node._close_children()
+            await hub.finish()
+        finally:
             hub.closed = True
             node._close_children()
-            nursery.cancel_scope.cancel()
-    except BaseExceptionGroup as group:
-        # The node's own tasks end by cancellation; anything else of theirs is a bug to be seen.
-        if raised is None or group.split(trio.Cancelled)[1] is not None:
-            raise
-    # What the block raised comes out as it was, and not in a group.
-    if raised is not None:
-        raise raised
 
 
 def _remote_address(stream: trio.abc.Stream) -> Address | None:

@@ -30,6 +30,7 @@ from .instruments import Instrument, Instruments
 
 connection_logger = logging.getLogger("peersockets.connection")
 drive_logger = logging.getLogger("peersockets.drive")
+swarm_logger = logging.getLogger("peersockets.swarm")
 frames_logger = logging.getLogger("peersockets.frames")
 
 EXHAUSTED_INTERVAL: Final = 60.0
@@ -44,6 +45,24 @@ class Reporter:
         self.bytes_received = 0
         self.bytes_sent = 0
         self._exhausted_again = -math.inf
+
+    def add(self, instrument: Instrument) -> None:
+        """Report to one more instrument."""
+        self._instruments.add(instrument)
+
+    def remove(self, instrument: Instrument) -> None:
+        """Report to an instrument no longer."""
+        self._instruments.remove(instrument)
+
+    # The swarm
+
+    def announced(self, topic: bytes, nodes: int) -> None:
+        """Nodes of the DHT keep our announcement."""
+        swarm_logger.info("announced: topic %s at %d nodes", topic.hex(), nodes)
+
+    def found(self, topic: bytes, public_key: bytes) -> None:
+        """A peer was found in the DHT."""
+        swarm_logger.info("found: key %s under topic %s", public_key.hex(), topic.hex())
 
     # Connections
 

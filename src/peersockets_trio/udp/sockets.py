@@ -27,6 +27,7 @@ from peersockets_core.udx import (
     WritableAgain,
 )
 
+from ..background import background_tasks
 from ..flusher import Flusher
 from .datagrams import Datagrams
 from .streams import UdxStream
@@ -247,25 +248,15 @@ async def open_udp_socket(
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_DGRAM)
-    raised: BaseException | None = None
     try:
         sock.bind((host, port))
         udp = UdpSocket(Datagrams(sock), limits, linger)
-        async with trio.open_nursery() as nursery:
+        async with background_tasks() as nursery:
             await nursery.start(udp.run)
             try:
                 yield udp
                 await udp.finish()
-            except BaseException as error:
-                raised = error
-            udp.shut()
-            nursery.cancel_scope.cancel()
-    except BaseExceptionGroup as group:
-        # The socket's own tasks end by cancellation; anything else of theirs is a bug to be seen.
-        if raised is None or group.split(trio.Cancelled)[1] is not None:
-            raise
+            finally:
+                udp.shut()
     finally:
         sock.close()
-    # What the block raised comes out as it was, and not in a group.
-    if raised is not None:
-        raise raised

@@ -1,0 +1,266 @@
+"""`Swarm`: a node's presence in HyperDHT, through which it meets peers by a drive's key alone."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Final, Literal, Self
+
+import attrs
+import trio
+
+from peersockets_core import DriveKey, parse_public_key
+from peersockets_core import swarm as core
+from peersockets_core.dht.rpc.address import Address
+from peersockets_core.swarm import Announced, Flushed, PeerFound, SwarmEvent
+
+from .background import background_tasks
+from .drive import Drive
+from .hub import Hub
+from .info import ConnectionInfo
+from .swarming.bootstrap import BootstrapNode, check_bootstrap
+from .swarming.runtime import Attach, SwarmRuntime
+from .udp import open_udp_socket
+
+NatKind = Literal["unknown", "open", "consistent", "random"]
+"""How a node can be reached from outside: not known yet, by everybody, at one address through a NAT that
+opens it for those that were written to, or at another port for each of them."""
+
+_WITHDRAW_TIME: Final = 2.0
+"""Seconds that closing waits for nodes of the DHT to forget us."""
+
+
+@attrs.frozen(kw_only=True)
+class SwarmStatistics:
+    """What a swarm has now, and has done since it was opened."""
+
+    nodes: int
+    """Nodes of the DHT that are known."""
+    peers: int
+    """Public keys that were heard of."""
+    topics: int
+    """Topics that are announced or looked up."""
+    requests: int
+    """Requests to the DHT that wait for an answer."""
+    answers: int
+    retried: int
+    """Datagrams that were sent again."""
+    timeouts: int
+    """Requests that were never answered."""
+    dropped: int
+    """Datagrams that were malformed, unasked for, or too many."""
+
+
+class Discovery:
+    """One join of a topic; use it as an async context manager, or close it."""
+
+    def __init__(self, swarm: Swarm, handle: core.Discovery) -> None:
+        self._swarm = swarm
+        self._handle = handle
+        self._flushed = trio.Event()
+
+    @property
+    def topic(self) -> bytes:
+        """The 32 bytes that are announced and looked up."""
+        return self._handle.topic
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has been closed here, by itself or with its swarm."""
+        return self._handle.closed
+
+    async def flushed(self) -> None:
+        """Wait until it is announced and each peer that was found first has been connected or has failed.
+
+        Raises `trio.ClosedResourceError` when it is closed.
+        """
+        self._check_open()
+        await self._flushed.wait()
+        self._check_open()
+
+    def refresh(self) -> None:
+        """Announce and look up once more, now. Raises `trio.ClosedResourceError` when it is closed."""
+        self._check_open()
+        self._swarm._refresh(self._handle)
+
+    def close(self) -> None:
+        """Look for no more peers, and withdraw the announcement. Connections stay. Twice is fine."""
+        if not self._handle.closed:
+            self._swarm._leave(self)
+            self._flushed.set()
+
+    async def aclose(self) -> None:
+        """Close, and checkpoint."""
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _check_open(self) -> None:
+        if self._handle.closed:
+            raise trio.ClosedResourceError("this Discovery is closed")
+
+
+class Swarm:
+    """Made by `Node.open_swarm`."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._runtime: SwarmRuntime
+        self._discoveries: dict[core.Discovery, Discovery] = {}
+        self._announced: set[bytes] = set()
+
+    @property
+    def public_key(self) -> bytes:
+        """The 32-byte key by which others find and dial this node."""
+        return self._hub.key_pair.ed25519_public_key
+
+    @property
+    def bound_address(self) -> tuple[str, int]:
+        """Host and port that the UDP socket is bound to."""
+        return self._runtime.udp.address
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Host and port at which others see us, or None as long as they do not agree."""
+        return self._runtime.machine.dht.node.address
+
+    @property
+    def nat(self) -> NatKind:
+        """How we can be reached from outside, as far as is known."""
+        sampler = self._runtime.machine.dht.node.nat
+        if self._runtime.machine.dht.open_address is not None:
+            return "open"
+        if sampler.host is None:
+            return "unknown"
+        return "consistent" if sampler.port else "random"
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has been closed."""
+        return self._runtime.closed
+
+    def join(
+        self, topic: Drive | DriveKey | bytes | str, *, announce: bool = True, lookup: bool = True
+    ) -> Discovery:
+        """Find the peers of a drive and connect to them; returns at once.
+
+        `topic` is a drive, the key of one in any spelling, or the 32 bytes of a topic of your own. `announce`
+        lets others find us, `lookup` finds them.
+
+        Raises `TypeError` or `ValueError` for what is none of these, or where neither is wanted,
+        `trio.ClosedResourceError` when the swarm is closed.
+        """
+        self._check_open()
+        handle = self._runtime.machine.join(
+            _topic(topic), trio.current_time(), announce=announce, lookup=lookup
+        )
+        discovery = self._discoveries[handle] = Discovery(self, handle)
+        self._runtime.flush()
+        return discovery
+
+    async def connect(self, public_key: bytes | str, *, relays: Iterable[Address] = ()) -> ConnectionInfo:
+        """Dial a key, and return once the remote is admitted; at once if it is connected.
+
+        `relays` are nodes of the DHT that are said to know the way to it.
+
+        Raises `ValueError` for what is not a public key, `PeerUnreachable`, with the reason, where it
+        cannot be reached, `RemoteProtocolError` and `Refused` as `Node.connect_tcp`,
+        `trio.ClosedResourceError`.
+        """
+        key = parse_public_key(public_key, "public_key")
+        self._check_open()
+        await trio.lowlevel.checkpoint()
+        connection = self._hub.machine.connection_to("hypercore11", key)
+        if connection is not None:
+            info: ConnectionInfo = connection.owner.facts()
+            return info
+        return await self._runtime.connect(key, relays)
+
+    def statistics(self) -> SwarmStatistics:
+        """The counters now."""
+        machine = self._runtime.machine
+        node = machine.dht.node
+        requests = node.request_statistics()
+        return SwarmStatistics(
+            nodes=len(node.upkeep.table),
+            peers=len(machine.peers),
+            topics=machine.topic_count,
+            requests=requests.pending,
+            answers=requests.answers,
+            retried=requests.retried,
+            timeouts=requests.timeouts,
+            dropped=node.dropped,
+        )
+
+    def _refresh(self, handle: core.Discovery) -> None:
+        self._runtime.machine.refresh(handle, trio.current_time())
+        self._runtime.flush()
+
+    def _leave(self, discovery: Discovery) -> None:
+        del self._discoveries[discovery._handle]
+        self._runtime.machine.leave(discovery._handle, trio.current_time())
+        self._runtime.flush()
+
+    def _heard(self, event: SwarmEvent) -> None:
+        """Something has come of a discovery."""
+        match event:
+            case Flushed(handle):
+                if handle in self._discoveries:
+                    self._discoveries[handle]._flushed.set()
+            case Announced(topic, nodes):
+                self._hub.report.announced(topic, nodes)
+            case PeerFound(topic, public_key):
+                self._hub.report.found(topic, public_key)
+            case _:
+                pass
+
+    def _check_open(self) -> None:
+        if self._runtime.closed:
+            raise trio.ClosedResourceError("this Swarm is closed")
+
+    async def _finish(self) -> None:
+        """Close the discoveries, and wait a moment for the nodes that keep our announcements."""
+        for discovery in list(self._discoveries.values()):
+            discovery.close()
+        with trio.move_on_after(_WITHDRAW_TIME):
+            await self._runtime.wait_withdrawn()
+        await self._runtime.finish()
+
+
+@asynccontextmanager
+async def open_swarm(
+    hub: Hub,
+    attach: Attach,
+    *,
+    bootstrap: Iterable[BootstrapNode],
+    host: str,
+    port: int,
+) -> AsyncIterator[Swarm]:
+    """Open a swarm on a node; see `Node.open_swarm`."""
+    nodes = check_bootstrap(bootstrap)
+    async with open_udp_socket(host, port) as udp, background_tasks() as nursery:
+        swarm = Swarm(hub)
+        runtime = swarm._runtime = SwarmRuntime(hub, udp, nodes, attach, nursery, swarm._heard)
+        await nursery.start(runtime.run)
+        try:
+            yield swarm
+            await swarm._finish()
+        finally:
+            runtime.close()
+
+
+def _topic(topic: Drive | DriveKey | bytes | str) -> bytes:
+    """Return the 32 bytes that a drive is found by."""
+    if isinstance(topic, Drive):
+        return topic.key.discovery_key
+    if isinstance(topic, bytes):
+        return topic
+    return DriveKey.parse(topic).discovery_key
