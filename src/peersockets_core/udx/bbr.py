@@ -1,7 +1,8 @@
 """BBR: a congestion controller that finds the path's bandwidth and delay, and takes losses for noise.
 
 Version 1, as in draft-cardwell-iccrg-bbr-congestion-control-00, which libudx has, too; with the allowance
-for acknowledgements that come in heaps from Linux's tcp_bbr.c. Everything in bytes and seconds.
+for acknowledgements that come in heaps from Linux's tcp_bbr.c. Unlike either, it gives way for a round only
+where more is lost than noise explains. Everything in bytes and seconds.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ _FIRST_PACKETS: Final = 10
 _LEAST_PACKETS: Final = 4
 _LEAST_RTT: Final = 0.001
 """Event loops wake, and timers fire, about that late: a path that is faster is no use to them."""
+_HEAVY_LOSS: Final = 0.25
+"""Share of a round's packets. Below that, libudx and Linux give way for a round, too, which random losses
+make them do all the time."""
 _MARGIN: Final = 0.99  # of the bandwidth, so that queues drain
 
 
@@ -93,7 +97,9 @@ class Bbr:
         self._probe_rtt_end: float | None = None
         self._probe_rtt_round = False
         self._idle_restart = False
-        # Recovery
+        # Losses
+        self._round_acked = 0
+        self._round_lost = 0
         self._prior_window = 0
         self._recovering = False
         self._conserving = False
@@ -259,9 +265,10 @@ class Bbr:
             self.pacing_rate = rate
 
     def _set_window(self, sample: Sample, delivered: int) -> None:
-        if sample.lost:
+        heavy = self._loses_much(sample)
+        if heavy:
             self.window = max(self.window - sample.lost, self._packet)
-        if sample.recovering and not self._recovering:
+        if heavy and sample.recovering and not self._recovering:
             self._save_window()
             self._recovering = self._conserving = True
             self.window = sample.in_flight + sample.acked
@@ -280,6 +287,15 @@ class Bbr:
             self.window = max(self.window, self._least_window)
         if self.mode is Mode.PROBE_RTT:
             self.window = min(self.window, self._least_window)
+
+    def _loses_much(self, sample: Sample) -> bool:
+        """Whether so much is lost in this round that it cannot be noise: a queue is overflowing."""
+        if self._round_started:
+            self._round_acked = self._round_lost = 0
+        self._round_acked += sample.acked
+        self._round_lost += sample.lost
+        all_sent = self._round_acked + self._round_lost
+        return self._round_lost > _HEAVY_LOSS * all_sent and all_sent > _FIRST_PACKETS * self._packet
 
     def _extra_window(self) -> int:
         if not self._full:
