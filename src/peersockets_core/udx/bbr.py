@@ -28,7 +28,7 @@ _FIRST_PACKETS: Final = 10
 _LEAST_PACKETS: Final = 4
 _LEAST_RTT: Final = 0.001
 """Event loops wake, and timers fire, about that late: a path that is faster is no use to them."""
-_HEAVY_LOSS: Final = 0.25
+_HEAVY_LOSS: Final = 0.33
 """Share of a round's packets. Below that, libudx and Linux give way for a round, too, which random losses
 make them do all the time."""
 _MARGIN: Final = 0.99  # of the bandwidth, so that queues drain

@@ -133,8 +133,12 @@ class LossRecovery:
         self.probed = False
 
     def tail_delay(self, rtt: RoundTrip, *, lone: bool) -> float:
-        """How long after sending the last packet to probe, infinity if not at all."""
-        if self.phase is not Phase.OPEN or self.probed or self._sacked:
+        """How long after sending the last packet to probe, infinity if not at all.
+
+        Unlike RFC 8985, also while losses are repaired: what was sent again may be lost again, and at the end
+        of what there is to send nothing else would show it before a timeout.
+        """
+        if self.probed:
             return math.inf
         if not rtt.smoothed:
             return _TAIL_INITIAL
