@@ -46,7 +46,7 @@ class Topic:
     scope: topics.TopicScope
     addresses: dict[WireName, topics.Address]
     limits: Limits
-    handles: list[TopicHandle] = attrs.field(factory=list)
+    handles: dict[TopicHandle, None] = attrs.field(factory=dict)
     routes: dict[int, Route] = attrs.field(factory=dict)
     """Ways in use; entries go as soon as they cease to be right."""
 
@@ -82,7 +82,7 @@ class Topic:
         peer_id = self.machine.meet(link.peer)
         if peer_id is None:
             return
-        for handle in self.handles:
+        for handle in tuple(self.handles):
             if handle.overflowing and handle.holds_up and handle.overflowed_in != read:
                 if link.hold_back(handle, payloads, read):
                     continue
@@ -101,14 +101,14 @@ class Topic:
     def _hold_up_senders(self, handle: TopicHandle, link: Link, read: int) -> None:
         """Let the one who filled a handle wait, or all of them if its last reads were too much."""
         handle.block(link)
-        if handle.overflowing:
+        if handle.overflowing and handle.overflowed_in != read:
             handle.overflowed_in = read
             for other in self.machine.links_of(self):
                 handle.block(other)
 
     def remove(self, handle: TopicHandle) -> None:
         """A handle has been closed."""
-        self.handles = [other for other in self.handles if other is not handle]
+        del self.handles[handle]
         self.machine.count_closed(handle)
         if not self.handles:
             self.machine.forget_topic(self)

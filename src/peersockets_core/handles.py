@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
@@ -113,7 +113,7 @@ class TopicHandle:
         # The first of them, begun: the payloads from the last to the first, so that taking one lets go of it.
         self._run: tuple[int, bytes, list[bytes]] = (0, b"", [])
         self._waiting = self._waiting_bytes = 0
-        self._blocked: set[Source] = set()
+        self._blocked: OrderedDict[Source, None] = OrderedDict()  # in the order in which they get their turn
         self._received = self._received_bytes = self._dropped = self._sent = self._sent_bytes = 0
         self.closed = False
         self.overflowed_in = 0
@@ -164,11 +164,11 @@ class TopicHandle:
         """Hold a source's reading up until this handle has drained, if it is full and does not drop."""
         if self.holds_up and self.full:
             source.blockers.add(self)
-            self._blocked.add(source)
+            self._blocked[source] = None
 
     def forget(self, source: Source) -> None:
         """A source has ended."""
-        self._blocked.discard(source)
+        self._blocked.pop(source, None)
 
     def take(self) -> Message:
         """Remove and return the oldest message. Raises `IndexError` if there is none."""
@@ -276,9 +276,8 @@ class TopicHandle:
         return self._topic.route(peer_id)
 
     def _release(self) -> None:
-        blocked, self._blocked = self._blocked, set()
-        for source in blocked:
-            source.unblock(self)
+        while self._blocked and not self.full:  # a source may have kept something that fills it again
+            self._blocked.popitem(last=False)[0].unblock(self)
 
 
 def check_overflow(overflow: str) -> None:

@@ -136,6 +136,10 @@ class Limits:
     """How long a member whose connection ended stays while another connection of the same key has yet
     to open the drive, and how long a remote has to end one of two connections that it dialled."""
 
+    duplicates: int = attrs.field(default=8, validator=_positive)
+    """Connections of one key at a time; the oldest gives way. Two meet where both sides dial, and more where
+    a peer comes back again and again from dead lines."""
+
     linger: float = attrs.field(default=5.0, validator=_positive)
     """How long closing waits for the peer to take what was accepted for sending."""
 

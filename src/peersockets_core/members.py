@@ -47,6 +47,8 @@ class Peer:
     """Given when first met: as a member, or as the sender of a message in network scope."""
     was_member: bool = False
     """Whether it is, or ever was, a member of a drive."""
+    memberships: int = 0
+    """Of how many drives it is a member."""
     links: list[Link] = attrs.field(factory=list)
     """Its connections, the one that survives folding last."""
 
@@ -65,6 +67,8 @@ class Link:
     blockers: set[TopicHandle] = attrs.field(factory=set)
     """Full handles, for which the connection is read no further."""
     retired: bool = False
+    dropped: bool = False
+    """Whether it is one of too many duplicates, and the driver has been asked to close it."""
     held_back: list[tuple[TopicHandle, list[bytes]]] = attrs.field(factory=list)
     """Messages for handles that overflowed already, all of one read."""
     held_size: int = 0

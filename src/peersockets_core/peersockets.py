@@ -55,6 +55,7 @@ class Peersockets:
         self._drives: dict[bytes, OpenDrive] = {}
         self._connections: dict[Connection, None] = {}  # a set in the order of arrival
         self._links: dict[Connection, Link] = {}  # of the connections whose handshake is finished
+        self._handshakes: dict[Connection, None] = {}  # those that remotes have dialled and not finished
         # Of the connections that remotes have dialled, those that share no drive with us, the oldest first.
         self._strangers: OrderedDict[Connection, None] = OrderedDict()
         self._peers = Peers(limits.peer_ids)
@@ -112,6 +113,8 @@ class Peersockets:
         self._check_new(connection)
         self._connections[connection] = None
         self._estrange(connection)
+        if not connection.initiator:
+            self._handshakes[connection] = None
         for drive in self._drives.values():
             connection.open_drive(drive.key)
 
@@ -154,6 +157,7 @@ class Peersockets:
         self._connections.pop(connection, None)
         self._memory.release(connection)
         self._strangers.pop(connection, None)
+        self._handshakes.pop(connection, None)
         link = self._links.pop(connection, None)
         if link is None:
             self._settle(connection)
@@ -249,7 +253,7 @@ class Peersockets:
         if drive.users:
             return
         for topic in list(drive.topics.values()):
-            for handle in topic.handles:
+            for handle in tuple(topic.handles):
                 handle.close()
         for watch in list(drive.watches):
             watch.close()
@@ -257,6 +261,7 @@ class Peersockets:
         del self._drives[discovery_key]
         for member in drive.members.values():
             self._replacing.discard((drive, member))
+            member.peer.memberships -= 1
             self._part(member.peer)
         for link in self._links.values():
             self._unshare(link, discovery_key)
@@ -290,8 +295,7 @@ class Peersockets:
                 if address[0] is None:
                     self.extensions.register(address[1], members_only=scope == "drive")
         handle = TopicHandle(joined, overflow, owner)
-        # A new list, so that a delivery under way is not disturbed.
-        joined.handles = [*joined.handles, handle]
+        joined.handles[handle] = None
         return handle
 
     def watch(self, drive: OpenDrive, owner: Any = None) -> Watch:
@@ -410,7 +414,9 @@ class Peersockets:
         self._folding.add(link)
         for drive in self._drives.values():
             self._forget_routes(drive, peer)
+        self._handshakes.pop(connection, None)
         self._settle(connection)
+        self._bound_duplicates(peer)
         self._fold(peer, now)
 
     def _drive_opened(self, connection: Connection, event: DriveOpened, now: float) -> None:
@@ -426,6 +432,7 @@ class Peersockets:
         member = drive.members.get(peer_id)
         if member is None:
             member = drive.members[peer_id] = Member(link.peer, peer_id, link)
+            link.peer.memberships += 1
             self._tell(drive, member.joined)
         else:
             self._reroute(drive, member)
@@ -472,6 +479,14 @@ class Peersockets:
         if not connection.initiator:
             self._strangers[connection] = None
 
+    def _bound_duplicates(self, peer: Peer) -> None:
+        duplicates = [link for link in peer.links[:-1] if not link.dropped]
+        if len(duplicates) >= self._limits.duplicates:
+            oldest = min(duplicates, key=lambda link: link.number)
+            oldest.dropped = True
+            text = f"more than {self._limits.duplicates} connections of one peer"
+            self._driver.drop(oldest.connection, RemoteProtocolError(text))
+
     def _unshare(self, link: Link, discovery_key: bytes) -> None:
         """A drive is no longer open on both sides of a link."""
         if discovery_key in link.drives:
@@ -507,11 +522,7 @@ class Peersockets:
         """
         if link.connection.initiator or link.connection in self._links:
             return set()
-        return {
-            connection
-            for connection in self._open_connections()
-            if connection not in self._links and not connection.initiator
-        }
+        return {connection for connection in self._handshakes if not connection.closed}
 
     def _settle(self, connection: Connection) -> None:
         """It is known by now whose a connection is: members that waited for that only leave."""
@@ -544,6 +555,7 @@ class Peersockets:
     def _leave(self, drive: OpenDrive, member: Member) -> None:
         self._replacing.discard((drive, member))
         del drive.members[member.peer_id]
+        member.peer.memberships -= 1
         self._forget_routes(drive, member.peer)
         self._tell(
             drive,
@@ -554,7 +566,7 @@ class Peersockets:
 
     def _part(self, peer: Peer) -> None:
         """Note that a peer is gone, if it is."""
-        if not peer.links and not any(peer.id in drive.members for drive in self._drives.values()):
+        if not peer.links and not peer.memberships:
             self._peers.depart(peer)
 
     def _tell(self, drive: OpenDrive, event: PeerJoined | PeerLeft) -> None:

@@ -1067,3 +1067,19 @@ def test_a_member_of_two_drives_is_no_stranger_before_both_are_closed() -> None:
     other.machine.close_drive(closing[1])
     network.settle()
     assert ours.machine.oldest_stranger() is near
+
+
+def test_of_too_many_connections_of_one_key_the_oldest_goes() -> None:
+    node = Node("ours", limits=attrs.evolve(DEFAULT_LIMITS, duplicates=3))
+    node.open()
+    sides = []
+    for _ in range(6):
+        side = node.connection(initiator=False)
+        remote = RawPeer(side, label="the same")
+        node.machine.receive_events(side, remote.events, NOW)
+        sides.append(side)
+    dropped = [connection for connection, _ in node.driver.dropped]
+    assert dropped == [side for side in sides if side in dropped]  # from the oldest on, and each once
+    assert len(dropped) == 3
+    assert node.machine.connection_to("hypercore9", remote.key_pair.x25519_public_key) not in dropped
+    assert {str(error) for _, error in node.driver.dropped} == {"more than 3 connections of one peer"}
