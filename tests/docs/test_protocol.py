@@ -74,7 +74,7 @@ def test_bytes_are_those_of_the_code(block: Block) -> None:
 
 @pytest.mark.interop
 def test_the_bytes_of_hypercore11_are_those_of_the_reference() -> None:
-    arguments = (str(Path(__file__).with_name("reference.js")), KEY.url, KEY.discovery_key.hex())
+    arguments = (str(Path(__file__).with_name("reference.js")), KEY.public_key.hex(), KEY.discovery_key.hex())
     written = subprocess.run(["node", *arguments], capture_output=True, check=True, timeout=30).stdout
     for name, labelled in json.loads(written).items():
         computed = {label: data.hex() for label, data in WORKED[name]().items()}
