@@ -141,7 +141,8 @@ class Connection:
                 self._shake_hands_untrusted(data, events)
         except RemoteProtocolError as error:
             self._blame(events, error)
-        self._note_frame()
+        if self._wire.unfinished.begun != self._frame:
+            self._frame, self._frame_began = self._wire.unfinished.begun, self._now
         return events
 
     @property
@@ -329,11 +330,6 @@ class Connection:
     @property
     def _frame_deadline(self) -> float:
         return self._frame_began + self.limits.frame_time if self._wire.unfinished else math.inf
-
-    def _note_frame(self) -> None:
-        begun = self._wire.unfinished.begun
-        if begun != self._frame:
-            self._frame, self._frame_began = begun, self._now
 
     def _begin_slice(self, budget: int | None) -> None:
         if budget is not None and budget < 1:

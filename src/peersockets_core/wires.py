@@ -32,6 +32,8 @@ class Wire(Protocol):
 
     keepalive: float
     silence: float
+    unfinished: Pieces
+    """What has come of a frame that is not complete."""
 
     @property
     def has_output(self) -> bool:
@@ -48,11 +50,6 @@ class Wire(Protocol):
     @property
     def kept(self) -> int:
         """Bytes of memory that the remote makes this wire keep, answers to it left out."""
-        ...
-
-    @property
-    def unfinished(self) -> Pieces:
-        """What has come of a frame that is not complete."""
         ...
 
     def receive_data_untrusted(self, data: Buffer, events: list[Event]) -> None:

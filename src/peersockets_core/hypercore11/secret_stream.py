@@ -86,7 +86,8 @@ class SecretStream:
         self._entropy = entropy
         self._work = work or Work()
         self._max_frame = max_frame
-        self._unfinished = Pieces()
+        self.unfinished = Pieces()
+        """What has come of a frame that is not complete."""
         self._waiting = _NOTHING  # for the next slice of work; a buffer of our own
         self._transmit: SecretStreamCipher | None = None
         self._receive: SecretStreamCipher | None = None
@@ -110,19 +111,14 @@ class SecretStream:
         return bool(self._waiting)
 
     @property
-    def unfinished(self) -> Pieces:
-        """What has come of a frame that is not complete."""
-        return self._unfinished
-
-    @property
     def kept(self) -> int:
         """Bytes that are kept, of an unfinished frame or for the next slice of work."""
-        return self._unfinished.size + len(self._waiting)
+        return self.unfinished.size + len(self._waiting)
 
     @property
     def between_frames(self) -> bool:
         """Whether the stream stands between two frames."""
-        return not (self._unfinished or self._waiting)
+        return not (self.unfinished or self._waiting)
 
     def encrypt(self, plaintext: bytes) -> bytes:
         """Return the frame of one message of at most `MAX_PLAINTEXT` bytes."""
@@ -130,7 +126,7 @@ class SecretStream:
 
     def forget_input(self) -> None:
         """Let go of what has come of a frame, and of what waits."""
-        self._unfinished.take()
+        self.unfinished.take()
         self._waiting = _NOTHING
 
     def encrypt_all(self, messages: Sequence[tuple[int, Sequence[bytes]]]) -> bytearray:
@@ -166,12 +162,12 @@ class SecretStream:
                 memoryview(bytearray().join((waiting, data))) if data else waiting, messages
             )
             return
-        if self._unfinished:
-            missing = self._unfinished.missing
+        if self.unfinished:
+            missing = self.unfinished.missing
             if len(data) < missing:
-                self._unfinished.add(bytes(data))
+                self.unfinished.add(bytes(data))
                 return
-            pieces = self._unfinished.take()
+            pieces = self.unfinished.take()
             if missing and self._receive is not None and sum(map(len, pieces)) >= _LENGTH:
                 self._parse_untrusted(memoryview(bytearray().join((*pieces, data[:missing]))), messages)
                 data = data[missing:]
@@ -216,13 +212,13 @@ class SecretStream:
         if missing <= 0:
             missing += int.from_bytes(rest[:_LENGTH], "little")
         if missing > 0 or self._receive is None:
-            self._unfinished.begin(bytes(rest), missing=missing)
+            self.unfinished.begin(bytes(rest), missing=missing)
         else:
             self._waiting = rest
 
     def keep_untrusted(self, data: bytes) -> None:
         """Keep the first `data` behind another handshake for the next `receive_data_untrusted`."""
-        self._unfinished.begin(data, missing=0)
+        self.unfinished.begin(data, missing=0)
 
     def _open_untrusted(
         self, buffer: bytearray | memoryview, frames: list[tuple[int, int]], messages: MutableSequence[bytes]

@@ -14,7 +14,6 @@ from ..extensions import ExtensionNames
 from ..keys import DriveKey, Entropy, KeyPair
 from ..limits import Limits
 from ..outbox import Outbox
-from ..pieces import Pieces
 from ..sodium import Buffer
 from ..work import Work
 from . import alpha
@@ -59,6 +58,8 @@ class Hypercore11:
             work=work,
             max_frame=limits.hypercore11_frame,
         )
+        self.unfinished = self._stream.unfinished
+        """What has come of a frame that is not complete."""
         # Decrypted, for the next slice of work; and what then ends the connection.
         self._messages: deque[bytes] = deque()
         self._fault: RemoteProtocolError | None = None
@@ -89,11 +90,6 @@ class Hypercore11:
         names = sum(core.name_size for core in self._cores.values())
         return self._stream.kept + sum(map(len, self._messages)) + self.mux.kept + names
 
-    @property
-    def unfinished(self) -> Pieces:
-        """What has come of a frame that is not complete."""
-        return self._stream.unfinished
-
     def receive_data_untrusted(self, data: Buffer, events: list[Event]) -> None:
         """Append to `events` what `data` causes. Raises only `RemoteProtocolError`.
 
@@ -103,7 +99,9 @@ class Hypercore11:
             self._shake_hands_untrusted(data, events)
             return
         if data:
-            self._check_unfinished_untrusted()
+            size = self.unfinished.size
+            if size and size + self.unfinished.missing > self._limits.stranger_frame:
+                self._check_large_untrusted(size + self.unfinished.missing)
         if data or not self.has_input:
             self._decrypt_untrusted(data)
         try:
@@ -120,11 +118,12 @@ class Hypercore11:
         self._messages.clear()
         self._fault = None
 
-    def _check_unfinished_untrusted(self) -> None:
-        """Give up a stranger that has a large frame under way: before a channel is open, frames are small."""
-        unfinished = self._stream.unfinished
-        size = unfinished.size + unfinished.missing
-        if unfinished and size > self._limits.stranger_frame and not self.mux.any_open:
+    def _check_large_untrusted(self, size: int) -> None:
+        """Give up a stranger that has a large frame under way, one of so many bytes.
+
+        Before a channel is open, frames are small.
+        """
+        if not self.mux.any_open:
             raise RemoteProtocolError(f"a frame of {size} bytes from a remote that is not a member")
 
     def _go_on_untrusted(self) -> None:

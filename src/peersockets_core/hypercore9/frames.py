@@ -67,8 +67,8 @@ class FrameParser:
     """Cuts a decrypted byte stream into frames, whatever chunks it comes in."""
 
     __slots__ = (
-        "_completed", "_data", "_id", "_ignored", "_max_body", "_position", "_skipping", "_unfinished",
-        "_work",
+        "_completed", "_data", "_id", "_ignored", "_max_body", "_position", "_skipping", "_work",
+        "unfinished",
     )  # fmt: skip
 
     def __init__(
@@ -83,7 +83,8 @@ class FrameParser:
         self._data = b""
         self._position = 0
         # Of an extension message on channel 0 only the payload is kept, so that it needs no further copy.
-        self._unfinished = Pieces()
+        self.unfinished = Pieces()
+        """What has come of a frame that is not complete."""
         self._id = _NO_ID
         self._skipping = 0  # bytes to come of a frame that is ignored
 
@@ -95,17 +96,12 @@ class FrameParser:
     @property
     def empty(self) -> bool:
         """Whether the stream stands between two frames."""
-        return not (self._unfinished or self._skipping or self.has_input)
-
-    @property
-    def unfinished(self) -> Pieces:
-        """What has come of a frame that is not complete."""
-        return self._unfinished
+        return not (self.unfinished or self._skipping or self.has_input)
 
     @property
     def kept(self) -> int:
         """Bytes that are kept, of an unfinished frame or for the next slice of work."""
-        return self._unfinished.size + len(self._data)
+        return self.unfinished.size + len(self._data)
 
     def skip_unfinished(self) -> bool:
         """Skip the unfinished frame, with what is still to come, if it is an extension message on channel 0.
@@ -114,13 +110,13 @@ class FrameParser:
         """
         if self._id == _NO_ID:
             return False
-        self._skipping = self._unfinished.missing
-        self._unfinished.take()
+        self._skipping = self.unfinished.missing
+        self.unfinished.take()
         return True
 
     def clear(self) -> None:
         """Let go of what has come of a frame, and of what waits."""
-        self._unfinished.take()
+        self.unfinished.take()
         self._completed.clear()
         self._data = b""
         self._position = self._skipping = 0
@@ -133,9 +129,9 @@ class FrameParser:
         elif self._skipping:
             position = min(self._skipping, len(data))
             self._skipping -= position
-        elif self._unfinished:
-            if len(data) < self._unfinished.missing:
-                self._unfinished.add(data)
+        elif self.unfinished:
+            if len(data) < self.unfinished.missing:
+                self.unfinished.add(data)
                 return
             data, position = self._complete(data)
         self._data, self._position = data, position
@@ -233,12 +229,12 @@ class FrameParser:
         return position
 
     def _keep(self, piece: bytes, *, missing: int, extension_id: int = _NO_ID) -> None:
-        self._unfinished.begin(piece, missing=missing)
+        self.unfinished.begin(piece, missing=missing)
         self._id = extension_id
 
     def _complete(self, data: bytes) -> tuple[bytes, int]:
         """Finish what is unfinished with `data`; returns what is left to parse, and from where on."""
-        pieces, missing = self._unfinished.take(), self._unfinished.missing
+        pieces, missing = self.unfinished.take(), self.unfinished.missing
         if self._id == _NO_ID:
             return b"".join((*pieces, data)), 0
         self._completed.append(ExtensionRun(self._id, [b"".join((*pieces, memoryview(data)[:missing]))]))

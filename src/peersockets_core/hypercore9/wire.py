@@ -19,7 +19,6 @@ from ..extensions import ExtensionNames
 from ..keys import DriveKey, Entropy, KeyPair
 from ..limits import Limits
 from ..outbox import Outbox
-from ..pieces import Pieces
 from ..sodium import Buffer, XSalsa20
 from ..work import ANSWER, MEMBERSHIP, Work
 from . import frames, messages
@@ -79,6 +78,8 @@ class Hypercore9:
         self._names_size = 0
         self._work = work
         self._frames = frames.FrameParser(limits.frame_body, ignored=_IGNORED, work=work)
+        self.unfinished = self._frames.unfinished
+        """What has come of a frame that is not complete."""
         self._decoding: tuple[int, messages.Decoder[_Heeded]] | None = None
         handshake = Handshake(initiator=initiator, key_pair=key_pair, entropy=entropy)
         self._handshake: Handshake | None = handshake
@@ -111,11 +112,6 @@ class Hypercore9:
         decoding = self._decoding[1].size if self._decoding is not None else 0
         return self._names_size + self._frames.kept + decoding + len(self._rest)
 
-    @property
-    def unfinished(self) -> Pieces:
-        """What has come of a frame that is not complete."""
-        return self._frames.unfinished
-
     def receive_data_untrusted(self, data: Buffer, events: list[Event]) -> None:
         """Append to `events` what `data` causes. Raises only `RemoteProtocolError`.
 
@@ -130,7 +126,9 @@ class Hypercore9:
             data, self._rest = self._rest + data, b""
         if data:
             assert self._receive is not None
-            self._check_unfinished_untrusted()
+            size = self.unfinished.size
+            if size and size + self.unfinished.missing > self._limits.stranger_frame:
+                self._check_large_untrusted(size + self.unfinished.missing)
             self._frames.feed(self._receive.decrypt(data))
         while self.has_input and self._work.left > 0:
             if self._decoding is not None:
@@ -220,17 +218,13 @@ class Hypercore9:
             decoder = messages.Decoder(message_class, item.body, max_items=self._limits.extension_names)
             self._decode_untrusted(item.channel, decoder, events)
 
-    def _check_unfinished_untrusted(self) -> None:
-        """Give up a stranger that has a large frame under way.
+    def _check_large_untrusted(self, size: int) -> None:
+        """Give up a stranger that has a large frame under way, one of so many bytes.
 
         An extension message is skipped instead: real peers send theirs to everybody, and nobody listens here
         to what strangers send.
         """
-        unfinished = self._frames.unfinished
-        size = unfinished.size + unfinished.missing
-        if not unfinished or size <= self._limits.stranger_frame or self._may_be_large:
-            return
-        if not self._frames.skip_unfinished():
+        if not self._may_be_large and not self._frames.skip_unfinished():
             raise RemoteProtocolError(f"a frame of {size} bytes from a remote that is not a member")
 
     @property
