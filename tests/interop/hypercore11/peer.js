@@ -20,6 +20,7 @@ const Protomux = load('protomux')
 const { emit, serve } = require('../hypercore9/lines')
 const { LoopbackSwarm } = require('../hypercore9/loopback')
 const requestCommands = require('../hypercore9/requests')
+const swarmCommands = require('../hyperswarm/commands')
 
 const SENDS_PER_TURN = 1000
 const RAW_TYPES = 4 // of messages on a bare channel
@@ -65,8 +66,14 @@ class Tally {
 
 function onConnection (wire, { client }) {
   const stream = new SecretStream(client, wire, { keyPair })
-  let failure = null
   stream.on('connect', () => emit('connection', { publicKey: hex(stream.remotePublicKey) }))
+  adopt(stream)
+}
+
+// Of a swarm, the handshake of a stream is over.
+function adopt (stream) {
+  let failure = null
+  if (stream.handshakeHash) emit('connection', { publicKey: hex(stream.remotePublicKey), client: stream.isInitiator })
   stream.on('error', error => { failure = error })
   stream.on('close', () => {
     streams.delete(stream)
@@ -165,6 +172,7 @@ const { peerLeft, ...requests } = requestCommands(
 
 serve({
   ...requests,
+  ...swarmCommands(load, emit, { adopt, identity: () => keyPair }),
 
   // `timeout` is how many milliseconds of our silence a connection survives.
   async start ({ seed, timeout: silence }) {

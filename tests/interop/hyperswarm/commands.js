@@ -1,0 +1,99 @@
+'use strict'
+
+// The commands of a real peer (../hypercore11/peer.js) that need Hyperswarm or HyperDHT: a network of real DHT
+// nodes on loopback, a swarm that replicates its drives, and a DHT node of one's own.
+
+const HOST = '127.0.0.1'
+
+const hex = buffer => buffer.toString('hex')
+const unhex = text => Buffer.from(text, 'hex')
+const ended = stream => stream.on('error', () => {})
+
+// `load` requires a package, `adopt` takes a secured stream, `identity` returns the peer's key pair.
+module.exports = (load, emit, { adopt, identity }) => {
+  const nodes = [] // of the testnet
+  const discoveries = new Map() // by topic
+  const servers = []
+  let swarm, dht
+
+  const local = bootstrap => bootstrap.map(port => ({ host: HOST, port }))
+
+  // `firewalled` is false for a node that everybody can reach; undefined leaves the package's default.
+  const options = ({ bootstrap, ...given }) => ({ bootstrap: local(bootstrap), host: HOST, ...given })
+
+  return {
+    async testnet ({ size, bootstrap = [] }) {
+      const testnet = await load('hyperdht/testnet')(size, { bootstrap: local(bootstrap) })
+      nodes.push(...testnet.nodes)
+      return { bootstrap: [testnet.nodes[0].address().port], ports: testnet.nodes.map(node => node.address().port) }
+    },
+    async stopNode ({ index }) { await nodes[index].destroy({ force: true }) },
+
+    async openSwarm ({ allow, maxPeers, ...given }) {
+      const Hyperswarm = load('hyperswarm')
+      const node = new (load('hyperdht'))(options(given))
+      const firewall = allow && (key => !allow.includes(hex(key)))
+      swarm = new Hyperswarm({ keyPair: identity(), dht: node, firewall, maxPeers })
+      swarm.on('connection', adopt)
+      return { publicKey: hex(swarm.keyPair.publicKey) }
+    },
+    async joinSwarm ({ topic, flush, server, client }) {
+      const discovery = swarm.join(unhex(topic), { server, client })
+      discoveries.set(topic, discovery)
+      if (flush) await discovery.flushed()
+    },
+    async leaveSwarm ({ topic }) { await discoveries.get(topic).destroy() },
+    async closeSwarm () { await swarm.destroy() },
+    swarmStats: () => ({ connections: swarm.connections.size, peers: swarm.peers.size, connecting: swarm.connecting }),
+
+    // A node without a swarm.
+    async openDht (given) {
+      dht = new (load('hyperdht'))({ keyPair: identity(), ...options(given) })
+      await dht.fullyBootstrapped()
+      return { port: dht.address().port, nodes: dht.toArray().length, persistent: !dht.ephemeral }
+    },
+    async closeDht () { await dht.destroy() },
+    async dhtListen ({ echo }) {
+      const server = dht.createServer(stream => {
+        ended(stream)
+        emit('dht-connection', { publicKey: hex(stream.remotePublicKey) })
+        if (echo) stream.pipe(stream)
+      })
+      servers.push(server)
+      await server.listen()
+      return { publicKey: hex(server.publicKey), relays: server.relayAddresses.map(({ port }) => port) }
+    },
+    async dhtUnlisten () { await servers.pop().close() },
+    async dhtConnect ({ publicKey, message }) {
+      const began = performance.now()
+      const stream = dht.connect(unhex(publicKey))
+      await new Promise((resolve, reject) => stream.on('open', resolve).on('error', reject))
+      const opened = performance.now() - began
+      if (!message) return { opened }
+      const echoed = new Promise((resolve, reject) => stream.once('data', resolve).once('error', reject))
+      stream.write(Buffer.from(message))
+      const answer = await echoed
+      stream.end()
+      return { opened, answer: answer.toString() }
+    },
+    async dhtAnnounce ({ topic }) {
+      await dht.announce(unhex(topic), dht.defaultKeyPair, servers[0]?.relayAddresses ?? []).finished()
+    },
+    async dhtUnannounce ({ topic }) { await dht.unannounce(unhex(topic), dht.defaultKeyPair) },
+    async dhtLookup ({ topic }) {
+      const found = new Set()
+      for await (const { peers } of dht.lookup(unhex(topic))) for (const peer of peers) found.add(hex(peer.publicKey))
+      return { publicKeys: [...found] }
+    },
+    async dhtPut ({ value, seq }) {
+      if (seq === undefined) return { hash: hex((await dht.immutablePut(Buffer.from(value))).hash) }
+      const { publicKey } = await dht.mutablePut(dht.defaultKeyPair, Buffer.from(value), { seq })
+      return { publicKey: hex(publicKey) }
+    },
+    async dhtGet ({ hash, publicKey }) {
+      const found = hash ? await dht.immutableGet(unhex(hash)) : await dht.mutableGet(unhex(publicKey))
+      return found ? { value: found.value.toString(), seq: found.seq ?? null } : {}
+    },
+    dhtNodes: () => ({ ports: dht.toArray().map(({ port }) => port) })
+  }
+}

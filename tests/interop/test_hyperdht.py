@@ -1,0 +1,176 @@
+"""Our DHT among real HyperDHT nodes: as client, as server, as relay, as the first node of a network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+import trio
+
+from interop.bare_dht import open_bare_dht
+from interop.hyperdrive13 import open_real_peer
+from interop.real_peer import HOST, RealPeer
+from interop.swarm_peers import PACKAGES, DhtNetwork, Ours, open_dht_network, open_ours
+from peersockets_core import PeerUnreachable
+from peersockets_core.dht import MutableValue, ValueFound
+from peersockets_core.dht.signing import key_hash
+from peersockets_trio import Limits
+
+pytestmark = pytest.mark.interop
+
+TOPIC = bytes(range(32))
+
+
+@asynccontextmanager
+async def open_dht_peer(bootstrap: int, **options: object) -> AsyncIterator[RealPeer]:
+    """Run a real HyperDHT node of its own."""
+    async with open_real_peer(PACKAGES) as peer:
+        await peer.call("openDht", bootstrap=[bootstrap], **{"firewalled": False, **options})
+        yield peer
+
+
+@asynccontextmanager
+async def open_our_network(size: int) -> AsyncIterator[list[Ours]]:
+    """A network of our nodes only, of which the first begins it."""
+    async with AsyncExitStack() as stack:
+        nodes: list[Ours] = []
+        for _ in range(size):
+            bootstrap = [nodes[0].swarm.bound_address] if nodes else []
+            network = DhtNetwork(None, (0,))  # type: ignore[arg-type]
+            nodes.append(await stack.enter_async_context(open_ours(network, bootstrap=bootstrap)))
+        yield nodes
+
+
+async def test_a_real_server_is_dialled_and_dials_us() -> None:
+    async with (
+        open_dht_network() as network,
+        open_ours(network) as ours,
+        open_dht_peer(network.ports[0]) as peer,
+    ):
+        listening = await peer.call("dhtListen")
+        info = await ours.swarm.connect(listening["publicKey"])
+        assert info.public_key.hex() == listening["publicKey"]
+        await peer.wait_event("dht-connection", publicKey=ours.key.hex())
+
+
+@pytest.mark.parametrize("firewalled", [False, None])
+async def test_a_real_client_dials_us(firewalled: bool | None) -> None:
+    options = {} if firewalled is None else {"firewalled": firewalled}
+    async with open_dht_network() as network, open_ours(network) as ours:
+        await ours.swarm.join(TOPIC, lookup=False).flushed()
+        async with open_dht_peer(network.ports[0], **options) as peer:
+            await peer.call("dhtConnect", publicKey=ours.key.hex())
+            assert ours.node.statistics().connections + ours.node.statistics().handshaking >= 1
+
+
+async def test_announcing_and_looking_up_in_both_directions() -> None:
+    async with (
+        open_dht_network() as network,
+        open_ours(network) as ours,
+        open_dht_peer(network.ports[0]) as peer,
+    ):
+        listening = await peer.call("dhtListen")
+        await peer.call("dhtAnnounce", topic=TOPIC.hex())
+        discovery = ours.swarm.join(TOPIC)
+        await discovery.flushed()
+        assert ours.swarm.statistics().peers == 1
+        found = await peer.call("dhtLookup", topic=TOPIC.hex())
+        assert set(found["publicKeys"]) == {listening["publicKey"], ours.key.hex()}
+        discovery.close()
+        await ours.swarm._runtime.wait_withdrawn()
+        found = await peer.call("dhtLookup", topic=TOPIC.hex())
+        assert found["publicKeys"] == [listening["publicKey"]]
+
+
+async def test_a_network_of_ours_only_on_which_real_nodes_meet() -> None:
+    async with open_our_network(10) as nodes:
+        port = nodes[0].swarm.bound_address[1]
+        async with open_dht_peer(port) as server, open_dht_peer(port) as client:
+            listening = await server.call("dhtListen", echo=True)
+            connected = await client.call(
+                "dhtConnect", publicKey=listening["publicKey"], message="through Python"
+            )
+            assert connected["answer"] == "through Python"
+            await server.call("dhtAnnounce", topic=TOPIC.hex())
+            assert (await client.call("dhtLookup", topic=TOPIC.hex()))["publicKeys"] == [
+                listening["publicKey"]
+            ]
+            await server.call("dhtUnannounce", topic=TOPIC.hex())
+            assert not (await client.call("dhtLookup", topic=TOPIC.hex()))["publicKeys"]
+
+
+async def test_values_are_kept_for_real_nodes_and_by_them() -> None:
+    async with open_our_network(3) as nodes:
+        port = nodes[0].swarm.bound_address[1]
+        async with open_dht_peer(port) as alice, open_dht_peer(port) as bob:
+            put = await alice.call("dhtPut", value="a value")
+            assert put["hash"] == key_hash(b"a value").hex()
+            assert (await bob.call("dhtGet", hash=put["hash"]))["value"] == "a value"
+            for seq, value in enumerate(("one", "two"), start=1):
+                owner = await alice.call("dhtPut", value=value, seq=seq)
+            assert await bob.call("dhtGet", publicKey=owner["publicKey"]) == {"value": "two", "seq": 2}
+
+
+async def test_values_of_real_nodes_are_found() -> None:
+    async with (
+        open_dht_network() as network,
+        open_dht_peer(network.ports[0]) as peer,
+        open_bare_dht(network.ports[0]) as dht,
+    ):
+        put = await peer.call("dhtPut", value="a value")
+        owner = await peer.call("dhtPut", value="signed", seq=4)
+        found = await dht.wait(
+            ValueFound, lambda now: dht.machine.get_immutable(bytes.fromhex(put["hash"]), now)
+        )
+        assert found.value == b"a value"
+        key = bytes.fromhex(owner["publicKey"])
+        found = await dht.wait(ValueFound, lambda now: dht.machine.get_mutable(key, now))
+        assert isinstance(found.value, MutableValue)
+        assert (found.value.seq, found.value.value) == (4, b"signed")
+
+
+async def test_values_of_ours_are_found_by_real_nodes() -> None:
+    async with (
+        open_dht_network() as network,
+        open_dht_peer(network.ports[0]) as peer,
+        open_bare_dht(network.ports[0]) as dht,
+    ):
+        stored = await dht.wait(ValueFound, lambda now: dht.machine.put_immutable(b"ours", now))
+        assert stored.stored >= 4
+        assert (await peer.call("dhtGet", hash=key_hash(b"ours").hex()))["value"] == "ours"
+        stored = await dht.wait(ValueFound, lambda now: dht.machine.put_mutable(b"signed", 7, now))
+        assert stored.stored >= 4
+        found = await peer.call("dhtGet", publicKey=dht.machine.key_pair.ed25519_public_key.hex())
+        assert found == {"value": "signed", "seq": 7}
+
+
+async def test_a_key_that_is_gone() -> None:
+    async with (
+        open_dht_network() as network,
+        open_ours(network) as ours,
+        open_dht_peer(network.ports[0]) as peer,
+    ):
+        listening = await peer.call("dhtListen")
+        await peer.call("dhtUnlisten")
+        with pytest.raises(PeerUnreachable, match="not listening"):
+            await ours.swarm.connect(listening["publicKey"])
+
+
+async def test_a_thousand_bytes_of_nonsense_end_nothing() -> None:
+    async with open_dht_network() as network, open_ours(network, limits=Limits()) as ours:
+        await ours.swarm.join(TOPIC).flushed()
+        with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as sock:
+            for number in range(1000):
+                first = (b"\x03", b"\x13", b"\xff\x01", b"")[number % 4]
+                await sock.sendto(first + os.urandom(number % 200), ours.swarm.bound_address)
+        async with open_dht_peer(network.ports[0]) as peer:
+            listening = await peer.call("dhtListen")
+            await ours.swarm.connect(listening["publicKey"])
+        assert ours.swarm.statistics().dropped > 100
+
+
+def test_loopback_only() -> None:
+    """No test of this project may reach the public nodes: each passes its own list."""
+    assert HOST == "127.0.0.1"
