@@ -4,18 +4,23 @@ PYTHON ?= $(firstword $(foreach name,python3.13 python3.12 python3.11 python3,$(
 	'import sys; sys.version_info >= (3, 11) and print("$(name)")' 2>/dev/null)))
 VENV := .venv
 BIN := $(VENV)/bin
+LOWEST := .venv-lowest
 NODE_PEERS := $(patsubst %/package.json,%,$(wildcard tests/interop/*/package.json))
 
 FUZZ_TIME ?= 60
 HARNESSES ?= $(patsubst fuzz/harnesses/%.py,%,$(wildcard fuzz/harnesses/[a-z]*.py))
 
-.PHONY: demo test check docs bench bench-quick fuzz traces node dev coverage clean
+.PHONY: demo test test-lowest check docs bench bench-quick fuzz traces node dev coverage clean
 
 demo: $(VENV)/installed
 	$(BIN)/peersockets demo
 
 test: dev node
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+# The lowest versions that pyproject.toml allows, as tests/lowest.txt has them.
+test-lowest: $(LOWEST)/installed
+	$(LOWEST)/bin/python -m pytest tests/core $(addprefix tests/adapter/test_,node.py topic.py drive.py addresses.py)
 
 check: dev docs
 	$(BIN)/ruff check
@@ -64,9 +69,15 @@ $(VENV)/installed-dev: $(VENV)/installed pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev,docs]'
 	@touch $@
 
+$(LOWEST)/installed: pyproject.toml tests/lowest.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed" >&2; exit 1; }
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --constraint tests/lowest.txt --editable . pytest pytest-trio hypothesis
+	@touch $@
+
 %/node_modules/.installed: %/package.json %/package-lock.json
 	cd $* && npm ci --silent
 	@touch $@
 
 clean:
-	rm -rf $(VENV) tests/interop/*/node_modules .coverage* .mypy_cache .pytest_cache .ruff_cache build dist docs/_build
+	rm -rf $(VENV) $(LOWEST) tests/interop/*/node_modules .coverage* .mypy_cache .pytest_cache .ruff_cache build dist docs/_build

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import attrs
 from nacl import bindings
@@ -40,6 +40,9 @@ class DHFunction(Protocol):
         """Make an ephemeral key pair from 32 random bytes."""
         ...
 
+    def check_untrusted(self, public_key: bytes) -> None:
+        """Raise only `RemoteProtocolError`, for what no secret key has for its public key."""
+
     def dh_untrusted(self, secret_key: bytes, public_key: bytes) -> Secret:
         """Return the 32-byte shared secret. Raises only `RemoteProtocolError`, for a bad point."""
         ...
@@ -54,12 +57,25 @@ class X25519:
         """Make an ephemeral key pair whose secret key is `seed` (libsodium's crypto_kx_keypair)."""
         return DHKeyPair(seed, bindings.crypto_scalarmult_base(seed))
 
+    def check_untrusted(self, public_key: bytes) -> None:
+        """Raise only `RemoteProtocolError`, for a point outside the group of the base point.
+
+        The function itself takes the same for several keys: those that differ by a point of small order, by
+        a multiple of the prime or by the highest bit. One secret would prove them all.
+        """
+        u = int.from_bytes(public_key, "little")
+        if u >= _PRIME - 1:  # -1 is of small order, and what follows has no place there
+            raise _weak_point()
+        # The same point on the Edwards curve (RFC 7748, section 4.1), in one of its two signs.
+        y = (u - 1) * pow(u + 1, -1, _PRIME) % _PRIME
+        _check_point_untrusted(y.to_bytes(32, "little"))
+
     def dh_untrusted(self, secret_key: bytes, public_key: bytes) -> Secret:
         """Return the shared secret. Raises only `RemoteProtocolError`, for a point of low order."""
         try:
             return Secret(bindings.crypto_scalarmult(secret_key, public_key))
         except CryptoError as error:  # libsodium refuses an all-zero result
-            raise RemoteProtocolError("handshake: the remote's public key is a weak point") from error
+            raise _weak_point() from error
 
 
 class Ed25519:
@@ -72,6 +88,10 @@ class Ed25519:
         public_key, secret_key = bindings.crypto_sign_seed_keypair(seed)
         return DHKeyPair(secret_key, public_key)
 
+    def check_untrusted(self, public_key: bytes) -> None:
+        """Raise only `RemoteProtocolError`, for a point outside the group of the base point."""
+        _check_point_untrusted(public_key)
+
     def dh_untrusted(self, secret_key: bytes, public_key: bytes) -> Secret:
         """Return the shared secret. Raises only `RemoteProtocolError`, for what is not a proper point."""
         scalar = bytearray(hashlib.sha512(secret_key[:32]).digest()[:32])
@@ -80,7 +100,32 @@ class Ed25519:
         try:
             return Secret(bindings.crypto_scalarmult_ed25519_noclamp(bytes(scalar), public_key))
         except CryptoError as error:
-            raise RemoteProtocolError("handshake: the remote's public key is a weak point") from error
+            raise _weak_point() from error
+
+
+_PRIME: Final = 2**255 - 19
+_ORDER: Final = 2**252 + 27742317777372353535851937790883648493
+"""Of the base point: the size of the group in which keys are."""
+_MINUS_ONE: Final = (_ORDER - 1).to_bytes(32, "little")
+
+
+def _check_point_untrusted(point: bytes) -> None:
+    """Raise only `RemoteProtocolError`, unless a point of the Edwards curve is in the base point's group.
+
+    That is where it has the order of the group: (order - 1) * point = -point. libsodium checks points where
+    it multiplies them, but older releases take the sum of a point and the one of order 2 (CVE-2025-69277).
+    """
+    try:
+        product = bindings.crypto_scalarmult_ed25519_noclamp(_MINUS_ONE, point)
+    except CryptoError as error:
+        raise _weak_point() from error
+    negative = point[:31] + bytes((point[31] ^ 0x80,))
+    if product != negative:
+        raise _weak_point()
+
+
+def _weak_point() -> RemoteProtocolError:
+    return RemoteProtocolError("handshake: the remote's public key is a weak point")
 
 
 def _hkdf(chaining_key: bytes, material: bytes) -> tuple[Secret, Secret]:
@@ -227,10 +272,12 @@ class NoiseHandshake:
         for token in self._messages[self._messages_done]:
             if token == "e":
                 self._remote_ephemeral, message = _take_untrusted(message, _KEY_SIZE)
+                self._dh.check_untrusted(self._remote_ephemeral)
                 symmetric.mix_hash(self._remote_ephemeral)
             elif token == "s":
                 encrypted, message = _take_untrusted(message, _KEY_SIZE + TAG_SIZE)
                 self.remote_static = symmetric.decrypt_and_hash_untrusted(encrypted)
+                self._dh.check_untrusted(self.remote_static)
             else:
                 self._mix_dh_untrusted(token)
         payload = symmetric.decrypt_and_hash_untrusted(message)

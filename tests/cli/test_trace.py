@@ -256,7 +256,7 @@ def test_what_was_recorded_when_it_is_interrupted(tmp_path: Path) -> None:
     ("said", "complaint"),
     [
         (b"GET / HTTP/1.0", "begins no known wire"),
-        (b"\x3a" + bytes(200), "without nonce"),
+        (b"\x3a" + bytes(200), "weak point"),
         (b"", "ended before"),
     ],
 )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 
 import pytest
+from nacl import bindings
 
 from core import recorded
 from core.dht.recorded import HANDSHAKE
@@ -106,6 +107,89 @@ WEAK: list[tuple[DHFunction, bytes]] = [
 def test_weak_points_are_the_remotes_fault(dh: DHFunction, point: bytes) -> None:
     with pytest.raises(RemoteProtocolError, match="weak point"):
         dh.dh_untrusted(dh.generate(b"\x05" * 32).secret_key, point)
+
+
+PRIME = 2**255 - 19
+ORDER_8 = bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a")
+IDENTITY = b"\x01" + bytes(31)
+
+
+def _torsion() -> list[bytes]:
+    """The seven points of the Edwards curve whose order is 2, 4 or 8."""
+    points = [ORDER_8]
+    while points[-1] != IDENTITY:
+        points.append(bindings.crypto_core_ed25519_add(points[-1], ORDER_8))
+    return points[:-1]
+
+
+def _montgomery(point: bytes) -> bytes:
+    """The X25519 key of an Edwards point (RFC 7748, section 4.1)."""
+    y = int.from_bytes(point, "little") & (1 << 255) - 1
+    return ((1 + y) * pow(1 - y, -1, PRIME) % PRIME).to_bytes(32, "little")
+
+
+TORSION = _torsion()
+
+
+def test_there_are_seven_points_of_small_order() -> None:
+    assert len(set(TORSION)) == 7
+    assert TORSION[3] == (PRIME - 1).to_bytes(32, "little")  # of order 2
+
+
+@pytest.mark.parametrize("small", TORSION, ids=range(1, 8))
+def test_a_key_of_mixed_order_is_refused_on_hypercore11(small: bytes) -> None:
+    dh = Ed25519()
+    key = dh.generate(b"\x07" * 32).public_key
+    dh.check_untrusted(key)
+    for alias in (bindings.crypto_core_ed25519_add(key, small), small):
+        with pytest.raises(RemoteProtocolError, match="weak point"):
+            dh.check_untrusted(alias)
+
+
+@pytest.mark.parametrize("small", TORSION, ids=range(1, 8))
+def test_a_key_of_mixed_order_is_refused_on_hypercore9(small: bytes) -> None:
+    """X25519 itself computes the same secret for it: one secret would prove eight keys."""
+    dh, ours = X25519(), X25519().generate(b"\x08" * 32)
+    scalar = bytearray(b"\x07" * 32)
+    scalar[0] &= 248
+    scalar[31] = scalar[31] & 127 | 64
+    edwards = bindings.crypto_scalarmult_ed25519_base_noclamp(bytes(scalar))
+    key = dh.generate(b"\x07" * 32).public_key
+    assert key == _montgomery(edwards)
+    dh.check_untrusted(key)
+    alias = _montgomery(bindings.crypto_core_ed25519_add(edwards, small))
+    assert alias != key
+    assert dh.dh_untrusted(ours.secret_key, alias) == dh.dh_untrusted(ours.secret_key, key)
+    with pytest.raises(RemoteProtocolError, match="weak point"):
+        dh.check_untrusted(alias)
+
+
+@pytest.mark.parametrize("bits", [PRIME, 1 << 255, PRIME | 1 << 255], ids=["prime", "highest bit", "both"])
+def test_another_spelling_of_a_key_is_refused_on_hypercore9(bits: int) -> None:
+    dh = X25519()
+    key = 9  # the base point is small enough for every spelling
+    dh.check_untrusted(key.to_bytes(32, "little"))
+    with pytest.raises(RemoteProtocolError, match="weak point"):
+        dh.check_untrusted((key + bits & (1 << 256) - 1).to_bytes(32, "little"))
+
+
+def test_a_point_of_the_twist_is_refused_on_hypercore9() -> None:
+    with pytest.raises(RemoteProtocolError, match="weak point"):
+        X25519().check_untrusted((2).to_bytes(32, "little"))
+
+
+@pytest.mark.parametrize("dh", [X25519(), Ed25519()], ids=["X25519", "Ed25519"])
+def test_every_key_is_proper(dh: DHFunction) -> None:
+    for number in range(50):
+        dh.check_untrusted(dh.generate(bytes([number]) * 32).public_key)
+
+
+@pytest.mark.parametrize(("dh", "point"), WEAK)
+def test_weak_points_are_refused_as_soon_as_they_come(dh: DHFunction, point: bytes) -> None:
+    with pytest.raises(RemoteProtocolError, match="weak point"):
+        dh.check_untrusted(point)
+    with pytest.raises(RemoteProtocolError, match="weak point"):
+        two(dh)[1].read_message_untrusted(point)
 
 
 @pytest.mark.parametrize("dh", [X25519(), Ed25519()], ids=["X25519", "Ed25519"])

@@ -108,7 +108,7 @@ def survives(sides: dict[str, Handshake], number: int, position: int, bit: int) 
 
 
 BAD: dict[str, tuple[bytes, str]] = {
-    "HTTP": (b"GET / HTTP/1.1\r\n\r\n" + bytes(100), "protobuf"),
+    "HTTP": (b"GET / HTTP/1.1\r\n\r\n" + bytes(100), "weak point"),
     "a large message": (varint.encode(257), "a message of 257 bytes; the remote does not speak hypercore9"),
     "a huge message": (b"\xff" * 7 + b"\x7f", "does not speak hypercore9"),
     "a length of nine bytes": (b"\xff" * 9, "varint of more than 8 bytes"),
