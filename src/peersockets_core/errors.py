@@ -73,5 +73,12 @@ class RequestError(PeersocketsError):
     """
 
     def __init__(self, text: str) -> None:
+        """Raises `TypeError` or `ValueError` for a text that UTF-8 cannot carry."""
+        if not isinstance(text, str):
+            raise TypeError(f"text must be str, not {type(text).__name__}")
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"text must not contain lone surrogates: {text[:80]!a}") from None
         super().__init__(text)
         self.text = text

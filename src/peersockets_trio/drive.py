@@ -60,13 +60,14 @@ class Drive:
         Raises `trio.ClosedResourceError` when the drive is closed.
         """
         self._check_open()
-        events = PeerEvents()
+        events = PeerEvents(self._hub.home)
         events._handle = self._hub.machine.watch(self._opened, owner=events)
         self._adopt(events)
         return events
 
     def close(self) -> None:
         """Close the drive with its topics and watches; other openings of it stay. Twice is fine."""
+        self._hub.home.check()
         if self.closed:
             return
         self.closed = True
@@ -89,6 +90,7 @@ class Drive:
         self.close()
 
     def _check_open(self) -> None:
+        self._hub.home.check()
         if self.closed:
             raise trio.ClosedResourceError("this Drive is closed")
 

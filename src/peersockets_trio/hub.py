@@ -28,6 +28,7 @@ from peersockets_core import (
 from peersockets_core.hypercore11.secret_stream import Keys
 
 from .flusher import Flusher
+from .home import Home
 from .info import Authenticate, NodeStatistics, PeerInfo
 from .instruments import Instrument
 from .places import connection_places, handshake_places
@@ -63,6 +64,7 @@ class Hub:
         authenticate: Authenticate | None = None,
         instruments: Iterable[Instrument] = (),
     ) -> None:
+        self.home = Home()
         self.key_pair = key_pair
         self.report = Reporter(instruments)
         self.authenticate = authenticate

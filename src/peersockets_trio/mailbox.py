@@ -7,6 +7,8 @@ from typing import Final, Protocol, Self
 
 import trio
 
+from .home import Home
+
 _TURNS: Final = 64
 """How many operations in a row go without a checkpoint. One costs as much as ten messages, and sixty-four
 messages pass faster than anyone else could notice."""
@@ -29,7 +31,8 @@ class Mailbox:
 
     _handle: Handle
 
-    def __init__(self) -> None:
+    def __init__(self, home: Home) -> None:
+        self._home = home
         self._news = trio.lowlevel.ParkingLot()
         self._receiving = False
         self._turns = _TURNS
@@ -41,6 +44,7 @@ class Mailbox:
 
     def close(self) -> None:
         """Close; a task that waits in `receive` gets `trio.ClosedResourceError`. Closing twice is fine."""
+        self._home.check()
         self._handle.close()
         self._news.unpark_all()
 
@@ -66,6 +70,7 @@ class Mailbox:
             self._news.unpark_all()
 
     def _check_open(self) -> None:
+        self._home.check()
         if self._handle.closed:
             raise trio.ClosedResourceError(f"this {type(self).__name__} is closed")
 

@@ -29,12 +29,13 @@ from .addresses import address_of
 from .background import background_tasks
 from .checks import check_address, check_expect, check_host, check_port, check_timeout, check_wire
 from .drive import Drive
+from .home import Home
 from .hub import Hub
 from .info import Authenticate, ConnectionInfo, NodeStatistics, PeerInfo
 from .instruments import Instrument
 from .memory import keep_memory
 from .places import accept_connections
-from .pump import Pump
+from .pump import Pump, attached
 from .reconnect import DEFAULT_BACKOFF, Backoff, KeptConnection
 from .swarm import Swarm, open_swarm
 from .swarming.bootstrap import PUBLIC_BOOTSTRAP, BootstrapNode
@@ -52,11 +53,13 @@ class Listener:
 
     address: Address
     """Host and port it is bound to."""
+    _home: Home = attrs.field(repr=False)
     _scope: trio.CancelScope = attrs.field(repr=False)
     _listener: trio.SocketListener = attrs.field(repr=False)
 
     async def aclose(self) -> None:
         """Listen no longer; connections that are there stay."""
+        self._home.check()
         self._scope.cancel()
         await self._listener.aclose()
 
@@ -89,7 +92,7 @@ class Node:
                 scope = trio.CancelScope()
                 address = address_of(listener.socket.getsockname())
                 assert address is not None
-                listeners.append(Listener(address, scope, listener))
+                listeners.append(Listener(address, self._hub.home, scope, listener))
                 await self._nursery.start(self._serve, listener, scope)
         except BaseException:
             for bound in listeners:
@@ -166,9 +169,15 @@ class Node:
         initiator: bool,
         expect: bytes | str | None = None,
     ) -> ConnectionInfo:
-        """Connect over a stream that is there, which then belongs to the node; otherwise as `connect_tcp`."""
+        """Connect over a stream that is there, which then belongs to the node; otherwise as `connect_tcp`.
+
+        Raises `trio.BusyResourceError` for a stream that belongs to a connection already.
+        """
         check_wire(wire)
         key = check_expect(expect)
+        self._hub.home.check()
+        if id(stream) in attached:
+            raise trio.BusyResourceError("the stream belongs to a connection already")
         address = _remote_address(stream)
         pump = await self._attach(stream, wire, initiator, key, address)
         return pump.facts()
@@ -223,6 +232,7 @@ class Node:
 
         Raises `UnknownPeer` for an id that was never given.
         """
+        self._hub.home.check()
         for link in list(self._hub.machine.peer(peer_id).links):
             link.connection.owner.disconnect(reason)
 
@@ -233,6 +243,7 @@ class Node:
         long as `limits.linger`. Then every member has left: a `PeerLeft` with a reason, or with unsent bytes,
         is one that did not. Nothing can be listened to, connected or opened any more.
         """
+        self._hub.home.check()
         await self._hub.finish()
 
     def statistics(self) -> NodeStatistics:
@@ -297,6 +308,7 @@ class Node:
         await Pump(self._hub, stream, connection, _remote_address(stream)).run()
 
     def _check_open(self) -> None:
+        self._hub.home.check()
         if self._hub.closed:
             raise trio.ClosedResourceError("this Node is closed")
 

@@ -26,6 +26,10 @@ WRITE_SIZE: Final = 256 * 1024
 """Bytes given to the stream at a time, so that it can be told how much has left."""
 
 
+attached: Final[set[int]] = set()
+"""The `id` of every stream that belongs to a connection of any node; its pump keeps the stream alive."""
+
+
 class Pump:
     """Moves the bytes of one connection until it ends."""
 
@@ -70,6 +74,7 @@ class Pump:
         self.reason = ""
         """Why the connection ended, for people."""
         self._stream = stream
+        attached.add(id(stream))
         self._transport = transport(stream)
         self._unwritten: bytes | memoryview = b""
         self._scope = trio.CancelScope()
@@ -102,6 +107,7 @@ class Pump:
             hub.discard(self)
             with trio.CancelScope(shield=True):  # a cancellation would replace the exception of a bug
                 await trio.aclose_forcefully(self._stream)
+            attached.discard(id(self._stream))
 
     async def _carry(self, nursery: trio.Nursery) -> None:
         """Read to the end, while others write by way of `wake`."""

@@ -111,7 +111,7 @@ class KeptConnection(Mailbox):
         dial: Callable[[], Awaitable[Pump]],
         backoff: Backoff,
     ) -> None:
-        super().__init__()
+        super().__init__(hub.home)
         self.address = Address(*address)
         """Host and port that are dialled."""
         self.wire = wire

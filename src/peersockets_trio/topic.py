@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container
 from contextlib import AbstractAsyncContextManager
+from threading import get_ident
 from typing import Final
 
 import trio
@@ -37,7 +38,7 @@ class Topic(Mailbox):
     _handle: TopicHandle
 
     def __init__(self, hub: Hub, drive: OpenDrive, name: str) -> None:
-        super().__init__()
+        super().__init__(hub.home)
         self.name = name
         self._hub = hub
         self._drive = drive
@@ -53,7 +54,7 @@ class Topic(Mailbox):
         Raises `trio.WouldBlock` where `send` would wait, and otherwise as `send`.
         """
         handle = self._handle
-        if handle.closed:
+        if handle.closed or get_ident() != self._home.thread:
             self._check_open()
         if type(message) is not bytes:
             message = as_bytes(message, "message")
@@ -78,7 +79,7 @@ class Topic(Mailbox):
         else:
             self._send_turns = _TURNS
             await trio.lowlevel.checkpoint()
-        if self._handle.closed:
+        if self._handle.closed or get_ident() != self._home.thread:
             self._check_open()
         if type(message) is not bytes:
             message = as_bytes(message, "message")
@@ -210,7 +211,7 @@ class Topic(Mailbox):
         Raises `trio.ClosedResourceError` when closed here, `trio.BusyResourceError` for a second receiver.
         """
         # The first two lines are for haste: a call costs as much as the rest.
-        if self._turns and len(self._handle):
+        if self._turns and len(self._handle) and get_ident() == self._home.thread:
             self._turns -= 1
         else:
             await self._until_news()
@@ -292,6 +293,7 @@ class Topic(Mailbox):
 
         A send that waits for room has sent nothing.
         """
+        self._home.check()
         if self._requests is not None and not self.closed:
             self._requests.close()
         super().close()

@@ -50,6 +50,7 @@ from peersockets_trio import (
     UnknownPeer,
     open_node,
 )
+from peersockets_trio.pump import attached
 from peersockets_trio.testing import Connect, Side, cancelled_at_every_step, join_side
 from ports import unused_port
 
@@ -963,3 +964,17 @@ async def test_who_was_disconnected_may_come_back() -> None:
         joined = await alice.events.receive()
         assert isinstance(joined, PeerJoined)
         assert joined.peer_id == alice.peer_id
+
+
+@pytest.mark.parametrize("second", ["the same node", "another node"])
+async def test_a_stream_is_attached_once(second: str) -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+    with limited():
+        async with open_node() as node, open_node() as other, trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: other.attach(theirs, wire=WIRE, initiator=False))
+            await node.attach(ours, wire=WIRE, initiator=True)
+            await trio.testing.wait_all_tasks_blocked()
+            with pytest.raises(trio.BusyResourceError, match="belongs to a connection already"):
+                await (node if second == "the same node" else other).attach(ours, wire=WIRE, initiator=False)
+            assert node.statistics().connections == other.statistics().connections == 1
+    assert not attached

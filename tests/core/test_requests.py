@@ -208,3 +208,12 @@ def test_closing_ends_everything() -> None:
             assert not concerned.wanted
     errors = [concerned.error for concerned in closed if isinstance(concerned, Asked)]
     assert len({id(error) for error in errors}) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "error"), [(5, TypeError), (b"no", TypeError), (None, TypeError), ("\ud800", ValueError)]
+)
+def test_the_text_of_an_error_is_text(text: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="text must"):
+        RequestError(text)
+    assert RequestError("no").text == "no"
