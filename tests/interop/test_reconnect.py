@@ -23,13 +23,15 @@ async def test_a_real_peer_that_is_killed_and_comes_back_has_its_old_id(real: Ge
         for _ in range(3):
             async with real.open_peer(seed=SEED, port=port) as peer:
                 port = peer.port
-                await peer.call("openDrive", key=KEY.url)
+                await peer.call("openDrive", key=KEY.public_key.hex())
                 if kept is None:
                     kept = node.keep_connected((HOST, port), wire=real.wire, backoff=quick)
                 while not isinstance(await kept.receive(), Connected):
                     pass
                 assert await events.receive() == PeerJoined(1, peer.public_key, real.wire)
-                await peer.wait_event("peer-add", drive=KEY.url, publicKey=real.our_key(node).hex())
+                await peer.wait_event(
+                    "peer-add", drive=KEY.public_key.hex(), publicKey=real.our_key(node).hex()
+                )
                 await real.both_ways(node, drive, peer, 1)
                 await peer.process.kill()
                 left = await events.receive()
