@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 _T = TypeVar("_T")
-_NAMES: Final = ("stdin", "stdout", "stderr")
+_FAILURES: Final = ("cannot read stdin", "cannot write to stdout", "cannot write to stderr")
 
 # What is opened in place of one that is closed: so that nothing else gets its number, such as a socket that
 # would then be sent the results. Reading or writing there fails, as it did; only errors have nowhere to go.
@@ -106,8 +106,7 @@ def patiently(descriptor: int, event: int, attempt: Callable[[], _T | None]) -> 
         except BrokenPipeError:
             raise
         except OSError as error:
-            verb = "read" if event == select.POLLIN else "write to"
-            raise OSError(f"cannot {verb} {_NAMES[descriptor]}: {error.strerror}") from None
+            raise OSError(f"{_FAILURES[descriptor]}: {error.strerror}") from None
         if result is not None:
             return result
         waiting = select.poll()
