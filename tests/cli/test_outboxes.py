@@ -130,6 +130,18 @@ async def test_a_full_outbox_is_waited_for_only_so_long(autojump_clock: MockCloc
             assert there.heard == [b"late", b"later"]
 
 
+async def test_a_peer_that_has_long_taken_nothing_holds_up_nobody(autojump_clock: MockClock) -> None:
+    """Not even for a moment when its outbox is full."""
+    with limited():
+        async with room() as there:
+            await there.fill()
+            await trio.sleep(PATIENCE)
+            before = trio.current_time()
+            assert await there.outboxes.broadcast(there.topic, b"late") == 1
+            assert trio.current_time() == before
+            assert there.reports
+
+
 async def test_a_peer_that_keeps_up_again_is_served_again(autojump_clock: MockClock) -> None:
     """What had waited arrives in order, before what is said afterwards."""
     with limited():

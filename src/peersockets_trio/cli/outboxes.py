@@ -2,7 +2,7 @@
 
 A peer that does not read holds up nobody else. Its outbox takes what a peer misses in a moment of absence.
 When that is full, the input waits, so that a fast input does not lose messages for a slow line. But a peer
-that makes no room within a few seconds goes without, which is reported, until its outbox is empty again.
+that has taken nothing for a few seconds goes without, which is reported, until its outbox is empty again.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ MAX_BYTES: Final = 16 * 1024 * 1024
 """In one outbox: the largest message, or what a line of 25 Mbit/s takes five seconds for."""
 MAX_MESSAGES: Final = 16_384
 PATIENCE: Final = 5.0
-"""Seconds for which a full outbox holds up the input. A connection has room again when it has taken
-`Limits.send_buffer` bytes, so that a line of 2 Mbit/s makes some in that time, and a trickle does not."""
+"""Seconds since a peer has last taken something, for which its full outbox holds up the input. A connection
+has room again when it has taken `Limits.send_buffer` bytes: a line of 2 Mbit/s makes some in that time, and a
+trickle does not."""
 _LONGEST: Final = 60.0
 """Seconds that the end waits at most, for peers that take a little now and then."""
 _LOOK: Final = 0.05
@@ -66,6 +67,8 @@ class _Outbox:
     size: int = 0
     refused_messages: int = 0
     refused_size: int = 0
+    taken_at: float = attrs.field(factory=trio.current_time)
+    """When the peer has last taken a message, or has fallen behind."""
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     """Of the task that sends what waits."""
     _changed: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot)
@@ -76,10 +79,12 @@ class _Outbox:
         return self.state is _State.BEHIND and (fits or not self.waiting)
 
     async def until_room(self, message: bytes) -> None:
-        """Wait until there is room for a message, but only so long, or the outbox has ended."""
-        with trio.move_on_after(PATIENCE):
-            while self.state is _State.BEHIND and not self.takes(message):
+        """Wait until there is room for a message, or the outbox has ended, or the patience has."""
+        while self.state is _State.BEHIND and not self.takes(message):
+            with trio.move_on_at(self.taken_at + PATIENCE) as scope:
                 await self._changed.park()
+            if scope.cancelled_caught:
+                return
 
     def put(self, topic: Topic, message: bytes) -> None:
         """Take a message."""
@@ -90,6 +95,7 @@ class _Outbox:
         """Let go of the first message."""
         _, message = self.waiting.popleft()
         self.size -= len(message)
+        self.taken_at = trio.current_time()
         self._changed.unpark_all()
 
     def end(self) -> None:

@@ -47,8 +47,8 @@ def pipe(drive: DriveKey, options: NodeOptions) -> int:
     likewise when the connection ends.
 
     A peer that does not keep up holds up no other: messages wait for it, up to 16 MiB. When that is full,
-    the commands wait for up to 5 seconds; then an error event "PeerBehind" names the peer, and it goes
-    without messages until it keeps up again.
+    the commands wait until the peer has taken nothing for 5 seconds; then an error event "PeerBehind" names
+    the peer, and it goes without messages until it keeps up again.
 
     The end of the input, SIGTERM and Ctrl-C close in good order: what was accepted is sent, as long as the
     peers take it. What they do not take is an error event "PeerBehind" each, and the exit status is 1;
