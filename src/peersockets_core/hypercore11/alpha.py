@@ -190,13 +190,17 @@ class Core:
         self.name_size = sys.getsizeof(self._last_name_received)
         return self._last_name_received, start
 
+    def forget_name(self) -> None:
+        """Let go of the last name that the remote has used."""
+        self._last_name_received = ""
+        self.name_size = 0
+
     def _reset(self) -> None:
         self._channel = self.channel = None
         self._mux.batcher.last = None
         self._open = False
         self.last_name_sent = None
-        self._last_name_received = ""
-        self.name_size = 0
+        self.forget_name()
 
 
 @lru_cache(4096)

@@ -273,8 +273,13 @@ class Mux:
             self._replying = False
 
     def forget_input(self) -> None:
-        """Let go of what waits."""
+        """Let go of what waits: for the next slice of work, and for a decision."""
         self._batch = None
+        for remote in self._remote.values():
+            remote.handshake = b""
+            remote.early.clear()
+        self._early_size = 0
+        self._remote_size = sum(remote.size for remote in self._remote.values())
 
     def _message_untrusted(self, number: int, data: bytes, position: int, end: int) -> None:
         self.work.left -= RECORD

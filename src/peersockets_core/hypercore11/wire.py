@@ -115,6 +115,8 @@ class Hypercore11:
         """Let go of what has come of a frame that will not be finished, and of what waits."""
         self._stream.forget_input()
         self.mux.forget_input()
+        for core in self._cores.values():
+            core.forget_name()
         self._messages.clear()
         self._fault = None
 

@@ -6,6 +6,8 @@ newcomer finds the schema and nothing generated. Source: simple-hypercore-protoc
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, Final, Generic, TypeVar
 
@@ -212,25 +214,46 @@ def decode_untrusted(
 class Decoder(Generic[_AnyMessage]):
     """Reads a message's body. Unknown fields are skipped, and of one field given twice the last counts."""
 
-    __slots__ = ("_fields", "_max_items", "_message_class", "_table", "_values", "size")
+    __slots__ = (
+        "_body_size",
+        "_fields",
+        "_max_items",
+        "_max_size",
+        "_message_class",
+        "_table",
+        "_values",
+        "items_size",
+    )
 
     def __init__(
-        self, message_class: type[_AnyMessage], body: bytes, *, max_items: int | None = None
+        self,
+        message_class: type[_AnyMessage],
+        body: bytes,
+        *,
+        max_items: int | None = None,
+        max_size: float = math.inf,
     ) -> None:
-        """There may be at most `max_items` items in one list."""
-        self.size = len(body)
-        """Bytes of the body."""
+        """There may be at most `max_items` items in one list, and `max_size` bytes of memory in all lists."""
+        self.items_size = 0
+        """Bytes of memory that the items of lists take: as much as four times what they take on the wire."""
+        self._body_size = len(body)
+        self._max_size = max_size
         self._message_class = message_class
         self._max_items = max_items
         self._table = _BY_NUMBER[message_class]
         self._fields = _fields_untrusted(body)
         self._values: dict[str, Any] = {}
 
+    @property
+    def kept(self) -> int:
+        """Bytes of memory that the message takes as long as it is read."""
+        return self._body_size + self.items_size
+
     def go_on_untrusted(self, work: Work) -> _AnyMessage | None:
         """Read as many fields as the work allows; returns the message once it is complete.
 
         Raises only `RemoteProtocolError`: for a body that is not protobuf, a field of the wrong type, a
-        required field that is absent, or too many items in a list.
+        required field that is absent, or items of a list that are too many or too large.
         """
         for number, wire_type, value in self._fields:
             if number in self._table:
@@ -259,6 +282,11 @@ class Decoder(Generic[_AnyMessage]):
                 f"{self._message_class.__name__}.{name}: more than {self._max_items} items"
             )
         items.append(kind.decode_untrusted(value))
+        self.items_size += sys.getsizeof(items[-1])
+        if self.items_size > self._max_size:
+            raise RemoteProtocolError(
+                f"{self._message_class.__name__}.{name}: more than {self._max_size} bytes of memory"
+            )
 
 
 def _fields_untrusted(body: bytes) -> Iterator[tuple[int, int, int | bytes]]:

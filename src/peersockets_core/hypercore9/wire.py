@@ -10,7 +10,6 @@ not renumber the others). What is about a drive's data is ignored, too; what is 
 
 from __future__ import annotations
 
-import sys
 from typing import Final, TypeAlias
 
 from ..errors import MessageTooLarge, RemoteProtocolError
@@ -109,7 +108,7 @@ class Hypercore9:
         """Bytes of memory that the remote makes this wire keep, answers to it left out."""
         if self._handshake is not None:
             return self._handshake.kept
-        decoding = self._decoding[1].size if self._decoding is not None else 0
+        decoding = self._decoding[1].kept if self._decoding is not None else 0
         return self._names_size + self._frames.kept + decoding + len(self._rest)
 
     def receive_data_untrusted(self, data: Buffer, events: list[Event]) -> None:
@@ -145,6 +144,8 @@ class Hypercore9:
         """Let go of what has come of a frame that will not be finished, and of what waits."""
         self._frames.clear()
         self._decoding = None
+        self._remote_names, self._names_size = [], 0
+        self._rest = b""
 
     def data_to_send(self) -> bytes | memoryview:
         """Everything queued, encrypted in one pass."""
@@ -215,7 +216,12 @@ class Hypercore9:
             return
         message_class = _CLASSES.get(item.type)
         if message_class is not None and (item.channel == 0 or message_class is not messages.Options):
-            decoder = messages.Decoder(message_class, item.body, max_items=self._limits.extension_names)
+            decoder = messages.Decoder(
+                message_class,
+                item.body,
+                max_items=self._limits.extension_names,
+                max_size=self._limits.extension_names_size,
+            )
             self._decode_untrusted(item.channel, decoder, events)
 
     def _check_large_untrusted(self, size: int) -> None:
@@ -233,13 +239,6 @@ class Hypercore9:
         assert self._channels is not None
         return self._channels.any_open or self._extensions.for_strangers
 
-    def _take_names_untrusted(self, names: list[str]) -> None:
-        # A name takes up to four times the memory that it takes on the wire.
-        size = sum(map(sys.getsizeof, names))
-        if size > self._limits.extension_names_size:
-            raise RemoteProtocolError(f"names of extensions that take {size} bytes of memory")
-        self._remote_names, self._names_size = names, size
-
     def _decode_untrusted(
         self, channel: int, decoder: messages.Decoder[_Heeded], events: list[Event]
     ) -> None:
@@ -254,7 +253,7 @@ class Hypercore9:
         elif isinstance(message, messages.Close):
             self._channels.receive_close_untrusted(channel, message, events)
         elif isinstance(message, messages.Options):
-            self._take_names_untrusted(message.extensions)
+            self._remote_names, self._names_size = message.extensions, decoder.items_size
         self._work.left -= MEMBERSHIP * (len(events) - before)
 
 
