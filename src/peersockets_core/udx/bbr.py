@@ -43,6 +43,14 @@ class Mode(enum.Enum):
     PROBE_RTT = "probe rtt"
 
 
+_GAINS: Final = {
+    Mode.STARTUP: (_HIGH_GAIN, _HIGH_GAIN),
+    Mode.DRAIN: (1 / _HIGH_GAIN, _HIGH_GAIN),
+    Mode.PROBE_RTT: (1.0, 1.0),
+}
+"""Of pacing, and of the window."""
+
+
 class MaximumFilter:
     """The largest of the values of the last rounds."""
 
@@ -246,15 +254,11 @@ class Bbr:
     # What follows from it
 
     def _set_gains(self) -> None:
-        match self.mode:
-            case Mode.STARTUP:
-                self._pacing_gain = self._window_gain = _HIGH_GAIN
-            case Mode.DRAIN:
-                self._pacing_gain, self._window_gain = 1 / _HIGH_GAIN, _HIGH_GAIN
-            case Mode.PROBE_BANDWIDTH:
-                self._pacing_gain, self._window_gain = _CYCLE[self._cycle_index], _WINDOW_GAIN
-            case Mode.PROBE_RTT:
-                self._pacing_gain = self._window_gain = 1.0
+        if self.mode is Mode.PROBE_BANDWIDTH:
+            self._pacing_gain = _CYCLE[self._cycle_index]
+            self._window_gain = _WINDOW_GAIN
+        else:
+            self._pacing_gain, self._window_gain = _GAINS[self.mode]
 
     def _set_pacing(self, gain: float) -> None:
         if not self._has_rtt and self._minimum_rtt < math.inf:

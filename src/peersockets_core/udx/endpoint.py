@@ -59,7 +59,8 @@ class Endpoint:
         """Destinations whose path has turned out to take smaller packets than some that are on their way: let
         routers fragment what goes there. Their payload is fixed, as the remote may have it already."""
         self._now = now
-        self._ready: dict[Stream, None] = {}  # those that may have something to send
+        # Those that may have something to send, and whether that is news since they were last asked.
+        self._ready: dict[Stream, bool] = {}
         self._loose: list[Transmission] = []  # last words of streams that are gone
         self._early = EarlyPackets(limits)
         self._farewells = Farewells(limits)
@@ -172,14 +173,15 @@ class Endpoint:
                 stream = None
             else:
                 stream = next(iter(self._ready))
+                self._ready[stream] = False
                 items = transmissions(stream, now)
             for item in items:
                 size = sum(map(len, item[1]))
                 statistics.sent += -(-size // item[2])
                 statistics.sent_bytes += size
                 yield item
-            if stream is not None:
-                self._ready.pop(stream, None)
+            if stream is not None and not self._ready.get(stream, True):
+                del self._ready[stream]
                 self._schedule(stream)
 
     def datagrams_refused(self, destination: Address, segment_size: int, now: float) -> None:
@@ -227,11 +229,11 @@ class Endpoint:
 
     def ready(self, stream: Stream) -> None:
         """A stream may have something to send."""
-        self._ready[stream] = None
+        self._ready[stream] = True
 
     def changed(self, stream: Stream) -> None:
         """A stream may have something to send, or another view of its path."""
-        self._ready[stream] = None
+        self._ready[stream] = True
         if stream.sending.black and stream.remote_address is not None:
             self.black_holes.add(stream.remote_address)
 

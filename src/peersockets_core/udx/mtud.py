@@ -55,16 +55,13 @@ class MtuDiscovery:
             self._failed = self._maximum + 1
         return True
 
-    def probe(self, payload: int) -> int:
-        """Begin a probe with a packet of so much payload; returns the padding, 0 if that is too little."""
+    def probe(self) -> int:
+        """Begin a probe, where one is wanted; returns the padding that a full packet needs."""
         size = min(self.mtu + MAX_PADDING, self._maximum)
         if size >= self._failed:
             size = (self.mtu + self._failed) // 2
-        padding = size - self._overhead - payload
-        if not 0 < padding <= MAX_PADDING:
-            return 0
         self.probing = size
-        return padding
+        return size - self.mtu
 
     def probe_acknowledged(self, size: int) -> None:
         """A probe has arrived that had so many bytes after its header."""

@@ -27,6 +27,8 @@ class WriteQueue:
     def take(self, limit: int, packet: int) -> Buffer:
         """Remove up to `limit` bytes, in one buffer; `limit` is a multiple of `packet`, the size of one.
 
+        No packet is larger than 8192 bytes.
+
         It is a multiple of `packet`, too, unless it is the rest of the queue.
         """
         chunks = self._chunks
@@ -39,8 +41,6 @@ class WriteQueue:
         if available < _LARGE and available < limit:
             return self._gather(limit, packet)
         taken = min(limit, available - available % packet)
-        if not taken:
-            return self._gather(packet, packet)
         self.size -= taken
         rest = memoryview(first)
         if taken == available:

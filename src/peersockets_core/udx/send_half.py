@@ -220,12 +220,10 @@ class SendHalf:
         if lost:
             self._tell_controller(Sample(lost=lost), now)
 
-    def tail_due(self, now: float) -> Run | None:
+    def tail_due(self, now: float) -> Run:
         """Return a packet that makes the receiver speak, a new one if there is any."""
-        if not self.flight.runs:
-            return None
         self.recovery.probed = True
-        run = self._new_run(1, now) if self.queue.size else self.flight.take_last()
+        run = self._new_run(1) if self.queue.size else self.flight.take_last()
         self.rate.sent(run, self.flight.in_flight, now)
         self._timers.due[Timer.TIMEOUT] = now + self.rtt.timeout
         return run
@@ -309,7 +307,8 @@ class SendHalf:
             if not count:
                 return None
             in_flight = flight.in_flight
-            run = self._new_run(count, now)
+            padding = self._probe(now)
+            run = self._new_run(1 if padding else count, padding)
             self.rate.sent(run, in_flight, now)
             self._set_tail(now)
         self.pacer.spend(run.wire_size)
@@ -324,14 +323,15 @@ class SendHalf:
             return max(room // self.mtud.payload, 1)
         return max(room // self.mtud.payload, 0)
 
-    def _new_run(self, count: int, now: float) -> Run:
-        mtud, queue = self.mtud, self.queue
-        size = mtud.payload
-        padding = 0
-        if queue.size >= size and self.una > self._first and not self.black and mtud.wants_probe(now):
-            padding = mtud.probe(size)
-            if padding:
-                count = 1
+    def _probe(self, now: float) -> int:
+        """Return the padding that makes the next packet one to probe the path with; 0 for none."""
+        mtud = self.mtud
+        if self.queue.size < mtud.payload or self.una == self._first or self.black:
+            return 0
+        return mtud.probe() if mtud.wants_probe(now) else 0
+
+    def _new_run(self, count: int, padding: int = 0) -> Run:
+        queue, size = self.queue, self.mtud.payload
         payload = queue.take(count * size, size) if queue.size else b""
         ended = self.ending and not queue.size
         run = Run(self.next, max(-(-len(payload) // size), 1), size, payload, ended=ended)

@@ -287,9 +287,7 @@ class Stream:
                     case Timer.LOSS:
                         sending.losses_due(now)
                     case Timer.TAIL:
-                        run = sending.tail_due(now)
-                        if run is not None:
-                            self.urgent.append(run)
+                        self.urgent.append(sending.tail_due(now))
                     case Timer.TIMEOUT:
                         sending.timeout_due(now)
                     case Timer.PACING:
@@ -297,7 +295,7 @@ class Stream:
                     case Timer.WINDOW:
                         self._ask()
                         self.timers.due[Timer.WINDOW] = now + 2 * sending.rtt.timeout
-                    case Timer.KEEPALIVE:
+                    case _:
                         self._keep_alive(now)
         except StreamTimedOut as error:
             self._endpoint.destroy(self)

@@ -22,18 +22,14 @@ def transmissions(stream: Stream, now: float) -> Iterator[Transmission]:
     """Yield everything that may leave now. What has been yielded counts as sent."""
     receiving, sending = stream.receiving, stream.sending
     while stream.messages:
-        message = stream.take_message()
-        yield _lone(stream, Flag.MESSAGE, message)
+        yield _lone(stream, Flag.MESSAGE, stream.take_message())
     if receiving.ack_due and receiving.assembler.ranges:
         yield state(stream)
     while stream.urgent:
         run = stream.urgent.pop()
         if run.fate is Fate.SENT:
             yield _run(stream, run)
-    while not stream.messages and stream.connected:
-        next_run = sending.next_run(now)
-        if next_run is None:
-            break
+    while stream.connected and (next_run := sending.next_run(now)) is not None:
         yield _run(stream, next_run)
     if sending.wants_window and stream.timers.due[Timer.WINDOW] > now + 2 * sending.rtt.timeout:
         stream.timers.due[Timer.WINDOW] = now + sending.rtt.timeout

@@ -45,3 +45,13 @@ def test_the_application_sets_the_pace() -> None:
     assert run.app_limited
     assert rate.acknowledged([run], 0.1, 0.2).app_limited
     assert not rate.app_limited
+
+
+def test_what_was_sent_before_the_path_changed_says_nothing() -> None:
+    rate = DeliveryRate(0.0)
+    old, new = Run(0, 1, 80, bytes(80)), Run(1, 1, 80, bytes(80))
+    rate.sent(old, 0, 0.0)
+    rate.restart(1.0)
+    rate.sent(new, 100, 1.0)
+    assert rate.acknowledged([old], 0.0, 1.5).interval == 0
+    assert rate.acknowledged([new, old], 0.0, 1.6).interval > 0

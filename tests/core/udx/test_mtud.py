@@ -9,7 +9,7 @@ def search(passes: int, *, ipv6: bool = False, maximum: int = 1500) -> MtuDiscov
         if not mtud.wants_probe(0.0):
             return mtud
         payload = mtud.payload
-        padding = mtud.probe(payload)
+        padding = mtud.probe()
         assert 0 < padding <= 255
         if mtud.probing <= passes:
             mtud.probe_acknowledged(payload + padding)
@@ -37,18 +37,12 @@ def test_it_looks_again_after_a_while() -> None:
     assert mtud.wants_probe(600.0)
 
 
-def test_a_small_packet_makes_no_probe() -> None:
-    mtud = MtuDiscovery(ipv6=False, maximum=1500)
-    assert mtud.probe(100) == 0
-    assert not mtud.probing
-
-
 def test_a_probe_that_is_refused_is_not_repeated() -> None:
     mtud = MtuDiscovery(ipv6=False, maximum=1500)
-    mtud.probe(mtud.payload)
+    mtud.probe()
     refused = mtud.probing
     mtud.probe_lost(0.0, refused=True)
-    mtud.probe(mtud.payload)
+    mtud.probe()
     assert mtud.probing < refused
 
 
@@ -61,7 +55,7 @@ def test_a_path_that_turns_black() -> None:
     assert mtud.mtu == BASE
     assert not mtud.large_timed_out(4.0)
     assert mtud.wants_probe(4.0)
-    mtud.probe(mtud.payload)
+    mtud.probe()
     assert mtud.probing < 1500
 
 

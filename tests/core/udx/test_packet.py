@@ -66,3 +66,8 @@ def test_ranges() -> None:
 @pytest.mark.parametrize("away", [0, 1, -1, 1000, -1000, 0x7FFFFFFF, -0x80000000])
 def test_numbers_are_found_again(near: int, away: int) -> None:
     assert unwrap((near + away) & 0xFFFFFFFF, near) == near + away
+
+
+def test_on_a_machine_of_the_other_byte_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.byteorder", "big")
+    assert int.from_bytes(bytes(headers(1, 9, 100, 1, 5))[12:16], "big") == 1

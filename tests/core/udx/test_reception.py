@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from core.udx.support import ALICE, BOB, Pair, packet
 from peersockets_core.udx import AddressChanged, DataReceived
-from peersockets_core.udx.packet import Flag
+from peersockets_core.udx.packet import Flag, pack_ranges
 
 
 def test_what_cannot_be_of_the_remote_changes_nothing() -> None:
@@ -26,3 +26,85 @@ def test_an_address_that_changes_is_reported_once() -> None:
     assert events == [DataReceived(pair.bob, bytearray(b"a")), AddressChanged(pair.bob, elsewhere)]
     assert len(endpoint.receive_datagrams(packet(Flag.DATA, 1, 0, body=b"b"), 0, elsewhere, 0.0)) == 1
     assert pair.bob.remote_address == ALICE
+
+
+def test_a_batch_may_acknowledge_more_and_more() -> None:
+    pair = Pair()
+    pair.bob.write(bytes(5000))
+    pair.collect()
+    acks = b"".join(packet(0, 0, ack) for ack in (1, 2, 3))
+    pair.endpoints[BOB].receive_datagrams(acks, 20, ALICE, 0.1)
+    assert pair.bob.sending.una == 3
+    impossible = packet(0, 0, 4) + packet(0, 0, 9)
+    pair.endpoints[BOB].receive_datagrams(impossible, 20, ALICE, 0.2)
+    assert pair.bob.sending.una == 4
+    assert pair.endpoints[BOB].statistics().refused == 1
+
+
+def test_the_ranges_of_the_last_packet_of_a_batch_count() -> None:
+    pair = Pair()
+    pair.bob.write(bytes(9000))
+    pair.collect()
+    batch = b"".join(
+        packet(Flag.SACK, 0, ack, body=pack_ranges(ranges))
+        for ack, ranges in ((1, [(2, 3)]), (1, [(2, 4)]), (0, [(5, 6)]))
+    )
+    pair.endpoints[BOB].receive_datagrams(batch, 28, ALICE, 0.1)
+    assert [(run.first, run.end) for run in pair.bob.sending.flight.runs] == [(1, 2), (4, 8)]
+
+
+def test_packets_of_any_kind_in_one_batch() -> None:
+    pair = Pair()
+    endpoint = pair.endpoints[BOB]
+    batch = (
+        packet(Flag.DATA, 1, 0, body=b"second")
+        + packet(Flag.MESSAGE, 0, 0, body=b"a note")
+        + packet(Flag.DATA, 0, 0, body=b"first:")
+        + packet(Flag.HEARTBEAT, 2, 0, body=b"......")
+        + packet(Flag.DESTROY, 2, 0, body=b"......")
+        + packet(Flag.DATA, 2, 0, body=b"unseen")
+    )
+    events = endpoint.receive_datagrams(batch, 26, ALICE, 0.0)
+    assert [type(event).__name__ for event in events] == ["MessageReceived", "DataReceived", "StreamClosed"]
+    assert events[1] == DataReceived(pair.bob, bytearray(b"first:second"))
+
+
+def test_a_heartbeat_is_answered() -> None:
+    pair = Pair()
+    pair.endpoints[BOB].receive_datagrams(packet(Flag.HEARTBEAT, 0, 0), 0, ALICE, 0.0)
+    (answer,) = pair.endpoints[BOB].datagrams_to_send(0.0)
+    assert answer[1][0][2] == 0
+
+
+def test_a_packet_without_payload_is_no_data() -> None:
+    pair = Pair()
+    endpoint = pair.endpoints[BOB]
+    assert endpoint.receive_datagrams(packet(Flag.DATA, 0, 0), 0, ALICE, 0.0) == []
+    padded = bytearray(packet(Flag.DATA, 1, 0, body=b"padding"))
+    padded[3] = 7
+    assert endpoint.receive_datagrams(padded, 0, ALICE, 0.0) == []
+    assert pair.bob.receiving.assembler.next == 2
+
+
+def test_padding_is_skipped() -> None:
+    pair = Pair()
+    padded = bytearray(packet(Flag.DATA, 0, 0, body=bytes(9) + b"data"))
+    padded[3] = 9
+    events = pair.endpoints[BOB].receive_datagrams(padded, 0, ALICE, 0.0)
+    assert events == [DataReceived(pair.bob, bytearray(b"data"))]
+
+
+def test_a_source_that_changes_back() -> None:
+    pair = Pair()
+    endpoint, elsewhere = pair.endpoints[BOB], ("203.0.113.9", 9)
+    for number, source in enumerate([elsewhere, ALICE, elsewhere]):
+        endpoint.receive_datagrams(packet(Flag.DATA, number, 0, body=b"x"), 0, source, 0.0)
+    assert pair.bob.source == elsewhere
+
+
+def test_data_after_the_end_is_acknowledged_and_dropped() -> None:
+    pair = Pair()
+    endpoint = pair.endpoints[BOB]
+    endpoint.receive_datagrams(packet(Flag.END, 0, 0), 0, ALICE, 0.0)
+    assert endpoint.receive_datagrams(packet(Flag.DATA, 1, 0, body=b"more"), 0, ALICE, 0.0) == []
+    assert pair.bob.receiving.ack_due

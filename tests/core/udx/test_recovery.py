@@ -36,3 +36,76 @@ def test_a_recovery_ends_with_what_was_sent_before_it() -> None:
     assert recovery.advance(9)
     assert recovery.phase is Phase.OPEN
     assert not recovery.advance(10)
+
+
+def resent(first: int, time: float) -> Run:
+    run = sent(first, 1, time)
+    run.retransmitted = True
+    return run
+
+
+def estimate(rtt: float = 0.1) -> RoundTrip:
+    made = RoundTrip()
+    made.add(rtt, 0.0)
+    return made
+
+
+def test_a_packet_that_was_not_lost_widens_the_window() -> None:
+    recovery, flight, rtt = LossRecovery(0), Flight(), estimate()
+    for run in (sent(0, 1, 1.0), sent(1, 1, 1.01)):
+        flight.add(run)
+    recovery.acknowledged([resent(5, 1.09)], rtt, 1.1)  # too soon for the second to have arrived
+    recovery.acknowledged([resent(5, 1.03)], rtt, 1.1)  # it may have been either
+    recovery.acknowledged(flight.remove(1, 2), rtt, 1.11)
+    assert recovery.detect(flight, rtt, 1.13) == ([], 1.0 + 0.1 + 2 * 0.1 / 4)
+    for _ in range(40):
+        recovery.acknowledged([resent(5, 1.09)], rtt, 1.1)
+    assert recovery.detect(flight, rtt, 1.13)[1] == 1.0 + 0.1 + 0.1, "never more than a round trip"
+    for _ in range(16):
+        recovery.enter(Phase.RECOVERY, 1)
+        recovery.advance(1)
+    assert recovery.detect(flight, rtt, 1.12)[1] == 1.0 + 0.1 + 0.1 / 4
+
+
+def test_a_packet_that_arrives_late_shows_that_the_path_reorders() -> None:
+    recovery, rtt = LossRecovery(0), estimate()
+    recovery.acknowledged([sent(3, 1, 1.0)], rtt, 1.1)
+    recovery.sacked(1)
+    assert recovery._reordering_window(rtt) == 0.1 / 4
+    recovery.sacked(2)
+    assert recovery._reordering_window(rtt) == 0
+    recovery.acknowledged([sent(0, 1, 1.0)], rtt, 1.1)
+    assert recovery._reordering_window(rtt) == 0.1 / 4
+
+
+def test_what_was_sent_again_and_has_arrived_shows_what_was_sent_before_it() -> None:
+    recovery, flight, rtt = LossRecovery(0), Flight(), estimate()
+    flight.add(sent(0, 1, 1.0))
+    flight.add(sent(1, 1, 1.2))
+    recovery.acknowledged([resent(9, 1.1)], rtt, 1.25)
+    lost, again = recovery.detect(flight, rtt, 1.3)
+    assert [run.first for run in lost] == [0]
+    assert again == math.inf
+    flight.lose(lost[0])
+    assert recovery.detect(flight, rtt, 1.3) == ([], math.inf)
+
+
+def test_what_a_timeout_takes_for_lost() -> None:
+    recovery, flight, rtt = LossRecovery(0), Flight(), estimate()
+    for run in (sent(0, 1, 4.0), sent(1, 1, 1.0), sent(2, 1, 4.0), sent(3, 1, 1.0)):
+        flight.add(run)
+    flight.lose(flight.runs[3])
+    recovery.acknowledged([sent(9, 1, 0.5)], rtt, 0.6)
+    assert [run.first for run in recovery.overdue(flight, rtt, 4.05)] == [0, 1]
+
+
+def test_the_tail_is_probed_once() -> None:
+    recovery = LossRecovery(0)
+    assert recovery.tail_delay(RoundTrip(), lone=False) == 1.0
+    assert recovery.tail_delay(estimate(), lone=False) == 0.2
+    assert recovery.tail_delay(estimate(), lone=True) == 0.202
+    assert recovery.tail_delay(estimate(1e-4), lone=False) == 0.005
+    recovery.probed = True
+    assert recovery.tail_delay(estimate(), lone=True) == math.inf
+    recovery.acknowledged([sent(0, 1, 1.0)], estimate(), 1.1)
+    assert recovery.tail_delay(estimate(), lone=True) < math.inf
