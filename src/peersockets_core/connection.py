@@ -1,7 +1,7 @@
 """`Connection`: one stream's state machine, whatever the wire, and the boundary where errors are sorted.
 
-Feed it what the stream delivers and the time; send what it hands over; call `handle_deadline` when its
-next deadline has come. Time is any monotonic clock in seconds.
+Feed it what the stream delivers and the time; send what it hands over; when its next deadline has come, read
+what has arrived, and then call `handle_deadline`. Time is any monotonic clock in seconds.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from .hypercore11.protomux import Mux
 from .hypercore11.secret_stream import Keys
 from .hypercore11.wire import Hypercore11
 from .keys import DriveKey, Entropy, KeyPair, parse_public_key
+from .lateness import LATENESS, absence
 from .limits import DEFAULT_LIMITS, Limits
 from .outbox import Outbox
 from .sodium import Buffer
@@ -100,7 +101,9 @@ class Connection:
         self._handshake_deadline = now + limits.handshake_time
         self._listening_since = now
         self._last_sent = now
+        self._waiting_since = math.inf  # output that the stream does not take
         self._reading = True
+        self._spoken = False
         self._frame = 0
         self._frame_began = now
 
@@ -124,7 +127,7 @@ class Connection:
                 raise ValueError("data must be bytes, or a contiguous view of them")
             data = data.cast("B")
         self._begin_slice(budget)
-        self._now = max(self._now, now)
+        self._tell_time(now)
         if self.closed:
             return []
         self.heard_at = self._now
@@ -179,7 +182,8 @@ class Connection:
             raise LocalProtocolError("no remote is on hold")
         self._begin_slice(budget)
         self.on_hold = False
-        self._listening_since = self._now = max(self._now, now)
+        self._tell_time(now)
+        self._listening_since = self._now
         events: list[Event] = []
         try:
             self._admit_untrusted(events)
@@ -193,7 +197,7 @@ class Connection:
         What waits is worked through before, however much it is.
         """
         events = self.receive_data(b"", now) if self.has_input else []
-        self._now = max(self._now, now)
+        self._tell_time(now)
         if self.closed:
             return events
         error = None
@@ -217,10 +221,22 @@ class Connection:
             return b""
         data = self._wire.data_to_send()
         if data:
-            if now is not None and now > self._now:
-                self._now = now
+            self._spoken = True
+            if now is not None:
+                self._tell_time(now)
             self._last_sent = self._now
+            self._waiting_since = math.inf
         return data
+
+    @property
+    def is_proving(self) -> bool:
+        """Whether the remote has dialled and been answered, and only its proof of its key is missing."""
+        unproved = not self.initiator and self.remote_public_key is None
+        return unproved and self._spoken and not self.closed
+
+    def output_taken(self) -> None:
+        """The stream has taken some of what was handed over, though not all: the remote is not stuck."""
+        self._waiting_since = math.inf
 
     def next_deadline(self) -> float:
         """When to call `handle_deadline`, at the latest; infinity for never."""
@@ -231,13 +247,28 @@ class Connection:
         keepalive = self._last_sent + self._wire.keepalive
         if self.on_hold:
             return min(keepalive, self._handshake_deadline)
-        if not self._reading:
-            return keepalive
-        return min(keepalive, self._silence_deadline, self._frame_deadline)
+        return min(keepalive, self.remote_deadline)
+
+    @property
+    def remote_deadline(self) -> float:
+        """When the remote has had its time, if nothing comes of it until then; infinity for never.
+
+        It is judged by what has been received, so that what has arrived by then has to be read before.
+        """
+        if self.closed or self.on_hold:
+            return math.inf
+        if self.remote_public_key is None:
+            return self._handshake_deadline
+        return min(self._silence_deadline, self._frame_deadline, self._waiting_since + self.limits.send_time)
 
     def handle_deadline(self, now: float) -> list[Event]:
-        """Do what has become due by `now`: send a keepalive, or give the peer up."""
-        self._now = max(self._now, now)
+        """Do what has become due by `now`: send a keepalive, or give the peer up.
+
+        Call it when everything that has arrived has been given to `receive_data`: a remote is not silent
+        whose bytes lie unread. If the call comes much later than it was due, the time since the last call of
+        any method with a time does not count against the remote: it was we who were away.
+        """
+        self._tell_time(now)
         if self.closed or self._now < self.next_deadline():
             return []
         if self.remote_public_key is None:
@@ -247,12 +278,10 @@ class Connection:
             return self._close([], RemoteProtocolError(text))
         if self.on_hold and self._now >= self._handshake_deadline:
             return self._close([], Refused(f"no decision within {self.limits.handshake_time:g} seconds"))
-        if self._reading and not self.on_hold and self._now >= self._silence_deadline:
-            error = RemoteProtocolError(f"nothing received for {self._wire.silence:g} seconds")
-            return self._close([], error)
-        if self._reading and not self.on_hold and self._now >= self._frame_deadline:
-            text = f"a message has been incomplete for {self.limits.frame_time:g} seconds"
-            return self._close([], RemoteProtocolError(text))
+        if self._now >= self.remote_deadline:
+            return self._close([], self._overdue())
+        if self.has_output and not self.on_hold:
+            self._waiting_since = min(self._waiting_since, self._now)
         self._wire.send_keepalive()
         # The next is due from now on, even if this one cannot leave because the peer does not read.
         self._last_sent = self._now
@@ -265,12 +294,13 @@ class Connection:
 
     def pause_reading(self, now: float) -> None:
         """We read no further for a while, so that silence is not the peer's."""
-        self._now = max(self._now, now)
+        self._tell_time(now)
         self._reading = False
 
     def resume_reading(self, now: float) -> None:
         """We read again: the peer has the full time to be heard."""
-        self._listening_since = self._frame_began = self._now = max(self._now, now)
+        self._tell_time(now)
+        self._listening_since = self._frame_began = self._now
         self._reading = True
 
     def open_drive(self, key: DriveKey) -> None:
@@ -327,8 +357,19 @@ class Connection:
         """
         return [] if self.closed else self._close([], error)
 
+    def _overdue(self) -> RemoteProtocolError:
+        """What the remote has had its time for."""
+        if self._now >= self._silence_deadline:
+            return RemoteProtocolError(f"nothing received for {self._wire.silence:g} seconds")
+        if self._now >= self._frame_deadline:
+            text = f"a message has been incomplete for {self.limits.frame_time:g} seconds"
+            return RemoteProtocolError(text)
+        return RemoteProtocolError(f"nothing taken of what was sent for {self.limits.send_time:g} seconds")
+
     @property
     def _frame_deadline(self) -> float:
+        if not self._reading:
+            return math.inf
         return self._frame_began + self.limits.frame_time if self._wire.unfinished else math.inf
 
     def _begin_slice(self, budget: int | None) -> None:
@@ -391,8 +432,19 @@ class Connection:
     def _silenced(self) -> bool:
         return isinstance(self.error, RemoteProtocolError)
 
+    def _tell_time(self, now: float) -> None:
+        if now - self._now > LATENESS:
+            away = absence(now, told=self._now, due=self.next_deadline())
+            self._handshake_deadline += away
+            self._listening_since = max(self.heard_at, self._listening_since) + away
+            self._frame_began += away
+            self._waiting_since += away
+        self._now = max(self._now, now)
+
     @property
     def _silence_deadline(self) -> float:
+        if not self._reading:
+            return math.inf
         return max(self.heard_at, self._listening_since) + self._wire.silence
 
     def _check_open(self) -> None:

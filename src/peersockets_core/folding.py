@@ -82,6 +82,10 @@ class Folding:
         """The peers that have had their time."""
         return [peer for peer, deadline in self._deadlines.items() if deadline <= now]
 
+    def postpone(self, now: float) -> None:
+        """Give everyone the full time once more."""
+        self._deadlines = dict.fromkeys(self._deadlines, now + self._limits.fold_time)
+
     def add(self, link: Link) -> None:
         """Put a new connection among its peer's, of which the last one is to stay."""
         link.number = next(self._numbers)

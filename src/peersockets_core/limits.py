@@ -47,14 +47,23 @@ class Limits:
     """Half of what hypercore-protocol 8.0.7 waits: an idle line is fed before a real peer gives it up."""
 
     silence: float = attrs.field(default=20.0, validator=_positive)
-    """hypercore-protocol 8.0.7 gives up a stream after 20 s without a byte received; so do we."""
+    """hypercore-protocol 8.0.7 gives up a stream after 20 s without a byte received; so do we. On
+    hypercore11 this holds for remotes that have sent a keepalive: they send one every 5 s from then on."""
 
     hypercore11_keepalive: float = attrs.field(default=5.0, validator=_positive)
     """HyperDHT 6.34.0 and hypercore 11.37.1 send an empty frame after 5 s without a write."""
 
     hypercore11_silence: float = attrs.field(default=math.inf, validator=_positive)
     """secret-stream 6.9.2 has no read timeout, and without the `keepAlive` option a real peer that has
-    nothing to say sends nothing: its silence means nothing."""
+    nothing to say sends nothing: its silence means nothing until it has sent a keepalive."""
+
+    vanished: float = attrs.field(default=45.0, validator=_positive)
+    """How long a remote may neither be heard nor acknowledge what is sent to it, where the transport knows
+    that. Something is sent to it every few seconds: a vanished one is gone within a minute."""
+
+    send_time: float = attrs.field(default=120.0, validator=_positive)
+    """How long a remote that is alive may take nothing of what waits to be sent to it: two minutes forgive a
+    program that is stopped for a while, or busy. Until then it costs memory (see `send_buffer`)."""
 
     extension_name: int = attrs.field(default=256 * KIB, validator=_positive)
     """Bytes of one extension's name on hypercore11, where the last one is remembered for each drive."""

@@ -34,6 +34,7 @@ from .handles import (
 )
 from .hypercore11.secret_stream import Keys
 from .keys import DriveKey, Entropy, KeyPair
+from .lateness import LATENESS
 from .limits import DEFAULT_LIMITS, Limits
 from .members import Driver, Link, Member, Peer
 from .memory import MemoryBudget
@@ -179,9 +180,10 @@ class Peersockets:
         self._part(link.peer)
 
     def end_sending(self, connection: Connection) -> None:
-        """Send nothing more on a connection whose remote has ended, before what it has queued has left.
+        """Send no more on a connection that is ending, though what it has queued may still leave.
 
-        What is sent to the peer waits until then, so that it overtakes nothing. `remove_connection` follows.
+        What is accepted from now on waits for another connection, or for `remove_connection`, so that it
+        overtakes nothing.
         """
         link = self._links.get(connection)
         if link is not None:
@@ -223,7 +225,16 @@ class Peersockets:
         return min(folding, *(member.deadline for _, member in self._replacing), math.inf)
 
     def handle_deadline(self, now: float) -> None:
-        """Let go of members whose connection was not replaced, and of duplicates not ended, in time."""
+        """Let go of members whose connection was not replaced, and of duplicates not ended, in time.
+
+        Call it when everything that has arrived has been read. Remotes have their full time once more if the
+        call comes much later than it was due.
+        """
+        if now - self.next_deadline() > LATENESS:
+            self._folding.postpone(now)
+            for _, member in self._replacing:
+                member.deadline = now + self._limits.fold_time
+            return
         for peer in self._folding.overdue(now):
             self._fold(peer, now)
         for drive, member in list(self._replacing):
@@ -452,11 +463,7 @@ class Peersockets:
             topic.deliver(link, event.payloads, self._driver, self._reads)
 
     def _connection_closed(self, connection: Connection, event: ConnectionClosed, now: float) -> None:
-        """Send no more on it: what is accepted from now on waits for another, or for its removal."""
-        link = self._links.get(connection)
-        if link is not None:
-            link.retired = True
-            self._reroute_all(link.peer)
+        self.end_sending(connection)
 
     # Memory
 
@@ -515,14 +522,16 @@ class Peersockets:
             self._leave(drive, member)
 
     def _handshaking(self, link: Link) -> set[Connection]:
-        """The connections that remotes have dialled and that may turn out to replace a link.
+        """The connections that may turn out to be of a link's peer, and to replace it.
 
         A remote that dialled twice ends the older connection as soon as it has finished the newer one's
-        handshake, which then may still be on its way to us (hyperswarm 2.15.3).
+        handshake, of which the last message may still be on its way to us (hyperswarm 2.15.3). Whoever has
+        not even been answered, or speaks another wire, cannot be that remote.
         """
         if link.connection.initiator or link.connection in self._links:
             return set()
-        return {connection for connection in self._handshakes if not connection.closed}
+        wire = link.peer.wire
+        return {other for other in self._handshakes if other.is_proving and other.wire == wire}
 
     def _settle(self, connection: Connection) -> None:
         """It is known by now whose a connection is: members that waited for that only leave."""

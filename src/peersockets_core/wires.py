@@ -31,9 +31,12 @@ class Wire(Protocol):
     """What a `Connection` asks of a wire."""
 
     keepalive: float
-    silence: float
     unfinished: Pieces
     """What has come of a frame that is not complete."""
+
+    @property
+    def silence(self) -> float:
+        """How long the remote may say nothing, in seconds."""
 
     @property
     def has_output(self) -> bool:

@@ -256,7 +256,7 @@ class Hub:
 
     def schedule(self, pump: Pump) -> None:
         """See to it that a pump's next deadline is not missed."""
-        deadline = pump.connection.next_deadline()
+        deadline = pump.next_deadline()
         if deadline < pump.scheduled:
             pump.scheduled = deadline
             heapq.heappush(self._deadlines, (deadline, next(self._count), weakref.ref(pump)))
@@ -269,6 +269,10 @@ class Hub:
         """
         while True:
             now = trio.current_time()
+            if self._earliest() <= now:
+                # What has arrived by now is read first: in the first turn it is noticed, in the second read.
+                await trio.lowlevel.checkpoint()
+                await trio.lowlevel.checkpoint()
             while self._deadlines and self._deadlines[0][0] <= now:
                 pump = heapq.heappop(self._deadlines)[2]()
                 if pump is not None and not pump.connection.closed:

@@ -22,8 +22,8 @@ from .transport import transport
 if TYPE_CHECKING:
     from .hub import Hub
 
-WRITE_SIZE: Final = 256 * 1024
-"""Bytes given to the stream at a time, so that it can be told how much has left."""
+LOOK_AGAIN: Final = 0.1
+"""Seconds until a remote is judged that has something unread, for which its turn has not come."""
 
 
 attached: Final[set[int]] = set()
@@ -35,10 +35,16 @@ class Pump:
 
     __slots__ = (
         "__weakref__",
+        "_acknowledged",
+        "_answered_at",
+        "_broken",
         "_called",
         "_doom",
+        "_eof",
         "_finishing",
+        "_handed_over",
         "_in_flight",
+        "_messages_end",
         "_nursery",
         "_readable",
         "_room",
@@ -54,6 +60,7 @@ class Pump:
         "hub",
         "idle",
         "info",
+        "not_before",
         "reason",
         "scheduled",
     )  # fmt: skip
@@ -69,14 +76,21 @@ class Pump:
         """The facts, from when the remote is admitted."""
         self.scheduled = float("inf")
         """The earliest time at which the hub is going to look at our deadlines."""
+        self.not_before = 0.0
+        """When to look at our deadlines again, where they could not be judged yet."""
         self.idle = False
         """Whether there was nothing to write, so that whoever queues something has to `wake` us."""
         self.reason = ""
         """Why the connection ended, for people."""
         self._stream = stream
         attached.add(id(stream))
-        self._transport = transport(stream)
+        self._transport = transport(stream, hub.limits.send_time)
         self._unwritten: bytes | memoryview = b""
+        self._broken: Exception | None = None  # why nothing more can be written
+        # Positions in what the core has handed over: its end, that of the last message in it, and how far it
+        # was acknowledged when we last looked.
+        self._handed_over = self._messages_end = self._acknowledged = 0
+        self._answered_at = trio.current_time()  # when there was nothing to acknowledge, or something was
         self._scope = trio.CancelScope()
         self._settled: trio.Event | None = trio.Event()  # handshake finished or failed
         self._nursery: trio.Nursery | None = None
@@ -87,6 +101,7 @@ class Pump:
         self._readable = trio.lowlevel.ParkingLot()  # the read loop, while a topic handle is full
         self._in_flight = 0
         self._finishing = False
+        self._eof = False  # whether the remote has ended its direction
         self._written = trio.lowlevel.ParkingLot()  # the read loop, while the write loop finishes
         self._doom: RemoteProtocolError | None = None
 
@@ -187,6 +202,7 @@ class Pump:
         if written == len(data):
             self._in_flight = 0
             return True
+        self._in_flight = self._in_flight * (len(data) - written) // len(data)
         self._unwritten = memoryview(data)[written:]
         return False
 
@@ -197,6 +213,9 @@ class Pump:
         data = self.connection.data_to_send(trio.current_time())
         if data:
             self._in_flight = in_flight
+            self._handed_over += len(data)
+            if in_flight:
+                self._messages_end = self._handed_over
             if not outbox.room:
                 self._call_sender()
             self.hub.report.sent(self.address, self.info, len(data), in_flight)
@@ -207,10 +226,35 @@ class Pump:
         self._readable.unpark_all()
 
     def tick(self, now: float) -> None:
-        """A deadline may have come."""
-        self._process(self.connection.handle_deadline(now), now)
-        if self.connection.closed:
+        """A deadline may have come; what has arrived by then should have been read."""
+        connection, vanishes_at = self.connection, self._look_at_acknowledgements(now)
+        deadline = min(connection.remote_deadline, vanishes_at)
+        if deadline <= now and connection.heard_at < deadline and not self._transport.is_read():
+            self.not_before = now + LOOK_AGAIN
+            return
+        if vanishes_at <= now:
+            seconds = self.hub.limits.vanished
+            error = RemoteProtocolError(f"nothing received or acknowledged for {seconds:g} seconds")
+            self._ended(connection.fail(error))
+        self._process(connection.handle_deadline(now), now)
+        if connection.closed:
             self.cancel()
+
+    def next_deadline(self) -> float:
+        """When to `tick`, at the latest."""
+        vanishes_at = max(self._answered_at, self.connection.heard_at) + self.hub.limits.vanished
+        return max(min(self.connection.next_deadline(), vanishes_at), self.not_before)
+
+    def _look_at_acknowledgements(self, now: float) -> float:
+        """See whether what we send is still acknowledged; returns from when on the remote has vanished."""
+        written = self._handed_over - len(self._unwritten)
+        acknowledged = written - self._transport.unacknowledged()
+        if acknowledged == written or acknowledged > self._acknowledged:
+            self._answered_at = now
+            if acknowledged > self._acknowledged:
+                self._acknowledged = acknowledged
+                self.connection.output_taken()
+        return max(self._answered_at, self.connection.heard_at) + self.hub.limits.vanished
 
     def finish(self, linger: float) -> None:
         """Write what is queued, say that no more follows, and read until the remote does the same."""
@@ -270,7 +314,7 @@ class Pump:
             try:
                 events = await self._receive()
             except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-                self._break(error)
+                self._break(self._broken or error)
                 return False
             if connection.on_hold:
                 events = await self._authenticate(events)
@@ -295,7 +339,10 @@ class Pump:
         if data is None:
             return []
         if fresh and not data:
+            if self._broken is not None:
+                raise self._broken
             await self._finish_writing()
+            self._eof = True
             events = connection.receive_eof(trio.current_time())
         else:
             events = connection.receive_data(data, trio.current_time(), budget)
@@ -347,9 +394,9 @@ class Pump:
         assert lot is not None
         try:
             while True:
-                data, self._unwritten = self._unwritten or self._take(), b""
-                if data:
-                    await self._send(data)
+                self._unwritten = self._unwritten or self._take()
+                if self._unwritten:
+                    await self._send()
                 elif not self._finishing:
                     self.idle = True
                     await lot.park()
@@ -361,20 +408,35 @@ class Pump:
                     self.cancel()
                     return
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            self._break(error)
-            self.cancel()
+            self._stop_writing(error)
 
-    async def _send(self, data: bytes | bytearray | memoryview) -> None:
+    async def _send(self) -> None:
+        data = memoryview(self._unwritten)
         whole, message_size = len(data), self._in_flight
-        if whole > WRITE_SIZE:
-            data = memoryview(data)
-        for start in range(0, whole, WRITE_SIZE):
-            self._in_flight = message_size * (whole - start) // whole
-            await self._stream.send_all(data[start : start + WRITE_SIZE])
-        self._in_flight = 0
+        while data:
+            data = data[await self._transport.send(data) :]
+            self._unwritten = data
+            self._in_flight = message_size * len(data) // whole
+            self.connection.output_taken()
+
+    def _stop_writing(self, error: Exception) -> None:
+        """Nothing can be written any more; what the remote said before may still lie unread.
+
+        Reading finds out that there is no more of it. Of a stream that is broken in one direction only, it
+        does not, and a full topic may keep us from reading: hence the limit.
+        """
+        self._broken = error
+        self.reason = _reason(error)
+        self._finishing = True
+        self._written.unpark_all()
+        self._scope.deadline = min(self._scope.deadline, trio.current_time() + self.hub.limits.linger)
 
     def _break(self, error: Exception) -> None:
-        self.reason = str(error.__cause__ or error)
+        self.reason = _reason(error)
+        if isinstance(error.__cause__, TimeoutError):
+            seconds = self.hub.limits.send_time
+            error = RemoteProtocolError(f"nothing taken of what was sent for {seconds:g} seconds")
+            self._ended(self.connection.fail(error))
         self._ended(self.connection.close())
 
     def _process(self, events: list[Event], now: float) -> None:
@@ -400,6 +462,11 @@ class Pump:
         if connection.error is not None:
             self.reason = str(connection.error)
         unsent = self.unsent
+        if not self._eof or self.reason:
+            # What the remote's side has not acknowledged may be lost, too.
+            written = self._handed_over - len(self._unwritten)
+            acknowledged = written - self._transport.unacknowledged()
+            unsent += max(min(self._messages_end, written) - acknowledged, 0)
         self.hub.machine.remove_connection(connection, trio.current_time(), reason=self.reason, unsent=unsent)
         connection.outbox.room = self.hub.limits.send_buffer
         self._room.unpark_all()
@@ -410,3 +477,7 @@ class Pump:
         if self._settled is not None:
             self._settled.set()
             self._settled = None
+
+
+def _reason(error: Exception) -> str:
+    return str(error.__cause__ or error)

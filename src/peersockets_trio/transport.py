@@ -7,8 +7,13 @@ that takes no waiting.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import ipaddress
 import os
+import socket
+import sys
+import termios
 from typing import Final, Protocol
 
 import trio
@@ -19,6 +24,13 @@ from .udp.streams import UdxStream
 
 READ_SIZE: Final = 256 * 1024
 """Bytes asked of a stream at a time: one decryption, one parse and one wake for all of them."""
+
+SEND_SIZE: Final = 64 * 1024
+"""Bytes given to a stream that is no socket at a time, so that it can be told how much has left."""
+
+_COUNTS_UNACKNOWLEDGED: Final = sys.platform == "linux"
+_USER_TIMEOUT: Final[int | None] = getattr(socket, "TCP_USER_TIMEOUT", None)
+_MAX_USER_TIMEOUT: Final = (1 << 31) - 1
 
 
 class Transport(Protocol):
@@ -46,6 +58,18 @@ class Transport(Protocol):
         """Write what goes without waiting; returns how many bytes that were."""
         ...
 
+    async def send(self, data: memoryview) -> int:
+        """Write some of it as soon as that goes; returns how many bytes that were. Raises as `wait`."""
+        ...
+
+    def is_read(self) -> bool:
+        """Whether nothing that has arrived is still to be read, as far as can be known."""
+        ...
+
+    def unacknowledged(self) -> int:
+        """Bytes that were written and that the remote's side has not acknowledged, where that is known."""
+        ...
+
 
 class StreamTransport:
     """For any stream."""
@@ -56,10 +80,13 @@ class StreamTransport:
         self.read_size = READ_SIZE
         self._stream = stream
         self._data: bytes | bytearray | None = None
+        self._waiting = False
 
     async def wait(self) -> None:
         if self._data is None:
+            self._waiting = True
             self._data = await self._stream.receive_some(self.read_size)
+            self._waiting = False
 
     def take(self) -> bytes | None:
         data, self._data = self._data, None
@@ -68,15 +95,31 @@ class StreamTransport:
     def write(self, data: bytes | memoryview) -> int:
         return 0
 
+    async def send(self, data: memoryview) -> int:
+        part = data[:SEND_SIZE]
+        await self._stream.send_all(part)
+        return len(part)
+
+    def is_read(self) -> bool:
+        return self._waiting
+
+    def unacknowledged(self) -> int:
+        return 0
+
 
 class SocketTransport:
     """For a socket."""
 
     immediate = True
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    def __init__(self, stream: trio.SocketStream, send_time: float) -> None:
         self.read_size = READ_SIZE
         self._socket = stream.socket
+        if _USER_TIMEOUT is not None and self._socket.family in (socket.AF_INET, socket.AF_INET6):
+            # The keepalives of either wire see to it that there is always something to be acknowledged.
+            milliseconds = int(min(max(send_time * 1000, 1), _MAX_USER_TIMEOUT))
+            with contextlib.suppress(OSError):  # gone already, as will be found out
+                self._socket.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, milliseconds)
         self._buffer = _shared_buffer()
         self._more = False  # whether the last read did not exhaust it
 
@@ -108,6 +151,29 @@ class SocketTransport:
         except OSError:  # full, or broken, as whoever waits for it will find out
             return 0
 
+    async def send(self, data: memoryview) -> int:
+        if self._socket.fileno() < 0:
+            raise trio.ClosedResourceError("the socket was closed")
+        await trio.lowlevel.wait_writable(self._socket)
+        try:
+            return os.write(self._socket.fileno(), data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise trio.BrokenResourceError(f"socket connection broken: {error}") from error
+
+    def is_read(self) -> bool:
+        return not self._count(termios.FIONREAD)
+
+    def unacknowledged(self) -> int:
+        return self._count(termios.TIOCOUTQ) if _COUNTS_UNACKNOWLEDGED else 0
+
+    def _count(self, what: int) -> int:
+        descriptor = self._socket.fileno()
+        if descriptor < 0:
+            return 0
+        return int.from_bytes(fcntl.ioctl(descriptor, what, bytes(4)), sys.byteorder)
+
 
 class UdxTransport:
     """For a stream of UDX, which keeps what it has received, and takes what it is given by reference."""
@@ -132,6 +198,17 @@ class UdxTransport:
             return 0
         self._stream.write(data)
         return len(data)
+
+    async def send(self, data: memoryview) -> int:
+        part = bytes(data[:SEND_SIZE])
+        await self._stream.send_all(part)
+        return len(part)
+
+    def is_read(self) -> bool:
+        return not self._stream.has_received
+
+    def unacknowledged(self) -> int:
+        return self._stream.core.unacknowledged
 
 
 async def connect(host: str, port: int, timeout: float) -> trio.SocketStream:
@@ -175,10 +252,10 @@ async def listen(host: str, port: int) -> list[trio.SocketListener]:
         raise named from None
 
 
-def transport(stream: trio.abc.Stream) -> Transport:
-    """Return the fastest way there is for a stream."""
+def transport(stream: trio.abc.Stream, send_time: float) -> Transport:
+    """Return the fastest way there is for a stream, whose remote may take nothing for so many seconds."""
     if isinstance(stream, trio.SocketStream):
-        return SocketTransport(stream)
+        return SocketTransport(stream, send_time)
     return UdxTransport(stream) if isinstance(stream, UdxStream) else StreamTransport(stream)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
-from contextlib import AsyncExitStack
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 import trio
@@ -12,8 +14,10 @@ import trio.testing
 from adapter.support import (
     KEY,
     LARGER_KEY,
+    LOOPBACK,
     SMALLER_KEY,
     WIRE,
+    RawPeer,
     all_tasks_blocked,
     connect_lockstep,
     connect_memory,
@@ -29,9 +33,10 @@ from adapter.support import (
 )
 from peersockets_core import HandshakeCompleted, KeyPair, MessagesReceived
 from peersockets_core.hypercore9 import frames
-from peersockets_trio import Limits, PeerJoined, PeerLeft, open_node
-from peersockets_trio.pump import Pump
+from peersockets_trio import Limits, PeerEvents, PeerJoined, PeerLeft, open_node
+from peersockets_trio.pump import LOOK_AGAIN, Pump
 from peersockets_trio.testing import join_side
+from peersockets_trio.transport import SocketTransport
 
 LIMITS = Limits()
 
@@ -127,7 +132,7 @@ async def test_every_byte_received_prolongs_the_time(autojump_clock: trio.testin
 
 
 async def test_while_we_do_not_read_silence_is_ours(autojump_clock: trio.testing.MockClock) -> None:
-    """A full handle holds the connection up for as long as it likes; both ends keep it, nothing is lost."""
+    """A full handle holds the connection up, and both ends keep it; nothing is lost."""
     limits = Limits(receive_messages=2, send_buffer=1000)
     async with (
         meet(connect_lockstep, limits=limits) as (alice, bob),
@@ -135,7 +140,7 @@ async def test_while_we_do_not_read_silence_is_ours(autojump_clock: trio.testing
         bob.drive.join("chat") as outbox,
     ):
         sent = await fill(outbox, bob.peer_id)
-        await trio.sleep(500)
+        await trio.sleep(LIMITS.send_time - 1)
         for side in (alice, bob):
             with pytest.raises(trio.WouldBlock):
                 side.events.receive_nowait()
@@ -144,6 +149,91 @@ async def test_while_we_do_not_read_silence_is_ours(autojump_clock: trio.testing
             async for _ in inbox:
                 received += 1
         assert received == sent
+
+
+async def test_a_peer_that_takes_nothing_for_too_long_is_given_up(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Though it is alive, and speaks. What it has not taken is unsent."""
+    limits = Limits(receive_messages=2, send_buffer=1000)
+    async with (
+        meet(connect_lockstep, limits=limits) as (alice, bob),
+        alice.drive.join("chat"),
+        bob.drive.join("chat") as outbox,
+    ):
+        await fill(outbox, bob.peer_id)
+        left = await bob.events.receive()
+        assert isinstance(left, PeerLeft)
+        assert left.reason == "nothing taken of what was sent for 120 seconds"
+        assert left.unsent > 1000
+
+
+@asynccontextmanager
+async def tcp_member() -> AsyncIterator[tuple[PeerEvents, RawPeer]]:
+    """A peer played by hand over TCP, which has joined the drive of a node; the clock is stopped."""
+    async with open_node() as node, node.open_drive(KEY) as drive, drive.watch() as events:
+        (listener,) = await node.listen_tcp(0, host=LOOPBACK)
+        async with raw_tcp_peer(listener.address) as peer:
+            await peer.join()
+            assert isinstance(await events.receive(), PeerJoined)
+            await all_tasks_blocked(0)
+            yield events, peer
+
+
+def write_keepalive(peer: RawPeer) -> None:
+    """On loopback it has arrived then, and no task has had a turn since."""
+    peer.connection.outbox.append(frames.KEEPALIVE)
+    assert isinstance(peer.stream, trio.SocketStream)
+    os.write(peer.stream.socket.fileno(), peer.connection.data_to_send())
+
+
+@pytest.mark.parametrize("attempt", range(5))
+async def test_what_has_arrived_is_read_before_a_member_is_given_up(
+    attempt: int, mock_clock: trio.testing.MockClock
+) -> None:
+    """Whichever task comes first: its keepalive lies in the socket, unread, when its time is over."""
+    async with tcp_member() as (events, peer):
+        for _ in range(5):
+            mock_clock.jump(LIMITS.keepalive)
+            await all_tasks_blocked(0)
+            write_keepalive(peer)
+            mock_clock.jump(LIMITS.silence - LIMITS.keepalive + 0.5)
+            await all_tasks_blocked(0)
+            with pytest.raises(trio.WouldBlock):
+                events.receive_nowait()
+
+
+async def test_a_member_has_the_time_in_which_we_were_away(mock_clock: trio.testing.MockClock) -> None:
+    """And no more than that."""
+    async with tcp_member() as (events, _):
+        mock_clock.jump(1000)
+        await all_tasks_blocked(0)
+        with pytest.raises(trio.WouldBlock):
+            events.receive_nowait()
+        for _ in range(2):
+            mock_clock.jump(LIMITS.keepalive)
+            await all_tasks_blocked(0)
+        left = events.receive_nowait()
+        assert isinstance(left, PeerLeft)
+        assert left.reason == "nothing received for 20 seconds"
+
+
+async def test_a_member_is_not_judged_while_something_of_it_waits_for_its_turn(
+    mock_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unread = [True]
+    monkeypatch.setattr(SocketTransport, "is_read", lambda _: not unread)
+    async with tcp_member() as (events, _):
+        for wait in (LIMITS.keepalive, LIMITS.silence - LIMITS.keepalive, LOOK_AGAIN):
+            mock_clock.jump(wait)
+            await all_tasks_blocked(0)
+        with pytest.raises(trio.WouldBlock):
+            events.receive_nowait()
+        unread.clear()
+        for _ in range(3):
+            mock_clock.jump(LIMITS.keepalive)
+            await all_tasks_blocked(0)
+        assert isinstance(events.receive_nowait(), PeerLeft)
 
 
 async def test_who_is_read_again_has_the_full_time(autojump_clock: trio.testing.MockClock) -> None:

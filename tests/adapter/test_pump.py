@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -22,6 +24,7 @@ from adapter.support import (
     connect_lockstep,
     connect_memory,
     connect_tcp,
+    extension_name,
     fill,
     limited,
     meet,
@@ -33,8 +36,8 @@ from adapter.support import (
 from peersockets_core import DriveKey, HandshakeCompleted
 from peersockets_core.hypercore9 import frames, messages
 from peersockets_trio import Limits, Node, PeerLeft, RemoteProtocolError, open_node
-from peersockets_trio.pump import WRITE_SIZE
 from peersockets_trio.testing import ChaosStream, Connect, Cut, connect_nodes, join_side
+from peersockets_trio.transport import SEND_SIZE
 
 SMALL = Limits(send_buffer=20_000, receive_messages=10)
 
@@ -179,7 +182,7 @@ async def test_a_stream_that_is_not_half_closeable() -> None:
 
 async def test_what_is_unsent_grows_less_as_the_peer_reads() -> None:
     """Of one large message, too, which is written in pieces."""
-    size = 4 * WRITE_SIZE
+    size = 4 * SEND_SIZE
     with limited():
         async with open_node() as node, node.open_drive(KEY) as drive, drive.join("chat") as topic:
             peer = await raw_member(node)
@@ -187,7 +190,7 @@ async def test_what_is_unsent_grows_less_as_the_peer_reads() -> None:
             await topic.send(peer_id, bytes(size))
             seen = [node.peer(peer_id).unsent]
             while seen[-1]:
-                await peer.stream.receive_some(WRITE_SIZE)
+                await peer.stream.receive_some(SEND_SIZE)
                 await all_tasks_blocked(0)
                 seen.append(node.peer(peer_id).unsent)
             assert size < seen[0] < size + 100
@@ -218,6 +221,52 @@ async def test_a_connection_reset_while_sending() -> None:
             assert left.unsent >= SMALL.send_buffer
             await all_tasks_blocked()
             assert not pumps(node)
+
+
+@pytest.mark.parametrize("attempt", range(10))
+async def test_what_was_said_before_a_reset_is_heard_though_writing_fails_first(attempt: int) -> None:
+    """Whichever task comes first: what the kernel still holds is read before the connection is over."""
+    with limited():
+        async with (
+            open_node() as node,
+            node.open_drive(KEY) as drive,
+            drive.watch() as events,
+            drive.join("chat") as topic,
+        ):
+            (listener,) = await node.listen_tcp(0, host=LOOPBACK)
+            async with raw_tcp_peer(listener.address) as peer:
+                await peer.join()
+                joined = await events.receive()
+                await peer.send_message("chat", b"first")
+                assert (await topic.receive()).message == b"first"
+                await all_tasks_blocked()
+                assert isinstance(peer.stream, trio.SocketStream)
+                # On loopback all of this has arrived before any other task has a turn.
+                sender = peer.connection.sender(None, extension_name("chat"))
+                for number in range(100):
+                    sender.send(b"%d" % number)
+                os.write(peer.stream.socket.fileno(), peer.connection.data_to_send())
+                peer.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                peer.stream.socket.close()
+                topic.send_nowait(joined.peer_id, b"lost")
+            assert [(await topic.receive()).message for _ in range(100)] == [b"%d" % n for n in range(100)]
+            left = await events.receive()
+            assert isinstance(left, PeerLeft)
+            assert left.reason
+            assert left.unsent >= len(b"lost")
+
+
+async def test_a_stream_that_breaks_in_one_direction_ends_in_bounded_time(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    with limited():
+        async with open_node() as node, node.open_drive(KEY) as drive, drive.watch() as events:
+            peer = await raw_member(node)
+            joined = await events.receive()
+            (pump,) = pumps(node)
+            pump._stop_writing(trio.BrokenResourceError("broken"))
+            assert await events.receive() == PeerLeft(joined.peer_id, joined.public_key, WIRE, "broken")
+            await trio.aclose_forcefully(peer.stream)
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ def test_two_runs_share_nothing() -> None:
 
     async def have_read(data: bytes) -> None:
         async with tcp_pair() as (ours, theirs):
-            reader = SocketTransport(theirs)
+            reader = SocketTransport(theirs, 45)
             await ours.send_all(data)
             await reader.wait()
             taken = reader.take()
@@ -178,7 +178,7 @@ def test_two_runs_share_nothing() -> None:
 
 async def test_a_false_alarm() -> None:
     async with tcp_pair() as (ours, theirs):
-        reader = SocketTransport(theirs)
+        reader = SocketTransport(theirs, 45)
         assert reader.take() is None
         await ours.send_all(b"now")
         assert await read(reader) == b"now"
@@ -227,7 +227,7 @@ async def full_reader(
     set_read_size(monkeypatch, 10)
     with limited():
         async with tcp_pair() as (ours, theirs):
-            reader = SocketTransport(theirs)
+            reader = SocketTransport(theirs, 45)
             await ours.send_all(data)
             assert await read(reader) == data[:10]
             yield ours, theirs, reader
@@ -283,7 +283,7 @@ async def test_the_end(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     set_read_size(monkeypatch, 10)
     with limited():
         async with tcp_pair() as (ours, theirs):
-            reader = SocketTransport(theirs)
+            reader = SocketTransport(theirs, 45)
             await ours.send_all(bytes(size))
             await ours.send_eof()
             assert await read(reader) == bytes(size)
@@ -293,7 +293,7 @@ async def test_the_end(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_reset() -> None:
     async with tcp_pair() as (ours, theirs):
-        reader = SocketTransport(theirs)
+        reader = SocketTransport(theirs, 45)
         await ChaosStream(ours).reset()
         await reader.wait()
         with pytest.raises(trio.BrokenResourceError, match=os.strerror(ECONNRESET)):
@@ -341,7 +341,7 @@ async def test_a_reset_within_the_handshake() -> None:
 
 async def test_closed_before_waiting() -> None:
     async with tcp_pair() as (_, theirs):
-        reader = SocketTransport(theirs)
+        reader = SocketTransport(theirs, 45)
         await theirs.aclose()
         with pytest.raises(trio.ClosedResourceError):
             await reader.wait()
@@ -349,7 +349,7 @@ async def test_closed_before_waiting() -> None:
 
 async def test_closed_while_waiting() -> None:
     async with tcp_pair() as (_, theirs), trio.open_nursery() as nursery:
-        nursery.start_soon(expect_closed, SocketTransport(theirs).wait)
+        nursery.start_soon(expect_closed, SocketTransport(theirs, 45).wait)
         await all_tasks_blocked(0)
         await theirs.aclose()
 
@@ -361,7 +361,7 @@ async def expect_closed(wait: Callable[[], Awaitable[None]]) -> None:
 
 async def test_closed_between_waiting_and_taking() -> None:
     async with tcp_pair() as (ours, theirs):
-        reader = SocketTransport(theirs)
+        reader = SocketTransport(theirs, 45)
         await ours.send_all(b"too late")
         await reader.wait()
         await theirs.aclose()
@@ -399,7 +399,7 @@ async def test_writing_what_goes() -> None:
     data = os.urandom(10_007)
     with limited():
         async with tcp_pair() as (ours, theirs):
-            writer = transport(ours)
+            writer = transport(ours, 45)
             assert writer.immediate
             sizes = [writer.write(data)]
             assert sizes[0] == len(data)
@@ -414,7 +414,7 @@ async def test_writing_what_goes() -> None:
 async def test_writing_to_what_is_broken_or_closed() -> None:
     """It takes nothing, and it is reading that says why."""
     async with tcp_pair() as (ours, theirs):
-        writer = SocketTransport(ours)
+        writer = SocketTransport(ours, 45)
         await ChaosStream(theirs).reset()
         await trio.lowlevel.wait_readable(ours.socket)
         assert [writer.write(b"lost") for _ in range(2)] == [0, 0]
@@ -434,12 +434,39 @@ async def test_a_message_larger_than_what_the_socket_takes_at_once() -> None:
         assert [(await there.receive()).message for _ in range(2)] == [message, b"next"]
 
 
+async def test_what_is_acknowledged_is_known_of_a_socket() -> None:
+    """The kernel of the other end acknowledges what there is room for, whether it is read or not."""
+    with limited():
+        async with tcp_pair() as (ours, theirs):
+            writer, reader = SocketTransport(ours, 45), SocketTransport(theirs, 45)
+            while writer.write(bytes(100_000)):
+                pass
+            assert writer.unacknowledged() > 0
+            assert reader.unacknowledged() == 0
+            assert not reader.is_read()
+            assert writer.is_read()
+            while writer.unacknowledged():
+                with trio.move_on_after(0.05):
+                    await theirs.receive_some()
+            await ours.aclose()
+            assert writer.unacknowledged() == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "milliseconds"), [(45, 45_000), (0.0001, 1), (float("inf"), (1 << 31) - 1)]
+)
+async def test_the_kernel_keeps_to_the_same_time(seconds: float, milliseconds: int) -> None:
+    async with tcp_pair() as (ours, _):
+        SocketTransport(ours, seconds)
+        assert ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == milliseconds
+
+
 # Other streams
 
 
 async def test_any_other_stream() -> None:
     ours, theirs = trio.testing.memory_stream_pair()
-    reader = transport(theirs)
+    reader = transport(theirs, 45)
     assert isinstance(reader, StreamTransport)
     assert not reader.immediate
     assert reader.write(b"by the stream's own ways") == 0

@@ -35,6 +35,8 @@ BAD_USAGE: list[tuple[list[str | bytes], str]] = [
     (["pipe", KEY.url, "--topic-scope", "planet"], "--topic-scope"),
     (["pipe", KEY.url, "--allow", "0" * 63], "--allow"),
     (["pipe", KEY.url, "--allow", "g" * 64], "--allow"),
+    (["pipe", KEY.url, "--peer-timeout", "14.9"], "--peer-timeout"),
+    (["pipe", KEY.url, "--peer-timeout", "nan"], "--peer-timeout"),
     (["pipe", KEY.url, "--seed", "abc"], "--seed"),
     (["pipe", KEY.url, "--seed", "g" * 64], "--seed"),
     (["pipe", KEY.url, "--key-file", "/nonexistent"], "--key-file"),
@@ -107,6 +109,7 @@ def test_help(arguments: list[str]) -> None:
     if arguments[0] == "pipe":
         for option in ("--topic", "--listen", "--connect", "--wire", "--topic-scope", "--allow", "--seed"):
             assert f"  {option} " in text
+        assert "  --peer-timeout SECONDS " in text
         assert "  --key-file " in text
         for command in ("join", "close", "send", "broadcast", "connect", "peers", "stats"):
             assert f'"command":"{command}"' in text

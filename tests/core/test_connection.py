@@ -36,7 +36,7 @@ from peersockets_core import (
 from peersockets_core.hypercore9 import frames
 from peersockets_core.hypercore9.messages import Options
 
-KEEPALIVE, SILENCE, HANDSHAKE_TIME = 10.0, 20.0, 10.0
+KEEPALIVE, SILENCE, HANDSHAKE_TIME, SEND_TIME = 10.0, 20.0, 10.0, 120.0
 
 
 def handshaken(*, initiator: bool = False) -> RawPeer:
@@ -364,8 +364,8 @@ def test_silence_is_not_the_remotes_while_we_do_not_read() -> None:
         assert ours.handle_deadline(NOW + second) == []
         assert ours.data_to_send(NOW + second)  # keepalives all the same
     ours.resume_reading(NOW + 200)
-    assert ours.handle_deadline(NOW + 200) == []
-    assert ours.handle_deadline(NOW + 219.9) == []
+    for later in (0, 10, 19.9):
+        assert ours.handle_deadline(NOW + 200 + later) == []
     assert error_of(ours.handle_deadline(NOW + 220)) == "nothing received for 20 seconds"
 
 
@@ -374,8 +374,93 @@ def test_a_clock_that_steps_back_does_no_harm() -> None:
     remote.ours.receive_data(remote.encrypt(frames.KEEPALIVE), NOW + 15)
     assert remote.ours.handle_deadline(NOW) == []
     remote.ours.receive_data(remote.encrypt(frames.KEEPALIVE), NOW - 100)
-    assert remote.ours.handle_deadline(NOW + 34) == []
+    for second in (25, 34):
+        assert remote.ours.handle_deadline(NOW + second) == []
     assert error_of(remote.ours.handle_deadline(NOW + 35))
+
+
+# Our lateness, and what the remote does not take
+
+
+def test_the_time_in_which_we_were_away_is_not_the_remotes_silence() -> None:
+    """Its keepalives could not reach us, or have yet to."""
+    ours = handshaken().ours
+    for second in (10, 90):  # suspended in between: its silence lasted 10 seconds
+        assert ours.handle_deadline(NOW + second) == []
+        assert ours.data_to_send(NOW + second)  # a keepalive all the same
+    assert ours.next_deadline() == NOW + 100
+    assert error_of(ours.handle_deadline(NOW + 100)) == "nothing received for 20 seconds"
+
+
+def test_a_call_that_is_hardly_late_is_no_absence() -> None:
+    ours = handshaken().ours
+    assert ours.handle_deadline(NOW + 10) == []
+    assert error_of(ours.handle_deadline(NOW + 20.9)) == "nothing received for 20 seconds"
+
+
+def test_what_lay_unread_while_we_were_away_counts_from_when_it_is_read() -> None:
+    remote = handshaken()
+    assert remote.ours.handle_deadline(NOW + 10) == []
+    remote.ours.receive_data(remote.encrypt(frames.KEEPALIVE), NOW + 90)
+    remote.ours.data_to_send(NOW + 90)
+    assert remote.ours.remote_deadline == NOW + 110
+
+
+@pytest.mark.parametrize("what", ["data", "deadline"])
+def test_a_handshake_has_its_full_time_though_we_were_away(what: str) -> None:
+    ours = connection()
+    if what == "data":  # some of it has come meanwhile
+        assert ours.receive_data(b"\x3a", NOW + 60) == []
+    assert ours.handle_deadline(NOW + 60) == []
+    assert ours.next_deadline() == NOW + 60 + HANDSHAKE_TIME
+    assert error_of(ours.handle_deadline(NOW + 60 + HANDSHAKE_TIME))
+
+
+def test_sending_shows_that_we_were_away() -> None:
+    remote = handshaken()
+    remote.ours.sender(None, "chat").send(b"x")
+    assert remote.ours.data_to_send(NOW + 60)
+    assert remote.ours.handle_deadline(NOW + 60) == []
+    assert remote.ours.remote_deadline == NOW + 60 + SILENCE
+
+
+def test_a_long_wait_with_nothing_due_is_no_absence() -> None:
+    ours = handshaken().ours
+    ours.pause_reading(NOW + 9)
+    ours.resume_reading(NOW + 9.9)
+    assert ours.remote_deadline == NOW + 29.9
+
+
+def stuck() -> Connection:
+    """A connection whose output nobody takes, with a remote that speaks."""
+    remote = handshaken()
+    ours = remote.ours
+    for second in range(10, 140, 10):
+        ours.receive_data(remote.encrypt(frames.KEEPALIVE), NOW + second)
+        assert ours.handle_deadline(NOW + second) == []
+    return ours
+
+
+def test_a_remote_that_takes_nothing_is_given_up() -> None:
+    ours = stuck()
+    # From when the first keepalive was found untaken.
+    assert ours.remote_deadline == NOW + 20 + SEND_TIME
+    error = error_of(ours.handle_deadline(NOW + 20 + SEND_TIME))
+    assert error == "nothing taken of what was sent for 120 seconds"
+
+
+@pytest.mark.parametrize("take", [lambda ours: ours.output_taken(), lambda ours: ours.data_to_send()])
+def test_a_remote_that_takes_something_has_its_time_anew(take: Callable[[Connection], object]) -> None:
+    ours = stuck()
+    take(ours)
+    assert ours.remote_deadline == NOW + 130 + SILENCE
+
+
+def test_the_time_in_which_we_were_away_is_not_the_remotes_in_taking() -> None:
+    ours = stuck()
+    assert ours.handle_deadline(NOW + 230) == []
+    ours.receive_data(b"", NOW + 230)
+    assert ours.remote_deadline == NOW + 20 + SEND_TIME + 100
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import TypeAlias
 
 import pytest
@@ -201,6 +202,18 @@ def test_a_connection_that_may_stay_is_sent_a_keepalive() -> None:
     case.network.settle(*(side for side in case.network._far if side not in first))
     assert (before, first[0].has_output) == (False, True)
     assert [node.driver.woken for node in case.nodes] == [[side] for side in first]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_remote_has_its_time_to_fold_anew_if_we_were_away(late: bool) -> None:
+    case = Duplicates("hypercore9")
+    for _ in range(2):
+        case.dial(1)
+        case.network.settle()
+    machine, due = case.nodes[0].machine, NOW + FOLD_TIME
+    machine.handle_deadline(due + 60 if late else due)
+    assert bool(case.nodes[0].driver.retired) != late
+    assert machine.next_deadline() == (due + 60 + FOLD_TIME if late else math.inf)
 
 
 def test_a_sign_of_life_decides_at_once() -> None:

@@ -249,13 +249,58 @@ def test_strangers_do_not_use_up_the_ids_of_members() -> None:
     assert [event.peer_id for event in events(watch)] == [1]
 
 
+def answer(network: Network, dialler: Node, node: Node) -> Connection:
+    """Begin a connection of which the dialler's proof of its key never comes; returns the answerer's side."""
+    near, far = network.connect(dialler, node)
+    network._carry(near)
+    network._carry(far)
+    network.cut(near)
+    return far
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_handshake_that_may_be_the_members_is_waited_for(wire: WireName) -> None:
+    node, member, network = Node("a", wire=wire), Node("member", wire=wire), Network()
+    watch = node.machine.watch(node.open())
+    member.open()
+    near, _ = network.connect(member, node)
+    network.settle()
+    proving = answer(network, member, node)
+    network.end(near)
+    assert [type(event) for event in events(watch)] == [PeerJoined]
+    proving.close()
+    node.machine.remove_connection(proving, NOW)
+    assert [type(event) for event in events(watch)] == [PeerLeft]
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("stranger", ["silent", "of another wire", "half a word", "gone"])
+def test_a_stranger_delays_no_leave(wire: WireName, stranger: str) -> None:
+    node, member, network = Node("a", wire=wire), Node("member", wire=wire), Network()
+    watch = node.machine.watch(node.open())
+    member.open()
+    near, _ = network.connect(member, node)
+    network.settle()
+    if stranger == "of another wire":
+        (other,) = set(WIRES) - {wire}
+        assert answer(network, Node("stranger", wire=other), node).is_proving
+    elif stranger == "gone":
+        answer(network, Node("stranger", wire=wire), node).close()
+    else:
+        idle = node.connection(initiator=False)
+        if stranger == "half a word":
+            idle.receive_data(b"\x3a" if wire == "hypercore9" else b"\x20", NOW)
+    network.end(near)
+    assert [type(event) for event in events(watch)] == [PeerJoined, PeerLeft]
+
+
 def test_a_member_that_waits_for_its_other_connection_is_not_gone() -> None:
     node, network = Node("a", limits=attrs.evolve(DEFAULT_LIMITS, peer_ids=1)), Network()
     drive, member = node.open(), Node("member")
     member.open()
     near, _ = network.connect(member, node)
     network.settle()
-    node.connection(initiator=False)
+    answer(network, member, node)
     network.end(near)
     assert list(drive.members) == [1]
     other = Node("other")
@@ -867,6 +912,14 @@ def test_a_replacement_that_ends_too(replaced: Replaced) -> None:
     remote.ours.close()
     ours.machine.remove_connection(remote.ours, NOW + 1)
     ours.machine.handle_deadline(NOW + FOLD_TIME)
+    assert [type(event) for event in events(watch)] == [PeerLeft]
+
+
+def test_a_replacement_has_its_time_anew_if_we_were_away(replaced: Replaced) -> None:
+    ours, watch, _, _ = replaced
+    ours.machine.handle_deadline(NOW + 60)
+    assert events(watch) == []
+    ours.machine.handle_deadline(NOW + 60 + FOLD_TIME)
     assert [type(event) for event in events(watch)] == [PeerLeft]
 
 

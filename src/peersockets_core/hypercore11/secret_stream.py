@@ -82,6 +82,8 @@ class SecretStream:
         self.output: list[bytes] = []
         """What to send, in order; the owner empties it."""
         self.keys: Keys | None = None
+        self.keepalive_received = False
+        """Whether the remote has sent one: it goes on to send them then (`setKeepAlive`)."""
         self._initiator = initiator
         self._entropy = entropy
         self._work = work or Work()
@@ -224,8 +226,11 @@ class SecretStream:
         self, buffer: bytearray | memoryview, frames: list[tuple[int, int]], messages: MutableSequence[bytes]
     ) -> None:
         assert self._receive is not None
+        before = len(messages)
         try:
             messages.extend(filter(None, self._receive.open(buffer, frames)))
+            if len(messages) - before < len(frames):
+                self.keepalive_received = True
         except ValueError as error:
             raise RemoteProtocolError(str(error)) from None
 

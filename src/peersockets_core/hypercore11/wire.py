@@ -43,7 +43,6 @@ class Hypercore11:
         `extensions` is for wires on which extensions belong to the connection; here they are a drive's.
         """
         self.keepalive = limits.hypercore11_keepalive
-        self.silence = limits.hypercore11_silence
         self.outbox = outbox
         self.mux = Mux(limits=limits, outbox=self.outbox, aliases=alpha.ALIASES, work=work)
         """For protocols beside hypercore's, which may be registered once the handshake is finished."""
@@ -68,6 +67,14 @@ class Hypercore11:
         self._cores: dict[bytes, alpha.Core] = {}
         self._events: list[Event] = []
         self.mux.pair(alpha.PROTOCOL, None, self._paired)
+
+    @property
+    def silence(self) -> float:
+        """How long the remote may be silent: that means something once it has sent a keepalive."""
+        limits = self._limits
+        if self._stream.keepalive_received:
+            return min(limits.silence, limits.hypercore11_silence)
+        return limits.hypercore11_silence
 
     @property
     def has_output(self) -> bool:

@@ -15,6 +15,7 @@ import click
 import trio
 
 from peersockets_core import (
+    DEFAULT_LIMITS,
     WIRES,
     Address,
     DriveKey,
@@ -92,6 +93,17 @@ def _peer(text: str) -> int | bytes:
 
 
 ADDRESS = _Parsed("address", Address.parse)
+_SHORTEST: Final = 15.0
+"""Half as much again as real peers may wait with a keepalive."""
+
+
+def _peer_timeout(text: str) -> float:
+    seconds = _seconds(text)
+    if seconds < _SHORTEST:
+        raise ValueError(f"must be {_SHORTEST:g} seconds or more, since peers may be silent for 10")
+    return seconds
+
+
 BIND_ADDRESS = _Parsed("address", lambda text: Address.parse(text, lowest_port=0))
 SECONDS = _Parsed("seconds", _seconds)
 SEED = _Parsed("seed", _seed)
@@ -139,10 +151,16 @@ class NodeOptions:
     topic_scope: TopicScope
     allow: tuple[bytes, ...]
     key_pair: KeyPair
+    peer_timeout: float | None = None
 
     def open_node(self) -> AbstractAsyncContextManager[Node]:
         """Open a node of this identity, which admits only whom it is allowed to."""
-        return open_node(key_pair=self.key_pair, authenticate=self._check_allowed if self.allow else None)
+        limits, seconds = DEFAULT_LIMITS, self.peer_timeout
+        if seconds is not None:
+            limits = attrs.evolve(limits, silence=seconds, vanished=seconds)
+        return open_node(
+            key_pair=self.key_pair, authenticate=self._check_allowed if self.allow else None, limits=limits
+        )
 
     async def _check_allowed(self, info: ConnectionInfo) -> None:
         if info.public_key not in self.allow:
@@ -242,6 +260,13 @@ _OPTIONS = (
         type=_Parsed("key", lambda text: parse_public_key(text, "key")),
         multiple=True,
         help="Talk to the peer of this public key only; repeat for several.",
+    ),
+    click.option(
+        "--peer-timeout",
+        metavar="SECONDS",
+        type=_Parsed("seconds", _peer_timeout),
+        help=f"Give up a peer that neither speaks nor acknowledges what is sent to it; {_SHORTEST:g} or more."
+        f" Default: {DEFAULT_LIMITS.vanished:g}, or {DEFAULT_LIMITS.silence:g} if it sends keepalives.",
     ),
     click.option(
         "--seed",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 import sys
 from collections.abc import Iterable
@@ -244,6 +245,21 @@ def test_keepalives_are_empty_frames_and_not_heard() -> None:
     assert len(data) == 20
     assert pair.right.receive_data(data, NOW + 5) == []
     assert pair.left.next_deadline() == NOW + 10
+
+
+@pytest.mark.parametrize("promised", [False, True])
+def test_silence_means_something_of_a_remote_that_has_sent_a_keepalive(promised: bool) -> None:
+    pair = Pair().exchange().open()
+    ours, theirs = pair.left, pair.right
+    theirs.handle_deadline(NOW + 5)
+    keepalive = bytes(theirs.data_to_send(NOW + 5))
+    if promised:
+        ours.receive_data(keepalive, NOW + 5)
+    for second in range(5, 25, 5):
+        assert ours.handle_deadline(NOW + second) == []
+        ours.data_to_send(NOW + second)
+    assert ours.remote_deadline == (NOW + 25 if promised else math.inf)
+    assert bool(ours.handle_deadline(NOW + 25)) == promised
 
 
 def test_the_end_of_the_stream() -> None:

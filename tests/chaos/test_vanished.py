@@ -1,0 +1,30 @@
+"""Lines that go dead without a sign, in a network namespace of their own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chaos import vanishing
+
+NAMESPACE = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--net", "--map-root-user"]
+
+
+@pytest.mark.slow
+def test_vanished_peers_leave_and_silent_ones_stay() -> None:
+    """On both wires, whether they have sent keepalives or not; what they have not acknowledged is unsent."""
+    program = Path(vanishing.__file__)
+    played = subprocess.run(
+        [*NAMESPACE, sys.executable, program], stdout=subprocess.PIPE, text=True, timeout=120, check=True
+    )
+    alive, *left = map(json.loads, played.stdout.splitlines())
+    assert alive == {"heard": ["still there?"] * len(vanishing.PEERS), "members": len(vanishing.PEERS)}
+    assert {line["left"]: line["reason"] for line in left} == {
+        "hypercore9": "nothing received for 2 seconds",
+        "hypercore11": "nothing received for 2 seconds",
+        "hypercore11 without keepalives": "nothing received or acknowledged for 3 seconds",
+    }
+    assert min(line["unsent"] for line in left) >= vanishing.SIZE
