@@ -41,6 +41,7 @@ coverage: dev node
 bench: dev node
 	$(BIN)/python -m pip install --quiet '.[bench]'
 	$(BIN)/python -m benchmarks --json docs/performance.json --page docs/performance.md --plot docs/performance
+	$(BIN)/python -m benchmarks.udx --page docs/performance.md
 
 bench-quick: dev node
 	$(BIN)/python -m benchmarks --quick

@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from interop.udx_peer import KIB, MIB, OLD, Meeting, digest, meet, pseudorandom, tally
+from interop.udx_transfer import transfer
 
 pytestmark = pytest.mark.interop
 
@@ -81,3 +82,12 @@ async def test_a_line_that_is_dead_ends_both_sides() -> None:
         with pytest.raises(trio.BrokenResourceError, match="not answered"):
             await meeting.receive_all()
         assert (await meeting.wait_event("close"))["error"] is not None
+
+
+async def test_a_transfer_through_loss_shows_equal_digests() -> None:
+    """`python -m interop.udx_transfer` does the same with 64 MiB."""
+    lines: list[str] = []
+    await transfer(2, 0.05, lines.append)
+    digests = [line.split("sha256 ")[1][:64] for line in lines if "sha256" in line]
+    assert digests[0] == digests[1] != digests[2] == digests[3]
+    assert sum("the line lost" in line for line in lines) == 2
