@@ -266,7 +266,7 @@ async def test_what_a_receiver_does_not_take_ends_the_connection() -> None:
 
 async def test_what_is_sent_to_a_peer_that_does_not_read_is_kept_in_memory() -> None:
     count = 128
-    async with real_peer.open_real_peer() as sender, real_peer.open_real_peer() as receiver:
+    async with real_peer.open_real_peer(alone=True) as sender, real_peer.open_real_peer() as receiver:
         await sender.call("connect", port=receiver.port)
         await sender.wait_event("connection", publicKey=receiver.public_key.hex())
         topic = await sender.join("chat")

@@ -8,7 +8,7 @@ from typing import Any, Final
 import attrs
 
 from interop import hyperdrive13, real_peer
-from interop.node_peer import open_node_peer
+from interop.node_host import open_hosted_peer
 from interop.real_peer import HOST, RealPeer, RealTopic, Role, listen
 from peersockets_core import WireName
 from peersockets_trio import ConnectionInfo, Drive, Node
@@ -53,14 +53,14 @@ async def _start(process: Any, seed: str | None, port: int) -> RealPeer:
 
 @asynccontextmanager
 async def _open_hyperdrive10(*, seed: str | None = None, port: int = 0) -> AsyncIterator[RealPeer]:
-    async with open_node_peer(real_peer.PEER_SCRIPT) as process:
+    async with open_hosted_peer(real_peer.PEER_SCRIPT) as process:
         yield await _start(process, seed, port)
 
 
 @asynccontextmanager
 async def _open_hyperdrive13(*, seed: str | None = None, port: int = 0) -> AsyncIterator[RealPeer]:
     with TemporaryDirectory(prefix="corestore-") as storage:
-        async with open_node_peer(hyperdrive13.PEER_SCRIPT, storage) as process:
+        async with open_hosted_peer(hyperdrive13.PEER_SCRIPT, storage) as process:
             yield await _start(process, seed, port)
 
 

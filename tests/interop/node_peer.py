@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from subprocess import PIPE
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import attrs
 import trio
@@ -28,28 +28,39 @@ class NodePeerError(Exception):
     """The peer answered a command with an error, or its process has ended."""
 
 
+class Process(Protocol):
+    """Where a peer runs, alone or with others (`interop.node_host`)."""
+
+    def send(self, line: JsonObject) -> None:
+        """Have a command written."""
+
+    async def kill(self) -> None:
+        """End the process at once, with SIGKILL."""
+
+    def obituary(self) -> str:
+        """How it has ended."""
+        ...
+
+
 @attrs.define(eq=False)
 class NodePeer:
-    """One running peer, made by `open_node_peer`."""
+    """One running peer, made by `open_node_peer` or `open_hosted_peer`."""
 
-    _script: Path
-    _process: trio.Process
-    _commands: trio.MemorySendChannel[bytes]
+    _process: Process
     events: list[JsonObject] = attrs.field(factory=list)
     """Every event so far, in order."""
     _unread: list[JsonObject] = attrs.field(factory=list)
     _answers: dict[int, JsonObject] = attrs.field(factory=dict)
     _ids: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))
     _news: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot)
-    _stderr: bytearray = attrs.field(factory=bytearray)
-    _ended: bool = False
-    _killed: bool = False
+    ended: bool = False
+    """Whether its process has ended."""
+    killed: bool = False
 
     async def call(self, command: str, /, **parameters: object) -> JsonObject:
         """Run a command and return its result. Raises `NodePeerError` if it fails or the peer ends first."""
         number = next(self._ids)
-        line = json.dumps({"id": number, "command": command, **parameters})
-        self._commands.send_nowait(line.encode() + b"\n")
+        self._process.send({"id": number, "command": command, **parameters})
         answer = await self._find(lambda: self._answers.pop(number, None))
         if "error" in answer:
             raise NodePeerError(answer["error"])
@@ -68,9 +79,22 @@ class NodePeer:
 
     async def kill(self) -> None:
         """End the process at once, with SIGKILL."""
-        self._killed = True
-        self._process.kill()
-        await self._process.wait()
+        self.killed = True
+        await self._process.kill()
+
+    def tell(self, line: JsonObject) -> None:
+        """The peer has written a line."""
+        if "event" in line:
+            self.events.append(line)
+            self._unread.append(line)
+        else:
+            self._answers[line["id"]] = line
+        self._news.unpark_all()
+
+    def end(self) -> None:
+        """The process has ended."""
+        self.ended = True
+        self._news.unpark_all()
 
     def _take(self, wanted: JsonObject) -> JsonObject | None:
         for index, event in enumerate(self._unread):
@@ -81,64 +105,85 @@ class NodePeer:
     async def _find(self, find: Callable[[], T | None]) -> T:
         await trio.lowlevel.checkpoint()
         while (found := find()) is None:
-            if self._ended:
-                raise NodePeerError(self._obituary())
+            if self.ended:
+                raise NodePeerError(self._process.obituary())
             await self._news.park()
         return found
 
-    def _obituary(self) -> str:
-        stderr = self._stderr.decode(errors="replace")
-        return f"{self._script} ended with status {self._process.returncode}\n{stderr}"
 
-    def _tell(self, line: JsonObject) -> None:
-        if "event" in line:
-            self.events.append(line)
-            self._unread.append(line)
-        else:
-            self._answers[line["id"]] = line
-        self._news.unpark_all()
+class Lines:
+    """Puts the lines of JSON together that come in pieces, of which one may be many megabytes long."""
 
-    async def _write_commands(self, lines: trio.MemoryReceiveChannel[bytes]) -> None:
+    def __init__(self) -> None:
+        self._pieces: list[bytes | bytearray] = []
+
+    def feed(self, chunk: bytes | bytearray) -> Iterator[JsonObject]:
+        """The lines that a chunk completes."""
+        *ends, rest = chunk.split(b"\n")
+        for end in ends:
+            self._pieces.append(end)
+            line = b"".join(self._pieces)
+            self._pieces.clear()
+            yield json.loads(line)
+        self._pieces.append(rest)
+
+
+@attrs.define(eq=False)
+class _Alone:
+    """A process with one peer."""
+
+    script: Path
+    process: trio.Process
+    commands: trio.MemorySendChannel[bytes]
+    stderr: bytearray = attrs.field(factory=bytearray)
+
+    def send(self, line: JsonObject) -> None:
+        self.commands.send_nowait(json.dumps(line).encode() + b"\n")
+
+    async def kill(self) -> None:
+        self.process.kill()
+        await self.process.wait()
+
+    def obituary(self) -> str:
+        stderr = self.stderr.decode(errors="replace")
+        return f"{self.script} ended with status {self.process.returncode}\n{stderr}"
+
+    async def write_commands(self, lines: trio.MemoryReceiveChannel[bytes]) -> None:
         # A task of its own, so that a cancelled call leaves no half-written line.
-        assert self._process.stdin is not None
-        with suppress(trio.BrokenResourceError):  # _follow says that the process has ended
-            async with self._process.stdin as stdin:
+        assert self.process.stdin is not None
+        with suppress(trio.BrokenResourceError):  # `follow` says that the process has ended
+            async with self.process.stdin as stdin:
                 async for line in lines:
                     await stdin.send_all(line)
 
-    async def _read_lines(self) -> None:
-        assert self._process.stdout is not None
-        pieces: list[bytes | bytearray] = []  # of a line that may be many megabytes long
-        async with self._process.stdout as stdout:
-            async for chunk in stdout:
-                *ends, rest = chunk.split(b"\n")
-                for end in ends:
-                    pieces.append(end)
-                    self._tell(json.loads(b"".join(pieces)))
-                    pieces.clear()
-                pieces.append(rest)
-
-    async def _read_stderr(self) -> None:
-        assert self._process.stderr is not None
-        async with self._process.stderr as stderr:
-            async for chunk in stderr:
-                self._stderr += chunk
-
-    async def _follow(self) -> None:
+    async def follow(self, peer: NodePeer) -> None:
         async with trio.open_nursery() as pipes:
-            pipes.start_soon(self._read_lines)
+            pipes.start_soon(self._read_lines, peer)
             pipes.start_soon(self._read_stderr)
-        await self._process.wait()
-        self._ended = True
-        self._news.unpark_all()
+        await self.process.wait()
+        peer.end()
 
-    async def _dismiss(self) -> None:
-        self._commands.close()  # and with it stdin, once all commands are written
+    async def dismiss(self) -> None:
+        self.commands.close()  # and with it stdin, once all commands are written
         with trio.move_on_after(EXIT_GRACE, shield=True):
-            await self._process.wait()
-        if self._process.returncode is None:
+            await self.process.wait()
+        if self.process.returncode is None:
             with trio.CancelScope(shield=True):
                 await self.kill()
+
+    async def _read_lines(self, peer: NodePeer) -> None:
+        assert self.process.stdout is not None
+        lines = Lines()
+        async with self.process.stdout as stdout:
+            async for chunk in stdout:
+                for line in lines.feed(chunk):
+                    peer.tell(line)
+
+    async def _read_stderr(self) -> None:
+        assert self.process.stderr is not None
+        async with self.process.stderr as stderr:
+            async for chunk in stderr:
+                self.stderr += chunk
 
 
 @asynccontextmanager
@@ -154,14 +199,15 @@ async def open_node_peer(
         [*prefix, "node", str(script), *arguments], stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment
     )
     commands, lines = trio.open_memory_channel[bytes](math.inf)
-    peer = NodePeer(script, process, commands)
+    alone = _Alone(script, process, commands)
+    peer = NodePeer(alone)
     with lines:
         async with trio.open_nursery() as tasks:
-            tasks.start_soon(peer._write_commands, lines)
-            tasks.start_soon(peer._follow)
+            tasks.start_soon(alone.write_commands, lines)
+            tasks.start_soon(alone.follow, peer)
             try:
                 yield peer
             finally:
-                await peer._dismiss()
-    if process.returncode and not peer._killed:
-        raise NodePeerError(peer._obituary())
+                await alone.dismiss()
+    if process.returncode and not peer.killed:
+        raise NodePeerError(alone.obituary())

@@ -13,6 +13,7 @@ import attrs
 import trio
 import trio.testing
 
+from interop.node_host import open_hosted_peer
 from interop.node_peer import JsonObject, NodePeer, open_node_peer
 from peersockets_trio import Drive, Node, PeerEvents, PeerJoined
 
@@ -80,9 +81,9 @@ class RealPeer:
 
 
 @asynccontextmanager
-async def open_real_peer(*, seed: bytes | None = None) -> AsyncIterator[RealPeer]:
-    """Run a peer for the length of the block."""
-    async with open_node_peer(PEER_SCRIPT) as process:
+async def open_real_peer(*, seed: bytes | None = None, alone: bool = False) -> AsyncIterator[RealPeer]:
+    """Run a peer for the length of the block, in a process of its own if it is to be alone."""
+    async with open_node_peer(PEER_SCRIPT) if alone else open_hosted_peer(PEER_SCRIPT) as process:
         started = await process.call("start", **({"seed": seed.hex()} if seed else {}))
         listening = await process.call("listen")
         yield RealPeer(process, bytes.fromhex(started["publicKey"]), listening["port"])

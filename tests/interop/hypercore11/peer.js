@@ -25,7 +25,9 @@ const swarmCommands = require('../hyperswarm/commands')
 const SENDS_PER_TURN = 1000
 const RAW_TYPES = 4 // of messages on a bare channel
 
+const STORAGE = process.argv[2]
 const swarm = new LoopbackSwarm()
+const swarms = [swarm] // and those of bare muxes
 let udxSocket // from "udxBind" on
 const streams = new Set() // from before their handshake on
 const drives = new Map() // by key
@@ -126,6 +128,7 @@ async function timed (operation) {
 function bareSwarm () {
   const mux = muxes.push(null) - 1
   const swarm = new LoopbackSwarm()
+  swarms.push(swarm)
   swarm.on('connection', (wire, { client }) => {
     const stream = new SecretStream(client, wire)
     let failure = null
@@ -178,7 +181,7 @@ serve({
   async start ({ seed, timeout: silence }) {
     timeout = silence
     keyPair = SecretStream.keyPair(seed && unhex(seed))
-    store = new Corestore(process.argv[2])
+    store = new Corestore(STORAGE)
     await store.ready()
     return { publicKey: hex(keyPair.publicKey) }
   },
@@ -308,5 +311,12 @@ serve({
     return { mux: number, ...bareChannel(muxes[number], { protocol: 'hypercore/alpha', channelId: discoveryKey, handshake }) }
   },
 
-  exit () { setImmediate(process.exit, 0) } // after the answer
+  // Lets go of everything, where the process goes on.
+  async stop () {
+    for (const stream of streams) stream.destroy()
+    for (const mux of muxes) mux?.stream.destroy()
+    for (const each of swarms) each.close()
+    await udxSocket?.close()
+    await store?.close()
+  }
 })

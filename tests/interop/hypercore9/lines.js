@@ -6,7 +6,8 @@
 
 const { createInterface } = require('readline')
 
-const write = line => process.stdout.write(JSON.stringify(line) + '\n')
+const host = globalThis.peerHost // of many peers, if this is one of them: host.js
+const write = line => process.stdout.write(JSON.stringify({ peer: host?.number, ...line }) + '\n')
 
 function emit (event, fields) {
   write({ event, ...fields })
@@ -14,6 +15,7 @@ function emit (event, fields) {
 
 // Commands run as they arrive and side by side, so that one that hangs does not stop the others.
 function serve (commands) {
+  if (host) return host.serve(commands)
   const input = createInterface({ input: process.stdin })
   input.on('close', () => process.exit(0))
   input.on('line', async line => {

@@ -51,6 +51,7 @@ class LoopbackSwarm extends EventEmitter {
   constructor () {
     super()
     this.deduplicating = false
+    this._servers = []
     this._wires = new Set()
     this._faults = { deaf: false, silent: false }
     this._survivors = new Map() // by the remote's public key
@@ -59,6 +60,7 @@ class LoopbackSwarm extends EventEmitter {
   async listen (port = 0) {
     const server = net.createServer(SOCKET_OPTIONS, socket => this._add(socket, false))
     await once(server.listen(port, HOST), 'listening')
+    this._servers.push(server)
     return server.address().port
   }
 
@@ -66,6 +68,12 @@ class LoopbackSwarm extends EventEmitter {
     const socket = net.connect({ ...SOCKET_OPTIONS, port, host, localAddress: HOST })
     await once(socket, 'connect')
     this._add(socket, true)
+  }
+
+  // Ends what it has begun, and takes nothing new.
+  close () {
+    for (const server of this._servers) server.close()
+    for (const wire of this._wires) wire.destroy()
   }
 
   setDeaf (deaf) {

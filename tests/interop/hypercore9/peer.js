@@ -237,5 +237,11 @@ serve({
     for (const stream of rawStreams) stream.destroy()
   },
 
-  exit () { setImmediate(process.exit, 0) } // after the answer
+  // Lets go of everything, where the process goes on.
+  async stop () {
+    for (const stream of [...streams, ...rawStreams]) stream.destroy()
+    swarm.close()
+    await networker?.close()
+    await corestore?.close()
+  }
 })
