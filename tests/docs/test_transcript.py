@@ -20,6 +20,7 @@ PORT = re.compile(r"\b127\.0\.0\.1:\d+")
 @pytest.mark.interop
 async def test_the_transcript_of_a_chat(tmp_path: Path) -> None:
     (tmp_path / "my.key").write_text(SEED)
+    (tmp_path / "my.key").chmod(0o600)
     with trio.fail_after(60):
         async with open_real_drive("hypercore11") as real:
             told = await _chat(real, tmp_path / "my.key")
