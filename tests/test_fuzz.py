@@ -118,7 +118,7 @@ def _hoard(
     self: EarlyPackets, local_id: int, packets: memoryview, size: int, source: Any, now: float
 ) -> None:
     """Keeps everything."""
-    self._kept.append((now, local_id, bytes(packets), size, source))
+    self._kept.setdefault(local_id, (now, []))[1].append((bytes(packets), size, source))
 
 
 FAULTS: dict[str, tuple[str, object, str, object]] = {

@@ -149,8 +149,10 @@ class Endpoint:
         elif stream is not None:
             self._early.keep(local_id, packets, size, source, now)
             events.append(EarlyPacket(stream, source))
-        elif (reply := self._farewells.reply_untrusted(local_id, columns, now)) is not None:
-            self._loose.append(reply)
+        elif local_id in self._farewells:
+            reply = self._farewells.reply_untrusted(local_id, columns, now)
+            if reply is not None:
+                self._loose.append(reply)
         else:
             statistics.unknown += count
             self._early.keep(local_id, packets, size, source, now)

@@ -27,6 +27,9 @@ class Farewells:
         """The id is used again."""
         self._last.pop(local_id, None)
 
+    def __contains__(self, local_id: int) -> bool:
+        return local_id in self._last
+
     def reply_untrusted(self, local_id: int, columns: Columns, now: float) -> Transmission | None:
         """Return the answer to packets for an id, None if they need none. Raises nothing."""
         if local_id not in self._last:

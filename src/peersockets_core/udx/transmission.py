@@ -66,17 +66,16 @@ def _run(stream: Stream, run: Run) -> Transmission:
     receiving = stream.receiving
     receiving.ack_due = False
     window = receiving.advertise()
-    heads = headers(run.count, stream.remote_id, window, run.first, receiving.assembler.next)
-    if run.ended:
-        heads[-HEADER_SIZE + 2] = Flag.DATA | Flag.END if len(run.payload) else Flag.END
-    if run.padding:
-        heads[3] = run.padding
-        buffers: list[Buffer] = [heads, _PADDING[: run.padding], run.payload]
-        return stream.remote_address, buffers, HEADER_SIZE + run.padding + len(run.payload)
+    flags = (Flag.DATA if len(run.payload) else 0) | (Flag.END if run.ended else 0)
     if run.count == 1:
-        return stream.remote_address, [heads, run.payload], HEADER_SIZE + len(run.payload)
+        first_word = word(flags, run.padding)
+        head = header(first_word, stream.remote_id, window, run.first, receiving.assembler.next)
+        head += _PADDING[: run.padding]
+        return stream.remote_address, [head, run.payload], len(head) + len(run.payload)
+    heads = headers(run.count, stream.remote_id, window, run.first, receiving.assembler.next)
+    heads[2 - HEADER_SIZE] = flags
     payload, size = memoryview(run.payload), run.size
-    buffers = []
+    buffers: list[Buffer] = []
     for index in range(run.count):
         buffers.append(heads[HEADER_SIZE * index : HEADER_SIZE * (index + 1)])
         buffers.append(payload[size * index : size * (index + 1)])

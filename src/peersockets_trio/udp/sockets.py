@@ -68,6 +68,7 @@ class UdpSocket:
         self._scope = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
         self._gone = trio.lowlevel.ParkingLot()
+        self._closing: dict[UdxStream, float] = {}  # until when each has time, in the order of that
         self.address = datagrams.address
         """Host and port that it is bound to."""
 
@@ -141,7 +142,7 @@ class UdpSocket:
 
     def _look_again(self) -> None:
         """Something may be due earlier than thought."""
-        deadline = min(self.endpoint.next_deadline(), self._answer_time)
+        deadline = min(self.endpoint.next_deadline(), self._answer_time, self._closing_time())
         if deadline < self._scope.deadline:
             self._scope.deadline = deadline
 
@@ -171,12 +172,13 @@ class UdpSocket:
     async def _keep_time(self) -> None:
         endpoint = self.endpoint
         while True:
-            deadline = min(endpoint.next_deadline(), self._answer_time)
+            deadline = min(endpoint.next_deadline(), self._answer_time, self._closing_time())
             with trio.CancelScope(deadline=deadline) as self._scope:
                 await trio.sleep_forever()
             now = trio.current_time()
             if endpoint.next_deadline() <= now:
                 self._dispatch(endpoint.handle_deadline(now))
+            self._abandon_overdue(now)
             self._send()
 
     def _receive(self, packets: memoryview, size: int, source: Address) -> None:
@@ -201,6 +203,7 @@ class UdpSocket:
                     stream.flushed()
                 case StreamClosed():
                     stream.over(event.error)
+                    self._closing.pop(stream, None)
                     self._gone.unpark_all()
                 case EarlyPacket():
                     stream.early(event.address)
@@ -209,14 +212,20 @@ class UdpSocket:
 
     def let_finish(self, stream: UdxStream) -> None:
         """A stream was closed: give it some time."""
-        assert self._nursery is not None
-        self._nursery.start_soon(self._linger, stream)
+        self._closing[stream] = trio.current_time() + self.linger
+        self._look_again()
 
-    async def _linger(self, stream: UdxStream) -> None:
-        with trio.move_on_after(self.linger):
-            await stream.wait_over()
-        if stream.lingering:
-            stream.abandon()
+    def _abandon_overdue(self, now: float) -> None:
+        """Destroy streams that were closed too long ago."""
+        while self._closing and self._closing_time() <= now:
+            stream = next(iter(self._closing))
+            del self._closing[stream]
+            if stream.lingering:
+                stream.abandon()
+
+    def _closing_time(self) -> float:
+        """When the first of the streams that were closed has had its time."""
+        return next(iter(self._closing.values()), math.inf)
 
     def left(self) -> None:
         """A stream was destroyed."""

@@ -41,7 +41,6 @@ class UdxStream(trio.abc.HalfCloseableStream):
         self._received: deque[bytearray] = deque()
         self._receiving = trio.lowlevel.ParkingLot()
         self._sending = trio.lowlevel.ParkingLot()
-        self._connecting = trio.lowlevel.ParkingLot()
         self._changed = trio.lowlevel.ParkingLot()
         self._receive_guard = _Guard("another task is receiving from this stream")
         self._send_guard = _Guard("another task is sending on this stream")
@@ -76,7 +75,7 @@ class UdxStream(trio.abc.HalfCloseableStream):
         """Wait until a packet comes for the stream, which is not connected; returns where it came from."""
         while self.early_address is None:
             self._check_open()
-            await self._connecting.park()
+            await self._changed.park()
         await trio.lowlevel.checkpoint()
         return self.early_address
 
@@ -209,14 +208,9 @@ class UdxStream(trio.abc.HalfCloseableStream):
             self.abandon()
             raise
 
-    async def wait_over(self) -> None:
-        """Wait until both halves have ended, or it was destroyed."""
-        while self.core.state is not State.CLOSED:
-            await self._changed.park()
-
     def _close(self) -> None:
         self._drop_received()
-        for lot in (self._receiving, self._sending, self._connecting):
+        for lot in (self._receiving, self._sending, self._changed):
             lot.unpark_all()
         if self.core.state in {State.OPEN, State.CLOSED}:
             self.abandon()
@@ -238,7 +232,7 @@ class UdxStream(trio.abc.HalfCloseableStream):
         self.lingering = False
         self.core.destroy()
         self._udp.wake()
-        for lot in (self._receiving, self._sending, self._connecting, self._changed):
+        for lot in (self._receiving, self._sending, self._changed):
             lot.unpark_all()
         self._udp.left()
 
@@ -273,7 +267,7 @@ class UdxStream(trio.abc.HalfCloseableStream):
         self._over = True
         self.lingering = False
         self.error = error
-        for lot in (self._receiving, self._sending, self._connecting, self._changed):
+        for lot in (self._receiving, self._sending, self._changed):
             lot.unpark_all()
 
     def flushed(self) -> None:
@@ -285,7 +279,7 @@ class UdxStream(trio.abc.HalfCloseableStream):
     def early(self, address: Address) -> None:
         """A packet has come, and the stream is not connected."""
         self.early_address = address
-        self._connecting.unpark_all()
+        self._changed.unpark_all()
 
 
 _ENDING: Final = frozenset({State.ENDING, State.ENDED, State.CLOSING})

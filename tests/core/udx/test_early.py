@@ -18,3 +18,6 @@ def test_the_newest_are_kept_within_bounds() -> None:
     assert 3 not in early
     early.discard(4)
     assert early.take(4) == []
+    early.keep(5, memoryview(bytes(200)), 20, ALICE, 2.0)
+    assert early.dropped == 2 + 1 + 10
+    assert 5 not in early
