@@ -11,7 +11,7 @@ def test_the_demo_shows_all_of_it() -> None:
     lines = done.stdout.decode().splitlines()
     told = iter(lines)
     for text in (
-        "Alice opens hyper://",
+        "Alice opens drive ",
         "Bob connects to 127.0.0.1:",
         "Alice sees peer 1 join",
         "Bob hears from peer 1: hello, who is there?",

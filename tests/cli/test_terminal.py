@@ -15,6 +15,7 @@ from cli.real_drive import open_real_drive
 from cli.support import ANY_PORT, KEY, Pipe, pipe
 from cli.terminal import CTRL_C, CTRL_D, LEFT, UP, Terminal, open_terminal
 from peersockets_core import WIRES, WireName
+from peersockets_trio.cli.text import rows
 
 PASTE = "\x1b[200~{}\x1b[201~"
 BACKSPACE = "\x7f"
@@ -187,9 +188,30 @@ async def test_long_lines() -> None:
         await terminal.type(line)
         await terminal.until(f"> {line}", wrapped=True)
         await say(bob, line.encode())
-        await terminal.until(f"{name}: {line}> {line}", wrapped=True)
+        shown = "".join(rows(f"{name}: {line}", 50))
+        await terminal.until(f"{shown}> {line}", wrapped=True)
         await terminal.say(LEFT * len(line) + "x")
         assert await heard(bob) == f"x{line}"
+
+
+@pytest.mark.parametrize("columns", [40, 60])
+async def test_no_row_of_a_message_looks_like_the_line_of_another_peer(columns: int) -> None:
+    """However it is filled up, and also after the terminal has been made narrower."""
+    other = "7 (0123abcd): I am somebody else"
+    async with chatting(columns=columns) as (terminal, bob, name):
+        first = " " * (columns - len(f"{name}: "))
+        for filling in (first, first + "x" * (columns - 4), "x" * (columns // 2)):
+            await say(bob, f"{filling}{other}".encode())
+        await say(bob, b"* 7 (0123abcd) left")
+        await terminal.until("left")
+        terminal.resize(columns - 10, 24)
+        await say(bob, ("x" * (columns - 10 - len(f"{name}: ")) + other).encode())
+        await say(bob, b"the end")
+        await terminal.until("the end")
+        beginnings = [line for line in terminal.lines if line]
+        for beginning in beginnings:
+            assert beginning.startswith((name[:5], "    ", "* ", ">")), beginnings
+        assert not [line for line in terminal.lines if "(0123abcd)" in line]
 
 
 async def test_pasted_lines_are_one_message() -> None:
@@ -236,9 +258,9 @@ async def test_nothing_from_the_network_reaches_the_terminal_raw() -> None:
 
 
 async def test_a_giant_message_is_cut() -> None:
-    async with chatting() as (terminal, bob, _):
+    async with chatting() as (terminal, bob, name):
         await say(bob, b"x" * 1024 * 1024)
-        await terminal.until("x ... (1048576 bytes)")
+        await terminal.until(rows(f"{name}: {'x' * 2000} ... (1048576 bytes)", 100)[-1])
         assert len(terminal.raw) < 50_000
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import unicodedata
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prompt_toolkit.utils import get_cwidth
 
 from peersockets_core import PeerJoined, PeerLeft
-from peersockets_trio.cli.text import outcome, printable, short_name, show_message_untrusted
+from peersockets_trio.cli import text as text_module
+from peersockets_trio.cli.text import outcome, printable, rows, short_name, show_message_untrusted
 
 BELL, ESC, CSI, DEL = "\x07", "\x1b", "\x9b", "\x7f"
 
@@ -77,4 +82,37 @@ def test_outcomes() -> None:
     assert outcome(PeerJoined(1, key, "hypercore9")) == "joined on hypercore9"
     assert outcome(PeerLeft(1, key, "hypercore9")) == "left"
     left = PeerLeft(1, key, "hypercore9", "reset\n", 5)
-    assert outcome(left) == r"left: reset\n (5 bytes for it did not leave)"
+    assert printable(outcome(left)) == r"left: reset\n (5 bytes for it did not leave)"
+
+
+@given(st.text(), st.integers(1, 200))
+def test_what_is_printable_stays_as_it_is(text: str, columns: int) -> None:
+    once = printable(text)
+    assert printable(once) == once
+    cut = rows(once, columns)
+    indent = "    " if columns > 8 else ""
+    assert all(row.startswith(indent) for row in cut[1:])
+    assert cut[0] + "".join(row.removeprefix(indent) for row in cut[1:]) == once
+    if columns > 9:
+        assert all(get_cwidth(row) <= columns for row in cut)
+
+
+@given(st.text("0 ():7abcdef01\u0661"), st.integers(2, 40))
+def test_no_row_begins_like_a_peers_line(text: str, columns: int) -> None:
+    """Not even where the terminal itself cuts the rows anew."""
+    name = re.compile(r"\d+ \([0-9a-f]{8}\)")
+    for line in show_message_untrusted((text + " 7 (0123abcd): hello").encode()):
+        assert not name.search(line)
+
+
+CLI = Path(text_module.__file__).parent
+PRINTERS = {"streams.py", "log.py", "completion.py", "__init__.py"}
+"""Where lines are made printable; and where nothing comes from a remote or a file: help and completion."""
+
+
+@pytest.mark.parametrize("path", sorted(CLI.glob("*.py")), ids=lambda path: path.name)
+def test_nothing_else_prints(path: Path) -> None:
+    tree = ast.walk(ast.parse(path.read_text()))
+    calls = {ast.unparse(node.func) for node in tree if isinstance(node, ast.Call)}
+    printing = {"print", "click.echo", "click.secho", "sys.stdout.write", "sys.stderr.write"} & calls
+    assert not printing or path.name in PRINTERS

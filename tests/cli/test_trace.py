@@ -10,8 +10,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+import cbor2
 import pytest
 import trio
 
@@ -308,3 +309,36 @@ def test_help() -> None:
         done = run("trace", *command, "--help")
         assert (done.returncode, done.stderr) == (0, b"")
         assert b"\n      peersockets trace" in done.stdout
+
+
+ESCAPES = "\x1b]0;owned\x07\x1b[31mred\x1b[0m\u202e"
+HEADER = {
+    "peersocketsTrace": 1, "wire": "hypercore11", "shows": "x", "producedBy": {"a": "1"},
+    "comparison": "bytes", "secrets": {},
+}  # fmt: skip
+HOSTILE: dict[str, list[Any]] = {
+    "what it shows": [HEADER | {"shows": ESCAPES}],
+    "programs": [HEADER | {"producedBy": {"a" + ESCAPES: ESCAPES}}],
+    "a key of an entry": [HEADER, {"side": "initiator", "sent": b"", ESCAPES: 1}],
+    "a side": [HEADER, {"side": ESCAPES, "sent": b""}],
+    "the version": [HEADER | {"peersocketsTrace": ESCAPES}],
+    "the wire": [HEADER | {"wire": ESCAPES}],
+    "a side's secrets": [HEADER | {"secrets": {"initiator": {ESCAPES: b""}}}],
+    "a command": [HEADER, {"side": "initiator", "command": ESCAPES}],
+    "a name": [HEADER, {"side": "initiator", "command": "register", "name": ESCAPES}],
+    "a digest": [HEADER, {"side": "initiator", "sent": {ESCAPES: 1}}],
+    "a payload": [
+        HEADER,
+        {"side": "initiator", "command": "send", "name": "x", "payload": {ESCAPES: 1, "size": 1}},
+    ],
+}
+
+
+@pytest.mark.parametrize("items", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.parametrize("command", ["show", "replay"])
+def test_nothing_in_a_file_reaches_the_terminal_raw(command: str, items: list[Any], tmp_path: Path) -> None:
+    file = tmp_path / f"evil{ESCAPES[-4:]}.cbor"
+    file.write_bytes(b"".join(map(cbor2.dumps, items)))
+    done = run("trace", command, str(file))
+    output = (done.stdout + done.stderr).decode()
+    assert all(character.isprintable() or character == "\n" for character in output), output

@@ -133,7 +133,7 @@ class _Chat:
 
     def introduce(self, drive_name: str, listening: list[Address], *, reachable: bool) -> None:
         """Show where we are, and who."""
-        names = ", ".join(map(printable, self._feed.topics))
+        names = ", ".join(self._feed.topics)
         self._console.write(_NOTICE, f"topic {names} of {drive_name}")
         for wire, public_key in self._node.public_keys.items():
             self._console.write(_NOTICE, f"you are {public_key.hex()} on {wire}")
@@ -179,7 +179,7 @@ class _Chat:
         name, _, argument = line[1:].strip().partition(" ")
         command = self._commands.get(name)
         if command is None:
-            self._console.complain(f"no command /{printable(name)[:80]}; /help tells those there are")
+            self._console.complain(f"no command /{name[:80]}; /help tells those there are")
         else:
             await command(argument)
 
@@ -216,7 +216,7 @@ class _Chat:
         name = argument.strip()
         topic = self._feed.topics.get(name)
         if topic is None:
-            joined = ", ".join(map(printable, self._feed.topics))
+            joined = ", ".join(self._feed.topics)
             self._console.complain(f"it is: /topic NAME, with one of {joined}")
         else:
             self._topic = topic
@@ -240,7 +240,7 @@ class _Chat:
 
     def _tell_message(self, topic: Topic, message: Message) -> None:
         name = short_name(message.peer_id, message.public_key)
-        where = f" {printable(topic.name)}" if len(self._feed.topics) > 1 else ""
+        where = f" {topic.name}" if len(self._feed.topics) > 1 else ""
         first, *others = show_message_untrusted(message.message)
         self._console.write(f"{name}{where}:", first)
         for line in others:

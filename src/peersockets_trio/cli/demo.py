@@ -10,6 +10,7 @@ import trio
 from peersockets_core import WIRES, Address, DriveKey, PeerJoined, PeerLeft, WireName
 
 from ..node import open_node
+from . import streams
 from .ending import Ending, run
 
 _TIME = 30.0
@@ -32,13 +33,13 @@ async def _demo(ending: Ending) -> int:
                     await _meet(wire)
         except trio.TooSlowError:
             raise click.ClickException(f"the peers did not finish within {_TIME:g} seconds") from None
-        click.echo("It works.")
+        streams.say("It works.")
     return ending.unfinished
 
 
 async def _meet(wire: WireName) -> None:
     key = DriveKey(os.urandom(32))
-    click.echo(f"Alice opens drive {key} and listens.")
+    streams.say(f"Alice opens drive {key} and listens.")
     async with (
         open_node() as alice,
         alice.open_drive(key) as drive,
@@ -50,23 +51,25 @@ async def _meet(wire: WireName) -> None:
             nursery.start_soon(_visit, key, listener.address, wire)
             joined = await events.receive()
             _expect(isinstance(joined, PeerJoined), f"a peer joined, not {joined}")
-            click.echo(f"Alice sees peer {joined.peer_id} join on {wire}, key {joined.public_key.hex()[:8]}.")
+            streams.say(
+                f"Alice sees peer {joined.peer_id} join on {wire}, key {joined.public_key.hex()[:8]}."
+            )
             await chat.send(joined.peer_id, b"hello, who is there?")
             answer = await chat.receive()
             _expect(answer.peer_id == joined.peer_id, "the answer comes from the peer that joined")
             _expect(answer.message == b"it is Bob", "the answer is Bob's")
-            click.echo(f"Alice hears from peer {answer.peer_id}: {answer.message.decode()}")
+            streams.say(f"Alice hears from peer {answer.peer_id}: {answer.message.decode()}")
             left = await events.receive()
             _expect(isinstance(left, PeerLeft) and left.peer_id == joined.peer_id, "the peer left")
-            click.echo(f"Alice sees peer {left.peer_id} leave.")
+            streams.say(f"Alice sees peer {left.peer_id} leave.")
 
 
 async def _visit(key: DriveKey, address: Address, wire: WireName) -> None:
     async with open_node() as bob, bob.open_drive(key) as drive, drive.join("chat") as chat:
         await bob.connect_tcp(*address, wire=wire)
-        click.echo(f"Bob connects to {address} and opens the drive.")
+        streams.say(f"Bob connects to {address} and opens the drive.")
         question = await chat.receive()
-        click.echo(f"Bob hears from peer {question.peer_id}: {question.message.decode()}")
+        streams.say(f"Bob hears from peer {question.peer_id}: {question.message.decode()}")
         await chat.send(question.peer_id, b"it is Bob")
 
 

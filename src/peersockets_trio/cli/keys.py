@@ -9,6 +9,7 @@ import click
 
 from peersockets_core import KeyPair
 
+from . import streams
 from .options import SEED, identity, warn_of_seed
 from .secret_files import new_file
 
@@ -95,6 +96,6 @@ def _make_folder(folder: Path) -> None:
 
 def _print(key_pair: KeyPair, path: Path | None = None) -> None:
     if path is not None:
-        click.echo(f"file {path}")
+        streams.say(f"file {path}")
     for wire, public_key in key_pair.public_keys.items():
-        click.echo(f"{wire} {public_key.hex()}")
+        streams.say(f"{wire} {public_key.hex()}")

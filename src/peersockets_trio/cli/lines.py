@@ -15,6 +15,7 @@ from peersockets_core import DEFAULT_LIMITS, PeerEvent, PeerJoined
 
 from . import streams
 from .ending import Ending
+from .text import printable
 
 _READ_SIZE: Final = 256 * 1024
 MAX_LINE: Final = 32 * 1024 * 1024
@@ -48,7 +49,7 @@ class Output:
         """Write a line of text."""
         if self._failed:
             return
-        line = text.encode(errors="surrogateescape") + b"\n"
+        line = printable(text).encode() + b"\n"
         self._lines.append(line)
         self._size += len(line)
         self._changed.unpark()

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-import click
 import trio
 
 from peersockets_core import DEFAULT_LIMITS, Address, WireName
@@ -16,6 +15,7 @@ from peersockets_core.trace import Command, Recording, Report, Secrets, Side
 from .. import transport
 from ..addresses import address_of
 from ..node import CONNECT_TIMEOUT
+from . import streams
 
 _READ_SIZE: Final = 64 * 1024
 
@@ -106,7 +106,7 @@ async def meet(listen: Sequence[Address], connect: Sequence[Address]) -> tuple[t
         return await transport.connect(connect[0].host, connect[0].port, CONNECT_TIMEOUT), "initiator"
     listeners = await transport.listen(listen[0].host, listen[0].port)
     for listener in listeners:
-        click.echo(f"listening on {address_of(listener.socket.getsockname())}", err=True)
+        streams.note(f"listening on {address_of(listener.socket.getsockname())}")
     found: list[trio.SocketStream] = []
 
     async def accept(listener: trio.SocketListener, scope: trio.CancelScope) -> None:

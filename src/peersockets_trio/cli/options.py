@@ -30,6 +30,7 @@ from peersockets_core.topics import TOPIC_SCOPES, check_topic
 from ..info import ConnectionInfo
 from ..node import Node, open_node
 from ..reconnect import Connected, KeptConnection
+from . import streams
 from .secret_files import read_file
 
 _LONGEST_ID = 20  # digits
@@ -186,7 +187,7 @@ class NodeOptions:
     def tell_listening(self, bound: list[Address]) -> None:
         """Tell on stderr where we listen, which nobody could know of port 0."""
         for address in bound:
-            click.echo(f"listening on {address}", err=True)
+            streams.note(f"listening on {address}")
 
 
 async def _follow(
@@ -209,12 +210,12 @@ async def _follow(
 def warn_of_seed() -> None:
     """Warn of a secret among the arguments."""
     text = "ps shows --seed to everyone on this machine; --key-file keeps it private"
-    click.echo(f"peersockets: warning: {text}", err=True)
+    streams.complain(f"warning: {text}")
 
 
 def tell_failure(error: Exception, text: str) -> None:
     """Tell a failure to connect on stderr."""
-    click.echo(f"peersockets: {text}; trying again", err=True)
+    streams.complain(f"{text}; trying again")
 
 
 _OPTIONS = (

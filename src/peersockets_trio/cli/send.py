@@ -21,7 +21,7 @@ from ..watch import PeerEvents
 from . import log, streams
 from .ending import Ending, run
 from .options import PEER, SECONDS, NodeOptions, drive_argument, node_options
-from .text import UNREACHABLE, printable, short_name
+from .text import UNREACHABLE, short_name
 
 _MOST: Final = 16 * 1024 * 1024
 """Bytes: no wire carries a message as large as this."""
@@ -264,7 +264,7 @@ class _Leaves:
 
 def _explain(left: PeerLeft) -> str:
     name = short_name(left.peer_id, left.public_key)
-    reason = printable(left.reason) or "it left"
+    reason = left.reason or "it left"
     if left.unsent:
         return f"peer {name} did not take {left.unsent} bytes: {reason}"
     return f"peer {name} may not have taken everything: {reason}"

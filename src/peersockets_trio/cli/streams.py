@@ -11,6 +11,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from .text import printable
+
 _T = TypeVar("_T")
 _FAILURES: Final = ("cannot read stdin", "cannot write to stdout", "cannot write to stderr")
 
@@ -80,10 +82,20 @@ def write_all(data: bytes) -> None:
         view = view[patiently(1, select.POLLOUT, partial(os.write, 1, view)) :]
 
 
-def complain(text: str) -> None:
+def say(text: str) -> None:
+    """Write a line to stdout. Raises `OSError`."""
+    print(printable(text), file=sys.stdout, flush=True)
+
+
+def note(text: str) -> None:
     """Write a line to stderr; where that is impossible, nothing can be done about it."""
     with contextlib.suppress(OSError, ValueError):
-        print(f"peersockets: {text}", file=sys.stderr, flush=True)
+        print(printable(text), file=sys.stderr, flush=True)
+
+
+def complain(text: str) -> None:
+    """Write a line of our own name to stderr, likewise."""
+    note(f"peersockets: {text}")
 
 
 def end_line() -> None:

@@ -27,17 +27,26 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 
 from .ending import Ending
 from .streams import write_all
+from .text import printable, rows
 
 _MAX_WAITING: Final = 1000
 """Lines to be shown before more have to wait: more than anybody reads."""
 _REST: Final = 0.05
 """Seconds between two redrawings of the input line, so that typing gets through a flood of messages."""
 _INTERRUPTED: Final = 130
+_WIDTH: Final = 80
 
 
 def _size() -> Size:
     columns, lines = os.get_terminal_size(sys.stdout.fileno())
-    return Size(rows=lines or 24, columns=columns or 80)  # some terminals do not tell
+    return Size(rows=lines or 24, columns=columns or _WIDTH)  # some terminals do not tell
+
+
+def _columns() -> int:
+    try:
+        return _size().columns
+    except OSError:  # the terminal has gone
+        return _WIDTH
 
 
 class _Interrupted(Exception):
@@ -63,7 +72,7 @@ class Terminal:
         )
         self._coloured = not os.environ.get("NO_COLOR")
         self._encoding = sys.stdout.encoding
-        self._waiting: deque[str] = deque()
+        self._waiting: deque[tuple[str, str]] = deque()  # what stands out, and the rest of the line
         self._drained = trio.lowlevel.ParkingLot()
         self._trio = trio.lowlevel.current_trio_token()
         self._said, self._hear = trio.open_memory_channel[str](math.inf)
@@ -87,7 +96,8 @@ class Terminal:
 
     def write(self, mark: str, text: str) -> None:
         """Show a line above the input."""
-        self._write_line(f"{click.style(mark, bold=True) if self._coloured else mark} {text}")
+        self._waiting.append((printable(mark), printable(text)))
+        self._call(self._news.set)
 
     def complain(self, text: str) -> None:
         """Show what was wrong with the input."""
@@ -136,8 +146,7 @@ class Terminal:
             self.finish()
 
     def _write_line(self, line: str) -> None:
-        self._waiting.append(f"{line}\n")
-        self._call(self._news.set)
+        self.write("", line)
 
     def _call(self, function: Callable[[], object]) -> None:
         if self._loop is not None:
@@ -192,10 +201,16 @@ class Terminal:
             await asyncio.sleep(_REST)
 
     def _show_waiting(self) -> None:
-        lines = []
+        columns = _columns()
+        shown = []
         while self._waiting:
-            lines.append(self._waiting.popleft())
-        write_all("".join(lines).encode(self._encoding, "backslashreplace"))
+            mark, text = self._waiting.popleft()
+            first, *others = rows(f"{mark} {text}" if mark else text, columns)
+            if self._coloured and mark and first.startswith(mark):
+                first = click.style(mark, bold=True) + first[len(mark) :]
+            shown += [first, *others]
+        if shown:
+            write_all("\n".join((*shown, "")).encode(self._encoding, "backslashreplace"))
 
 
 @contextlib.contextmanager

@@ -30,6 +30,7 @@ from peersockets_core.trace import (
 )
 from peersockets_core.trace import replay as replay_trace
 
+from . import streams
 from .ending import Ending, run
 from .lines import input_lines
 from .listing import listing
@@ -67,7 +68,7 @@ def show(file: Path) -> None:
         peersockets trace show tests/traces/hypercore11-chat.cbor
     """
     for line in listing(_load(file)):
-        click.echo(line)
+        streams.say(line)
 
 
 @trace.command()
@@ -145,7 +146,7 @@ def _replay_in_memory(recorded: Trace) -> None:
             sum(isinstance(entry, kind) and entry.side == side for entry in recorded.entries)
             for kind in (Command, Report)
         )
-        click.echo(f"{side}: {commands} commands, {reports} reports; {recorded.comparison} the same")
+        streams.say(f"{side}: {commands} commands, {reports} reports; {recorded.comparison} the same")
 
 
 async def _replay_live(
@@ -172,7 +173,7 @@ async def _play(recorded: Trace, connect: Address | None, listen: Address | None
             raise TraceError(f"{_place(number, entry)} did not come within {wait:g} seconds")
         if not live.recording.closed:
             live.carry_out(End(side))
-    click.echo(f"{side}: {len(script)} commands and reports; as recorded")
+    streams.say(f"{side}: {len(script)} commands and reports; as recorded")
 
 
 def _compare(number: int, recorded: Report, report: Report | None) -> None:
@@ -223,10 +224,10 @@ async def _take_part(ending: Ending, live: Live, wire: WireName, key: DriveKey, 
         talking = False
         while (report := await live.next_report()) is not None:
             if isinstance(report, MessageReport):
-                click.echo(f"{report.name}: {report.payload.decode(errors='replace')!a}")
+                streams.say(f"{report.name}: {report.payload.decode(errors='replace')!a}")
             if isinstance(report, OpenReport) and not talking:
                 talking = True
-                click.echo("the peer has opened the drive")
+                streams.say("the peer has opened the drive")
                 nursery.start_soon(_talk, ending, live, side, where[:1])
         nursery.cancel_scope.cancel()
 
@@ -237,7 +238,7 @@ async def _talk(ending: Ending, live: Live, side: Side, where: list[tuple[bytes 
             try:
                 live.carry_out(Send(side, discovery_key, name, line or b""))
             except TraceError as error:
-                click.echo(f"not sent: {error}", err=True)
+                streams.note(f"not sent: {error}")
         with ending.unless_asked(), trio.move_on_after(_PATIENCE) as waiting:
             await live.until_written()
         if waiting.cancelled_caught:
@@ -257,4 +258,4 @@ def _save(file: NewFile, live: Live, key: DriveKey) -> None:
     shows = f"A session on the drive with the discovery key {key.discovery_key.hex()}."
     recorded = live.recording.trace(shows=shows, produced_by={"peersockets": version})
     file.write(write(recorded))
-    click.echo(f"{len(recorded.entries)} entries are in {file.path}")
+    streams.say(f"{len(recorded.entries)} entries are in {file.path}")

@@ -16,7 +16,7 @@ from . import streams
 from .ending import Ending, run
 from .lines import Output, member_event
 from .options import NodeOptions, drive_argument, node_options, tell_failure
-from .text import UNREACHABLE, printable
+from .text import UNREACHABLE
 
 
 @click.command()
@@ -77,5 +77,5 @@ def _describe(event: PeerEvent) -> str:
     now = datetime.now(UTC).astimezone().isoformat(timespec="seconds")
     kind = "join " if isinstance(event, PeerJoined) else "leave"
     line = f"{now} {kind} {event.peer_id} {event.public_key.hex()} {event.wire}"
-    reason = "" if isinstance(event, PeerJoined) else printable(event.reason)
+    reason = "" if isinstance(event, PeerJoined) else event.reason
     return f"{line} {reason}".rstrip()
