@@ -229,10 +229,11 @@ def connections_of_one_key_with_a_drive(size: int) -> Action:
 
 @case
 def peers_beyond_the_limit_of_ids(size: int) -> Action:
-    ours = Case(size, limits=attrs.evolve(DEFAULT_LIMITS, peer_ids=2))
+    ours = Case(0, limits=attrs.evolve(DEFAULT_LIMITS, peer_ids=2))
 
     def action() -> None:
-        for remote in ours.remotes:
+        for number in range(size):  # each begins when the one before has gone
+            remote = Remote(ours.node, f"{number}")
             ours.tell(remote.side, *remote.join())
             ours.machine.remove_connection(remote.side, NOW)
 
