@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import pytest
 
-from cli.support import ANY_PORT, COMMAND, KEY, TIME, complaint, parse_lines
+from cli.support import ANY_PORT, COMMAND, KEY, TIME, complaint, parse_lines, run
 
 Done = subprocess.CompletedProcess[bytes]
 
@@ -38,7 +38,7 @@ def test_a_closed_stdin_that_is_not_needed() -> None:
     assert done.stdout.endswith(b"It works.\n")
 
 
-@pytest.mark.parametrize("command", ["pipe KEY", "chat KEY", "demo", "--help", "keys show --seed KEY"])
+@pytest.mark.parametrize("command", ["pipe KEY", "chat KEY", "demo", "--help", "completion bash"])
 def test_a_closed_stdout(command: str) -> None:
     text = complaint(shell(f"PEERSOCKETS {command} </dev/null >&-"), 1)
     assert text == "peersockets: cannot write to stdout: Bad file descriptor\n"
@@ -65,7 +65,7 @@ def test_an_error_with_a_closed_stderr() -> None:
 # Full
 
 
-@pytest.mark.parametrize("command", ["pipe KEY", "chat KEY", "demo", "--help", "keys show --seed KEY"])
+@pytest.mark.parametrize("command", ["pipe KEY", "chat KEY", "demo", "--help", "completion bash"])
 def test_a_full_stdout(command: str) -> None:
     text = complaint(shell(f"PEERSOCKETS {command} </dev/null >/dev/full"), 1)
     assert text == "peersockets: cannot write to stdout: No space left on device\n"
@@ -134,13 +134,13 @@ def test_a_message_from_a_stdin_that_does_not_block() -> None:
     assert b"the message is over 16777216 bytes" in errors
 
 
-@pytest.mark.parametrize("command", ["pipe", "keys"])
+@pytest.mark.parametrize("command", ["pipe", "completion"])
 def test_a_stdout_that_does_not_block(command: str) -> None:
     """Its reader begins late; nothing is lost."""
     count = 20_000
     read, write = pipe_ends(blocking="write")
-    filled = _fill(write) if command == "keys" else 0  # what was written before fills the pipe
-    arguments = {"keys": ("keys", "show", "--seed", KEY.public_key.hex()), "pipe": ("pipe", KEY.url)}[command]
+    filled = _fill(write) if command == "completion" else 0  # what was written before fills the pipe
+    arguments = {"completion": ("completion", "bash"), "pipe": ("pipe", KEY.url)}[command]
     process = subprocess.Popen(
         (*COMMAND, *arguments), stdin=subprocess.PIPE, stdout=write, stderr=subprocess.PIPE
     )
@@ -151,12 +151,15 @@ def test_a_stdout_that_does_not_block(command: str) -> None:
         if command == "pipe":
             process.stdin.write(b'{"command":"peers"}\n' * count)
         process.stdin.close()
-        if command == "keys":
+        if command == "completion":
             with pytest.raises(subprocess.TimeoutExpired):
                 process.wait(1)
         assert output.read(filled) == bytes(filled)
-        lines = output.read().splitlines()
-        assert len(lines) == (count + 2 if command == "pipe" else 2)
+        written = output.read()
+        if command == "pipe":
+            assert len(written.splitlines()) == count + 2
+        else:
+            assert written == run(*arguments).stdout
         assert process.wait(TIME) == 0
         assert process.stderr.read() == b""
 
