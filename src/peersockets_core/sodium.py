@@ -10,7 +10,7 @@ dependency.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, TypeAlias, TypeGuard
+from typing import Any, Final, TypeAlias, TypeGuard
 
 import nacl._sodium  # type: ignore[import-not-found]
 from cffi import FFI
@@ -37,7 +37,31 @@ _ffi.cdef(
     size_t crypto_secretstream_xchacha20poly1305_statebytes(void);
     """
 )
-_library: Any = _ffi.dlopen(nacl._sodium.__file__)
+_FUNCTIONS: Final = (
+    "sodium_init",
+    "crypto_stream_xsalsa20_xor_ic",
+    "crypto_secretstream_xchacha20poly1305_init_pull",
+    "crypto_secretstream_xchacha20poly1305_push",
+    "crypto_secretstream_xchacha20poly1305_pull",
+    "crypto_secretstream_xchacha20poly1305_statebytes",
+)
+
+
+def load(path: str) -> Any:
+    """Load libsodium from a shared object. Raises `ImportError`, which says what is missing."""
+    try:
+        library = _ffi.dlopen(path)
+        for name in _FUNCTIONS:
+            getattr(library, name)
+    except (OSError, AttributeError) as error:
+        raise ImportError(
+            f"peersockets needs functions of libsodium that PyNaCl {nacl.__version__} does not offer here "
+            f"({error}): install a wheel of PyNaCl, as pip does, of a version that pyproject.toml allows"
+        ) from None
+    return library
+
+
+_library: Any = load(nacl._sodium.__file__)
 _library.sodium_init()
 _xor = _library.crypto_stream_xsalsa20_xor_ic
 _push = _library.crypto_secretstream_xchacha20poly1305_push

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
+import _cffi_backend
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nacl import bindings
 
-from peersockets_core.sodium import MAC_SIZE, TAG_SIZE, Buffer, SecretStreamCipher, XSalsa20
+from peersockets_core.sodium import MAC_SIZE, TAG_SIZE, Buffer, SecretStreamCipher, XSalsa20, load
 
 KEY = bytes(range(32))
 NONCE = bytes(range(100, 124))
@@ -153,3 +155,9 @@ def test_a_frame_that_is_not_genuine_is_not_opened(size: int) -> None:
 def test_secret_stream_checks_its_arguments(key: bytes, header: bytes) -> None:
     with pytest.raises(ValueError, match="32 bytes and a header of 24"):
         SecretStreamCipher(key, header)
+
+
+@pytest.mark.parametrize("path", [math.__file__, _cffi_backend.__file__, "/nonexistent/library.so"])
+def test_a_libsodium_without_the_functions_is_told_in_a_sentence(path: str) -> None:
+    with pytest.raises(ImportError, match=r"needs functions of libsodium that PyNaCl 1\.\S+ does not offer"):
+        load(path)
