@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import trio
 
@@ -11,6 +12,9 @@ from peersockets_core import Message, PeerEvent, PeerJoined
 from ..drive import Drive
 from ..topic import Topic
 from ..watch import PeerEvents
+
+_AT_ONCE: Final = 64
+"""Messages told in one turn: a handle may hold many thousands, and others wait meanwhile."""
 
 
 class Feed:
@@ -45,9 +49,10 @@ class Feed:
         """Tell of a topic's messages until it is closed."""
         try:
             while True:
-                messages = await topic.receive_batch()
-                self._tell_after_joins(topic, messages)
+                first = await topic.receive()
+                self._tell_after_joins(topic, [first, *_waiting(topic, _AT_ONCE - 1)])
                 await self._room()
+                await trio.lowlevel.checkpoint()
         except trio.ClosedResourceError:
             pass
 
@@ -79,10 +84,11 @@ def _next_event(events: PeerEvents) -> PeerEvent | None:
         return None
 
 
-def _waiting(topic: Topic) -> list[Message]:
+def _waiting(topic: Topic, most: int | None = None) -> list[Message]:
     messages: list[Message] = []
-    while True:
+    while len(messages) != most:
         try:
             messages.append(topic.receive_nowait())
         except trio.WouldBlock:
-            return messages
+            break
+    return messages
