@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fuzz import corpus
-from peersockets_core import Peersockets, noise
+from peersockets_core import Connection, Peersockets, noise
 from peersockets_core.hypercore9 import varint
 from peersockets_core.hypercore9.channels import Channels
 from peersockets_core.hypercore9.wire import Hypercore9
@@ -22,6 +22,7 @@ from peersockets_core.outbox import Outbox
 from peersockets_core.udx import packet, reception
 from peersockets_core.udx.early import EarlyPackets
 from peersockets_core.udx.receive_half import ReceiveHalf
+from peersockets_core.work import UNBOUNDED
 
 
 def pipe_module() -> object:
@@ -111,6 +112,11 @@ def _work(byte: int) -> int:
     return byte
 
 
+def _endless(self: Connection, _: int | None) -> None:
+    """Gives a slice all the work there is."""
+    self._work.left = UNBOUNDED
+
+
 _RECEIVE_ITEM = Hypercore9._receive_item_untrusted
 
 
@@ -127,6 +133,7 @@ FAULTS: dict[str, tuple[str, object, str, object]] = {
     "closes are not told": ("machine", Channels, "receive_close_untrusted", _silent),
     "answers have no bound": ("hypercore9", Outbox, "append_reply_untrusted", Outbox.append),
     "work without a bound": ("hypercore9", Hypercore9, "_receive_item_untrusted", _slow),
+    "slices have no end": ("siege", Connection, "_begin_slice", _endless),
     "names have no bound": ("hypercore11", alpha, "decode_string_untrusted", lambda *_: ("x" * 100_000, 0)),
     "a close is an index": ("hypercore11", Mux, "_forget", lambda self, channel: self._local.pop(-1)),
     "closes are not sent": ("protomux", Mux, "close", _silent),
