@@ -115,13 +115,13 @@ class Limits:
     watch_events: int = attrs.field(default=4096, validator=_positive)
     """Events waiting in one watch before members that came and went unseen are left out."""
 
-    member_items: int = attrs.field(default=8192, validator=_positive)
-    """Items of a member's input that are worked through before others get their turn: two milliseconds, and
-    the small messages of one read."""
+    member_items: int = attrs.field(default=2048, validator=_positive)
+    """Items of a member's input that are worked through before others get their turn: half a millisecond,
+    so that several slices of hostile members do not delay an honest one for longer than a line does."""
 
-    stranger_items: int = attrs.field(default=512, validator=_positive)
-    """The same for remotes that share no drive with us: what an honest one says to become a member, and a
-    sixteenth of a member's share."""
+    stranger_items: int = attrs.field(default=256, validator=_positive)
+    """The same for remotes that share no drive with us: what an honest one says to become a member, and an
+    eighth of a member's share."""
 
     stranger_read: int = attrs.field(default=16 * KIB, validator=_positive)
     """Bytes read from such a remote at a time: what it sends in haste waits in the kernel, not here."""
