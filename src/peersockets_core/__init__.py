@@ -13,6 +13,7 @@ The layers, from bytes to applications, each consuming the one before:
     peersockets     the machine that keeps these books over many connections
     requests        requests and replies as messages of a topic, for those who want them
     trace/          recorded sessions of one connection: read, write, replay, decrypt
+    udx/            reliable streams over UDP, for those that connections run on
 
 Beside them: `address`, `keys`, `secret`, `noise` and `sodium` (cryptography), `events`, `errors`, `limits`,
 `statistics`, `topics` (names on the wires), `envelope` (of requests), `extensions` and `outbox`. Nothing here

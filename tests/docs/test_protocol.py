@@ -21,6 +21,7 @@ from docs.worked import WORKED
 from peersockets_core import DEFAULT_LIMITS, DriveClosed, DriveOpened, RemoteProtocolError
 from peersockets_core.hypercore9 import messages
 from peersockets_core.hypercore9.messages import Close, Open
+from peersockets_core.udx import DEFAULT_UDX_LIMITS
 
 PAGES: Final = {page.stem: page.read_text() for page in sorted((ROOT / "docs" / "protocol").glob("*.md"))}
 RULES: Final = [
@@ -90,6 +91,11 @@ def rows(page: str, header: str) -> list[list[str]]:
 def test_bounds_are_those_of_the_code() -> None:
     shown = {field.strip("`"): float(default) for field, default, _, _ in rows("limits", "field | default")}
     assert shown == attrs.asdict(DEFAULT_LIMITS)
+
+
+def test_bounds_of_udx_are_those_of_the_code() -> None:
+    shown = {field.strip("`"): float(default) for field, default, _ in rows("udx", "field | default")}
+    assert shown == attrs.asdict(DEFAULT_UDX_LIMITS)
 
 
 KINDS: Final = {
