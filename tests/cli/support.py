@@ -18,7 +18,7 @@ COMMAND: Final = (sys.executable, "-m", "peersockets_command")
 KEY: Final = DriveKey(bytes(range(32)))
 WIRE: Final = "hypercore9"
 ANY_PORT: Final = "127.0.0.1:0"
-TIME: Final = 30
+TIME: Final = 120
 MAX_READ: Final = 1024 * 1024
 
 Event: TypeAlias = dict[str, Any]

@@ -24,7 +24,7 @@ import attrs
 from docs.markdown import BLOCKS, ROOT, Block
 from ports import unused_port
 
-TIME: Final = 30.0  # seconds that a line of output may take
+TIME: Final = 120.0  # seconds that a line of output may take
 _PORT: Final = "4200"
 _END: Final = None
 
@@ -164,7 +164,7 @@ class Session:
         return re.escape(self._words[name]) if name in self._words else rf"(?P<{name}>\S+)"
 
     def _install(self, packages: list[str]) -> None:
-        [folder] = [folder for folder in _node_folders() if _has(folder, packages)]
+        folder = next(folder for folder in _node_folders() if _has(folder, packages))
         (self._folder / "node_modules").symlink_to(folder / "node_modules")
 
 

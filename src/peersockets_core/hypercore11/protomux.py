@@ -283,8 +283,8 @@ class Mux:
 
     def _message_untrusted(self, number: int, data: bytes, position: int, end: int) -> None:
         self.work.left -= RECORD
+        message_type, position = decode_uint_untrusted(data, position, end)
         if number == _CONTROL:
-            message_type, position = decode_uint_untrusted(data, position, end)
             if message_type in _CONTROLS:
                 self.work.left -= ANSWER
                 _CONTROLS[message_type](self, data, position, end)
@@ -292,7 +292,6 @@ class Mux:
         remote = self._remote.get(number)
         if remote is None:
             return  # sent before the remote learned that we closed
-        message_type, position = decode_uint_untrusted(data, position, end)
         if remote.channel is not None:
             remote.channel.handler.message_untrusted(message_type, data, position, end)
             return

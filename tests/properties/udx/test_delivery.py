@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from peersockets_core.udx import UdxLimits
@@ -18,8 +18,6 @@ EXAMPLES = int(os.environ.get("PEERSOCKETS_EXAMPLES", "60"))
 several = settings(
     max_examples=EXAMPLES,
     derandomize="PEERSOCKETS_EXAMPLES" not in os.environ,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
 )
 
 chances = st.floats(0, 0.4)

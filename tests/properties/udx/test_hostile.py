@@ -489,7 +489,7 @@ packets = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, derandomize=True)
 @given(
     steps=st.lists(
         st.one_of(
