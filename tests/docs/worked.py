@@ -8,6 +8,9 @@ from typing import Final
 from core import recorded
 from core.support import KEY
 from peersockets_core import DEFAULT_LIMITS, KeyPair
+from peersockets_core.dht.messages import Command
+from peersockets_core.dht.rpc.address import encode_address, node_id
+from peersockets_core.dht.signing import namespace as dht_namespace
 from peersockets_core.hypercore9.messages import NoisePayload, encode
 from peersockets_core.hypercore11.alpha import ALIASES, Core, ExtensionSender, capability
 from peersockets_core.hypercore11.encoding import encode_buffer
@@ -207,6 +210,18 @@ def hypercore11_drive() -> dict[str, bytes]:
     }
 
 
+def dht() -> dict[str, bytes]:
+    address = ("127.0.0.1", 49737)
+    return {
+        "the address 127.0.0.1:49737": encode_address(address),
+        "the id of a node there": node_id(address),
+        "namespace of PEER_HANDSHAKE": dht_namespace(Command.PEER_HANDSHAKE),
+        "namespace of ANNOUNCE": dht_namespace(Command.ANNOUNCE),
+        "namespace of UNANNOUNCE": dht_namespace(Command.UNANNOUNCE),
+        "namespace of MUTABLE_PUT": dht_namespace(Command.MUTABLE_PUT),
+    }
+
+
 WORKED: Final[dict[str, Callable[[], dict[str, bytes]]]] = {
     "keys": keys,
     "hypercore9 handshake": hypercore9_handshake,
@@ -215,4 +230,5 @@ WORKED: Final[dict[str, Callable[[], dict[str, bytes]]]] = {
     "hypercore11 stream": hypercore11_stream,
     "protomux": protomux,
     "hypercore11 drive": hypercore11_drive,
+    "dht": dht,
 }
