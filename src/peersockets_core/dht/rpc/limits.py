@@ -19,6 +19,11 @@ class DhtLimits:
     Raises `ValueError`, naming the field, for a bound that is not positive.
     """
 
+    datagram: int = attrs.field(default=2048, validator=positive)
+    """Bytes of a message; longer ones are dropped. No honest node sends more than a path carries, 1500 bytes.
+    Values of 64 KiB would fill the memory, and whoever asks for one in the name of another would have it sent
+    there."""
+
     window: int = attrs.field(default=80, validator=positive)
     """Requests sent in 0.75 s before earlier ones are answered, and half of those in 3 s: the window of
     dht-rpc 6.27.0."""
@@ -30,6 +35,10 @@ class DhtLimits:
     query_nodes: int = attrs.field(default=1024, validator=positive)
     """Nodes that one query hears of: a query in a network of a million visits fewer than a hundred, and nodes
     that name ever new ones could keep it going for good."""
+
+    query_host_unanswered: int = attrs.field(default=32, validator=positive)
+    """Nodes of one host that one query waits for, or has waited for in vain. Beyond those, it asks no node of
+    that host: a stranger may name all ports of a victim. Nodes that answer do not count."""
 
     checks: int = attrs.field(default=10, validator=positive)
     """Nodes of the table that are pinged at a time because others report them down; dht-rpc 6.27.0 has the

@@ -360,6 +360,8 @@ class DhtNode:
 
     def _receive(self, datagram: bytes, source: Address, now: float) -> None:
         try:
+            if len(datagram) > self.limits.datagram:
+                raise RemoteProtocolError(f"a datagram of {len(datagram)} bytes")
             message = decode_untrusted(datagram)
         except RemoteProtocolError:
             self.dropped += 1

@@ -164,6 +164,8 @@ class Query:
         self._pending: list[tuple[int, Address]] = []  # by falling distance
         self._in_flight: dict[PendingRequest, bool] = {}
         """Requests without a response, and whether they are slow."""
+        self._unanswered: dict[str, int] = {}
+        """By host: its nodes that were asked and have not answered."""
         self._slow = 0
         self._cautious = False
         self._from_table = False
@@ -208,6 +210,7 @@ class Query:
             self._finish_commit()
             return
         source = request.to
+        self._unanswered[source[0]] -= 1
         self._heard_of[source] = _Refs.DONE
         id = response.id if response.id == node_id(source) else None
         reply = Reply(source, id, response.token, response.value, response.error, response.to)
@@ -289,7 +292,9 @@ class Query:
         most = CAUTIOUS_CONCURRENCY if self._cautious else self._concurrency
         while self._pending and len(self._in_flight) - self._slow < most:
             away, address = self._pending.pop()
-            if self._is_close(away):
+            unanswered = self._unanswered.get(address[0], 0)
+            if self._is_close(away) and unanswered < self._host.limits.query_host_unanswered:
+                self._unanswered[address[0]] = unanswered + 1
                 self._ask(address, self.command, self._value, None, QUERY_RETRIES, now)
         if not self._from_table and not self.successes and not self.errors:
             self._cautious = True

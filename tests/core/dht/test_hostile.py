@@ -1,0 +1,346 @@
+"""Networks of honest nodes with hostile ones among them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import attrs
+import pytest
+
+from core.dht.support import PORT, DhtNetwork, Member, hyper_network
+from core.dht.test_hyperdht import listen as listen_alone
+from core.dht.test_listening import CLIENT, RELAY, Played, answer, client
+from core.dht.test_topics import TOPIC, finish, found, key, listen
+from peersockets_core import KeyPair
+from peersockets_core.dht.events import ConnectionRequested, DialFailed, Dialled
+from peersockets_core.dht.hyperdht import HyperDht
+from peersockets_core.dht.limits import HyperDhtLimits
+from peersockets_core.dht.messages import (
+    Command,
+    Mode,
+    Peer,
+    RelayedHandshake,
+    decode_handshake_untrusted,
+    encode_peers,
+)
+from peersockets_core.dht.rpc.address import Address, distance, node_id
+from peersockets_core.dht.rpc.limits import DEFAULT_DHT_LIMITS, DhtLimits
+from peersockets_core.dht.rpc.messages import Command as RpcCommand
+from peersockets_core.dht.rpc.messages import (
+    Request,
+    Response,
+    decode_untrusted,
+    encode_request,
+    encode_response,
+)
+from peersockets_core.dht.rpc.query import CONCURRENCY, QUERY_RETRIES
+from peersockets_core.dht.signing import key_hash
+from simulation import Datagram
+
+VICTIM = "10.99.99.99"
+Answer = Callable[[Request, Address], list[tuple[Address, bytes]]]
+
+
+@attrs.define(eq=False)
+class Hostile:
+    """A node that is in everybody's table and answers as it likes."""
+
+    address: Address
+    answer: Answer
+    output: list[tuple[Address, bytes]]
+
+    def receive_datagrams(self, buffer: Any, size: int, source: Address, now: float) -> list[Any]:
+        for start in range(0, len(buffer), size):
+            message = decode_untrusted(bytes(buffer[start : start + size]))
+            if isinstance(message, Request) and message.internal and message.command == RpcCommand.PING:
+                self.output.append((source, encode_response(response(message, self.address, source))))
+            elif isinstance(message, Request):
+                self.output += self.answer(message, source)
+        return []
+
+    def datagrams_to_send(self, now: float) -> list[tuple[Address, list[bytes], int]]:
+        output, self.output = self.output, []
+        return [(to, [datagram], len(datagram)) for to, datagram in output]
+
+    def next_deadline(self) -> float:
+        return math.inf
+
+    def handle_deadline(self, now: float) -> list[Any]:
+        return []
+
+
+def response(request: Request, ours: Address, to: Address, **fields: Any) -> Response:
+    return Response(request.tid, to, node_id(ours), **fields)
+
+
+def intrude(network: DhtNetwork, address: Address, answer: Answer) -> Member:
+    """Add a hostile node, and introduce it to every honest one."""
+    ping = [
+        (
+            member.address,
+            encode_request(
+                Request(index, member.address, RpcCommand.PING, internal=True, id=node_id(address))
+            ),
+        )
+        for index, member in enumerate(network.members)
+        if isinstance(member.machine, HyperDht)
+    ]
+    return network.add(Hostile(address, answer, ping), address)
+
+
+def hostile_addresses(count: int) -> list[Address]:
+    return [(f"10.66.0.{number}", PORT) for number in range(1, count + 1)]
+
+
+def near(target: bytes, count: int) -> list[Address]:
+    """The nearest to a target of the many addresses that one who owns a large network can choose from."""
+    owned = [(f"10.66.{number >> 8}.{number & 255}", PORT) for number in range(1, 20_000)]
+    return sorted(owned, key=lambda address: distance(node_id(address), target))[:count]
+
+
+def to_host(network: DhtNetwork, host: str) -> Counter[Address]:
+    """Count the datagrams that are sent to a host from now on, by address."""
+    counted: Counter[Address] = Counter()
+
+    def count(_: float, datagram: Datagram) -> None:
+        if datagram.destination[0] == host:
+            counted[datagram.destination] += 1
+
+    network.network.taps.append(count)
+    return counted
+
+
+def announced(network: DhtNetwork) -> Member:
+    """Let one of the nodes announce itself under the topic."""
+    member = network.members[3]
+    listen(network, member)
+    finish(network, member, member.machine.announce(TOPIC, network.now))
+    return member
+
+
+@pytest.mark.parametrize("kind", ["noise", "cut short", "another transaction", "unasked", "an error"])
+def test_nodes_that_answer_with_garbage(kind: str) -> None:
+    network, random = hyper_network(10), Random(kind)
+    honest = announced(network)
+    for address in hostile_addresses(8):
+
+        def answer(request: Request, source: Address, ours: Address = address) -> list[Any]:
+            right = encode_response(response(request, ours, source, value=b"v" * 40))
+            datagrams = {
+                "noise": [random.randbytes(random.randrange(1, 100)), b"\x13" + random.randbytes(200)],
+                "cut short": [right[: random.randrange(1, len(right))]],
+                "another transaction": [right[:2] + random.randbytes(2) + right[4:]],
+                "unasked": [right, right, right],
+                "an error": [encode_response(response(request, ours, source, error=random.randrange(1, 99)))],
+            }
+            return [(source, datagram) for datagram in datagrams[kind]]
+
+        intrude(network, address, answer)
+    network.network.run_for(1)
+    seeker = network.members[7]
+    search = seeker.machine.lookup(TOPIC, network.now)
+    finish(network, seeker, search)
+    assert set(found(seeker, search)) == {key(honest)}
+    network.network.run_for(60)
+    assert seeker.machine.node.request_statistics().pending < 20
+
+
+def test_a_victim_of_which_all_ports_are_named() -> None:
+    """However many nodes name however many ports of a host, one query sends it a bounded number."""
+    network, random = hyper_network(6), Random(1)
+    honest = announced(network)
+    for address in hostile_addresses(12):
+
+        def answer(request: Request, source: Address, ours: Address = address) -> list[Any]:
+            named = tuple((VICTIM, random.randrange(1, 65536)) for _ in range(20))
+            return [(source, encode_response(response(request, ours, source, closer_nodes=named)))]
+
+        intrude(network, address, answer)
+    network.network.run_for(1)
+    counted = to_host(network, VICTIM)
+    seeker = network.members[5]
+    search = seeker.machine.lookup(TOPIC, network.now)
+    finish(network, seeker, search)
+    limit = DEFAULT_DHT_LIMITS.query_host_unanswered
+    assert CONCURRENCY <= len(counted) <= limit
+    assert max(counted.values()) <= 1 + QUERY_RETRIES
+    assert set(found(seeker, search)) == {key(honest)}
+
+
+def test_many_nodes_of_one_host_that_answer_are_all_asked() -> None:
+    """A host may stand for a whole campus behind one address."""
+    network = DhtNetwork("one host")
+    addresses = [network.address(1), *(("10.5.5.5", port) for port in range(1, 40))]
+    network.address = lambda number: addresses[number - 1]  # type: ignore[method-assign]
+    network.grow(network.add_hyper, 30, 0.2)
+    network.network.run_for(10)
+    bound = CONCURRENCY
+    limits = HyperDhtLimits(rpc=DhtLimits(query_host_unanswered=bound))
+    seeker = network.add_hyper(limits=limits, persistent=False)
+    asked = to_host(network, "10.5.5.5")
+    finish(network, seeker, seeker.machine.lookup(TOPIC, network.now))
+    assert len(asked) > 2 * bound
+
+
+def test_records_that_nobody_has_signed() -> None:
+    """Answers to a lookup carry no signatures: whom they name wrongly cannot be dialled, and hides nobody."""
+    network = hyper_network(10)
+    honest = announced(network)
+    stolen = KeyPair.from_seed(b"s" * 32).ed25519_public_key
+    for address in hostile_addresses(4):
+
+        def answer(request: Request, source: Address, ours: Address = address) -> list[Any]:
+            record = Peer(stolen, (ours,)).encode()
+            value = record if request.command == Command.FIND_PEER else encode_peers([record] * 20)
+            return [(source, encode_response(response(request, ours, source, value=value)))]
+
+        intrude(network, address, answer)
+    network.network.run_for(1)
+    seeker = network.members[7]
+    search = seeker.machine.lookup(TOPIC, network.now)
+    finish(network, seeker, search)
+    assert set(found(seeker, search)) == {key(honest), stolen}
+    relays = found(seeker, search)[stolen]
+    dial = seeker.machine.dial(stolen, 1, network.now, relays=relays)
+    network.until(lambda: any(event.dial is dial for event in seeker.of_type(DialFailed)))
+    assert not seeker.of_type(Dialled)
+
+
+def test_a_flood_of_announcements_from_many_hosts_leaves_other_topics_alone() -> None:
+    """Whoever has no token, since it sends in the name of others, gets nothing kept at all."""
+    network = hyper_network(6)
+    honest = announced(network)
+    keeper = next(member for member in network.members if len(member.machine._storage))
+    kept = len(keeper.machine._storage)
+    for number in range(500):
+        source = (f"10.77.{number >> 8}.{number & 255}", PORT)
+        request = Request(number, keeper.address, Command.ANNOUNCE, token=b"t" * 32, target=TOPIC, value=b"v")
+        keeper.machine.receive_datagrams(encode_request(request), 1500, source, network.now)
+        # What goes to the one in whose name it came is a refusal, and no more than one for each.
+        ((to, _, size),) = keeper.machine.datagrams_to_send(network.now)
+        assert to == source
+        assert size <= 256
+    assert len(keeper.machine._storage) == kept
+    seeker = next(member for member in network.members if member not in (honest, keeper))
+    search = seeker.machine.lookup(TOPIC, network.now)
+    finish(network, seeker, search)
+    assert set(found(seeker, search)) == {key(honest)}
+
+
+def test_a_sybil_neighbourhood_hides_nobody_who_was_there_before() -> None:
+    """Twenty nodes nearer to the topic than all others name only each other, and know nobody."""
+    network = hyper_network(30)
+    honest = announced(network)
+    sybils = near(TOPIC, 20)
+    assert distance(node_id(sybils[-1]), TOPIC) < min(
+        distance(node_id(member.address), TOPIC) for member in network.members
+    )
+    for address in sybils:
+
+        def answer(request: Request, source: Address, ours: Address = address) -> list[Any]:
+            said = response(request, ours, source, closer_nodes=tuple(sybils), token=b"t" * 32)
+            return [(source, encode_response(said))]
+
+        intrude(network, address, answer)
+    network.network.run_for(1)
+    finding = 0
+    for seeker in network.members[10:20]:
+        search = seeker.machine.lookup(TOPIC, network.now)
+        finish(network, seeker, search)
+        finding += key(honest) in found(seeker, search)
+    assert finding == 10
+
+
+def test_a_replayed_handshake_gets_the_same_answer_and_later_a_useless_one() -> None:
+    node = Played()
+    _, message = client()
+    (incoming,) = node.bring(RelayedHandshake(Mode.FROM_RELAY, message, CLIENT))
+    accepted = node.accept(incoming)
+    ((_, first),) = node.sent()
+    stranger: Address = ("10.6.6.6", 6)
+    assert not node.bring(RelayedHandshake(Mode.FROM_RELAY, message, stranger), stranger)
+    ((to, again),) = node.sent()
+    assert to == stranger
+    assert answer(again).noise == answer(first).noise
+    node.now += 100
+    node.machine.handle_deadline(node.now)
+    node.sent()
+    (late,) = node.bring(RelayedHandshake(Mode.FROM_RELAY, message, CLIENT), RELAY)
+    other = node.accept(late)
+    ((_, second),) = node.sent()
+    assert answer(second).noise != answer(first).noise
+    assert accepted is not None
+    assert other is not None
+    assert other.keys.sending_key != accepted.keys.sending_key
+
+
+def test_a_relay_that_lies_about_the_address_of_a_client() -> None:
+    """The server sends nothing to where a relay says a client is; its answer goes back to the relay."""
+    node = Played()
+    _, message = client()
+    (incoming,) = node.bring(RelayedHandshake(Mode.FROM_RELAY, message, (VICTIM, 1)))
+    accepted = node.accept(incoming)
+    assert accepted is not None
+    assert accepted.address is None
+    assert [to for to, _ in node.sent()] == [RELAY]
+
+
+def test_a_relay_that_lies_about_the_address_of_a_server() -> None:
+    """The node that dials sends nothing to where a relay says a server is: only the stream will."""
+    network = hyper_network(8)
+    alice, bob = network.members[2], network.members[5]
+    listen_alone(network, bob)
+    target = key_hash(key(bob))
+    counted = to_host(network, VICTIM)
+    (address,) = near(target, 1)
+    waiting: dict[int, tuple[Request, Address]] = {}
+
+    def lie(request: Request, source: Address) -> list[Any]:
+        if request.command != Command.PEER_HANDSHAKE:
+            record = Peer(key(bob)).encode()
+            return [(source, encode_response(response(request, address, source, value=record)))]
+        message = decode_handshake_untrusted(request.value or b"")
+        if message.mode == Mode.FROM_CLIENT:  # on to the server, which answers
+            waiting[request.tid] = request, source
+            value = RelayedHandshake(Mode.FROM_RELAY, message.noise, source).encode()
+            passed_on = Request(request.tid, bob.address, request.command, target=target, value=value)
+            return [(bob.address, encode_request(passed_on))]
+        asked, client = waiting[request.tid]
+        value = RelayedHandshake(Mode.REPLY, message.noise, (VICTIM, 1)).encode()
+        return [(client, encode_response(response(asked, address, client, value=value)))]
+
+    intrude(network, address, lie)
+    network.network.run_for(1)
+    dial = alice.machine.dial(key(bob), 1, network.now, relays=[address])
+    network.until(lambda: bool(bob.of_type(ConnectionRequested)))
+    bob.machine.accept(bob.of_type(ConnectionRequested)[0].incoming, 2, network.now)
+    network.until(lambda: bool(alice.of_type(Dialled)))
+    assert alice.of_type(Dialled)[0].dial is dial
+    network.network.run_for(30)
+    assert not counted
+
+
+def test_a_value_that_fits_no_path_is_not_kept() -> None:
+    """Otherwise whoever asks for it in the name of a victim has 64 KiB sent there for 50 bytes."""
+    network = hyper_network(2)
+    keeper = network.members[0].machine
+    source: Address = ("10.7.7.7", 7)
+
+    def asked(**fields: Any) -> list[Any]:
+        request = encode_request(Request(1, network.members[0].address, **fields))
+        keeper.receive_datagrams(request, len(request), source, network.now)
+        return [decode_untrusted(buffers[0]) for _, buffers, _ in keeper.datagrams_to_send(network.now)]
+
+    for size, taken in ((1000, True), (60_000, False)):
+        value = bytes(size)
+        target = key_hash(value)
+        (answered,) = asked(command=Command.IMMUTABLE_GET, target=target)
+        dropped = keeper.node.dropped
+        asked(command=Command.IMMUTABLE_PUT, target=target, token=answered.token, value=value)
+        (answered,) = asked(command=Command.IMMUTABLE_GET, target=target)
+        assert answered.value == (value if taken else None)
+        assert keeper.node.dropped == dropped + (not taken)
