@@ -12,6 +12,11 @@ import pytest
 
 from fuzz import corpus
 from peersockets_core import Connection, Peersockets, noise
+from peersockets_core.dht import messages
+from peersockets_core.dht.rpc import table
+from peersockets_core.dht.rpc.node import DhtNode
+from peersockets_core.dht.rpc.requests import Requests
+from peersockets_core.dht.store import BoundedStore
 from peersockets_core.hypercore9 import varint
 from peersockets_core.hypercore9.channels import Channels
 from peersockets_core.hypercore9.wire import Hypercore9
@@ -117,6 +122,18 @@ def _endless(self: Connection, _: int | None) -> None:
     self._work.left = UNBOUNDED
 
 
+def _thrice(self: DhtNode, *arguments: Any, **named: Any) -> None:
+    """Answers three times."""
+    for _ in range(3):
+        _ANSWER(self, *arguments, **named)
+
+
+def _grow(self: BoundedStore[Any, Any], key: Any) -> None:
+    """Drops an entry, and does not tell."""
+    self.remove(key)
+
+
+_ANSWER = DhtNode.answer
 _RECEIVE_ITEM = Hypercore9._receive_item_untrusted
 
 
@@ -163,6 +180,12 @@ FAULTS: dict[str, tuple[str, object, str, object]] = {
     ),
     "a closed window takes everything": ("udx", ReceiveHalf, "takes", lambda *_: True),
     "packets for nobody are kept without a bound": ("udx", EarlyPackets, "keep", _hoard),
+    "relays are as many as there are": ("dht_messages", messages, "MOST_PEERS", 1000),
+    "addresses end too early": ("dht_messages", messages, "encode_address", lambda address: bytes(5)),
+    "a datagram has three answers": ("dht_node", DhtNode, "answer", _thrice),
+    "what has expired leaves its topic as it was": ("dht_node", BoundedStore, "_drop", _grow),
+    "requests are as many as there are": ("dht_node", Requests, "full", False),
+    "rows have no bound": ("dht_node", table, "K", 1000),
     "numbers of any size": ("pipe", pipe_module(), "_finite", float),
     "a parser that raises something else": ("pipe", pipe_module(), "_message", lambda _: 1 / 0),
 }

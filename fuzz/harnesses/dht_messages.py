@@ -1,0 +1,104 @@
+"""Invariant: decoders of the DHT raise only `RemoteProtocolError`, and what they return survives encoding.
+
+The first byte of an input chooses the decoder. A read of the bytes that were made of a message gives that
+message again, takes no more of them than there were, and keeps no list that is longer than it may be.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any, Final
+
+import attrs
+
+from fuzz.support import Script, bounded_work
+from peersockets_core import RemoteProtocolError
+from peersockets_core.dht import messages
+from peersockets_core.dht.rpc.messages import (
+    MOST_CLOSER_NODES,
+    Request,
+    Response,
+    decode_untrusted,
+    encode_request,
+    encode_response,
+)
+from peersockets_core.hypercore11.encoding import encode_uint
+
+CALLS: Final = 600
+CALLS_PER_BYTE: Final = 4
+
+SPARE: Final = 8
+"""Bytes that a payload of another version grows by: of those, only the version is read."""
+
+MOST: Final = 20
+"""Entries of the longest list that a message may hold."""
+
+
+def _encode_datagram(message: Request | Response) -> bytes:
+    if isinstance(message, Request):
+        return encode_request(message)
+    assert len(message.closer_nodes) <= MOST_CLOSER_NODES
+    return encode_response(message)
+
+
+def _encode_peers(peers: list[messages.Peer]) -> bytes:
+    assert len(peers) <= MOST
+    return messages.encode_peers([peer.encode() for peer in peers])
+
+
+def _encode_put(put: tuple[bytes, messages.MutableValue]) -> bytes:
+    return put[0] + put[1].encode()
+
+
+def _encoded(message: Any) -> bytes:
+    encoded: bytes = message.encode()
+    return encoded
+
+
+def _payload_untrusted(data: bytes) -> messages.NoisePayload:
+    """A payload without the offer of a blind relay, which nothing here makes."""
+    return attrs.evolve(messages.decode_payload_untrusted(data), relay_through=False)
+
+
+_CODECS: Final[tuple[tuple[Callable[[bytes], Any], Callable[[Any], bytes]], ...]] = (
+    (decode_untrusted, _encode_datagram),
+    (messages.decode_peer_untrusted, _encoded),
+    (messages.decode_peers_untrusted, _encode_peers),
+    (messages.decode_announcement_untrusted, _encoded),
+    (messages.decode_mutable_put_untrusted, _encode_put),
+    (messages.decode_mutable_untrusted, _encoded),
+    (messages.decode_seq_untrusted, encode_uint),
+    (messages.decode_handshake_untrusted, _encoded),
+    (messages.decode_holepunch_untrusted, _encoded),
+    (_payload_untrusted, _encoded),
+)
+
+
+KEPT: Final = tuple(
+    bytes((index,)) + data
+    for index, data in (
+        (0, bytes((0x13, 4, 1, 0)) + bytes(6) + bytes((21,)) + bytes(6 * 21)),
+        (2, bytes((21,)) + bytes(33 * 21)),
+        (9, bytes((1, 1, 0, 1, 7, 0xFE, 0xFF, 0xFF, 0xFF, 0x7F))),
+        (9, bytes((1, 4, 0, 1)) + b"\xff" * 9),
+        (7, b"\x03\x02\x05noise" + bytes(12)),
+        (3, b"\x0f" + bytes(33 + 32 + 64) + b"\xff" * 9),
+    )
+)
+"""Lists that are one too long or are not there, and every flag of an announcement."""
+
+
+def run(data: bytes) -> None:
+    """Play an input."""
+    script = Script(data)
+    decode_untrusted, encode = _CODECS[script.choose(len(_CODECS))]
+    rest = script.rest()
+    with bounded_work(lambda: CALLS + CALLS_PER_BYTE * len(data)), contextlib.suppress(RemoteProtocolError):
+        message = decode_untrusted(rest)
+        again = encode(message)
+        assert len(again) <= len(rest) + SPARE
+        try:
+            assert decode_untrusted(again) == message
+        except RemoteProtocolError as error:
+            raise AssertionError("what was encoded cannot be read") from error

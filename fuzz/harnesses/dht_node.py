@@ -1,0 +1,463 @@
+"""Invariant: whatever comes, a DHT node raises nothing, keeps its bounds, and answers no more than it must.
+
+The node listens, looks for a topic, announces itself there and dials a key. The script plays everybody else:
+nodes that answer what it asks, truly, falsely or with garbage; remotes that ask for and store things, with
+tokens that they were given or have made up; and strangers that send mutated datagrams, floods and anything.
+Meanwhile time passes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from functools import lru_cache
+from random import Random
+from typing import Any, Final
+
+from fuzz.support import Script, bounded_work, retained
+from peersockets_core import KeyPair, LocalProtocolError, RemoteProtocolError
+from peersockets_core.dht import ConnectionRequested, HyperDht, HyperDhtLimits
+from peersockets_core.dht.messages import (
+    Command,
+    Firewall,
+    Mode,
+    NoisePayload,
+    Peer,
+    RelayedHandshake,
+    RelayedHolepunch,
+    UdxInfo,
+    encode_peers,
+)
+from peersockets_core.dht.noise_ik import HandshakeNoise
+from peersockets_core.dht.rpc.address import Address, encode_address, node_id
+from peersockets_core.dht.rpc.limits import DhtLimits
+from peersockets_core.dht.rpc.messages import Command as RpcCommand
+from peersockets_core.dht.rpc.messages import (
+    Request,
+    Response,
+    decode_untrusted,
+    encode_request,
+    encode_response,
+)
+from peersockets_core.dht.signing import key_hash, sign_announcement, sign_mutable
+
+LIMITS: Final = HyperDhtLimits(
+    rpc=DhtLimits(
+        window=8, requests=24, query_nodes=32, delayed_pings=4, down_hints=4, requests_per_second=64, hosts=4
+    ),
+    records=16,
+    topic_records=8,
+    host_records=6,
+    values=8,
+    host_values=4,
+    forwards=8,
+    host_forwards=4,
+    incoming_handshakes=4,
+    known_relays=4,
+)
+"""Bounds that an input of a few KiB can reach."""
+
+CALLS: Final = 60_000
+CALLS_PER_ACT: Final = 12_000
+"""Calls of Python functions allowed for the end, and for each datagram or act of the script. A query that has
+to choose anew sorts the whole table."""
+
+MEMORY: Final = 256 * 1024
+"""Bytes that the node may hold with `LIMITS`, whatever has come."""
+
+ANSWER: Final = 256
+"""Bytes of an answer beside its value: ids, a token, twenty nodes."""
+
+VALUE: Final = LIMITS.rpc.datagram
+"""Bytes of the largest value that was ever taken."""
+
+RELAYED: Final = 64
+"""Bytes by which a message grows when it is passed on: our id, and two addresses."""
+
+US: Final[Address] = ("10.0.0.1", 1)
+BOOTSTRAP: Final[Address] = ("10.0.0.2", 2)
+REMOTES: Final[tuple[Address, ...]] = (
+    BOOTSTRAP,
+    ("10.0.0.3", 3),
+    ("10.0.0.3", 4),
+    ("10.0.1.4", 4),
+    ("6.6.6.6", 6),
+    ("7.7.7.7", 65535),
+    ("0.0.0.0", 1),
+    US,
+)
+"""Everybody else, of whom two share a host, one has an address that nobody has, and one has stolen ours."""
+
+OURS, *OTHERS = (KeyPair.from_seed(bytes((number,)) * 32) for number in range(1, 5))
+TOPIC: Final = b"t" * 32
+_COMMANDS: Final = (*Command, 10, 255)
+
+
+@lru_cache
+def _handshake(key_pair: KeyPair, number: int) -> bytes:
+    """The first message of a remote that dials us."""
+    payloads = (
+        NoisePayload(Firewall.OPEN, udx=UdxInfo(number), addresses=(REMOTES[1],)),
+        NoisePayload(Firewall.UNKNOWN, udx=UdxInfo(number)),
+        NoisePayload(Firewall.OPEN, version=2),
+        NoisePayload(Firewall.OPEN),
+    )
+    noise = HandshakeNoise(key_pair, Random(number).randbytes, OURS.ed25519_public_key)
+    return noise.write(payloads[number % len(payloads)])
+
+
+@lru_cache(256)
+def _announcement(key_pair: KeyPair, command: Command, target: bytes, token: bytes, relays: int) -> bytes:
+    return sign_announcement(command, key_pair, target, node_id(US), token, REMOTES[1 : 1 + relays]).encode()
+
+
+@lru_cache
+def _mutable(key_pair: KeyPair, seq: int, size: int) -> bytes:
+    return sign_mutable(key_pair, seq, b"v" * size).encode()
+
+
+class _Play:
+    def __init__(self, script: Script) -> None:
+        self.script = script
+        self.now = 1000.0
+        self.entropy = Random(1).randbytes
+        self.machine = HyperDht(
+            key_pair=OURS,
+            entropy=self.entropy,
+            now=self.now,
+            bootstrap=[BOOTSTRAP],
+            persistent=True,
+            address=US if script.byte() & 1 else None,
+            limits=LIMITS,
+        )
+        self.asked: list[tuple[Address, Request]] = []
+        """What the node has asked and nobody has answered."""
+        self.sent: list[bytes] = []
+        self.tokens: dict[str, bytes] = {}
+        """The token that each host was given last."""
+        self.incoming: list[Any] = []
+        self.started: list[Any] = []
+        self.acts = 0
+        self.machine.listen(self.now)
+        self.machine.announce(TOPIC, self.now)
+        self.started.append(self.machine.dial(OTHERS[0].ed25519_public_key, 1, self.now))
+        self.collect(0, 0)
+
+    # Acts
+
+    def ask(self) -> None:
+        """A remote asks for something."""
+        source = self._address()
+        self.hear(encode_request(self._request(source)), source)
+
+    def announce(self) -> None:
+        """A remote announces a key, or withdraws it, for a token that it was given, if it was."""
+        script, source = self.script, self._address()
+        key_pair, choice = OTHERS[script.choose(len(OTHERS))], script.byte()
+        command = Command.UNANNOUNCE if choice & 1 else Command.ANNOUNCE
+        target = key_hash(key_pair.ed25519_public_key) if choice & 2 else bytes((choice >> 3,)) * 32
+        token = self.tokens.get(source[0], bytes(32))
+        value = _announcement(key_pair, command, target, token, choice & 3)
+        self.hear(encode_request(Request(choice, US, command, False, None, token, target, value)), source)
+
+    def store(self) -> None:
+        """A remote stores a value."""
+        script, source = self.script, self._address()
+        token, choice = self.tokens.get(source[0], bytes(32)), script.byte()
+        if choice & 1:
+            key_pair = OTHERS[choice >> 1 & 1]
+            target = key_hash(key_pair.ed25519_public_key)
+            value = key_pair.ed25519_public_key + _mutable(key_pair, script.choose(4), 8 * script.byte())
+            command = Command.MUTABLE_PUT
+        else:
+            value = bytes(script.take(2)) + b"v" * (16 * script.byte())
+            target, command = key_hash(value), Command.IMMUTABLE_PUT
+        self.hear(encode_request(Request(choice, US, command, False, None, token, target, value)), source)
+
+    def shake_hands(self) -> None:
+        """A remote dials us, or asks us to relay a handshake or a message of hole punching."""
+        script, source = self.script, self._address()
+        choice = script.byte()
+        noise = _handshake(OTHERS[choice & 1], script.choose(16)) if choice & 2 else script.take(choice)
+        peer = self._address() if choice & 4 else None
+        relay = self._address() if choice & 8 else None
+        mode, target = script.choose(6), self._target()
+        if choice & 16:
+            command, value = Command.PEER_HOLEPUNCH, RelayedHolepunch(mode, choice, noise, peer).encode()
+        else:
+            command, value = Command.PEER_HANDSHAKE, RelayedHandshake(mode, noise, peer, relay).encode()
+        self.hear(encode_request(Request(choice, US, command, False, None, None, target, value)), source)
+
+    def answer(self) -> None:
+        """A node answers what it was asked, or another one does."""
+        if not self.asked:
+            return
+        script = self.script
+        to, request = self.asked.pop(script.choose(len(self.asked)))
+        choice = script.byte()
+        source = self._address() if choice & 1 else to
+        id = node_id(source) if choice & 2 else None
+        token = bytes((choice,)) * 32 if choice & 4 else None
+        closer = tuple(self._named() for _ in range(script.choose(21))) if choice & 8 else ()
+        value = self._value(request) if choice & 16 else None
+        error = script.byte() if choice & 32 else 0
+        self.hear(encode_response(Response(request.tid, US, id, token, closer, error, value)), source)
+
+    def answer_everything(self) -> None:
+        """All nodes answer what they were asked, in the same way."""
+        script, asked = self.script, self.asked
+        self.asked, choice = [], script.byte()
+        closer = tuple(self._named() for _ in range(choice & 7))
+        for to, request in asked:
+            token = bytes(32) if choice & 16 else None
+            value = encode_peers([Peer(OTHERS[0].ed25519_public_key).encode()]) if choice & 8 else None
+            response = Response(request.tid, US, node_id(to), token, closer, 0, value)
+            self.hear(encode_response(response), to)
+
+    def mutate(self) -> None:
+        """Something that the node has sent comes back, with a few bytes changed."""
+        datagram = bytearray(self.sent[self.script.choose(len(self.sent))] if self.sent else b"\x03")
+        for _ in range(self.script.choose(4)):
+            datagram[self.script.byte() % len(datagram)] ^= self.script.byte()
+        self.hear(bytes(datagram), self._address())
+
+    def send_anything(self) -> None:
+        """Any bytes, cut anywhere."""
+        size, source = self.script.byte(), self._address()
+        self.hear(self.script.take(self.script.byte()), source, size)
+
+    def flood(self) -> None:
+        """The same request again and again, from as many hosts, with as many targets."""
+        script, choice = self.script, self.script.byte()
+        request = self._request(US)
+        for number in range(1 + script.choose(64)):
+            source = (f"9.9.{number * (choice & 1)}.1", 1 + number)
+            target = bytes((number,)) * 32 if choice & 2 else request.target
+            id = node_id(source) if choice & 4 else None
+            again = Request(number, US, request.command, request.internal, id, None, target, request.value)
+            self.hear(encode_request(again), source)
+
+    def use(self) -> None:
+        """We use the node."""
+        machine, script, now = self.machine, self.script, self.now
+        choice = script.byte()
+        target, key = self._target() or TOPIC, OTHERS[choice >> 4 & 1].ed25519_public_key
+        match choice & 15:
+            case 0:
+                machine.lookup(target, now)
+            case 1:
+                machine.announce(target, now)
+            case 2:
+                machine.withdraw(target, now)
+            case 3:
+                self.started.append(machine.dial(key, choice, now, relays=[self._named()]))
+            case 4 if self.started:
+                machine.cancel(self.started.pop())
+            case 5:
+                machine.get_mutable(key, now)
+            case 6:
+                machine.put_mutable(b"ours", choice, now)
+            case 7:
+                machine.get_immutable(target, now)
+            case 8:
+                machine.stop_listening(now)
+            case 9:
+                machine.listen(now)
+            case 10:
+                machine.announce_again(now)
+            case 11 if self.incoming:
+                with suppress(LocalProtocolError):
+                    machine.refuse(self.incoming.pop())
+            case _ if self.incoming:
+                with suppress(LocalProtocolError):
+                    machine.accept(self.incoming.pop(), choice, now)
+        self.acts += 1
+        self.take(machine.take_events(now))
+        self.collect(1, 2 * LIMITS.rpc.datagram, ways=8)
+
+    def wait(self) -> None:
+        """Time passes."""
+        self.pass_time(self.script.byte() ** 2 / 64)
+
+    # How they come about
+
+    def _address(self) -> Address:
+        return REMOTES[self.script.choose(len(REMOTES))]
+
+    def _named(self) -> Address:
+        """An address that somebody names: somebody's, or one of which there are thousands."""
+        choice = self.script.byte()
+        return REMOTES[choice & 7] if choice & 8 else ("8.8.8.8", 256 * choice + self.script.byte())
+
+    def _target(self) -> bytes | None:
+        choice = self.script.byte()
+        keys = [key_hash(key_pair.ed25519_public_key) for key_pair in (OURS, *OTHERS)]
+        targets = (None, TOPIC, *keys)
+        return targets[choice] if choice < len(targets) else bytes((choice,)) * 32
+
+    def _request(self, source: Address) -> Request:
+        script = self.script
+        choice = script.byte()
+        internal = bool(choice & 1)
+        command = script.choose(7) if internal else _COMMANDS[script.choose(len(_COMMANDS))]
+        token = self.tokens.get(source[0], bytes(32)) if choice & 2 else None
+        value = script.take(script.byte()) if choice & 4 else None
+        if internal and command == RpcCommand.DOWN_HINT:
+            value = encode_address(self._named())
+        id = node_id(source) if choice & 8 else bytes(32) if choice & 16 else None
+        return Request(choice, US, command, internal, id, token, self._target(), value)
+
+    def _value(self, request: Request) -> bytes:
+        """An answer to a request, as it should be or not."""
+        script, key_pair = self.script, OTHERS[0]
+        choice = script.byte()
+        if choice & 1:
+            return script.take(choice)
+        match request.command:
+            case Command.PEER_HANDSHAKE:
+                return self._second_message(request, choice)
+            case Command.FIND_PEER:
+                return Peer(key_pair.ed25519_public_key, REMOTES[: choice & 7]).encode()
+            case Command.MUTABLE_GET:
+                return _mutable(key_pair, choice & 7, choice)
+            case _:
+                return encode_peers([Peer(key_pair.ed25519_public_key).encode()] * (choice >> 3))
+
+    def _second_message(self, request: Request, choice: int) -> bytes:
+        """The answer of the key that is dialled, which also tries what it should not say."""
+        with suppress(RemoteProtocolError):
+            noise = HandshakeNoise(OTHERS[choice >> 1 & 1], Random(choice).randbytes)
+            noise.read_untrusted(bytes((request.value or b"")[3:]))
+            return RelayedHandshake(
+                Mode.REPLY,
+                noise.write(
+                    NoisePayload(
+                        choice >> 2 & 3,
+                        addresses=(self._named(), self._named())[: choice >> 4 & 3],
+                        udx=None if choice & 64 else UdxInfo(choice),
+                        relays=(self._named(),) * (choice >> 5),
+                    )
+                ),
+                self._named() if choice & 8 else None,
+            ).encode()
+        return b""
+
+    def hear(self, data: bytes, source: Address, size: int = 0) -> None:
+        """The node receives what somebody sends, as one read."""
+        size = size or len(data) or 1
+        count = -(-len(data) // size)
+        self.acts += count
+        self.take(self.machine.receive_datagrams(data, size, source, self.now))
+        self.collect(count, min(size, len(data)))
+
+    def take(self, events: list[Any]) -> None:
+        """See what has happened."""
+        self.incoming += [event.incoming for event in events if isinstance(event, ConnectionRequested)]
+        del self.incoming[:-8]
+
+    def collect(self, count: int, size: int, ways: int = 1) -> None:
+        """Take what the node sends; nobody has got more than one answer a datagram, of the size it must
+        have.
+        """
+        answers = self.machine.node._output
+        assert len(answers) <= count * ways
+        for _, datagram in answers:
+            relayed = isinstance(decode_untrusted(datagram), Request)
+            assert len(datagram) <= (size + RELAYED if relayed else ANSWER + VALUE)
+        of_others = {id(datagram) for _, datagram in answers}
+        for to, buffers, length in self.machine.datagrams_to_send(self.now):
+            (datagram,) = buffers
+            assert length == len(datagram)
+            self.sent.append(datagram)
+            message = decode_untrusted(datagram)
+            if isinstance(message, Response) and message.token is not None:
+                self.tokens[to[0]] = message.token
+            elif isinstance(message, Request) and id(datagram) not in of_others:
+                self.asked.append((to, message))
+        del self.sent[:-8], self.asked[:-32]
+        self.check()
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass."""
+        until = self.now + seconds
+        while (due := self.machine.next_deadline()) <= until:
+            self.acts += 1
+            self.now = max(self.now, due)
+            self.take(self.machine.handle_deadline(self.now))
+            self.collect(LIMITS.rpc.delayed_pings, 0)
+            assert self.machine.next_deadline() > self.now, "a deadline that does not move on"
+        self.now = until
+
+    def check(self) -> None:
+        """Everything that others can fill is within its bounds."""
+        machine = self.machine
+        node, storage = machine.node, machine._storage
+        assert len(storage._records) <= LIMITS.records
+        assert sum(map(len, storage._topics.values())) == len(storage._records)
+        assert all(0 < len(topic) <= LIMITS.topic_records for topic in storage._topics.values())
+        assert all(len(owned) <= LIMITS.host_records for owned in storage._records._by_owner.values())
+        assert len(storage._values) <= LIMITS.values
+        assert all(len(owned) <= LIMITS.host_values for owned in storage._values._by_owner.values())
+        assert len(machine._forwarding) <= LIMITS.forwards
+        assert len(machine._listener) <= LIMITS.incoming_handshakes
+        assert len(machine._known_relays) <= LIMITS.known_relays
+        assert len(node._requests) <= LIMITS.rpc.requests
+        assert len(node._server._delayed) <= LIMITS.rpc.delayed_pings
+        assert len(node._rates._counts) <= LIMITS.rpc.hosts + 1
+        assert 0 <= node.upkeep._checks <= LIMITS.rpc.checks
+        assert 0 <= node.upkeep._repings <= LIMITS.rpc.repings
+        assert len(node.upkeep.table) == len(node.upkeep._by_time)
+        assert all(len(row) <= 20 for row in node.upkeep.table._rows.values())
+        assert all(len(query._heard_of) <= LIMITS.rpc.query_nodes for query in node._queries)
+
+    def finish(self) -> None:
+        """Nobody answers any more: all that is under way ends, and time goes on."""
+        self.machine.stop_listening(self.now)
+        for _ in range(8):
+            self.pass_time(15)
+        assert not self.machine._dials
+        assert not self.machine.withdrawing
+        assert math.isfinite(self.machine.next_deadline())
+
+
+_ACTS: Final[tuple[Callable[[_Play], None], ...]] = (
+    _Play.ask, _Play.ask, _Play.announce, _Play.store, _Play.shake_hands, _Play.answer, _Play.answer,
+    _Play.answer_everything, _Play.mutate, _Play.send_anything, _Play.flood, _Play.use, _Play.wait,
+)  # fmt: skip
+
+_ASK, _ANNOUNCE, _STORE, _SHAKE, _ANSWER, _ALL, _FLOOD, _USE, _WAIT = 0, 2, 3, 4, 5, 7, 10, 11, 12
+
+
+def _asked(source: int) -> bytes:
+    """A lookup, which is answered with a token."""
+    return bytes((_ASK, source, 0, Command.LOOKUP, 1))
+
+
+KEPT: Final = (
+    b"\1"
+    + _asked(1)
+    + b"".join(bytes((_ANNOUNCE, 1, key, 8 * topic)) for key in range(3) for topic in range(6)),
+    b"\1" + b"".join(_asked(host) + bytes((_ANNOUNCE, host, 0, 8 * host)) for host in range(6)) * 2,
+    b"\1"
+    + b"".join(_asked(host) + bytes((_STORE, host, 0, host, n, 8)) for host in (1, 4, 5) for n in range(5)),
+    b"\1" + bytes((_ALL, 31)) + bytes(range(14)) + bytes((_ALL, 24)) * 8 + bytes((_WAIT, 30, _ALL, 16)) * 6,
+    b"\1" + b"".join(bytes((_SHAKE, 1, 2, number, 0, 2)) for number in range(8)) + bytes((_USE, 12)) * 4,
+    b"\1" + bytes((_FLOOD, 7, 1, 2, 1, 63)) * 2 + bytes((_FLOOD, 6, 0, 3, 1, 63)),
+    b"\0" + bytes((_WAIT, 255, _ALL, 31)) * 3 + bytes((_USE, 0, 200)) * 30 + bytes((_WAIT, 100)),
+    b"\1"
+    + bytes((_ASK, 1, 1, RpcCommand.DELAYED_PING)) * 6
+    + b"\1"
+    + bytes((_FLOOD, 4, 5, 4, 4, 1, 0, 0, 0, 1, 40)),
+)
+"""Every store is filled; handshakes are accepted; queries go on; floods."""
+
+
+def run(data: bytes) -> None:
+    """Play an input."""
+    the = _Play(Script(data))
+    with bounded_work(lambda: CALLS + CALLS_PER_ACT * the.acts):
+        while the.script:
+            _ACTS[the.script.choose(len(_ACTS))](the)
+    assert retained(the.machine) <= MEMORY, retained(the.machine)
+    the.finish()
