@@ -31,6 +31,8 @@ _LEAST_RTT: Final = 0.001
 _HEAVY_LOSS: Final = 0.33
 """Share of a round's packets. Below that, libudx and Linux give way for a round, too, which random losses
 make them do all the time."""
+_HEAVY_PACKETS: Final = 64
+"""Of fewer packets, a fifth that is lost at random may well be a third."""
 _MARGIN: Final = 0.99  # of the bandwidth, so that queues drain
 
 
@@ -197,7 +199,7 @@ class Bbr:
             self._cycle_time = now
 
     def _check_full(self, sample: Sample) -> None:
-        if self._full or not self._round_started or sample.app_limited:
+        if self._full or not self._round_started or sample.app_limited or self._conserving:
             return
         if self.bandwidth >= self._full_bandwidth * _FULL_GROWTH:
             self._full_bandwidth = self.bandwidth
@@ -299,7 +301,7 @@ class Bbr:
         self._round_acked += sample.acked
         self._round_lost += sample.lost
         all_sent = self._round_acked + self._round_lost
-        return self._round_lost > _HEAVY_LOSS * all_sent and all_sent > _FIRST_PACKETS * self._packet
+        return self._round_lost > _HEAVY_LOSS * all_sent and all_sent > _HEAVY_PACKETS * self._packet
 
     def _extra_window(self) -> int:
         if not self._full:
