@@ -10,7 +10,6 @@ from pathlib import Path
 import attrs
 import trio
 
-from peersockets_core import WireName
 from ports import unused_port
 
 SCRIPT = Path(__file__).with_name("snippet.js")
@@ -41,21 +40,26 @@ class Application:
 
 
 @asynccontextmanager
-async def open_application(wire: WireName, code: str, folder: Path) -> AsyncIterator[Application]:
-    """Run code within an application of that wire; port 4200 in it becomes a free one.
+async def open_application(
+    kind: str, code: str, folder: Path, *, bootstrap: tuple[str, int] | None = None
+) -> AsyncIterator[Application]:
+    """Run code within an application; port 4200 in it becomes a free one.
 
-    On hypercore11 the code listens, on hypercore9 it need not. The storage is in the folder, and stays there.
+    `kind` is a wire, or `hyperswarm`, for which `bootstrap` takes the place of the public nodes. On
+    hypercore11 the code listens, on hypercore9 it need not. The storage is in the folder, and stays there.
     """
     port = unused_port()
     snippet = folder / "snippet.js"
     snippet.write_text(code.replace("4200", str(port)))
-    command = ["node", str(SCRIPT), wire, str(snippet), str(folder / "storage")]
+    command = ["node", str(SCRIPT), kind, str(snippet), str(folder / "storage")]
+    if bootstrap is not None:
+        command.append("{}:{}".format(*bootstrap))
     process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
     application = Application("", port, process, bytearray())
     try:
         with trio.fail_after(60):
             application.key, own_port = (await application.line()).split()
-            if wire == "hypercore9" and "4200" not in code:
+            if kind == "hypercore9" and "4200" not in code:
                 application.port = int(own_port)
             yield application
     finally:

@@ -1,15 +1,22 @@
 'use strict'
 
 // An application that exists, of either generation, for the snippets of the documentation.
-// Usage: node snippet.js hypercore9|hypercore11 SNIPPET STORAGE; it prints its drive's key and runs the snippet.
+// Usage: node snippet.js hypercore9|hypercore11|hyperswarm SNIPPET STORAGE [BOOTSTRAP]; it prints its drive's key
+// and runs the snippet. BOOTSTRAP is a host and a port, which take the place of the public nodes of HyperDHT.
 
 const { readFileSync } = require('fs')
 const { createRequire } = require('module')
 const { join } = require('path')
 
-const [wire, snippet, storage] = process.argv.slice(2)
+const [wire, snippet, storage, bootstrap] = process.argv.slice(2)
 const folder = join(__dirname, '..', 'interop', wire)
 const load = createRequire(join(folder, 'package.json'))
+
+const open = async () => {
+  const drive = new (load('hyperdrive'))(new (load('corestore'))(storage))
+  await drive.ready()
+  return { drive }
+}
 
 const applications = {
   async hypercore9 () {
@@ -23,15 +30,17 @@ const applications = {
     await drive.promises.ready()
     return { networker, drive, port: await swarm.listen() }
   },
-  async hypercore11 () {
-    const drive = new (load('hyperdrive'))(new (load('corestore'))(storage))
-    await drive.ready()
-    return { drive }
+  hypercore11: open,
+  async hyperswarm () {
+    const nodes = load('hyperdht').BOOTSTRAP // what every HyperDHT begins with unless it is given others
+    nodes.splice(0, nodes.length, bootstrap)
+    return await open()
   }
 }
 
 applications[wire]().then(({ networker, drive, port }) => {
-  const run = new Function('require', 'networker', 'drive', readFileSync(snippet, 'utf8'))
-  run(load, networker, drive)
+  const AsyncFunction = open.constructor
+  const run = new AsyncFunction('require', 'networker', 'drive', readFileSync(snippet, 'utf8'))
+  run(load, networker, drive).catch(error => { throw error })
   console.log(drive.key.toString('hex'), port ?? 0)
 })
