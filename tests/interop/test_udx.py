@@ -67,7 +67,7 @@ async def _source(meeting: Meeting, size: int) -> None:
 
 async def test_both_directions_at_once() -> None:
     ours, theirs = pseudorandom("ours", 8 * MIB), pseudorandom("theirs", 8 * MIB)
-    async with meet() as meeting, trio.open_nursery() as nursery:
+    async with meet(role="half") as meeting, trio.open_nursery() as nursery:  # its half ends with the source
         nursery.start_soon(send_and_end, meeting.stream, ours)
         nursery.start_soon(_source, meeting, len(theirs))
         assert await meeting.receive_all() == theirs

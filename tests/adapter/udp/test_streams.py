@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Awaitable, Callable
 
 import pytest
 import trio
@@ -111,3 +112,38 @@ async def test_a_stream_that_was_never_connected_just_ends() -> None:
         with pytest.raises(trio.ClosedResourceError):
             stream.connect(1, alice.address)
         assert not alice.endpoint.streams
+
+
+async def test_cancelling_loses_nothing_and_doubles_nothing() -> None:
+    async with streams(SMALL_WINDOW) as (ours, theirs):
+        sent, received = bytearray(), bytearray()
+        for number in range(60):
+            with trio.move_on_after(0.001 * (number % 3)) as scope:
+                await ours.send_all(bytes([number]) * 1500)
+            if not scope.cancelled_caught:
+                sent += bytes([number]) * 1500
+            with trio.move_on_after(0.001 * (number % 2)):
+                received += await theirs.receive_some(1000)
+        await ours.send_eof()
+        async for part in theirs:
+            received += part
+        assert received == sent
+
+
+async def test_closing_wakes_who_waits() -> None:
+    async with sockets(SMALL_WINDOW) as (alice, bob):
+        ours, _ = pair(alice, bob)
+        await fill(ours)
+        waiting = alice.open_stream(99)
+        async with trio.open_nursery() as nursery:
+
+            async def closed(wait: Callable[[], Awaitable[object]]) -> None:
+                with pytest.raises(trio.ClosedResourceError):
+                    await wait()
+
+            nursery.start_soon(closed, lambda: ours.send_all(b"more"))
+            nursery.start_soon(closed, ours.receive_some)
+            nursery.start_soon(closed, waiting.wait_early)
+            await trio.testing.wait_all_tasks_blocked()
+            await trio.aclose_forcefully(ours)
+            await waiting.aclose()
