@@ -219,7 +219,10 @@ class Query:
             self._keep_if_close(reply)
         else:
             self.errors += 1
+        heard_of = self._heard_of
         for address in response.closer_nodes:
+            if heard_of.get(address) is _Refs.DONE:
+                continue  # as are most, once the query is near its target
             if address[1] and not self._host.is_own(node_id(address)):
                 self._hear_of(address, source, now)
         if self.successes + self.errors >= self._concurrency:

@@ -35,6 +35,11 @@ class Contact:
     """When its view of our address was last counted, or None if it never was."""
     down_hints: int = 0
     """How often others have reported it to be down."""
+    number: int = attrs.field(init=False, repr=False)
+    """The id as a number, for distances."""
+
+    def __attrs_post_init__(self) -> None:
+        self.number = int.from_bytes(self.id)
 
     @classmethod
     def at(cls, address: Address, tick: int) -> Contact:
@@ -89,7 +94,7 @@ class RoutingTable:
         wanted = int.from_bytes(target)
         found: list[Contact] = []
         for group in self._near_first(self._row_of(target)):
-            nodes = sorted(group, key=lambda node: int.from_bytes(node.id) ^ wanted)
+            nodes = sorted(group, key=lambda node: node.number ^ wanted)
             found += nodes[: count - len(found)]
             if len(found) == count:
                 break
