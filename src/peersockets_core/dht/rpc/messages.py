@@ -106,23 +106,43 @@ def encode_request(request: Request) -> bytes:
 
 def encode_response(response: Response) -> bytes:
     """Return the datagram of a response."""
-    closer = response.closer_nodes
+    return encode_answer(
+        response.tid,
+        response.to,
+        response.id,
+        response.token,
+        [encode_address(address) for address in response.closer_nodes],
+        response.error,
+        response.value,
+    )
+
+
+def encode_answer(
+    tid: int,
+    to: Address,
+    id: bytes | None,
+    token: bytes | None,
+    closer: list[bytes],
+    error: int,
+    value: bytes | None,
+) -> bytes:
+    """Return the datagram of a response of these fields, the closer nodes being encoded already."""
     flags = (
-        (response.id is not None) * _ID
-        | (response.token is not None) * _TOKEN
+        (id is not None) * _ID
+        | (token is not None) * _TOKEN
         | bool(closer) * _CLOSER
-        | (response.error != ErrorCode.NONE) * _ERROR
-        | (response.value is not None) * _VALUE
+        | (error != ErrorCode.NONE) * _ERROR
+        | (value is not None) * _VALUE
     )
     return b"".join(
         (
-            _head(RESPONSE, flags, response.tid, response.to),
-            response.id or b"",
-            response.token or b"",
+            _head(RESPONSE, flags, tid, to),
+            id or b"",
+            token or b"",
             encode_uint(len(closer)) if closer else b"",
-            *map(encode_address, closer),
-            encode_uint(response.error) if response.error else b"",
-            b"" if response.value is None else encode_buffer(response.value),
+            *closer,
+            encode_uint(error) if error else b"",
+            b"" if value is None else encode_buffer(value),
         )
     )
 

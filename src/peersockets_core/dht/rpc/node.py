@@ -30,7 +30,7 @@ from .events import (
     TimedOut,
 )
 from .limits import DEFAULT_DHT_LIMITS, DhtLimits
-from .messages import Command, ErrorCode, Request, Response, decode_untrusted, encode_request, encode_response
+from .messages import Command, ErrorCode, Request, Response, decode_untrusted, encode_answer, encode_request
 from .nat import NatSampler
 from .query import BACKGROUND_CONCURRENCY, CONCURRENCY, CommitMaker, Query, Reply
 from .rates import HostRates
@@ -267,12 +267,11 @@ class DhtNode:
         closer_nodes: bool = False,
     ) -> None:
         """Send a response to an address."""
-        closer: tuple[Address, ...] = ()
+        closer: list[bytes] = []
         if closer_nodes and request.target is not None:
-            closer = tuple(contact.address for contact in self.upkeep.table.closest(request.target))
+            closer = [contact.encoded for contact in self.upkeep.table.near(request.target)]
         fresh = self._tokens.make(to[0], now) if token else None
-        response = Response(request.tid, to, self.id, fresh, closer, error, value)
-        self._output.append((to, encode_response(response)))
+        self._output.append((to, encode_answer(request.tid, to, self.id, fresh, closer, error, value)))
 
     def ask(
         self,

@@ -11,7 +11,7 @@ from typing import Final
 
 import attrs
 
-from .address import ID_SIZE, Address, node_id
+from .address import ID_SIZE, Address, encode_address, node_id
 
 K: Final = 20
 """Nodes in a row, and nodes that are asked for at the end of a query."""
@@ -38,8 +38,12 @@ class Contact:
     number: int = attrs.field(init=False, repr=False)
     """The id as a number, for distances."""
 
+    encoded: bytes = attrs.field(init=False, repr=False)
+    """The address as a message has it."""
+
     def __attrs_post_init__(self) -> None:
         self.number = int.from_bytes(self.id)
+        self.encoded = encode_address(self.address)
 
     @classmethod
     def at(cls, address: Address, tick: int) -> Contact:
@@ -92,11 +96,20 @@ class RoutingTable:
         The reference fills up from farther rows before nearer ones, and leaves a row unsorted.
         """
         wanted = int.from_bytes(target)
+        found = self.near(target, count)
+        found.sort(key=lambda node: node.number ^ wanted)
+        return found
+
+    def near(self, target: bytes, count: int = K) -> list[Contact]:
+        """Return the nodes that `closest` returns, in any order: most rows need not be sorted for that."""
         found: list[Contact] = []
         for group in self._near_first(self._row_of(target)):
-            nodes = sorted(group, key=lambda node: node.number ^ wanted)
-            found += nodes[: count - len(found)]
-            if len(found) == count:
+            room = count - len(found)
+            if len(group) > room:
+                wanted = int.from_bytes(target)
+                group.sort(key=lambda node: node.number ^ wanted)
+            found += group[:room]
+            if len(group) >= room:
                 break
         return found
 
