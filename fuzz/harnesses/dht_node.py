@@ -376,7 +376,6 @@ class _Play:
             elif isinstance(message, Request) and id(datagram) not in of_others:
                 self.asked.append((to, message))
         del self.sent[:-8], self.asked[:-32]
-        self.check()
 
     def pass_time(self, seconds: float) -> None:
         """Let time pass."""
@@ -414,8 +413,9 @@ class _Play:
     def finish(self) -> None:
         """Nobody answers any more: all that is under way ends, and time goes on."""
         self.machine.stop_listening(self.now)
-        for _ in range(8):
+        for _ in range(4):
             self.pass_time(15)
+        self.check()
         assert not self.machine._dials
         assert not self.machine.withdrawing
         assert math.isfinite(self.machine.next_deadline())
@@ -459,5 +459,6 @@ def run(data: bytes) -> None:
     with bounded_work(lambda: CALLS + CALLS_PER_ACT * the.acts):
         while the.script:
             _ACTS[the.script.choose(len(_ACTS))](the)
+            the.check()
     assert retained(the.machine) <= MEMORY, retained(the.machine)
     the.finish()

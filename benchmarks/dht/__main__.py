@@ -1,0 +1,41 @@
+"""Run the benchmarks of HyperDHT: `python -m benchmarks.dht` (`--help` for the options).
+
+Every figure is the median over rounds in which both implementations take turns; a ratio is the median of the
+rounds' ratios, with their spread.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from .runner import SCENARIOS, Row, compare
+
+HEAD = "| | hyperdht | this | ratio (spread) | wanted |\n|---|--:|--:|--:|--:|"
+
+
+def line(row: Row) -> str:
+    """One line of the table."""
+    ratio = f"{row.ratio:.2f} ({row.lowest:.2f} to {row.highest:.2f})"
+    theirs, ours = (f"{value:,.0f}" if value >= 1000 else f"{value:.3g}" for value in (row.theirs, row.ours))
+    wanted = f"{'≥' if row.better == 'higher' else '≤'} {row.target:g}"
+    marked = ratio if row.met else f"**{ratio}**"
+    return f"| {row.figure}, {row.unit} | {theirs} | {ours} | {marked} | {wanted} |"
+
+
+def main() -> None:
+    """Measure, and print the table."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.dht", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("--rounds", type=int, default=5, help="how often each is measured (default 5)")
+    parser.add_argument("--only", choices=SCENARIOS, help="only this scenario")
+    options = parser.parse_args()
+    print(HEAD, flush=True)
+    for name in SCENARIOS:
+        if options.only in (None, name):
+            for row in compare(name, options.rounds):
+                print(line(row), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""Runs the scenarios: both implementations take their turn in every round, on one network."""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Final, Literal
+
+import attrs
+
+from peersockets_core.dht.messages import Command
+from peersockets_core.dht.rpc.messages import Command as RpcCommand
+
+from ..process import Report, RoleProcess
+from .load import Load
+
+NETWORK: Final = 20
+"""Nodes of the network on which both meet; hyperdht's."""
+
+IMPLEMENTATIONS: Final = ("reference", "ours")
+Figures = dict[str, float]
+MIB: Final = 1 << 20
+
+
+@attrs.frozen
+class Row:
+    """One figure of ours beside hyperdht's."""
+
+    figure: str
+    unit: str
+    theirs: float
+    ours: float
+    ratio: float
+    """The median of the rounds' ratios."""
+    lowest: float
+    highest: float
+    better: Literal["higher", "lower"]
+    target: float
+
+    @property
+    def met(self) -> bool:
+        """Whether the ratio is as wanted."""
+        return self.ratio >= self.target if self.better == "higher" else self.ratio <= self.target
+
+
+def start(stack: ExitStack, implementation: str, role: str, **options: object) -> tuple[RoleProcess, Report]:
+    """Start a process; returns it and the first thing that it says."""
+    if implementation == "ours":
+        command = [sys.executable, "-m", "benchmarks.dht.ours"]
+    else:
+        node = shutil.which("node")
+        if node is None:
+            raise SystemExit("benchmarks: Node is needed for the reference")
+        command = [node, "--expose-gc", str(Path(__file__).with_name("reference.js"))]
+    process = stack.enter_context(RoleProcess(command, role, {"bootstrap": [], **options}))
+    return process, process.next()
+
+
+def lookups(implementation: str, network: int) -> Figures:
+    """Lookups of random topics, one after the other."""
+    count = 50
+    with ExitStack() as stack:
+        client, _ = start(stack, implementation, "lookup", bootstrap=[network], count=count)
+        before = client.ask("cpu")["cpu"]
+        seconds = client.ask("run")["seconds"]
+        used = client.ask("cpu")["cpu"] - before
+        return {"lookups": count / seconds, "lookup, processor": used / count * 1e3}
+
+
+def dials(implementation: str, network: int) -> Figures:
+    """Dials of the same key, one after the other, each closed before the next."""
+    with ExitStack() as stack:
+        _, server = start(stack, implementation, "server", bootstrap=[network])
+        client, _ = start(stack, implementation, "dial", bootstrap=[network], count=100, key=server["key"])
+        percentiles = statistics.quantiles(client.ask("run")["times"], n=100)
+        return {"dial, p50": percentiles[49] * 1e3, "dial, p99": percentiles[98] * 1e3}
+
+
+def answers(implementation: str, network: int) -> Figures:
+    """Requests that one node with a full table answers, for each second of the processor that it uses."""
+    with ExitStack() as stack:
+        # A node of ours is persistent where it begins a network, hyperdht's where it joins one.
+        bootstrap = [network] if implementation == "reference" else []
+        node, opened = start(stack, implementation, "node", bootstrap=bootstrap)
+        load = stack.enter_context(closing(Load(opened["port"])))
+        load.fill()
+        figures = {"node with a full table": node.ask("resident")["resident"] / MIB}
+        for name, command, internal in (
+            ("FIND_NODE answered", RpcCommand.FIND_NODE, True),
+            ("LOOKUP answered", Command.LOOKUP, False),
+        ):
+            before = node.ask("cpu")["cpu"]
+            answered = load.ask(command, internal=internal, seconds=3)
+            figures[name] = answered / (node.ask("cpu")["cpu"] - before)
+        return figures
+
+
+SCENARIOS: Final[dict[str, Callable[[str, int], Figures]]] = {
+    "lookups": lookups,
+    "dials": dials,
+    "answers": answers,
+}
+
+_FIGURES: Final[dict[str, tuple[str, Literal["higher", "lower"], float]]] = {
+    "lookups": ("lookups/s", "higher", 1.0),
+    "lookup, processor": ("ms", "lower", 1.0),
+    "dial, p50": ("ms", "lower", 1.0),
+    "dial, p99": ("ms", "lower", 1.0),
+    "FIND_NODE answered": ("requests/s", "higher", 0.5),
+    "LOOKUP answered": ("requests/s", "higher", 0.5),
+    "node with a full table": ("MiB", "lower", 0.5),
+}
+
+
+def compare(name: str, rounds: int) -> Iterator[Row]:
+    """Measure both implementations, in turns."""
+    scenario = SCENARIOS[name]
+    results: dict[str, list[Figures]] = {implementation: [] for implementation in IMPLEMENTATIONS}
+    with ExitStack() as stack:
+        _, network = start(stack, "reference", "network", size=NETWORK)
+        for _ in range(rounds):
+            for implementation in IMPLEMENTATIONS:
+                results[implementation].append(scenario(implementation, network["port"]))
+    for figure in results["ours"][0]:
+        theirs, ours = ([found[figure] for found in results[each]] for each in IMPLEMENTATIONS)
+        ratios = [b / a for a, b in zip(theirs, ours, strict=True)]
+        unit, better, target = _FIGURES[figure]
+        yield Row(
+            figure, unit, statistics.median(theirs), statistics.median(ours), statistics.median(ratios),
+            min(ratios), max(ratios), better, target,
+        )  # fmt: skip
