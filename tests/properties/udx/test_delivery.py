@@ -38,6 +38,10 @@ lines = st.builds(
 )
 
 
+KEEPALIVE = UdxLimits(keepalive=10.0)
+"""A side with nothing to send has to ask: otherwise it does not notice that the other has given up."""
+
+
 def check(pair: Pair, from_alice: bytes, from_bob: bytes) -> None:
     """What holds once both have closed."""
     for user, sent in ((pair.alice, from_bob), (pair.bob, from_alice)):
@@ -64,7 +68,7 @@ def nothing_outstanding(user: User) -> None:
     read_delay=st.sampled_from([0.0, 0.002]),
 )
 def test_any_line(seed: int, up: Link, down: Link, sizes: tuple[int, int], read_delay: float) -> None:
-    pair = open_pair(seed=seed, up=up, down=down, read_delay=read_delay)
+    pair = open_pair(seed=seed, up=up, down=down, read_delay=read_delay, limits=KEEPALIVE)
     from_alice, from_bob = map(content, sizes)
     pair.alice.send(from_alice)
     pair.bob.send(from_bob)
@@ -72,6 +76,21 @@ def test_any_line(seed: int, up: Link, down: Link, sizes: tuple[int, int], read_
     check(pair, from_alice, from_bob)
     if max(up.loss, down.loss) <= 0.05 and max(up.burst, down.burst) <= 4:
         assert pair.alice.error is pair.bob.error is None, "a line as good as this breaks no stream"
+
+
+def test_a_side_with_nothing_to_send_asks_whether_the_other_is_there() -> None:
+    """The other one times out, and its last packet is lost, too."""
+    pair = open_pair(limits=KEEPALIVE)
+    pair.both(delay=0.01, bandwidth=1e6)
+    pair.alice.send(b"")
+    pair.bob.on_end = lambda bob: None
+    pair.network.run_until(lambda: pair.bob.ended, within=5)
+    pair.bob.send(content(100_000))
+    pair.network.run_for(0.1)
+    pair.down.loss = 1.0
+    pair.run_until_closed()
+    assert pair.alice.error is not None
+    assert pair.bob.error is not None
 
 
 @pytest.mark.parametrize("loss", [0.0, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4])
@@ -118,7 +137,8 @@ def test_duplicates_are_harmless() -> None:
 @given(seed=st.integers(0, 1 << 30), chance=st.floats(0.001, 0.2))
 def test_corruption_never_breaks_the_machine(seed: int, chance: float) -> None:
     """UDP's checksum is what protects the bytes; without it, wrong ones may arrive, and nothing worse."""
-    pair = open_pair(seed=seed, up=Link(delay=0.01, corrupt=chance), down=Link(delay=0.01, corrupt=chance))
+    pair = open_pair(seed=seed, limits=KEEPALIVE)
+    pair.both(delay=0.01, corrupt=chance)
     pair.alice.send(content(60_000))
     pair.bob.send(content(60_000))
     pair.run_until_closed()
