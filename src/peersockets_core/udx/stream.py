@@ -312,10 +312,12 @@ class Stream:
             events.append(WritableAgain(self))
 
     def _keep_alive(self, now: float) -> None:
-        since = max(self._last_heard + self.keepalive, now) if self._unanswered else self._last_heard
-        if now - self._last_heard >= self.keepalive and not self.sending.flight.runs:
-            self._ask()
-        self.timers.due[Timer.KEEPALIVE] = max(since, now - self.keepalive) + self.keepalive
+        due = self._last_heard + self.keepalive
+        if due <= now:
+            if not self.sending.flight.runs:
+                self._ask()
+            due = now + self.keepalive
+        self.timers.due[Timer.KEEPALIVE] = due
 
     def _ask(self) -> None:
         """Make the remote speak. Raises `StreamTimedOut` if it has not for too long."""
