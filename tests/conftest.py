@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
+
 import pytest
 from hypothesis import HealthCheck, settings
+
+from peersockets_trio.swarming import bootstrap as bootstrapping
 
 # A slow or busy machine must not fail a property: no deadline, and no health check of the time that drawing
 # takes. The health checks of the data drawn (too much filtered, too large) stay on.
 settings.register_profile("peersockets", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("peersockets")
+
+
+# No test may reach the public nodes of the DHT. Unless they are given another, commands begin with an
+# address of this machine at which nobody answers, and a test that looks a public node up fails.
+os.environ["PEERSOCKETS_BOOTSTRAP"] = "127.0.0.1:9"
+
+
+@pytest.fixture(autouse=True)
+def _no_public_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve = bootstrapping.resolve
+
+    async def checked(bootstrap: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
+        nodes = list(bootstrap)
+        assert not set(nodes) & set(bootstrapping.PUBLIC_BOOTSTRAP), (
+            "a test needs a bootstrap list of its own"
+        )
+        return await resolve(nodes)
+
+    monkeypatch.setattr(bootstrapping, "resolve", checked)
 
 
 @pytest.hookimpl(trylast=True)

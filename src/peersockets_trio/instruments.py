@@ -48,6 +48,12 @@ class Instrument:
         `error` is what the last dialling failed with, None where it is a connection that has ended.
         """
 
+    def topic_announced(self, topic: bytes, nodes: int) -> None:
+        """So many nodes of the DHT keep our announcement under a topic; again with each renewal."""
+
+    def peer_found(self, topic: bytes, public_key: bytes) -> None:
+        """A peer of a topic was found in the DHT for the first time."""
+
     def data_received(self, info: ConnectionInfo, size: int) -> None:
         """So many bytes were read from a connection, at once. What belongs to the handshake is not told."""
 

@@ -188,19 +188,23 @@ class Node:
         bootstrap: Iterable[BootstrapNode] = PUBLIC_BOOTSTRAP,
         host: str = "0.0.0.0",
         port: int = 0,
+        persistent: bool = False,
     ) -> AbstractAsyncContextManager[Swarm]:
         """Open a swarm: one UDP socket through which peers are found in HyperDHT, and connected to.
 
         Joining a drive there finds the applications that have it open, wherever they are. Connections made
         by a swarm are connections of the node like any other, and stay when a discovery is closed; they end
         with the swarm. `bootstrap` are the nodes of the DHT to begin with, pairs of host and port; with none,
-        this node begins a network of its own.
+        this node begins a network of its own. A `persistent` one is a complete node, which keeps the records
+        of others, once most of them see it at one address; the first node of a network is one in any case.
 
         Entering the block raises `TypeError` or `ValueError` for a bad argument, `OSError` where binding
         fails.
         """
         self._check_open()
-        return open_swarm(self._hub, self._attach_swarm, bootstrap=bootstrap, host=host, port=port)
+        return open_swarm(
+            self._hub, self._attach_swarm, bootstrap=bootstrap, host=host, port=port, persistent=persistent
+        )
 
     def open_drive(self, key: DriveKey | bytes | str, *, topic_scope: TopicScope = "drive") -> Drive:
         """Open a drive: offer it to all connections, and welcome those that know its key.

@@ -59,10 +59,14 @@ class Reporter:
     def announced(self, topic: bytes, nodes: int) -> None:
         """Nodes of the DHT keep our announcement."""
         swarm_logger.info("announced: topic %s at %d nodes", topic.hex(), nodes)
+        if self._instruments:
+            self._instruments.call("topic_announced", topic, nodes)
 
     def found(self, topic: bytes, public_key: bytes) -> None:
         """A peer was found in the DHT."""
         swarm_logger.info("found: key %s under topic %s", public_key.hex(), topic.hex())
+        if self._instruments:
+            self._instruments.call("peer_found", topic, public_key)
 
     # Connections
 

@@ -200,6 +200,10 @@ class Swarm:
             dropped=node.dropped,
         )
 
+    def nodes(self) -> list[tuple[str, int]]:
+        """Return the nodes of the DHT that are known: good ones to begin with the next time."""
+        return [contact.address for contact in self._runtime.machine.dht.node.upkeep.table]
+
     def _refresh(self, handle: core.Discovery) -> None:
         self._runtime.machine.refresh(handle, trio.current_time())
         self._runtime.flush()
@@ -243,12 +247,15 @@ async def open_swarm(
     bootstrap: Iterable[BootstrapNode],
     host: str,
     port: int,
+    persistent: bool,
 ) -> AsyncIterator[Swarm]:
     """Open a swarm on a node; see `Node.open_swarm`."""
     nodes = check_bootstrap(bootstrap)
     async with open_udp_socket(host, port) as udp, background_tasks() as nursery:
         swarm = Swarm(hub)
-        runtime = swarm._runtime = SwarmRuntime(hub, udp, nodes, attach, nursery, swarm._heard)
+        runtime = swarm._runtime = SwarmRuntime(
+            hub, udp, nodes, attach, nursery, swarm._heard, persistent=persistent
+        )
         await nursery.start(runtime.run)
         try:
             yield swarm

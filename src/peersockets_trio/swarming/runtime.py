@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 import trio
@@ -27,7 +27,8 @@ from ..info import ConnectionInfo
 from ..instruments import Instrument
 from ..pump import Pump
 from ..udp import UdpSocket, UdxStream
-from .bootstrap import RETRY, BootstrapNode, is_ipv4, resolve
+from . import bootstrap as bootstrapping
+from .bootstrap import RETRY, BootstrapNode, is_ipv4
 
 if TYPE_CHECKING:
     from peersockets_core.dht.rpc.address import Address
@@ -35,7 +36,8 @@ if TYPE_CHECKING:
 Attach = Callable[[UdxStream, Keys, bool, "Address"], Pump]
 """Makes a connection of the node on a stream that has been secured: keys, whether we dialled, the address."""
 
-PASSIVE_TIME = 10.0
+ANY_HOST: Final = "0.0.0.0"
+PASSIVE_TIME: Final = 10.0
 """Seconds to wait for the first packet of a remote that connects to us (hyperdht 6.34.0)."""
 
 
@@ -74,6 +76,8 @@ class SwarmRuntime:
         attach: Attach,
         nursery: trio.Nursery,
         on_event: Callable[[SwarmEvent], None],
+        *,
+        persistent: bool,
     ) -> None:
         self.hub = hub
         self.udp = udp
@@ -98,8 +102,8 @@ class SwarmRuntime:
                 entropy=os.urandom,
                 now=trio.current_time(),
                 bootstrap=known,
-                persistent=first,
-                address=udp.address if first else None,
+                persistent=persistent or first,
+                address=udp.address if first and udp.address[0] != ANY_HOST else None,
             ),
             os.urandom,
             open_stream=self._open_stream,
@@ -149,7 +153,7 @@ class SwarmRuntime:
     async def _resolve(self) -> None:
         """Find the addresses of the bootstrap nodes' names, however long there is no network."""
         while names := [node for node in self._bootstrap if not is_ipv4(node[0])]:
-            found = await resolve(names)
+            found = await bootstrapping.resolve(names)
             if found:
                 self.machine.dht.node.bootstrap += tuple(found)
                 self.machine.dht.node.look_around(trio.current_time())
