@@ -32,6 +32,9 @@ _OPTIONS: Final = NodeOptions(
     wire="hypercore11",
     topic_scope="drive",
     allow=(),
+    swarm=False,
+    bootstrap=(),
+    announce=True,
     key_pair=KeyPair.from_seed(bytes(32)),
 )
 

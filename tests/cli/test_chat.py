@@ -48,19 +48,19 @@ async def test_bytes_that_are_no_text_are_said_as_they_are() -> None:
 
 
 def test_nobody_is_there() -> None:
-    done = run("chat", KEY.url, stdin=b"hello\n")
+    done = run("chat", KEY.url, "--no-swarm", stdin=b"hello\n")
     assert "nobody is here to hear this" in complaint(done, 0)
     assert done.stdout.startswith(f"* topic chat of drive {KEY}\n* you are ".encode())
 
 
 def test_the_url_is_shown_to_those_who_ask() -> None:
-    done = run("chat", KEY.url, "--show-url", stdin=b"")
+    done = run("chat", KEY.url, "--show-url", "--no-swarm", stdin=b"")
     assert done.stdout.startswith(f"* topic chat of {KEY.url}\n* you are ".encode())
-    assert done.stdout.endswith(b"\n* nobody can ever be reached: give --listen or --connect\n")
+    assert done.stdout.endswith(b"\n* nobody can ever be reached: give --swarm, --listen or --connect\n")
 
 
 def test_a_line_beyond_the_bound() -> None:
-    done = run("chat", KEY.url, stdin=b"x" * (33 * 1024 * 1024))
+    done = run("chat", KEY.url, "--no-swarm", stdin=b"x" * (33 * 1024 * 1024))
     assert "line of more than" in complaint(done, 0)
 
 

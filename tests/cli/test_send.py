@@ -187,8 +187,10 @@ async def test_a_visitor_that_does_not_have_the_drive_open() -> None:
 
 def test_nobody_can_be_there() -> None:
     """It does not wait for what cannot be."""
-    done = run("send", KEY.url, "--topic", "chat", "--all", "hello", "--wait", "3600")
-    assert "nobody can ever be reached: give --listen or --connect; nothing was sent" in complaint(done, 1)
+    done = run("send", KEY.url, "--topic", "chat", "--all", "hello", "--wait", "3600", "--no-swarm")
+    assert "nobody can ever be reached: give --swarm, --listen or --connect; nothing was sent" in complaint(
+        done, 1
+    )
 
 
 def test_a_refused_connection() -> None:

@@ -17,6 +17,7 @@ from . import ending, log, streams
 from .chat import chat
 from .completion import completion
 from .demo import demo
+from .dht import dht
 from .keys import keys
 from .pipe import pipe
 from .send import send
@@ -35,13 +36,15 @@ def cli(verbose: int) -> None:
     Try it, with two peers on this machine:
         peersockets demo
     Talk:
-        peersockets chat DRIVE --listen 127.0.0.1:4200
+        peersockets chat DRIVE
     Send one message:
-        peersockets send DRIVE --topic chat --all hello --connect 127.0.0.1:4200
+        peersockets send DRIVE --topic chat --all hello
     See who is there:
-        peersockets watch DRIVE --connect 127.0.0.1:4200
+        peersockets watch DRIVE
     Let a program take part, one JSON object a line:
-        peersockets pipe DRIVE --topic chat --listen 127.0.0.1:4200
+        peersockets pipe DRIVE --topic chat
+    Begin a private network, for --bootstrap of the others:
+        peersockets dht --listen 127.0.0.1:49737
 
     DRIVE is a drive key: 64 hex digits, 52 characters of z-base-32, or a hyper:// or pear:// URL. It is a
     secret of the drive's members, and ps shows it to everyone on this machine. So it may also be given as
@@ -50,7 +53,7 @@ def cli(verbose: int) -> None:
     log.set_up(verbose)
 
 
-for _command in (demo, chat, watch, send, pipe, keys, trace, completion):
+for _command in (demo, chat, watch, send, pipe, dht, keys, trace, completion):
     cli.add_command(_command)
 
 

@@ -11,6 +11,7 @@ from peersockets_core import Address, DriveKey, Message, PeerEvent, PeerJoined, 
 
 from ..drive import Drive
 from ..node import Node
+from ..swarm import Swarm
 from ..topic import Topic
 from . import streams
 from .console import Console, open_console
@@ -18,6 +19,7 @@ from .ending import Ending, run
 from .feed import Feed
 from .options import NodeOptions, drive_argument, node_options
 from .outboxes import Outboxes
+from .swarming import SwarmReport, announced_line, found_line
 from .text import UNREACHABLE, outcome, printable, short_name, show_message_untrusted
 
 _TOPIC = "chat"
@@ -72,7 +74,12 @@ def chat(drive: DriveKey, show_url: bool, options: NodeOptions) -> int:
 
 
 async def _run(ending: Ending, key: DriveKey, name: str, options: NodeOptions) -> int:
-    async with options.open_node() as node, trio.open_nursery() as nursery:
+    report = SwarmReport()
+    async with (
+        options.open_node(report) as node,
+        options.open_swarm(node) as swarm,
+        trio.open_nursery() as nursery,
+    ):
         with ending.unless_asked() as starting:
             listening = await options.start(node)
         if starting.cancelled_caught:
@@ -82,11 +89,13 @@ async def _run(ending: Ending, key: DriveKey, name: str, options: NodeOptions) -
         topics = [drive.join(name) for name in dict.fromkeys(options.topics or (_TOPIC,))]
         async with open_console(ending) as console, trio.open_nursery() as chat_nursery:
             session = _Chat(node, drive, topics, console, chat_nursery, nursery)
-            session.introduce(name, listening, reachable=bool(options.listen or options.connect))
+            session.introduce(name, listening, reachable=options.reachable)
+            report.announced, report.found = session.tell_announced, session.tell_found
+            options.join(swarm, drive)
             chat_nursery.start_soon(options.keep_connected, node, chat_nursery, session.tell_failure)
             with ending.unless_asked():
-                if options.connect and not console.typed:
-                    await session.wait_for_somebody()
+                if (options.connect or swarm is not None) and not console.typed:
+                    await session.wait_for_somebody(lambda: _explain(swarm, report))
             await session.run()
             if not console.interactive:
                 await session.outboxes.drain()
@@ -97,6 +106,10 @@ async def _run(ending: Ending, key: DriveKey, name: str, options: NodeOptions) -
     for loss in losses:
         streams.complain(str(loss))
     return 1 if losses or (session.outboxes.refused and not console.typed) else console.status
+
+
+def _explain(swarm: Swarm | None, report: SwarmReport) -> str:
+    return "" if swarm is None else f" ({report.explain(swarm.statistics().nodes)})"
 
 
 class _Chat:
@@ -148,12 +161,22 @@ class _Chat:
         """Tell a failure to connect."""
         self._console.complain(f"{text}; trying again")
 
-    async def wait_for_somebody(self) -> None:
+    def tell_announced(self, nodes: int) -> None:
+        """Show that others can find us."""
+        self._console.write(_NOTICE, announced_line(nodes))
+
+    def tell_found(self, public_key: bytes) -> None:
+        """Show that somebody was found."""
+        self._console.write(_NOTICE, found_line(public_key))
+
+    async def wait_for_somebody(self, why: Callable[[], str]) -> None:
         """Wait until a member is here. Raises `click.ClickException` if that takes too long."""
         with trio.move_on_after(_MEETING_TIME):
             await self._met.wait()
             return
-        raise click.ClickException(f"nobody was there within {_MEETING_TIME:g} seconds; nothing was said")
+        raise click.ClickException(
+            f"nobody was there within {_MEETING_TIME:g} seconds{why()}; nothing was said"
+        )
 
     async def run(self) -> None:
         """Until the input ends, or the user quits."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from functools import reduce
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
@@ -27,9 +27,12 @@ from peersockets_core import (
 )
 from peersockets_core.topics import TOPIC_SCOPES, check_topic
 
+from ..drive import Drive
 from ..info import ConnectionInfo
+from ..instruments import Instrument
 from ..node import Node, open_node
 from ..reconnect import Connected, KeptConnection
+from ..swarm import Discovery, Swarm
 from . import streams
 from .secret_files import read_file
 
@@ -37,6 +40,9 @@ _LONGEST_ID = 20  # digits
 
 DRIVE_VARIABLE: Final = "PEERSOCKETS_DRIVE"
 """The environment variable that stands in for DRIVE."""
+
+BOOTSTRAP_VARIABLE: Final = "PEERSOCKETS_BOOTSTRAP"
+"""The environment variable that stands in for --bootstrap: addresses with commas between them."""
 
 TellFailure: TypeAlias = Callable[[Exception, str], None]
 """Is told an error of connecting, and what to say of it."""
@@ -58,6 +64,12 @@ class _Parsed(click.ParamType):  # type: ignore[type-arg]
             return self._parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
+
+
+class _Addresses(_Parsed):
+    """Such a parameter of which an environment variable may hold several, with commas between them."""
+
+    envvar_list_splitter = ","
 
 
 def _topic(text: str) -> str:
@@ -83,6 +95,14 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _bootstrap(text: str) -> Address:
+    """Read the address of a node of the DHT."""
+    address = Address.parse(text)
+    if ":" in address.host:
+        raise ValueError(f"the DHT has IPv4 addresses only, not {text[:80]!r}")
+    return address
+
+
 def _peer(text: str) -> int | bytes:
     """Read a peer id, or a public key: 64 hex digits."""
     if text.isascii() and text.isdecimal() and len(text) < _LONGEST_ID:
@@ -106,6 +126,7 @@ def _peer_timeout(text: str) -> float:
 
 
 BIND_ADDRESS = _Parsed("address", lambda text: Address.parse(text, lowest_port=0))
+BOOTSTRAP = _Addresses("address", _bootstrap)
 SECONDS = _Parsed("seconds", _seconds)
 SEED = _Parsed("seed", _seed)
 PEER = _Parsed("peer", _peer)
@@ -151,17 +172,47 @@ class NodeOptions:
     wire: WireName
     topic_scope: TopicScope
     allow: tuple[bytes, ...]
+    swarm: bool
+    """Whether to find peers through HyperDHT."""
+    bootstrap: tuple[Address, ...]
+    announce: bool
     key_pair: KeyPair
     peer_timeout: float | None = None
 
-    def open_node(self) -> AbstractAsyncContextManager[Node]:
+    def open_node(self, *instruments: Instrument) -> AbstractAsyncContextManager[Node]:
         """Open a node of this identity, which admits only whom it is allowed to."""
         limits, seconds = DEFAULT_LIMITS, self.peer_timeout
         if seconds is not None:
             limits = attrs.evolve(limits, silence=seconds, vanished=seconds)
         return open_node(
-            key_pair=self.key_pair, authenticate=self._check_allowed if self.allow else None, limits=limits
+            key_pair=self.key_pair,
+            authenticate=self._check_allowed if self.allow else None,
+            limits=limits,
+            instruments=instruments,
         )
+
+    def open_swarm(self, node: Node) -> AbstractAsyncContextManager[Swarm | None]:
+        """Open a swarm, or nothing where none is wanted. Raises `OSError`."""
+        if not self.swarm:
+            return nullcontext()
+        if not self.bootstrap:
+            return node.open_swarm()
+        return node.open_swarm(bootstrap=[(at.host, at.port) for at in self.bootstrap], host=self._host)
+
+    def join(self, swarm: Swarm | None, drive: Drive) -> Discovery | None:
+        """Look for the peers of a drive, and announce it unless told not to."""
+        return None if swarm is None else swarm.join(drive, announce=self.announce)
+
+    @property
+    def reachable(self) -> bool:
+        """Whether there is any way to meet somebody."""
+        return bool(self.listen or self.connect or self.swarm)
+
+    @property
+    def _host(self) -> str:
+        """Where to bind the socket: a network on loopback needs no other address."""
+        loopback = all(at.host.startswith("127.") for at in self.bootstrap)
+        return "127.0.0.1" if loopback else "0.0.0.0"
 
     async def _check_allowed(self, info: ConnectionInfo) -> None:
         if info.public_key not in self.allow:
@@ -218,6 +269,17 @@ def tell_failure(error: Exception, text: str) -> None:
     streams.complain(f"{text}; trying again")
 
 
+def bootstrap_option(**more: Any) -> Callable[[_Command], _Command]:
+    """Give a command the nodes of the DHT to begin with; `more` is for `click.option`."""
+    return click.option(
+        "--bootstrap",
+        metavar="HOST:PORT",
+        type=BOOTSTRAP,
+        multiple=True,
+        **{"help": "Begin with this node of the DHT; repeat for several.", **more},
+    )
+
+
 _OPTIONS = (
     click.option(
         "--topic",
@@ -270,6 +332,23 @@ _OPTIONS = (
         f" Default: {DEFAULT_LIMITS.vanished:g}, or {DEFAULT_LIMITS.silence:g} if it sends keepalives.",
     ),
     click.option(
+        "--swarm/--no-swarm",
+        default=None,
+        help="Find peers of DRIVE through HyperDHT. Default: on, unless --listen or --connect is given.",
+    ),
+    bootstrap_option(
+        envvar=BOOTSTRAP_VARIABLE,
+        help="Begin with this node of the DHT, and not with the public ones; repeat for several, or set "
+        f"{BOOTSTRAP_VARIABLE}.",
+    ),
+    click.option(
+        "--no-announce",
+        "announce",
+        flag_value=False,
+        default=True,
+        help="Look for peers in the DHT without being findable there.",
+    ),
+    click.option(
         "--seed",
         metavar="HEX",
         type=SEED,
@@ -289,6 +368,7 @@ def node_options(command: _Command) -> _Command:
     @click.pass_context
     def collect(ctx: click.Context, /, **arguments: Any) -> Any:
         key_pair = _key_pair(arguments.pop("seed"), arguments.pop("key_file"))
+        arguments["swarm"] = _uses_swarm(ctx, arguments)
         names = [field.name for field in attrs.fields(NodeOptions) if field.name != "key_pair"]
         options = NodeOptions(**{name: arguments.pop(name) for name in names}, key_pair=key_pair)
         return ctx.invoke(command, options=options, **arguments)
@@ -297,6 +377,14 @@ def node_options(command: _Command) -> _Command:
     collect.__name__ = command.__name__
     wrapped: _Command = reduce(lambda inner, option: option(inner), reversed(_OPTIONS), collect)  # type: ignore[assignment]
     return wrapped
+
+
+def _uses_swarm(ctx: click.Context, arguments: dict[str, Any]) -> bool:
+    """Decide what --swarm and --no-swarm leave open."""
+    if arguments["swarm"] is not None:
+        return bool(arguments["swarm"])
+    asked = ctx.get_parameter_source("bootstrap") is click.core.ParameterSource.COMMANDLINE
+    return asked or not (arguments["listen"] or arguments["connect"])
 
 
 def _key_pair(seed: KeyPair | None, key_file: Path | None) -> KeyPair:

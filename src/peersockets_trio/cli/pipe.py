@@ -17,12 +17,14 @@ from peersockets_core import WIRES, Address, DriveKey, Message, PeerEvent, Peers
 
 from ..drive import Drive
 from ..node import Node
+from ..swarm import Swarm
 from ..topic import Topic
 from .ending import Ending, run
 from .feed import Feed
 from .lines import MAX_LINE, Output, input_lines, member_event
 from .options import NodeOptions, drive_argument, node_options
 from .outboxes import Outboxes, PeerBehind
+from .swarming import SwarmReport
 
 _MAX_BRACKETS: Final = 100
 
@@ -40,7 +42,7 @@ def pipe(drive: DriveKey, options: NodeOptions) -> int:
         {"command":"broadcast","topic":T,"message":BASE64}        (or "text":TEXT)
         {"command":"connect","address":"HOST:PORT","wire":W}
         {"command":"disconnect","peerId":N}  {"command":"peers"}  {"command":"stats"}
-    Events: ready, join, leave, message, peers, stats, error, and closed as the last.
+    Events: ready, announced, found, join, leave, message, peers, stats, error, and closed as the last.
 
     Commands are obeyed in order, from the start: whoever sends to a peer waits for its join. Where
     --connect fails, that is an error event, and it is tried again with growing pauses until it succeeds;
@@ -73,7 +75,15 @@ async def _run(ending: Ending, key: DriveKey, options: NodeOptions) -> int:
 
 async def _take_part(ending: Ending, key: DriveKey, options: NodeOptions, output: Output) -> bool:
     """Take part until the end; returns whether something accepted was lost."""
-    async with options.open_node() as node, trio.open_nursery() as nursery:
+    report = SwarmReport(
+        announced=lambda nodes: output.write(event="announced"),
+        found=lambda public_key: output.write(event="found", publicKey=public_key.hex()),
+    )
+    async with (
+        options.open_node(report) as node,
+        options.open_swarm(node) as swarm,
+        trio.open_nursery() as nursery,
+    ):
         with ending.unless_asked() as starting:
             listening = await options.start(node)
         if starting.cancelled_caught:
@@ -84,12 +94,20 @@ async def _take_part(ending: Ending, key: DriveKey, options: NodeOptions, output
             discoveryKey=key.discovery_key.hex(),
             publicKeys={wire: public_key.hex() for wire, public_key in node.public_keys.items()},
             listening=[str(address) for address in listening],
+            **_describe(swarm),
         )
+        options.join(swarm, drive)
         async with trio.open_nursery() as session_nursery:
             session = _Session(node, drive, options, output, session_nursery, nursery)
             await session.run(ending)
             session_nursery.cancel_scope.cancel()
         return await session.finish()
+
+
+def _describe(swarm: Swarm | None) -> dict[str, Any]:
+    if swarm is None:
+        return {}
+    return {"swarm": {"publicKey": swarm.public_key.hex(), "port": swarm.bound_address[1]}}
 
 
 class _Session:

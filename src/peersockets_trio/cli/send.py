@@ -17,10 +17,12 @@ from ..drive import Drive
 from ..info import ConnectionInfo
 from ..node import Node
 from ..reconnect import Connected, KeptConnection
+from ..swarm import Discovery, Swarm
 from ..watch import PeerEvents
 from . import log, streams
 from .ending import Ending, run
 from .options import PEER, SECONDS, NodeOptions, drive_argument, node_options
+from .swarming import SwarmReport
 from .text import UNREACHABLE, short_name
 
 _MOST: Final = 16 * 1024 * 1024
@@ -62,8 +64,8 @@ def send(
     """Send one message on a topic of DRIVE, as soon as the peer is there.
 
     MESSAGE is text; - stands for what stdin has, @FILE for what a file has, and @@ for one @ at the
-    beginning of text. --all sends to all who are there when every peer at --connect is, or when the time is
-    up.
+    beginning of text. --all sends to all who are there when every peer at --connect is, and everybody whom
+    the first search in the DHT has found, or when the time is up.
 
     The exit status is 0 if all of the message has left, and 1 if nobody was there in time or the peer did
     not take it. Ctrl-C and SIGTERM let a message leave that has begun to, and otherwise end with status 130
@@ -85,16 +87,17 @@ def send(
 
 
 async def _run(ending: Ending, key: DriveKey, options: NodeOptions, order: _Order) -> int | None:
-    if not (options.listen or options.connect):
+    if not options.reachable:
         raise click.ClickException(f"{UNREACHABLE}; nothing was sent")
-    async with options.open_node() as node:
+    report = SwarmReport()
+    async with options.open_node(report) as node, options.open_swarm(node) as swarm:
         drive = node.open_drive(key, topic_scope=options.topic_scope)
         topic = drive.join(order.topic, overflow="drop_newest")
         leaves = _Leaves(drive.watch())
         accepted = False
         with ending.unless_asked():
             options.tell_listening(await options.start(node))
-            peer_ids = await _meet(node, drive, options, order)
+            peer_ids = await _meet(_Meeting(node, drive, swarm, report, options, order.target), order)
             with _in_time(order.wait, "the message was not accepted"):
                 if order.target is None:
                     await topic.broadcast(order.message)
@@ -147,12 +150,11 @@ def _encode(text: str) -> bytes:
 # Whom to send to
 
 
-async def _meet(node: Node, drive: Drive, options: NodeOptions, order: _Order) -> list[int]:
+async def _meet(meeting: _Meeting, order: _Order) -> list[int]:
     """Connect, and wait for those who are to get the message; returns their ids."""
-    meeting = _Meeting(node, drive, options, order.target)
     with trio.move_on_after(order.wait):
         await meeting.run()
-    peer_ids = _present(drive, order.target)
+    peer_ids = meeting.present
     if not peer_ids:
         who = "nobody was" if order.target is None else f"peer {_spell(order.target)} was not"
         raise click.ClickException(
@@ -164,8 +166,20 @@ async def _meet(node: Node, drive: Drive, options: NodeOptions, order: _Order) -
 class _Meeting:
     """Until those are there who are to get the message."""
 
-    def __init__(self, node: Node, drive: Drive, options: NodeOptions, target: int | bytes | None) -> None:
+    def __init__(
+        self,
+        node: Node,
+        drive: Drive,
+        swarm: Swarm | None,
+        report: SwarmReport,
+        options: NodeOptions,
+        target: int | bytes | None,
+    ) -> None:
         self._node = node
+        self._swarm = swarm
+        self._report = report
+        self._discovery = options.join(swarm, drive)
+        self._searched = self._discovery is None
         self._drive = drive
         self._target = target
         # An address that is named twice is one.
@@ -182,6 +196,8 @@ class _Meeting:
             for kept in self._kept:
                 nursery.start_soon(self._follow, kept)
             nursery.start_soon(self._watch, events)
+            if self._discovery is not None:
+                nursery.start_soon(self._search, self._discovery)
             while not self._complete:
                 await self._changed.park()
             nursery.cancel_scope.cancel()
@@ -200,7 +216,15 @@ class _Meeting:
             connected = [
                 f"{strangers} {'peer' if strangers == 1 else 'peers'} {verbs} not have the drive open"
             ]
-        return "".join(f": {text}" for text in connected[:1]) + "".join(failures)
+        searched = (
+            [] if self._swarm is None else [f" ({self._report.explain(self._swarm.statistics().nodes)})"]
+        )
+        return "".join(f": {text}" for text in connected[:1]) + "".join(failures + searched)
+
+    @property
+    def present(self) -> list[int]:
+        """The ids of those meant who are there."""
+        return _present(self._drive, self._target)
 
     @property
     def _complete(self) -> bool:
@@ -209,7 +233,8 @@ class _Meeting:
         if self._target is not None:
             return bool(there)
         infos = [kept.connected for kept in self._kept]
-        return bool(there) and all(info is not None and self._is_member(info) for info in infos)
+        connected = all(info is not None and self._is_member(info) for info in infos)
+        return bool(there) and connected and self._searched
 
     def _is_member(self, info: ConnectionInfo) -> bool:
         peers = self._drive.peers.values()
@@ -222,6 +247,11 @@ class _Meeting:
             elif event.error is not None:
                 self._failures[kept] = f"{kept.address}: {event.reason}"
             self._changed.unpark_all()
+
+    async def _search(self, discovery: Discovery) -> None:
+        await discovery.flushed()
+        self._searched = True
+        self._changed.unpark_all()
 
     async def _watch(self, events: PeerEvents) -> None:
         async for _ in events:

@@ -10,7 +10,7 @@ from prompt_toolkit.utils import get_cwidth
 
 from peersockets_core import PeerEvent, PeerJoined
 
-UNREACHABLE: Final = "nobody can ever be reached: give --listen or --connect"
+UNREACHABLE: Final = "nobody can ever be reached: give --swarm, --listen or --connect"
 """What a command says that waits for peers without a way to meet any."""
 _SHOWN: Final = 2000
 """Characters of one message that are shown: a screen full, and no more of what a peer may send."""
@@ -79,7 +79,12 @@ def rows(line: str, columns: int) -> list[str]:
 
 def short_name(peer_id: int, public_key: bytes) -> str:
     """A peer's id and the beginning of its key."""
-    return f"{peer_id} ({public_key[:_SHORT_KEY].hex()})"
+    return f"{peer_id} ({short_key(public_key)})"
+
+
+def short_key(public_key: bytes) -> str:
+    """The beginning of a key."""
+    return public_key[:_SHORT_KEY].hex()
 
 
 def outcome(event: PeerEvent) -> str:

@@ -12,10 +12,12 @@ import trio
 from peersockets_core import DriveKey, PeerEvent, PeerJoined
 
 from ..node import Node
+from ..swarm import Swarm
 from . import streams
 from .ending import Ending, run
 from .lines import Output, member_event
 from .options import NodeOptions, drive_argument, node_options, tell_failure
+from .swarming import SwarmReport
 from .text import UNREACHABLE
 
 
@@ -45,23 +47,25 @@ async def _run(
     output = Output(ending)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(output.run)
-        async with options.open_node() as node:
+        async with options.open_node(SwarmReport()) as node, options.open_swarm(node) as swarm:
             with ending.unless_asked():
-                await _watch(node, key, options, describe, output)
+                await _watch(node, swarm, key, options, describe, output)
         output.finish()
 
 
 async def _watch(
     node: Node,
+    swarm: Swarm | None,
     key: DriveKey,
     options: NodeOptions,
     describe: Callable[[PeerEvent], str],
     output: Output,
 ) -> None:
-    if not (options.listen or options.connect):
+    if not options.reachable:
         streams.complain(UNREACHABLE)
     options.tell_listening(await options.start(node))
     drive = node.open_drive(key, topic_scope=options.topic_scope)
+    options.join(swarm, drive)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(options.keep_connected, node, nursery, tell_failure)
         async for event in drive.watch():

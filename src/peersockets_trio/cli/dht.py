@@ -1,0 +1,114 @@
+"""`peersockets dht`: a node of the DHT, the first of a private network or one more of it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+import click
+import trio
+
+from peersockets_core import Address
+
+from ..node import open_node
+from ..swarm import Swarm
+from . import streams
+from .ending import Ending, run
+from .options import BIND_ADDRESS, bootstrap_option
+
+_SAVE_INTERVAL: Final = 300.0
+"""Seconds between two times that the known nodes are saved."""
+_LOOK: Final = 1.0
+
+
+@click.command()
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    type=BIND_ADDRESS,
+    required=True,
+    help="Bind the UDP socket there; port 0 is any free one.",
+)
+@bootstrap_option()
+@click.option(
+    "--nodes",
+    metavar="FILE",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Keep the nodes that are known in this file, and begin with them the next time.",
+)
+def dht(listen: Address, bootstrap: tuple[Address, ...], nodes: Path | None) -> int:
+    """Run a node of the DHT until it is ended.
+
+    The first line on stdout is the address that others give as --bootstrap. Without --bootstrap, the node
+    begins a network of its own; with it, the node joins one, and keeps the announcements of others. Nobody
+    needs the public nodes in such a network.
+
+    The exit status is 0 after SIGTERM and 130 after Ctrl-C.
+
+    \b
+    Examples:
+        peersockets dht --listen 127.0.0.1:49737
+        peersockets chat DRIVE --bootstrap 127.0.0.1:49737
+    """
+    return run(_run, listen, bootstrap, nodes)
+
+
+async def _run(ending: Ending, listen: Address, bootstrap: tuple[Address, ...], file: Path | None) -> None:
+    known = (*bootstrap, *_load(file))
+    async with (
+        open_node() as node,
+        node.open_swarm(
+            bootstrap=[(address.host, address.port) for address in known],
+            host=listen.host,
+            port=listen.port,
+            persistent=True,
+        ) as swarm,
+    ):
+        streams.say(str(Address(*swarm.bound_address)))
+        with ending.unless_asked():
+            await _report(swarm, file)
+        _save(swarm, file)
+
+
+async def _report(swarm: Swarm, file: Path | None) -> None:
+    """Show on stderr how many nodes are known, when that changes, and save them now and then."""
+    shown, saved = -1, trio.current_time()
+    while True:
+        count = swarm.statistics().nodes
+        if count != shown:
+            streams.complain(f"{count} {'node is' if count == 1 else 'nodes are'} known")
+            shown = count
+        if trio.current_time() - saved >= _SAVE_INTERVAL:
+            _save(swarm, file)
+            saved = trio.current_time()
+        await trio.sleep(_LOOK)
+
+
+def _load(file: Path | None) -> list[Address]:
+    """Read the nodes of an earlier run, one address a line; a file that is not there yet has none."""
+    if file is None:
+        return []
+    try:
+        lines = file.read_text("ascii").split()
+    except FileNotFoundError:
+        return []
+    except UnicodeDecodeError:
+        raise click.FileError(str(file), "it must hold one HOST:PORT a line") from None
+    try:
+        return [Address.parse(line) for line in lines]
+    except ValueError as error:
+        raise click.FileError(str(file), str(error)) from None
+
+
+def _save(swarm: Swarm, file: Path | None) -> None:
+    """Write the nodes that are known, in one step, so that a full disk does not cost the old ones."""
+    if file is None:
+        return
+    text = "".join(f"{Address(*address)}\n" for address in swarm.nodes())
+    beside = file.with_name(f"{file.name}.new")
+    try:
+        beside.write_text(text, "ascii")
+        os.replace(beside, file)
+    except OSError as error:
+        streams.complain(f"cannot save the nodes: {file}: {error.strerror}")

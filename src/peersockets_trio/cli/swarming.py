@@ -1,0 +1,68 @@
+"""Finding peers through the swarm: what a command shows of it, and how it explains that nobody was found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from peersockets_core import WireName
+
+from ..instruments import Instrument
+from . import streams
+from .text import short_key
+
+
+class SwarmReport(Instrument):
+    """What has become of the search for a drive's peers."""
+
+    def __init__(
+        self, announced: Callable[[int], None] | None = None, found: Callable[[bytes], None] | None = None
+    ) -> None:
+        """Call `announced` once, with how many nodes keep the announcement, and `found` with each new key."""
+        self.announced = announced or _say_announced
+        self.found = found or _say_found
+        self._nodes = 0
+        self._found: set[bytes] = set()
+        self._failure = ""
+
+    def topic_announced(self, topic: bytes, nodes: int) -> None:
+        if not self._nodes:
+            self._nodes = nodes
+            self.announced(nodes)
+
+    def peer_found(self, topic: bytes, public_key: bytes) -> None:
+        if public_key not in self._found:
+            self._found.add(public_key)
+            self.found(public_key)
+
+    def connection_failed(
+        self, address: tuple[str, int] | None, wire: WireName | None, error: Exception
+    ) -> None:
+        self._failure = str(error)
+
+    def explain(self, nodes: int) -> str:
+        """Say what was tried, where nobody came; `nodes` are the nodes of the DHT that are known."""
+        if not nodes:
+            return "no node of the DHT has answered"
+        if not self._found:
+            return "the DHT knows nobody else who announces this drive"
+        count = len(self._found)
+        found = f"found {count} {'peer' if count == 1 else 'peers'} in the DHT"
+        return f"{found}; the last failure: {self._failure}" if self._failure else found
+
+
+def _say_announced(nodes: int) -> None:
+    streams.note(announced_line(nodes))
+
+
+def _say_found(public_key: bytes) -> None:
+    streams.note(found_line(public_key))
+
+
+def announced_line(nodes: int) -> str:
+    """Say that others can find us."""
+    return f"announced at {nodes} {'node' if nodes == 1 else 'nodes'} of the DHT"
+
+
+def found_line(public_key: bytes) -> str:
+    """Say that somebody was found."""
+    return f"found {short_key(public_key)} in the DHT"

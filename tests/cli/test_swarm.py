@@ -1,0 +1,179 @@
+"""Commands that meet by a drive's key alone, in a DHT of their own on this machine."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cli.support import COMMAND, KEY, TIME, complaint, parse_lines, run
+
+DEAD = "127.0.0.1:9"
+"""Nobody answers there."""
+
+
+@contextmanager
+def started(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    process = subprocess.Popen(
+        [*COMMAND, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    # A test that waits for a line that never comes fails, and does not hang.
+    watchdog = threading.Timer(4 * TIME, process.kill)
+    watchdog.start()
+    with process:
+        try:
+            yield process
+        finally:
+            watchdog.cancel()
+            process.kill()
+
+
+def line(process: subprocess.Popen[bytes]) -> bytes:
+    assert process.stdout is not None
+    return process.stdout.readline().rstrip(b"\n")
+
+
+@pytest.fixture
+def bootstrap() -> Iterator[str]:
+    """The address of a DHT node that begins a network."""
+    with started("dht", "--listen", "127.0.0.1:0") as process:
+        yield line(process).decode()
+
+
+@contextmanager
+def pipe(*options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A `pipe` that has announced itself."""
+    with started("pipe", KEY.url, "--topic", "chat", *options) as process:
+        ready = json.loads(line(process))
+        assert ready["event"] == "ready"
+        assert len(ready["swarm"]["publicKey"]) == 64
+        assert json.loads(line(process)) == {"event": "announced"}
+        yield process
+
+
+def finish(process: subprocess.Popen[bytes], status: int = 0) -> tuple[bytes, bytes]:
+    output, errors = process.communicate(timeout=30)
+    assert process.returncode == status, errors
+    return output, errors
+
+
+def test_a_drive_key_and_a_network_are_enough(bootstrap: str) -> None:
+    with pipe("--bootstrap", bootstrap) as there:
+        sent = run("send", KEY.url, "hello", "--topic", "chat", "--all", "--bootstrap", bootstrap)
+        assert sent.returncode == 0, sent.stderr
+        assert b"announced at 1 node of the DHT\n" in sent.stderr
+        assert b" in the DHT\n" in sent.stderr
+        output, _ = finish(there)
+    events = parse_lines(output)
+    assert [event["event"] for event in events if event["event"] != "found"] == [
+        "join",
+        "message",
+        "leave",
+        "closed",
+    ]
+    assert events[-2]["reason"] == ""
+
+
+def test_chat_finds_peers(bootstrap: str) -> None:
+    with pipe("--bootstrap", bootstrap) as there:
+        done = run("chat", KEY.url, "--bootstrap", bootstrap, stdin=b"hello from a pipe\n")
+        assert done.returncode == 0, done.stderr
+        assert b"in the DHT" in done.stdout
+        output, _ = finish(there)
+    assert "hello from a pipe" in [event.get("text") for event in parse_lines(output)]
+
+
+def test_watch_shows_who_comes(bootstrap: str) -> None:
+    with (
+        started("watch", KEY.url, "--json", "--bootstrap", bootstrap) as watching,
+        pipe("--bootstrap", bootstrap) as there,
+    ):
+        assert json.loads(line(watching))["event"] == "join"
+        finish(there)
+        assert json.loads(line(watching))["event"] == "leave"
+        watching.send_signal(signal.SIGTERM)
+        finish(watching)
+
+
+def test_looking_without_being_findable(bootstrap: str) -> None:
+    with pipe("--bootstrap", bootstrap) as there:
+        sent = run(
+            "send", KEY.url, "hi", "--topic", "chat", "--all", "--bootstrap", bootstrap, "--no-announce"
+        )
+        assert sent.returncode == 0, sent.stderr
+        assert b"announced" not in sent.stderr
+        finish(there)
+
+
+def test_the_environment_names_the_network(bootstrap: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PEERSOCKETS_BOOTSTRAP", f"{DEAD},{bootstrap}")
+    with pipe() as there:
+        sent = run("send", KEY.url, "hello", "--topic", "chat", "--all")
+        assert sent.returncode == 0, sent.stderr
+        finish(there)
+
+
+def test_a_node_that_joins_a_network_keeps_it_alive(tmp_path: Path, bootstrap: str) -> None:
+    nodes = tmp_path / "nodes"
+    options = ("--listen", "127.0.0.1:0", "--bootstrap", bootstrap, "--nodes", str(nodes))
+    with started("dht", *options) as second, started("dht", *options[:4]) as third:
+        address = line(second).decode()
+        line(third)
+        with pipe("--bootstrap", address) as there:
+            sent = run("send", KEY.url, "hello", "--topic", "chat", "--all", "--bootstrap", address)
+            assert sent.returncode == 0, sent.stderr
+            finish(there)
+        second.send_signal(signal.SIGTERM)
+        finish(second)
+    # It begins with what it knew, the next time, and needs nobody else for that.
+    assert nodes.exists()
+    with started("dht", "--listen", "127.0.0.1:0", "--nodes", str(nodes)) as again:
+        assert line(again).startswith(b"127.0.0.1:")
+        again.send_signal(signal.SIGINT)
+        finish(again, 130)
+
+
+@pytest.mark.parametrize("content", [b"no address", b"\xff"])
+def test_a_file_of_nodes_that_is_none(tmp_path: Path, content: bytes) -> None:
+    nodes = tmp_path / "nodes"
+    nodes.write_bytes(content)
+    assert str(nodes) in complaint(run("dht", "--listen", "127.0.0.1:0", "--nodes", str(nodes)), 1)
+
+
+def test_nobody_found_in_time_is_explained(bootstrap: str) -> None:
+    arguments = ("send", KEY.url, "hi", "--topic", "chat", "--all", "--wait", "1", "--bootstrap")
+    alone = run(*arguments, bootstrap)
+    assert alone.returncode == 1
+    assert b"(the DHT knows nobody else who announces this drive); nothing was sent" in alone.stderr
+    lost = run(*arguments, DEAD)
+    assert lost.returncode == 1
+    assert b"(no node of the DHT has answered); nothing was sent" in lost.stderr
+
+
+def test_without_a_swarm_or_an_address_nobody_can_be_reached() -> None:
+    done = run("send", KEY.url, "hi", "--topic", "chat", "--all", "--no-swarm")
+    assert "nobody can ever be reached: give --swarm, --listen or --connect" in complaint(done, 1)
+
+
+def test_with_an_address_there_is_no_swarm_unless_it_is_asked_for() -> None:
+    for options, swarm in (
+        (("--listen", "127.0.0.1:0"), False),
+        (("--listen", "127.0.0.1:0", "--swarm"), True),
+        (("--listen", "127.0.0.1:0", "--bootstrap", DEAD), True),
+        (("--no-swarm",), False),
+        ((), True),
+    ):
+        done = run("pipe", KEY.url, *options)
+        assert done.returncode == 0
+        assert ("swarm" in parse_lines(done.stdout)[0]) == swarm, options
+
+
+@pytest.mark.parametrize("address", ["[::1]:5", "127.0.0.1", "127.0.0.1:0"])
+def test_a_bootstrap_node_that_is_none(address: str) -> None:
+    assert "--bootstrap" in complaint(run("pipe", KEY.url, "--bootstrap", address), 2)
