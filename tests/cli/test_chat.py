@@ -103,7 +103,7 @@ async def test_a_frozen_member_holds_up_nobody() -> None:
 
 
 async def test_a_message_is_a_line_for_each_of_its_lines() -> None:
-    """Those after the first are indented: a message cannot pass for one of somebody else."""
+    """Those after the first are indented, and names in them broken up: none passes for another peer's."""
     async with pipe("--listen", ANY_PORT, "--topic", "chat") as alice:
         process = await trio.lowlevel.open_process(
             (*COMMAND, "chat", KEY.url, "--connect", alice.address),
@@ -120,7 +120,7 @@ async def test_a_message_is_a_line_for_each_of_its_lines() -> None:
             data = await process.stdout.receive_some()
             assert data
             shown += bytes(data)
-        assert shown.endswith(f"\n{name}: one\n    7 (00000000): two\\x1b[2J\n    \n".encode())
+        assert shown.endswith(f"\n{name}: one\n    7 \\x2800000000): two\\x1b[2J\n    \n".encode())
         process.send_signal(signal.SIGINT)
         assert await process.wait() == 130
         await process.stdin.aclose()
