@@ -366,9 +366,10 @@ class Network:
         while moved:
             moved = False
             for near in list(self._far):
-                moved |= (not only or near in only) and self._carry(near)
+                moved |= (not only or near in only) and self.carry(near)
 
-    def _carry(self, near: Connection) -> bool:
+    def carry(self, near: Connection) -> bool:
+        """Carry what one side of a connection has to send; returns whether it was anything."""
         node, far = self._far[near]
         data = bytes(near.data_to_send(self.now))
         if data:

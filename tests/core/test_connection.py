@@ -412,7 +412,7 @@ def test_a_handshake_has_its_full_time_though_we_were_away(what: str) -> None:
     if what == "data":  # some of it has come meanwhile
         assert ours.receive_data(b"\x3a", NOW + 60) == []
     assert ours.handle_deadline(NOW + 60) == []
-    assert ours.next_deadline() == NOW + 60 + HANDSHAKE_TIME
+    assert ours.next_deadline() == ours.remote_deadline == NOW + 60 + HANDSHAKE_TIME
     assert error_of(ours.handle_deadline(NOW + 60 + HANDSHAKE_TIME))
 
 

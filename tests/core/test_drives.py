@@ -127,15 +127,26 @@ def test_a_handle_that_drops_holds_up_nobody() -> None:
 
 
 class Redialled:
-    """A member that has ended its connection, while a handshake is under way that may be its next."""
+    """A member that has ended its connection, while handshakes are under way of which one is its next.
 
-    def __init__(self) -> None:
+    Of these, only the last message, which says whose they are, has still to come.
+    """
+
+    def __init__(self, *others: str) -> None:
         self.crowd = Crowd()
         far, member = self.crowd.enter("restless")
         assert events(self.crowd.watch) == [PeerJoined]
-        self.near, self.far = self.crowd.network.connect(member.node, self.crowd.reader)
+        self.others = [self.begin(Member(label)) for label in others]
+        self.near, self.far = self.begin(member)
         far.receive_eof(NOW)
         self.crowd.reader.machine.remove_connection(far, NOW)
+
+    def begin(self, member: Member) -> tuple[Connection, Connection]:
+        """Dial, and be answered; returns both sides."""
+        near, far = self.crowd.network.connect(member.node, self.crowd.reader)
+        assert self.crowd.network.carry(near)
+        assert self.crowd.network.carry(far)
+        return near, far
 
     @property
     def events(self) -> list[type[PeerEvent]]:
@@ -165,6 +176,35 @@ def test_it_leaves_when_the_handshake_is_somebody_elses() -> None:
     assert case.events == [PeerJoined]
     case.crowd.network.end(case.near)
     assert case.events == [PeerLeft]
+
+
+def test_it_leaves_when_none_of_several_handshakes_is_its_own() -> None:
+    case = Redialled("somebody", "else")
+    for sides in case.others:
+        case.crowd.network.settle(*sides)
+        assert case.events == [PeerJoined]
+    case.crowd.reader.machine.remove_connection(case.far, NOW)
+    assert case.events == [PeerLeft]
+
+
+def test_a_handshake_that_has_not_even_been_answered_is_not_waited_for() -> None:
+    crowd = Crowd()
+    far, _ = crowd.enter("restless")
+    crowd.network.connect(Node("somebody"), crowd.reader)
+    crowd.reader.machine.remove_connection(far, NOW)
+    assert events(crowd.watch) == [PeerJoined, PeerLeft]
+
+
+def test_who_shares_a_drive_is_a_member() -> None:
+    crowd = Crowd()
+    machine = crowd.reader.machine
+    near, far = crowd.network.connect(Member("member").node, crowd.reader)
+    stranger = crowd.network.connect(Node("stranger"), crowd.reader)[1]
+    assert not machine.is_member(far)
+    crowd.network.settle()
+    assert (machine.is_member(far), machine.is_member(stranger)) == (True, False)
+    crowd.network.end(near)
+    assert not machine.is_member(far)
 
 
 def test_it_leaves_when_the_handshake_takes_too_long() -> None:

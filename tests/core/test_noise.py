@@ -136,6 +136,17 @@ def test_there_are_seven_points_of_small_order() -> None:
     assert TORSION[3] == (PRIME - 1).to_bytes(32, "little")  # of order 2
 
 
+def test_a_key_of_mixed_order_is_refused_where_libsodium_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As older releases do (CVE-2025-69277): the point of order 2 vanishes in an even multiple."""
+    key = Ed25519().generate(bytes(32)).public_key
+    mixed = bindings.crypto_core_ed25519_add(key, TORSION[3])
+    negative = key[:31] + bytes((key[31] ^ 0x80,))
+    monkeypatch.setattr(bindings, "crypto_scalarmult_ed25519_noclamp", lambda scalar, point: negative)
+    Ed25519().check_untrusted(key)
+    with pytest.raises(RemoteProtocolError, match="weak point"):
+        Ed25519().check_untrusted(mixed)
+
+
 @pytest.mark.parametrize("small", TORSION, ids=range(1, 8))
 def test_a_key_of_mixed_order_is_refused_on_hypercore11(small: bytes) -> None:
     dh = Ed25519()

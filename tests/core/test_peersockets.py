@@ -252,8 +252,8 @@ def test_strangers_do_not_use_up_the_ids_of_members() -> None:
 def answer(network: Network, dialler: Node, node: Node) -> Connection:
     """Begin a connection of which the dialler's proof of its key never comes; returns the answerer's side."""
     near, far = network.connect(dialler, node)
-    network._carry(near)
-    network._carry(far)
+    network.carry(near)
+    network.carry(far)
     network.cut(near)
     return far
 
@@ -821,8 +821,8 @@ def test_the_remote_closes_the_loser_first() -> None:
     case = Duplicates(True, True)
     near, far = case.second
     while near.remote_public_key is None or far.remote_public_key is None:  # and not yet the drive
-        case.network._carry(near)
-        case.network._carry(far)
+        case.network.carry(near)
+        case.network.carry(far)
     case.network.end(case.first[0], reason="folded there")
     assert case.topic.send(1, b"x") is None or case.drive.members[1].link is not None
     case.network.settle()

@@ -172,6 +172,5 @@ class Announcer:
             self._withdrawing[request] = relay
 
     def _enter(self, state: AnnouncerState) -> None:
-        if state is not self.state:
-            assert state in _NEXT[self.state]
-            self.state = state
+        assert state in _NEXT[self.state]
+        self.state = state
