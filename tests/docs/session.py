@@ -27,6 +27,8 @@ from ports import unused_port
 TIME: Final = 120.0  # seconds that a line of output may take
 _PORT: Final = "4200"
 _END: Final = None
+_STAYING: Final = ("node ", "peersockets dht ")
+_NEWS: Final = re.compile(r"peersockets: \d+ nodes? (is|are) known")
 
 
 def session_blocks() -> dict[str, list[tuple[str, Block]]]:
@@ -66,12 +68,13 @@ class Running:
 
     @property
     def stays(self) -> bool:
-        return self.command.startswith("node ")
+        return self.command.startswith(_STAYING)
 
     def _read(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            self.lines.put(line.rstrip("\n"))
+            if not _NEWS.match(line):
+                self.lines.put(line.rstrip("\n"))
         self.lines.put(_END)
 
     def next_line(self) -> str | None:

@@ -197,7 +197,7 @@ class NodeOptions:
             return nullcontext()
         if not self.bootstrap:
             return node.open_swarm()
-        return node.open_swarm(bootstrap=[(at.host, at.port) for at in self.bootstrap], host=self._host)
+        return node.open_swarm(bootstrap=[(at.host, at.port) for at in self.bootstrap])
 
     def join(self, swarm: Swarm | None, drive: Drive) -> Discovery | None:
         """Look for the peers of a drive, and announce it unless told not to."""
@@ -207,12 +207,6 @@ class NodeOptions:
     def reachable(self) -> bool:
         """Whether there is any way to meet somebody."""
         return bool(self.listen or self.connect or self.swarm)
-
-    @property
-    def _host(self) -> str:
-        """Where to bind the socket: a network on loopback needs no other address."""
-        loopback = all(at.host.startswith("127.") for at in self.bootstrap)
-        return "127.0.0.1" if loopback else "0.0.0.0"
 
     async def _check_allowed(self, info: ConnectionInfo) -> None:
         if info.public_key not in self.allow:
