@@ -111,6 +111,7 @@ class SwarmRuntime:
         self._instrument = _Connections(self)
         self._withdrawn = trio.lowlevel.ParkingLot()
         udp.on_datagram = self._receive
+        udp.on_datagrams_read = self.flush
 
     # Moving
 
@@ -148,7 +149,6 @@ class SwarmRuntime:
             return
         now = trio.current_time()
         self._dispatch(self.machine.receive_datagrams(bytes(datagram), len(datagram), source, now))
-        self.flush()
 
     async def _resolve(self) -> None:
         """Find the addresses of the bootstrap nodes' names, however long there is no network."""
@@ -290,7 +290,7 @@ class SwarmRuntime:
         """Stop: nothing is sent or received any more."""
         self.flush()
         self.closed = True
-        self.udp.on_datagram = None
+        self.udp.on_datagram = self.udp.on_datagrams_read = None
         for stream in self._dials.values():
             stream.abandon()
         self._dials.clear()

@@ -55,6 +55,9 @@ class UdpSocket:
         """The machine; `UdxStream` is what to use of it."""
         self.on_datagram: Callable[[memoryview, Address], None] | None = None
         """Called with each datagram that is none of UDX, which must be used up before it returns."""
+        self.on_datagrams_read: Callable[[], None] | None = None
+        """Called after a read with such datagrams, so that what they cause is sent and timed once for all."""
+        self._datagrams_read = False
         self.linger = linger
         self.closed = False
         self._datagrams = datagrams
@@ -161,6 +164,9 @@ class UdpSocket:
                     await trio.lowlevel.wait_readable(self._datagrams.socket)
                 self._read_size = 0
                 more = self._datagrams.read(self._receive)
+                if self._datagrams_read and self.on_datagrams_read is not None:
+                    self.on_datagrams_read()
+                self._datagrams_read = False
                 self._sent_time = -math.inf
                 if self._read_size <= _SMALL and self.endpoint.only_acknowledges:
                     # Whoever is woken by it may answer, and an acknowledgement rides on the answer.
@@ -186,6 +192,7 @@ class UdpSocket:
             self._read_size += len(packets)
             self._dispatch(self.endpoint.receive_datagrams(packets, size, source[:2], trio.current_time()))
         elif self.on_datagram is not None:
+            self._datagrams_read = True
             for at in range(0, len(packets), size or 1):
                 self.on_datagram(packets[at : at + size], source[:2])
 

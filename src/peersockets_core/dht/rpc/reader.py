@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ...errors import RemoteProtocolError
 from ...hypercore11.encoding import decode_buffer_untrusted, decode_uint_untrusted
 from .address import ADDRESS_SIZE, Address, decode_address
+
+_LONGER: Final = 0xFD
+"""Marks numbers of more than one byte."""
 
 
 class Reader:
@@ -23,6 +28,10 @@ class Reader:
 
     def uint_untrusted(self) -> int:
         """Read a number."""
+        data, position = self._data, self._position
+        if position < len(data) and data[position] < _LONGER:
+            self._position = position + 1
+            return data[position]
         number, self._position = decode_uint_untrusted(self._data, self._position, len(self._data))
         return number
 
