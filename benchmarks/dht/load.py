@@ -64,8 +64,10 @@ class Load:
                     for _ in range(AT_ONCE):
                         self._ask(self._sockets[number], command, internal)
             for source, got in self._serve(0.01):
+                number = self._sockets.index(source)
+                if number >= ASKING:  # what the node has not sent until now
+                    continue
                 answered += got
-                number = self._sockets.index(source, 0, ASKING)
                 last[number] = now
                 for _ in range(got):
                     self._ask(source, command, internal)
