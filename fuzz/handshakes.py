@@ -35,6 +35,7 @@ def play(
     ours = connection(None if first & 2 and not initiator else wire, initiator=initiator, seed=OURS)
     observer = Observer(ours)
     heard = 0
+    spoilt = False
 
     def hear(said: bytes, size: int) -> None:
         nonlocal heard
@@ -45,6 +46,7 @@ def play(
             for event in events:
                 if isinstance(event, HandshakeCompleted):
                     assert event.remote_public_key == proved.public_key != ours.key_pair.public_keys[wire]
+                    assert not spoilt, "a spoilt message was believed"
 
     seed = OURS if first & 8 else THEIRS
     proved = static(KeyPair.from_seed(bytes((seed,)) * 32))
@@ -60,7 +62,9 @@ def play(
         while not first & 4 and not noise.finished and not ours.closed:
             if noise.writing:
                 message = frame(noise.write_message(script.chunk()))
-                hear(_spoilt(message, script), script.byte())
+                said = _spoilt(message, script)
+                spoilt |= said != message
+                hear(said, script.byte())
                 continue
             unread += bytes(ours.data_to_send())
             if not unread:

@@ -9,6 +9,7 @@ and every node knows exactly the members it has.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from typing import Final
 
@@ -36,6 +37,9 @@ CALLS_PER_BYTE: Final = 1_000
 """Two bytes may be the end of a connection that twelve handles feel, or handshakes on six."""
 PEERS: Final = 3
 CONNECTIONS: Final = 6
+_STEP: Final = 0.5
+"""Seconds of the last wait at a time: a deadline that is met later than `LATENESS` begins anew."""
+_STEPS: Final = math.ceil((LIMITS.fold_time + 0.1) / _STEP)
 _TOPICS: Final = ("chat", "é")
 _WIRES: Final[tuple[WireName, ...]] = ("hypercore9", "hypercore11")
 
@@ -373,7 +377,8 @@ def run(data: bytes) -> None:
             for node in world.nodes:
                 _check_bounds(node)
         world.settle()
-        world.wait(LIMITS.fold_time + 0.1)
+        for _ in range(_STEPS):
+            world.wait(_STEP)
         world.settle()
     for node in world.nodes:
         _check(node)

@@ -50,6 +50,12 @@ class Recorder(Instrument):
     def retrying(self, address: tuple[str, int], seconds: float, error: Exception | None) -> None:
         self.told.append(("retrying", address, seconds, error))
 
+    def topic_announced(self, topic: bytes, nodes: int) -> None:
+        self.told.append(("announced", topic, nodes))
+
+    def peer_found(self, topic: bytes, public_key: bytes) -> None:
+        self.told.append(("found", topic, public_key))
+
     def data_received(self, info: ConnectionInfo, size: int) -> None:
         self.received += size
 

@@ -312,12 +312,12 @@ async def test_a_reply_over_the_wires_limit(caplog: pytest.LogCaptureFixture) ->
 
 async def test_an_error_of_any_text() -> None:
     async def strange(request: Request) -> bytes:
-        raise RequestError("ü\0\ud800" * 100)
+        raise RequestError("ü\0" * 100)
 
     async with ends() as (asker, answerer), answerer.topic.serve(strange):
         with pytest.raises(RequestError) as caught:
             await asker.ask(b"")
-        assert caught.value.text == "ü\0?" * 100
+        assert caught.value.text == "ü\0" * 100
 
 
 async def test_requests_that_cannot_be_sent() -> None:
