@@ -22,7 +22,7 @@ test: dev node
 
 # The lowest versions that pyproject.toml allows, as tests/lowest.txt has them.
 test-lowest: $(LOWEST)/installed
-	$(LOWEST)/bin/python -m pytest tests/core $(addprefix tests/adapter/test_,node.py topic.py drive.py addresses.py)
+	$(LOWEST)/bin/python -m pytest -n $(WORKERS) --dist worksteal tests/core $(addprefix tests/adapter/test_,node.py topic.py drive.py addresses.py)
 
 check: dev docs
 	$(BIN)/ruff check
@@ -75,7 +75,7 @@ $(VENV)/installed-dev: $(VENV)/installed pyproject.toml
 $(LOWEST)/installed: pyproject.toml tests/lowest.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed" >&2; exit 1; }
 	$(PYTHON) -m venv $(LOWEST)
-	$(LOWEST)/bin/python -m pip install --quiet --constraint tests/lowest.txt --editable . pytest pytest-trio hypothesis
+	$(LOWEST)/bin/python -m pip install --quiet --constraint tests/lowest.txt --editable . pytest pytest-trio pytest-xdist hypothesis
 	@touch $@
 
 %/node_modules/.installed: %/package.json %/package-lock.json
