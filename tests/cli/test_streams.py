@@ -25,7 +25,7 @@ def shell(command: str, **options: Any) -> Done:
 # Closed
 
 
-@pytest.mark.parametrize("command", ["pipe KEY", "chat KEY", "send KEY - --topic t --all"])
+@pytest.mark.parametrize("command", ["pipe KEY", "chat KEY --no-swarm", "send KEY - --topic t --all"])
 def test_a_closed_stdin(command: str) -> None:
     """It cannot be read, which is an error for those who need it."""
     text = complaint(shell(f"PEERSOCKETS {command} <&-"), 1)
@@ -91,14 +91,14 @@ def pipe_ends(*, blocking: str) -> tuple[int, int]:
     ("command", "written", "output"),
     [
         ("pipe", b'{"command":"peers"}\n', b'{"event":"peers","peers":[]}\n{"event":"closed"}\n'),
-        ("chat", b"", b""),
+        ("chat --no-swarm", b"", b""),
     ],
 )
 def test_a_stdin_that_does_not_block(command: str, written: bytes, output: bytes) -> None:
     """There is nothing to read at first."""
     read, write = pipe_ends(blocking="read")
     process = subprocess.Popen(
-        (*COMMAND, command, KEY.url), stdin=read, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        (*COMMAND, *command.split(), KEY.url), stdin=read, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     os.close(read)
     with process, open(write, "wb") as stdin:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import attrs
 
 from interop.node_host import open_hosted_peer
-from interop.node_peer import JsonObject
+from interop.node_peer import JsonObject, open_node_peer
 from interop.real_peer import HOST, RealPeer, RealTopic, Role, listen, next_join
 from peersockets_trio import (
     DEFAULT_LIMITS,
@@ -32,7 +32,10 @@ async def open_real_peer(packages: str = "hypercore11", **start: Any) -> AsyncIt
     """
     with TemporaryDirectory(prefix="corestore-") as storage:
         folder = Path(__file__).parent / packages
-        async with open_hosted_peer(PEER_SCRIPT, storage, str(folder), packages=packages) as process:
+        arguments = (PEER_SCRIPT, storage, str(folder))
+        # A swarm is killed, and has timers and sockets of its own: it does not share a process.
+        alone = packages == "hyperswarm"
+        async with open_node_peer(*arguments) if alone else open_hosted_peer(*arguments) as process:
             started = await process.call("start", **start)
             listening = await process.call("listen")
             yield RealPeer(process, bytes.fromhex(started["publicKey"]), listening["port"])

@@ -122,18 +122,18 @@ class _Place:
         return self.host.obituary()
 
 
-_hosts: dict[tuple[Path, str], NodeHost] = {}
+_hosts: dict[Path, NodeHost] = {}
 
 
 @asynccontextmanager
-async def open_hosted_peer(script: Path, *arguments: str, packages: str = "") -> AsyncIterator[NodePeer]:
+async def open_hosted_peer(script: Path, *arguments: str) -> AsyncIterator[NodePeer]:
     """Run a peer for the length of the block, in a process that serves others, too.
 
-    Peers with other `packages` have another process. Raises `NodePeerError` if the process ended by itself.
+    Raises `NodePeerError` if the process ended by itself.
     """
-    host = _hosts.get((script, packages))
+    host = _hosts.get(script)
     if host is None or host.ended:
-        host = _hosts[script, packages] = NodeHost(script)
+        host = _hosts[script] = NodeHost(script)
     host.attach()
     place = _Place(host, next(host.numbers))
     peer = host.peers[place.number] = NodePeer(place)

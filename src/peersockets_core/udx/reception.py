@@ -20,7 +20,7 @@ from .packet import (
     unwrap,
 )
 from .receive_half import REACH
-from .state import RECEIVING
+from .state import RECEIVING, State
 from .stream import Stream
 
 
@@ -78,6 +78,11 @@ def receive_untrusted(
             ack = max(ack, this)
             stream.sending.receive_window(windows[index], number, this)
             if _receive_packet(stream, flags, number, packet[HEADER_SIZE + offset :], events):
+                # It acknowledges, too: what the remote took before it went is not lost.
+                stream.sending.receive_ack(ack, ranges, now)
+                stream.settle(events)
+                if stream.state is not State.CLOSED:
+                    stream.fail(StreamReset(), events)
                 return taken
     if taken:
         stream.heard(now)
@@ -130,7 +135,7 @@ def _receive_run(
 
 
 def _receive_packet(stream: Stream, flags: int, number: int, payload: Buffer, events: list[Event]) -> bool:
-    """Take a packet of any kind; returns whether it has closed the stream."""
+    """Take a packet of any kind; returns whether it destroys the stream."""
     receiving = stream.receiving
     if flags & (Flag.DATA | Flag.END):
         receiving.ack_due = True
@@ -141,7 +146,6 @@ def _receive_packet(stream: Stream, flags: int, number: int, payload: Buffer, ev
     if flags & Flag.HEARTBEAT:
         receiving.ack_due = True
     if flags & Flag.DESTROY and number >= receiving.assembler.next:
-        stream.fail(StreamReset(), events)
         return True
     if flags & Flag.MESSAGE:
         events.append(MessageReceived(stream, bytes(payload)))

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from core.udx.support import ALICE, BOB, Pair, packet
-from peersockets_core.udx import AddressChanged, DataReceived
+from peersockets_core.udx import AddressChanged, DataReceived, StreamClosed, StreamReset
 from peersockets_core.udx.packet import Flag, pack_ranges
 
 
@@ -67,6 +67,29 @@ def test_packets_of_any_kind_in_one_batch() -> None:
     events = endpoint.receive_datagrams(batch, 26, ALICE, 0.0)
     assert [type(event).__name__ for event in events] == ["MessageReceived", "DataReceived", "StreamClosed"]
     assert events[1] == DataReceived(pair.bob, bytearray(b"first:second"))
+
+
+def test_a_remote_that_goes_acknowledges_what_it_took() -> None:
+    pair = Pair()
+    pair.bob.write(bytes(3000))
+    pair.collect()
+    endpoint = pair.endpoints[BOB]
+    end = pair.bob.sending.next
+    events = endpoint.receive_datagrams(packet(0, 0, end - 1) + packet(Flag.DESTROY, 0, end), 20, ALICE, 0.1)
+    assert pair.bob.sending.una == end
+    (closed,) = [event for event in events if isinstance(event, StreamClosed)]
+    assert isinstance(closed.error, StreamReset)
+
+
+def test_a_remote_that_goes_after_both_ends_is_no_reset() -> None:
+    pair = Pair()
+    pair.bob.end()
+    pair.collect()
+    end = pair.bob.sending.next
+    batch = packet(Flag.END, 0, end) + packet(Flag.DESTROY, 1, end)
+    events = pair.endpoints[BOB].receive_datagrams(batch, 20, ALICE, 0.1)
+    assert [type(event).__name__ for event in events] == ["StreamEnded", "EndAcknowledged", "StreamClosed"]
+    assert events[-1] == StreamClosed(pair.bob, None)
 
 
 def test_a_heartbeat_is_answered() -> None:
