@@ -52,7 +52,7 @@ class Requests:
         self._hub = hub
         self._book = RequestBook(hub.limits, hub.request_ids)
         self._server: _Server | None = None
-        self._more = False  # whether messages wait for the next round of tasks
+        self._more = False  # whether the flusher takes what comes, a turn in each round of tasks
         hub.on_rerouted.add(self._look)
 
     async def request(self, peer_id: int, data: bytes, timeout: float) -> bytes:
@@ -99,12 +99,18 @@ class Requests:
         """Messages have come."""
         if not self._more:
             self._take(_TURNS)
+            if len(self._handle):
+                self._more = True
+                self._hub.flusher.add(self)
 
     def flush(self) -> None:
         """Go on with those that were too many for one turn (called by the flusher)."""
-        self._more = False
-        self._take(_TURNS)
-        if not self._more:
+        if len(self._handle):
+            # What comes in this round, too, waits for the next: one round takes no more than one turn.
+            self._take(_TURNS)
+            self._hub.flusher.add(self)
+        else:
+            self._more = False
             self._look()  # who has gone meanwhile was heard first
 
     def _take(self, most: int) -> None:
@@ -116,9 +122,6 @@ class Requests:
                 self._server.add(news)
             elif news is not None:
                 _notify(news)
-        if len(self._handle):
-            self._more = True
-            self._hub.flusher.add(self)
 
     def stop_serving(self) -> None:
         """Requests of peers are no longer answered."""
