@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import struct
 from collections.abc import AsyncIterator
@@ -20,7 +21,7 @@ import pytest
 import trio
 
 from docs.application import Application, open_application
-from docs.markdown import BLOCKS, ROOT
+from docs.markdown import BLOCKS, PAGES, ROOT
 from interop import real_peer
 from interop.generations import GENERATIONS
 from interop.real_peer import HOST, digest, numbered
@@ -66,15 +67,23 @@ async def meeting(application: Application, wire: WireName) -> AsyncIterator[tup
 # Identity
 
 
-def test_every_stream_that_is_shown_has_a_key_pair() -> None:
-    shown = [
-        (block.id, line)
-        for block in BLOCKS
-        for line in block.code.splitlines()
-        if "new SecretStream(" in line
-    ]
-    assert len(shown) >= 2
-    assert [where for where, line in shown if "{ keyPair }" not in line] == []
+SHOWN_IN: dict[str, set[str]] = {
+    "SecretStream": {"javascript.md", "tutorial.md"},
+    "Hyperswarm": {"README.md", "from-hyperswarm.md", "javascript.md", "tutorial.md"},
+}
+"""The pages whose code makes one."""
+
+
+@pytest.mark.parametrize("name", SHOWN_IN)
+def test_every_identity_that_is_shown_stays(name: str) -> None:
+    """All code, and all prose that gives arguments, gives a key pair."""
+    made = re.compile(rf"new {name}\([^)\n]*\)")
+    code = [(block.page.name, found) for block in BLOCKS for found in made.findall(block.code)]
+    assert {page for page, _ in code} == SHOWN_IN[name]
+    prose = [(page.name, found) for page in PAGES for found in made.findall(page.read_text())]
+    assert len(prose) >= len(code)
+    shown = code + [(page, found) for page, found in prose if found != f"new {name}()"]
+    assert [(page, found) for page, found in shown if "{ keyPair" not in found] == []
 
 
 async def test_without_a_key_pair_each_connection_is_of_somebody_else(tmp_path: Path) -> None:
@@ -85,6 +94,38 @@ async def test_without_a_key_pair_each_connection_is_of_somebody_else(tmp_path: 
             async with meeting(application, "hypercore11") as (_, _, joined):
                 keys.add(joined.public_key)
     assert len(keys) == 2
+
+
+SWARMING = """
+const Hyperswarm = require('hyperswarm')
+const swarm = new Hyperswarm()
+swarm.on('connection', connection => drive.corestore.replicate(connection))
+swarm.join(drive.discoveryKey)
+"""
+
+
+async def test_without_a_key_pair_a_swarm_is_somebody_else_each_time_it_is_made(tmp_path: Path) -> None:
+    keys = set()
+    with trio.fail_after(120):
+        async with open_node() as node, node.open_swarm(bootstrap=(), host=HOST) as network:
+            for _ in range(2):
+                async with open_application(
+                    "hyperswarm", SWARMING, tmp_path, bootstrap=network.bound_address
+                ) as application:
+                    keys.add(await found_in(network.bound_address, application.key))
+    assert len(keys) == 2
+
+
+async def found_in(bootstrap: tuple[str, int], key: str) -> bytes:
+    """Find the one member of a drive in a network; returns its public key."""
+    async with (
+        open_node() as node,
+        node.open_swarm(bootstrap=[bootstrap]) as swarm,
+        node.open_drive(key) as drive,
+        drive.watch() as events,
+        swarm.join(drive),
+    ):
+        return (await events.receive()).public_key
 
 
 async def test_a_networker_is_somebody_else_each_time_it_starts(tmp_path: Path) -> None:
