@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 import subprocess
+import sys
 
 import pytest
 import trio
@@ -51,6 +52,38 @@ def test_nobody_is_there() -> None:
     done = run("chat", KEY.url, "--no-swarm", stdin=b"hello\n")
     assert "nobody is here to hear this" in complaint(done, 0)
     assert done.stdout.startswith(f"* topic chat of drive {KEY}\n* you are ".encode())
+
+
+@pytest.mark.parametrize("reached_by", [(), ("--connect", "127.0.0.1:1"), ("--listen", ANY_PORT)])
+def test_input_without_a_line_waits_for_nobody(reached_by: tuple[str, ...]) -> None:
+    """There is nothing that anybody could hear: that is no failure."""
+    done = run("chat", KEY.url, *reached_by, stdin=b"")
+    assert b"nobody was there" not in done.stderr
+    assert done.returncode == 0
+
+
+WITHOUT_PATIENCE = """
+import sys
+import peersockets_command, peersockets_trio.cli
+sys.modules["peersockets_trio.cli.chat"]._MEETING_TIME = 0
+peersockets_command.main()
+"""
+
+
+async def test_the_first_line_begins_to_wait_when_it_comes() -> None:
+    """Not when the chat begins: it may have nothing to say for a long time."""
+    async with pipe("--listen", ANY_PORT, "--topic", "chat") as alice:
+        process = await trio.lowlevel.open_process(
+            (sys.executable, "-c", WITHOUT_PATIENCE, "chat", KEY.url, "--connect", alice.address),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+        )
+        assert process.stdin is not None
+        await alice.hear_until("join")
+        await process.stdin.send_all(b"hello\n")
+        await process.stdin.aclose()
+        assert await heard(alice, 1) == ["hello"]
+        assert await process.wait() == 0
 
 
 def test_the_url_is_shown_to_those_who_ask() -> None:

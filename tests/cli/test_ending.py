@@ -37,6 +37,14 @@ if moment == "running":
         signal.raise_signal(number)
         return trio_run(*args)
     trio.run = run_soon
+if moment == "waiting":
+    import peersockets_trio.cli
+    Chat = sys.modules["peersockets_trio.cli.chat"]._Chat
+    until_heard = Chat.until_heard
+    def until_heard_or_signalled(*args):
+        signal.raise_signal(number)
+        return until_heard(*args)
+    Chat.until_heard = until_heard_or_signalled
 peersockets_command.main()
 """
 
@@ -67,6 +75,16 @@ def test_a_signal_while_it_starts(
         b"peersockets: nobody can ever be reached: give --swarm, --listen or --connect\n",
     )
     assert done.returncode == statuses[number == signal.SIGTERM]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_line_that_nobody_is_there_for(number: signal.Signals, status: int) -> None:
+    """It is not said, and the status does not pretend that it was."""
+    arguments = (number.name, "waiting", "chat", KEY.url, "--connect", "127.0.0.1:1")
+    done = run("-c", INTERRUPTED_WHILE, *arguments, stdin=b"hello\n", command=(sys.executable,))
+    *_, said = done.stderr.decode().splitlines()
+    assert said == f"peersockets: ended by {number.name}; nothing was said"
+    assert done.returncode == status
 
 
 def test_a_signal_that_is_ignored_stays_ignored() -> None:

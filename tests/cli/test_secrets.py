@@ -172,10 +172,7 @@ def test_a_secret_would_be_found() -> None:
 def test_the_drive_comes_from_elsewhere(place: str, command: str, files: dict[str, str]) -> None:
     spelling = HEX if place == "variable" else f"@{files['DRIVE_FILE']}"
     drive = [spelling] if place == "file" else []
-    words = {
-        "send": [*drive, "hello", "--topic", "t", "--all", *WAIT],
-        "chat": [*drive, "--no-swarm"],
-    }.get(command, drive)
+    words = {"send": [*drive, "hello", "--topic", "t", "--all", *WAIT]}.get(command, drive)
     done = subprocess.run(
         (*COMMAND, "-vv", command, *words),
         input=b"",

@@ -13,6 +13,7 @@ import pytest
 
 from cli.support import ANY_PORT, COMMAND, KEY, TIME, complaint, parse_lines, run
 
+NOBODY = "127.0.0.1:1"
 Done = subprocess.CompletedProcess[bytes]
 
 
@@ -25,9 +26,18 @@ def shell(command: str, **options: Any) -> Done:
 # Closed
 
 
-@pytest.mark.parametrize("command", ["pipe KEY", "chat KEY --no-swarm", "send KEY - --topic t --all"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "pipe KEY",
+        "chat KEY",
+        f"chat KEY --connect {NOBODY}",
+        "send KEY - --topic t --all",
+        f"trace record /nonexistent/file KEY --listen {ANY_PORT}",
+    ],
+)
 def test_a_closed_stdin(command: str) -> None:
-    """It cannot be read, which is an error for those who need it."""
+    """It cannot be read, which is an error for those who need it, before they wait for anybody."""
     text = complaint(shell(f"PEERSOCKETS {command} <&-"), 1)
     assert text == "peersockets: cannot read stdin: Bad file descriptor\n"
 
@@ -91,14 +101,14 @@ def pipe_ends(*, blocking: str) -> tuple[int, int]:
     ("command", "written", "output"),
     [
         ("pipe", b'{"command":"peers"}\n', b'{"event":"peers","peers":[]}\n{"event":"closed"}\n'),
-        ("chat --no-swarm", b"", b""),
+        ("chat", b"", b""),
     ],
 )
 def test_a_stdin_that_does_not_block(command: str, written: bytes, output: bytes) -> None:
     """There is nothing to read at first."""
     read, write = pipe_ends(blocking="read")
     process = subprocess.Popen(
-        (*COMMAND, *command.split(), KEY.url), stdin=read, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        (*COMMAND, command, KEY.url), stdin=read, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     os.close(read)
     with process, open(write, "wb") as stdin:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import click
 import trio
@@ -24,7 +25,7 @@ from .text import UNREACHABLE, outcome, printable, short_name, show_message_untr
 
 _TOPIC = "chat"
 _MEETING_TIME = 10.0
-"""Seconds for which input that is not typed waits for somebody to hear it."""
+"""Seconds for which the first line of input that is not typed waits for somebody to hear it."""
 _NOTICE = "*"
 _HELP = """\
 /peers           who is here
@@ -59,10 +60,11 @@ def chat(drive: DriveKey, show_url: bool, options: NodeOptions) -> int:
     without, which is shown.
 
     Where stdin or stdout is not a terminal, it is a line in, a line out. Input that nobody types is said
-    line by line, whatever it begins with; with --connect, it waits for somebody to be there, and the exit
-    status is 1 if nobody comes. The end of the input leaves when everything said has been sent, as do
-    SIGTERM and Ctrl-C; a second signal leaves at once. The exit status is 0, after Ctrl-C 130, and 1 if a
-    peer did not take everything that was said.
+    line by line, whatever it begins with. The first line waits 10 seconds for somebody to hear it, unless
+    the chat only listens, and the exit status is 1 if nobody comes. Input without a line ends the chat at
+    once. The end of the input leaves when everything said has been sent, as do SIGTERM and Ctrl-C; a second
+    signal leaves at once. The exit status is 0, after Ctrl-C 130, and 1 if a peer did not take everything
+    that was said.
 
     \b
     Examples:
@@ -70,6 +72,7 @@ def chat(drive: DriveKey, show_url: bool, options: NodeOptions) -> int:
         peersockets chat DRIVE --connect 127.0.0.1:4200 --wire hypercore9
         date | peersockets chat DRIVE --connect 127.0.0.1:4200
     """
+    streams.check_stdin()
     return run(_run, drive, drive.url if show_url else f"drive {drive}", options)
 
 
@@ -93,10 +96,9 @@ async def _run(ending: Ending, key: DriveKey, name: str, options: NodeOptions) -
             report.announced, report.found = session.tell_announced, session.tell_found
             options.join(swarm, drive)
             chat_nursery.start_soon(options.keep_connected, node, chat_nursery, session.tell_failure)
-            with ending.unless_asked():
-                if (options.connect or swarm is not None) and not console.typed:
-                    await session.wait_for_somebody(lambda: _explain(swarm, report))
-            await session.run()
+            until_heard = partial(session.until_heard, ending, lambda: _explain(swarm, report))
+            waits = not console.typed and (options.connect or swarm is not None)
+            said = await session.run(until_heard if waits else None)
             if not console.interactive:
                 await session.outboxes.drain()
             chat_nursery.cancel_scope.cancel()
@@ -105,6 +107,10 @@ async def _run(ending: Ending, key: DriveKey, name: str, options: NodeOptions) -
         losses = await session.outboxes.finish(topics)
     for loss in losses:
         streams.complain(str(loss))
+    if not said:
+        if ending.name:
+            streams.complain(f"ended by {ending.name}; nothing was said")
+        return ending.unfinished
     return 1 if losses or (session.outboxes.refused and not console.typed) else console.status
 
 
@@ -169,25 +175,39 @@ class _Chat:
         """Show that somebody was found."""
         self._console.write(_NOTICE, found_line(public_key))
 
-    async def wait_for_somebody(self, why: Callable[[], str]) -> None:
-        """Wait until a member is here. Raises `click.ClickException` if that takes too long."""
-        with trio.move_on_after(_MEETING_TIME):
-            await self._met.wait()
-            return
-        raise click.ClickException(
-            f"nobody was there within {_MEETING_TIME:g} seconds{why()}; nothing was said"
-        )
+    async def until_heard(self, ending: Ending, why: Callable[[], str]) -> bool:
+        """Wait until a member is here; returns False if the command was asked to end first.
 
-    async def run(self) -> None:
-        """Until the input ends, or the user quits."""
+        Raises `click.ClickException` if that takes too long.
+        """
+        if self._met.is_set():
+            return True
+        with trio.move_on_after(_MEETING_TIME) as meeting, ending.unless_asked():
+            await self._met.wait()
+        if meeting.cancelled_caught:
+            raise click.ClickException(
+                f"nobody was there within {_MEETING_TIME:g} seconds{why()}; nothing was said"
+            )
+        return self._met.is_set()
+
+    async def run(self, until_heard: Callable[[], Awaitable[bool]] | None) -> bool:
+        """Run until the input ends, or the user quits.
+
+        The first line waits for `until_heard`. If that returns False, no line is said, and this returns
+        False, too.
+        """
         async for line in self._console.lines():
+            if until_heard is not None and not await until_heard():
+                return False
+            until_heard = None
             if self._console.typed and line.strip() == "/quit":
-                return
+                break
             try:
                 await (self._obey(line) if self._console.typed else self._broadcast(line))
             except PeersocketsError as error:
                 self._console.complain(str(error))
             await self._console.room()
+        return True
 
     async def _obey(self, line: str) -> None:
         """Do what a line asks for that somebody has typed."""

@@ -70,6 +70,11 @@ def finish(status: int) -> int:
     return status
 
 
+def check_stdin() -> None:
+    """Raise `OSError` if stdin cannot be read: for those that wait for something else before they read it."""
+    read(0)
+
+
 def read(size: int) -> bytes:
     """Read from stdin, past any buffer; empty at its end. Raises `OSError`."""
     return patiently(0, select.POLLIN, partial(os.read, 0, size))

@@ -125,6 +125,7 @@ def record(file: Path, drive: DriveKey, force: bool, options: NodeOptions) -> in
     """
     if len(options.connect) + len(options.listen) != 1:
         raise click.UsageError("exactly one --connect or --listen is needed")
+    streams.check_stdin()
     with new_file(file, force=force) as target:
         return run(_record, target, drive, options)
 
