@@ -70,8 +70,8 @@ peersockets_command.main()
 """
 
 
-async def test_the_first_line_begins_to_wait_when_it_comes() -> None:
-    """Not when the chat begins: it may have nothing to say for a long time."""
+async def test_input_that_has_no_line_yet_waits_for_nobody() -> None:
+    """It may have nothing to say for a long time."""
     async with pipe("--listen", ANY_PORT, "--topic", "chat") as alice:
         process = await trio.lowlevel.open_process(
             (sys.executable, "-c", WITHOUT_PATIENCE, "chat", KEY.url, "--connect", alice.address),

@@ -25,7 +25,7 @@ from .text import UNREACHABLE, outcome, printable, short_name, show_message_untr
 
 _TOPIC = "chat"
 _MEETING_TIME = 10.0
-"""Seconds for which the first line of input that is not typed waits for somebody to hear it."""
+"""Seconds from the beginning of a chat within which somebody should come to hear input that is not typed."""
 _NOTICE = "*"
 _HELP = """\
 /peers           who is here
@@ -60,11 +60,11 @@ def chat(drive: DriveKey, show_url: bool, options: NodeOptions) -> int:
     without, which is shown.
 
     Where stdin or stdout is not a terminal, it is a line in, a line out. Input that nobody types is said
-    line by line, whatever it begins with. The first line waits 10 seconds for somebody to hear it, unless
-    the chat only listens, and the exit status is 1 if nobody comes. Input without a line ends the chat at
-    once. The end of the input leaves when everything said has been sent, as do SIGTERM and Ctrl-C; a second
-    signal leaves at once. The exit status is 0, after Ctrl-C 130, and 1 if a peer did not take everything
-    that was said.
+    line by line, whatever it begins with. Unless the chat only listens, the first line waits for somebody
+    to hear it, until the chat is 10 seconds old; the exit status is 1 if nobody comes. Input without a line
+    ends the chat at once. The end of the input leaves when everything said has been sent, as do SIGTERM and
+    Ctrl-C; a second signal leaves at once. The exit status is 0, after Ctrl-C 130, and 1 if a peer did not
+    take everything that was said.
 
     \b
     Examples:
@@ -135,6 +135,7 @@ class _Chat:
         self._drive = drive
         self._console = console
         self._met = trio.Event()
+        self._meeting_ends = trio.current_time() + _MEETING_TIME
         self._feed = Feed(drive, member=self._tell_member, message=self._tell_message, room=console.room)
         self._feed.topics = {topic.name: topic for topic in topics}
         self._topic = topics[0]
@@ -182,7 +183,7 @@ class _Chat:
         """
         if self._met.is_set():
             return True
-        with trio.move_on_after(_MEETING_TIME) as meeting, ending.unless_asked():
+        with trio.move_on_at(self._meeting_ends) as meeting, ending.unless_asked():
             await self._met.wait()
         if meeting.cancelled_caught:
             raise click.ClickException(
