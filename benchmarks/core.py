@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import attrs
 
 from peersockets_core import WIRES, Connection, DriveKey, KeyPair, WireName
-from peersockets_core.topics import addresses
+from peersockets_core.topics.naming import addresses
 
 KEY = DriveKey(bytes(32))
 SIZES = (16, 64, 1024, 16 * 1024, 256 * 1024, 1024 * 1024)

@@ -16,7 +16,7 @@ from statistics import median
 import attrs
 
 from peersockets_core import Connection, DriveKey, DriveOpened, KeyPair, MessagesReceived, Sender
-from peersockets_core.topics import addresses
+from peersockets_core.topics.naming import addresses
 
 from .process import Report, allow_many_files, arguments, resident, say
 

@@ -25,11 +25,11 @@ import attrs
 import trio
 
 from peersockets_core import Connection, KeyPair
-from peersockets_core.hypercore9 import frames, messages
-from peersockets_core.hypercore9.wire import Hypercore9
-from peersockets_core.hypercore11.encoding import encode_buffer, encode_uint
-from peersockets_core.hypercore11.wire import Hypercore11
-from peersockets_core.topics import addresses
+from peersockets_core.topics.naming import addresses
+from peersockets_core.wires.hypercore9 import frames, messages
+from peersockets_core.wires.hypercore9.wire import Hypercore9
+from peersockets_core.wires.hypercore11.encoding import encode_buffer, encode_uint
+from peersockets_core.wires.hypercore11.wire import Hypercore11
 from peersockets_trio import Topic, open_node
 
 from .crowd import HOST, KEY, READ_SIZE, Member

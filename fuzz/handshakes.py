@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from peersockets_core import HandshakeCompleted, KeyPair, RemoteProtocolError, WireName
-from peersockets_core.noise import DHFunction, DHKeyPair, NoiseHandshake
+from peersockets_core.crypto.noise import DHFunction, DHKeyPair, NoiseHandshake
 
 from .connections import CALLS, CALLS_PER_BYTE, Observer, check, connection
 from .support import Script, bounded_work, cuts, fixed_entropy

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pytest
 from hypothesis import HealthCheck, settings
 
-from peersockets_trio.swarming import bootstrap as bootstrapping
+from peersockets_trio.runtime import bootstrap as bootstrapping
 
 # A slow or busy machine must not fail a property: no deadline, and no health check of the time that drawing
 # takes. The health checks of the data drawn (too much filtered, too large) stay on.

@@ -12,22 +12,23 @@ import pytest
 from nacl import bindings
 
 from fuzz import corpus
-from peersockets_core import Connection, Peersockets, noise
+from peersockets_core import Connection, Peersockets
+from peersockets_core.crypto import noise
+from peersockets_core.crypto.noise import TAG_SIZE, SymmetricState
 from peersockets_core.dht import messages
 from peersockets_core.dht.rpc import table
 from peersockets_core.dht.rpc.node import DhtNode
 from peersockets_core.dht.rpc.requests import Requests
 from peersockets_core.dht.store import BoundedStore
-from peersockets_core.hypercore9 import varint
-from peersockets_core.hypercore9.channels import Channels
-from peersockets_core.hypercore9.wire import Hypercore9
-from peersockets_core.hypercore11 import alpha, encoding
-from peersockets_core.hypercore11.protomux import Mux
-from peersockets_core.noise import TAG_SIZE, SymmetricState
 from peersockets_core.outbox import Outbox
 from peersockets_core.udx import packet, reception
 from peersockets_core.udx.early import EarlyPackets
 from peersockets_core.udx.receive_half import ReceiveHalf
+from peersockets_core.wires.hypercore9 import varint
+from peersockets_core.wires.hypercore9.channels import Channels
+from peersockets_core.wires.hypercore9.wire import Hypercore9
+from peersockets_core.wires.hypercore11 import alpha, encoding
+from peersockets_core.wires.hypercore11.protomux import Mux
 from peersockets_core.work import UNBOUNDED
 
 

@@ -41,9 +41,9 @@ async def dial(node: Node, swarm: Swarm, options: Report) -> Report:
 async def _hang_up(swarm: Swarm) -> None:
     """End the connections of a swarm, and wait until they have gone."""
     runtime = swarm._runtime
-    for pump in runtime._pumps:
-        pump.disconnect("measured")
-    while any(not pump.connection.closed for pump in runtime._pumps):
+    for task in runtime._tasks:
+        task.disconnect("measured")
+    while any(not task.connection.closed for task in runtime._tasks):
         await trio.lowlevel.checkpoint()
 
 

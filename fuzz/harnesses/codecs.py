@@ -13,9 +13,16 @@ import attrs
 
 from fuzz.support import Script, bounded_work, cuts, retained
 from peersockets_core import RemoteProtocolError
-from peersockets_core.hypercore9 import messages, varint
-from peersockets_core.hypercore9.frames import ExtensionRun, Frame, FrameParser, Item, encode, extension_head
-from peersockets_core.hypercore11.encoding import (
+from peersockets_core.wires.hypercore9 import messages, varint
+from peersockets_core.wires.hypercore9.frames import (
+    ExtensionRun,
+    Frame,
+    FrameParser,
+    Item,
+    encode,
+    extension_head,
+)
+from peersockets_core.wires.hypercore11.encoding import (
     decode_buffer_untrusted,
     decode_string_untrusted,
     decode_uint_untrusted,

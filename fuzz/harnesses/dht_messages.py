@@ -23,7 +23,7 @@ from peersockets_core.dht.rpc.messages import (
     encode_request,
     encode_response,
 )
-from peersockets_core.hypercore11.encoding import encode_uint
+from peersockets_core.wires.hypercore11.encoding import encode_uint
 
 CALLS: Final = 600
 CALLS_PER_BYTE: Final = 4

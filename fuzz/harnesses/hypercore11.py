@@ -9,9 +9,9 @@ from __future__ import annotations
 from fuzz.connections import Observer, connection, play
 from fuzz.support import Script, fixed_entropy
 from peersockets_core import Connection, DriveKey, KeyPair
-from peersockets_core.hypercore11 import alpha
-from peersockets_core.hypercore11.encoding import encode_buffer, encode_uint
-from peersockets_core.hypercore11.secret_stream import Keys, SecretStream
+from peersockets_core.wires.hypercore11 import alpha
+from peersockets_core.wires.hypercore11.encoding import encode_buffer, encode_uint
+from peersockets_core.wires.hypercore11.secret_stream import Keys, SecretStream
 
 
 class _Remote:

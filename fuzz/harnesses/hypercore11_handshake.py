@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from fuzz.handshakes import play
 from peersockets_core import KeyPair
-from peersockets_core.noise import DHKeyPair, Ed25519
+from peersockets_core.crypto.noise import DHKeyPair, Ed25519
 
 
 def _static(key_pair: KeyPair) -> DHKeyPair:

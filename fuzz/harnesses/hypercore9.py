@@ -10,10 +10,10 @@ from typing import Final
 from fuzz.connections import Observer, connection, play
 from fuzz.support import Script, fixed_entropy
 from peersockets_core import Connection, DriveKey, KeyPair
-from peersockets_core.hypercore9 import frames, messages
-from peersockets_core.hypercore9.channels import _capability
-from peersockets_core.hypercore9.handshake import Handshake
-from peersockets_core.sodium import XSalsa20
+from peersockets_core.crypto.sodium import XSalsa20
+from peersockets_core.wires.hypercore9 import frames, messages
+from peersockets_core.wires.hypercore9.channels import _capability
+from peersockets_core.wires.hypercore9.handshake import Handshake
 
 _OPEN: Final = frames.encode(5, 0, messages.encode(messages.Open(b"unknown!")))
 

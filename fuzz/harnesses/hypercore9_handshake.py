@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from fuzz.handshakes import play
 from peersockets_core import KeyPair
-from peersockets_core.hypercore9 import varint
-from peersockets_core.noise import X25519, DHKeyPair
+from peersockets_core.crypto.noise import X25519, DHKeyPair
+from peersockets_core.wires.hypercore9 import varint
 
 
 def _static(key_pair: KeyPair) -> DHKeyPair:

@@ -15,8 +15,8 @@ import attrs
 
 from fuzz.support import LIMITS, Script, bounded_work, retained
 from peersockets_core import DEFAULT_LIMITS, Limits, LocalProtocolError, RemoteProtocolError
-from peersockets_core.hypercore11.protomux import Channel, Mux
 from peersockets_core.outbox import Outbox
+from peersockets_core.wires.hypercore11.protomux import Channel, Mux
 
 CALLS: Final = 300
 CALLS_PER_BYTE: Final = 40

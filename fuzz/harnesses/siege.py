@@ -30,7 +30,7 @@ from peersockets_core import (
     Watch,
     WireName,
 )
-from peersockets_core.topics import addresses
+from peersockets_core.topics.naming import addresses
 
 BUDGET: Final = 64
 READ: Final = 512

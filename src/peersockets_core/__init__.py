@@ -1,28 +1,23 @@
 """Topic messages between the peers of a Hyperdrive: the protocol, without I/O.
 
-The layers, from bytes to applications, each consuming the one before:
+The rooms, from bytes to applications. `tests/test_layers.py` states which of them may import which:
 
-    hypercore9/     the wire of hyperdrive 10 and Beaker 1.x
-    hypercore11/    the wire of hyperdrive 11 to 13
-    wires           what the two have in common, and how they are told apart
+    crypto/         Noise, and the ciphers of libsodium
+    wires/          the wires hypercore9/ (hyperdrive 10) and hypercore11/ (hyperdrive 11 to 13)
     connection      one stream: handshake, deadlines, the boundary of errors
-    handles         what an application holds of a topic: what it has been sent, and the way to send
-    watches         what an application holds of a drive: who has come and gone
-    members         who is there: peers, their connections and memberships
-    drives          what is open here: drives and their topics
-    peersockets     the machine that keeps these books over many connections
-    requests        requests and replies as messages of a topic, for those who want them
+    topics/         the machine above many connections: drives, members, topics, watches, requests
     trace/          recorded sessions of one connection: read, write, replay, decrypt
-    udx/            reliable streams over UDP, for those that connections run on
+    udx/            reliable streams over UDP
+    dht/            HyperDHT: finding, announcing and dialling keys
+    swarm/          drives and topics kept announced and looked up; whom to dial, and when
 
-Beside them: `address`, `keys`, `secret`, `noise` and `sodium` (cryptography), `events`, `errors`, `limits`,
-`statistics`, `topics` (names on the wires), `envelope` (of requests), `extensions` and `outbox`. Nothing here
-imports an I/O library, a clock or a source of randomness; time and entropy come in as arguments.
+Beside them is the vocabulary that they share: `address`, `errors`, `events`, `keys`, `lateness`, `limits`,
+`memory`, `outbox`, `secret` and `work`. Nothing here imports an I/O library, a clock or a source of
+randomness; time and entropy come in as arguments.
 """
 
 from .address import Address
 from .connection import Connection
-from .drives import OpenDrive
 from .errors import (
     LocalProtocolError,
     MessageTooLarge,
@@ -45,24 +40,21 @@ from .events import (
     MessagesReceived,
     WireName,
 )
-from .extensions import ExtensionNames
-from .handles import (
-    Message,
-    Overflow,
-    TopicHandle,
-    TopicStatistics,
-)
 from .keys import DriveKey, Entropy, KeyPair, parse_public_key
 from .limits import DEFAULT_LIMITS, Limits
-from .members import Driver
 from .memory import MemoryBudget
-from .peersockets import Peersockets
-from .requests import Request, RequestBook, RequestStatistics
 from .secret import Secret
-from .statistics import MachineStatistics
-from .topics import TopicScope
-from .watches import PeerEvent, PeerJoined, PeerLeft, Watch
-from .wires import WIRES, Sender
+from .topics.drives import OpenDrive
+from .topics.handles import Message, Overflow, TopicHandle, TopicStatistics
+from .topics.machine import Peersockets
+from .topics.members import Driver
+from .topics.naming import TopicScope
+from .topics.requests import Request, RequestBook, RequestStatistics
+from .topics.statistics import MachineStatistics
+from .topics.watches import PeerEvent, PeerJoined, PeerLeft, Watch
+from .wires.extensions import ExtensionNames
+from .wires.table import WIRES
+from .wires.wire import Sender
 
 __all__ = [
     "DEFAULT_LIMITS",

@@ -11,18 +11,19 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from .crypto.sodium import Buffer
 from .errors import LocalProtocolError, Refused, RemoteProtocolError, UnexpectedKey
 from .events import ConnectionClosed, Event, HandshakeCompleted, WireName
-from .extensions import ExtensionNames
-from .hypercore11.protomux import Mux
-from .hypercore11.secret_stream import Keys
-from .hypercore11.wire import Hypercore11
 from .keys import DriveKey, Entropy, KeyPair, parse_public_key
 from .lateness import LATENESS, absence
 from .limits import DEFAULT_LIMITS, Limits
 from .outbox import Outbox
-from .sodium import Buffer
-from .wires import MAKERS, WIRES, Sender, Undecided, Wire, detect_untrusted
+from .wires.extensions import ExtensionNames
+from .wires.hypercore11.protomux import Mux
+from .wires.hypercore11.secret_stream import Keys
+from .wires.hypercore11.wire import Hypercore11
+from .wires.table import MAKERS, WIRES, Undecided, detect_untrusted
+from .wires.wire import Sender, Wire
 from .work import UNBOUNDED, Work
 
 
@@ -336,8 +337,8 @@ class Connection:
         """The channels of a hypercore11 connection, for protocols beside hypercore's.
 
         What is paired before the handshake is finished, or on hold, misses nothing that the remote opens.
-        How to run a protocol: `peersockets_core.hypercore11.protomux`. Raises `LocalProtocolError` on another
-        wire, and as long as the first bytes have not told which it is.
+        How to run a protocol: `peersockets_core.wires.hypercore11.protomux`. Raises `LocalProtocolError`
+        on another wire, and before the first bytes have decided which one it is.
         """
         if not isinstance(self._wire, Hypercore11):
             raise LocalProtocolError(

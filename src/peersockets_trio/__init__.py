@@ -1,13 +1,15 @@
 """Topic messages between the peers of a Hyperdrive, for Trio.
 
-`open_node` is where to begin. From the top: `node` (connections and drives), `drive`, `topic` and `watch`
-(what an application holds; `mailbox` is what they share), `requests` (what a topic can be used for),
-`reconnect` (connections that are made anew), `hub` (what a node's connections share), `pump` (one
-connection's tasks), `transport` (how these read and write). Beside them: `flusher` (the task that writes for
-all connections), `memory` (what large messages free is kept), `info` (facts), `addresses` (of sockets),
-`report` and `instruments` (what others are told) and `checks` (of arguments); and, not imported by any of
-these, `testing` (for the tests of programs that use this) and `cli` (the commands). The protocol itself is in
-`peersockets_core`.
+Begin with `open_node`. The modules of this folder are the objects that an application holds: `node`, `drive`,
+`topic`, `watch`, `requests`, `reconnect` and `swarm`, with `info` (facts about them) and `instruments`
+(callbacks while they work). The rooms:
+
+    runtime/        the machinery below: connection tasks, deadlines, turns, flushing, transports
+    udp/            UDP sockets and the streams of UDX on them
+    cli/            the commands
+    testing/        help for the tests of programs that use this package
+
+The protocol itself is in `peersockets_core`.
 """
 
 from peersockets_core import (
@@ -39,8 +41,8 @@ from .info import ConnectionInfo, NodeStatistics, PeerInfo
 from .instruments import Instrument
 from .node import Listener, Node, open_node
 from .reconnect import Backoff, Connected, Disconnected, KeptConnection, KeptConnectionEvent
+from .runtime.bootstrap import PUBLIC_BOOTSTRAP
 from .swarm import Discovery, Swarm, SwarmStatistics
-from .swarming.bootstrap import PUBLIC_BOOTSTRAP
 from .topic import Topic
 from .watch import PeerEvents
 

@@ -10,8 +10,8 @@ import trio
 
 from peersockets_core import DriveKey, OpenDrive, Overflow, TopicScope
 
-from .hub import Hub
 from .info import PeerInfo
+from .runtime.node_runtime import NodeRuntime
 from .topic import Topic
 from .watch import PeerEvents
 
@@ -19,8 +19,8 @@ from .watch import PeerEvents
 class Drive:
     """One opening of a drive; use it as an async context manager, or close it."""
 
-    def __init__(self, hub: Hub, opened: OpenDrive, topic_scope: TopicScope) -> None:
-        self._hub = hub
+    def __init__(self, runtime: NodeRuntime, opened: OpenDrive, topic_scope: TopicScope) -> None:
+        self._runtime = runtime
         self._opened = opened
         self._topic_scope = topic_scope
         self._children: list[Topic | PeerEvents] = []
@@ -35,7 +35,7 @@ class Drive:
     @property
     def peers(self) -> Mapping[int, PeerInfo]:
         """The current members by peer id, in the order of joining."""
-        return MappingProxyType({peer_id: self._hub.peer(peer_id) for peer_id in self._opened.members})
+        return MappingProxyType({peer_id: self._runtime.peer(peer_id) for peer_id in self._opened.members})
 
     def join(self, topic: str, *, overflow: Overflow = "wait") -> Topic:
         """Join a topic of the drive, for sending and receiving.
@@ -47,8 +47,8 @@ class Drive:
         `overflow`; `trio.ClosedResourceError` when the drive is closed.
         """
         self._check_open()
-        joined = Topic(self._hub, self._opened, topic)
-        joined._handle = self._hub.machine.join(
+        joined = Topic(self._runtime, self._opened, topic)
+        joined._handle = self._runtime.machine.join(
             self._opened, topic, scope=self._topic_scope, overflow=overflow, owner=joined
         )
         self._adopt(joined)
@@ -60,21 +60,21 @@ class Drive:
         Raises `trio.ClosedResourceError` when the drive is closed.
         """
         self._check_open()
-        events = PeerEvents(self._hub.home)
-        events._handle = self._hub.machine.watch(self._opened, owner=events)
+        events = PeerEvents(self._runtime.home)
+        events._handle = self._runtime.machine.watch(self._opened, owner=events)
         self._adopt(events)
         return events
 
     def close(self) -> None:
         """Close the drive with its topics and watches; other openings of it stay. Twice is fine."""
-        self._hub.home.check()
+        self._runtime.home.check()
         if self.closed:
             return
         self.closed = True
         for child in self._children:
             child.close()
         self._children.clear()
-        self._hub.close_drive(self._opened)
+        self._runtime.close_drive(self._opened)
 
     async def aclose(self) -> None:
         """Close, and checkpoint."""
@@ -90,7 +90,7 @@ class Drive:
         self.close()
 
     def _check_open(self) -> None:
-        self._hub.home.check()
+        self._runtime.home.check()
         if self.closed:
             raise trio.ClosedResourceError("this Drive is closed")
 

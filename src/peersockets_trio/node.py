@@ -22,24 +22,24 @@ from peersockets_core import (
     TopicScope,
     WireName,
 )
-from peersockets_core.hypercore11.secret_stream import Keys
-from peersockets_core.topics import TOPIC_SCOPES
+from peersockets_core.topics.naming import TOPIC_SCOPES
+from peersockets_core.wires.hypercore11.secret_stream import Keys
 
-from .addresses import address_of
-from .background import background_tasks
-from .checks import check_address, check_expect, check_host, check_port, check_timeout, check_wire
 from .drive import Drive
-from .home import Home
-from .hub import Hub
 from .info import Authenticate, ConnectionInfo, NodeStatistics, PeerInfo
 from .instruments import Instrument
-from .memory import keep_memory
-from .places import accept_connections
-from .pump import Pump, attached
 from .reconnect import DEFAULT_BACKOFF, Backoff, KeptConnection
+from .runtime.addresses import address_of
+from .runtime.background import background_tasks
+from .runtime.bootstrap import PUBLIC_BOOTSTRAP, BootstrapNode
+from .runtime.checks import check_address, check_expect, check_host, check_port, check_timeout, check_wire
+from .runtime.connection_task import ConnectionTask, attached
+from .runtime.home import Home
+from .runtime.memory import keep_memory
+from .runtime.node_runtime import NodeRuntime
+from .runtime.places import accept_connections
+from .runtime.transport import connect, listen
 from .swarm import Swarm, open_swarm
-from .swarming.bootstrap import PUBLIC_BOOTSTRAP, BootstrapNode
-from .transport import connect, listen
 from .udp import UdxStream
 
 CONNECT_TIMEOUT: Final = 10.0
@@ -67,15 +67,15 @@ class Listener:
 class Node:
     """Made by `open_node`."""
 
-    def __init__(self, hub: Hub, nursery: trio.Nursery) -> None:
-        self._hub = hub
+    def __init__(self, runtime: NodeRuntime, nursery: trio.Nursery) -> None:
+        self._runtime = runtime
         self._nursery = nursery
         self._children: list[Drive | KeptConnection] = []
 
     @property
     def public_keys(self) -> Mapping[WireName, bytes]:
         """The keys by which remotes know this node, 32 bytes for each wire."""
-        return MappingProxyType(self._hub.key_pair.public_keys)
+        return MappingProxyType(self._runtime.key_pair.public_keys)
 
     async def listen_tcp(self, port: int, *, host: str) -> list[Listener]:
         """Listen for connections on every address that `host` has; port 0 is any free one.
@@ -92,7 +92,7 @@ class Node:
                 scope = trio.CancelScope()
                 address = address_of(listener.socket.getsockname())
                 assert address is not None
-                listeners.append(Listener(address, self._hub.home, scope, listener))
+                listeners.append(Listener(address, self._runtime.home, scope, listener))
                 await self._nursery.start(self._serve, listener, scope)
         except BaseException:
             for bound in listeners:
@@ -101,7 +101,7 @@ class Node:
                 listener.socket.close()
             raise
         for bound in listeners:
-            self._hub.report.listening(bound.address)
+            self._runtime.report.listening(bound.address)
         return listeners
 
     async def connect_tcp(
@@ -130,8 +130,8 @@ class Node:
         check_timeout(timeout)
         self._check_open()
         check_host(host)
-        pump = await self._dial(Address(host, port), wire, key, timeout)
-        return pump.facts()
+        task = await self._dial(Address(host, port), wire, key, timeout)
+        return task.facts()
 
     def keep_connected(
         self,
@@ -156,7 +156,7 @@ class Node:
         check_timeout(timeout)
         self._check_open()
         dial = partial(self._dial, Address(*address), wire, key, timeout)
-        kept = KeptConnection(self._hub, address, wire, key, dial, backoff)
+        kept = KeptConnection(self._runtime, address, wire, key, dial, backoff)
         self._adopt(kept)
         self._nursery.start_soon(kept.run)
         return kept
@@ -175,12 +175,12 @@ class Node:
         """
         check_wire(wire)
         key = check_expect(expect)
-        self._hub.home.check()
+        self._runtime.home.check()
         if id(stream) in attached:
             raise trio.BusyResourceError("the stream belongs to a connection already")
         address = _remote_address(stream)
-        pump = await self._attach(stream, wire, initiator, key, address)
-        return pump.facts()
+        task = await self._attach(stream, wire, initiator, key, address)
+        return task.facts()
 
     def open_swarm(
         self,
@@ -203,7 +203,12 @@ class Node:
         """
         self._check_open()
         return open_swarm(
-            self._hub, self._attach_swarm, bootstrap=bootstrap, host=host, port=port, persistent=persistent
+            self._runtime,
+            self._attach_swarm,
+            bootstrap=bootstrap,
+            host=host,
+            port=port,
+            persistent=persistent,
         )
 
     def open_drive(self, key: DriveKey | bytes | str, *, topic_scope: TopicScope = "drive") -> Drive:
@@ -218,14 +223,14 @@ class Node:
         if topic_scope not in TOPIC_SCOPES:
             raise ValueError(f"topic_scope must be one of {', '.join(TOPIC_SCOPES)}, not {topic_scope!r}")
         self._check_open()
-        drive = Drive(self._hub, self._hub.open_drive(parsed), topic_scope)
+        drive = Drive(self._runtime, self._runtime.open_drive(parsed), topic_scope)
         self._adopt(drive)
-        self._hub.flush()
+        self._runtime.flush()
         return drive
 
     def peer(self, peer_id: int) -> PeerInfo:
         """Return what is known of a peer. Raises `UnknownPeer` for an id that was never given."""
-        return self._hub.peer(peer_id)
+        return self._runtime.peer(peer_id)
 
     def disconnect(self, peer_id: int, reason: str = "disconnected here") -> None:
         """Close every connection to a peer, at once: for one that does not read, or is not wanted.
@@ -236,8 +241,8 @@ class Node:
 
         Raises `UnknownPeer` for an id that was never given.
         """
-        self._hub.home.check()
-        for link in list(self._hub.machine.peer(peer_id).links):
+        self._runtime.home.check()
+        for link in list(self._runtime.machine.peer(peer_id).links):
             link.connection.owner.disconnect(reason)
 
     async def finish(self) -> None:
@@ -247,18 +252,20 @@ class Node:
         long as `limits.linger`. Then every member has left: a `PeerLeft` with a reason, or with unsent bytes,
         is one that did not. Nothing can be listened to, connected or opened any more.
         """
-        self._hub.home.check()
-        await self._hub.finish()
+        self._runtime.home.check()
+        await self._runtime.finish()
 
     def statistics(self) -> NodeStatistics:
         """What the node has now, and has done so far."""
-        return self._hub.statistics()
+        return self._runtime.statistics()
 
-    async def _dial(self, address: Address, wire: WireName, expect: bytes | None, timeout: float) -> Pump:
+    async def _dial(
+        self, address: Address, wire: WireName, expect: bytes | None, timeout: float
+    ) -> ConnectionTask:
         try:
             stream = await connect(*address, timeout)
         except OSError as error:
-            self._hub.report.failed(address, wire, None, error)
+            self._runtime.report.failed(address, wire, None, error)
             raise
         return await self._attach(stream, wire, True, expect, _remote_address(stream))
 
@@ -269,30 +276,32 @@ class Node:
         initiator: bool,
         expect: bytes | None,
         address: Address | None,
-    ) -> Pump:
-        if self._hub.closed:
+    ) -> ConnectionTask:
+        if self._runtime.closed:
             await trio.aclose_forcefully(stream)
             self._check_open()
-        connection = self._hub.connection(wire, initiator=initiator, expect=expect)
-        pump = Pump(self._hub, stream, connection, address)
-        self._nursery.start_soon(pump.run)
+        connection = self._runtime.connection(wire, initiator=initiator, expect=expect)
+        task = ConnectionTask(self._runtime, stream, connection, address)
+        self._nursery.start_soon(task.run)
         try:
-            await pump.handshaken()
+            await task.handshaken()
         except Refused:
-            raise  # the pump is on its way out
+            raise  # the task is on its way out
         except BaseException:
-            pump.cancel()
+            task.cancel()
             raise
-        return pump
+        return task
 
-    def _attach_swarm(self, stream: UdxStream, keys: Keys, initiator: bool, address: tuple[str, int]) -> Pump:
+    def _attach_swarm(
+        self, stream: UdxStream, keys: Keys, initiator: bool, address: tuple[str, int]
+    ) -> ConnectionTask:
         """Make a connection on a stream that HyperDHT's handshake has secured."""
-        connection = self._hub.connection(
+        connection = self._runtime.connection(
             "hypercore11", initiator=initiator, keys=keys, admitted=not initiator
         )
-        pump = Pump(self._hub, stream, connection, Address(*address))
-        self._nursery.start_soon(pump.run)
-        return pump
+        task = ConnectionTask(self._runtime, stream, connection, Address(*address))
+        self._nursery.start_soon(task.run)
+        return task
 
     async def _serve(
         self,
@@ -302,18 +311,18 @@ class Node:
     ) -> None:
         with scope:
             task_status.started()
-            await accept_connections(listener, self._accept, self._nursery, self._hub.wait_for_descriptor)
+            await accept_connections(listener, self._accept, self._nursery, self._runtime.wait_for_descriptor)
 
     async def _accept(self, stream: trio.SocketStream) -> None:
-        if self._hub.closed or not self._hub.make_place():
+        if self._runtime.closed or not self._runtime.make_place():
             await trio.aclose_forcefully(stream)
             return
-        connection = self._hub.connection(None, initiator=False)
-        await Pump(self._hub, stream, connection, _remote_address(stream)).run()
+        connection = self._runtime.connection(None, initiator=False)
+        await ConnectionTask(self._runtime, stream, connection, _remote_address(stream)).run()
 
     def _check_open(self) -> None:
-        self._hub.home.check()
-        if self._hub.closed:
+        self._runtime.home.check()
+        if self._runtime.closed:
             raise trio.ClosedResourceError("this Node is closed")
 
     def _adopt(self, child: Drive | KeptConnection) -> None:
@@ -346,17 +355,17 @@ async def open_node(
     everything; leaving it by an exception or a cancellation closes everything at once.
     """
     keep_memory()
-    hub = Hub(key_pair or KeyPair.generate(os.urandom), limits, authenticate, instruments)
+    runtime = NodeRuntime(key_pair or KeyPair.generate(os.urandom), limits, authenticate, instruments)
     async with background_tasks() as nursery:
-        node = Node(hub, nursery)
-        nursery.start_soon(hub.keep_time)
-        nursery.start_soon(hub.flusher.run)
+        node = Node(runtime, nursery)
+        nursery.start_soon(runtime.keep_time)
+        nursery.start_soon(runtime.flusher.run)
         try:
             yield node
             node._close_children()
-            await hub.finish()
+            await runtime.finish()
         finally:
-            hub.closed = True
+            runtime.closed = True
             node._close_children()
 
 
@@ -368,5 +377,5 @@ def _remote_address(stream: trio.abc.Stream) -> Address | None:
         return None
     try:
         return address_of(stream.socket.getpeername())
-    except OSError:  # gone already, as the pump will find out
+    except OSError:  # gone already, as the task will find out
         return None

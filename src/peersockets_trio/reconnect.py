@@ -12,11 +12,11 @@ import trio
 
 from peersockets_core import Address, PeersocketsError, WireName
 
-from .hub import Hub
 from .info import ConnectionInfo
-from .mailbox import Mailbox
-from .pump import Pump
-from .report import explain
+from .runtime.connection_task import ConnectionTask
+from .runtime.node_runtime import NodeRuntime
+from .runtime.receiver import Receiver
+from .runtime.report import explain
 
 _UNREAD_EVENTS: Final = 64
 """Events kept for a reader that does not read; of more, the oldest go. Half an hour of a dead address."""
@@ -94,7 +94,7 @@ class _Feed:
         self.events.clear()
 
 
-class KeptConnection(Mailbox):
+class KeptConnection(Receiver):
     """Made by `Node.keep_connected`; a feed of `Connected` and `Disconnected` besides.
 
     The feed need not be read: of more than 64 unread events the oldest are dropped.
@@ -104,25 +104,25 @@ class KeptConnection(Mailbox):
 
     def __init__(
         self,
-        hub: Hub,
+        runtime: NodeRuntime,
         address: tuple[str, int],
         wire: WireName,
         expect: bytes | None,
-        dial: Callable[[], Awaitable[Pump]],
+        dial: Callable[[], Awaitable[ConnectionTask]],
         backoff: Backoff,
     ) -> None:
-        super().__init__(hub.home)
+        super().__init__(runtime.home)
         self.address = Address(*address)
         """Host and port that are dialled."""
         self.wire = wire
         self.connected: ConnectionInfo | None = None
         """The facts of the connection there is now, whoever dialled it; None if there is none."""
         self._handle = _Feed()
-        self._hub = hub
+        self._runtime = runtime
         self._key = expect
         self._dial = dial
         self._backoff = backoff
-        self._dialled: Pump | None = None
+        self._dialled: ConnectionTask | None = None
         self._scope = trio.CancelScope()
 
     def close(self) -> None:
@@ -134,7 +134,7 @@ class KeptConnection(Mailbox):
         self._scope.cancel()
         self.connected = None
         if self._dialled is not None:
-            self._dialled.finish(self._hub.limits.linger)
+            self._dialled.finish(self._runtime.limits.linger)
 
     async def receive(self) -> KeptConnectionEvent:
         """Return the next event, waiting for it; checkpoints as `Topic.receive` does.
@@ -157,7 +157,7 @@ class KeptConnection(Mailbox):
         """Dial for ever (called by the node)."""
         failures = 0
         with self._scope:
-            while not self.closed and not self._hub.closed:
+            while not self.closed and not self._runtime.closed:
                 error, steady = None, False
                 try:
                     reason, seconds = await self._connect_and_stay()
@@ -165,42 +165,42 @@ class KeptConnection(Mailbox):
                 except _NOT_CONNECTED as raised:
                     error, reason = raised, explain(raised)
                 failures = 1 if steady else failures + 1
-                if not self._hub.closed:
+                if not self._runtime.closed:
                     await self._wait(Disconnected(reason, self._backoff.seconds(failures), error))
 
     async def _connect_and_stay(self) -> tuple[str, float]:
         """Connect; returns why that ended, and after how many seconds. Raises as `Node.connect_tcp`."""
-        pump = self._standing()
-        if pump is None:
-            pump = self._dialled = await self._dial()
-            self._key = pump.facts().public_key
-        self.connected = pump.facts()
+        task = self._standing()
+        if task is None:
+            task = self._dialled = await self._dial()
+            self._key = task.facts().public_key
+        self.connected = task.facts()
         self._tell(Connected(self.connected))
         began = trio.current_time()
-        reason = pump.reason
+        reason = task.reason
         # Where both sides have dialled, one connection is folded away and the other is as good.
-        while (pump := self._standing()) is not None:
-            self.connected = pump.facts()
-            await self._hub.changed.park()
-            reason = pump.reason
+        while (task := self._standing()) is not None:
+            self.connected = task.facts()
+            await self._runtime.changed.park()
+            reason = task.reason
         self.connected = self._dialled = None
         return reason, trio.current_time() - began
 
     async def _wait(self, event: Disconnected) -> None:
         self._tell(event)
-        self._hub.report.retrying(self.address, self.wire, event.retry_in, event.error)
+        self._runtime.report.retrying(self.address, self.wire, event.retry_in, event.error)
         with trio.move_on_after(event.retry_in):
             while self._standing() is None:
-                await self._hub.changed.park()
+                await self._runtime.changed.park()
 
-    def _standing(self) -> Pump | None:
+    def _standing(self) -> ConnectionTask | None:
         """The connection to the peer's key that there is, whoever dialled it.
 
         A key that is connected is not dialled (hyperswarm 4.17.2).
         """
         if self._key is None:
             return None
-        connection = self._hub.machine.connection_to(self.wire, self._key)
+        connection = self._runtime.machine.connection_to(self.wire, self._key)
         return None if connection is None else connection.owner
 
     def _tell(self, event: KeptConnectionEvent) -> None:

@@ -18,8 +18,8 @@ import attrs
 import trio
 
 from peersockets_core import MessageTooLarge, PeerGone, Request, RequestError, RequestStatistics, TopicHandle
-from peersockets_core.envelope import Kind, encode
-from peersockets_core.requests import (
+from peersockets_core.topics.envelope import Kind, encode
+from peersockets_core.topics.requests import (
     BUSY,
     FAILED,
     STOPPED,
@@ -30,9 +30,9 @@ from peersockets_core.requests import (
     RequestBook,
 )
 
-from .checks import Buffer, as_bytes
-from .hub import Hub
-from .mailbox import _TURNS
+from .runtime.checks import Buffer, as_bytes
+from .runtime.node_runtime import NodeRuntime
+from .runtime.receiver import _TURNS
 
 if TYPE_CHECKING:
     from .topic import Topic
@@ -46,14 +46,14 @@ Handler: TypeAlias = Callable[[Request], Awaitable[Buffer]]
 class Requests:
     """What a topic handle hands its messages to, once it is used for requests."""
 
-    def __init__(self, topic: Topic, handle: TopicHandle, hub: Hub) -> None:
+    def __init__(self, topic: Topic, handle: TopicHandle, runtime: NodeRuntime) -> None:
         self._topic = topic
         self._handle = handle
-        self._hub = hub
-        self._book = RequestBook(hub.limits, hub.request_ids)
+        self._runtime = runtime
+        self._book = RequestBook(runtime.limits, runtime.request_ids)
         self._server: _Server | None = None
         self._more = False  # whether the flusher takes what comes, a turn in each round of tasks
-        hub.on_rerouted.add(self._look)
+        runtime.on_rerouted.add(self._look)
 
     async def request(self, peer_id: int, data: bytes, timeout: float) -> bytes:
         """See `Topic.request`."""
@@ -101,14 +101,14 @@ class Requests:
             self._take(_TURNS)
             if len(self._handle):
                 self._more = True
-                self._hub.flusher.add(self)
+                self._runtime.flusher.add(self)
 
     def flush(self) -> None:
         """Go on with those that were too many for one turn (called by the flusher)."""
         if len(self._handle):
             # What comes in this round, too, waits for the next: one round takes no more than one turn.
             self._take(_TURNS)
-            self._hub.flusher.add(self)
+            self._runtime.flusher.add(self)
         else:
             self._more = False
             self._look()  # who has gone meanwhile was heard first
@@ -153,7 +153,7 @@ class Requests:
 
     def close(self) -> None:
         """The topic is about to be closed: end what is in progress."""
-        self._hub.on_rerouted.discard(self._look)
+        self._runtime.on_rerouted.discard(self._look)
         self._take(len(self._handle))  # who asked in time is told
         for concerned in self._book.close(partial(trio.ClosedResourceError, "this Topic was closed")):
             if isinstance(concerned, Asked):

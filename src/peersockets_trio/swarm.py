@@ -15,12 +15,12 @@ from peersockets_core import swarm as core
 from peersockets_core.dht.rpc.address import Address
 from peersockets_core.swarm import Announced, Flushed, PeerFound, SwarmEvent
 
-from .background import background_tasks
 from .drive import Drive
-from .hub import Hub
 from .info import ConnectionInfo
-from .swarming.bootstrap import BootstrapNode, check_bootstrap
-from .swarming.runtime import Attach, SwarmRuntime
+from .runtime.background import background_tasks
+from .runtime.bootstrap import BootstrapNode, check_bootstrap
+from .runtime.node_runtime import NodeRuntime
+from .runtime.swarm_runtime import Attach, SwarmRuntime
 from .udp import open_udp_socket
 
 NatKind = Literal["unknown", "open", "consistent", "random"]
@@ -111,8 +111,8 @@ class Discovery:
 class Swarm:
     """Made by `Node.open_swarm`."""
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    def __init__(self, node_runtime: NodeRuntime) -> None:
+        self._node_runtime = node_runtime
         self._runtime: SwarmRuntime
         self._discoveries: dict[core.Discovery, Discovery] = {}
         self._announced: set[bytes] = set()
@@ -120,7 +120,7 @@ class Swarm:
     @property
     def public_key(self) -> bytes:
         """The 32-byte key by which others find and dial this node."""
-        return self._hub.key_pair.ed25519_public_key
+        return self._node_runtime.key_pair.ed25519_public_key
 
     @property
     def bound_address(self) -> tuple[str, int]:
@@ -178,7 +178,7 @@ class Swarm:
         key = parse_public_key(public_key, "public_key")
         self._check_open()
         await trio.lowlevel.checkpoint()
-        connection = self._hub.machine.connection_to("hypercore11", key)
+        connection = self._node_runtime.machine.connection_to("hypercore11", key)
         if connection is not None:
             info: ConnectionInfo = connection.owner.facts()
             return info
@@ -220,9 +220,9 @@ class Swarm:
                 if handle in self._discoveries:
                     self._discoveries[handle]._flushed.set()
             case Announced(topic, nodes):
-                self._hub.report.announced(topic, nodes)
+                self._node_runtime.report.announced(topic, nodes)
             case PeerFound(topic, public_key):
-                self._hub.report.found(topic, public_key)
+                self._node_runtime.report.found(topic, public_key)
             case _:
                 pass
 
@@ -241,7 +241,7 @@ class Swarm:
 
 @asynccontextmanager
 async def open_swarm(
-    hub: Hub,
+    node_runtime: NodeRuntime,
     attach: Attach,
     *,
     bootstrap: Iterable[BootstrapNode],
@@ -252,9 +252,9 @@ async def open_swarm(
     """Open a swarm on a node; see `Node.open_swarm`."""
     nodes = check_bootstrap(bootstrap)
     async with open_udp_socket(host, port) as udp, background_tasks() as nursery:
-        swarm = Swarm(hub)
+        swarm = Swarm(node_runtime)
         runtime = swarm._runtime = SwarmRuntime(
-            hub, udp, nodes, attach, nursery, swarm._heard, persistent=persistent
+            node_runtime, udp, nodes, attach, nursery, swarm._heard, persistent=persistent
         )
         await nursery.start(runtime.run)
         try:

@@ -19,16 +19,16 @@ from peersockets_core import (
     TopicStatistics,
 )
 
-from .checks import Buffer, as_bytes, check_timeout
-from .hub import Hub
-from .mailbox import _TURNS, Mailbox
 from .requests import Handler, Requests
+from .runtime.checks import Buffer, as_bytes, check_timeout
+from .runtime.node_runtime import NodeRuntime
+from .runtime.receiver import _TURNS, Receiver
 
 _FITS_EVERYWHERE: Final = 1024 * 1024
 """Bytes of which every wire takes several times as many in one message."""
 
 
-class Topic(Mailbox):
+class Topic(Receiver):
     """A topic handle. Handles of one topic are independent: each receives every message.
 
     Receiving is bounded: a handle that is full holds up the connections that fill it, unless it was
@@ -37,10 +37,10 @@ class Topic(Mailbox):
 
     _handle: TopicHandle
 
-    def __init__(self, hub: Hub, drive: OpenDrive, name: str) -> None:
-        super().__init__(hub.home)
+    def __init__(self, runtime: NodeRuntime, drive: OpenDrive, name: str) -> None:
+        super().__init__(runtime.home)
         self.name = name
-        self._hub = hub
+        self._runtime = runtime
         self._drive = drive
         self._send_turns = _TURNS
         self._requests: Requests | None = None
@@ -186,17 +186,17 @@ class Topic(Mailbox):
         while connection is None:
             route = self._handle.route(peer_id)
             if route is None:
-                await self._hub.wait_rerouted()
+                await self._runtime.wait_rerouted()
                 self._check_open()
                 connection = self._handle.send(peer_id, message)
                 continue
-            pump = route.connection.owner
-            await pump.wait_for_room()
+            task = route.connection.owner
+            await task.wait_for_room()
             try:
                 self._check_open()
                 connection = self._handle.send(peer_id, message, waited=True)
             finally:
-                pump.end_turn()
+                task.end_turn()
         return connection
 
     # Receiving
@@ -276,7 +276,7 @@ class Topic(Mailbox):
         self._check_open()
         if self._requests is None:
             self._claim()
-            self._requests = Requests(self, self._handle, self._hub)
+            self._requests = Requests(self, self._handle, self._runtime)
         return self._requests
 
     # Waking and closing
@@ -284,7 +284,7 @@ class Topic(Mailbox):
     def wake(self) -> None:
         """Something has come (called by the node)."""
         if self._requests is None:
-            Mailbox.wake(self)  # `super` takes as long as all the rest
+            Receiver.wake(self)  # `super` takes as long as all the rest
         else:
             self._requests.wake()
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from peersockets_core import PeerEvent, Watch
 
-from .mailbox import Mailbox
+from .runtime.receiver import Receiver
 
 
-class PeerEvents(Mailbox):
+class PeerEvents(Receiver):
     """Joined and left events of one drive, beginning with the members present at the call of `watch`."""
 
     _handle: Watch

@@ -24,7 +24,7 @@ from peersockets_core import (
     WireName,
 )
 from peersockets_trio import Node, Topic
-from peersockets_trio.pump import Pump
+from peersockets_trio.runtime.connection_task import ConnectionTask
 from peersockets_trio.testing import Connect, NodePair, connect_nodes, open_node_pair
 
 KEY: Final = DriveKey(bytes(range(32)))
@@ -84,13 +84,13 @@ async def meet(
             yield pair
 
 
-def pumps(node: Node) -> list[Pump]:
-    return list(node._hub.pumps)
+def tasks(node: Node) -> list[ConnectionTask]:
+    return list(node._runtime.tasks)
 
 
 def outbox_size(node: Node) -> int:
     """Bytes that wait in the node, ahead of the stream."""
-    return max((pump.connection.outbox.size for pump in node._hub.pumps), default=0)
+    return max((task.connection.outbox.size for task in node._runtime.tasks), default=0)
 
 
 async def fill(topic: Topic, peer_id: int, size: int = 500) -> int:

@@ -18,8 +18,8 @@ from adapter.support import (
     all_tasks_blocked,
     attach,
     limited,
-    pumps,
     raw_peer,
+    tasks,
 )
 from adapter.test_node import exchange
 from peersockets_core import WIRES, HandshakeCompleted
@@ -131,8 +131,8 @@ async def test_who_is_refused_is_never_there(meeting: Meeting, caplog: pytest.Lo
             else:
                 await meeting.connect(node, visitor)
             await all_tasks_blocked()
-            assert not pumps(node)
-            assert not pumps(visitor)
+            assert not tasks(node)
+            assert not tasks(visitor)
             for feed in (events, same_events):
                 with pytest.raises(trio.WouldBlock):
                     feed.receive_nowait()
@@ -188,7 +188,7 @@ async def test_a_decision_that_takes_too_long(autojump_clock: trio.testing.MockC
                 await attach(node, ours, True)
             assert trio.current_time() - start == limits.handshake_time
             await all_tasks_blocked(0)
-            assert not pumps(node)
+            assert not tasks(node)
 
 
 async def test_a_decision_may_take_minutes_if_limits_say_so(
@@ -224,11 +224,11 @@ async def test_connections_that_wait_for_a_decision_give_way_in_a_flood() -> Non
             for visitor in visitors:
                 await visitor.connect_tcp(*listener.address, wire="hypercore11")
                 await all_tasks_blocked()
-                assert len(pumps(node)) <= 3
-            assert [len(pumps(visitor)) for visitor in visitors] == [0, 0, 0, 1, 1, 1]
+                assert len(tasks(node)) <= 3
+            assert [len(tasks(visitor)) for visitor in visitors] == [0, 0, 0, 1, 1, 1]
             gate.decide()
             await all_tasks_blocked()
-            assert len(pumps(node)) == 3
+            assert len(tasks(node)) == 3
 
 
 async def test_a_node_that_leaves_does_not_wait_for_a_decision(meeting: Meeting) -> None:
@@ -264,7 +264,7 @@ async def test_a_decision_that_swallows_its_cancellation() -> None:
             await ended.wait()
             await all_tasks_blocked()
             assert not drive.peers
-            assert not pumps(node)
+            assert not tasks(node)
 
 
 async def test_a_refused_duplicate_does_not_disturb_the_connection_that_is_there() -> None:
@@ -325,9 +325,9 @@ async def test_another_key_than_the_one_expected(wire: Any) -> None:
             await all_tasks_blocked()
             assert not gate.asked
             assert not drive.peers
-            assert not pumps(node)
-            assert not pumps(other)
-            assert not other._hub.machine._peers
+            assert not tasks(node)
+            assert not tasks(other)
+            assert not other._runtime.machine._peers
 
 
 async def test_a_responder_may_expect_a_key_as_well() -> None:

@@ -8,7 +8,7 @@ import pytest
 import trio
 import trio.testing
 
-from adapter.support import KEY, LOOPBACK, WIRE, all_tasks_blocked, limited, pumps
+from adapter.support import KEY, LOOPBACK, WIRE, all_tasks_blocked, limited, tasks
 from peersockets_core import WIRES
 from peersockets_trio import (
     ConnectionInfo,
@@ -121,7 +121,7 @@ async def test_connections_that_fail() -> None:
                 await silent.send_eof()
                 await all_tasks_blocked()
             await all_tasks_blocked()
-            assert not pumps(node)
+            assert not tasks(node)
     refused, unwanted, garbage, silence = recorder.told
     assert refused[:3] == ("failed", address, WIRE)
     assert isinstance(refused[3], OSError)

@@ -29,9 +29,9 @@ from adapter.support import (
     fill,
     limited,
     meet,
-    pumps,
     raw_member,
     raw_peer,
+    tasks,
     tcp_server,
 )
 from peersockets_trio import (
@@ -50,7 +50,7 @@ from peersockets_trio import (
     UnknownPeer,
     open_node,
 )
-from peersockets_trio.pump import attached
+from peersockets_trio.runtime.connection_task import attached
 from peersockets_trio.testing import Connect, Side, cancelled_at_every_step, join_side
 from ports import unused_port
 
@@ -197,9 +197,9 @@ async def test_a_refused_connection_leaves_the_node_as_it_was() -> None:
     async with open_node() as alice, open_node() as bob:
         with pytest.raises(OSError, match=LOOPBACK):
             await alice.connect_tcp(LOOPBACK, unused_port(), wire=WIRE)
-        assert not pumps(alice)
+        assert not tasks(alice)
         await connect_tcp(alice, bob)
-        assert len(pumps(alice)) == 1
+        assert len(tasks(alice)) == 1
 
 
 async def test_connecting_to_itself() -> None:
@@ -209,7 +209,7 @@ async def test_connecting_to_itself() -> None:
             with pytest.raises(RemoteProtocolError, match="ourselves"):
                 await node.connect_tcp(*listener.address, wire=WIRE)
             await all_tasks_blocked()
-            assert not pumps(node)
+            assert not tasks(node)
             assert not drive.peers
             with pytest.raises(trio.WouldBlock):
                 events.receive_nowait()
@@ -254,7 +254,7 @@ async def test_the_other_end_is_no_peer(
                 with pytest.raises(error, match=text):
                     await node.connect_tcp(*address, wire=WIRE)
                 await all_tasks_blocked()
-                assert not pumps(node)
+                assert not tasks(node)
             await connect_tcp(node, bob)
 
 
@@ -304,7 +304,7 @@ async def test_connections_beyond_the_limit_are_closed() -> None:
             await join_side(node, drive)
             with pytest.raises(BREAKS_OFF):
                 await second.connect_tcp(*listener.address, wire=WIRE)
-            assert len(pumps(node)) == len(pumps(first)) == 1
+            assert len(tasks(node)) == len(tasks(first)) == 1
 
 
 async def test_a_closed_listener_keeps_its_connections() -> None:
@@ -373,7 +373,7 @@ async def test_connecting_cancelled_at_every_step() -> None:
             cancelled = await cancelled_at_every_step(lambda: alice.connect_tcp(*listener.address, wire=WIRE))
             assert cancelled >= 2
             await all_tasks_blocked()
-            assert len(pumps(alice)) == len(pumps(bob)) == 1
+            assert len(tasks(alice)) == len(tasks(bob)) == 1
 
 
 async def test_attaching_cancelled_at_every_step() -> None:
@@ -394,7 +394,7 @@ async def test_attaching_cancelled_at_every_step() -> None:
             assert await cancelled_at_every_step(attach_new) >= 1
             await all_tasks_blocked()
             assert len(ends) >= 2
-            assert len(pumps(alice)) == len(pumps(bob)) == 1
+            assert len(tasks(alice)) == len(tasks(bob)) == 1
 
 
 class SlowAddress(trio.abc.HostnameResolver):
@@ -690,7 +690,7 @@ async def test_an_unfinished_handshake_is_not_waited_for(autojump_clock: trio.te
         start = trio.current_time()
         async with open_node() as node, raw_peer(node):
             await all_tasks_blocked()
-            assert len(pumps(node)) == 1
+            assert len(tasks(node)) == 1
             await trio.sleep(1)
         assert trio.current_time() - start == 1
 
@@ -708,8 +708,8 @@ async def test_nothing_outlives_the_node() -> None:
             await join_side(alice, drive)
             assert trio.lowlevel.current_statistics().tasks_living > before
         assert trio.lowlevel.current_statistics().tasks_living == before
-        assert not pumps(alice)
-        assert not pumps(bob)
+        assert not tasks(alice)
+        assert not tasks(bob)
 
 
 async def test_a_receiver_is_told_when_its_node_is_closed() -> None:
@@ -831,7 +831,7 @@ async def two_nodes(
 
 async def check_folded(alice: Side, bob: Side) -> None:
     await all_tasks_blocked()
-    assert len(pumps(alice.node)) == len(pumps(bob.node)) == 1
+    assert len(tasks(alice.node)) == len(tasks(bob.node)) == 1
     for side in (alice, bob):
         with pytest.raises(trio.WouldBlock):
             side.events.receive_nowait()

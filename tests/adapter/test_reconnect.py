@@ -25,7 +25,7 @@ from adapter.support import (
     attach,
     connect_memory,
     limited,
-    pumps,
+    tasks,
 )
 from adapter.test_node import check_folded
 from peersockets_core import WIRES, Address
@@ -45,8 +45,8 @@ from peersockets_trio import (
     UnexpectedKey,
     open_node,
 )
-from peersockets_trio.pump import Pump
 from peersockets_trio.reconnect import DEFAULT_BACKOFF
+from peersockets_trio.runtime.connection_task import ConnectionTask
 from peersockets_trio.testing import join_side
 from ports import unused_port
 
@@ -85,14 +85,14 @@ class Line:
         self.dialled: list[float] = []
         self.answering: Node | None = None
 
-        async def dial(node: Node, *arguments: Any) -> Pump:
+        async def dial(node: Node, *arguments: Any) -> ConnectionTask:
             return await self._dial_for(node, *arguments)
 
         monkeypatch.setattr(Node, "_dial", dial)
 
     async def _dial_for(
         self, node: Node, address: tuple[str, int], wire: Any, expect: bytes | None, timeout: float
-    ) -> Pump:
+    ) -> ConnectionTask:
         assert address == ADDRESS
         assert timeout == 10
         self.dialled.append(trio.current_time())
@@ -222,11 +222,11 @@ async def test_closing_ends_the_dialling_and_the_connection(line: Line, autojump
             async with line.answered() as other:
                 async with keep(node) as again:
                     assert isinstance(await again.receive(), Connected)
-                    assert len(pumps(other)) == 1
+                    assert len(tasks(other)) == 1
                 assert again.connected is None
                 await trio.sleep(0.1)
-                assert not pumps(other)
-                assert not pumps(node)
+                assert not tasks(other)
+                assert not tasks(node)
 
 
 async def test_closing_before_it_has_begun(line: Line, autojump_clock: MockClock) -> None:
@@ -349,13 +349,13 @@ async def test_a_key_that_has_dialled_us_is_not_dialled(line: Line, autojump_clo
                 assert event == Connected(ConnectionInfo(SMALLER_KEY.public_keys[WIRE], WIRE, None))
                 await trio.sleep(1000)
                 assert line.dialled == []
-                pumps(other)[0].finish(1)
+                tasks(other)[0].finish(1)
                 assert isinstance(await kept.receive(), Disconnected)
                 event = await kept.receive()
                 assert isinstance(event, Connected)
                 assert event.info.address == ADDRESS
                 assert len(line.dialled) == 1
-                assert len(pumps(node)) == 1
+                assert len(tasks(node)) == 1
 
 
 async def test_a_key_that_dials_us_while_we_wait_is_not_dialled(
@@ -381,7 +381,7 @@ async def test_closing_leaves_alone_what_it_has_not_dialled(line: Line, autojump
             async with keep(node, expect=SMALLER_KEY.public_keys[WIRE]) as kept:
                 assert isinstance(await kept.receive(), Connected)
             await trio.sleep(100)
-            assert len(pumps(node)) == len(pumps(other)) == 1
+            assert len(tasks(node)) == len(tasks(other)) == 1
 
 
 async def test_two_that_keep_the_same_address_share_a_connection(
@@ -390,7 +390,7 @@ async def test_two_that_keep_the_same_address_share_a_connection(
     with limited():
         async with line.answered(), open_node() as node, keep(node) as one, keep(node) as two:
             await trio.sleep(1000)
-            assert len(pumps(node)) == 1
+            assert len(tasks(node)) == 1
             assert one.connected is not None
             assert two.connected is not None
             assert len(line.dialled) == 2
@@ -414,8 +414,8 @@ async def test_two_nodes_that_keep_each_other_settle_on_one_connection(
             to_bob = alice.keep_connected(theirs, wire=wire, backoff=QUICK)
             to_alice = bob.keep_connected(ours, wire=wire, backoff=QUICK)
             await all_tasks_blocked(0.2)  # many times as long as a wait
-            assert len(pumps(alice)) == len(pumps(bob)) == 1
-            assert pumps(alice)[0].connection.initiator != pumps(bob)[0].connection.initiator
+            assert len(tasks(alice)) == len(tasks(bob)) == 1
+            assert tasks(alice)[0].connection.initiator != tasks(bob)[0].connection.initiator
             assert to_bob.connected is not None
             assert to_alice.connected is not None
             assert to_bob.connected.public_key == bob.public_keys[wire]

@@ -26,11 +26,11 @@ from adapter.support import (
     fill,
     limited,
     meet,
-    pumps,
     raw_member,
+    tasks,
 )
 from peersockets_core import Message, RequestBook
-from peersockets_core.envelope import Kind, decode_untrusted, encode
+from peersockets_core.topics.envelope import Kind, decode_untrusted, encode
 from peersockets_trio import (
     Limits,
     MessageTooLarge,
@@ -102,8 +102,8 @@ class Held:
 
 def cut_off(end: End) -> None:
     """End its connections without a word."""
-    for pump in pumps(end.side.node):
-        pump.cancel()
+    for task in tasks(end.side.node):
+        task.cancel()
 
 
 @asynccontextmanager
@@ -574,8 +574,8 @@ async def test_a_stranger_in_network_scope_that_leaves() -> None:
                     expecting(PeerGone, lambda: _ask(topic, peer_id)),
                 ):
                     assert held.begun == [b"x"]
-                    for pump in pumps(bob):
-                        pump.cancel()
+                    for task in tasks(bob):
+                        task.cancel()
             await all_tasks_blocked(0)
             assert held.cancelled == [b"x"]
 

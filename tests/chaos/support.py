@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 from peersockets_trio import Drive, Node, Topic
-from peersockets_trio.pump import Pump
+from peersockets_trio.runtime.connection_task import ConnectionTask
 
 _FILES = next(folder for folder in (Path("/proc/self/fd"), Path("/dev/fd")) if folder.exists())
 
@@ -24,7 +24,7 @@ def open_files() -> int:
 def in_memory() -> dict[str, int]:
     """How many of each kind there are, once the garbage has been collected."""
     gc.collect()
-    kinds = (Node, Drive, Topic, Pump)
+    kinds = (Node, Drive, Topic, ConnectionTask)
     objects = [type(thing) for thing in gc.get_objects()]
     return {kind.__name__: objects.count(kind) for kind in kinds}
 

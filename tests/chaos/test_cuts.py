@@ -14,7 +14,7 @@ import pytest
 import trio
 import trio.testing
 
-from adapter.support import KEY, pumps
+from adapter.support import KEY, tasks
 from chaos.support import nothing_left
 from peersockets_core import WIRES, WireName
 from peersockets_trio import (
@@ -208,7 +208,7 @@ async def fail_at_every_byte(wire: WireName, direction: Direction, fault: Fault)
             await hold_session(near, far, wire)
             await trio.sleep(SESSION)
             for sending, receiving in ((near, far), (far, near)):
-                assert not pumps(sending.talker.node)
+                assert not tasks(sending.talker.node)
                 check_notes(sending, receiving)
             check_reasons(alice, bob, direction, fault)
             deaf_heard += len(deaf.received)

@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.testing
 
-from adapter.support import KEY, LOOPBACK, all_tasks_blocked, limited, pumps
+from adapter.support import KEY, LOOPBACK, all_tasks_blocked, limited, tasks
 from chaos.support import nothing_left
 from peersockets_core import WIRES, WireName
 from peersockets_trio import (
@@ -103,7 +103,7 @@ async def reset_again_and_again(wire: WireName) -> None:
                         with suppress(PeerGone):
                             await outbox.send(peer_id, bytes(50))
                     await all_tasks_blocked(0.001)
-            while pumps(alice) or pumps(bob):
+            while tasks(alice) or tasks(bob):
                 await all_tasks_blocked(0.001)
             assert not drive.peers
         seen = []

@@ -98,7 +98,7 @@ async def visit(host: Host, number: int, random: Random) -> None:
 
 def books(node: Node) -> dict[str, int]:
     """The sizes of everything that a node keeps, but for the keys that it has met."""
-    hub, machine = node._hub, node._hub.machine
+    runtime, machine = node._runtime, node._runtime.machine
     (drive,) = machine._drives.values()
     (topic,) = drive.topics.values()
     return {
@@ -112,9 +112,9 @@ def books(node: Node) -> dict[str, int]:
         "listeners": len(machine._listeners),
         "names": len(machine.extensions.names),
         "links of peers": sum(len(peer.links) for peer in machine._peers),
-        "pumps": len(hub.pumps),
-        "handshakes": len(hub._handshaking),
-        "deadlines": len(hub._deadlines),
+        "tasks": len(runtime.tasks),
+        "handshakes": len(runtime._handshaking),
+        "deadlines": len(runtime._deadlines),
     }
 
 
@@ -153,7 +153,7 @@ async def spend_a_day(random: Random) -> None:
 
 def check_met(host: Host) -> None:
     """What is remembered: one id for each key, counted from 1, and nobody who was never met."""
-    machine = host.node._hub.machine
+    machine = host.node._runtime.machine
     assert sorted(host.keys) == list(range(1, len(host.keys) + 1))
     assert len(set(host.keys.values())) == len(host.keys) <= VISITORS
     assert {(peer.wire, peer.public_key): peer.id for peer in machine._peers} == {

@@ -151,7 +151,7 @@ async def test_who_is_not_allowed_is_sent_away() -> None:
                 host, _, port = ours.address.rpartition(":")
                 await visitor.connect_tcp(host, int(port), wire=wire)
                 if number is None:
-                    while visitor._hub.pumps:
+                    while visitor._runtime.tasks:
                         await trio.testing.wait_all_tasks_blocked(0.01)
                     assert not drive.peers
                     continue

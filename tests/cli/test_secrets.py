@@ -17,8 +17,8 @@ import pytest
 from cli.support import ANY_PORT, COMMAND, TIME, run
 from core.secrecy import shown, z_base_32
 from peersockets_core import Address, Connection, DriveKey, DriveOpened, KeyPair, WireName
-from peersockets_core.hypercore9 import frames, messages
-from peersockets_core.hypercore11.encoding import encode_buffer
+from peersockets_core.wires.hypercore9 import frames, messages
+from peersockets_core.wires.hypercore11.encoding import encode_buffer
 
 KEY: Final = DriveKey(hashlib.sha256(b"a drive that nobody else has").digest())
 IDENTITY: Final = KeyPair(hashlib.sha256(b"an identity that nobody else has").digest())

@@ -26,11 +26,11 @@ from peersockets_core import (
     Watch,
     WireName,
 )
-from peersockets_core.hypercore9 import frames, messages
-from peersockets_core.hypercore9.frames import FrameParser, Item
-from peersockets_core.hypercore9.handshake import Handshake
-from peersockets_core.hypercore9.messages import Close, Message, Open, Options, Status
-from peersockets_core.sodium import XSalsa20
+from peersockets_core.crypto.sodium import XSalsa20
+from peersockets_core.wires.hypercore9 import frames, messages
+from peersockets_core.wires.hypercore9.frames import FrameParser, Item
+from peersockets_core.wires.hypercore9.handshake import Handshake
+from peersockets_core.wires.hypercore9.messages import Close, Message, Open, Options, Status
 
 NOW = 1000.0
 """When everything happens that does not care for the time."""

@@ -33,8 +33,8 @@ from peersockets_core import (
     RemoteProtocolError,
     WireName,
 )
-from peersockets_core.hypercore9 import frames
-from peersockets_core.hypercore9.messages import Options
+from peersockets_core.wires.hypercore9 import frames
+from peersockets_core.wires.hypercore9.messages import Options
 
 KEEPALIVE, SILENCE, HANDSHAKE_TIME, SEND_TIME = 10.0, 20.0, 10.0, 120.0
 

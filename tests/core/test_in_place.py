@@ -10,7 +10,7 @@ import pytest
 
 from core.support import CUTS, KEY, NOW, Cut, entropy, key_pair, merged
 from peersockets_core import WIRES, Connection, Event, WireName
-from peersockets_core.topics import addresses
+from peersockets_core.topics.naming import addresses
 
 SIZES = (0, 1, 63, 64, 65, 4000, 4096, 5000, 70_000, 200_000, 3, 3, 3)
 

@@ -30,9 +30,9 @@ from peersockets_core import (
     MessagesReceived,
     WireName,
 )
-from peersockets_core.hypercore9.messages import Close, Open, Options
-from peersockets_core.hypercore11.encoding import encode_buffer, encode_uint
-from peersockets_core.hypercore11.wire import Hypercore11
+from peersockets_core.wires.hypercore9.messages import Close, Open, Options
+from peersockets_core.wires.hypercore11.encoding import encode_buffer, encode_uint
+from peersockets_core.wires.hypercore11.wire import Hypercore11
 
 KIB = 1024
 STRANGER_FRAME = DEFAULT_LIMITS.stranger_frame

@@ -30,18 +30,16 @@ from peersockets_core import (
     Overflow,
     TopicHandle,
 )
-from peersockets_core.hypercore9.messages import Options
+from peersockets_core.wires.hypercore9.messages import Options
 
 SIZES: Final = (12, 24, 48, 96)
 SLACK: Final = 0.03
 NAME = f"peersockets/v0/webapp/{KEY.discovery_key.hex()}/chat"
 COUNTED = {
-    str(Path(peersockets_core.__file__).with_name(f"{name}.py"))
-    for name in (
-        "drives", "extensions", "folding", "handles", "members", "memory", "peers", "peersockets",
-        "statistics", "topics", "watches",
-    )
-}  # fmt: skip
+    str(path)
+    for room in ("memory.py", "topics/*.py", "wires/extensions.py")
+    for path in Path(peersockets_core.__file__).parent.glob(room)
+}
 
 Action = Callable[[], object]
 

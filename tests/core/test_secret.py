@@ -88,10 +88,10 @@ SOURCE = Path(peersockets_core.__file__).parent.parent
 PUBLIC = {
     "keys.py": {"self.public_key.hex()"},  # DriveKey.url, where it is asked for
     "connection.py": {"discovery_key.hex()"},
-    "hypercore9/channels.py": {"discovery_key.hex()"},
+    "wires/hypercore9/channels.py": {"discovery_key.hex()"},
     "errors.py": {"expected.hex()", "actual.hex()"},
-    "hypercore11/protomux.py": {"channel_id.hex()"},
-    "topics.py": {"discovery_key.hex()"},
+    "wires/hypercore11/protomux.py": {"channel_id.hex()"},
+    "topics/naming.py": {"discovery_key.hex()"},
     "trace/replay.py": {"data.hex()"},  # ciphertext
 }
 """What the core writes out as hex in a text, by module."""

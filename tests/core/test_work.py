@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from core.hypercore11 import test_wire as hypercore11
 from core.support import CUTS, KEY, NOW, Cut, RawPeer, connection, entropy, error_of, key_pair, merged
+from core.wires.hypercore11 import test_wire as hypercore11
 from peersockets_core import (
     Connection,
     ConnectionClosed,
@@ -20,9 +20,9 @@ from peersockets_core import (
     MessagesReceived,
     WireName,
 )
-from peersockets_core.hypercore9 import frames, messages
-from peersockets_core.hypercore9.messages import Close, Open, Options
-from peersockets_core.hypercore11.encoding import encode_buffer, encode_uint
+from peersockets_core.wires.hypercore9 import frames, messages
+from peersockets_core.wires.hypercore9.messages import Close, Open, Options
+from peersockets_core.wires.hypercore11.encoding import encode_buffer, encode_uint
 from peersockets_core.work import UNBOUNDED, Work
 
 WIRES: tuple[WireName, ...] = ("hypercore9", "hypercore11")

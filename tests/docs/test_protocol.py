@@ -13,15 +13,15 @@ from typing import Final
 import attrs
 import pytest
 
-from core.hypercore9 import test_channels
-from core.hypercore11 import test_protomux
 from core.support import KEY
+from core.wires.hypercore9 import test_channels
+from core.wires.hypercore11 import test_protomux
 from docs.markdown import BLOCKS, ROOT, Block
 from docs.worked import WORKED
 from peersockets_core import DEFAULT_LIMITS, DriveClosed, DriveOpened, RemoteProtocolError
-from peersockets_core.hypercore9 import messages
-from peersockets_core.hypercore9.messages import Close, Open
 from peersockets_core.udx import DEFAULT_UDX_LIMITS
+from peersockets_core.wires.hypercore9 import messages
+from peersockets_core.wires.hypercore9.messages import Close, Open
 
 PAGES: Final = {page.stem: page.read_text() for page in sorted((ROOT / "docs" / "protocol").glob("*.md"))}
 RULES: Final = [

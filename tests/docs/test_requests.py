@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from peersockets_core.envelope import Kind, decode_untrusted, encode
+from peersockets_core.topics.envelope import Kind, decode_untrusted, encode
 
 PAGE = Path(__file__).parents[2] / "docs" / "requests.md"
 ROW = re.compile(

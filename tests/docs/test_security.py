@@ -11,13 +11,13 @@ import pytest
 from trio.testing import wait_all_tasks_blocked
 
 from core import support as hypercore9
-from core.hypercore11 import test_wire as hypercore11
 from core.secrecy import shown
 from core.support import KEY, NOW, OTHER_KEY, connection
+from core.wires.hypercore11 import test_wire as hypercore11
 from docs.markdown import ROOT
 from peersockets_core import ConnectionClosed, DriveKey, KeyPair, MessagesReceived, WireName
-from peersockets_core.hypercore9 import frames, messages
-from peersockets_core.hypercore9.messages import Open, Options
+from peersockets_core.wires.hypercore9 import frames, messages
+from peersockets_core.wires.hypercore9.messages import Open, Options
 from peersockets_trio import Instrument, Node, open_node
 from peersockets_trio.testing import connect_nodes
 
@@ -124,14 +124,14 @@ class _Shows(Instrument):
 
 
 def _offer_with_a_wrong_capability(stranger: Node, key: DriveKey) -> None:
-    [pump] = stranger._hub.pumps
-    if pump.connection.wire == "hypercore9":
+    [task] = stranger._runtime.tasks
+    if task.connection.wire == "hypercore9":
         wrong = messages.Open(key.discovery_key, bytes(32))
-        pump.connection.outbox.append(frames.encode(1, 0, messages.encode(wrong)))
+        task.connection.outbox.append(frames.encode(1, 0, messages.encode(wrong)))
     else:
         named = b"\x0fhypercore/alpha\x20" + key.discovery_key
-        pump.connection.mux.queue(0, b"\1\1" + named + b"\0" + bytes(32))
-    stranger._hub.flush()
+        task.connection.mux.queue(0, b"\1\1" + named + b"\0" + bytes(32))
+    stranger._runtime.flush()
 
 
 @pytest.mark.parametrize("wire", ["hypercore9", "hypercore11"])
@@ -154,7 +154,7 @@ async def test_no_output_of_a_node_shows_a_secret(wire: WireName, caplog: pytest
         await connect_nodes(stranger, node, wire=wire)
         _offer_with_a_wrong_capability(stranger, key)
         await wait_all_tasks_blocked()
-        assert not stranger._hub.pumps
+        assert not stranger._runtime.tasks
         theirs.close()
         texts += [await events.receive(), node.peer(1)]
         for call in (lambda: node.open_drive(key.url[:-2]), lambda: node.peer(99)):

@@ -8,17 +8,17 @@ from typing import Final
 from core import recorded
 from core.support import KEY
 from peersockets_core import DEFAULT_LIMITS, KeyPair
+from peersockets_core.crypto.noise import X25519, DHFunction, DHKeyPair, Ed25519, NoiseHandshake
+from peersockets_core.crypto.sodium import XSalsa20
 from peersockets_core.dht.messages import Command
 from peersockets_core.dht.rpc.address import encode_address, node_id
 from peersockets_core.dht.signing import namespace as dht_namespace
-from peersockets_core.hypercore9.messages import NoisePayload, encode
-from peersockets_core.hypercore11.alpha import ALIASES, Core, ExtensionSender, capability
-from peersockets_core.hypercore11.encoding import encode_buffer
-from peersockets_core.hypercore11.protomux import Channel, Mux
-from peersockets_core.hypercore11.secret_stream import Keys, SecretStream, namespace
-from peersockets_core.noise import X25519, DHFunction, DHKeyPair, Ed25519, NoiseHandshake
 from peersockets_core.outbox import Outbox
-from peersockets_core.sodium import XSalsa20
+from peersockets_core.wires.hypercore9.messages import NoisePayload, encode
+from peersockets_core.wires.hypercore11.alpha import ALIASES, Core, ExtensionSender, capability
+from peersockets_core.wires.hypercore11.encoding import encode_buffer
+from peersockets_core.wires.hypercore11.protomux import Channel, Mux
+from peersockets_core.wires.hypercore11.secret_stream import Keys, SecretStream, namespace
 
 _HASH: Final = bytes([0x11]) * 64
 _KEYS: Final = Keys(bytes(32), bytes(32), _HASH, bytes(32))

@@ -194,7 +194,7 @@ class Meeting:
             await self.counter.one_is_left_of(2)
             await self.generation.both_ways(self.node, self.drive, peer, 1)
         seconds = SETTLING_TIME if scope.cancelled_caught else trio.current_time() - began
-        links = self.node._hub.machine.peer(1).links
+        links = self.node._runtime.machine.peer(1).links
         ours = [link.connection.initiator for link in links]
         stays = ", ".join("ours" if initiator else "theirs" for initiator in ours) or "none"
         leaves = 0

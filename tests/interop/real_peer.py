@@ -155,8 +155,8 @@ def digest(messages: Iterable[bytes]) -> JsonObject:
 
 async def held_up(node: Node) -> None:
     """Wait until there are bytes for the only connection of an idle node, which it does not read."""
-    [pump] = node._hub.pumps
-    stream = pump._stream
+    [task] = node._runtime.tasks
+    stream = task._stream
     assert isinstance(stream, trio.SocketStream)
 
     def unread() -> bool:
@@ -171,10 +171,10 @@ async def held_up(node: Node) -> None:
         await trio.sleep(0.01)
 
 
-def nothing_waits(mailbox: Any) -> bool:
+def nothing_waits(receiver: Any) -> bool:
     """Whether a topic or watch has nothing more to tell."""
     try:
-        mailbox.receive_nowait()
+        receiver.receive_nowait()
     except trio.WouldBlock:
         return True
     return False

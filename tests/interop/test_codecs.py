@@ -14,23 +14,23 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from core.hypercore9.test_messages import any_message
+from core.wires.hypercore9.test_messages import any_message
 from interop.codecs import Codecs, Refused, hexed, open_codecs
 from peersockets_core import DEFAULT_LIMITS, DriveKey, KeyPair, RemoteProtocolError
-from peersockets_core.hypercore9 import frames, messages, varint
-from peersockets_core.hypercore9.channels import _capability
-from peersockets_core.hypercore9.frames import ExtensionRun, FrameParser, Item
-from peersockets_core.hypercore9.messages import BOOL, BYTES, STRING, UINT64
-from peersockets_core.hypercore11 import alpha
-from peersockets_core.hypercore11.encoding import (
+from peersockets_core.outbox import Outbox
+from peersockets_core.wires.hypercore9 import frames, messages, varint
+from peersockets_core.wires.hypercore9.channels import _capability
+from peersockets_core.wires.hypercore9.frames import ExtensionRun, FrameParser, Item
+from peersockets_core.wires.hypercore9.messages import BOOL, BYTES, STRING, UINT64
+from peersockets_core.wires.hypercore11 import alpha
+from peersockets_core.wires.hypercore11.encoding import (
     decode_buffer_untrusted,
     decode_string_untrusted,
     decode_uint_untrusted,
     encode_buffer,
     encode_uint,
 )
-from peersockets_core.hypercore11.protomux import Mux
-from peersockets_core.outbox import Outbox
+from peersockets_core.wires.hypercore11.protomux import Mux
 
 pytestmark = pytest.mark.interop
 

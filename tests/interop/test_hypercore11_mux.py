@@ -15,7 +15,7 @@ from interop.hyperdrive13 import WIRE, open_real_peer
 from interop.node_peer import JsonObject, NodePeerError
 from interop.real_peer import HOST, RealPeer, Role
 from peersockets_core import Connection, DriveOpened, Event, KeyPair
-from peersockets_core.hypercore11.protomux import Channel, Mux
+from peersockets_core.wires.hypercore11.protomux import Channel, Mux
 from peersockets_trio import (
     DriveKey,
     MessageTooLarge,

@@ -12,7 +12,7 @@ import pytest
 import trio
 import trio.testing
 
-from core.test_envelope import HOSTILE, KNOWN
+from core.topics.test_envelope import HOSTILE, KNOWN
 from interop import hyperdrive13
 from interop.node_peer import NodePeerError
 from interop.real_peer import RealPeer, meet, open_real_peer, webapp

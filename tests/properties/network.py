@@ -1,6 +1,6 @@
 """Nodes of the core and the streams between them, in one thread: bytes and time move only when told.
 
-`End` does what a pump does in peersockets_trio, `Node` what a hub does, in the same order.
+`End` does what a task does in peersockets_trio, `Node` what a runtime does, in the same order.
 """
 
 from __future__ import annotations

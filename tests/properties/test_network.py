@@ -14,7 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from core.support import KEY, OTHER_KEY
 from peersockets_core import WIRES, DriveKey, OpenDrive, PeerGone, RemoteProtocolError, UnknownPeer, WireName
-from peersockets_core.topics import addresses
+from peersockets_core.topics.naming import addresses
 from properties.model import Ear, Eye, Link, Model, Names, Said
 from properties.network import LIMITS, End, Network, Node
 

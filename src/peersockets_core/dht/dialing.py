@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Final
 
 from ..errors import RemoteProtocolError
-from ..hypercore11.secret_stream import Keys
 from ..keys import Entropy, KeyPair
+from ..wires.hypercore11.secret_stream import Keys
 from .events import DialFailed, Dialled
 from .exchange import Exchange
 from .messages import (

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from ..errors import LocalProtocolError, RemoteProtocolError
-from ..hypercore11.secret_stream import Keys
 from ..keys import Entropy, KeyPair
+from ..wires.hypercore11.secret_stream import Keys
 from .events import ConnectionRequested
 from .limits import HyperDhtLimits
 from .messages import (

@@ -11,7 +11,7 @@ from typing import Final
 import attrs
 
 from ..errors import RemoteProtocolError
-from ..hypercore11.encoding import encode_buffer, encode_uint
+from ..wires.hypercore11.encoding import encode_buffer, encode_uint
 from .rpc.address import ADDRESS_SIZE, Address, encode_address
 from .rpc.reader import Reader
 

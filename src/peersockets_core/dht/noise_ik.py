@@ -8,10 +8,10 @@ from __future__ import annotations
 import copy
 from typing import Final
 
+from ..crypto.noise import DHKeyPair, Ed25519, NoiseHandshake
 from ..errors import RemoteProtocolError
-from ..hypercore11.secret_stream import Keys
 from ..keys import Entropy, KeyPair
-from ..noise import DHKeyPair, Ed25519, NoiseHandshake
+from ..wires.hypercore11.secret_stream import Keys
 from .messages import Command, NoisePayload, decode_payload_untrusted
 from .signing import namespace
 

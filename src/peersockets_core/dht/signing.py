@@ -11,8 +11,8 @@ from typing import Final
 from nacl import bindings
 from nacl.exceptions import BadSignatureError
 
-from ..hypercore11.encoding import encode_buffer, encode_uint
 from ..keys import KeyPair
+from ..wires.hypercore11.encoding import encode_buffer, encode_uint
 from .messages import Announcement, Command, MutableValue, Peer
 
 _ROOT: Final = hashlib.blake2b(b"hyperswarm/dht", digest_size=32).digest()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..errors import RemoteProtocolError
-from ..hypercore11.encoding import encode_uint
+from ..wires.hypercore11.encoding import encode_uint
 from .events import ValueFound
 from .exchange import Exchange
 from .messages import Command, MutableValue, decode_mutable_untrusted

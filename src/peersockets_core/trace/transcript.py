@@ -11,18 +11,18 @@ from typing import Any, Final, Protocol
 
 import attrs
 
+from ..crypto.sodium import XSalsa20
 from ..errors import RemoteProtocolError, TraceError
 from ..events import WireName
-from ..hypercore9 import messages as hypercore9
-from ..hypercore9 import varint
-from ..hypercore9.frames import ExtensionRun, Frame, FrameParser, Item
-from ..hypercore9.handshake import Handshake
-from ..hypercore9.wire import MAX_FRAME_BODY
-from ..hypercore11 import alpha, encoding
-from ..hypercore11.secret_stream import OVERHEAD, Keys, SecretStream
 from ..keys import KeyPair
 from ..secret import Secret
-from ..sodium import XSalsa20
+from ..wires.hypercore9 import messages as hypercore9
+from ..wires.hypercore9 import varint
+from ..wires.hypercore9.frames import ExtensionRun, Frame, FrameParser, Item
+from ..wires.hypercore9.handshake import Handshake
+from ..wires.hypercore9.wire import MAX_FRAME_BODY
+from ..wires.hypercore11 import alpha, encoding
+from ..wires.hypercore11.secret_stream import OVERHEAD, Keys, SecretStream
 from .entries import SIDES, Secrets, Side
 
 _HANDSHAKE_MESSAGES: dict[Side, int] = {"initiator": 2, "responder": 1}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..sodium import Buffer
+from ..crypto.sodium import Buffer
 from .ranges import RangeSet
 
 _OVERHEAD: Final = 128  # bytes of memory that keeping a packet takes beside its payload

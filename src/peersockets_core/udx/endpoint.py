@@ -14,8 +14,8 @@ from typing import Any
 
 import attrs
 
+from ..crypto.sodium import Buffer
 from ..errors import LocalProtocolError, RemoteProtocolError
-from ..sodium import Buffer
 from .early import EarlyPackets
 from .events import Address, EarlyPacket, Event
 from .farewells import Farewells

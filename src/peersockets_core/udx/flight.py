@@ -10,7 +10,7 @@ import enum
 from bisect import bisect_left, bisect_right
 from collections import deque
 
-from ..sodium import Buffer
+from ..crypto.sodium import Buffer
 from .packet import HEADER_SIZE
 
 

@@ -13,8 +13,8 @@ from functools import lru_cache
 from struct import Struct
 from typing import Final, NamedTuple
 
+from ..crypto.sodium import Buffer
 from ..errors import RemoteProtocolError
-from ..sodium import Buffer
 
 HEADER_SIZE: Final = 20
 MASK: Final = 0xFFFFFFFF

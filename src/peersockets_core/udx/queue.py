@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from ..sodium import Buffer
+from ..crypto.sodium import Buffer
 
 _LARGE: Final = 8192  # bytes from which a chunk is cut into packets, and not copied together with others
 

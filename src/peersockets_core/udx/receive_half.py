@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..sodium import Buffer
+from ..crypto.sodium import Buffer
 from .assembler import Assembler
 from .limits import UdxLimits
 from .packet import MAX_RANGES

@@ -5,7 +5,7 @@ Acknowledgements are gathered and taken together: a later one says everything th
 
 from __future__ import annotations
 
-from ..sodium import Buffer
+from ..crypto.sodium import Buffer
 from .errors import StreamReset
 from .events import Address, AddressChanged, DataReceived, Event, MessageReceived
 from .packet import (

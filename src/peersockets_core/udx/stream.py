@@ -6,8 +6,8 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from ..crypto.sodium import Buffer
 from ..errors import LocalProtocolError
-from ..sodium import Buffer
 from .errors import StreamTimedOut
 from .events import Address, EndAcknowledged, Event, StreamClosed, StreamEnded, WritableAgain
 from .flight import Run

@@ -12,9 +12,9 @@ import trio
 from peersockets_core import DEFAULT_LIMITS, Address, WireName
 from peersockets_core.trace import Command, Recording, Report, Secrets, Side
 
-from .. import transport
-from ..addresses import address_of
 from ..node import CONNECT_TIMEOUT
+from ..runtime import transport
+from ..runtime.addresses import address_of
 from . import streams
 
 _READ_SIZE: Final = 64 * 1024

@@ -25,7 +25,7 @@ from peersockets_core import (
     WireName,
     parse_public_key,
 )
-from peersockets_core.topics import TOPIC_SCOPES, check_topic
+from peersockets_core.topics.naming import TOPIC_SCOPES, check_topic
 
 from ..drive import Drive
 from ..info import ConnectionInfo

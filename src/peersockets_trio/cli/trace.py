@@ -11,7 +11,7 @@ import click
 import trio
 
 from peersockets_core import Address, DriveKey, TraceError, WireName
-from peersockets_core.topics import addresses
+from peersockets_core.topics.naming import addresses
 from peersockets_core.trace import (
     Command,
     End,

@@ -15,10 +15,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, TypeAlias
 
-from peersockets_core.sodium import Buffer
+from peersockets_core.crypto.sodium import Buffer
 from peersockets_core.udx import Address
 
-from ..addresses import address_of
+from ..runtime.addresses import address_of
 
 _UDP_SEGMENT: Final = 103
 _UDP_GRO: Final = 104

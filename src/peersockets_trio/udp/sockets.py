@@ -11,7 +11,7 @@ from typing import Final
 
 import trio
 
-from peersockets_core.sodium import Buffer
+from peersockets_core.crypto.sodium import Buffer
 from peersockets_core.udx import (
     DEFAULT_UDX_LIMITS,
     Address,
@@ -27,8 +27,8 @@ from peersockets_core.udx import (
     WritableAgain,
 )
 
-from ..background import background_tasks
-from ..flusher import Flusher
+from ..runtime.background import background_tasks
+from ..runtime.flusher import Flusher
 from .datagrams import Datagrams
 from .streams import UdxStream
 

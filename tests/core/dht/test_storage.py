@@ -23,7 +23,7 @@ from peersockets_core.dht.messages import (
 from peersockets_core.dht.rpc.address import Address, node_id
 from peersockets_core.dht.rpc.messages import ErrorCode, Request, Response, encode_request
 from peersockets_core.dht.signing import key_hash, sign_announcement, sign_mutable
-from peersockets_core.hypercore11.encoding import encode_uint
+from peersockets_core.wires.hypercore11.encoding import encode_uint
 
 OURS, THEIRS = ("10.0.0.1", 1000), ("10.0.0.2", 2000)
 TOPIC = bytes(range(32))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ...errors import RemoteProtocolError
-from ...hypercore11.encoding import decode_buffer_untrusted, decode_uint_untrusted
+from ...wires.hypercore11.encoding import decode_buffer_untrusted, decode_uint_untrusted
 from .address import ADDRESS_SIZE, Address, decode_address
 
 _LONGER: Final = 0xFD

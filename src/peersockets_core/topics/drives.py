@@ -1,0 +1,126 @@
+"""What is open here: drives, and the topics of each. `peersockets` keeps these books."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import attrs
+
+from ..errors import PeerGone, RemoteProtocolError, UnknownPeer
+from ..events import WireName
+from ..keys import DriveKey
+from ..limits import Limits
+from . import naming as topics
+from .handles import Route, TopicHandle
+from .members import Driver, Link, Member, Peer
+from .watches import Watch
+
+
+class Machine(Protocol):
+    """What a topic asks of the machine it belongs to."""
+
+    def link_to(self, peer_id: int, topic: Topic) -> Link | None:
+        """The connection that carries a topic to a peer, or None while it is being replaced."""
+
+    def links_of(self, topic: Topic) -> list[Link]:
+        """The connections on which messages for a topic may come."""
+        ...
+
+    def meet(self, peer: Peer) -> int | None:
+        """Return a peer's id, or None if there are too many."""
+
+    def count_closed(self, handle: TopicHandle) -> None:
+        """A handle has been closed: its counters go into the sum."""
+
+    def forget_topic(self, topic: Topic) -> None:
+        """The last handle of a topic has been closed."""
+
+
+@attrs.define(eq=False)
+class Topic:
+    """A topic of a drive in one scope, as long as it has handles."""
+
+    machine: Machine
+    drive: OpenDrive
+    name: str
+    scope: topics.TopicScope
+    addresses: dict[WireName, topics.Address]
+    limits: Limits
+    handles: dict[TopicHandle, None] = attrs.field(factory=dict)
+    routes: dict[int, Route] = attrs.field(factory=dict)
+    """Ways in use; entries go as soon as they cease to be right."""
+
+    def route(self, peer_id: int) -> Route | None:
+        """Find the way to a peer, or None while its connection is being replaced.
+
+        Raises `UnknownPeer` or `PeerGone`.
+        """
+        link = self.machine.link_to(peer_id, self)
+        if link is None:
+            return None
+        sender = link.connection.sender(*self.addresses[link.peer.wire])
+        route = Route(link.connection, link.connection.outbox, sender.send, sender.check_size)
+        self.routes[peer_id] = route
+        return route
+
+    def reaches(self, peer_id: int) -> bool:
+        """Whether there is a way to a peer, or will be once its connection has been replaced."""
+        try:
+            self.machine.link_to(peer_id, self)
+        except (UnknownPeer, PeerGone):
+            return False
+        return True
+
+    def deliver(self, link: Link, payloads: list[bytes], driver: Driver, read: int) -> None:
+        """Hand messages to every handle, unless they come from a stranger to the drive.
+
+        `read` is the number of the read that has brought them: as long as it may, a sender is held up after
+        it, however much it holds. What comes to a handle that others have filled waits with its connection.
+        """
+        if self.scope == "drive" and self.drive.key.discovery_key not in link.drives:
+            return
+        peer_id = self.machine.meet(link.peer)
+        if peer_id is None:
+            return
+        for handle in tuple(self.handles):
+            if handle.overflowing and handle.holds_up and handle.overflowed_in != read:
+                if link.hold_back(handle, payloads, read):
+                    continue
+                driver.drop(link.connection, RemoteProtocolError("sends to a topic that has long been full"))
+                return
+            if handle.put(peer_id, link.peer.public_key, payloads):
+                self._hold_up_senders(handle, link, read)
+            driver.news(handle)
+
+    def hold_up(self, link: Link) -> None:
+        """A newcomer has to wait where those who came before it do."""
+        for handle in self.handles:
+            if handle.overflowing:
+                handle.block(link)
+
+    def _hold_up_senders(self, handle: TopicHandle, link: Link, read: int) -> None:
+        """Let the one who filled a handle wait, or all of them if its last reads were too much."""
+        handle.block(link)
+        if handle.overflowing and handle.overflowed_in != read:
+            handle.overflowed_in = read
+            for other in self.machine.links_of(self):
+                handle.block(other)
+
+    def remove(self, handle: TopicHandle) -> None:
+        """A handle has been closed."""
+        del self.handles[handle]
+        self.machine.count_closed(handle)
+        if not self.handles:
+            self.machine.forget_topic(self)
+
+
+@attrs.define(eq=False)
+class OpenDrive:
+    """A drive that is open here, however often it was opened."""
+
+    key: DriveKey
+    users: int = 0
+    members: dict[int, Member] = attrs.field(factory=dict)
+    """By peer id, in the order of joining."""
+    topics: dict[tuple[str, str], Topic] = attrs.field(factory=dict)
+    watches: list[Watch] = attrs.field(factory=list)

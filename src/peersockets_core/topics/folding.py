@@ -1,0 +1,154 @@
+"""Duplicates: which of two connections of one peer stays, and when the other one is retired.
+
+Both sides have to choose the same one, though they may see the two in another order, and the older one may be
+dead without a sign. The choice is the reference's. Where the two sides might differ, one of them decides, and
+the other waits for it as long as `Limits.fold_time`.
+"""
+
+from __future__ import annotations
+
+import enum
+import itertools
+import math
+from typing import NamedTuple
+
+from ..limits import Limits
+from .members import Driver, Link, Peer
+
+
+class Stays(enum.Enum):
+    """Which of two connections stays."""
+
+    NEWER = enum.auto()
+    OLDER = enum.auto()
+    LIVELIER = enum.auto()
+    """The older, if it is heard from; the newer, if it is not."""
+
+
+class Verdict(NamedTuple):
+    """What is to become of two connections of one peer, and who sees to it."""
+
+    stays: Stays
+    ours: bool
+    """Whether we end the other one. If not, the remote does, and we only if it does not in time."""
+
+
+def judge(newer: Link, older: Link) -> Verdict:
+    """Which of two connections between the same keys on one wire stays.
+
+    On hypercore11, the newer stays where the older one was established before the newer began, and otherwise
+    the one dialled by the larger key (hyperswarm 4.17.2, `_handleServerConnection`). On hypercore9, the one
+    dialled by the smaller key stays, and of two of these the newer; of two dialled by the larger key, the
+    older (hyperswarm 2.15.3, `deduplicate`), unless it turns out to be dead.
+    """
+    wire = newer.peer.wire
+    dialled = newer.connection.initiator
+    both = dialled == older.connection.initiator
+    smaller = newer.connection.key_pair.public_keys[wire] < newer.peer.public_key
+    # A remote that finished the older handshake before we saw the newer one begin knows their order.
+    follows = not dialled and newer.connection.began > older.connection.established_at
+    if wire == "hypercore9":
+        if dialled != smaller:  # the larger key has dialled the newer one
+            return Verdict(Stays.LIVELIER, ours=dialled)
+        return Verdict(Stays.NEWER, ours=dialled or not both or follows)
+    if dialled:
+        return Verdict(Stays.NEWER, ours=both or not smaller)
+    if follows or both or smaller:
+        return Verdict(Stays.NEWER, ours=follows or not both)
+    return Verdict(Stays.OLDER, ours=True)
+
+
+class Folding:
+    """The duplicates of one node, and how long it waits for remotes to end theirs."""
+
+    def __init__(self, driver: Driver, limits: Limits) -> None:
+        self._driver = driver
+        self._limits = limits
+        self._numbers = itertools.count()
+        self._deadlines: dict[Peer, float] = {}
+
+    def __contains__(self, peer: Peer) -> bool:
+        """Whether it is open which of a peer's connections stays."""
+        return peer in self._deadlines
+
+    def __len__(self) -> int:
+        return len(self._deadlines)
+
+    def next_deadline(self) -> float:
+        """When the first wait is over."""
+        return min(self._deadlines.values(), default=math.inf)
+
+    def overdue(self, now: float) -> list[Peer]:
+        """The peers that have had their time."""
+        return [peer for peer, deadline in self._deadlines.items() if deadline <= now]
+
+    def postpone(self, now: float) -> None:
+        """Give everyone the full time once more."""
+        self._deadlines = dict.fromkeys(self._deadlines, now + self._limits.fold_time)
+
+    def add(self, link: Link) -> None:
+        """Put a new connection among its peer's, of which the last one is to stay."""
+        link.number = next(self._numbers)
+        links = link.peer.links
+        last = links[-1] if links else None
+        if last is None or last.retired or judge(link, last).stays is Stays.NEWER:
+            links.append(link)
+            return
+        links.insert(0, link)
+        if not last.connection.closed:
+            # As hyperswarm 4.17.2 does: if the line is dead, this is how it is found out.
+            last.connection.send_keepalive()
+            self._driver.wake(last.connection)
+
+    def remove(self, link: Link) -> None:
+        """A connection has ended."""
+        link.peer.links.remove(link)
+        if len(link.peer.links) < 2:
+            self._deadlines.pop(link.peer, None)
+
+    def fold(self, peer: Peer, now: float) -> None:
+        """Retire every duplicate whose time has come."""
+        for link in peer.links[:-1]:
+            spent = None if link.retired else self._spent(link, peer.links[-1], now)
+            if spent is not None:
+                spent.retired = True
+                self._driver.retire(spent.connection)
+        settled = all(link.retired for link in peer.links[:-1])
+        if settled or self._deadlines.get(peer, math.inf) <= now:
+            self._deadlines.pop(peer, None)
+
+    def _spent(self, link: Link, survivor: Link, now: float) -> Link | None:
+        """Which of the two may go now, or None: not before the other carries all drives that it carries."""
+        newer, older = (link, survivor) if link.number > survivor.number else (survivor, link)
+        verdict = judge(newer, older)
+        if verdict.stays is Stays.LIVELIER and survivor is older:
+            stays = self._livelier(newer, older, ours=verdict.ours, now=now)
+            if stays is None:
+                return None
+            link, survivor = (older, newer) if stays is newer else (newer, older)
+        if not link.drives <= survivor.drives:
+            return None
+        # A survivor that carries nothing may be one that the remote knows nothing of yet.
+        decided = survivor.drives and (verdict.ours or verdict.stays is Stays.LIVELIER)
+        return link if decided or self._has_waited(link.peer, now, ours=verdict.ours) else None
+
+    def _livelier(self, newer: Link, older: Link, *, ours: bool, now: float) -> Link | None:
+        """Which of the two stays; None as long as the older one may still be heard."""
+        heard = older.connection.heard_at > newer.connection.began
+        if heard and ours:
+            return older
+        if not self._has_waited(newer.peer, now, ours=ours):
+            return None
+        # A remote that deduplicates does not use the one that we dialled where its own older one is alive.
+        used = bool(newer.drives) and older.drives <= newer.drives
+        if heard or (ours and not used):
+            return older
+        links = newer.peer.links
+        links.remove(newer)
+        links.append(newer)
+        return newer
+
+    def _has_waited(self, peer: Peer, now: float, *, ours: bool) -> bool:
+        """Whether the wait for the remote is over: half as long where it is for us to decide."""
+        time = self._limits.fold_time * (0.5 if ours else 1.0)
+        return self._deadlines.setdefault(peer, now + time) <= now

@@ -1,0 +1,87 @@
+"""Whom a node has met: its peers by key and by id. `peersockets` keeps these books."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+
+from ..errors import UnknownPeer
+from ..events import WireName
+from .members import Peer
+
+
+class Peers:
+    """The peers that are connected, and those that have an id and are gone.
+
+    Ids count from 1 and are used once. At most `limit` peers have one: for a newcomer, one that is gone is
+    forgotten, those that never were members first, and of these the one that has been gone longest. Its id
+    is unknown from then on, and its key gets another if it returns.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._by_key: dict[tuple[WireName, bytes], Peer] = {}
+        self._by_id: dict[int, Peer] = {}
+        self._last_id = 0
+        # Ordered dictionaries, since a dictionary takes longer and longer to find the first of many removed.
+        self._gone: tuple[OrderedDict[Peer, None], ...] = (OrderedDict(), OrderedDict())
+
+    def __len__(self) -> int:
+        return len(self._by_key)
+
+    def __iter__(self) -> Iterator[Peer]:
+        return iter(self._by_key.values())
+
+    @property
+    def identified(self) -> int:
+        """How many have an id."""
+        return len(self._by_id)
+
+    def get(self, wire: WireName, public_key: bytes) -> Peer | None:
+        """Return the peer of a key, if it is connected or has an id."""
+        return self._by_key.get((wire, public_key))
+
+    def arrive(self, wire: WireName, public_key: bytes) -> Peer:
+        """A connection to a key is there; returns its peer."""
+        peer = self._by_key.get((wire, public_key))
+        if peer is None:
+            peer = self._by_key[wire, public_key] = Peer(wire, public_key)
+        self._gone[peer.was_member].pop(peer, None)
+        return peer
+
+    def depart(self, peer: Peer) -> None:
+        """A peer has no connection left, and is a member of no drive."""
+        if peer.id is None:
+            del self._by_key[peer.wire, peer.public_key]
+        else:
+            self._gone[peer.was_member][peer] = None
+
+    def identify(self, peer: Peer) -> int | None:
+        """Return the id of a peer that is here, which it gets the first time.
+
+        None if there are too many, and nobody can be forgotten.
+        """
+        if peer.id is None:
+            if len(self._by_id) >= self._limit and not self._forget():
+                return None
+            self._last_id += 1
+            peer.id = self._last_id
+            self._by_id[peer.id] = peer
+        return peer.id
+
+    def by_id(self, peer_id: int) -> Peer:
+        """Return a peer. Raises `UnknownPeer` for an id that was never given, or whose peer was forgotten."""
+        try:
+            return self._by_id[peer_id]
+        except KeyError:
+            raise UnknownPeer(peer_id) from None
+
+    def _forget(self) -> bool:
+        for gone in self._gone:
+            if gone:
+                peer, _ = gone.popitem(last=False)
+                assert peer.id is not None
+                del self._by_key[peer.wire, peer.public_key]
+                del self._by_id[peer.id]
+                return True
+        return False

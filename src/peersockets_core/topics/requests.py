@@ -1,0 +1,223 @@
+"""The books of requests and replies on one topic: who waits for what, on both sides. No I/O, no waiting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Final, TypeAlias
+
+import attrs
+
+from ..errors import PeerGone, RemoteProtocolError, RequestError
+from ..limits import Limits
+from .envelope import LARGEST_ID, Envelope, Kind, decode_untrusted
+from .handles import Message, check_peer_id
+
+# What an asker is told instead of a reply.
+BUSY: Final = "busy"
+FAILED: Final = "the handler failed"
+STOPPED: Final = "no longer answering"
+TOO_LARGE: Final = "the reply is too large"
+
+
+@attrs.frozen
+class Request:
+    """What a peer asks."""
+
+    peer_id: int
+    public_key: bytes = attrs.field(repr=lambda key: key.hex())
+    """The asker's 32-byte public key, which it has proved."""
+    data: bytes
+
+
+@attrs.define(eq=False)
+class Asked:
+    """A request of ours that waits for its reply."""
+
+    peer_id: int
+    id: int
+    owner: Any
+    """For the adapter's use: what it wakes."""
+    reply: bytes = b""
+    error: Exception | None = None
+
+    def result(self) -> bytes:
+        """Return the reply, or raise the error that came instead."""
+        if self.error is not None:
+            raise self.error
+        return self.reply
+
+
+@attrs.define(eq=False)
+class Answering:
+    """A request of a peer that is being answered here."""
+
+    request: Request
+    id: int
+    wanted: bool = True
+    """Whether the asker still waits for the answer."""
+    owner: Any = None
+    """For the adapter's use: what it cancels."""
+
+
+@attrs.frozen
+class OverLimit:
+    """A request of a peer that is over the limits; the answer is the error `BUSY`."""
+
+    peer_id: int
+    id: int
+
+
+News: TypeAlias = Asked | Answering | OverLimit
+"""`Asked` has its reply or error; `Answering` is new, or no longer `wanted`."""
+
+
+@attrs.frozen
+class RequestStatistics:
+    """Counters of the requests on one topic handle, at one moment."""
+
+    asked: int = 0
+    """Requests sent that wait for a reply."""
+    answering: int = 0
+    """Requests received whose handlers are at work."""
+    refused: int = 0
+    """Requests received while too many were being answered, since the beginning."""
+    unexpected: int = 0
+    """Replies, errors and cancels of what is not in progress (late ones, mostly), requests whose id is in
+    progress, and those that came while nobody served, since the beginning. All are ignored."""
+    malformed: int = 0
+    """Messages that are no envelope, since the beginning. They are ignored."""
+
+
+class RequestBook:
+    """The requests in progress on one topic handle, in both directions."""
+
+    def __init__(self, limits: Limits, ids: Iterator[int]) -> None:
+        """`ids` gives numbers that no other request of this identity has had for long.
+
+        Numbers over `LARGEST_ID` start again from 0.
+        """
+        self._limits = limits
+        self._ids = ids
+        self._asked: dict[int, dict[int, Asked]] = {}  # by peer and id, as the next
+        self._answering: dict[int, dict[int, Answering]] = {}
+        self._count = self._bytes = 0  # of requests being answered
+        self._refused = self._unexpected = self._malformed = 0
+        self.serving = False
+        """Whether requests of peers are to be answered."""
+
+    @property
+    def peers(self) -> set[int]:
+        """The ids of the peers that have a part in anything in progress."""
+        return self._asked.keys() | self._answering.keys()
+
+    def new_id(self, peer_id: int) -> int:
+        """Return the id for a new request to a peer. Raises `TypeError` for what is not a peer id."""
+        check_peer_id(peer_id)
+        waiting = self._asked.get(peer_id, {})
+        return next(number for number in map(LARGEST_ID.__and__, self._ids) if number not in waiting)
+
+    def ask(self, peer_id: int, number: int, owner: Any = None) -> Asked:
+        """A request has been sent: its reply may come from now on."""
+        asked = Asked(peer_id, number, owner)
+        self._asked.setdefault(peer_id, {})[number] = asked
+        return asked
+
+    def withdraw(self, asked: Asked) -> bool:
+        """Wait for a reply no longer; returns whether there was none yet, so that a cancel is due."""
+        return self._settle(asked.peer_id, asked.id) is not None
+
+    def receive_untrusted(self, message: Message) -> News | None:
+        """Take a message of a peer, and return what it changes; None for what is ignored and counted."""
+        try:
+            envelope = decode_untrusted(message.message)
+        except RemoteProtocolError:
+            self._malformed += 1
+            return None
+        news = self._take(message, envelope)
+        if news is None:
+            self._unexpected += 1
+        return news
+
+    def finish(self, answering: Answering) -> bool:
+        """An answer has been sent or given up, and makes room; returns whether it is still wanted."""
+        peer_id = answering.request.peer_id
+        theirs = self._answering[peer_id]
+        del theirs[answering.id]
+        if not theirs:
+            del self._answering[peer_id]
+        self._count -= 1
+        self._bytes -= len(answering.request.data)
+        return answering.wanted
+
+    def lose(self, peer_id: int) -> list[Asked | Answering]:
+        """A peer cannot be reached any more; returns whom that concerns."""
+        return self._end(peer_id, partial(PeerGone, peer_id))
+
+    def close(self, make_error: Callable[[], Exception]) -> list[Asked | Answering]:
+        """Nothing is sent or received any more; returns whom that concerns."""
+        return [concerned for peer_id in self.peers for concerned in self._end(peer_id, make_error)]
+
+    def statistics(self) -> RequestStatistics:
+        """The counters now."""
+        return RequestStatistics(
+            asked=sum(map(len, self._asked.values())),
+            answering=self._count,
+            refused=self._refused,
+            unexpected=self._unexpected,
+            malformed=self._malformed,
+        )
+
+    def _take(self, message: Message, envelope: Envelope) -> News | None:
+        peer_id, number = message.peer_id, envelope.id
+        if envelope.kind is Kind.REQUEST:
+            return self._requested(Request(peer_id, message.public_key, envelope.data), number)
+        if envelope.kind is Kind.CANCEL:
+            return self._cancelled(peer_id, number)
+        asked = self._settle(peer_id, number)
+        if asked is not None:
+            asked.reply = envelope.data
+            asked.error = RequestError(envelope.text) if envelope.kind is Kind.ERROR else None
+        return asked
+
+    def _requested(self, request: Request, number: int) -> Answering | OverLimit | None:
+        theirs = self._answering.get(request.peer_id, {})
+        if not self.serving or number in theirs:
+            return None
+        limits = self._limits
+        if (
+            len(theirs) >= limits.peer_requests
+            or self._count >= limits.requests
+            or self._bytes >= limits.request_bytes
+        ):
+            self._refused += 1
+            return OverLimit(request.peer_id, number)
+        answering = theirs[number] = Answering(request, number)
+        self._answering[request.peer_id] = theirs
+        self._count += 1
+        self._bytes += len(request.data)
+        return answering
+
+    def _cancelled(self, peer_id: int, number: int) -> Answering | None:
+        answering = self._answering.get(peer_id, {}).get(number)
+        if answering is None or not answering.wanted:
+            return None
+        answering.wanted = False
+        return answering
+
+    def _settle(self, peer_id: int, number: int) -> Asked | None:
+        theirs = self._asked.get(peer_id, {})
+        asked = theirs.pop(number, None)
+        if asked is not None and not theirs:
+            del self._asked[peer_id]
+        return asked
+
+    def _end(self, peer_id: int, make_error: Callable[[], Exception]) -> list[Asked | Answering]:
+        asked = list(self._asked.pop(peer_id, {}).values())
+        for ours in asked:
+            ours.error = make_error()  # its own, for its own traceback
+        # Their room they keep until they have finished: a peer that comes and goes gets no more of it.
+        theirs = [answering for answering in self._answering.get(peer_id, {}).values() if answering.wanted]
+        for answering in theirs:
+            answering.wanted = False
+        return [*asked, *theirs]

@@ -1,0 +1,93 @@
+"""What an application holds of a drive: a watch of its members, which queues who comes and goes."""
+
+from __future__ import annotations
+
+import itertools
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any, TypeAlias
+
+import attrs
+
+from ..events import WireName
+
+
+@attrs.frozen
+class PeerJoined:
+    """A peer has become a member of the drive."""
+
+    peer_id: int
+    public_key: bytes = attrs.field(repr=lambda key: key.hex())
+    wire: WireName
+
+
+@attrs.frozen
+class PeerLeft:
+    """A peer is no longer a member of the drive."""
+
+    peer_id: int
+    public_key: bytes = attrs.field(repr=lambda key: key.hex())
+    wire: WireName
+    reason: str = ""
+    """Why, for people; empty where the peer closed in good order."""
+    unsent: int = 0
+    """Bytes of messages that were accepted for sending and had not left when the peer did."""
+
+
+PeerEvent: TypeAlias = PeerJoined | PeerLeft
+
+
+class Watch:
+    """A feed of members joining and leaving, which begins with those present."""
+
+    __slots__ = ("_events", "_joins", "_max_events", "_numbers", "_watches", "closed", "owner")
+
+    def __init__(
+        self, watches: list[Watch], present: Iterable[PeerJoined], max_events: int, owner: Any
+    ) -> None:
+        self._watches = watches
+        self._max_events = max_events
+        self._numbers = itertools.count()
+        # By number, in their order. Not a dictionary, in which finding the first of many removed takes long.
+        self._events: OrderedDict[int, PeerEvent] = OrderedDict()
+        self._joins: dict[int, int] = {}  # where a peer's last event waits and is its joining
+        self.closed = False
+        self.owner = owner
+        """For the adapter's use: what it wakes."""
+        for event in present:
+            self.put(event)
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def put(self, event: PeerEvent) -> None:
+        """Take an event.
+
+        Once there are too many, who leaves unseen is left out, with the joining: what waits beyond the bound
+        is bounded by the members there are.
+        """
+        unseen = self._joins.pop(event.peer_id, None)
+        if isinstance(event, PeerLeft) and unseen is not None and len(self._events) >= self._max_events:
+            del self._events[unseen]
+            return
+        number = next(self._numbers)
+        self._events[number] = event
+        if isinstance(event, PeerJoined):
+            self._joins[event.peer_id] = number
+
+    def take(self) -> PeerEvent:
+        """Remove and return the oldest event. Raises `IndexError` if there is none."""
+        if not self._events:
+            raise IndexError("no event is waiting")
+        number, event = self._events.popitem(last=False)
+        if self._joins.get(event.peer_id) == number:
+            del self._joins[event.peer_id]
+        return event
+
+    def close(self) -> None:
+        """Stop watching."""
+        if not self.closed:
+            self.closed = True
+            self._events.clear()
+            self._joins.clear()
+            self._watches.remove(self)

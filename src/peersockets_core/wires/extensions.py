@@ -1,0 +1,74 @@
+"""The names of our extensions, shared by all connections of a node, as a networker's are.
+
+On hypercore9 an extension message carries an index into the sender's list of names. The list is sorted
+as JavaScript sorts strings, by UTF-16 code units (abstract-extension 3.1.1, `sortMessages`).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import Counter
+
+from ..errors import LocalProtocolError
+
+
+def utf16_order(name: str) -> bytes:
+    """Sort key of JavaScript's string order."""
+    return name.encode("utf-16-be")
+
+
+class ExtensionNames:
+    """The extensions registered here, each as often as somebody registered it, listed once."""
+
+    def __init__(self) -> None:
+        self.version = 0
+        """Changes with the list, so that a connection knows when the remote's copy is stale."""
+        self._registrations: Counter[str] = Counter()
+        self._names: list[str] = []
+        self._for_strangers = 0
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._registrations
+
+    @property
+    def names(self) -> list[str]:
+        """The list in wire order; not to be changed."""
+        return self._names
+
+    def index(self, name: str) -> int:
+        """The position of a registered name, which is its id on the wire.
+
+        Raises `LocalProtocolError` for a name that is not registered: in its place stands another.
+        """
+        self._check(name)
+        return bisect_left(self._names, utf16_order(name), key=utf16_order)
+
+    @property
+    def for_strangers(self) -> bool:
+        """Whether anybody listens to more than members of drives: a stranger's message may be of use."""
+        return self._for_strangers > 0
+
+    def register(self, name: str, *, members_only: bool = False) -> None:
+        """Add a name, or one more user of it: one who listens to `members_only`, or to everybody."""
+        if name not in self._registrations:
+            insort(self._names, name, key=utf16_order)
+            self.version += 1
+        self._registrations[name] += 1
+        self._for_strangers += not members_only
+
+    def unregister(self, name: str, *, members_only: bool = False) -> None:
+        """Take one user of a registered name away, as it was registered, and the name with the last.
+
+        Raises `LocalProtocolError` for a name that is not registered.
+        """
+        self._check(name)
+        self._registrations[name] -= 1
+        self._for_strangers -= not members_only
+        if not self._registrations[name]:
+            del self._names[self.index(name)]
+            del self._registrations[name]
+            self.version += 1
+
+    def _check(self, name: str) -> None:
+        if name not in self._registrations:
+            raise LocalProtocolError(f"the extension {name!r} is not registered")

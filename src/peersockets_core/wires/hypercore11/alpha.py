@@ -1,0 +1,279 @@
+"""hypercore/alpha, as a peer without data speaks it: proves its right, keeps the channel, answers politely.
+
+Source: hypercore 11.37.1 (`lib/replicator.js`, `lib/messages.js`, `lib/caps.js`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import sys
+from functools import lru_cache
+from typing import Final
+
+from ...errors import LocalProtocolError, MessageTooLarge, RemoteProtocolError
+from ...events import DriveClosed, DriveOpened, Event, MessagesReceived
+from ...keys import DriveKey
+from ...limits import Limits
+from ...secret import Secret
+from ...work import ANSWER, MEMBERSHIP, RUN
+from .batching import MAX_BATCH, ROOM
+from .encoding import decode_string_untrusted, decode_uint_untrusted, encode_buffer, encode_uint
+from .protomux import Channel, Mux
+from .secret_stream import MAX_PLAINTEXT, Keys, namespace
+
+PROTOCOL: Final = "hypercore/alpha"
+ALIASES: Final = {"hypercore": PROTOCOL}
+
+_SYNC, _REQUEST, _NO_DATA, _EXTENSION = 0, 1, 4, 9
+_CAPABILITY_SIZE = 32
+_NAMESPACES = namespace(b"hypercore", 3)
+_REPLICATE = {True: _NAMESPACES[1], False: _NAMESPACES[2]}  # by the role of the sender's stream
+
+_UPLOADING, _DOWNLOADING = 2, 4
+_POLITE_SYNC = b"".join(map(encode_uint, (_UPLOADING | _DOWNLOADING, 0, 0, 0)))
+"""Flags, fork, length, and the remote's length as far as we know. Without it `core.update({wait: true})`
+waits for us for ever; with downloading off, the channel may be closed as idle."""
+
+_ONE_BYTE, _TWO_BYTES = 0xFC, 0xFD  # of encoding.py, which a run of messages has no time to call
+_SMALLEST = 3  # bytes of a message without a name or a payload, behind its size
+_CACHED_HEADS = 256
+
+
+def capability(keys: Keys, core_key: bytes, *, initiator: bool) -> Secret:
+    """What proves knowledge of a core's key, said by the side in that role."""
+    named = _REPLICATE[initiator] + core_key
+    return Secret(hashlib.blake2b(named, digest_size=32, key=keys.handshake_hash).digest())
+
+
+class Core:
+    """A drive that is open here, on one connection; the handler of its channel, whenever there is one."""
+
+    def __init__(
+        self, mux: Mux, keys: Keys, key: DriveKey, *, initiator: bool, limits: Limits, events: list[Event]
+    ) -> None:
+        """Open the channel. What happens on it is appended to `events`."""
+        self.key = key
+        self.channel: Channel | None = None
+        """The channel, once both sides have opened it."""
+        self.last_name_sent: str | None = None
+        """The name that the next message on this channel may leave out."""
+        self._mux = mux
+        self._keys = keys
+        self._initiator = initiator
+        self._limits = limits
+        self._events = events
+        self._last_name_received = ""
+        self.name_size = 0
+        """Bytes of memory of the last name that the remote has used, if it is a long one."""
+        self._longest_name = min(_ONE_BYTE, limits.extension_name)  # of those read within a run
+        self._channel: Channel | None = None
+        self._open = False
+        self.offer()
+
+    def offer(self) -> None:
+        """Open our half of the channel, unless it is."""
+        if self._channel is None:
+            proof = capability(self._keys, self.key.public_key, initiator=self._initiator)
+            # Seeking is not for peers without data: no flags.
+            handshake = encode_uint(0) + bytes(proof)
+            self._channel = self._mux.open(
+                PROTOCOL, self.key.discovery_key, handshake, self, self.run_untrusted
+            )
+            if self._open:  # the remote was first
+                self.channel = self._channel
+
+    def close(self) -> None:
+        """Close the drive on this connection."""
+        if self._channel is not None:
+            self._mux.close(self._channel)
+        self._reset()
+
+    def opened_untrusted(self, handshake: bytes) -> None:
+        """The remote has opened. Raises only `RemoteProtocolError`, for a wrong capability."""
+        self._mux.work.left -= MEMBERSHIP
+        _, position = decode_uint_untrusted(handshake, 0, len(handshake))
+        expected = capability(self._keys, self.key.public_key, initiator=not self._initiator)
+        if not hmac.compare_digest(handshake[position : position + _CAPABILITY_SIZE], expected):
+            raise RemoteProtocolError(f"invalid remote capability for drive {self.key}")
+        self._open = True
+        self.channel = self._channel
+        # The mux is still inside `offer` where the remote was first; the channel is known by its key.
+        self._mux.send_to(PROTOCOL, self.key.discovery_key, _SYNC, _POLITE_SYNC)
+        self._events.append(DriveOpened(self.key.discovery_key))
+
+    def message_untrusted(self, message_type: int, data: bytes, start: int, end: int) -> None:
+        """Answer what needs an answer. Raises only `RemoteProtocolError`."""
+        if message_type == _EXTENSION:
+            if start < end and not data[start]:
+                name, start = self._last_name_received, start + 1
+            else:
+                name, start = self._name_untrusted(data, start, end)
+            self._payloads(name).append(data[start:end])
+        elif message_type == _REQUEST:
+            self._mux.work.left -= ANSWER
+            _, position = decode_uint_untrusted(data, start, end)
+            request, _ = decode_uint_untrusted(data, position, end)
+            self._mux.send_to(PROTOCOL, self.key.discovery_key, _NO_DATA, encode_uint(request))
+
+    def run_untrusted(self, data: bytes, position: int, end: int) -> int:
+        """Take the extension messages at the head of a batch; returns where others, or odd ones, begin.
+
+        Or where the work is used up.
+        """
+        payloads: list[bytes] | None = None
+        before = 0
+        work = self._mux.work
+        # They are not counted one by one: up to here come no more than the work allows.
+        window = min(end, position + _SMALLEST * work.left)
+        while position < window:
+            size = data[position]
+            start = position + 1
+            if size > _ONE_BYTE:
+                if size != _TWO_BYTES or start + 2 > end:
+                    break
+                size = data[start] | data[start + 1] << 8
+                start += 2
+            stop = start + size
+            if size < 2 or stop > end or data[start] != _EXTENSION:
+                break
+            named = data[start + 1]
+            start += 2
+            if named:
+                after = start + named
+                if named > self._longest_name or after > stop:
+                    break
+                try:
+                    name = _decode_name(data[start:after])
+                except UnicodeDecodeError:
+                    break
+                if name != self._last_name_received:
+                    self._last_name_received = name
+                    work.left -= len(payloads or ()) - before
+                    payloads, before = None, 0
+                start = after
+            if payloads is None:
+                payloads = self._payloads(self._last_name_received)
+                before = len(payloads)
+                work.left -= RUN
+                window = min(end, position + _SMALLEST * work.left)
+            payloads.append(data[start:stop])
+            position = stop
+        work.left -= len(payloads or ()) - before
+        return position
+
+    def closed(self) -> None:
+        """The remote has refused or closed the drive; it may open it later."""
+        was_open = self._open
+        self._reset()
+        if was_open:
+            self._mux.work.left -= MEMBERSHIP
+            self._events.append(DriveClosed(self.key.discovery_key))
+
+    def _payloads(self, name: str) -> list[bytes]:
+        """Where to put the next payload: messages in a row become one event."""
+        last = self._events[-1] if self._events else None
+        discovery_key = self.key.discovery_key
+        if isinstance(last, MessagesReceived) and last.name == name and last.discovery_key == discovery_key:
+            return last.payloads
+        event = MessagesReceived(discovery_key, name, [])
+        self._events.append(event)
+        return event.payloads
+
+    def _name_untrusted(self, data: bytes, start: int, end: int) -> tuple[str, int]:
+        size, after = decode_uint_untrusted(data, start, end)
+        if not size:
+            return self._last_name_received, after
+        if size > self._limits.extension_name:
+            raise RemoteProtocolError(f"an extension's name of {size} bytes")
+        self._last_name_received, start = decode_string_untrusted(data, start, end)
+        self.name_size = sys.getsizeof(self._last_name_received)
+        return self._last_name_received, start
+
+    def forget_name(self) -> None:
+        """Let go of the last name that the remote has used."""
+        self._last_name_received = ""
+        self.name_size = 0
+
+    def _reset(self) -> None:
+        self._channel = self.channel = None
+        self._mux.batcher.last = None
+        self._open = False
+        self.last_name_sent = None
+        self.forget_name()
+
+
+@lru_cache(4096)
+def _decode_name(encoded: bytes) -> str:
+    """Read the name of an extension, up to 252 bytes; what is kept, for all connections, is a megabyte."""
+    return encoded.decode()
+
+
+class ExtensionSender:
+    """Sends the messages of one extension on one drive's channel."""
+
+    __slots__ = ("_batcher", "_core", "_encoded_name", "_heads", "_name", "_named_heads", "_outbox", "_room")
+
+    def __init__(self, mux: Mux, core: Core, name: str) -> None:
+        self._batcher = mux.batcher
+        self._core = core
+        self._name = name
+        self._encoded_name = encode_buffer(name.encode())
+        self._outbox = mux.outbox
+        self._room = ROOM + len(self._encoded_name)
+        # What stands before a payload, by its size: with the name left out, and with it.
+        self._heads: dict[int, bytes] = {}
+        self._named_heads: dict[int, bytes] = {}
+
+    def check_size(self, size: int) -> None:
+        """Raise `MessageTooLarge` for what does not fit a frame together with the extension's full name."""
+        channel = self._core.channel
+        number = encode_uint(channel.local if channel is not None else 1)
+        largest = MAX_PLAINTEXT - len(number) - 1 - len(self._encoded_name)
+        if size > largest:
+            raise MessageTooLarge(size, largest)
+
+    def send(self, payload: bytes) -> None:
+        """Queue one message. Raises `MessageTooLarge`, with nothing queued."""
+        batcher, outbox, size = self._batcher, self._outbox, len(payload)
+        if batcher.last is self and outbox.size + size + self._room <= batcher.end:
+            head = self._heads.get(size) or self._head(size, self._heads, b"\0")
+        elif size + self._room > MAX_BATCH or self._core.channel is None:
+            self._send_alone(payload)
+            return
+        else:
+            head = self._enter(self._core.channel, size)
+        chunks = outbox.chunks
+        chunks.append(head)
+        chunks.append(payload)
+        outbox.size += len(head) + size
+
+    def _enter(self, channel: Channel, size: int) -> bytes:
+        """Have the batch go on with a message of ours; returns what stands before its payload."""
+        core, batcher, outbox = self._core, self._batcher, self._outbox
+        batcher.last = self
+        lead = batcher.enter(channel.local, size + self._room)
+        outbox.chunks += lead
+        outbox.size += sum(map(len, lead))
+        if core.last_name_sent == self._name:
+            return self._heads.get(size) or self._head(size, self._heads, b"\0")
+        core.last_name_sent = self._name
+        return self._named_heads.get(size) or self._head(size, self._named_heads, self._encoded_name)
+
+    def _head(self, size: int, heads: dict[int, bytes], name: bytes) -> bytes:
+        if len(heads) == _CACHED_HEADS:
+            heads.clear()
+        head = heads[size] = encode_uint(1 + len(name) + size) + bytes((_EXTENSION,)) + name
+        return head
+
+    def _send_alone(self, payload: bytes) -> None:
+        core = self._core
+        self.check_size(len(payload))
+        channel = core.channel
+        if channel is None:
+            raise LocalProtocolError(f"drive {core.key} is no longer open on both sides")
+        name = b"\0" if core.last_name_sent == self._name else self._encoded_name
+        core.last_name_sent = self._name
+        chunks = self._batcher.place(channel.local, bytes((_EXTENSION,)) + name, payload)
+        self._outbox.chunks += chunks
+        self._outbox.size += sum(map(len, chunks))

@@ -1,0 +1,88 @@
+"""How messages of protomux go out: small ones in batches, large ones alone. Source: protomux 3.12.1."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Final
+
+from ...errors import LocalProtocolError
+from ...outbox import Outbox
+from .encoding import encode_uint
+
+MAX_BATCH: Final = 64 * 1024
+"""Bytes of one batch: large enough to make the cost of a frame small, small enough not to delay its first
+message. The reference receives up to 8 MiB."""
+
+ROOM: Final = 16
+"""Bytes that may stand around a message in a batch."""
+
+BATCH_HEAD: Final = b"\0\0"
+"""The control channel, and the type of a batch."""
+
+_SWITCH: Final = b"\0"
+
+
+class Batcher:
+    """Where the messages of the stream below begin in an outbox."""
+
+    __slots__ = ("_cuts", "_outbox", "channel", "end", "last")
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.channel = -1
+        """The channel of the last message in the batch being made, or -1 if it is empty."""
+        self.end = 0
+        """The size of the outbox up to which the batch goes on."""
+        self.last: object = None
+        """Who queued the last message of the batch being made, if it has said so: more of the same kind may
+        follow without asking."""
+        self._outbox = outbox
+        # Where a message begins, in chunks and in bytes of the outbox, and if it is a batch.
+        self._cuts: list[tuple[int, int, bool]] = []
+
+    def place(self, local: int, message: bytes, payload: bytes = b"") -> tuple[bytes, ...]:
+        """Return what has to go into the outbox next, for a message on the channel of that number.
+
+        `message` is its type and body, the end of which may stand in `payload`.
+        """
+        size = len(message) + len(payload)
+        self.last = None
+        if size + ROOM > MAX_BATCH:
+            self._cut(batch=False)
+            self.channel, self.end = -1, 0
+            return encode_uint(local), message, payload
+        return *self.enter(local, size), encode_uint(size), message, payload
+
+    def take_messages(self) -> list[tuple[int, list[bytes]]]:
+        """Hand over the messages of the stream below, in order: the size of each, and its chunks."""
+        if not self._cuts:
+            return []
+        end = (len(self._outbox.chunks), self._outbox.size, False)
+        cuts, self._cuts = self._cuts, []
+        self.channel, self.end, self.last = -1, 0, None
+        chunks = self._outbox.take()
+        messages = []
+        for (start, before, batch), (stop, after, _) in pairwise((*cuts, end)):
+            message = chunks[start:stop]
+            if batch:
+                message.insert(0, BATCH_HEAD)
+            messages.append((after - before + len(BATCH_HEAD) * batch, message))
+        return messages
+
+    def enter(self, local: int, size: int) -> tuple[bytes, ...]:
+        """Return what has to go before the size of a message of `size` bytes for it to join a batch."""
+        fits = self._outbox.size + size + ROOM <= self.end
+        if self.channel == local and fits:
+            return ()
+        number = encode_uint(local)
+        switch: tuple[bytes, ...] = (_SWITCH, number)
+        if self.channel < 0 or not fits:
+            self._cut(batch=True)
+            self.end = self._outbox.size + MAX_BATCH
+            switch = (number,)
+        self.channel = local
+        return switch
+
+    def _cut(self, *, batch: bool) -> None:
+        if self._outbox.sealed:
+            raise LocalProtocolError("the connection is closed")
+        self._cuts.append((len(self._outbox.chunks), self._outbox.size, batch))

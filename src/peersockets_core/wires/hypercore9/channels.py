@@ -1,0 +1,137 @@
+"""Channels: which drives both sides have open, each side having proved that it knows the key.
+
+Both sides number their own channels from 1, and use no number twice: neither for a channel nor for a
+refusal. What the remote opens and we do not have is refused at once and leaves no state. Source:
+hypercore-protocol 8.0.7 (`Channelizer`), hypercore-crypto 2.3.2 (`capability`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import itertools
+from collections.abc import Callable
+
+import attrs
+
+from ...errors import LocalProtocolError, RemoteProtocolError
+from ...events import DriveClosed, DriveOpened, Event
+from ...keys import DriveKey
+from ...secret import Secret
+from .messages import Close, Message, Open, Status
+
+_POLITE_STATUS = Status(uploading=False, downloading=True)
+"""Said right after both sides opened. Without it a real hyperdrive waits for data that we do not have;
+with downloading off it might end the channel."""
+
+
+@attrs.define
+class _Channel:
+    key: DriveKey
+    local: int | None = None
+    """The number we opened it on; None where the remote refused or closed it."""
+    remote: int | None = None
+    """The number the remote opened it on, with a proper capability."""
+    offered: bool = True
+    """Whether our Open is good for the remote's next one; it is not once the remote has closed."""
+
+
+class Channels:
+    """The channels of one connection."""
+
+    def __init__(
+        self,
+        *,
+        sending_key: bytes,
+        receiving_key: bytes,
+        send: Callable[[int, Message], None],
+        reply_untrusted: Callable[[int, Message], None],
+    ) -> None:
+        """Send messages of our own accord with `send(channel, message)`, answers with `reply_untrusted`."""
+        self._sending_key = sending_key
+        self._receiving_key = receiving_key
+        self._send = send
+        self._reply_untrusted = reply_untrusted
+        self._channels: dict[bytes, _Channel] = {}
+        # `Channelizer.allocLocal` means to take the lowest free number, but finds none free ever.
+        self._numbers = itertools.count(1)
+        self._remote: dict[int, _Channel] = {}
+
+    @property
+    def any_open(self) -> bool:
+        """Whether both sides have any drive open."""
+        return bool(self._remote)
+
+    def open(self, key: DriveKey) -> None:
+        """Open a drive here and offer it to the remote. Raises `LocalProtocolError` if it is open."""
+        if key.discovery_key in self._channels:
+            raise LocalProtocolError(f"drive {key} is already open on this connection")
+        channel = self._channels[key.discovery_key] = _Channel(key)
+        self._send(self._number(channel), self._offer(channel))
+
+    def close(self, discovery_key: bytes) -> None:
+        """Close a drive that is open here, and tell the remote. Raises `LocalProtocolError` if it is not."""
+        channel = self._channels.pop(discovery_key, None)
+        if channel is None:
+            raise LocalProtocolError(f"no drive with discovery key {discovery_key.hex()} is open")
+        if channel.remote is not None:
+            del self._remote[channel.remote]
+        if channel.local is not None:
+            self._send(channel.local, Close())
+
+    def receive_open_untrusted(self, number: int, message: Open, events: list[Event]) -> None:
+        """The remote opens a channel. Raises only `RemoteProtocolError`."""
+        channel = self._channels.get(message.discovery_key)
+        if channel is None:
+            self._reply_untrusted(next(self._numbers), Close(message.discovery_key))
+            return
+        if self._remote.get(number, channel) is not channel or number == 0:
+            raise RemoteProtocolError(f"the remote opened channel {number} for two cores")
+        expected = _capability(channel.key, self._receiving_key, self._sending_key)
+        if not hmac.compare_digest(message.capability or b"", expected):
+            raise RemoteProtocolError(f"invalid remote capability for drive {channel.key}")
+        if channel.local is None or not channel.offered:
+            number_here = self._number(channel) if channel.local is None else channel.local
+            self._reply_untrusted(number_here, self._offer(channel))
+            channel.offered = True
+        assert channel.local is not None
+        if channel.remote is not None:  # a second Open for the core moves it
+            del self._remote[channel.remote]
+        else:
+            self._reply_untrusted(channel.local, _POLITE_STATUS)
+            events.append(DriveOpened(message.discovery_key))
+        channel.remote = number
+        self._remote[number] = channel
+
+    def receive_close_untrusted(self, number: int, message: Close, events: list[Event]) -> None:
+        """The remote closes a channel, or refuses one. Raises only `RemoteProtocolError`."""
+        channel = self._remote.get(number) or self._channels.get(message.discovery_key or b"")
+        if channel is None:
+            return
+        if channel.remote is not None:
+            # Our half stays, to be offered again when the remote opens again. To close it and say so, as
+            # hypercore-protocol does, would let the answers of two sides that both close and open chase
+            # each other for ever.
+            del self._remote[channel.remote]
+            channel.remote = None
+            channel.offered = False
+            events.append(DriveClosed(channel.key.discovery_key))
+        elif channel.local is not None and channel.offered:
+            # A refusal. The remote keeps our number until we close it.
+            self._reply_untrusted(channel.local, Close())
+            channel.local = None
+
+    def _offer(self, channel: _Channel) -> Open:
+        return Open(
+            channel.key.discovery_key, _capability(channel.key, self._sending_key, self._receiving_key)
+        )
+
+    def _number(self, channel: _Channel) -> int:
+        channel.local = next(self._numbers)
+        return channel.local
+
+
+def _capability(key: DriveKey, sending_key: bytes, receiving_key: bytes) -> Secret:
+    """What proves knowledge of the key, said by the side that sends with `sending_key`."""
+    named = b"hypercore capability" + sending_key + key.public_key
+    return Secret(hashlib.blake2b(named, digest_size=32, key=receiving_key).digest())

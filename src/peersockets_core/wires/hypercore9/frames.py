@@ -1,0 +1,262 @@
+"""Frames: varint length, varint header (channel << 4 | type), body. Source: simple-message-channels 1.2.1.
+
+Parsing is the hot path of receiving, so one loop reads as much of what a read brought as the slice of work
+allows, and consecutive extension messages with the same id on channel 0, where topics live, come out as one
+run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from functools import partial
+from typing import Final, NamedTuple, TypeAlias
+
+import attrs
+
+from ...errors import RemoteProtocolError
+from ...work import RECORD, RUN, Work
+from ..pieces import Pieces
+from . import varint
+from .messages import EXTENSION_TYPE
+
+KEEPALIVE: Final = b"\0"
+"""A frame of length zero."""
+
+_SMALLEST: Final = 3
+"""Bytes of the smallest extension message."""
+
+_MORE = 0x80
+_NO_ID = -1
+
+
+@attrs.frozen
+class Frame:
+    """One frame that is not an extension message on channel 0."""
+
+    channel: int
+    type: int
+    body: bytes
+
+
+class ExtensionRun(NamedTuple):
+    """Consecutive extension messages on channel 0 with the same id."""
+
+    id: int
+    payloads: list[bytes]
+
+
+Item: TypeAlias = Frame | ExtensionRun
+
+# In half the time: there is one for each message where many topics are spoken to in turn.
+_make_run = partial(tuple.__new__, ExtensionRun)
+
+
+def encode(channel: int, message_type: int, body: bytes) -> bytes:
+    """Return one frame."""
+    header = varint.encode(channel << 4 | message_type)
+    return varint.encode(len(header) + len(body)) + header + body
+
+
+def extension_head(extension_id: int, payload_size: int) -> bytes:
+    """Return what stands before the payload of an extension message on channel 0."""
+    encoded_id = varint.encode(extension_id)
+    return varint.encode(1 + len(encoded_id) + payload_size) + bytes((EXTENSION_TYPE,)) + encoded_id
+
+
+class FrameParser:
+    """Cuts a decrypted byte stream into frames, whatever chunks it comes in."""
+
+    __slots__ = (
+        "_completed", "_data", "_id", "_ignored", "_max_body", "_position", "_skipping", "_work",
+        "unfinished",
+    )  # fmt: skip
+
+    def __init__(
+        self, max_body: int, *, ignored: Container[int] = frozenset(), work: Work | None = None
+    ) -> None:
+        """Frames whose first byte behind the length is in `ignored` are skipped, and not even kept."""
+        self._max_body = max_body
+        self._ignored = ignored
+        self._work = work or Work()
+        # What waits for the next slice of work: a message whose last piece has come, and what is behind it.
+        self._completed: list[Item] = []
+        self._data = b""
+        self._position = 0
+        # Of an extension message on channel 0 only the payload is kept, so that it needs no further copy.
+        self.unfinished = Pieces()
+        """What has come of a frame that is not complete."""
+        self._id = _NO_ID
+        self._skipping = 0  # bytes to come of a frame that is ignored
+
+    @property
+    def has_input(self) -> bool:
+        """Whether something waits for the next slice of work."""
+        return self._position < len(self._data) or bool(self._completed)
+
+    @property
+    def empty(self) -> bool:
+        """Whether the stream stands between two frames."""
+        return not (self.unfinished or self._skipping or self.has_input)
+
+    @property
+    def kept(self) -> int:
+        """Bytes that are kept, of an unfinished frame or for the next slice of work."""
+        return self.unfinished.size + len(self._data)
+
+    def skip_unfinished(self) -> bool:
+        """Skip the unfinished frame, with what is still to come, if it is an extension message on channel 0.
+
+        Returns whether it is.
+        """
+        if self._id == _NO_ID:
+            return False
+        self._skipping = self.unfinished.missing
+        self.unfinished.take()
+        return True
+
+    def clear(self) -> None:
+        """Let go of what has come of a frame, and of what waits."""
+        self.unfinished.take()
+        self._completed.clear()
+        self._data = b""
+        self._position = self._skipping = 0
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes of the stream."""
+        position = 0
+        if self._position < len(self._data):
+            data = self._data[self._position :] + data
+        elif self._skipping:
+            position = min(self._skipping, len(data))
+            self._skipping -= position
+        elif self.unfinished:
+            if len(data) < self.unfinished.missing:
+                self.unfinished.add(data)
+                return
+            data, position = self._complete(data)
+        self._data, self._position = data, position
+
+    def parse_untrusted(self, data: bytes, items: list[Item]) -> None:
+        """Append what the next bytes complete to `items`, as far as the work allows.
+
+        Raises only `RemoteProtocolError`.
+        """
+        self.feed(data)
+        while self.has_input and self._work.left > 0:
+            self.take_untrusted(items)
+
+    def take_untrusted(self, items: list[Item]) -> None:
+        """Append what is complete to `items`, up to the next `Frame`, or as far as the work allows.
+
+        A frame may change the meaning of what follows. As long as `has_input`, call it again. Raises only
+        `RemoteProtocolError`.
+        """
+        items += self._completed
+        self._completed.clear()
+        data = self._data
+        position = self._cut_untrusted(data, self._position, items)
+        self._data, self._position = (data, position) if position < len(data) else (b"", 0)
+
+    def _cut_untrusted(self, data: bytes, position: int, items: list[Item]) -> int:
+        """Cut frames from `position` on; returns the position of what waits for the next slice of work."""
+        end = len(data)
+        run_id = _NO_ID
+        payloads: list[bytes] = []
+        before = window = 0
+        largest = self._max_body + 1  # with a header of one byte
+        ignored, work = self._ignored, self._work
+        while True:
+            # Messages of a run are not counted one by one: up to here come no more than the work allows.
+            if position >= window:
+                work.left -= len(payloads) - before
+                before = len(payloads)
+                if position >= end or work.left <= 0:
+                    break
+                window = min(end, position + _SMALLEST * work.left)
+            # Lengths and ids of one and two bytes are read in place: a call costs more than all the rest
+            # of a short message.
+            length = data[position]
+            start = position + 1
+            if length >= _MORE:
+                if start < end and data[start] < _MORE:
+                    length += (data[start] << 7) - _MORE
+                    start += 1
+                else:
+                    decoded = varint.decode_untrusted(data, position)
+                    if decoded is None:
+                        self._keep(data[position:], missing=1)
+                        position = end
+                        break
+                    length, start = decoded
+                if length > self._max_body + varint.MAX_SIZE:
+                    raise self._too_large(length)
+            stop = start + length
+            body = start + 2
+            extension_id = _NO_ID
+            if 1 < length <= largest and body <= end and data[start] == EXTENSION_TYPE:
+                extension_id = data[start + 1]
+                if extension_id >= _MORE:
+                    if length > 2 and body < end and data[body] < _MORE:
+                        extension_id += (data[body] << 7) - _MORE
+                        body += 1
+                    else:
+                        extension_id = _NO_ID
+            if extension_id == _NO_ID:
+                work.left -= 1
+                window = 0
+                if not length or (length <= largest and start < end and data[start] in ignored):
+                    position = stop
+                    continue
+            if stop > end:
+                piece = data[position:] if extension_id == _NO_ID else data[body:]
+                self._keep(piece, missing=stop - end, extension_id=extension_id)
+                position = end
+                break
+            position = stop
+            if extension_id == _NO_ID:
+                work.left -= RECORD
+                items.append(self._frame_untrusted(data[start:stop]))
+                break
+            if extension_id != run_id:
+                work.left -= RUN + len(payloads) - before
+                before = window = 0
+                run_id = extension_id
+                payloads = []
+                items.append(_make_run((run_id, payloads)))
+            payloads.append(data[body:stop])
+        work.left -= len(payloads) - before
+        self._skipping = max(0, position - end)
+        return position
+
+    def _keep(self, piece: bytes, *, missing: int, extension_id: int = _NO_ID) -> None:
+        self.unfinished.begin(piece, missing=missing)
+        self._id = extension_id
+
+    def _complete(self, data: bytes) -> tuple[bytes, int]:
+        """Finish what is unfinished with `data`; returns what is left to parse, and from where on."""
+        pieces, missing = self.unfinished.take(), self.unfinished.missing
+        if self._id == _NO_ID:
+            return b"".join((*pieces, data)), 0
+        self._completed.append(ExtensionRun(self._id, [b"".join((*pieces, memoryview(data)[:missing]))]))
+        return data, missing
+
+    def _frame_untrusted(self, frame: bytes) -> Item:
+        decoded = varint.decode_untrusted(frame, 0)
+        if decoded is None:
+            raise RemoteProtocolError("a frame ends within its header")
+        header, start = decoded
+        if len(frame) - start > self._max_body:
+            raise self._too_large(len(frame))
+        channel, message_type = header >> 4, header & 15
+        if message_type != EXTENSION_TYPE:
+            return Frame(channel, message_type, frame[start:])
+        decoded = varint.decode_untrusted(frame, start)
+        if decoded is None:
+            raise RemoteProtocolError("an extension message ends within its id")
+        if channel:
+            return Frame(channel, message_type, frame[start:])
+        extension_id, start = decoded
+        return ExtensionRun(extension_id, [frame[start:]])
+
+    def _too_large(self, length: int) -> RemoteProtocolError:
+        return RemoteProtocolError(f"frame of {length} bytes is over the limit of {self._max_body}")

@@ -1,0 +1,303 @@
+"""The hypercore9 wire: bytes in, events out; commands in, bytes out.
+
+    bytes -> handshake -> XSalsa20 -> frames -> messages -> channels and extensions -> events
+
+Source: hypercore-protocol 8.0.7 over simple-hypercore-protocol 2.1.2. What a real peer ignores is ignored
+here too: message types 11 to 14, messages on channels that are not open, and extension ids that are in
+no list (a real peer sends such ids after it removed an extension, since abstract-extension 3.1.1 does
+not renumber the others). What is about a drive's data is ignored, too; what is ignored is skipped undecoded.
+"""
+
+from __future__ import annotations
+
+from typing import Final, TypeAlias
+
+from ...crypto.sodium import Buffer, XSalsa20
+from ...errors import MessageTooLarge, RemoteProtocolError
+from ...events import Event, HandshakeCompleted, MessagesReceived, WireName
+from ...keys import DriveKey, Entropy, KeyPair
+from ...limits import Limits
+from ...outbox import Outbox
+from ...work import ANSWER, MEMBERSHIP, Work
+from ..extensions import ExtensionNames
+from . import frames, messages
+from .channels import Channels
+from .handshake import Handshake
+
+MAX_FRAME_BODY: Final = 8 * 1024 * 1024
+"""What a real receiver takes: a larger frame body makes it destroy the stream."""
+
+_TYPE_NUMBERS = {message_class: number for number, message_class in enumerate(messages.TYPES)}
+_CACHED_HEADS = 256
+
+_Heeded: TypeAlias = messages.Open | messages.Options | messages.Close
+_CLASSES: dict[int, type[_Heeded]] = {
+    _TYPE_NUMBERS[message_class]: message_class
+    for message_class in (messages.Open, messages.Options, messages.Close)
+}
+_ON_CHANNEL_0 = {_TYPE_NUMBERS[messages.Options], messages.EXTENSION_TYPE}
+
+
+def _ignores(first: int) -> bool:
+    """Whether a frame with that first byte of a header is nothing to us.
+
+    The byte has the type and the lowest bits of the channel's number; 0x80 says that there are more.
+    """
+    kind, channel = first & 0x0F, first >> 4
+    return 0 < channel < 8 if kind in _ON_CHANNEL_0 else kind not in _CLASSES
+
+
+_IGNORED = frozenset(filter(_ignores, range(0x100)))
+
+
+class Hypercore9:
+    """One connection's state on this wire."""
+
+    name: Final[WireName] = "hypercore9"
+
+    def __init__(
+        self,
+        *,
+        initiator: bool,
+        key_pair: KeyPair,
+        entropy: Entropy,
+        limits: Limits,
+        extensions: ExtensionNames,
+        outbox: Outbox,
+        work: Work,
+    ) -> None:
+        """Begin a handshake."""
+        self.keepalive = limits.keepalive
+        self.silence = limits.silence
+        self.outbox = outbox
+        self._limits = limits
+        self._extensions = extensions
+        self._announced_version = -1
+        self._remote_names: list[str] = []
+        self._names_size = 0
+        self._work = work
+        self._frames = frames.FrameParser(limits.frame_body, ignored=_IGNORED, work=work)
+        self.unfinished = self._frames.unfinished
+        """What has come of a frame that is not complete."""
+        self._decoding: tuple[int, messages.Decoder[_Heeded]] | None = None
+        handshake = Handshake(initiator=initiator, key_pair=key_pair, entropy=entropy)
+        self._handshake: Handshake | None = handshake
+        self._handshake_output = handshake.output
+        self._rest = b""  # what came in one read with the end of the handshake
+        self._channels: Channels | None = None
+        self._transmit: XSalsa20 | None = None
+        self._receive: XSalsa20 | None = None
+
+    @property
+    def has_output(self) -> bool:
+        """Whether `data_to_send` would return anything."""
+        return bool(self.outbox.chunks or self._handshake_output)
+
+    @property
+    def has_input(self) -> bool:
+        """Whether something waits for the next slice of work."""
+        return self._frames.has_input or self._decoding is not None
+
+    @property
+    def between_messages(self) -> bool:
+        """Whether the remote may end the stream here without cutting anything short."""
+        return self._handshake is None and self._frames.empty and not self._rest
+
+    @property
+    def kept(self) -> int:
+        """Bytes of memory that the remote makes this wire keep, answers to it left out."""
+        if self._handshake is not None:
+            return self._handshake.kept
+        decoding = self._decoding[1].kept if self._decoding is not None else 0
+        return self._names_size + self._frames.kept + decoding + len(self._rest)
+
+    def receive_data_untrusted(self, data: Buffer, events: list[Event]) -> None:
+        """Append to `events` what `data` causes. Raises only `RemoteProtocolError`.
+
+        Nothing behind the handshake is looked at before the next call.
+        """
+        if self._handshake is not None:
+            self._rest = self._handshake.receive_data_untrusted(bytes(data))
+            if self._handshake.finished:
+                self._start(self._handshake, events)
+            return
+        if self._rest:
+            data, self._rest = self._rest + data, b""
+        if data:
+            assert self._receive is not None
+            size = self.unfinished.size
+            if size and size + self.unfinished.missing > self._limits.stranger_frame:
+                self._check_large_untrusted(size + self.unfinished.missing)
+            self._frames.feed(self._receive.decrypt(data))
+        while self.has_input and self._work.left > 0:
+            if self._decoding is not None:
+                self._decode_untrusted(*self._decoding, events)
+                continue
+            items: list[frames.Item] = []
+            try:
+                self._frames.take_untrusted(items)
+            finally:
+                for item in items:
+                    self._receive_item_untrusted(item, events)
+
+    def forget_input(self) -> None:
+        """Let go of what has come of a frame that will not be finished, and of what waits."""
+        self._frames.clear()
+        self._decoding = None
+        self._remote_names, self._names_size = [], 0
+        self._rest = b""
+
+    def data_to_send(self) -> bytes | memoryview:
+        """Everything queued, encrypted in one pass."""
+        if self._handshake_output:  # in the clear, and ahead of everything encrypted
+            plain = b"".join(self._handshake_output)
+            self._handshake_output.clear()
+            return plain + self.data_to_send()
+        if self._transmit is None or not self.outbox.chunks:
+            return b""
+        return self._transmit.apply(*self.outbox.take())
+
+    def send_keepalive(self) -> None:
+        """Queue the frame that says nothing."""
+        self.outbox.append(frames.KEEPALIVE)
+
+    def open_drive(self, key: DriveKey) -> None:
+        """Open a drive, after the handshake."""
+        assert self._channels is not None
+        self._channels.open(key)
+
+    def close_drive(self, discovery_key: bytes) -> None:
+        """Close a drive that is open, after the handshake."""
+        assert self._channels is not None
+        self._channels.close(discovery_key)
+
+    def sender(self, discovery_key: bytes | None, name: str) -> ExtensionSender:
+        """Return what sends the messages of one registered extension; here extensions have no drive.
+
+        Raises `LocalProtocolError` for a name that is not registered.
+        """
+        self._extensions.index(name)
+        return ExtensionSender(self, name)
+
+    def announce(self) -> None:
+        """Tell the remote our list of names if its copy is stale: just before a message, as real peers do."""
+        if self._announced_version != self._extensions.version:
+            self._announced_version = self._extensions.version
+            self._send(0, messages.Options(self._extensions.names))
+
+    def _start(self, handshake: Handshake, events: list[Event]) -> None:
+        sending_key, receiving_key = handshake.split()
+        self._handshake = None
+        self._transmit = XSalsa20(sending_key, handshake.nonce)
+        self._receive = XSalsa20(receiving_key, handshake.remote_nonce)
+        self._channels = Channels(
+            sending_key=sending_key,
+            receiving_key=receiving_key,
+            send=self._send,
+            reply_untrusted=self._reply_untrusted,
+        )
+        events.append(HandshakeCompleted(self.name, handshake.remote_public_key, handshake.handshake_hash))
+
+    def _encode(self, channel: int, message: messages.Message) -> bytes:
+        return frames.encode(channel, _TYPE_NUMBERS[type(message)], messages.encode(message))
+
+    def _send(self, channel: int, message: messages.Message) -> None:
+        self.outbox.append(self._encode(channel, message))
+
+    def _reply_untrusted(self, channel: int, message: messages.Message) -> None:
+        self.outbox.append_reply_untrusted(self._encode(channel, message))
+
+    def _receive_item_untrusted(self, item: frames.Item, events: list[Event]) -> None:
+        if isinstance(item, frames.ExtensionRun):
+            if item.id < len(self._remote_names):
+                name = self._remote_names[item.id]
+                if name in self._extensions:
+                    events.append(MessagesReceived(None, name, item.payloads))
+            return
+        message_class = _CLASSES.get(item.type)
+        if message_class is not None and (item.channel == 0 or message_class is not messages.Options):
+            decoder = messages.Decoder(
+                message_class,
+                item.body,
+                max_items=self._limits.extension_names,
+                max_size=self._limits.extension_names_size,
+            )
+            self._decode_untrusted(item.channel, decoder, events)
+
+    def _check_large_untrusted(self, size: int) -> None:
+        """Give up a stranger that has a large frame under way, one of so many bytes.
+
+        An extension message is skipped instead: real peers send theirs to everybody, and nobody listens here
+        to what strangers send.
+        """
+        if not self._may_be_large and not self._frames.skip_unfinished():
+            raise RemoteProtocolError(f"a frame of {size} bytes from a remote that is not a member")
+
+    @property
+    def _may_be_large(self) -> bool:
+        """Whether the remote's frames may be of use whatever their size."""
+        assert self._channels is not None
+        return self._channels.any_open or self._extensions.for_strangers
+
+    def _decode_untrusted(
+        self, channel: int, decoder: messages.Decoder[_Heeded], events: list[Event]
+    ) -> None:
+        """Go on with a message of a protocol's own, and take it once it is complete."""
+        message = decoder.go_on_untrusted(self._work)
+        self._decoding = (channel, decoder) if message is None else None
+        assert self._channels is not None
+        before = len(events)
+        if isinstance(message, messages.Open):
+            self._work.left -= ANSWER
+            self._channels.receive_open_untrusted(channel, message, events)
+        elif isinstance(message, messages.Close):
+            self._channels.receive_close_untrusted(channel, message, events)
+        elif isinstance(message, messages.Options):
+            self._remote_names, self._names_size = message.extensions, decoder.items_size
+        self._work.left -= MEMBERSHIP * (len(events) - before)
+
+
+class ExtensionSender:
+    """Sends the messages of one stream extension on one connection."""
+
+    __slots__ = ("_extensions", "_heads", "_id", "_name", "_outbox", "_version", "_wire")
+
+    def __init__(self, wire: Hypercore9, name: str) -> None:
+        self._wire = wire
+        self._name = name
+        self._extensions = wire._extensions
+        self._outbox = wire.outbox
+        self._version = -1
+        self._id = 0
+        self._heads: dict[int, bytes] = {}
+
+    def check_size(self, size: int) -> None:
+        """Raise `MessageTooLarge` for a payload of more bytes than a real peer accepts."""
+        extension_id = self._extensions.index(self._name)
+        head = frames.extension_head(extension_id, 0)
+        largest = MAX_FRAME_BODY - (len(head) - 2)
+        if size > largest:
+            raise MessageTooLarge(size, largest)
+
+    def send(self, payload: bytes) -> None:
+        """Queue one message. Raises `MessageTooLarge` or `LocalProtocolError`, with nothing queued."""
+        size = len(payload)
+        if self._version != self._extensions.version:
+            self.check_size(size)
+            self._wire.announce()
+            self._version = self._extensions.version
+            self._id = self._extensions.index(self._name)
+            self._heads.clear()
+        head = self._heads.get(size) or self._head(size)
+        outbox = self._outbox
+        chunks = outbox.chunks
+        chunks.append(head)
+        chunks.append(payload)
+        outbox.size += len(head) + size
+
+    def _head(self, size: int) -> bytes:
+        self.check_size(size)
+        if len(self._heads) == _CACHED_HEADS:
+            self._heads.clear()
+        head = self._heads[size] = frames.extension_head(self._id, size)
+        return head

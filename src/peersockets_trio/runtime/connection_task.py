@@ -1,0 +1,485 @@
+"""One connection's tasks: bytes from the stream into the core, and from the core to the stream."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from peersockets_core import (
+    Address,
+    Connection,
+    ConnectionClosed,
+    Event,
+    HandshakeCompleted,
+    Refused,
+    RemoteProtocolError,
+)
+
+from ..info import ConnectionInfo
+from .transport import transport
+
+if TYPE_CHECKING:
+    from .node_runtime import NodeRuntime
+
+LOOK_AGAIN: Final = 0.1
+"""Seconds until a remote is judged that has something unread, for which its turn has not come."""
+
+
+attached: Final[set[int]] = set()
+"""The `id` of every stream that belongs to a connection of any node; its task keeps the stream alive."""
+
+
+class ConnectionTask:
+    """Moves the bytes of one connection until it ends."""
+
+    __slots__ = (
+        "__weakref__",
+        "_acknowledged",
+        "_answered_at",
+        "_broken",
+        "_called",
+        "_doom",
+        "_eof",
+        "_finishing",
+        "_handed_over",
+        "_in_flight",
+        "_messages_end",
+        "_nursery",
+        "_readable",
+        "_room",
+        "_scope",
+        "_settled",
+        "_stream",
+        "_transport",
+        "_unwritten",
+        "_writer",
+        "_written",
+        "address",
+        "connection",
+        "idle",
+        "info",
+        "not_before",
+        "reason",
+        "runtime",
+        "scheduled",
+    )  # fmt: skip
+
+    def __init__(
+        self, runtime: NodeRuntime, stream: trio.abc.Stream, connection: Connection, address: Address | None
+    ) -> None:
+        connection.owner = self
+        self.runtime = runtime
+        self.connection = connection
+        self.address = address
+        self.info: ConnectionInfo | None = None
+        """The facts, from when the remote is admitted."""
+        self.scheduled = float("inf")
+        """The earliest time at which the runtime is going to look at our deadlines."""
+        self.not_before = 0.0
+        """When to look at our deadlines again, where they could not be judged yet."""
+        self.idle = False
+        """Whether there was nothing to write, so that whoever queues something has to `wake` us."""
+        self.reason = ""
+        """Why the connection ended, for people."""
+        self._stream = stream
+        attached.add(id(stream))
+        self._transport = transport(stream, runtime.limits.send_time)
+        self._unwritten: bytes | memoryview = b""
+        self._broken: Exception | None = None  # why nothing more can be written
+        # Positions in what the core has handed over: its end, that of the last message in it, and how far it
+        # was acknowledged when we last looked.
+        self._handed_over = self._messages_end = self._acknowledged = 0
+        self._answered_at = trio.current_time()  # when there was nothing to acknowledge, or something was
+        self._scope = trio.CancelScope()
+        self._settled: trio.Event | None = trio.Event()  # handshake finished or failed
+        self._nursery: trio.Nursery | None = None
+        # The write loop while it has nothing to do; most connections never need one.
+        self._writer: trio.lowlevel.ParkingLot | None = None
+        self._room = trio.lowlevel.ParkingLot()  # senders, while there is too much
+        self._called = False  # whether a sender has been called out of the queue and is on its way
+        self._readable = trio.lowlevel.ParkingLot()  # the read loop, while a topic handle is full
+        self._in_flight = 0
+        self._finishing = False
+        self._eof = False  # whether the remote has ended its direction
+        self._written = trio.lowlevel.ParkingLot()  # the read loop, while the write loop finishes
+        self._doom: RemoteProtocolError | None = None
+
+    async def run(self) -> None:
+        """ConnectionTask until the connection has ended. Raises nothing but cancellation from outside."""
+        runtime = self.runtime
+        runtime.add(self)
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    await self._carry(nursery)
+            if self._scope.cancelled_caught and trio.current_time() >= self._scope.deadline:
+                self.reason = self.reason or "did not finish in time"
+        finally:
+            if self._doom is not None:
+                self._ended(self.connection.fail(self._doom))
+            self._ended(self.connection.close())
+            runtime.discard(self)
+            with trio.CancelScope(shield=True):  # a cancellation would replace the exception of a bug
+                await trio.aclose_forcefully(self._stream)
+            attached.discard(id(self._stream))
+
+    async def _carry(self, nursery: trio.Nursery) -> None:
+        """Read to the end, while others write by way of `wake`."""
+        self._nursery = nursery
+        try:
+            self.idle = True
+            self.wake()
+            if await self._read():
+                # The remote says no more, but may still listen to what it has been promised.
+                self.finish(self.runtime.limits.linger)
+            else:
+                nursery.cancel_scope.cancel()
+        finally:
+            self._nursery = None
+
+    async def handshaken(self) -> None:
+        """Wait until the handshake is finished and the remote admitted.
+
+        Raises the `RemoteProtocolError`, `Refused` or `trio.BrokenResourceError` that it ended in.
+        """
+        if self._settled is not None:
+            await self._settled.wait()
+        if self.info is None or self.connection.error is not None:
+            raise self.failure()
+
+    def failure(self) -> Exception:
+        """What the connection has ended in, as an exception."""
+        text = self.reason or "the connection ended within the handshake"
+        return self.connection.error or trio.BrokenResourceError(text)
+
+    def facts(self) -> ConnectionInfo:
+        """What is known once the remote has proved its key."""
+        connection = self.connection
+        assert connection.remote_public_key is not None
+        assert connection.wire is not None
+        return ConnectionInfo(connection.remote_public_key, connection.wire, self.address)
+
+    @property
+    def unsent(self) -> int:
+        """Bytes of messages that have been accepted and not yet left."""
+        return self._in_flight + self.connection.outbox.message_size
+
+    def wake(self) -> None:
+        """There may be something to write: write it at once, if that takes no waiting."""
+        if self.idle:
+            self.idle = False
+            if self._write_now():
+                self.runtime.flusher.add(self)
+            else:
+                self._hand_over()
+
+    def flush(self) -> None:
+        """Write what has been queued since."""
+        if self._write_now():
+            self.idle = True
+            if self.connection.has_output:  # an instrument has sent something
+                self.wake()
+        else:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        """Let the write loop go on, which can wait."""
+        if self._writer is not None:
+            self._writer.unpark()
+        elif self._nursery is not None:
+            self._writer = trio.lowlevel.ParkingLot()
+            self._nursery.start_soon(self._write)
+
+    def _write_now(self) -> bool:
+        """Write what is queued; returns whether that is done, and there is nothing for the write loop."""
+        if self._finishing or not self._transport.immediate:
+            return False
+        data = self._take()
+        if not data:
+            return True
+        written = self._transport.write(data)
+        if written == len(data):
+            self._in_flight = 0
+            return True
+        self._in_flight = self._in_flight * (len(data) - written) // len(data)
+        self._unwritten = memoryview(data)[written:]
+        return False
+
+    def _take(self) -> bytes | memoryview:
+        """What to write next. Senders may queue more meanwhile."""
+        outbox = self.connection.outbox
+        in_flight = outbox.message_size
+        data = self.connection.data_to_send(trio.current_time())
+        if data:
+            self._in_flight = in_flight
+            self._handed_over += len(data)
+            if in_flight:
+                self._messages_end = self._handed_over
+            if not outbox.room:
+                self._call_sender()
+            self.runtime.report.sent(self.address, self.info, len(data), in_flight)
+        return data
+
+    def readable(self) -> None:
+        """Nothing holds up reading any more."""
+        self._readable.unpark_all()
+
+    def tick(self, now: float) -> None:
+        """A deadline may have come; what has arrived by then should have been read."""
+        connection, vanishes_at = self.connection, self._look_at_acknowledgements(now)
+        deadline = min(connection.remote_deadline, vanishes_at)
+        if deadline <= now and connection.heard_at < deadline and not self._transport.is_read():
+            self.not_before = now + LOOK_AGAIN
+            return
+        if vanishes_at <= now:
+            seconds = self.runtime.limits.vanished
+            error = RemoteProtocolError(f"nothing received or acknowledged for {seconds:g} seconds")
+            self._ended(connection.fail(error))
+        self._process(connection.handle_deadline(now), now)
+        if connection.closed:
+            self.cancel()
+
+    def next_deadline(self) -> float:
+        """When to `tick`, at the latest."""
+        vanishes_at = max(self._answered_at, self.connection.heard_at) + self.runtime.limits.vanished
+        return max(min(self.connection.next_deadline(), vanishes_at), self.not_before)
+
+    def _look_at_acknowledgements(self, now: float) -> float:
+        """See whether what we send is still acknowledged; returns from when on the remote has vanished."""
+        written = self._handed_over - len(self._unwritten)
+        acknowledged = written - self._transport.unacknowledged()
+        if acknowledged == written or acknowledged > self._acknowledged:
+            self._answered_at = now
+            if acknowledged > self._acknowledged:
+                self._acknowledged = acknowledged
+                self.connection.output_taken()
+        return max(self._answered_at, self.connection.heard_at) + self.runtime.limits.vanished
+
+    def finish(self, linger: float) -> None:
+        """Write what is queued, say that no more follows, and read until the remote does the same."""
+        self._finishing = True
+        self._scope.deadline = min(self._scope.deadline, trio.current_time() + linger)
+        self.idle = False
+        self._hand_over()
+
+    def fail(self, error: RemoteProtocolError) -> None:
+        """End the connection now."""
+        self._ended(self.connection.fail(error))
+        self.cancel()
+
+    def doom(self, error: RemoteProtocolError) -> None:
+        """End the connection for what the peer did, as soon as the caller has finished what it does."""
+        self._doom = error
+        self._scope.cancel()
+
+    def disconnect(self, reason: str) -> None:
+        """End the connection now, because our side wants no more of it."""
+        self.reason = reason
+        self._ended(self.connection.close())
+        self.cancel()
+
+    def cancel(self) -> None:
+        """End the tasks now."""
+        self._scope.cancel()
+
+    async def wait_for_room(self) -> None:
+        """Queue up for sending. Who returns sends if it still can, and then calls `end_turn`."""
+        self.connection.outbox.room = 0
+        await self._room.park()
+
+    def end_turn(self) -> None:
+        """A sender that was called has done what it could."""
+        self._called = False
+        self._call_sender()
+
+    def _call_sender(self) -> None:
+        """Let the next sender in the queue try, one at a time; or everyone, if there is none."""
+        outbox, limit = self.connection.outbox, self.runtime.limits.send_buffer
+        if self._called:
+            return
+        if not self._room:
+            outbox.room = limit
+        elif outbox.size < limit:
+            self._called = True
+            self._room.unpark()
+
+    async def _read(self) -> bool:
+        """Read to the end; returns whether it was one in good order."""
+        connection = self.connection
+        may_read = self.runtime.machine.may_read
+        while not connection.closed:
+            if not may_read(connection):
+                await self._until_readable()
+            try:
+                events = await self._receive()
+            except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+                self._break(self._broken or error)
+                return False
+            if connection.on_hold:
+                events = await self._authenticate(events)
+            self._process(events, trio.current_time())
+        return not isinstance(connection.error, RemoteProtocolError)
+
+    async def _receive(self) -> list[Event]:
+        """Wait for our turn, and read on, or go on with what waits; returns what comes of one slice.
+
+        Raises what reading raises.
+        """
+        connection, transport, machine = self.connection, self._transport, self.runtime.machine
+        lane = self.runtime.turns.lane(connection, machine)
+        fresh = not connection.has_input
+        transport.read_size = lane.read_size
+        if fresh:
+            await transport.wait()
+        budget = await lane.turn(connection.remote_public_key, fresh=fresh)
+        if connection.closed or not machine.may_read(connection):
+            return []  # others have filled what this would overflow
+        data = transport.take() if fresh else b""
+        if data is None:
+            return []
+        if fresh and not data:
+            if self._broken is not None:
+                raise self._broken
+            await self._finish_writing()
+            self._eof = True
+            events = connection.receive_eof(trio.current_time())
+        else:
+            events = connection.receive_data(data, trio.current_time(), budget)
+            lane.spend(budget - connection.budget_left)
+        if fresh:
+            self.runtime.report.received(self.address, self.info, len(data), events)
+        else:
+            self.runtime.report.went_on(self.address, events)
+        return events
+
+    async def _finish_writing(self) -> None:
+        """Let go what is queued, since the remote has ended but may still listen.
+
+        Until then the connection is not over: what is sent on another one would overtake.
+        """
+        if self.unsent and not self.connection.closed:
+            self.runtime.machine.end_sending(self.connection)
+            self.finish(self.runtime.limits.linger)
+            await self._written.park()
+
+    async def _until_readable(self) -> None:
+        """Wait until no full handle holds this connection up any more."""
+        connection, machine = self.connection, self.runtime.machine
+        connection.pause_reading(trio.current_time())
+        while not machine.may_read(connection):
+            await self._readable.park()
+        connection.resume_reading(trio.current_time())
+        self.runtime.schedule(self)
+
+    async def _authenticate(self, completed: list[Event]) -> list[Event]:
+        """Let the application decide about a remote on hold; returns the events that come of it.
+
+        Of one that is not admitted, the machine does not hear.
+        """
+        connection, runtime = self.connection, self.runtime
+        assert runtime.authenticate is not None
+        self.wake()
+        runtime.schedule(self)
+        try:
+            await runtime.authenticate(self.facts())
+        except Refused as refusal:
+            return connection.fail(refusal)
+        if connection.closed:
+            return []
+        return [*completed, *connection.admit(trio.current_time(), runtime.limits.stranger_items)]
+
+    async def _write(self) -> None:
+        stream, lot = self._stream, self._writer
+        assert lot is not None
+        try:
+            while True:
+                self._unwritten = self._unwritten or self._take()
+                if self._unwritten:
+                    await self._send()
+                elif not self._finishing:
+                    self.idle = True
+                    await lot.park()
+                elif isinstance(stream, trio.abc.HalfCloseableStream):
+                    await stream.send_eof()
+                    self._written.unpark_all()
+                    return
+                else:
+                    self.cancel()
+                    return
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            self._stop_writing(error)
+
+    async def _send(self) -> None:
+        data = memoryview(self._unwritten)
+        whole, message_size = len(data), self._in_flight
+        while data:
+            data = data[await self._transport.send(data) :]
+            self._unwritten = data
+            self._in_flight = message_size * len(data) // whole
+            self.connection.output_taken()
+
+    def _stop_writing(self, error: Exception) -> None:
+        """Nothing can be written any more; what the remote said before may still lie unread.
+
+        Reading finds out that there is no more of it. Of a stream that is broken in one direction only, it
+        does not, and a full topic may keep us from reading: hence the limit.
+        """
+        self._broken = error
+        self.reason = _reason(error)
+        self._finishing = True
+        self._written.unpark_all()
+        self._scope.deadline = min(self._scope.deadline, trio.current_time() + self.runtime.limits.linger)
+
+    def _break(self, error: Exception) -> None:
+        self.reason = _reason(error)
+        if isinstance(error.__cause__, TimeoutError):
+            seconds = self.runtime.limits.send_time
+            error = RemoteProtocolError(f"nothing taken of what was sent for {seconds:g} seconds")
+            self._ended(self.connection.fail(error))
+        self._ended(self.connection.close())
+
+    def _process(self, events: list[Event], now: float) -> None:
+        if events and self._settled is not None and isinstance(events[0], HandshakeCompleted):
+            self.info = self.facts()
+            self._settle()
+            self.runtime.handshaken(self)
+            self.runtime.schedule(self)
+        if events or not self.connection.closed:
+            self.runtime.machine.receive_events(self.connection, events, now)
+        if events:
+            self.runtime.look_again()
+            if isinstance(events[-1], ConnectionClosed):
+                self._ended(events)
+        if self.connection.has_output:
+            self.wake()
+
+    def _ended(self, events: list[Event]) -> None:
+        """The connection has closed, if `events` say so: tell everybody."""
+        if not events:
+            return
+        connection = self.connection
+        if connection.error is not None:
+            self.reason = str(connection.error)
+        unsent = self.unsent
+        if not self._eof or self.reason:
+            # What the remote's side has not acknowledged may be lost, too.
+            written = self._handed_over - len(self._unwritten)
+            acknowledged = written - self._transport.unacknowledged()
+            unsent += max(min(self._messages_end, written) - acknowledged, 0)
+        self.runtime.machine.remove_connection(
+            connection, trio.current_time(), reason=self.reason, unsent=unsent
+        )
+        connection.outbox.room = self.runtime.limits.send_buffer
+        self._room.unpark_all()
+        self._settle()
+        self.runtime.ended(self, unsent)
+
+    def _settle(self) -> None:
+        if self._settled is not None:
+            self._settled.set()
+            self._settled = None
+
+
+def _reason(error: Exception) -> str:
+    return str(error.__cause__ or error)

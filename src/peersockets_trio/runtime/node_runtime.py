@@ -1,0 +1,324 @@
+"""What all connections of a node share: the machine, the clock, and the tasks."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import os
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Final
+
+import trio
+
+from peersockets_core import (
+    DEFAULT_LIMITS,
+    Connection,
+    DriveKey,
+    KeyPair,
+    Limits,
+    OpenDrive,
+    PeerLeft,
+    Peersockets,
+    RemoteProtocolError,
+    TopicHandle,
+    Watch,
+    WireName,
+)
+from peersockets_core.wires.hypercore11.secret_stream import Keys
+
+from ..info import Authenticate, NodeStatistics, PeerInfo
+from ..instruments import Instrument
+from .connection_task import ConnectionTask
+from .flusher import Flusher
+from .home import Home
+from .places import connection_places, handshake_places
+from .report import Reporter
+from .turns import Turns
+
+EXHAUSTED_TIME: Final = 1.0
+"""Seconds until another attempt to accept, where no descriptor of ours has become free."""
+
+
+class _Members:
+    """Reports the members of a drive, from its opening to its closing."""
+
+    def __init__(self, runtime: NodeRuntime, opened: OpenDrive) -> None:
+        self._report = runtime.report
+        self._key = opened.key
+        self._watch = runtime.machine.watch(opened, owner=self)
+
+    def wake(self) -> None:
+        """A member has joined or left."""
+        while len(self._watch):
+            self._report.member(self._key, self._watch.take())
+
+
+class NodeRuntime:
+    """A node's inside; the `Driver` of its machine."""
+
+    def __init__(
+        self,
+        key_pair: KeyPair,
+        limits: Limits = DEFAULT_LIMITS,
+        authenticate: Authenticate | None = None,
+        instruments: Iterable[Instrument] = (),
+    ) -> None:
+        self.home = Home()
+        self.key_pair = key_pair
+        self.report = Reporter(instruments)
+        self.authenticate = authenticate
+        self.limits = limits
+        self.machine = Peersockets(self, limits)
+        self.tasks: set[ConnectionTask] = set()
+        self.flusher = Flusher()
+        self.turns = Turns(limits)
+        self.closed = False
+        # From anywhere, so that a late reply to what a former process of this identity asked finds nothing.
+        self.request_ids = itertools.count(int.from_bytes(os.urandom(4)))
+        self.on_rerouted: set[Callable[[], None]] = set()
+        """Called when peers may be reached in another way, or no longer."""
+        self._handshaking: dict[ConnectionTask, None] = {}  # a set in the order of arrival
+        self._empty = trio.lowlevel.ParkingLot()
+        self._freed = trio.lowlevel.ParkingLot()
+        self._rerouted = trio.lowlevel.ParkingLot()
+        self.changed = trio.lowlevel.ParkingLot()
+        """Unparked when a connection has been admitted or has ended."""
+        # A heap; it must not keep alive what has ended.
+        self._deadlines: list[tuple[float, int, weakref.ref[ConnectionTask]]] = []
+        self._count = itertools.count()
+        self._next_look = float("inf")
+        self._sooner = trio.Event()
+
+    def connection(
+        self,
+        wire: WireName | None,
+        *,
+        initiator: bool,
+        expect: bytes | None = None,
+        keys: Keys | None = None,
+        admitted: bool = False,
+    ) -> Connection:
+        """Begin a connection, for a task that starts at once; a responder may leave out the wire.
+
+        `keys` are those of a handshake that has passed already, and `admitted` says that the application has
+        decided for the remote.
+        """
+        return self.machine.make_connection(
+            wire=wire,
+            initiator=initiator,
+            key_pair=self.key_pair,
+            entropy=os.urandom,
+            now=trio.current_time(),
+            expect=expect,
+            hold=self.authenticate is not None and not admitted,
+            keys=keys,
+        )
+
+    def peer(self, peer_id: int) -> PeerInfo:
+        """Return what is known of a peer. Raises `UnknownPeer`."""
+        peer = self.machine.peer(peer_id)
+        return PeerInfo(
+            peer_id=peer_id,
+            public_key=peer.public_key,
+            wire=peer.wire,
+            address=peer.links[-1].connection.owner.address if peer.links else None,
+            drives=tuple(self.machine.drives_of(peer_id)),
+            unsent=sum(link.connection.owner.unsent for link in peer.links),
+        )
+
+    def statistics(self) -> NodeStatistics:
+        """The counters now."""
+        machine = self.machine.statistics()
+        topics = machine.topics
+        return NodeStatistics(
+            connections=sum(task.info is not None and not task.connection.closed for task in self.tasks),
+            handshaking=len(self._handshaking),
+            drives=machine.drives,
+            members=machine.members,
+            peer_ids=machine.peer_ids,
+            bytes_received=self.report.bytes_received,
+            bytes_sent=self.report.bytes_sent,
+            messages_received=topics.received_messages,
+            messages_sent=topics.sent_messages,
+            messages_dropped=topics.dropped_messages,
+            unsent_bytes=sum(task.unsent for task in self.tasks),
+            waiting_messages=topics.waiting_messages,
+            waiting_bytes=topics.waiting_bytes,
+        )
+
+    # Drives
+
+    def open_drive(self, key: DriveKey) -> OpenDrive:
+        """Open a drive, or open it once more."""
+        opened = self.machine.open_drive(key)
+        if opened.users == 1:
+            _Members(self, opened)
+        return opened
+
+    def close_drive(self, opened: OpenDrive) -> None:
+        """Close a drive as often as it was opened."""
+        if opened.users == 1:
+            for member in opened.members.values():
+                peer = member.peer
+                left = PeerLeft(member.peer_id, peer.public_key, peer.wire, "the drive was closed here")
+                self.report.member(opened.key, left)
+        self.machine.close_drive(opened)
+        self.flush()
+
+    # Connection tasks
+
+    def add(self, task: ConnectionTask) -> None:
+        """A task starts, with its handshake."""
+        if len(self._handshaking) >= handshake_places(self.limits):
+            self._end_oldest_handshake()
+        self._handshaking[task] = None
+        self.tasks.add(task)
+        if self.closed:
+            task.cancel()
+        self.schedule(task)
+
+    def _end_oldest_handshake(self) -> None:
+        for task in self._handshaking:
+            if not task.connection.initiator:  # who dials us does not end what we dial
+                task.fail(RemoteProtocolError("handshake: gave way to newer connections"))
+                return
+
+    def make_place(self) -> bool:
+        """Make a place for one more connection that is accepted; returns whether there is one.
+
+        The oldest stranger gives way; members do not.
+        """
+        excess = self.machine.connections + 1 - connection_places(self.limits)
+        return all(self._end_oldest_stranger() for _ in range(excess))
+
+    def _end_oldest_stranger(self) -> bool:
+        stranger = self.machine.oldest_stranger()
+        if stranger is None:
+            return False
+        task: ConnectionTask = stranger.owner
+        task.fail(RemoteProtocolError("not a member of any drive: gave way to newer connections"))
+        return True
+
+    async def wait_for_descriptor(self, error: OSError) -> None:
+        """Nothing can be accepted for want of file descriptors: make one free, or wait."""
+        self.report.exhausted(error, trio.current_time())
+        self._end_oldest_stranger()
+        with trio.move_on_after(EXHAUSTED_TIME):
+            await self._freed.park()
+
+    def handshaken(self, task: ConnectionTask) -> None:
+        """A task's handshake is finished, and its remote admitted."""
+        self._handshaking.pop(task, None)
+        self.report.opened(task.facts())
+        self.changed.unpark_all()
+
+    def ended(self, task: ConnectionTask, unsent: int) -> None:
+        """A task's connection has closed, with so many accepted bytes that did not leave."""
+        self._handshaking.pop(task, None)
+        if task.info is not None:
+            self.report.closed(task.info, task.reason, unsent)
+        else:
+            connection = task.connection
+            key = connection.remote_public_key
+            self.report.failed(task.address, connection.wire, key, task.failure())
+        self.changed.unpark_all()
+        self.look_again()
+
+    def discard(self, task: ConnectionTask) -> None:
+        """A task has stopped."""
+        self.tasks.discard(task)
+        self._freed.unpark_all()
+        if not self.tasks:
+            self._empty.unpark_all()
+
+    async def finish(self) -> None:
+        """Close every connection in good order, as long as that takes no longer than the limit."""
+        self.closed = True
+        for task in list(self._handshaking):
+            task.cancel()
+        for task in self.tasks:
+            task.finish(self.limits.linger)
+        while self.tasks:
+            await self._empty.park()
+
+    def flush(self) -> None:
+        """Write what a command has queued, on any connection."""
+        for task in self.tasks:
+            if task.connection.has_output:
+                task.wake()
+
+    async def wait_rerouted(self) -> None:
+        """Wait until a connection that is being replaced may have been."""
+        await self._rerouted.park()
+
+    # Time
+
+    def schedule(self, task: ConnectionTask) -> None:
+        """See to it that a task's next deadline is not missed."""
+        deadline = task.next_deadline()
+        if deadline < task.scheduled:
+            task.scheduled = deadline
+            heapq.heappush(self._deadlines, (deadline, next(self._count), weakref.ref(task)))
+            self.look_again()
+
+    async def keep_time(self) -> None:
+        """Handle deadlines for ever: one task for all connections.
+
+        A deadline that has moved on since it was noted is noted anew when its old time comes.
+        """
+        while True:
+            now = trio.current_time()
+            if self._earliest() <= now:
+                # What has arrived by now is read first: in the first turn it is noticed, in the second read.
+                await trio.lowlevel.checkpoint()
+                await trio.lowlevel.checkpoint()
+            while self._deadlines and self._deadlines[0][0] <= now:
+                task = heapq.heappop(self._deadlines)[2]()
+                if task is not None and not task.connection.closed:
+                    task.scheduled = float("inf")
+                    task.tick(now)
+                    self.schedule(task)
+            self.machine.handle_deadline(now)
+            self._next_look = self._earliest()
+            with trio.move_on_at(self._next_look):
+                await self._sooner.wait()
+            self._sooner = trio.Event()
+
+    def _earliest(self) -> float:
+        first = self._deadlines[0][0] if self._deadlines else float("inf")
+        return min(first, self.machine.next_deadline())
+
+    def look_again(self) -> None:
+        """Something may be due earlier than thought."""
+        if self._earliest() < self._next_look:
+            self._sooner.set()
+
+    # The machine's Driver
+
+    def news(self, handle: TopicHandle | Watch) -> None:
+        """A handle has something to take."""
+        wake: Callable[[], None] = handle.owner.wake
+        wake()
+
+    def readable(self, connection: Connection) -> None:
+        """A connection may be read again."""
+        connection.owner.readable()
+
+    def rerouted(self) -> None:
+        """Sends that waited for a new connection may be tried again."""
+        self._rerouted.unpark_all()
+        for look in self.on_rerouted:
+            look()
+
+    def wake(self, connection: Connection) -> None:
+        """A connection has something to send."""
+        connection.owner.wake()
+
+    def retire(self, connection: Connection) -> None:
+        """A duplicate is no longer needed."""
+        connection.owner.finish(self.limits.linger)
+
+    def drop(self, connection: Connection, error: RemoteProtocolError) -> None:
+        """Close a connection at once."""
+        connection.owner.doom(error)

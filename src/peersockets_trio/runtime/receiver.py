@@ -1,0 +1,104 @@
+"""What topics, watches and kept connections share: one receiver at a time, waiting for news; and closing."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+import trio
+
+from .home import Home
+
+_TURNS: Final = 64
+"""How many operations in a row go without a checkpoint. One costs as much as ten messages, and sixty-four
+messages pass faster than anyone else could notice."""
+
+
+class Handle(Protocol):
+    """What news come from: a handle of the core, or another queue."""
+
+    closed: bool
+
+    def __len__(self) -> int:
+        """How much there is to take."""
+
+    def close(self) -> None:
+        """Take nothing any more."""
+
+
+class Receiver:
+    """The waiting side of a handle."""
+
+    _handle: Handle
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._news = trio.lowlevel.ParkingLot()
+        self._receiving = False
+        self._turns = _TURNS
+
+    @property
+    def closed(self) -> bool:
+        """Whether it has been closed here, by itself or with its drive or node."""
+        return self._handle.closed
+
+    def close(self) -> None:
+        """Close; a task that waits in `receive` gets `trio.ClosedResourceError`. Closing twice is fine."""
+        self._home.check()
+        self._handle.close()
+        self._news.unpark_all()
+
+    async def aclose(self) -> None:
+        """Close, and checkpoint."""
+        self.close()
+        await trio.lowlevel.checkpoint()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def wake(self) -> None:
+        """Something has come (called by the node)."""
+        if self._receiving and self._news:
+            self._news.unpark_all()
+
+    def _check_open(self) -> None:
+        self._home.check()
+        if self._handle.closed:
+            raise trio.ClosedResourceError(f"this {type(self).__name__} is closed")
+
+    def _check_news(self) -> None:
+        self._check_open()
+        if not len(self._handle):
+            raise trio.WouldBlock
+
+    def _claim(self) -> None:
+        """Become the only receiver, for good or until `_receiving` is unset."""
+        if self._receiving:
+            raise trio.BusyResourceError(f"another task is receiving from this {type(self).__name__}")
+        self._receiving = True
+
+    async def _until_news(self) -> None:
+        """Wait until there is something to take; if there is, checkpoint only now and then."""
+        self._check_open()
+        if len(self._handle) and self._turns:
+            self._turns -= 1
+            return
+        self._claim()
+        try:
+            self._turns = _TURNS
+            if len(self._handle):
+                await trio.lowlevel.checkpoint()
+            while not len(self._handle):
+                self._check_open()
+                await self._news.park()
+        finally:
+            self._receiving = False
+        self._check_open()

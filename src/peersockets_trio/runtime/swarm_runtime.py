@@ -1,0 +1,321 @@
+"""`SwarmRuntime`: moves a swarm's datagrams, keeps its time, and turns its events into connections."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final
+
+import attrs
+import trio
+
+from peersockets_core import Address as NodeAddress
+from peersockets_core import PeerUnreachable, Refused, RemoteProtocolError
+from peersockets_core.dht import (
+    ConnectionRequested,
+    Dial,
+    DialFailed,
+    Dialled,
+    HyperDht,
+    Incoming,
+)
+from peersockets_core.swarm import Swarm, SwarmEvent
+from peersockets_core.wires.hypercore11.secret_stream import Keys
+
+from ..info import ConnectionInfo
+from ..instruments import Instrument
+from ..udp import UdpSocket, UdxStream
+from . import bootstrap as bootstrapping
+from .bootstrap import RETRY, BootstrapNode, is_ipv4
+from .connection_task import ConnectionTask
+from .node_runtime import NodeRuntime
+
+if TYPE_CHECKING:
+    from peersockets_core.dht.rpc.address import Address
+
+Attach = Callable[[UdxStream, Keys, bool, "Address"], ConnectionTask]
+"""Makes a connection of the node on a stream that has been secured: keys, whether we dialled, the address."""
+
+ANY_HOST: Final = "0.0.0.0"
+PASSIVE_TIME: Final = 10.0
+"""Seconds to wait for the first packet of a remote that connects to us (hyperdht 6.34.0)."""
+
+
+@attrs.define(eq=False)
+class _Dialling:
+    """A dial that a task waits for."""
+
+    done: trio.Event = attrs.field(factory=trio.Event)
+    info: ConnectionInfo | None = None
+    error: Exception | None = None
+
+
+class _Connections(Instrument):
+    """Reports the node's connections, on whatever transport, to a swarm: who is connected is not dialled."""
+
+    def __init__(self, runtime: SwarmRuntime) -> None:
+        self._runtime = runtime
+
+    def connection_opened(self, info: ConnectionInfo) -> None:
+        if info.wire == "hypercore11":
+            self._runtime.connection_opened(info.public_key)
+
+    def connection_closed(self, info: ConnectionInfo, reason: str, unsent: int) -> None:
+        if info.wire == "hypercore11":
+            self._runtime.connection_closed(info.public_key)
+
+
+class SwarmRuntime:
+    """The inside of a `peersockets_trio.Swarm`."""
+
+    def __init__(
+        self,
+        node_runtime: NodeRuntime,
+        udp: UdpSocket,
+        bootstrap: tuple[BootstrapNode, ...],
+        attach: Attach,
+        nursery: trio.Nursery,
+        on_event: Callable[[SwarmEvent], None],
+        *,
+        persistent: bool,
+    ) -> None:
+        self.node_runtime = node_runtime
+        self.udp = udp
+        self.closed = False
+        self._bootstrap = bootstrap
+        self._attach = attach
+        self._nursery = nursery
+        self._on_event = on_event
+        self._scope = trio.CancelScope()
+        self._dials: dict[bytes, UdxStream] = {}
+        """The streams that wait for the answer of the key they are to lead to."""
+        self._waiting: dict[bytes, _Dialling] = {}
+        self._answering = 0
+        """Incoming handshakes that are being decided or wait for their stream."""
+        self._tasks: set[ConnectionTask] = set()
+        """The connections on this swarm's socket; those that have ended go with the next one."""
+        known = [node for node in bootstrap if is_ipv4(node[0])]
+        first = not bootstrap
+        self.machine = Swarm(
+            HyperDht(
+                key_pair=node_runtime.key_pair,
+                entropy=os.urandom,
+                now=trio.current_time(),
+                bootstrap=known,
+                persistent=persistent or first,
+                address=udp.address if first and udp.address[0] != ANY_HOST else None,
+            ),
+            os.urandom,
+            open_stream=self._open_stream,
+        )
+        self._instrument = _Connections(self)
+        self._withdrawn = trio.lowlevel.ParkingLot()
+        udp.on_datagram = self._receive
+        udp.on_datagrams_read = self.flush
+
+    # Moving
+
+    async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Keep time for ever."""
+        self.node_runtime.report.add(self._instrument)
+        for task in self.node_runtime.tasks:
+            if task.info is not None:
+                self._instrument.connection_opened(task.info)
+        task_status.started()
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._resolve)
+                await self._keep_time()
+        finally:
+            self.node_runtime.report.remove(self._instrument)
+
+    async def _keep_time(self) -> None:
+        while True:
+            self.flush()
+            with trio.CancelScope(deadline=self.machine.next_deadline()) as self._scope:
+                await trio.sleep_forever()
+            self._dispatch(self.machine.handle_deadline(trio.current_time()))
+
+    def flush(self) -> None:
+        """Send what the machine has queued, and see to its next deadline."""
+        if self.closed:
+            return
+        for destination, (datagram,), _ in self.machine.datagrams_to_send(trio.current_time()):
+            self.udp.send_datagram(datagram, destination)
+        self._scope.deadline = min(self._scope.deadline, self.machine.next_deadline())
+
+    def _receive(self, datagram: memoryview, source: Address) -> None:
+        if self.closed:
+            return
+        now = trio.current_time()
+        self._dispatch(self.machine.receive_datagrams(bytes(datagram), len(datagram), source, now))
+
+    async def _resolve(self) -> None:
+        """Find the addresses of the bootstrap nodes' names, however long there is no network."""
+        while names := [node for node in self._bootstrap if not is_ipv4(node[0])]:
+            found = await bootstrapping.resolve(names)
+            if found:
+                self.machine.dht.node.bootstrap += tuple(found)
+                self.machine.dht.node.look_around(trio.current_time())
+                self.flush()
+                return
+            await trio.sleep(RETRY)
+
+    # Events
+
+    def _dispatch(self, events: Iterable[SwarmEvent]) -> None:
+        for event in events:
+            match event:
+                case ConnectionRequested(incoming):
+                    self._nursery.start_soon(self._answer, incoming)
+                case Dialled(dial, keys, remote_id, address):
+                    self._nursery.start_soon(self._connect, dial, keys, remote_id, address)
+                case DialFailed(dial, reason):
+                    self._dials.pop(dial.public_key).abandon()
+                    error = PeerUnreachable(reason)
+                    self.node_runtime.report.failed(None, "hypercore11", dial.public_key, error)
+                    self._settle(dial.public_key, error=error)
+                case _:
+                    self._on_event(event)
+        if self._withdrawn and not self.machine.withdrawing:
+            self._withdrawn.unpark_all()
+
+    async def wait_withdrawn(self) -> None:
+        """Wait until the nodes that keep our announcements have forgotten us."""
+        while self.machine.withdrawing:
+            await self._withdrawn.park()
+
+    async def _answer(self, incoming: Incoming) -> None:
+        """Decide about a remote that wants to connect, and let its stream come; no word to one refused."""
+        machine, node_runtime = self.machine.dht, self.node_runtime
+        info = ConnectionInfo(incoming.remote_public_key, "hypercore11", NodeAddress(*incoming.address))
+        if self._answering >= machine.limits.incoming_handshakes:
+            machine.refuse(incoming)
+            return
+        self._answering += 1
+        try:
+            if node_runtime.authenticate is not None:
+                with trio.move_on_at(incoming.expires):
+                    await node_runtime.authenticate(info)
+            if self.closed or incoming.expired(trio.current_time()) or not node_runtime.make_place():
+                return
+            stream = self._new_stream()
+            accepted = machine.accept(incoming, stream.local_id, trio.current_time())
+            self.flush()
+            if accepted is None:
+                stream.abandon()
+            else:
+                await self._carry(stream, accepted.keys, accepted.remote_stream_id, accepted.address, False)
+        except Refused as refusal:
+            if not incoming.expired(trio.current_time()):
+                machine.refuse(incoming)
+            node_runtime.report.failed(info.address, "hypercore11", info.public_key, refusal)
+        finally:
+            self._answering -= 1
+
+    async def _connect(self, dial: Dial, keys: Keys, remote_id: int, address: Address | None) -> None:
+        """Connect the stream of a key that was dialled, and wait until the remote is admitted."""
+        stream = self._dials.pop(dial.public_key)
+        task = await self._carry(stream, keys, remote_id, address, True)
+        error: Exception
+        if task is None:
+            error = PeerUnreachable("the peer answered, and its stream did not come")
+        else:
+            try:
+                await task.handshaken()
+            except (RemoteProtocolError, Refused, trio.BrokenResourceError) as failure:
+                error = failure
+            else:
+                self._settle(dial.public_key, info=task.facts())
+                return
+        self.machine.connection_lost(dial.public_key, trio.current_time())
+        self._settle(dial.public_key, error=error)
+        self.flush()
+
+    async def _carry(
+        self, stream: UdxStream, keys: Keys, remote_id: int, address: Address | None, initiator: bool
+    ) -> ConnectionTask | None:
+        """Connect a stream, which may have to wait for the remote's first packet; returns its task."""
+        if address is None:
+            with trio.move_on_after(PASSIVE_TIME):
+                address = await stream.wait_early()
+        if address is None or self.closed:
+            stream.abandon()
+            return None
+        stream.connect(remote_id, address)
+        task = self._attach(stream, keys, initiator, address)
+        self._tasks = {other for other in self._tasks if not other.connection.closed} | {task}
+        return task
+
+    # Commands
+
+    async def connect(self, public_key: bytes, relays: Iterable[Address]) -> ConnectionInfo:
+        """Dial a key, and return once its connection is admitted. Raises what that has failed with."""
+        waiting = self._waiting.get(public_key)
+        if waiting is None:
+            waiting = self._waiting[public_key] = _Dialling()
+            if public_key not in self._dials:
+                self.machine.connect(public_key, trio.current_time(), relays=relays)
+                self.flush()
+        await waiting.done.wait()
+        if waiting.error is not None:
+            raise waiting.error
+        assert waiting.info is not None
+        return waiting.info
+
+    def connection_opened(self, public_key: bytes) -> None:
+        """A connection with a key has come about, on whatever transport."""
+        self.machine.connection_opened(public_key, trio.current_time())
+        self._look_again()
+
+    def connection_closed(self, public_key: bytes) -> None:
+        """A connection has ended; another with the key may be left."""
+        if self.node_runtime.machine.connection_to("hypercore11", public_key) is None:
+            self.machine.connection_lost(public_key, trio.current_time())
+            self._look_again()
+
+    async def finish(self) -> None:
+        """End the connections on this swarm's socket in good order, as long as that takes no longer than
+        allowed.
+        """
+        linger = self.node_runtime.limits.linger
+        for task in self._tasks:
+            if not task.connection.closed:
+                task.finish(linger)
+        with trio.move_on_after(linger):
+            while any(not task.connection.closed for task in self._tasks):
+                await self.node_runtime.changed.park()
+
+    def close(self) -> None:
+        """Stop: nothing is sent or received any more."""
+        self.flush()
+        self.closed = True
+        self.udp.on_datagram = self.udp.on_datagrams_read = None
+        for stream in self._dials.values():
+            stream.abandon()
+        self._dials.clear()
+        for public_key in list(self._waiting):
+            self._settle(public_key, error=trio.ClosedResourceError("the swarm was closed"))
+
+    def _settle(
+        self, public_key: bytes, *, info: ConnectionInfo | None = None, error: Exception | None = None
+    ) -> None:
+        waiting = self._waiting.pop(public_key, None)
+        if waiting is not None:
+            waiting.info, waiting.error = info, error
+            waiting.done.set()
+
+    def _look_again(self) -> None:
+        """What the machine wants to send now goes out with the next look at its deadlines."""
+        self._scope.cancel()
+
+    def _open_stream(self, public_key: bytes) -> int:
+        """Open the stream for a dial; returns its id."""
+        stream = self._dials[public_key] = self._new_stream()
+        return stream.local_id
+
+    def _new_stream(self) -> UdxStream:
+        while True:
+            local_id = int.from_bytes(os.urandom(4))
+            if local_id not in self.udp.endpoint.streams:
+                return self.udp.open_stream(local_id)

@@ -1,1 +1,0 @@
-"""The inside of a swarm: the socket, the machine, and what comes of its events."""

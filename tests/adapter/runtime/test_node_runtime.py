@@ -1,0 +1,494 @@
+"""`peersockets_trio.runtime.node_runtime`: deadlines, and what all connections share."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+import trio
+import trio.testing
+
+from adapter.support import (
+    KEY,
+    LARGER_KEY,
+    LOOPBACK,
+    SMALLER_KEY,
+    WIRE,
+    RawPeer,
+    all_tasks_blocked,
+    connect_lockstep,
+    connect_memory,
+    connect_tcp,
+    extension_name,
+    fill,
+    limited,
+    meet,
+    raw_member,
+    raw_peer,
+    raw_tcp_peer,
+    tasks,
+)
+from peersockets_core import HandshakeCompleted, KeyPair, MessagesReceived
+from peersockets_core.wires.hypercore9 import frames
+from peersockets_trio import Limits, PeerEvents, PeerJoined, PeerLeft, open_node
+from peersockets_trio.runtime.connection_task import LOOK_AGAIN, ConnectionTask
+from peersockets_trio.runtime.transport import SocketTransport
+from peersockets_trio.testing import join_side
+
+LIMITS = Limits()
+
+
+# Deadlines, in virtual time
+
+
+async def test_a_handshake_has_its_time_and_no_more(autojump_clock: trio.testing.MockClock) -> None:
+    with limited():
+        async with open_node() as node, raw_peer(node) as silent:
+            start = trio.current_time()
+            await silent.until_dropped()
+            assert trio.current_time() - start == LIMITS.handshake_time
+            await all_tasks_blocked(0)
+            assert not tasks(node)
+
+
+async def test_a_handshake_cannot_be_drawn_out(autojump_clock: trio.testing.MockClock) -> None:
+    """By a byte every second."""
+    with limited():
+        async with open_node() as node, raw_peer(node) as slow:
+            hello = bytes(slow.connection.data_to_send())
+            start = trio.current_time()
+
+            async def say_it_slowly() -> None:
+                for number in range(len(hello)):
+                    await slow.stream.send_all(hello[number : number + 1])
+                    await trio.sleep(1)
+
+            with pytest.raises(trio.BrokenResourceError):
+                await say_it_slowly()
+            assert trio.current_time() - start <= LIMITS.handshake_time + 1
+
+
+async def test_an_idle_connection_lives_on(autojump_clock: trio.testing.MockClock) -> None:
+    async with meet() as (alice, bob):
+        await trio.sleep(3000)
+        for side in (alice, bob):
+            with pytest.raises(trio.WouldBlock):
+                side.events.receive_nowait()
+            assert len(tasks(side.node)) == 1
+        async with alice.drive.join("chat") as here, bob.drive.join("chat") as there:
+            await here.send(alice.peer_id, b"still here?")
+            assert (await there.receive()).message == b"still here?"
+
+
+async def test_an_idle_line_is_fed(autojump_clock: trio.testing.MockClock) -> None:
+    """A byte every ten seconds, and nothing else."""
+    with limited():
+        async with open_node() as node, node.open_drive(KEY) as drive:
+            peer = await raw_member(node)
+            await join_side(node, drive)
+            with trio.move_on_after(1):
+                while True:
+                    await peer.read()
+            start = trio.current_time()
+            fed = []
+            with trio.move_on_after(15):
+                while True:
+                    data = await peer.stream.receive_some()
+                    fed.append((trio.current_time() - start, len(data)))
+            assert [size for _, size in fed] == [1]
+            await peer.stream.aclose()
+
+
+async def test_a_peer_that_falls_silent_is_dropped(autojump_clock: trio.testing.MockClock) -> None:
+    """After the time, and not before."""
+    with limited():
+        async with open_node() as node, node.open_drive(KEY) as drive, drive.watch() as events:
+            silent = await raw_member(node)
+            await events.receive()
+            start = trio.current_time()
+            await silent.until_dropped()  # reads, and says nothing
+            left = await events.receive()
+            assert trio.current_time() - start == LIMITS.silence
+            assert isinstance(left, PeerLeft)
+            assert left.reason == "nothing received for 20 seconds"
+
+
+async def test_every_byte_received_prolongs_the_time(autojump_clock: trio.testing.MockClock) -> None:
+    with limited():
+        async with open_node() as node, node.open_drive(KEY) as drive, drive.watch() as events:
+            peer = await raw_member(node)
+            await events.receive()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(peer.until_dropped)
+                for _ in range(10):
+                    await trio.sleep(LIMITS.silence - 1)
+                    await peer.send_frames(b"\0")
+                start = trio.current_time()
+                assert isinstance(await events.receive(), PeerLeft)
+            assert trio.current_time() - start == LIMITS.silence
+
+
+async def test_while_we_do_not_read_silence_is_ours(autojump_clock: trio.testing.MockClock) -> None:
+    """A full handle holds the connection up, and both ends keep it; nothing is lost."""
+    limits = Limits(receive_messages=2, send_buffer=1000)
+    async with (
+        meet(connect_lockstep, limits=limits) as (alice, bob),
+        alice.drive.join("chat") as inbox,
+        bob.drive.join("chat") as outbox,
+    ):
+        sent = await fill(outbox, bob.peer_id)
+        await trio.sleep(LIMITS.send_time - 1)
+        for side in (alice, bob):
+            with pytest.raises(trio.WouldBlock):
+                side.events.receive_nowait()
+        received = 0
+        with trio.move_on_after(1):
+            async for _ in inbox:
+                received += 1
+        assert received == sent
+
+
+async def test_a_peer_that_takes_nothing_for_too_long_is_given_up(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Though it is alive, and speaks. What it has not taken is unsent."""
+    limits = Limits(receive_messages=2, send_buffer=1000)
+    async with (
+        meet(connect_lockstep, limits=limits) as (alice, bob),
+        alice.drive.join("chat"),
+        bob.drive.join("chat") as outbox,
+    ):
+        await fill(outbox, bob.peer_id)
+        left = await bob.events.receive()
+        assert isinstance(left, PeerLeft)
+        assert left.reason == "nothing taken of what was sent for 120 seconds"
+        assert left.unsent > 1000
+
+
+@asynccontextmanager
+async def tcp_member() -> AsyncIterator[tuple[PeerEvents, RawPeer]]:
+    """A peer played by hand over TCP, which has joined the drive of a node; the clock is stopped."""
+    async with open_node() as node, node.open_drive(KEY) as drive, drive.watch() as events:
+        (listener,) = await node.listen_tcp(0, host=LOOPBACK)
+        async with raw_tcp_peer(listener.address) as peer:
+            await peer.join()
+            assert isinstance(await events.receive(), PeerJoined)
+            await all_tasks_blocked(0)
+            yield events, peer
+
+
+def write_keepalive(peer: RawPeer) -> None:
+    """On loopback it has arrived then, and no task has had a turn since."""
+    peer.connection.outbox.append(frames.KEEPALIVE)
+    assert isinstance(peer.stream, trio.SocketStream)
+    os.write(peer.stream.socket.fileno(), peer.connection.data_to_send())
+
+
+@pytest.mark.parametrize("attempt", range(5))
+async def test_what_has_arrived_is_read_before_a_member_is_given_up(
+    attempt: int, mock_clock: trio.testing.MockClock
+) -> None:
+    """Whichever task comes first: its keepalive lies in the socket, unread, when its time is over."""
+    async with tcp_member() as (events, peer):
+        for _ in range(5):
+            mock_clock.jump(LIMITS.keepalive)
+            await all_tasks_blocked(0)
+            write_keepalive(peer)
+            mock_clock.jump(LIMITS.silence - LIMITS.keepalive + 0.5)
+            await all_tasks_blocked(0)
+            with pytest.raises(trio.WouldBlock):
+                events.receive_nowait()
+
+
+async def test_a_member_has_the_time_in_which_we_were_away(mock_clock: trio.testing.MockClock) -> None:
+    """And no more than that."""
+    async with tcp_member() as (events, _):
+        mock_clock.jump(1000)
+        await all_tasks_blocked(0)
+        with pytest.raises(trio.WouldBlock):
+            events.receive_nowait()
+        for _ in range(2):
+            mock_clock.jump(LIMITS.keepalive)
+            await all_tasks_blocked(0)
+        left = events.receive_nowait()
+        assert isinstance(left, PeerLeft)
+        assert left.reason == "nothing received for 20 seconds"
+
+
+async def test_a_member_is_not_judged_while_something_of_it_waits_for_its_turn(
+    mock_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unread = [True]
+    monkeypatch.setattr(SocketTransport, "is_read", lambda _: not unread)
+    async with tcp_member() as (events, _):
+        for wait in (LIMITS.keepalive, LIMITS.silence - LIMITS.keepalive, LOOK_AGAIN):
+            mock_clock.jump(wait)
+            await all_tasks_blocked(0)
+        with pytest.raises(trio.WouldBlock):
+            events.receive_nowait()
+        unread.clear()
+        for _ in range(3):
+            mock_clock.jump(LIMITS.keepalive)
+            await all_tasks_blocked(0)
+        assert isinstance(events.receive_nowait(), PeerLeft)
+
+
+async def test_who_is_read_again_has_the_full_time(autojump_clock: trio.testing.MockClock) -> None:
+    limits = Limits(receive_messages=1)
+    with limited():
+        async with (
+            open_node(limits=limits) as node,
+            node.open_drive(KEY) as drive,
+            drive.watch() as events,
+            drive.join("chat") as inbox,
+        ):
+            peer = await raw_member(node)
+            await events.receive()
+            await peer.send_message("chat", b"one")
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(peer.until_dropped)
+                await trio.sleep(100)
+                with pytest.raises(trio.WouldBlock):
+                    events.receive_nowait()
+                assert (await inbox.receive()).message == b"one"
+                start = trio.current_time()
+                assert isinstance(await events.receive(), PeerLeft)
+            assert trio.current_time() - start == LIMITS.silence
+
+
+async def test_a_member_waits_for_its_other_connection(autojump_clock: trio.testing.MockClock) -> None:
+    """And is gone when that does not open the drive in time."""
+    with limited():
+        async with (
+            open_node(key_pair=LARGER_KEY) as node,
+            node.open_drive(KEY) as drive,
+            drive.watch() as events,
+            raw_peer(node, key_pair=SMALLER_KEY) as first,
+            raw_peer(node, key_pair=SMALLER_KEY) as second,
+        ):
+            await first.join()
+            assert isinstance(await events.receive(), PeerJoined)
+            await second.flush()
+            await second.until(HandshakeCompleted)
+            await all_tasks_blocked(0)
+            start = trio.current_time()
+            await first.stream.aclose()
+            left = await events.receive()
+            assert isinstance(left, PeerLeft)
+            assert trio.current_time() - start == LIMITS.fold_time
+
+
+async def test_sending_waits_for_the_other_connection(autojump_clock: trio.testing.MockClock) -> None:
+    with limited():
+        async with (
+            open_node(key_pair=LARGER_KEY) as node,
+            node.open_drive(KEY) as drive,
+            drive.watch() as events,
+            drive.join("chat") as topic,
+            raw_peer(node, key_pair=SMALLER_KEY) as first,
+            raw_peer(node, key_pair=SMALLER_KEY) as second,
+        ):
+            await first.join()
+            peer_id = (await events.receive()).peer_id
+            await second.flush()
+            await second.until(HandshakeCompleted)
+            await first.stream.aclose()
+            await all_tasks_blocked(0)
+            with pytest.raises(trio.WouldBlock):
+                topic.send_nowait(peer_id, b"now")
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(topic.send, peer_id, b"later")
+                await all_tasks_blocked(0)
+                assert topic.statistics().sent_messages == 0
+                second.connection.open_drive(KEY)
+                await second.flush()
+                nursery.start_soon(second.read)
+            assert topic.statistics().sent_messages == 1
+            with pytest.raises(trio.WouldBlock):
+                events.receive_nowait()
+
+
+@pytest.mark.parametrize(
+    ("key", "node_key"),
+    [
+        (SMALLER_KEY, LARGER_KEY),
+        (LARGER_KEY, SMALLER_KEY),
+    ],
+    ids=["smaller key", "larger key"],
+)
+async def test_a_peer_that_comes_back_before_it_was_missed(
+    key: KeyPair, node_key: KeyPair, autojump_clock: trio.testing.MockClock
+) -> None:
+    """Its old connection is dead, without a sign; it is reached on the new one long before that is known."""
+    with limited():
+        async with (
+            open_node(key_pair=node_key) as node,
+            node.open_drive(KEY) as drive,
+            drive.watch() as events,
+            drive.join("chat") as topic,
+            raw_peer(node, key_pair=key) as dead,
+            raw_peer(node, key_pair=key) as alive,
+        ):
+            await dead.join()
+            peer_id = (await events.receive()).peer_id
+            alive.connection.extensions.register(extension_name("chat"))
+            await alive.join()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(topic.send, peer_id, b"welcome back")
+                with trio.move_on_after(LIMITS.fold_time + LIMITS.linger + 1):
+                    received = await alive.until(MessagesReceived)
+                    assert received.payloads == [b"welcome back"]
+                    nursery.cancel_scope.cancel()
+                    return
+            pytest.fail("nothing comes on the new connection")
+
+
+async def test_a_frame_cannot_be_drawn_out(autojump_clock: trio.testing.MockClock) -> None:
+    limits = Limits(frame_time=300)
+    with limited():
+        async with (
+            open_node(limits=limits) as node,
+            node.open_drive(KEY) as drive,
+            drive.watch() as events,
+        ):
+            slow = await raw_member(node)
+            await events.receive()
+            start = trio.current_time()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(slow.until_dropped)
+                await slow.send_frames(frames.encode(0, 1, bytes(1000))[:100])
+
+                async def go_on() -> None:
+                    while True:
+                        await trio.sleep(10)
+                        await slow.send_frames(bytes(1))
+
+                with pytest.raises(trio.BrokenResourceError):
+                    await go_on()
+            left = await events.receive()
+            assert isinstance(left, PeerLeft)
+            assert left.reason == "a message has been incomplete for 300 seconds"
+            assert trio.current_time() - start <= 300 + 10
+
+
+# Floods
+
+
+async def test_what_strangers_make_a_node_keep_is_bounded() -> None:
+    """Whatever they do, and a member notices nothing."""
+    limits = Limits(kept=1024 * 1024)
+    part = frames.encode(0, 1, bytes(300_000))[:-1]
+    with limited():
+        async with (
+            open_node(limits=limits) as node,
+            node.open_drive(KEY) as drive,
+            drive.join("chat") as chat,
+            AsyncExitStack() as stack,
+        ):
+            (listener,) = await node.listen_tcp(0, host="127.0.0.1")
+            member = await stack.enter_async_context(raw_tcp_peer(listener.address))
+            await member.join()
+            for _ in range(20):
+                stranger = await stack.enter_async_context(raw_tcp_peer(listener.address))
+                await stranger.flush()
+                await stranger.until(HandshakeCompleted)
+                await stranger.send_frames(part)
+                await all_tasks_blocked()
+                assert sum(task.connection.kept for task in tasks(node)) <= limits.kept
+            assert len(tasks(node)) == 4
+            await member.send_message("chat", b"still here")
+            assert (await chat.receive()).message == b"still here"
+
+
+async def test_the_oldest_handshake_gives_way() -> None:
+    with limited():
+        async with open_node(limits=Limits(handshakes=3)) as node, AsyncExitStack() as stack:
+            peers = []
+            for _ in range(5):
+                peers.append(await stack.enter_async_context(raw_peer(node)))
+                await all_tasks_blocked(0)
+            assert len(tasks(node)) == 3
+            for evicted in peers[:2]:
+                with pytest.raises(trio.BrokenResourceError):
+                    await evicted.flush()
+            for kept in peers[2:]:
+                await kept.flush()
+                await kept.until(HandshakeCompleted)
+
+
+async def test_a_flood_of_half_open_connections() -> None:
+    """It takes no more than its bound, and those that are there or come then are unharmed."""
+    limits = Limits(handshakes=20)
+    with limited():
+        async with open_node(limits=limits) as node, open_node() as bob, open_node() as carol:
+            (listener,) = await node.listen_tcp(0, host="127.0.0.1")
+            async with node.open_drive(KEY) as drive, drive.watch() as events, AsyncExitStack() as stack:
+                bob.open_drive(KEY)
+                await bob.connect_tcp(*listener.address, wire=WIRE)
+                assert isinstance(await events.receive(), PeerJoined)
+                for number in range(200):
+                    peer = await stack.enter_async_context(raw_tcp_peer(listener.address))
+                    if number % 2:
+                        await peer.stream.send_all(b"\x3a")  # the length of a first message
+                    assert len(tasks(node)) <= 2 * limits.handshakes + 1
+                await all_tasks_blocked()
+                assert len(tasks(node)) == limits.handshakes + 1
+                carol.open_drive(KEY)
+                await carol.connect_tcp(*listener.address, wire=WIRE)
+                assert isinstance(await events.receive(), PeerJoined)
+                with pytest.raises(trio.WouldBlock):
+                    events.receive_nowait()
+
+
+async def test_connections_that_have_ended_leave_nothing_behind() -> None:
+    with limited():
+        async with open_node() as node:
+            for _ in range(50):
+                async with raw_peer(node):
+                    await all_tasks_blocked(0)
+            await all_tasks_blocked(0)
+            assert not tasks(node)
+            gc.collect()
+            left = [
+                thing
+                for thing in gc.get_objects()
+                if type(thing) is ConnectionTask and thing.runtime is node._runtime
+            ]
+            assert len(left) <= 2
+
+
+async def test_many_nodes_on_one() -> None:
+    count = 50
+    with limited():
+        async with (
+            open_node() as node,
+            node.open_drive(KEY) as drive,
+            drive.join("chat") as chat,
+            AsyncExitStack() as stack,
+        ):
+            inboxes = []
+            for _ in range(count):
+                other = await stack.enter_async_context(open_node())
+                inboxes.append(other.open_drive(KEY).join("chat"))
+                await connect_memory(other, node)
+            await all_tasks_blocked(0)
+            assert list(drive.peers) == list(range(1, count + 1))
+            assert await chat.broadcast(b"all") == count
+            for inbox in inboxes:
+                message = await inbox.receive()
+                await inbox.send(message.peer_id, b"heard")
+            heard = [await chat.receive() for _ in range(count)]
+            assert sorted(message.peer_id for message in heard) == list(range(1, count + 1))
+
+
+async def test_the_connections_of_a_node_are_told_of_its_drives() -> None:
+    """Opened before or after they came."""
+    with limited():
+        async with open_node() as alice, open_node() as bob:
+            await connect_tcp(alice, bob)
+            async with alice.open_drive(KEY) as late, bob.open_drive(KEY) as later:
+                await join_side(alice, late)
+                await join_side(bob, later)

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from peersockets_core.wires.extensions import ExtensionNames, utf16_order
+
+# abstract-extension 3.1.1 on Node 20: names() of a local table to which these were added in another order.
+JAVASCRIPT_ORDER = [
+    "", "\0", "Z", "a", "aa", "a\U0001f600", "a\uffee", "e\u0301", "\xe9", "\ud7ff", "\U00010000",
+    "\U0001f600", "\U0010ffff", "\ue000", "\uffff",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_names_are_in_the_order_of_javascript(seed: int) -> None:
+    shuffled = JAVASCRIPT_ORDER[:]
+    random.Random(seed).shuffle(shuffled)
+    extensions = ExtensionNames()
+    for name in shuffled:
+        extensions.register(name)
+    assert extensions.names == JAVASCRIPT_ORDER
+    assert [extensions.index(name) for name in JAVASCRIPT_ORDER] == list(range(len(JAVASCRIPT_ORDER)))
+
+
+def test_this_is_not_the_order_of_code_points() -> None:
+    assert sorted(JAVASCRIPT_ORDER) != JAVASCRIPT_ORDER
+    assert sorted(JAVASCRIPT_ORDER, key=utf16_order) == JAVASCRIPT_ORDER
+
+
+def test_a_name_is_listed_once_however_often_it_is_registered() -> None:
+    extensions = ExtensionNames()
+    extensions.register("a")
+    version = extensions.version
+    extensions.register("a")
+    assert extensions.names == ["a"]
+    assert extensions.version == version
+    extensions.unregister("a")
+    assert "a" in extensions
+    assert extensions.version == version
+    extensions.unregister("a")
+    assert "a" not in extensions
+    assert extensions.names == []
+    assert extensions.version != version
+
+
+def test_asking_for_a_name_does_not_register_it() -> None:
+    extensions = ExtensionNames()
+    assert "a" not in extensions
+    assert "a" not in extensions
+    assert extensions.names == []
+
+
+@given(st.lists(st.tuples(st.booleans(), st.text(max_size=2)), max_size=40))
+def test_registering_and_unregistering_in_any_order(steps: list[tuple[bool, str]]) -> None:
+    extensions, registered = ExtensionNames(), list[str]()
+    for register, name in steps:
+        if register:
+            extensions.register(name)
+            registered.append(name)
+        elif name in registered:
+            extensions.unregister(name)
+            registered.remove(name)
+        assert extensions.names == sorted(set(registered), key=utf16_order)
+        assert all(name in extensions for name in registered)

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import tracemalloc
+
+import pytest
+
+from peersockets_core.wires.pieces import Pieces
+
+
+@pytest.mark.parametrize("sizes", [(1, 1, 1), (5000, 5000), (5000, 1, 2, 5000, 3), (0, 7, 9000)])
+def test_comes_out_as_it_went_in(sizes: tuple[int, ...]) -> None:
+    pieces = Pieces()
+    assert not pieces
+    first, *more = (bytes([index]) * size for index, size in enumerate(sizes))
+    pieces.begin(first, missing=sum(map(len, more)) + 4)
+    for piece in more:
+        pieces.add(piece)
+    assert pieces
+    assert pieces.missing == 4
+    assert b"".join(pieces.take()) == b"".join((first, *more))
+    assert not pieces
+
+
+def test_what_was_given_is_not_changed() -> None:
+    given = bytes(10)
+    pieces = Pieces()
+    pieces.begin(given, missing=3)
+    pieces.add(b"a")
+    pieces.add(b"b")
+    assert given == bytes(10)
+    assert b"".join(pieces.take()) == bytes(10) + b"ab"
+
+
+def test_single_bytes_take_little_more_memory_than_they_are() -> None:
+    pieces = Pieces()
+    tracemalloc.start()
+    try:
+        pieces.begin(b"", missing=100_000)
+        for index in range(90_000):
+            pieces.add(bytes((index & 0x7F,)))
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size < 150_000
