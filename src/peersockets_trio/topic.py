@@ -24,6 +24,15 @@ from .runtime.checks import Buffer, as_bytes, check_timeout
 from .runtime.node_runtime import NodeRuntime
 from .runtime.receiver import _TURNS, Receiver
 
+BATCH: Final = 256
+"""Messages that `receive_batch` returns at most. An application lets go of so few before the garbage
+collector looks at new objects, which it does for every 700, even if it holds the batch before as well.
+Messages that the collector has seen alive soon cause a full collection, which looks at all objects of the
+program and stops it for as long."""
+
+_BATCH_TURNS: Final = 8
+"""What a batch counts of the operations without a checkpoint: 2048 messages pass between two of them."""
+
 _FITS_EVERYWHERE: Final = 1024 * 1024
 """Bytes of which every wire takes several times as many in one message."""
 
@@ -214,7 +223,7 @@ class Topic(Receiver):
         if self._turns and len(self._handle) and get_ident() == self._home.thread:
             self._turns -= 1
         else:
-            await self._until_news()
+            await self._until_news(_BATCH_TURNS)
         return self._handle.take()
 
     def receive_nowait(self) -> Message:
@@ -225,9 +234,12 @@ class Topic(Receiver):
         return self._handle.take()
 
     async def receive_batch(self) -> list[Message]:
-        """Return everything waiting, at least one message; otherwise as `receive`."""
-        await self._until_news()
-        return self._handle.take_all()
+        """Return what is waiting, at least one message and at most 256; otherwise as `receive`.
+
+        It checkpoints when it has to wait, and otherwise every eighth time.
+        """
+        await self._until_news(_BATCH_TURNS)
+        return self._handle.take_batch(BATCH)
 
     __anext__ = receive
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
@@ -41,6 +42,7 @@ from peersockets_trio import (
     open_node,
 )
 from peersockets_trio.testing import Connect, Side, cancelled_at, cancelled_at_every_step, join_side
+from peersockets_trio.topic import BATCH
 
 LARGEST = 8 * 1024 * 1024 - 1
 """A frame's body has the extension's id, one byte, before the message."""
@@ -191,6 +193,72 @@ async def test_a_batch_is_everything_that_waits() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(outbox.send, bob.peer_id, b"late")
             assert [message.message for message in await inbox.receive_batch()] == [b"late"]
+
+
+async def test_a_batch_is_bounded_and_nothing_of_the_rest_is_lost() -> None:
+    async with chat() as (bob, outbox, inbox):
+        for number in range(600):
+            outbox.send_nowait(bob.peer_id, number.to_bytes(2, "big"))
+        await all_tasks_blocked(0)
+        with limited():
+            batches = [await inbox.receive_batch() for _ in range(3)]
+        assert [len(batch) for batch in batches] == [BATCH, BATCH, 600 - 2 * BATCH]
+        numbers = [int.from_bytes(message.message, "big") for batch in batches for message in batch]
+        assert numbers == list(range(600))
+
+
+@contextmanager
+def collections() -> Iterator[list[int]]:
+    """The generations of all garbage collections."""
+    seen: list[int] = []
+
+    def see(phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            seen.append(info["generation"])
+
+    gc.collect()
+    gc.callbacks.append(see)
+    try:
+        yield seen
+    finally:
+        gc.callbacks.remove(see)
+
+
+@pytest.mark.parametrize("keeping", [False, True], ids=["each batch at once", "until the next one is there"])
+async def test_messages_in_batches_cause_no_garbage_collections(keeping: bool) -> None:
+    """They would end in full ones, in which all objects of the program are looked at while peers wait."""
+    async with chat() as (_, _, inbox):
+        handle, count = inbox._handle, 0
+        run = [b"x"] * 2048
+        with collections() as seen:
+            for _ in range(100):
+                handle.put(1, bytes(32), run)
+                while len(handle):
+                    batch = await inbox.receive_batch()
+                    count += len(batch)
+                    if not keeping:
+                        batch.clear()
+        assert count == 100 * len(run)
+        assert len(seen) <= 5
+
+
+async def test_batches_checkpoint_before_many_thousand_messages_have_passed() -> None:
+    async with chat() as (_, _, inbox):
+        inbox._handle.put(1, bytes(32), [b"x"] * 100_000)
+        turns = 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await trio.lowlevel.checkpoint()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(count)
+            while len(inbox._handle):
+                await inbox.receive_batch()
+            nursery.cancel_scope.cancel()
+        assert turns >= 40
 
 
 async def test_iteration() -> None:

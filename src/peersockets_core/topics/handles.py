@@ -172,10 +172,7 @@ class TopicHandle:
 
     def take(self) -> Message:
         """Remove and return the oldest message. Raises `IndexError` if there is none."""
-        if not self._run[2]:
-            self._run = self._runs.popleft()
-            self._run[2].reverse()
-        peer_id, public_key, payloads = self._run
+        peer_id, public_key, payloads = self._run if self._run[2] else self._begin_run()
         payload = payloads.pop()
         message = tuple.__new__(Message, (peer_id, payload, public_key))
         self._waiting -= 1
@@ -191,6 +188,21 @@ class TopicHandle:
         for run in self._runs:
             messages += _messages(*run)
         self._forget()
+        return messages
+
+    def take_batch(self, most: int) -> list[Message]:
+        """Remove and return the oldest messages, no more than `most`."""
+        if self._waiting <= most:
+            return self.take_all()
+        messages: list[Message] = []
+        while len(messages) < most:
+            peer_id, public_key, payloads = self._begin_run()
+            first = len(messages) - most
+            messages += _messages(peer_id, public_key, reversed(payloads[first:]))
+            del payloads[first:]
+        self._waiting -= most
+        self._waiting_bytes -= sum(len(message.message) for message in messages)
+        self._release()
         return messages
 
     def send(self, peer_id: int, payload: bytes, *, waited: bool = False) -> Connection | None:
@@ -269,6 +281,13 @@ class TopicHandle:
         self._runs.clear()
         self._waiting = self._waiting_bytes = 0
         self._release()
+
+    def _begin_run(self) -> tuple[int, bytes, list[bytes]]:
+        """The run that holds the oldest message. Raises `IndexError` if there is none."""
+        if not self._run[2]:
+            self._run = self._runs.popleft()
+            self._run[2].reverse()
+        return self._run
 
     def _find(self, peer_id: int) -> Route | None:
         if self.closed:

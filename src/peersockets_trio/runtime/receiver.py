@@ -85,11 +85,14 @@ class Receiver:
             raise trio.BusyResourceError(f"another task is receiving from this {type(self).__name__}")
         self._receiving = True
 
-    async def _until_news(self) -> None:
-        """Wait until there is something to take; if there is, checkpoint only now and then."""
+    async def _until_news(self, turns: int = 1) -> None:
+        """Wait until there is something to take; if there is, checkpoint only now and then.
+
+        `turns` says how many operations this one counts for.
+        """
         self._check_open()
-        if len(self._handle) and self._turns:
-            self._turns -= 1
+        if len(self._handle) and self._turns >= turns:
+            self._turns -= turns
             return
         self._claim()
         try:

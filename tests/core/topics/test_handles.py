@@ -105,6 +105,38 @@ def test_taking_all_releases_too() -> None:
     assert ours.statistics().waiting_bytes == 0
 
 
+def test_a_batch_is_the_oldest_messages_of_whoever_sent_them() -> None:
+    ours = handle(limits=DEFAULT_LIMITS)
+    ours.put(1, PUBLIC_KEY, [b"a", b"b", b"c"])
+    ours.put(2, PUBLIC_KEY, [b"d"])
+    ours.put(1, PUBLIC_KEY, [b"e", b"f", b"g"])
+    assert ours.take().message == b"a"
+    assert [(message.peer_id, message.message) for message in ours.take_batch(4)] == [
+        (1, b"b"),
+        (1, b"c"),
+        (2, b"d"),
+        (1, b"e"),
+    ]
+    assert (ours.statistics().waiting_messages, ours.statistics().waiting_bytes) == (2, 2)
+    ours.put(1, PUBLIC_KEY, [b"h"])
+    assert [message.message for message in ours.take_batch(1)] == [b"f"]
+    assert ours.take().message == b"g"
+    assert [message.message for message in ours.take_batch(4)] == [b"h"]
+    assert ours.take_batch(4) == []
+    assert (ours.statistics().waiting_messages, ours.statistics().waiting_bytes) == (0, 0)
+
+
+def test_a_batch_releases_too() -> None:
+    driver, ours = RecordingDriver(), handle()
+    held = link(driver)
+    ours.put(1, PUBLIC_KEY, [b""] * 5)
+    ours.block(held)
+    ours.take_batch(2)
+    assert driver.read == []  # three are still the limit
+    ours.take_batch(1)
+    assert driver.read == [held.connection]
+
+
 def test_a_handle_that_is_not_full_holds_nobody_up() -> None:
     ours, driver = handle(), RecordingDriver()
     free = link(driver)
