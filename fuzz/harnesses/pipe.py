@@ -86,7 +86,7 @@ async def _session(lines: list[bytes]) -> None:
 
 
 def _check_output(output: Output, line: bytes) -> None:
-    written, output._lines = output._lines, []
+    written, output._pieces = output._pieces, []
     assert len(written) <= 1
     for answer in written:
         assert answer.endswith(b"\n")

@@ -26,7 +26,7 @@ async def test_of_many_messages_a_few_are_told_in_a_turn() -> None:
     """In order, and all of them."""
     rounds, told, numbers = Rounds(), Counter[int](), list[int]()
 
-    def message(topic: Topic, message: Message) -> None:
+    async def message(topic: Topic, message: Message) -> None:
         told[rounds.count] += 1
         numbers.append(int(message.message))
 
@@ -47,3 +47,95 @@ async def test_of_many_messages_a_few_are_told_in_a_turn() -> None:
             nursery.cancel_scope.cancel()
     assert numbers == list(range(5000))
     assert max(told.values()) <= 64
+
+
+async def test_before_a_leave_a_few_messages_are_told_in_a_turn_too() -> None:
+    """Whatever waits comes before the leave, and others have their turn meanwhile."""
+    rounds, told, what = Rounds(), Counter[int](), list[int | str]()
+
+    async def message(topic: Topic, message: Message) -> None:
+        told[rounds.count] += 1
+        what.append(int(message.message))
+
+    def member(event: PeerEvent) -> None:
+        what.append(type(event).__name__)
+
+    trio.lowlevel.add_instrument(rounds)
+    async with meet(connect_memory) as (alice, bob):
+        feed = Feed(alice.drive, member=member, message=message, room=trio.lowlevel.checkpoint)
+        there = bob.drive.join("chat")
+        here = feed.topics["chat"] = alice.drive.join("chat")
+        for number in range(3000):
+            await there.send(bob.peer_id, b"%d" % number)
+        await all_tasks_blocked(0)
+        alice.node.disconnect(alice.peer_id)
+        await all_tasks_blocked(0)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(feed.follow_members)
+            await all_tasks_blocked(0)
+            nursery.cancel_scope.cancel()
+        assert len(here._handle) == 0
+    assert what == ["PeerJoined", *range(3000), "PeerLeft"]
+    assert max(told.values()) <= 64
+
+
+async def test_the_order_is_right_though_telling_takes_turns() -> None:
+    """Several tasks follow; what they have taken while another tells comes in its place."""
+    what: dict[str, list[int | str]] = {"one": [], "two": []}
+
+    async def message(topic: Topic, message: Message) -> None:
+        await trio.lowlevel.checkpoint()
+        what[topic.name].append(int(message.message))
+
+    def member(event: PeerEvent) -> None:
+        for told in what.values():
+            told.append(type(event).__name__)
+
+    async with meet(connect_memory) as (alice, bob):
+        feed = Feed(alice.drive, member=member, message=message, room=trio.lowlevel.checkpoint)
+        topics = [(bob.drive.join(name), alice.drive.join(name)) for name in what]
+        feed.topics = {here.name: here for _, here in topics}
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(feed.follow_members)
+            for _, here in topics:
+                nursery.start_soon(feed.follow_topic, here)
+            for number in range(500):
+                for there, _ in topics:
+                    await there.send(bob.peer_id, b"%d" % number)
+                if not number % 7:
+                    await trio.lowlevel.checkpoint()
+            while alice.node.statistics().waiting_messages > 300:
+                await trio.lowlevel.checkpoint()
+            alice.node.disconnect(alice.peer_id)
+            await all_tasks_blocked(0)
+            nursery.cancel_scope.cancel()
+    for told in what.values():
+        numbers = told[1:-1]
+        assert (told[0], told[-1]) == ("PeerJoined", "PeerLeft")
+        assert numbers == list(range(len(numbers)))
+        assert numbers
+
+
+async def test_a_topic_that_is_closed_while_others_tell_ends_quietly() -> None:
+    told: list[str] = []
+    going_on = trio.Event()
+
+    async def message(topic: Topic, message: Message) -> None:
+        told.append(topic.name)
+        await going_on.wait()
+
+    async with meet(connect_memory) as (alice, bob):
+        feed = Feed(alice.drive, member=lambda event: None, message=message, room=trio.lowlevel.checkpoint)
+        topics = [(bob.drive.join(name), alice.drive.join(name)) for name in ("first", "closed")]
+        feed.topics = {here.name: here for _, here in topics}
+        async with trio.open_nursery() as nursery:
+            for there, here in topics:
+                nursery.start_soon(feed.follow_topic, here)
+                await there.send(bob.peer_id, b"hello")
+                await all_tasks_blocked(0)
+            assert told == ["first"]
+            feed.topics.pop("closed").close()
+            going_on.set()
+            await all_tasks_blocked(0)
+            assert told == ["first"]
+            nursery.cancel_scope.cancel()

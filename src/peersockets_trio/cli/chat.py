@@ -282,7 +282,7 @@ class _Chat:
         name = short_name(event.peer_id, event.public_key)
         self._console.write(_NOTICE, f"{name} {outcome(event)}")
 
-    def _tell_message(self, topic: Topic, message: Message) -> None:
+    async def _tell_message(self, topic: Topic, message: Message) -> None:
         name = short_name(message.peer_id, message.public_key)
         where = f" {topic.name}" if len(self._feed.topics) > 1 else ""
         first, *others = show_message_untrusted(message.message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -20,7 +21,8 @@ _AT_ONCE: Final = 64
 class Feed:
     """Tells what happens on a drive: a peer's messages come after its join and before its leave.
 
-    Members and every topic are followed by tasks of their own; whichever runs first, the order is right.
+    Members and every topic are followed by tasks of their own, and one of them tells at a time. Whichever
+    runs first, the order is right: what a task has taken while it waits is told by whoever has the turn.
     """
 
     def __init__(
@@ -28,7 +30,7 @@ class Feed:
         drive: Drive,
         *,
         member: Callable[[PeerEvent], None],
-        message: Callable[[Topic, Message], None],
+        message: Callable[[Topic, Message], Awaitable[None]],
         room: Callable[[], Awaitable[None]],
     ) -> None:
         """`member` and `message` are told; `room` waits until more can be told."""
@@ -38,57 +40,71 @@ class Feed:
         self._tell_member = member
         self._tell_message = message
         self._room = room
+        self._turn = trio.Lock()
+        self._taken_events: deque[PeerEvent] = deque()
+        self._taken_messages: dict[Topic, Message] = {}
 
     async def follow_members(self) -> None:
         """Tell of members for ever, beginning with those present."""
         async for event in self._events:
-            self._tell(event)
+            self._taken_events.append(event)
+            async with self._turn:
+                while (next_event := self._next_event()) is not None:
+                    await self._tell(next_event)
             await self._room()
 
     async def follow_topic(self, topic: Topic) -> None:
         """Tell of a topic's messages until it is closed."""
         try:
             while True:
-                first = await topic.receive()
-                self._tell_after_joins(topic, [first, *_waiting(topic, _AT_ONCE - 1)])
+                self._taken_messages[topic] = await topic.receive()
+                async with self._turn:
+                    await self._tell_after_joins(topic, self._take(topic, _AT_ONCE))
                 await self._room()
-                await trio.lowlevel.checkpoint()
         except trio.ClosedResourceError:
-            pass
+            self._taken_messages.pop(topic, None)
 
-    def _tell_after_joins(self, topic: Topic, messages: list[Message]) -> None:
-        pending = [(topic, messages)]
-        while (event := _next_event(self._events)) is not None:
+    async def _tell_after_joins(self, topic: Topic, messages: list[Message]) -> None:
+        while (event := self._next_event()) is not None:
             if not isinstance(event, PeerJoined):
-                self._tell_messages(pending)
-            self._tell(event)
-        self._tell_messages(pending)
+                await self._tell_messages(topic, messages)
+                messages = []
+            await self._tell(event)
+        await self._tell_messages(topic, messages)
 
-    def _tell(self, event: PeerEvent) -> None:
-        if not isinstance(event, PeerJoined):
-            self._tell_messages([(topic, _waiting(topic)) for topic in self.topics.values()])
+    async def _tell(self, event: PeerEvent) -> None:
+        """Tell of a member; of one that leaves, after everything that has come before."""
+        waiting = [] if isinstance(event, PeerJoined) else [*map(self._waiting, self.topics.values())]
+        for topic, count in waiting:
+            while count and (messages := self._take(topic, min(count, _AT_ONCE))):
+                count -= len(messages)
+                await self._tell_messages(topic, messages)
+                await trio.lowlevel.checkpoint()
         self._tell_member(event)
 
-    def _tell_messages(self, pending: list[tuple[Topic, list[Message]]]) -> None:
-        for topic, messages in pending:
+    async def _tell_messages(self, topic: Topic, messages: list[Message]) -> None:
+        for message in messages:
             if self.topics.get(topic.name) is topic:  # or it has been removed, and still sends
-                for message in messages:
-                    self._tell_message(topic, message)
-        pending.clear()
+                await self._tell_message(topic, message)
 
-
-def _next_event(events: PeerEvents) -> PeerEvent | None:
-    try:
-        return events.receive_nowait()
-    except trio.WouldBlock:
-        return None
-
-
-def _waiting(topic: Topic, most: int | None = None) -> list[Message]:
-    messages: list[Message] = []
-    while len(messages) != most:
+    def _next_event(self) -> PeerEvent | None:
+        if self._taken_events:
+            return self._taken_events.popleft()
         try:
-            messages.append(topic.receive_nowait())
+            return self._events.receive_nowait()
         except trio.WouldBlock:
-            break
-    return messages
+            return None
+
+    def _waiting(self, topic: Topic) -> tuple[Topic, int]:
+        """How many messages of a topic have not been told."""
+        return topic, topic.statistics().waiting_messages + (topic in self._taken_messages)
+
+    def _take(self, topic: Topic, most: int) -> list[Message]:
+        """The next messages of a topic, the one first that was taken already."""
+        messages = [self._taken_messages.pop(topic)] if topic in self._taken_messages else []
+        try:
+            while len(messages) < most:
+                messages.append(topic.receive_nowait())
+        except (trio.WouldBlock, trio.ClosedResourceError):
+            pass
+        return messages

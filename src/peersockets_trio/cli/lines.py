@@ -7,6 +7,7 @@ import os
 import select
 import stat
 from collections.abc import AsyncIterator
+from itertools import accumulate
 from typing import Any, Final
 
 import trio
@@ -33,7 +34,7 @@ class Output:
 
     def __init__(self, ending: Ending) -> None:
         self._ending = ending
-        self._lines: list[bytes] = []
+        self._pieces: list[bytes] = []
         self._size = 0
         self._finished = False
         self._failed = False
@@ -47,11 +48,14 @@ class Output:
 
     def write_text(self, text: str) -> None:
         """Write a line of text."""
+        self.write_line([printable(text).encode() + b"\n"])
+
+    def write_line(self, pieces: list[bytes]) -> None:
+        """Write a line of printable text in pieces, the end of the line included."""
         if self._failed:
             return
-        line = printable(text).encode() + b"\n"
-        self._lines.append(line)
-        self._size += len(line)
+        self._pieces += pieces
+        self._size += sum(map(len, pieces))
         self._changed.unpark()
 
     def finish(self) -> None:
@@ -80,15 +84,22 @@ class Output:
             self._fail(TimeoutError(f"nobody reads stdout; {self._size} bytes were not written"))
 
     async def _write_lines(self) -> None:
-        while self._lines or not self._finished:
-            if not self._lines:
+        while self._pieces or not self._finished:
+            if not self._pieces:
                 await self._changed.park()
                 continue
-            data = b"".join(self._lines)
-            self._lines.clear()
+            data = self._take()
             await trio.to_thread.run_sync(streams.write_all, data, abandon_on_cancel=True)
             self._size -= len(data)
             self._drained.unpark_all()
+
+    def _take(self) -> bytes:
+        """What to write next: no more at a time than may wait, since a line of many pieces is copied here."""
+        sizes = accumulate(map(len, self._pieces))
+        count = next((number for number, size in enumerate(sizes, 1) if size >= _MAX_OUTPUT), None)
+        data = b"".join(self._pieces[:count])
+        del self._pieces[:count]
+        return data
 
     async def _watch_reader(self) -> None:
         """Raise `BrokenPipeError` when the reader of a pipe has gone, though there is nothing to write."""
@@ -103,7 +114,7 @@ class Output:
     def _fail(self, error: BaseException) -> None:
         assert isinstance(error, OSError)
         self._failed = True
-        self._lines.clear()
+        self._pieces.clear()
         self._size = 0
         self._drained.unpark_all()
         self._ending.fail(error)

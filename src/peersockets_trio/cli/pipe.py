@@ -21,6 +21,7 @@ from ..swarm import Swarm
 from ..topic import Topic
 from .ending import Ending, run
 from .feed import Feed
+from .large import LARGE, large_message_line
 from .lines import MAX_LINE, Output, input_lines, member_event
 from .options import NodeOptions, drive_argument, node_options
 from .outboxes import Outboxes, PeerBehind
@@ -238,14 +239,17 @@ class _Session:
     def _write_member(self, event: PeerEvent) -> None:
         self._output.write(**member_event(event))
 
-    def _write_message(self, topic: Topic, message: Message) -> None:
+    async def _write_message(self, topic: Topic, message: Message) -> None:
         event: dict[str, Any] = {
             "event": "message",
             "topic": topic.name,
             "peerId": message.peer_id,
             "publicKey": message.public_key.hex(),
-            "message": base64.b64encode(message.message).decode(),
         }
+        if len(message.message) > LARGE:
+            self._output.write_line(await large_message_line(event, message.message))
+            return
+        event["message"] = base64.b64encode(message.message).decode()
         with contextlib.suppress(UnicodeDecodeError):
             event["text"] = message.message.decode()
         self._output.write(**event)
