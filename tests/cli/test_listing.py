@@ -77,7 +77,7 @@ def test_wrong_secrets() -> None:
     trace = load("hypercore9-chat")
     secrets = attrs.evolve(trace.secrets["initiator"], ephemeral=bytes([1]) * 32)
     lines = list(listing(attrs.evolve(trace, secrets={"initiator": secrets})))
-    assert len([line for line in lines if "what the responder sent cannot be read" in line]) == 1
+    assert len([line for line in lines if "the bytes of the responder cannot be read" in line]) == 1
 
 
 def test_payloads_cannot_do_anything_to_a_terminal() -> None:

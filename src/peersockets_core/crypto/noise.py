@@ -1,7 +1,7 @@
 """The Noise Protocol Framework as both wires use it: ChaChaPoly, BLAKE2b, and the patterns XX and IK.
 
-Source: the Noise specification, revision 34, sections 5 and 7. The Diffie-Hellman function is given
-as an object, since hypercore9 uses X25519 and hypercore11 Ed25519 points.
+Source: the Noise specification, revision 34, sections 5 and 7. The Diffie-Hellman function is an
+argument, because hypercore9 uses X25519 and hypercore11 uses Ed25519 points.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TAG_SIZE = 16
 
 @attrs.frozen
 class DHKeyPair:
-    """A key pair of one Diffie-Hellman function; both halves as that function takes them."""
+    """A key pair of one Diffie-Hellman function; both halves have the form that this function expects."""
 
     secret_key: Secret = attrs.field(converter=Secret)
     public_key: bytes
@@ -34,14 +34,14 @@ class DHFunction(Protocol):
     """A Diffie-Hellman function over 32-byte public keys."""
 
     name: str
-    """As in a Noise protocol name."""
+    """The function's name as it appears in a Noise protocol name."""
 
     def generate(self, seed: bytes) -> DHKeyPair:
         """Make an ephemeral key pair from 32 random bytes."""
         ...
 
     def check_untrusted(self, public_key: bytes) -> None:
-        """Raise only `RemoteProtocolError`, for what no secret key has for its public key."""
+        """Raise only `RemoteProtocolError`, for a value that is no secret key's public key."""
 
     def dh_untrusted(self, secret_key: bytes, public_key: bytes) -> Secret:
         """Return the 32-byte shared secret. Raises only `RemoteProtocolError`, for a bad point."""
@@ -49,7 +49,7 @@ class DHFunction(Protocol):
 
 
 class X25519:
-    """Curve25519, as noise-protocol 3.0.1 has it."""
+    """Curve25519, as in noise-protocol 3.0.1."""
 
     name = "25519"
 
@@ -60,13 +60,13 @@ class X25519:
     def check_untrusted(self, public_key: bytes) -> None:
         """Raise only `RemoteProtocolError`, for a point outside the group of the base point.
 
-        The function itself takes the same for several keys: those that differ by a point of small order, by
-        a multiple of the prime or by the highest bit. One secret would prove them all.
+        X25519 itself treats several keys as the same one: keys that differ by a point of small order, by a
+        multiple of the prime or by the highest bit. One secret key would prove all of them.
         """
         u = int.from_bytes(public_key, "little")
-        if u >= _PRIME - 1:  # -1 is of small order, and what follows has no place there
+        if u >= _PRIME - 1:  # -1 has small order, and the conversion below is not defined for it
             raise _weak_point()
-        # The same point on the Edwards curve (RFC 7748, section 4.1), in one of its two signs.
+        # Convert to the Edwards curve (RFC 7748, section 4.1); either of the two signs will do.
         y = (u - 1) * pow(u + 1, -1, _PRIME) % _PRIME
         _check_point_untrusted(y.to_bytes(32, "little"))
 
@@ -79,12 +79,12 @@ class X25519:
 
 
 class Ed25519:
-    """Diffie-Hellman over Ed25519 points, as noise-curve-ed 2.1.0 has it; secret keys have 64 bytes."""
+    """Diffie-Hellman over Ed25519 points, as in noise-curve-ed 2.1.0; secret keys have 64 bytes."""
 
     name = "Ed25519"
 
     def generate(self, seed: bytes) -> DHKeyPair:
-        """Make the key pair of `seed`."""
+        """Make the key pair that belongs to the 32-byte `seed`."""
         public_key, secret_key = bindings.crypto_sign_seed_keypair(seed)
         return DHKeyPair(secret_key, public_key)
 
@@ -93,7 +93,7 @@ class Ed25519:
         _check_point_untrusted(public_key)
 
     def dh_untrusted(self, secret_key: bytes, public_key: bytes) -> Secret:
-        """Return the shared secret. Raises only `RemoteProtocolError`, for what is not a proper point."""
+        """Return the shared secret. Raises only `RemoteProtocolError`, for a bad point."""
         scalar = bytearray(hashlib.sha512(secret_key[:32]).digest()[:32])
         scalar[0] &= 248
         scalar[31] = scalar[31] & 127 | 64
@@ -105,15 +105,16 @@ class Ed25519:
 
 _PRIME: Final = 2**255 - 19
 _ORDER: Final = 2**252 + 27742317777372353535851937790883648493
-"""Of the base point: the size of the group in which keys are."""
+"""The order of the base point, which is the size of the group that keys belong to."""
 _MINUS_ONE: Final = (_ORDER - 1).to_bytes(32, "little")
 
 
 def _check_point_untrusted(point: bytes) -> None:
-    """Raise only `RemoteProtocolError`, unless a point of the Edwards curve is in the base point's group.
+    """Raise only `RemoteProtocolError`, for a point of the Edwards curve outside the base point's group.
 
-    That is where it has the order of the group: (order - 1) * point = -point. libsodium checks points where
-    it multiplies them, but older releases take the sum of a point and the one of order 2 (CVE-2025-69277).
+    A point in that group has the group's order: (order - 1) * point = -point. libsodium checks every point
+    that it multiplies, but older releases accept the sum of a good point and the point of order 2
+    (CVE-2025-69277).
     """
     try:
         product = bindings.crypto_scalarmult_ed25519_noclamp(_MINUS_ONE, point)
@@ -145,7 +146,7 @@ class SymmetricState:
         self.mix_hash(prologue)
 
     def mix_hash(self, data: bytes) -> None:
-        """Bind `data` to everything that follows."""
+        """Mix `data` into the hash, which authenticates everything that follows."""
         self.hash = hashlib.blake2b(self.hash + data).digest()
 
     def mix_key(self, material: bytes) -> None:
@@ -154,7 +155,7 @@ class SymmetricState:
         self._key, self._nonce = key[:CIPHER_KEY_SIZE], 0
 
     def encrypt_and_hash(self, plaintext: bytes) -> bytes:
-        """Encrypt once there is a key, and bind the result."""
+        """Encrypt if there is a key yet, and mix the result into the hash."""
         ciphertext = plaintext
         if self._key is not None:
             ciphertext = bindings.crypto_aead_chacha20poly1305_ietf_encrypt(
@@ -199,8 +200,8 @@ _KEY_SIZE = 32
 class NoiseHandshake:
     """One side of a Noise handshake in which both sides prove their static keys.
 
-    Pattern XX: both learn the other's key. Pattern IK: the initiator knows the responder's beforehand, and
-    the first message already carries an encrypted payload.
+    Pattern XX: each side learns the other's key. Pattern IK: the initiator knows the responder's key
+    beforehand, and the first message already carries an encrypted payload.
     """
 
     def __init__(
@@ -214,7 +215,7 @@ class NoiseHandshake:
         pattern: Literal["XX", "IK"] = "XX",
         remote_static: bytes = b"",
     ) -> None:
-        """Begin; the initiator of an IK handshake gives the responder's 32-byte key as `remote_static`."""
+        """Begin; the initiator of an IK handshake passes the responder's 32-byte key as `remote_static`."""
         self._messages = _PATTERNS[pattern]
         self._initiator = initiator
         self._dh = dh
@@ -240,8 +241,8 @@ class NoiseHandshake:
 
     @property
     def handshake_hash(self) -> bytes:
-        """64 bytes that name this connection, the same on both sides. A hash of what went over the wire,
-        and so no secret.
+        """64 bytes that identify this connection, the same on both sides. They are a hash of bytes that
+        went over the wire, so they are not secret.
         """
         return self._symmetric.hash
 
@@ -285,7 +286,7 @@ class NoiseHandshake:
         return payload
 
     def _mix_dh_untrusted(self, token: str) -> None:
-        # The first letter is the initiator's key, the second the responder's.
+        # The first letter names the initiator's key, the second the responder's.
         ours, theirs = tuple(token if self._initiator else token[::-1])
         secret_key = (self._ephemeral if ours == "e" else self._static).secret_key
         public_key = self._remote_ephemeral if theirs == "e" else self.remote_static

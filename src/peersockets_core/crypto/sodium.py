@@ -1,10 +1,10 @@
-"""The ciphers of the two wires, from the libsodium that PyNaCl carries.
+"""The ciphers of the two wires, from the libsodium that ships with PyNaCl.
 
-PyNaCl's Python API has no bare XSalsa20, and its secretstream copies every frame several times and keeps
-a buffer of the largest for each connection. Its extension module does contain the functions, so they are
-bound here through cffi, which PyNaCl depends on anyway. XSalsa20 measured beside PyCryptodome's Salsa20
-behind an HSalsa20 step (`python -m timeit`, 64 KiB at a time): about twice the throughput, and no further
-dependency.
+PyNaCl's Python API has no bare XSalsa20. Its secretstream copies every frame several times and keeps a
+buffer the size of the largest frame for each connection. PyNaCl's extension module does contain the
+functions, so this module binds them through cffi, on which PyNaCl depends anyway. The alternative,
+PyCryptodome's Salsa20 behind an HSalsa20 step, would be one more dependency and has about half the
+throughput (`python -m timeit`, 64 KiB at a time).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from cffi import FFI
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 _BLOCK = 64
-_LARGE = 4096  # bytes from which a copy costs more than a second call
+_LARGE = 4096  # bytes; from this size, a copy costs more than a second call
 
 _ffi = FFI()
 _ffi.cdef(
@@ -48,7 +48,7 @@ _FUNCTIONS: Final = (
 
 
 def load(path: str) -> Any:
-    """Load libsodium from a shared object. Raises `ImportError`, which says what is missing."""
+    """Load libsodium from a shared object. Raises `ImportError`, whose message names the missing function."""
     try:
         library = _ffi.dlopen(path)
         for name in _FUNCTIONS:
@@ -76,12 +76,12 @@ MAC_SIZE = 16
 
 
 def is_writable(data: Buffer) -> TypeGuard[bytearray | memoryview]:
-    """Whether what is decrypted may stand where it stood encrypted."""
+    """Return whether `data` can be decrypted in place."""
     return isinstance(data, bytearray) or (isinstance(data, memoryview) and not data.readonly)
 
 
 class XSalsa20:
-    """One direction's continuous keystream. There is no authentication: it hides, it does not protect."""
+    """One direction's continuous keystream. It hides the data but does not authenticate it."""
 
     __slots__ = ("_key", "_nonce", "_position")
 
@@ -96,7 +96,7 @@ class XSalsa20:
     def apply(self, *chunks: Buffer) -> memoryview:
         """Encrypt or decrypt `chunks` as the next bytes of the stream, in one pass."""
         block, offset = divmod(self._position, _BLOCK)
-        # The function starts at a block boundary: stand in for what has passed of this block.
+        # The function starts at a block boundary, so pad with the bytes of this block that have passed.
         buffer = bytearray().join((bytes(offset), *chunks))
         pointer = _ffi.from_buffer(buffer)
         _xor(pointer, pointer, len(buffer), self._nonce, block, self._key)
@@ -104,10 +104,10 @@ class XSalsa20:
         return memoryview(buffer)[offset:]
 
     def decrypt(self, data: Buffer) -> bytes:
-        """Decrypt the next bytes of the stream, where they lie if they may be written to."""
+        """Decrypt the next bytes of the stream, in place if `data` is writable."""
         if len(data) < _LARGE or not is_writable(data):
             return bytes(self.apply(data))
-        # By itself what completes a block, since the function starts at a boundary.
+        # Complete the current block separately, because the function starts at a block boundary.
         first = -self._position % _BLOCK
         data[:first] = self.apply(data[:first])
         pointer = _ffi.from_buffer(data)
@@ -133,13 +133,13 @@ class SecretStreamCipher:
         if len(key) != 32 or len(header) != 24:
             raise ValueError("a secretstream takes a key of 32 bytes and a header of 24")
         self._state = _ffi.new("unsigned char[]", _STATE_SIZE)
-        # libsodium's init_push draws the header itself and then does just this.
+        # libsodium's init_push draws the header itself and then makes this same call.
         _start(self._state, header, key)
 
     def seal(self, buffer: bytearray | memoryview, frames: list[tuple[int, int]]) -> None:
-        """Encrypt frames where they lie, each from `start` to `stop` of `buffer`.
+        """Encrypt frames in place, each from `start` to `stop` of `buffer`.
 
-        The plaintext stands between room for the tag, `TAG_SIZE` bytes, and for the MAC, `MAC_SIZE`.
+        Each frame has `TAG_SIZE` free bytes before its plaintext, and `MAC_SIZE` free bytes after it.
         """
         pointer = _ffi.from_buffer(_BYTES, buffer)
         for start, stop in frames:
@@ -148,7 +148,7 @@ class SecretStreamCipher:
             _push(self._state, frame, _NULL, frame + TAG_SIZE, size, _NULL, 0, 0)
 
     def open(self, buffer: bytearray | memoryview, frames: list[tuple[int, int]]) -> Iterator[bytes]:
-        """Decrypt frames where they lie, likewise; yields the plaintexts.
+        """Decrypt frames in place, with the same layout as in `seal`; yields the plaintexts.
 
         Raises `ValueError` at a frame that is not genuine.
         """

@@ -1,7 +1,8 @@
-"""Recorded sessions: proof that two implementations say the same bytes, and material for further ones.
+"""Recorded sessions: they prove that two implementations send the same bytes, and serve as test vectors for
+further implementations.
 
-`read` and `write` are the file format (docs/traces.md), `replay` plays a session again, `transcript` decrypts
-it, and `Recording` records one of ours.
+`read` and `write` implement the file format (docs/traces.md), `replay` plays a session again, `transcript`
+decrypts a session, and `Recording` records one of our own.
 """
 
 from .entries import (

@@ -1,7 +1,7 @@
-"""What a trace consists of: a header with the secrets, then what each side sent, read, was told and told.
+"""The contents of a trace: a header with the secrets, then the bytes, commands and reports of each side.
 
-Each class of entries says by its fields how it is written; `format` reads that. The meaning for other
-implementations is in docs/traces.md.
+The fields of an entry class define its form in the file; `format` derives that form from them.
+docs/traces.md explains the meaning to other implementations.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ Side: TypeAlias = Literal["initiator", "responder"]
 """The two ends of the stream."""
 
 Comparison: TypeAlias = Literal["bytes", "messages", "channels"]
-"""How far another implementation's output can equal the recording, given the same secrets and commands:
-in every byte; or in the handshake's bytes and the sequence of messages, those about a drive's data and its
-transport left out; or the same, but with the order left open between channels."""
+"""How far another implementation's output can equal the recording, given the same secrets and commands: in
+every byte; or in the handshake's bytes and the sequence of messages, without the messages about a drive's
+data and its transport; or the same, but in any order between channels."""
 
 SIDES: Final[tuple[Side, ...]] = get_args(Side)
 COMPARISONS: Final[tuple[Comparison, ...]] = get_args(Comparison)
 MAX_PAYLOAD: Final = 1 << 24
-"""Bytes of the largest payload that is written down as the repetition of one byte: no wire carries more."""
+"""Size in bytes of the largest payload that is written as the repetition of one byte; no wire carries
+more."""
 
 
 def _check_bytes(size: int | None = None) -> Any:
@@ -72,10 +73,10 @@ def _flag() -> Any:
 
 @attrs.frozen
 class Secrets:
-    """What one side drew at random. Given these, its bytes are determined."""
+    """The random values that one side drew. They determine every byte that it sends."""
 
     seed: bytes = _secret(32)
-    """Of its identity: `KeyPair.from_seed`."""
+    """The seed of the side's identity, as for `KeyPair.from_seed`."""
     ephemeral: bytes = _secret(32)
     """hypercore9: the ephemeral secret key. hypercore11: the seed of the ephemeral key pair."""
     nonce: bytes = _secret(24)
@@ -95,19 +96,19 @@ class Secrets:
 
 @attrs.frozen
 class Digest:
-    """Stands for bytes that are too many to keep: who plays their sender can make them again."""
+    """Stands for a chunk that is too large to keep; a player of the sending side produces the bytes again."""
 
     size: int = _count()
     blake2b: bytes = _bytes(32)
-    """BLAKE2b-256 of them."""
+    """BLAKE2b-256 of the bytes."""
 
 
 @attrs.frozen
 class Entry:
-    """Something that happened at one side."""
+    """An event at one side."""
 
     kind: ClassVar[tuple[str, str | None]]
-    """The key that tells the class, and its value where that is a name."""
+    """The key that identifies the class, and the key's value if that value is a name."""
 
     side: Side = attrs.field(validator=attrs.validators.in_(SIDES))
 
@@ -121,13 +122,13 @@ class Sent(Entry):
 
     @property
     def size(self) -> int:
-        """How many bytes."""
+        """The number of bytes."""
         return self.sent.size if isinstance(self.sent, Digest) else len(self.sent)
 
 
 @attrs.frozen
 class Received(Entry):
-    """The side read the next so many bytes of what the other one sent."""
+    """The side read this many more bytes of the other side's output."""
 
     kind = ("received", None)
     received: int = _count()
@@ -143,7 +144,7 @@ class Ended(Entry):
 
 @attrs.frozen
 class Command(Entry):
-    """What the application at the side asked for."""
+    """A request of the application at the side."""
 
 
 @attrs.frozen
@@ -164,7 +165,7 @@ class CloseDrive(Command):
 
 @attrs.frozen
 class Register(Command):
-    """Listen to an extension's messages; on hypercore11, those of any drive."""
+    """Listen to an extension's messages; on hypercore11, to those of every drive."""
 
     kind = ("command", "register")
     name: str = _text()
@@ -172,7 +173,7 @@ class Register(Command):
 
 @attrs.frozen
 class Unregister(Command):
-    """Listen no longer."""
+    """Stop listening to an extension's messages."""
 
     kind = ("command", "unregister")
     name: str = _text()
@@ -191,7 +192,7 @@ class Send(Command):
 
 @attrs.frozen
 class Keepalive(Command):
-    """Send the frame that says nothing, as a timer would have."""
+    """Send an empty frame, as the keepalive timer would have."""
 
     kind = ("command", "keepalive")
 
@@ -212,12 +213,12 @@ class Kill(Command):
 
 @attrs.frozen
 class Report(Entry):
-    """What the side reported to the application."""
+    """A report to the application at the side."""
 
 
 @attrs.frozen
 class HandshakeReport(Report):
-    """The stream is secured."""
+    """The handshake is complete and the stream is encrypted."""
 
     kind = ("event", "handshake")
     remote_public_key: bytes = _bytes(32)
@@ -256,7 +257,7 @@ class ClosedReport(Report):
 
     kind = ("event", "closed")
     fault: bool = _flag()
-    """Whether because of something that the remote did wrong."""
+    """Whether it ended because the remote broke the protocol."""
 
 
 ENTRIES: Final[tuple[type[Entry], ...]] = (
@@ -272,7 +273,7 @@ class Trace:
 
     wire: WireName = attrs.field(validator=attrs.validators.in_(get_args(WireName)))
     shows: str = _text()
-    """What this session is there to show, in a sentence or two."""
+    """The purpose of this session, in a sentence or two."""
     produced_by: dict[str, str] = attrs.field(
         validator=attrs.validators.deep_mapping(
             attrs.validators.instance_of(str), attrs.validators.instance_of(str)
@@ -285,14 +286,14 @@ class Trace:
             attrs.validators.in_(SIDES), attrs.validators.instance_of(Secrets)
         )
     )
-    """Of both sides, or of the one that they are known of."""
+    """The secrets of both sides, or of the only side whose secrets are known."""
     entries: list[Entry] = attrs.field(factory=list)
-    """In the order in which they happened, as far as that can be told: only the order at one side is
-    exact, and that bytes are sent before they are received."""
+    """The entries in the order of their occurrence. That order is exact for each side alone; between
+    the sides it only ensures that bytes are sent before they are received."""
 
 
 def reports(side: Side, event: Event) -> Iterator[Report]:
-    """What a trace says of an event at `side`: one report, or one for each message."""
+    """Yield the trace's reports of an event at `side`: one report, or one for each message."""
     match event:
         case HandshakeCompleted():
             yield HandshakeReport(side, event.remote_public_key, event.handshake_hash)

@@ -12,9 +12,9 @@ from ..errors import TraceError
 from .entries import ENTRIES, MAX_PAYLOAD, Digest, Entry, Secrets, Trace
 
 VERSION: Final = 1
-"""Of the format; another one means that what is written here does not hold."""
+"""The version of the format; this module cannot read files with any other version."""
 
-_REPEATED = 1024  # bytes from which a payload of one repeated byte is written as such
+_REPEATED = 1024  # bytes; from this size, a payload of one repeated byte is written as a repetition
 _MAX_REPEATED = 8 * MAX_PAYLOAD  # bytes in one trace: a small file must not fill the memory
 _NAMED = {entry.kind: entry for entry in ENTRIES if entry.kind[1] is not None}
 _UNNAMED = {entry.kind[0]: entry for entry in ENTRIES if entry.kind[1] is None}
@@ -22,7 +22,7 @@ _KINDS = {key for key, _ in _NAMED}
 
 
 def write(trace: Trace) -> bytes:
-    """Return the file's content."""
+    """Return the content of the file for `trace`."""
     header = {
         "peersocketsTrace": VERSION,
         "wire": trace.wire,
@@ -35,7 +35,7 @@ def write(trace: Trace) -> bytes:
 
 
 def read(data: bytes) -> Trace:
-    """Read a file's content. Raises `TraceError` for what is not a trace of this format."""
+    """Read a file's content. Raises `TraceError` if it is not a trace of this format."""
     stream = io.BytesIO(data)
     decoder = cbor2.CBORDecoder(stream)
     items = []

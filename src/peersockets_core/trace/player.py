@@ -1,4 +1,4 @@
-"""Plays one side of a session: a `Connection` with commands and reports as traces have them."""
+"""Plays one side of a session: a `Connection` that takes the commands and makes the reports of a trace."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Player:
         now: float,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
-        """Begin; a responder may leave the wire to be told from the first bytes."""
+        """Begin; a responder may pass None as the wire, and then recognizes it from the first bytes."""
         self.side = side
         self.connection = Connection(
             wire=wire,
@@ -52,30 +52,30 @@ class Player:
             limits=limits,
         )
         self.reports: list[Report] = []
-        """What was reported so far."""
+        """The reports so far."""
         self._registered: Counter[str] = Counter()
 
     def receive(self, data: bytes, now: float) -> None:
-        """Bytes arrive."""
+        """Take in bytes from the other side."""
         self._report(self.connection.receive_data(data, now))
 
     def receive_eof(self, now: float) -> None:
-        """The stream has ended."""
+        """Take in the end of the stream."""
         self._report(self.connection.receive_eof(now))
 
     def handle_deadline(self, now: float) -> None:
-        """The connection's next deadline may have come."""
+        """Do whatever the connection's deadlines require by `now`."""
         self._report(self.connection.handle_deadline(now))
 
     def carry_out(self, command: Command) -> None:
-        """Do what the application asks for. Raises `TraceError` where that is impossible."""
+        """Carry out a command of the application. Raises `TraceError` if the connection refuses it."""
         try:
             _COMMANDS[type(command)](self, command)
         except (LocalProtocolError, ValueError) as error:
             raise TraceError(f"the {self.side} cannot {command.kind[1]}: {error}") from None
 
     def data_to_send(self, now: float) -> bytes:
-        """Hand over what is queued."""
+        """Return the queued output."""
         return bytes(self.connection.data_to_send(now))
 
     def _open(self, command: OpenDrive) -> None:
@@ -106,7 +106,7 @@ class Player:
     def _report(self, events: list[Event]) -> None:
         for event in events:
             for report in reports(self.side, event):
-                # On hypercore11, names are looked up above `Connection`.
+                # On hypercore11, `Connection` also reports messages for names that nobody registered.
                 if not isinstance(report, MessageReport) or self._registered[report.name]:
                     self.reports.append(report)
 

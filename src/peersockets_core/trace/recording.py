@@ -1,4 +1,4 @@
-"""Records a session of ours: a `Player` that writes down what happens to it."""
+"""Records one of our own sessions: a `Player` and a log of its input, output and reports."""
 
 from __future__ import annotations
 
@@ -25,23 +25,24 @@ from .entries import (
 from .player import Player
 
 LARGEST_CHUNK = 256 * 1024
-"""Bytes; of a larger chunk of ours, a trace has only the digest, since we can make it again."""
+"""Size in bytes of our largest chunk that a trace holds in full. For a larger chunk it holds the digest,
+because a player produces the chunk again."""
 
 
 def draw_secrets(key_pair: KeyPair, entropy: Entropy) -> Secrets:
-    """Draw what a connection would have drawn."""
+    """Draw the random values that a connection draws, in the same order."""
     return Secrets(key_pair.seed, entropy(32), entropy(24))
 
 
 def digested(data: bytes) -> bytes | Digest:
-    """Return `data`, or its digest if that is enough."""
+    """Return `data`, or its digest if `data` is larger than `LARGEST_CHUNK`."""
     if len(data) <= LARGEST_CHUNK:
         return data
     return Digest(len(data), hashlib.blake2b(data, digest_size=32).digest())
 
 
 class Recording:
-    """One side of a session, played by us and written down; of the other, its bytes."""
+    """Plays one side of a session, and records that side completely and the bytes of the other side."""
 
     def __init__(
         self,
@@ -52,7 +53,7 @@ class Recording:
         now: float,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
-        """Begin; a responder may leave the wire to be told from the first bytes."""
+        """Begin; a responder may pass None as the wire, and then recognizes it from the first bytes."""
         self.side = side
         self.player = Player(wire, side, secrets, now=now, limits=limits)
         self.entries: list[Entry] = []
@@ -67,11 +68,13 @@ class Recording:
 
     @property
     def wire(self) -> WireName | None:
-        """The wire in use; None as long as the first bytes have not told."""
+        """The wire in use, or None until the first bytes have identified it."""
         return self.player.connection.wire
 
     def receive(self, data: bytes, now: float) -> list[Report]:
-        """Bytes arrive; returns what they cause. After the end, they are no part of the session."""
+        """Take in bytes and return the reports that they cause. Bytes after the end are not part of the
+        session.
+        """
         if self.closed:
             return []
         self.entries += (Sent(self._other, data), Received(self.side, len(data)))
@@ -79,7 +82,7 @@ class Recording:
         return self._news()
 
     def receive_eof(self, now: float) -> list[Report]:
-        """The stream has ended; returns what that causes."""
+        """Take in the end of the stream and return the reports that it causes."""
         if self.closed:
             return []
         self.entries.append(Ended(self.side))
@@ -87,37 +90,40 @@ class Recording:
         return self._news()
 
     def carry_out(self, command: Command) -> list[Report]:
-        """Do what the application asks for. Raises `TraceError` where that is impossible."""
+        """Carry out a command and return the reports that it causes. Raises `TraceError` if the connection
+        refuses it.
+        """
         self.player.carry_out(command)
         self.entries.append(command)
         return self._news()
 
     def data_to_send(self, now: float) -> bytes:
-        """Hand over what is queued."""
+        """Return the queued output."""
         data = self.player.data_to_send(now)
         if data:
             self.entries.append(Sent(self.side, digested(data)))
         return data
 
     def next_deadline(self) -> float:
-        """When to call `handle_deadline`, at the latest; infinity for never."""
+        """Return the latest time at which to call `handle_deadline`; infinity for never."""
         return self.player.connection.next_deadline()
 
     def handle_deadline(self, now: float) -> list[Report]:
-        """Do what has become due by `now`; returns what that causes."""
+        """Do whatever has become due by `now`, and return the reports that it causes."""
         due = now >= self.next_deadline()
         self.player.handle_deadline(now)
         if due and self.closed:
-            # Given up for its silence. A trace has no clock, so it just ends here.
+            # The connection was given up because the remote was silent. A trace has no clock, so it simply
+            # ends here.
             return self.player.reports[self._seen :]
         if due:
             self.entries.append(Keepalive(self.side))
         return []
 
     def trace(self, *, shows: str, produced_by: dict[str, str]) -> Trace:
-        """Return what was recorded. Raises `TraceError` if the wire was never known."""
+        """Return the recorded session. Raises `TraceError` if no bytes ever identified the wire."""
         if self.wire is None:
-            raise TraceError("nothing was received that tells the wire")
+            raise TraceError("no received bytes identify the wire")
         return Trace(
             wire=self.wire,
             shows=shows,

@@ -1,6 +1,6 @@
-"""Plays a recorded session again: each side by a `Connection` with that side's secrets.
+"""Plays a recorded session again: a `Connection` with a side's secrets plays that side.
 
-Every side is given what its original was given, in any chunks, and has to say and report the same.
+Each side gets the input that its original got, in any chunks, and has to send and report the same.
 """
 
 from __future__ import annotations
@@ -20,31 +20,33 @@ from .player import Player
 from .transcript import Message, Transcript
 
 Cut: TypeAlias = Callable[[bytes], Iterable[bytes]]
-"""Cuts bytes into the chunks in which they arrive."""
+"""A function that cuts bytes into the chunks in which they arrive."""
 
 _LIMITS = attrs.evolve(DEFAULT_LIMITS, silence=math.inf)
 _NOW = 0.0  # a recording knows no time
 _DATA_FIELDS = {"flags"}
-"""Of messages that are compared, what is about a drive's data all the same: whether the peer seeks."""
+"""Fields that describe a drive's data in messages that are otherwise compared: whether the peer seeks."""
 
 
 def whole(data: bytes) -> Iterable[bytes]:
-    """Cut nothing."""
+    """Return the bytes as a single chunk."""
     return (data,)
 
 
 def replay(trace: Trace, *, sides: Iterable[Side] = (), cut: Cut = whole, ahead: int = 0) -> None:
     """Play `sides` of a session, or all whose secrets are known, and compare with the recording.
 
-    What arrives is cut by `cut`; with `ahead`, so many bytes of the next chunk come early, with the one
-    before. Compared are the reports, and the output as far as `trace.comparison` says. Raises
-    `TraceError`, naming the entry, at the first difference.
+    `cut` divides each chunk that arrives. With `ahead`, that many bytes of the next chunk arrive early,
+    together with the chunk before it. The comparison covers the reports, and the output to the extent
+    of `trace.comparison`. Raises `TraceError`, which names the entry, at the first difference.
     """
     _Replay(trace, tuple(sides) or tuple(trace.secrets), cut, ahead).run()
 
 
 class _Stream:
-    """What one side sent, as far as it is known: a digest has to wait for the player."""
+    """The known bytes that one side sent. The bytes behind a digest become known when the player produces
+    them.
+    """
 
     def __init__(self, chunks: Iterable[Sent]) -> None:
         self.sent = 0
@@ -54,13 +56,15 @@ class _Stream:
         self._extend()
 
     def resolve(self, data: bytes) -> None:
-        """Here are the bytes of the next digest."""
+        """Supply the bytes behind the next digest."""
         self._chunks.popleft()
         self._known += data
         self._extend()
 
     def take(self, size: int, ahead: int) -> tuple[bytes, int]:
-        """Return the next `size` bytes, and if known the next few; and how many those are."""
+        """Return the next `size` bytes and up to `ahead` known bytes more, and the number of those extra
+        bytes.
+        """
         end = self._position + size
         if end > self.sent:
             raise TraceError("received more than was sent")
@@ -131,7 +135,7 @@ class _Replay:
         if not self._exact:
             output += player.data_to_send(_NOW)
             return
-        # One read can cause several writes of the original, all of which we hand over at once.
+        # One read can cause several writes in the original; our player returns all of them at once.
         if len(output) < entry.size:
             output += player.data_to_send(_NOW)
         data = bytes(output[: entry.size])
@@ -143,7 +147,7 @@ class _Replay:
 
 def _player(trace: Trace, side: Side) -> Player:
     if side not in trace.secrets:
-        raise TraceError(f"the trace has no secrets of the {side}, so nobody can play it")
+        raise TraceError(f"the trace has no secrets of the {side}, so no player can stand in for it")
     wire = trace.wire if side == "initiator" else None
     return Player(wire, side, trace.secrets[side], now=_NOW, limits=_LIMITS)
 
@@ -178,10 +182,11 @@ def _compare_messages(trace: Trace, side: Side, output: bytes) -> None:
 
 
 def said(trace: Trace, side: Side, output: bytes | None = None) -> list[Message]:
-    """Return what `side` said in the recording, or in an `output` of ours, as far as that is compared.
+    """Return the messages of `side` that a comparison covers: those in the recording, or those in our
+    `output`.
 
-    What is about a drive's data is left out. Raises `TraceError` for a trace without that side's
-    secrets, or with digests.
+    Messages about a drive's data are left out. Raises `TraceError` for a trace that lacks that
+    side's secrets, or that has digests.
     """
     if side not in trace.secrets:
         raise TraceError(f"the trace has no secrets of the {side}")

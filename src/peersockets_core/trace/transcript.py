@@ -1,6 +1,6 @@
-"""What a recorded session says in the clear: its messages, decrypted with one side's secrets.
+"""The messages of a recorded session in the clear, decrypted with one side's secrets.
 
-A wire's class here knows the order of its layers and nothing else: handshake, ciphers and codecs are those of
+The class of a wire here only knows the order of that wire's layers. Handshake, ciphers and codecs come from
 `hypercore9` and `hypercore11`.
 """
 
@@ -33,18 +33,18 @@ class Message:
     """One message of a wire."""
 
     name: str
-    """As in the wire's own specification: "Open", "extension", "keepalive"."""
+    """The name in the wire's own specification: "Open", "extension", "keepalive"."""
     channel: int | None = None
-    """The channel that it concerns, by the number that its sender gave it; or None for the stream."""
+    """The sender's number for the channel, or None for a message about the whole stream."""
     fields: dict[str, Any] = attrs.field(factory=dict)
     about_data: bool = False
-    """Whether it is about a drive's data, of which peers of topics need to know nothing."""
+    """Whether it is about a drive's data, which peers that only exchange topic messages can ignore."""
     batch: int | None = None
-    """Which batch of the sender's it came in, if any; counted from 0."""
+    """The number of the sender's batch that contained it, counted from 0, or None."""
 
     @property
     def order(self) -> tuple[str, int | None]:
-        """Messages for which this is the same have an order; a peer may decide on channels in any."""
+        """The key within which messages have an order. A peer may act on different channels in any order."""
         if self.name == "Reject":
             return "the remote's channel", self.fields["channel"]
         return "channel", self.channel
@@ -58,14 +58,14 @@ class Transcript:
         self._decoder = _DECODERS[wire](side, secrets)
 
     def feed(self, sender: Side, data: bytes) -> list[Message]:
-        """Return the messages that the next bytes of one side complete.
+        """Take in the next bytes of one side, and return the messages that they complete.
 
-        Raises `TraceError` for what is no session on that wire, or not one with these secrets.
+        Raises `TraceError` for bytes that are not a session on that wire with these secrets.
         """
         try:
             return list(self._decoder.feed_untrusted(sender, data))
         except RemoteProtocolError as error:
-            raise TraceError(f"what the {sender} sent cannot be read: {error}") from None
+            raise TraceError(f"the bytes of the {sender} cannot be read: {error}") from None
 
 
 class _Decoder(Protocol):
@@ -198,7 +198,7 @@ class _Hypercore11:
         keys = self._handshake.keys
         assert keys is not None
         if not self._streams:
-            # One that reads what the other side sent, and one that reads what our own did.
+            # One stream reads the other side's output, and one reads our own side's output.
             own = Keys(keys.receiving_key, keys.sending_key, keys.handshake_hash, keys.remote_public_key)
             for side, reader, as_initiator in (
                 (SIDES[self._side == SIDES[0]], keys, self._side == "initiator"),

@@ -111,5 +111,5 @@ def test_what_comes_after_the_end_is_no_part_of_it(wire: WireName) -> None:
 
 
 def test_nothing_to_tell_the_wire() -> None:
-    with pytest.raises(TraceError, match="tells the wire"):
+    with pytest.raises(TraceError, match="identify the wire"):
         recording(None, "responder").trace(shows="", produced_by={})

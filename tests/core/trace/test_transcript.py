@@ -87,7 +87,7 @@ def test_either_sides_secrets_and_any_chunks(name: str, cut: str) -> None:
 def test_other_secrets(wire: str) -> None:
     trace = load(f"{wire}-chat")
     secrets = attrs.evolve(trace.secrets["initiator"], ephemeral=bytes([1]) * 32)
-    with pytest.raises(TraceError, match="what the responder sent cannot be read"):
+    with pytest.raises(TraceError, match="the bytes of the responder cannot be read"):
         said(attrs.evolve(trace, secrets={"initiator": secrets}), "initiator")
 
 
