@@ -82,7 +82,7 @@ class _Node:
         self.retired: list[Connection] = []
         self.count = 0
 
-    # Driver
+    # Host
 
     def news(self, handle: TopicHandle | Watch) -> None:
         """Taken when the script says so."""

@@ -82,7 +82,7 @@ class _Hostile:
 
 
 class _Siege:
-    """A node, its two hostile remotes, and its honest member; the `Driver` of its machine."""
+    """A node, its two hostile remotes, and its honest member; the `Host` of its machine."""
 
     def __init__(self, choice: int) -> None:
         self.now = 0.0

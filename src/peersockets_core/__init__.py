@@ -47,7 +47,7 @@ from .secret import Secret
 from .topics.drives import OpenDrive
 from .topics.handles import Message, Overflow, TopicHandle, TopicStatistics
 from .topics.machine import Peersockets
-from .topics.members import Driver
+from .topics.members import Host
 from .topics.naming import TopicScope
 from .topics.requests import Request, RequestBook, RequestStatistics
 from .topics.statistics import MachineStatistics
@@ -65,11 +65,11 @@ __all__ = [
     "DriveClosed",
     "DriveKey",
     "DriveOpened",
-    "Driver",
     "Entropy",
     "Event",
     "ExtensionNames",
     "HandshakeCompleted",
+    "Host",
     "KeyPair",
     "Limits",
     "LocalProtocolError",

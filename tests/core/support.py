@@ -284,7 +284,7 @@ EVERY_FRAME = b"".join((
 # Machines
 
 
-class RecordingDriver:
+class RecordingHost:
     """Writes down what the machine asks for."""
 
     def __init__(self) -> None:
@@ -322,8 +322,8 @@ class Node:
         self.limits = limits
         self.wire: WireName = wire
         self.key_pair = key_pair(label)
-        self.driver = RecordingDriver()
-        self.machine = Peersockets(self.driver, limits)
+        self.host = RecordingHost()
+        self.machine = Peersockets(self.host, limits)
         self._count = itertools.count()
 
     def connection(self, *, initiator: bool, now: float = NOW) -> Connection:

@@ -419,11 +419,11 @@ def test_strangers_give_way_so_that_all_keep_no_more_than_the_limit() -> None:
     network.connect(member, node)
     network.settle()
     sides = [unfinished_frame(node, number, 100 * KIB) for number in range(40)]
-    dropped = [connection for connection, _ in node.driver.dropped]
+    dropped = [connection for connection, _ in node.host.dropped]
     kept = [side for side in sides if side not in dropped]
     assert len(kept) == 9
     assert sum(side.kept for side in kept) <= limits.kept
-    assert {str(error) for _, error in node.driver.dropped} == {
+    assert {str(error) for _, error in node.host.dropped} == {
         "gave way: remotes may make us keep 1024000 bytes together"
     }
     assert len(watch) == 1
@@ -448,4 +448,4 @@ def test_a_member_gives_way_only_when_strangers_do_not_suffice() -> None:
         for read in reads(half):
             node.machine.receive_events(side, side.receive_data(read, NOW), NOW)
         sides.append(side)
-    assert [connection for connection, _ in node.driver.dropped] == [stranger, sides[0]]
+    assert [connection for connection, _ in node.host.dropped] == [stranger, sides[0]]

@@ -94,13 +94,13 @@ class Case:
         self.remotes = [Remote(self.node, "the same" if one_key else f"{number}") for number in range(size)]
 
     def tell(self, connection: Connection, *events: Event) -> None:
-        """What a driver does: it closes whatever the machine wants dropped or retired."""
-        driver = self.node.driver
+        """What a host does: it closes whatever the machine wants dropped or retired."""
+        host = self.node.host
         self.machine.receive_events(connection, list(events), NOW)
-        unwanted = [dropped for dropped, _ in driver.dropped] + driver.retired
-        driver.dropped.clear()
-        driver.retired.clear()
-        driver.told.clear()
+        unwanted = [dropped for dropped, _ in host.dropped] + host.retired
+        host.dropped.clear()
+        host.retired.clear()
+        host.told.clear()
         for gone in unwanted:
             self.machine.remove_connection(gone, NOW)
 

@@ -127,7 +127,7 @@ class End:
 
 
 class Node:
-    """A machine with its identity, and the driver of it."""
+    """A machine with its identity, and the host of it."""
 
     def __init__(self, network: Network, name: str) -> None:
         self.network = network
@@ -154,7 +154,7 @@ class Node:
             if end.doom is not None:
                 end.fail(end.doom)
 
-    # The machine's Driver
+    # The machine's Host
 
     def news(self, handle: TopicHandle | Watch) -> None:
         assert not handle.closed

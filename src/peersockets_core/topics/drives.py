@@ -12,7 +12,7 @@ from ..keys import DriveKey
 from ..limits import Limits
 from . import naming as topics
 from .handles import Route, TopicHandle
-from .members import Driver, Link, Member, Peer
+from .members import Host, Link, Member, Peer
 from .watches import Watch
 
 
@@ -71,7 +71,7 @@ class Topic:
             return False
         return True
 
-    def deliver(self, link: Link, payloads: list[bytes], driver: Driver, read: int) -> None:
+    def deliver(self, link: Link, payloads: list[bytes], host: Host, read: int) -> None:
         """Hand messages to every handle, unless they come from a stranger to the drive.
 
         `read` is the number of the read that has brought them: as long as it may, a sender is held up after
@@ -86,11 +86,11 @@ class Topic:
             if handle.overflowing and handle.holds_up and handle.overflowed_in != read:
                 if link.hold_back(handle, payloads, read):
                     continue
-                driver.drop(link.connection, RemoteProtocolError("sends to a topic that has long been full"))
+                host.drop(link.connection, RemoteProtocolError("sends to a topic that has long been full"))
                 return
             if handle.put(peer_id, link.peer.public_key, payloads):
                 self._hold_up_senders(handle, link, read)
-            driver.news(handle)
+            host.news(handle)
 
     def hold_up(self, link: Link) -> None:
         """A newcomer has to wait where those who came before it do."""

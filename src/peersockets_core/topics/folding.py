@@ -13,7 +13,7 @@ import math
 from typing import NamedTuple
 
 from ..limits import Limits
-from .members import Driver, Link, Peer
+from .members import Host, Link, Peer
 
 
 class Stays(enum.Enum):
@@ -61,8 +61,8 @@ def judge(newer: Link, older: Link) -> Verdict:
 class Folding:
     """The duplicates of one node, and how long it waits for remotes to end theirs."""
 
-    def __init__(self, driver: Driver, limits: Limits) -> None:
-        self._driver = driver
+    def __init__(self, host: Host, limits: Limits) -> None:
+        self._host = host
         self._limits = limits
         self._numbers = itertools.count()
         self._deadlines: dict[Peer, float] = {}
@@ -98,7 +98,7 @@ class Folding:
         if not last.connection.closed:
             # As hyperswarm 4.17.2 does: if the line is dead, this is how it is found out.
             last.connection.send_keepalive()
-            self._driver.wake(last.connection)
+            self._host.wake(last.connection)
 
     def remove(self, link: Link) -> None:
         """A connection has ended."""
@@ -112,7 +112,7 @@ class Folding:
             spent = None if link.retired else self._spent(link, peer.links[-1], now)
             if spent is not None:
                 spent.retired = True
-                self._driver.retire(spent.connection)
+                self._host.retire(spent.connection)
         settled = all(link.retired for link in peer.links[:-1])
         if settled or self._deadlines.get(peer, math.inf) <= now:
             self._deadlines.pop(peer, None)

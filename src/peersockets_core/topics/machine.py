@@ -1,7 +1,7 @@
 """`Peersockets`: drives, members, peer ids, topics and watches over many connections.
 
 It knows nothing of wires: connections' events go in with `receive_events`, and commands come out as
-calls on the `Connection` they concern and on the `Driver`, which moves bytes and wakes tasks.
+calls on the `Connection` they concern and on the `Host`, which moves bytes and wakes tasks.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from . import naming as topics
 from .drives import OpenDrive, Topic
 from .folding import Folding
 from .handles import Overflow, TopicHandle, check_overflow, check_peer_id
-from .members import Driver, Link, Member, Peer
+from .members import Host, Link, Member, Peer
 from .peers import Peers
 from .statistics import NOTHING, MachineStatistics, total
 from .watches import PeerJoined, PeerLeft, Watch
@@ -43,10 +43,10 @@ _Handler: TypeAlias = Callable[["Peersockets", Connection, Any, float], None]
 class Peersockets:
     """The bookkeeping of one node."""
 
-    def __init__(self, driver: Driver, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, host: Host, limits: Limits = DEFAULT_LIMITS) -> None:
         self.extensions = ExtensionNames()
         """The node's stream extensions, which every `Connection` of the node shares."""
-        self._driver = driver
+        self._host = host
         self._limits = limits
         self._drives: dict[bytes, OpenDrive] = {}
         self._connections: dict[Connection, None] = {}  # a set in the order of arrival
@@ -60,7 +60,7 @@ class Peersockets:
         self._reads = 0
         self._memory: MemoryBudget[Connection] = MemoryBudget(limits.kept)
         self._replacing: set[tuple[OpenDrive, Member]] = set()
-        self._folding = Folding(driver, limits)
+        self._folding = Folding(host, limits)
 
     # Connections: events in
 
@@ -79,7 +79,7 @@ class Peersockets:
     ) -> Connection:
         """Begin a connection of this node and take care of it, with the node's extensions and limits.
 
-        The arguments are those of `Connection`; `owner` is what the driver finds as the connection's `owner`.
+        The arguments are those of `Connection`; `owner` is what the host finds as the connection's `owner`.
         Raises `ValueError` as `Connection` does, and `LocalProtocolError` as `add_connection` does.
         """
         connection = Connection(
@@ -171,7 +171,7 @@ class Peersockets:
             if member is not None and not self._reroute(drive, member) and not link.peer.links:
                 self._leave(drive, member)
         link.drives.clear()
-        self._driver.rerouted()
+        self._host.rerouted()
         self._part(link.peer)
 
     def end_sending(self, connection: Connection) -> None:
@@ -380,7 +380,7 @@ class Peersockets:
         if peer_id is None:
             error = RemoteProtocolError(f"more than {self._limits.peer_ids} peers are here")
             for link in peer.links:
-                self._driver.drop(link.connection, error)
+                self._host.drop(link.connection, error)
         return peer_id
 
     def links_of(self, topic: Topic) -> list[Link]:
@@ -416,7 +416,7 @@ class Peersockets:
 
     def _handshake_completed(self, connection: Connection, event: HandshakeCompleted, now: float) -> None:
         peer = self._peers.arrive(event.wire, event.remote_public_key)
-        link = self._links[connection] = Link(connection, peer, self._driver)
+        link = self._links[connection] = Link(connection, peer, self._host)
         self._folding.add(link)
         for drive in self._drives.values():
             self._forget_routes(drive, peer)
@@ -455,7 +455,7 @@ class Peersockets:
     def _messages_received(self, connection: Connection, event: MessagesReceived, now: float) -> None:
         link = self._links[connection]
         for topic in self._listeners.get((event.discovery_key, event.name), ()):
-            topic.deliver(link, event.payloads, self._driver, self._reads)
+            topic.deliver(link, event.payloads, self._host, self._reads)
 
     def _connection_closed(self, connection: Connection, event: ConnectionClosed, now: float) -> None:
         self.end_sending(connection)
@@ -465,7 +465,7 @@ class Peersockets:
     def _make_room(self) -> None:
         for connection in self._memory.give_way(self._kept, self._is_stranger):
             text = f"gave way: remotes may make us keep {self._limits.kept} bytes together"
-            self._driver.drop(connection, RemoteProtocolError(text))
+            self._host.drop(connection, RemoteProtocolError(text))
 
     def _kept(self, connection: Connection) -> int:
         link = self._links.get(connection)
@@ -487,7 +487,7 @@ class Peersockets:
             oldest = min(duplicates, key=lambda link: link.number)
             oldest.dropped = True
             text = f"more than {self._limits.duplicates} connections of one peer"
-            self._driver.drop(oldest.connection, RemoteProtocolError(text))
+            self._host.drop(oldest.connection, RemoteProtocolError(text))
 
     def _unshare(self, link: Link, discovery_key: bytes) -> None:
         """A drive is no longer open on both sides of a link."""
@@ -544,7 +544,7 @@ class Peersockets:
         if links:
             member.deadline = math.inf
             self._replacing.discard((drive, member))
-            self._driver.rerouted()
+            self._host.rerouted()
         return bool(links)
 
     def _in_order(self, peer: Peer, links: list[Link]) -> Link | None:
@@ -565,7 +565,7 @@ class Peersockets:
             drive,
             PeerLeft(member.peer_id, member.peer.public_key, member.peer.wire, member.reason, member.unsent),
         )
-        self._driver.rerouted()
+        self._host.rerouted()
         self._part(member.peer)
 
     def _part(self, peer: Peer) -> None:
@@ -576,7 +576,7 @@ class Peersockets:
     def _tell(self, drive: OpenDrive, event: PeerJoined | PeerLeft) -> None:
         for watch in drive.watches:
             watch.put(event)
-            self._driver.news(watch)
+            self._host.news(watch)
 
     def _forget_routes(self, drive: OpenDrive, peer: Peer) -> None:
         if peer.id is not None:

@@ -15,7 +15,7 @@ from .handles import TopicHandle
 from .watches import PeerJoined, Watch
 
 
-class Driver(Protocol):
+class Host(Protocol):
     """What the machine asks of the code around it. None of these may call back into the machine."""
 
     def news(self, handle: TopicHandle | Watch) -> None:
@@ -59,7 +59,7 @@ class Link:
 
     connection: Connection
     peer: Peer
-    _driver: Driver
+    _host: Host
     number: int = 0
     """Of two connections, the newer has the larger number."""
     drives: set[bytes] = attrs.field(factory=set)
@@ -68,7 +68,7 @@ class Link:
     """Full handles, for which the connection is read no further."""
     retired: bool = False
     dropped: bool = False
-    """Whether it is one of too many duplicates, and the driver has been asked to close it."""
+    """Whether it is one of too many duplicates, and the host has been asked to close it."""
     held_back: list[tuple[TopicHandle, list[bytes]]] = attrs.field(factory=list)
     """Messages for handles that overflowed already, all of one read."""
     held_size: int = 0
@@ -95,7 +95,7 @@ class Link:
         if self.held_back:
             self._let_go(handle)
         if not self.blockers:
-            self._driver.readable(self.connection)
+            self._host.readable(self.connection)
 
     def _let_go(self, handle: TopicHandle) -> None:
         """Hand over what was held back for a handle, unless others have filled it again."""
@@ -108,7 +108,7 @@ class Link:
             if not handle.closed:
                 assert self.peer.id is not None
                 handle.put(self.peer.id, self.peer.public_key, payloads)
-                self._driver.news(handle)
+                self._host.news(handle)
         handle.block(self)
 
 

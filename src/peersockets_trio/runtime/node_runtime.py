@@ -55,7 +55,7 @@ class _Members:
 
 
 class NodeRuntime:
-    """A node's inside; the `Driver` of its machine."""
+    """A node's inside; the `Host` of its machine."""
 
     def __init__(
         self,
@@ -294,7 +294,7 @@ class NodeRuntime:
         if self._earliest() < self._next_look:
             self._sooner.set()
 
-    # The machine's Driver
+    # The machine's Host
 
     def news(self, handle: TopicHandle | Watch) -> None:
         """A handle has something to take."""

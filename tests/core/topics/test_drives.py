@@ -64,7 +64,7 @@ def test_one_full_handle_holds_up_who_fills_it_and_an_overflowing_one_everybody(
     assert (may_read(loud), may_read(quiet)) == (False, False)
     newcomer, _ = crowd.enter("newcomer")
     assert not may_read(newcomer)
-    assert crowd.reader.driver.dropped == []
+    assert crowd.reader.host.dropped == []
     crowd.topic.take_all()
     assert all(map(may_read, (loud, quiet, newcomer)))
 
@@ -81,16 +81,16 @@ def test_one_read_may_bring_any_number_in_any_order_but_there_must_be_no_other()
     assert sum(isinstance(event, MessagesReceived) for event in read) == 40
     crowd.reader.machine.receive_events(far, read, NOW)
     assert (len(crowd.topic), len(others[0])) == (20, 20)
-    assert crowd.reader.driver.dropped == []
+    assert crowd.reader.host.dropped == []
     assert not crowd.reader.machine.may_read(far)
     # Whoever reads on nevertheless is the one who has it grow without bounds: one read more is held back.
     for _ in range(2):
-        assert crowd.reader.driver.dropped == []
+        assert crowd.reader.host.dropped == []
         talker.send(1)
         read = far.receive_data(bytes(near.data_to_send(NOW)), NOW)
         crowd.reader.machine.receive_events(far, read, NOW)
         assert len(crowd.topic) == 20
-    [(dropped, error)] = crowd.reader.driver.dropped
+    [(dropped, error)] = crowd.reader.host.dropped
     assert dropped is far
     assert str(error) == "sends to a topic that has long been full"
     assert len(crowd.topic) == 20
@@ -123,7 +123,7 @@ def test_a_handle_that_drops_holds_up_nobody() -> None:
     talker.send(20)
     crowd.network.settle()
     assert crowd.reader.machine.may_read(far)
-    assert crowd.reader.driver.dropped == []
+    assert crowd.reader.host.dropped == []
 
 
 class Redialled:
@@ -229,7 +229,7 @@ class Late:
             member.send(count)
             self.newcomers.append(far)
         self.crowd.network.settle()
-        assert self.crowd.reader.driver.dropped == []
+        assert self.crowd.reader.host.dropped == []
         assert not any(map(self.may_read, self.newcomers))
 
     def may_read(self, connection: Connection) -> bool:
@@ -241,7 +241,7 @@ class Late:
 
 def test_what_newcomers_say_to_a_topic_that_others_have_filled_waits() -> None:
     late = Late(3)
-    topic, told = late.crowd.topic, late.crowd.reader.driver.told
+    topic, told = late.crowd.topic, late.crowd.reader.host.told
     assert late.take(4) == [1] * 4
     assert len(topic) == 4
     told.clear()

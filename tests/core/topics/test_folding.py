@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import pytest
 
-from core.support import KEY, NOW, Network, Node, RawPeer, RecordingDriver, entropy, key_pair
+from core.support import KEY, NOW, Network, Node, RawPeer, RecordingHost, entropy, key_pair
 from peersockets_core import (
     DEFAULT_LIMITS,
     Connection,
@@ -36,7 +36,7 @@ def link(wire: WireName, here: int, *, dialled: bool, began: float, established_
         wire=wire, initiator=dialled, key_pair=keys[here], entropy=entropy("x"), now=began
     )
     connection.established_at = established_at
-    return Link(connection, Peer(wire, keys[1 - here].public_keys[wire]), RecordingDriver())
+    return Link(connection, Peer(wire, keys[1 - here].public_keys[wire]), RecordingHost())
 
 
 SIMULTANEOUS = {
@@ -112,7 +112,7 @@ class Duplicates:
         for node in self.nodes:
             node.machine.handle_deadline(self.network.now)
         self.network.settle()
-        for connection in {connection for node in self.nodes for connection in node.driver.retired}:
+        for connection in {connection for node in self.nodes for connection in node.host.retired}:
             if connection in self.network._far:
                 self.network.end(connection)
             elif not connection.closed:
@@ -201,7 +201,7 @@ def test_a_connection_that_may_stay_is_sent_a_keepalive() -> None:
     case.dial(1)
     case.network.settle(*(side for side in case.network._far if side not in first))
     assert (before, first[0].has_output) == (False, True)
-    assert [node.driver.woken for node in case.nodes] == [[side] for side in first]
+    assert [node.host.woken for node in case.nodes] == [[side] for side in first]
 
 
 @pytest.mark.parametrize("late", [False, True])
@@ -212,7 +212,7 @@ def test_a_remote_has_its_time_to_fold_anew_if_we_were_away(late: bool) -> None:
         case.network.settle()
     machine, due = case.nodes[0].machine, NOW + FOLD_TIME
     machine.handle_deadline(due + 60 if late else due)
-    assert bool(case.nodes[0].driver.retired) != late
+    assert bool(case.nodes[0].host.retired) != late
     assert machine.next_deadline() == (due + 60 + FOLD_TIME if late else math.inf)
 
 
@@ -224,10 +224,10 @@ def test_a_sign_of_life_decides_at_once() -> None:
     second = case.dial(1)
     case.network.now += 0.1
     case.network.settle(*(side for side in case.network._far if side not in first))
-    before = case.nodes[1].driver.retired.copy(), bool(case.nodes[1].machine._folding)
+    before = case.nodes[1].host.retired.copy(), bool(case.nodes[1].machine._folding)
     case.network.settle()
     assert before == ([], True)
-    assert case.nodes[1].driver.retired == [second[1]]
+    assert case.nodes[1].host.retired == [second[1]]
     assert not case.nodes[1].machine._folding
 
 
@@ -271,7 +271,7 @@ def test_one_that_has_been_closed_and_not_yet_removed_is_not() -> None:
     first[0].close()
     case.dial(1)
     case.network.settle(*(side for side in case.network._far if side not in first))
-    assert case.nodes[0].driver.woken == []
+    assert case.nodes[0].host.woken == []
 
 
 def test_one_that_the_remote_does_not_use_gives_way_though_the_older_is_not_heard() -> None:
@@ -285,6 +285,6 @@ def test_one_that_the_remote_does_not_use_gives_way_though_the_older_is_not_hear
     node.machine.receive_events(older, [*remote.events, *remote.send(1, remote.offer())], NOW)
     node.machine.receive_events(newer, RawPeer(newer, label=label).events, NOW)
     node.machine.handle_deadline(NOW + FOLD_TIME / 2 - 0.001)
-    retired = node.driver.retired.copy()
+    retired = node.host.retired.copy()
     node.machine.handle_deadline(NOW + FOLD_TIME / 2)
-    assert (retired, node.driver.retired) == ([], [newer])
+    assert (retired, node.host.retired) == ([], [newer])

@@ -5,7 +5,7 @@ import sys
 import attrs
 import pytest
 
-from core.support import Node, RecordingDriver, connection, key_pair
+from core.support import Node, RecordingHost, connection, key_pair
 from fuzz.support import retained
 from peersockets_core import (
     DEFAULT_LIMITS,
@@ -27,8 +27,8 @@ def handle(overflow: Overflow = "wait", limits: Limits = SMALL) -> TopicHandle:
     return node.machine.join(node.open(), "chat", overflow=overflow)
 
 
-def link(driver: RecordingDriver) -> Link:
-    return Link(connection(), Peer("hypercore9", PUBLIC_KEY), driver)
+def link(host: RecordingHost) -> Link:
+    return Link(connection(), Peer("hypercore9", PUBLIC_KEY), host)
 
 
 def taken(handle: TopicHandle) -> list[bytes]:
@@ -66,42 +66,42 @@ def test_full_is_as_many_messages_or_bytes_as_the_limit(payloads: list[bytes], f
 
 
 def test_a_full_handle_holds_its_senders_up_until_it_has_drained() -> None:
-    driver, ours = RecordingDriver(), handle()
-    one, other = link(driver), link(driver)
+    host, ours = RecordingHost(), handle()
+    one, other = link(host), link(host)
     ours.put(1, PUBLIC_KEY, [b""] * 4)
     ours.block(one)
     ours.block(one)
     ours.block(other)
     assert one.blockers == other.blockers == {ours}
     ours.take()
-    assert driver.read == []  # three are still the limit
+    assert host.read == []  # three are still the limit
     ours.take()
-    assert set(driver.read) == {one.connection, other.connection}
+    assert set(host.read) == {one.connection, other.connection}
     assert not one.blockers
-    assert len(driver.read) == 2
+    assert len(host.read) == 2
     ours.take()
-    assert len(driver.read) == 2
+    assert len(host.read) == 2
 
 
 def test_a_link_is_held_up_by_all_its_full_handles() -> None:
-    driver = RecordingDriver()
-    first, second, ours = handle(), handle(), link(driver)
+    host = RecordingHost()
+    first, second, ours = handle(), handle(), link(host)
     for full in (first, second):
         full.put(1, PUBLIC_KEY, [b""] * 3)
         full.block(ours)
     first.take()
-    assert driver.read == []
+    assert host.read == []
     second.close()
-    assert driver.read == [ours.connection]
+    assert host.read == [ours.connection]
 
 
 def test_taking_all_releases_too() -> None:
-    driver, ours = RecordingDriver(), handle()
-    held = link(driver)
+    host, ours = RecordingHost(), handle()
+    held = link(host)
     ours.put(1, PUBLIC_KEY, [b"x" * MOST])
     ours.block(held)
     assert taken(ours) == [b"x" * MOST]
-    assert driver.read == [held.connection]
+    assert host.read == [held.connection]
     assert ours.statistics().waiting_bytes == 0
 
 
@@ -127,19 +127,19 @@ def test_a_batch_is_the_oldest_messages_of_whoever_sent_them() -> None:
 
 
 def test_a_batch_releases_too() -> None:
-    driver, ours = RecordingDriver(), handle()
-    held = link(driver)
+    host, ours = RecordingHost(), handle()
+    held = link(host)
     ours.put(1, PUBLIC_KEY, [b""] * 5)
     ours.block(held)
     ours.take_batch(2)
-    assert driver.read == []  # three are still the limit
+    assert host.read == []  # three are still the limit
     ours.take_batch(1)
-    assert driver.read == [held.connection]
+    assert host.read == [held.connection]
 
 
 def test_a_handle_that_is_not_full_holds_nobody_up() -> None:
-    ours, driver = handle(), RecordingDriver()
-    free = link(driver)
+    ours, host = handle(), RecordingHost()
+    free = link(host)
     ours.block(free)
     assert not free.blockers
 
@@ -214,8 +214,8 @@ def test_a_message_over_the_whole_limit_is_dropped(overflow: Overflow) -> None:
 
 @pytest.mark.parametrize("overflow", ["drop_oldest", "drop_newest"])
 def test_a_handle_that_drops_holds_nobody_up(overflow: Overflow) -> None:
-    ours, driver = handle(overflow), RecordingDriver()
-    free = link(driver)
+    ours, host = handle(overflow), RecordingHost()
+    free = link(host)
     ours.put(1, PUBLIC_KEY, [b""] * 100)
     ours.block(free)
     assert not free.blockers

@@ -95,7 +95,7 @@ def test_a_peer_that_opens_the_drive_joins_and_one_that_goes_leaves(meeting: Mee
     joined = PeerJoined(1, meeting.b.public_key, meeting.b.wire)
     assert events(meeting.watch_a) == [joined]
     assert events(meeting.watch_b) == [PeerJoined(1, meeting.a.public_key, meeting.a.wire)]
-    assert meeting.a.driver.told.count(meeting.topic_a) == 0
+    assert meeting.a.host.told.count(meeting.topic_a) == 0
     meeting.network.end(near, reason="why", unsent=7)
     assert events(meeting.watch_a) == [PeerLeft(1, meeting.b.public_key, meeting.b.wire, "why", 7)]
     assert events(meeting.watch_b) == [PeerLeft(1, meeting.a.public_key, meeting.a.wire, "why")]
@@ -212,7 +212,7 @@ def test_for_a_newcomer_beyond_the_limit_who_is_gone_is_forgotten() -> None:
         near, _ = network.connect(other, node)
         network.settle()
         network.end(near)
-    assert not node.driver.dropped
+    assert not node.host.dropped
     assert [event.peer_id for event in events(watch) if isinstance(event, PeerJoined)] == [1, 2, 3, 4, 5]
     assert node.machine.statistics().peer_ids == len(node.machine._peers) == 2
     with pytest.raises(UnknownPeer):
@@ -243,7 +243,7 @@ def test_strangers_do_not_use_up_the_ids_of_members() -> None:
     network.settle()
     assert [event.peer_id for event in events(watch)] == [1, 1, 22]
     assert node.machine.peer(1).public_key == former.public_key
-    assert not node.driver.dropped
+    assert not node.host.dropped
     network.connect(former, node)
     network.settle()
     assert [event.peer_id for event in events(watch)] == [1]
@@ -307,14 +307,14 @@ def test_a_member_that_waits_for_its_other_connection_is_not_gone() -> None:
     other.open()
     near, _ = network.connect(other, node)
     network.settle()
-    assert len(node.driver.dropped) == 1
+    assert len(node.host.dropped) == 1
     network.end(near)
     node.machine.close_drive(drive)
     watch = node.machine.watch(node.open())
     network.connect(other, node)
     network.settle()
     assert events(watch) == [PeerJoined(2, other.public_key, "hypercore9")]
-    assert len(node.driver.dropped) == 1
+    assert len(node.host.dropped) == 1
 
 
 def test_more_peers_than_the_limit_are_dropped() -> None:
@@ -326,7 +326,7 @@ def test_more_peers_than_the_limit_are_dropped() -> None:
         other.open()
         sides.append(network.connect(other, node)[1])
         network.settle()
-    ((dropped, error),) = node.driver.dropped
+    ((dropped, error),) = node.host.dropped
     assert dropped is sides[1]
     assert str(error) == "more than 1 peers are here"
 
@@ -340,7 +340,7 @@ def test_what_a_peer_over_the_limit_has_still_said_changes_nothing() -> None:
         other.open()
         network.connect(other, node)
         network.settle()
-    [(dropped, _)] = node.driver.dropped
+    [(dropped, _)] = node.host.dropped
     said: list[Event] = [
         MessagesReceived(None, "peersockets/v0/chat", [b"late"]),
         DriveClosed(KEY.discovery_key),
@@ -361,7 +361,7 @@ def test_watchers_begin_with_the_members_present_and_are_independent(meeting: Me
     meeting.network.end(near)
     assert [type(event) for event in events(later)] == [PeerLeft]
     assert len(meeting.watch_a) == 0
-    assert meeting.watch_a not in meeting.a.driver.told[1:]
+    assert meeting.watch_a not in meeting.a.host.told[1:]
 
 
 def test_a_watch_nobody_reads_is_bounded() -> None:
@@ -383,7 +383,7 @@ def test_messages_reach_the_topic_with_their_sender(meeting: Meeting) -> None:
     meeting.send(b"")
     messages = meeting.topic_b.take_all()
     assert messages == [Message(1, text, meeting.a.public_key) for text in (b"hello", b"")]
-    assert meeting.topic_b in meeting.b.driver.told
+    assert meeting.topic_b in meeting.b.host.told
     assert meeting.topic_a.statistics().sent_messages == 2
     assert meeting.topic_a.statistics().sent_bytes == 5
     assert meeting.topic_b.statistics().received_bytes == 5
@@ -650,10 +650,10 @@ def test_a_full_handle_stops_the_reading_of_its_senders() -> None:
         assert meeting.b.machine.may_read(far)
         meeting.send(b"%d" % number)
     assert not meeting.b.machine.may_read(far)
-    assert meeting.b.driver.read == []
+    assert meeting.b.host.read == []
     meeting.topic_b.take()
     assert meeting.b.machine.may_read(far)
-    assert meeting.b.driver.read == [far]
+    assert meeting.b.host.read == [far]
 
 
 def test_closing_a_full_handle_releases_its_senders() -> None:
@@ -663,7 +663,7 @@ def test_closing_a_full_handle_releases_its_senders() -> None:
         meeting.send(b"x")
     meeting.topic_b.close()
     assert meeting.b.machine.may_read(far)
-    assert meeting.b.driver.read == [far]
+    assert meeting.b.host.read == [far]
 
 
 @pytest.mark.parametrize(("overflow", "kept"), [("drop_oldest", [6, 7, 8, 9]), ("drop_newest", [0, 1, 2, 3])])
@@ -701,7 +701,7 @@ def test_a_connection_that_has_ended_is_not_called_readable() -> None:
         meeting.send(b"x")
     meeting.network.end(next(iter(meeting.a.machine._links)))
     meeting.topic_b.take_all()
-    assert meeting.b.driver.read == []
+    assert meeting.b.host.read == []
 
 
 def test_the_connection_to_a_key(meeting: Meeting) -> None:
@@ -773,8 +773,8 @@ def test_duplicates_are_folded_without_leave_or_join(
     case.wait()
     loser, survivor = (case.first, case.second) if second_survives else (case.second, case.first)
     # Where the larger key dialled the newer, that side decides alone.
-    assert case.a.driver.retired == [loser[0]] * second_by_a
-    assert case.b.driver.retired == [loser[1]]
+    assert case.a.host.retired == [loser[0]] * second_by_a
+    assert case.b.host.retired == [loser[1]]
     case.network.end(loser[0])
     assert case.topic.send(1, b"afterwards") is survivor[0]
     assert case.far_topic.send(1, b"and back") is survivor[1]
@@ -788,11 +788,11 @@ def test_duplicates_are_folded_without_leave_or_join(
 def test_a_newcomer_does_not_give_way_to_a_connection_that_is_going_to_end() -> None:
     case = Duplicates(first_by_a=False, second_by_a=False)
     case.wait()
-    assert case.b.driver.retired == [case.second[1]]
+    assert case.b.host.retired == [case.second[1]]
     case.network.end(case.first[0])
     case.dial(by_a=False)
     case.network.settle()
-    assert case.b.driver.retired == [case.second[1]]
+    assert case.b.host.retired == [case.second[1]]
 
 
 @pytest.mark.parametrize(
@@ -834,12 +834,12 @@ def test_the_remote_closes_the_loser_first() -> None:
 def test_a_remote_that_does_not_fold_what_it_dialled_has_it_folded_here() -> None:
     case = Duplicates(False, False)
     case.network.settle()
-    machine, driver = case.a.machine, case.a.driver
+    machine, host = case.a.machine, case.a.host
     assert machine.next_deadline() == case.network.now + FOLD_TIME
     machine.handle_deadline(case.network.now + FOLD_TIME - 0.001)
-    assert driver.retired == []
+    assert host.retired == []
     machine.handle_deadline(case.network.now + FOLD_TIME)
-    assert driver.retired == [case.first[0]]
+    assert host.retired == [case.first[0]]
     assert machine.next_deadline() == math.inf
     assert case.topic.send(1, b"x") is None, "what was sent on the retired one comes first"
 
@@ -883,9 +883,9 @@ def test_sends_while_a_connection_is_replaced_find_no_room(replaced: Replaced) -
     assert topic.route(1) is None
     assert topic.reaches(1)
     assert topic.statistics().sent_messages == 1
-    reroutings = ours.driver.reroutings
+    reroutings = ours.host.reroutings
     ours.machine.receive_events(remote.ours, remote.send(1, remote.offer()), NOW)
-    assert ours.driver.reroutings > reroutings
+    assert ours.host.reroutings > reroutings
     assert topic.send(1, b"x") is remote.ours
     assert events(watch) == []
     assert ours.machine.next_deadline() == math.inf
@@ -896,11 +896,11 @@ def test_a_replacement_that_takes_too_long(replaced: Replaced) -> None:
     assert ours.machine.next_deadline() == NOW + FOLD_TIME
     ours.machine.handle_deadline(NOW + FOLD_TIME - 0.001)
     assert events(watch) == []
-    reroutings = ours.driver.reroutings
+    reroutings = ours.host.reroutings
     ours.machine.handle_deadline(NOW + FOLD_TIME)
     public_key = remote.key_pair.x25519_public_key
     assert events(watch) == [PeerLeft(1, public_key, "hypercore9", "reset", 6)]
-    assert ours.driver.reroutings > reroutings  # who waits for the member learns that it is gone
+    assert ours.host.reroutings > reroutings  # who waits for the member learns that it is gone
     with pytest.raises(PeerGone):
         topic.send(1, b"x")
     ours.machine.receive_events(remote.ours, remote.send(1, remote.offer()), NOW + 9)
@@ -948,12 +948,12 @@ def test_sends_to_a_stranger_are_tried_again_when_its_duplicate_has_ended() -> N
     case.network.settle()
     events(case.watch)
     assert case.topic.send(1, b"x") is None
-    assert not case.a.driver.retired, "the remote may know nothing of the survivor yet"
+    assert not case.a.host.retired, "the remote may know nothing of the survivor yet"
     case.a.machine.handle_deadline(case.network.now + FOLD_TIME)
-    reroutings = case.a.driver.reroutings
-    case.network.end(case.a.driver.retired[0])
+    reroutings = case.a.host.reroutings
+    case.network.end(case.a.host.retired[0])
     assert case.topic.send(1, b"x") is not None
-    assert case.a.driver.reroutings > reroutings
+    assert case.a.host.reroutings > reroutings
 
 
 # Drives
@@ -1131,8 +1131,8 @@ def test_of_too_many_connections_of_one_key_the_oldest_goes() -> None:
         remote = RawPeer(side, label="the same")
         node.machine.receive_events(side, remote.events, NOW)
         sides.append(side)
-    dropped = [connection for connection, _ in node.driver.dropped]
+    dropped = [connection for connection, _ in node.host.dropped]
     assert dropped == [side for side in sides if side in dropped]  # from the oldest on, and each once
     assert len(dropped) == 3
     assert node.machine.connection_to("hypercore9", remote.key_pair.x25519_public_key) not in dropped
-    assert {str(error) for _, error in node.driver.dropped} == {"more than 3 connections of one peer"}
+    assert {str(error) for _, error in node.host.dropped} == {"more than 3 connections of one peer"}
