@@ -401,14 +401,14 @@ class _Play:
         assert len(machine._forwarding) <= LIMITS.forwards
         assert len(machine._listener) <= LIMITS.incoming_handshakes
         assert len(machine._known_relays) <= LIMITS.known_relays
-        assert len(node._requests) <= LIMITS.rpc.requests
+        assert len(node.client.requests) <= LIMITS.rpc.requests
         assert len(node._server._delayed) <= LIMITS.rpc.delayed_pings
         assert len(node._rates._counts) <= LIMITS.rpc.hosts + 1
         assert 0 <= node.upkeep._checks <= LIMITS.rpc.checks
         assert 0 <= node.upkeep._repings <= LIMITS.rpc.repings
         assert len(node.upkeep.table) == len(node.upkeep._by_time)
         assert all(len(row) <= 20 for row in node.upkeep.table._rows.values())
-        assert all(len(query._heard_of) <= LIMITS.rpc.query_nodes for query in node._queries)
+        assert all(len(query._heard_of) <= LIMITS.rpc.query_nodes for query in node.client.queries)
 
     def finish(self) -> None:
         """Nobody answers any more: all that is under way ends, and time goes on."""

@@ -1,6 +1,7 @@
 """dht-rpc: the distributed hash table under HyperDHT, without I/O.
 
     node        one node: datagrams in and out, commands, events
+    client      what it asks others
     query       the iterative search for the nodes nearest to a target
     requests    requests in flight: repeated, given up, matched with their responses
     congestion  how many of them may be under way

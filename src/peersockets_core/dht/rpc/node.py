@@ -11,30 +11,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Final
 
 import attrs
 
 from ...errors import LocalProtocolError, RemoteProtocolError
 from ...keys import Entropy
-from .address import ID_SIZE, Address, encode_address, node_id
+from .address import ID_SIZE, Address, node_id
+from .client import Client
 from .events import (
     AddressChanged,
-    Answered,
     BecamePersistent,
     Bootstrapped,
     DhtEvent,
-    QueryFinished,
-    QueryReplied,
     RequestReceived,
-    TimedOut,
 )
 from .limits import DEFAULT_DHT_LIMITS, DhtLimits
-from .messages import Command, ErrorCode, Request, Response, decode_untrusted, encode_answer, encode_request
+from .messages import Command, ErrorCode, Request, decode_untrusted, encode_answer, encode_request
 from .nat import NatSampler
-from .query import BACKGROUND_CONCURRENCY, CONCURRENCY, CommitMaker, Query, Reply
+from .query import CONCURRENCY, CommitMaker, Query
 from .rates import HostRates
-from .requests import RETRIES, TIMEOUT, Asker, PendingRequest, Requests
+from .requests import RETRIES, TIMEOUT, PendingRequest
 from .server import Server
 from .tokens import Tokens
 from .upkeep import Upkeep
@@ -81,13 +77,12 @@ class DhtNode:
         self.dropped = 0
         """Datagrams that were malformed, unasked for, or too many."""
         self._wants_id = persistent
-        self._requests = Requests(entropy, limits, now, lambda to: self.upkeep.unreachable(to))
+        self.client = Client(self, entropy, now)
+        """The requests and queries of this node."""
         self._tokens = Tokens(entropy, now)
         self._rates = HostRates(limits.requests_per_second, limits.hosts)
         self._events: list[DhtEvent] = []
         self._output: list[tuple[Address, bytes]] = []
-        self._queries: set[Query] = set()
-        self._hints_sent = 0
         self._server = Server(self)
         self.upkeep = Upkeep(self, entropy(ID_SIZE), now)
         """The table of known nodes, and what keeps it fresh."""
@@ -109,7 +104,7 @@ class DhtNode:
 
     def request_statistics(self) -> RequestStatistics:
         """Counters of our requests."""
-        requests = self._requests
+        requests = self.client.requests
         return RequestStatistics(len(requests), requests.answers, requests.retried, requests.timeouts)
 
     # The datagram pattern
@@ -127,21 +122,21 @@ class DhtNode:
 
     def datagrams_to_send(self, now: float) -> list[tuple[Address, list[bytes], int]]:
         """Hand over what is to be sent: the destination, the datagram in a list, its size."""
-        output, self._output = self._output + self._requests.output(now), []
+        output, self._output = self._output + self.client.requests.output(now), []
         return [(to, [datagram], len(datagram)) for to, datagram in output]
 
     def next_deadline(self) -> float:
         """When to call `handle_deadline`, at the latest; minus infinity where a command has caused events."""
         if self._events:
             return -math.inf
-        return min(self._requests.next_deadline(), self._server.next_deadline(), self.upkeep.next_tick)
+        return min(self.client.requests.next_deadline(), self._server.next_deadline(), self.upkeep.next_tick)
 
     def handle_deadline(self, now: float) -> list[DhtEvent]:
         """Do what has become due by `now`: repeat requests, give them up, keep the table fresh."""
-        self._requests.handle_deadline(now)
+        self.client.requests.handle_deadline(now)
         self._server.handle_deadline(now)
         if now >= self.upkeep.next_tick:
-            self._hints_sent = 0
+            self.client.hints_sent = 0
             self.upkeep.tick(now)
         return self.take_events()
 
@@ -169,7 +164,18 @@ class DhtNode:
 
         Raises `LocalProtocolError` where too many requests are unanswered.
         """
-        pending = self._send(self, to, command, internal, target, value, token, retries, timeout, now)
+        pending = self.client.send(
+            self.client,
+            to,
+            command,
+            now,
+            internal=internal,
+            target=target,
+            value=value,
+            token=token,
+            retries=retries,
+            timeout=timeout,
+        )
         if pending is None:
             raise LocalProtocolError(f"{self.limits.requests} requests to the DHT are unanswered")
         return pending
@@ -197,7 +203,16 @@ class DhtNode:
         """
         if len(target) != ID_SIZE:
             raise ValueError(f"target must be {ID_SIZE} bytes, not {len(target)}")
-        return self._start_query(target, command, internal, value, commit, nodes, concurrency, False, now)
+        return self.client.start_query(
+            target,
+            command,
+            now,
+            internal=internal,
+            value=value,
+            commit=commit,
+            nodes=nodes,
+            concurrency=concurrency,
+        )
 
     def find_node(self, target: bytes, now: float) -> Query:
         """Look for the nodes nearest to a target. Otherwise as `query`."""
@@ -207,9 +222,9 @@ class DhtNode:
         """Give a query or a request up: no further event follows for it."""
         if isinstance(asked, Query):
             asked.cancel()
-            self._queries.discard(asked)
+            self.client.queries.discard(asked)
         else:
-            self._requests.cancel(asked)
+            self.client.cancel(asked)
 
     def reply(
         self,
@@ -251,7 +266,7 @@ class DhtNode:
         self.id = node_id(address)
         self._wants_id = True
         self.upkeep.move_to(self.id)
-        self._events.append(BecamePersistent(self.id))
+        self.emit(BecamePersistent(self.id))
 
     # For the parts of the node
 
@@ -273,87 +288,18 @@ class DhtNode:
         fresh = self._tokens.make(to[0], now) if token else None
         self._output.append((to, encode_answer(request.tid, to, self.id, fresh, closer, error, value)))
 
-    def ask(
-        self,
-        query: Query,
-        to: Address,
-        *,
-        command: int,
-        internal: bool,
-        target: bytes,
-        value: bytes | None,
-        token: bytes | None,
-        retries: int,
-        now: float,
-    ) -> PendingRequest | None:
-        """Send a query's request."""
-        return self._send(query, to, command, internal, target, value, token, retries, TIMEOUT, now)
+    def emit(self, event: DhtEvent) -> None:
+        """Add an event to those that the application is handed next."""
+        self._events.append(event)
 
-    def start_background_query(self, target: bytes, now: float) -> Query:
-        """Freshen the table with a query of which the application hears nothing."""
-        return self._start_query(
-            target, Command.FIND_NODE, True, None, None, (), BACKGROUND_CONCURRENCY, True, now
-        )
-
-    def send(
-        self, asker: Asker, to: Address, command: Command, now: float, value: bytes | None = None
-    ) -> bool:
-        """Send one of dht-rpc's own requests; returns False where too many are unanswered."""
-        pending = self._send(asker, to, command, True, None, value, None, RETRIES, TIMEOUT, now)
-        return pending is not None
-
-    # What a query asks of its node (`query.Host`)
-
-    def closest(self, target: bytes, count: int) -> list[Address]:
-        """Return the nodes of the table nearest to a target."""
-        return [contact.address for contact in self.upkeep.table.closest(target, count)]
-
-    def bootstrap_nodes(self) -> tuple[Address, ...]:
-        """Return the nodes to begin with."""
-        return self.bootstrap
-
-    def is_own(self, id: bytes) -> bool:
-        """Whether an id is our own."""
-        return id == self.upkeep.table.own_id
-
-    def hint_down(self, to: Address, down: Address, now: float) -> None:
-        """Report a node that does not answer to one that has named it, a bounded number of times in a
-        tick.
-        """
-        if self._hints_sent < self.limits.down_hints:
-            self._hints_sent += 1
-            self.send(_NOBODY, to, Command.DOWN_HINT, now, encode_address(down))
-
-    def replied(self, query: Query, reply: Reply) -> None:
-        """A node has answered a query."""
-        if not query.background:
-            self._events.append(QueryReplied(query, reply))
-
-    def finished(self, query: Query) -> None:
-        """A query has ended."""
-        self._queries.discard(query)
-        if not query.background:
-            self._events.append(QueryFinished(query))
-            return
+    def looked_around(self, query: Query) -> None:
+        """A query that freshens the table has ended."""
         self._looking = False
         # A network of which nobody answers is not there yet; a first node's network is itself.
         if not self.bootstrapped and (query.successes or not self.bootstrap):
             self.bootstrapped = True
-            self._events.append(Bootstrapped())
+            self.emit(Bootstrapped())
             self._take_id_from_address()
-
-    # What a request asks of its asker (`requests.Asker`), for those of the application
-
-    def answered(self, request: PendingRequest, response: Response, now: float) -> None:
-        """A request of the application has been answered."""
-        self._events.append(Answered(request, response))
-
-    def slow(self, request: PendingRequest, now: float) -> None:
-        """A request of the application is sent again."""
-
-    def timed_out(self, request: PendingRequest, now: float) -> None:
-        """A request of the application was not answered."""
-        self._events.append(TimedOut(request))
 
     # Inside
 
@@ -369,12 +315,12 @@ class DhtNode:
         if isinstance(message, Request):
             self._take_request(message, source, id, now)
             return
-        pending = self._requests.asked(message.tid, source)
+        pending = self.client.requests.asked(message.tid, source)
         if pending is None:
             self.dropped += 1
             return
         self._sample(self.upkeep.heard_from(source, id, now), message.to, now)
-        self._requests.answer(pending, message, now)
+        self.client.requests.answer(pending, message, now)
 
     def _take_request(self, request: Request, source: Address, id: bytes | None, now: float) -> None:
         if not self._rates.allow(source[0], now):
@@ -388,7 +334,7 @@ class DhtNode:
         if request.internal:
             self._server.serve(request, source, now)
         else:
-            self._events.append(RequestReceived(request, source, id))
+            self.emit(RequestReceived(request, source, id))
 
     def _sample(self, wanted: bool, seen_at: Address, now: float) -> None:
         """Take a remote's view of our address, if it is one that counts."""
@@ -398,7 +344,7 @@ class DhtNode:
         self.nat.add(seen_at)
         if before == (self.nat.host, self.nat.port):
             return
-        self._events.append(AddressChanged(self.nat.host, self.nat.port))
+        self.emit(AddressChanged(self.nat.host, self.nat.port))
         if self.bootstrapped:
             self._take_id_from_address()
 
@@ -406,62 +352,3 @@ class DhtNode:
         """Become persistent, or move, once enough remotes agree on our address."""
         if self._wants_id and self.address is not None and self.id != node_id(self.address):
             self.become_persistent(self.address)
-
-    def _start_query(
-        self,
-        target: bytes,
-        command: int,
-        internal: bool,
-        value: bytes | None,
-        commit: CommitMaker | None,
-        nodes: Iterable[Address],
-        concurrency: int,
-        background: bool,
-        now: float,
-    ) -> Query:
-        query = Query(
-            self,
-            target,
-            command=command,
-            internal=internal,
-            value=value,
-            commit=commit,
-            nodes=nodes,
-            concurrency=concurrency,
-            background=background,
-        )
-        self._queries.add(query)
-        query.start(now)
-        return query
-
-    def _send(
-        self,
-        asker: Asker,
-        to: Address,
-        command: int,
-        internal: bool,
-        target: bytes | None,
-        value: bytes | None,
-        token: bytes | None,
-        retries: int,
-        timeout: float,
-        now: float,
-    ) -> PendingRequest | None:
-        if self._requests.full:
-            return None
-        tid = self._requests.new_tid(to)
-        message = Request(tid, to, command, internal, self.id, token, target, value)
-        return self._requests.add(message, asker, now, retries=retries, timeout=timeout)
-
-
-class _Nobody:
-    """The asker of requests whose fate does not matter."""
-
-    def answered(self, request: PendingRequest, response: Response, now: float) -> None: ...
-
-    def slow(self, request: PendingRequest, now: float) -> None: ...
-
-    def timed_out(self, request: PendingRequest, now: float) -> None: ...
-
-
-_NOBODY: Final = _Nobody()

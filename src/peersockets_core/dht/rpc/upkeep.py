@@ -68,7 +68,7 @@ class Upkeep:
     def refresh(self, target: bytes, now: float) -> Query:
         """Look for the nodes near a target, so that the table knows them."""
         self._refresh_in = _REFRESH
-        return self._node.start_background_query(target, now)
+        return self._node.client.start_background_query(target, now)
 
     def tick(self, now: float) -> None:
         """Five seconds have passed, or more if the machine slept."""
@@ -171,7 +171,7 @@ class Upkeep:
         if self._checks >= self._node.limits.checks:
             return
         contact.pinged = self._tick
-        if self._node.send(_Check(self, contact, contact.seen), contact.address, Command.PING, now):
+        if self._node.client.send(_Check(self, contact, contact.seen), contact.address, Command.PING, now):
             self._checks += 1
 
     def _swap_with_oldest(self, newcomer: Contact, now: float) -> None:
@@ -185,7 +185,9 @@ class Upkeep:
         if self._tick - oldest.pinged < _RECENT and self._tick - oldest.added > _OLD:
             return
         oldest.pinged = self._tick
-        if self._node.send(_Swap(self, oldest, oldest.seen, newcomer), oldest.address, Command.PING, now):
+        if self._node.client.send(
+            _Swap(self, oldest, oldest.seen, newcomer), oldest.address, Command.PING, now
+        ):
             self._repings += 1
 
 

@@ -11,18 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.dht.rpc.test_messages import REQUESTS, RESPONSES, encode
-from core.dht.support import FIRST, DhtNetwork, entropy, requests_of, sent
+from core.dht.support import DhtNetwork, entropy, requests_of, sent
 from peersockets_core import LocalProtocolError
 from peersockets_core.dht.rpc.address import node_id
 from peersockets_core.dht.rpc.events import (
     AddressChanged,
-    Answered,
     BecamePersistent,
     Bootstrapped,
-    QueryFinished,
-    QueryReplied,
     RequestReceived,
-    TimedOut,
 )
 from peersockets_core.dht.rpc.limits import DhtLimits
 from peersockets_core.dht.rpc.messages import (
@@ -78,28 +74,6 @@ def test_an_ephemeral_node_is_in_nobodys_table() -> None:
     assert len(ephemeral.machine.upkeep.table) == 5
     for member in network.members[:5]:
         assert member.machine.upkeep.table.get(node_id(ephemeral.address)) is None
-
-
-def test_a_request_is_answered_or_times_out() -> None:
-    network = DhtNetwork()
-    network.grow(network.add_rpc, 2)
-    ours = network.members[1]
-    there = ours.machine.ping(FIRST, network.now)
-    nowhere = ours.machine.ping(("10.9.9.9", 1), network.now)
-    network.until(lambda: len(ours.of_type(Answered) + ours.of_type(TimedOut)) == 2)
-    assert [event.request for event in ours.of_type(Answered)] == [there]
-    assert [event.request for event in ours.of_type(TimedOut)] == [nowhere]
-
-
-def test_cancelling_what_was_asked() -> None:
-    network = DhtNetwork()
-    network.grow(network.add_rpc, 4)
-    ours = network.members[1]
-    ours.events.clear()
-    ours.machine.cancel(ours.machine.ping(FIRST, network.now))
-    ours.machine.cancel(ours.machine.find_node(TARGET, network.now))
-    network.network.run_for(20)
-    assert not ours.of_type(Answered) + ours.of_type(QueryReplied) + ours.of_type(QueryFinished)
 
 
 def test_bad_arguments() -> None:
@@ -182,22 +156,6 @@ def test_several_datagrams_in_one_read() -> None:
     made.receive_datagrams(b"", 0, THEIRS, 0.0)
 
 
-def test_down_hints_are_sent_within_a_bound() -> None:
-    made = node(limits=DhtLimits(down_hints=2))
-    for _ in range(5):
-        made.hint_down(THEIRS, ("10.0.0.9", 9), 0.0)
-    hints = requests_of(made, 0.0)
-    assert [(to, request.command) for to, request in hints] == [(THEIRS, Command.DOWN_HINT)] * 2
-    # Nobody waits for what comes of them.
-    receive(made, Response(hints[0][1].tid, OURS))
-    for _ in range(4):
-        made.handle_deadline(made.next_deadline())
-    made.handle_deadline(5.0)
-    sent(made, 5.0)
-    made.hint_down(THEIRS, ("10.0.0.9", 9), 5.0)
-    assert len(requests_of(made, 5.0)) == 1
-
-
 def test_a_liar_about_our_address_does_not_move_us() -> None:
     network = DhtNetwork()
     network.grow(network.add_rpc, 10)
@@ -224,7 +182,7 @@ def test_a_node_that_moves_takes_a_new_id() -> None:
 def test_the_statistics_of_nobody() -> None:
     made = DhtNode(entropy=entropy(1), now=0.0)
     assert made.address is None
-    assert made.bootstrap_nodes() == ()
+    assert made.client.bootstrap_nodes() == ()
     statistics = made.request_statistics()
     assert (statistics.pending, statistics.answers, statistics.retried, statistics.timeouts) == (0, 0, 0, 0)
 

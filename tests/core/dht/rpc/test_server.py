@@ -59,7 +59,7 @@ def test_find_node_names_the_nodes_of_the_table() -> None:
         made.upkeep.heard_from(address, node_id(address), 0.0)
     ((_, response),) = ask(made, Command.FIND_NODE, target=TARGET)
     assert len(response.closer_nodes) == 20
-    assert set(response.closer_nodes) == set(made.closest(TARGET, 20))
+    assert set(response.closer_nodes) == set(made.client.closest(TARGET, 20))
     assert response.token is None
     assert not ask(made, Command.FIND_NODE)
 

@@ -98,7 +98,7 @@ def test_a_node_that_does_not_answer_leaves_the_table() -> None:
         now = made.next_deadline()
         made.handle_deadline(now)
     assert len(made.upkeep.table) == 0
-    assert made._requests.timeouts == 1
+    assert made.client.requests.timeouts == 1
 
 
 def test_a_node_that_answers_without_its_id_leaves_the_table() -> None:

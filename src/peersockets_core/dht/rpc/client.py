@@ -1,0 +1,188 @@
+"""What a node asks others: requests of the application, of dht-rpc itself, and queries.
+
+Source: dht-rpc 6.27.0, `index.js` (`_request`, `_backgroundQuery`) and `lib/query.js` (down hints).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from ...keys import Entropy
+from .address import Address, encode_address
+from .events import Answered, QueryFinished, QueryReplied, TimedOut
+from .messages import Command, Request, Response
+from .query import BACKGROUND_CONCURRENCY, CommitMaker, Query, Reply
+from .requests import RETRIES, TIMEOUT, Asker, PendingRequest, Requests
+
+if TYPE_CHECKING:
+    from .node import DhtNode
+
+
+class Client:
+    """Sends the requests of one node. It is the `query.Host` of its queries, and the `requests.Asker` of the
+    application's requests.
+    """
+
+    def __init__(self, node: DhtNode, entropy: Entropy, now: float) -> None:
+        self.limits = node.limits
+        self.requests = Requests(entropy, node.limits, now, lambda to: node.upkeep.unreachable(to))
+        self.queries: set[Query] = set()
+        self.hints_sent = 0
+        """Down hints sent since the last tick."""
+        self._node = node
+
+    def send(
+        self,
+        asker: Asker,
+        to: Address,
+        command: int,
+        now: float,
+        *,
+        internal: bool = True,
+        target: bytes | None = None,
+        value: bytes | None = None,
+        token: bytes | None = None,
+        retries: int = RETRIES,
+        timeout: float = TIMEOUT,
+    ) -> PendingRequest | None:
+        """Send a request, one of dht-rpc's own unless told otherwise; None where too many are unanswered."""
+        if self.requests.full:
+            return None
+        tid = self.requests.new_tid(to)
+        message = Request(tid, to, command, internal, self._node.id, token, target, value)
+        return self.requests.add(message, asker, now, retries=retries, timeout=timeout)
+
+    def start_query(
+        self,
+        target: bytes,
+        command: int,
+        now: float,
+        *,
+        internal: bool,
+        value: bytes | None,
+        commit: CommitMaker | None,
+        nodes: Iterable[Address],
+        concurrency: int,
+        background: bool = False,
+    ) -> Query:
+        """Start a query, whose fate the application hears of unless it is one in the background."""
+        query = Query(
+            self,
+            target,
+            command=command,
+            internal=internal,
+            value=value,
+            commit=commit,
+            nodes=nodes,
+            concurrency=concurrency,
+            background=background,
+        )
+        self.queries.add(query)
+        query.start(now)
+        return query
+
+    def start_background_query(self, target: bytes, now: float) -> Query:
+        """Freshen the table with a query of which the application hears nothing."""
+        return self.start_query(
+            target,
+            Command.FIND_NODE,
+            now,
+            internal=True,
+            value=None,
+            commit=None,
+            nodes=(),
+            concurrency=BACKGROUND_CONCURRENCY,
+            background=True,
+        )
+
+    # What a query asks of its node (`query.Host`)
+
+    def closest(self, target: bytes, count: int) -> list[Address]:
+        """Return the nodes of the table nearest to a target."""
+        return [contact.address for contact in self._node.upkeep.table.closest(target, count)]
+
+    def bootstrap_nodes(self) -> tuple[Address, ...]:
+        """Return the nodes to begin with."""
+        return self._node.bootstrap
+
+    def is_own(self, id: bytes) -> bool:
+        """Whether an id is our own."""
+        return id == self._node.upkeep.table.own_id
+
+    def ask(
+        self,
+        query: Query,
+        to: Address,
+        *,
+        command: int,
+        internal: bool,
+        target: bytes,
+        value: bytes | None,
+        token: bytes | None,
+        retries: int,
+        now: float,
+    ) -> PendingRequest | None:
+        """Send a query's request."""
+        return self.send(
+            query,
+            to,
+            command,
+            now,
+            internal=internal,
+            target=target,
+            value=value,
+            token=token,
+            retries=retries,
+        )
+
+    def cancel(self, request: PendingRequest) -> None:
+        """Forget a request."""
+        self.requests.cancel(request)
+
+    def hint_down(self, to: Address, down: Address, now: float) -> None:
+        """Report a node that does not answer to one that has named it, a bounded number of times in a
+        tick.
+        """
+        if self.hints_sent < self.limits.down_hints:
+            self.hints_sent += 1
+            self.send(_NOBODY, to, Command.DOWN_HINT, now, value=encode_address(down))
+
+    def replied(self, query: Query, reply: Reply) -> None:
+        """A node has answered a query."""
+        if not query.background:
+            self._node.emit(QueryReplied(query, reply))
+
+    def finished(self, query: Query) -> None:
+        """A query has ended."""
+        self.queries.discard(query)
+        if query.background:
+            self._node.looked_around(query)
+        else:
+            self._node.emit(QueryFinished(query))
+
+    # What a request asks of its asker (`requests.Asker`), for those of the application
+
+    def answered(self, request: PendingRequest, response: Response, now: float) -> None:
+        """A request of the application has been answered."""
+        self._node.emit(Answered(request, response))
+
+    def slow(self, request: PendingRequest, now: float) -> None:
+        """A request of the application is sent again."""
+
+    def timed_out(self, request: PendingRequest, now: float) -> None:
+        """A request of the application was not answered."""
+        self._node.emit(TimedOut(request))
+
+
+class _Nobody:
+    """The asker of requests whose fate does not matter."""
+
+    def answered(self, request: PendingRequest, response: Response, now: float) -> None: ...
+
+    def slow(self, request: PendingRequest, now: float) -> None: ...
+
+    def timed_out(self, request: PendingRequest, now: float) -> None: ...
+
+
+_NOBODY: Final = _Nobody()
