@@ -4,17 +4,17 @@ The layers, from datagrams to streams:
 
     packet          headers, ranges of received packets and padding, a run at a time
     ranges          sets of numbers
-    assembler       packets into bytes, in order
-    receive_half    the window, and what the remote is told
-    queue, flight   what is written and not sent, sent and not acknowledged
-    recovery, rtt   which packets are lost, and when that is certain
-    delivery, bbr   how fast the path is, and how much may be in flight (`congestion` is the interface)
-    pacing, mtud    bursts, and sizes of packets
-    send_half       all of these
+    assembler       puts packets in order and joins their bytes
+    receive_half    the receiving half: order, window and acknowledgements
+    queue, flight   bytes that are written but not sent; packets that are sent but not acknowledged
+    recovery, rtt   decide which packets are lost, and measure round trips
+    delivery, bbr   measure the path and limit the bytes in flight (`congestion` is the interface)
+    pacing, mtud    the length of bursts; the size of packets
+    send_half       the sending half, on top of these
     state, timers   the states of a stream and its transitions; its timers, by name
-    stream          a stream, with `reception` and `transmission` of its packets
-    early, farewells  what comes before a stream is connected, and after its end
-    endpoint        the streams of one socket
+    stream          one stream; `reception` and `transmission` handle its packets
+    early, farewells  packets that arrive before a stream is connected, and after its end
+    endpoint        all streams of one socket
 """
 
 from .endpoint import Endpoint, EndpointStatistics

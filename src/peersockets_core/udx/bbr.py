@@ -1,8 +1,9 @@
-"""BBR: a congestion controller that finds the path's bandwidth and delay, and takes losses for noise.
+"""BBR: a congestion controller that measures the path's bandwidth and delay, and treats losses as noise.
 
-Version 1, as in draft-cardwell-iccrg-bbr-congestion-control-00, which libudx has, too; with the allowance
-for acknowledgements that come in heaps from Linux's tcp_bbr.c. Unlike either, it gives way for a round only
-where more is lost than noise explains. Everything in bytes and seconds.
+This is version 1 of draft-cardwell-iccrg-bbr-congestion-control-00, which libudx implements, too. The
+allowance for acknowledgements that arrive in bursts comes from Linux's tcp_bbr.c. Unlike both, this
+controller slows down for a round only if noise does not explain the losses. All quantities are in bytes and
+seconds.
 """
 
 from __future__ import annotations
@@ -27,17 +28,19 @@ _EXTRA_TIME: Final = 0.1
 _FIRST_PACKETS: Final = 10
 _LEAST_PACKETS: Final = 4
 _LEAST_RTT: Final = 0.001
-"""Event loops wake, and timers fire, about that late: a path that is faster is no use to them."""
+"""The shortest round trip that counts. Event loops and timers are late by about this much, so they cannot use
+a faster path."""
 _HEAVY_LOSS: Final = 0.33
-"""Share of a round's packets. Below that, libudx and Linux give way for a round, too, which random losses
-make them do all the time."""
+"""The share of a round's bytes above which losses count as heavy. libudx and Linux slow down for a round
+below that share, too, and random losses keep them slow all the time."""
 _HEAVY_PACKETS: Final = 64
-"""Of fewer packets, a fifth that is lost at random may well be a third."""
-_MARGIN: Final = 0.99  # of the bandwidth, so that queues drain
+"""The fewest packets for that share: in a smaller sample, random losses of a fifth can easily look like a
+third."""
+_MARGIN: Final = 0.99  # the share of the bandwidth that is used, so that queues drain
 
 
 class Mode(enum.Enum):
-    """What BBR is doing."""
+    """The phase of the algorithm."""
 
     STARTUP = "startup"
     DRAIN = "drain"
@@ -50,11 +53,11 @@ _GAINS: Final = {
     Mode.DRAIN: (1 / _HIGH_GAIN, _HIGH_GAIN),
     Mode.PROBE_RTT: (1.0, 1.0),
 }
-"""Of pacing, and of the window."""
+"""The gains of pacing and of the window."""
 
 
 class MaximumFilter:
-    """The largest of the values of the last rounds."""
+    """The largest value of the last rounds."""
 
     __slots__ = ("_values", "_width")
 
@@ -63,7 +66,7 @@ class MaximumFilter:
         self._width = width
 
     def add(self, value: float, turn: int) -> None:
-        """Take a value of a round."""
+        """Take in a value of the round `turn`."""
         values = self._values
         while values and values[-1][1] <= value:
             values.pop()
@@ -73,7 +76,7 @@ class MaximumFilter:
 
     @property
     def value(self) -> float:
-        """The largest, 0 without any."""
+        """The largest value, or 0 if there is none."""
         return self._values[0][1] if self._values else 0.0
 
 
@@ -81,7 +84,9 @@ class Bbr:
     """The controller of one stream."""
 
     def __init__(self, *, packet: int, now: float, phase: int = 0) -> None:
-        """Start with `packet` bytes in a packet; streams of different `phase` do not probe in step."""
+        """Start with packets of `packet` bytes. Streams with different `phase` do not probe at the same
+        time.
+        """
         self.window = _FIRST_PACKETS * packet
         self.mode = Mode.STARTUP
         self._packet = packet
@@ -92,7 +97,7 @@ class Bbr:
         self._pacing_gain = self._window_gain = _HIGH_GAIN
         self.pacing_rate = _HIGH_GAIN * self.window / _LEAST_RTT
         self._has_rtt = False
-        # Rounds: one ends when a packet that was sent in it is acknowledged.
+        # Rounds: a round ends when a packet that was sent in it is acknowledged.
         self._round = 0
         self._round_started = False
         self._round_end = 0
@@ -113,14 +118,14 @@ class Bbr:
         self._prior_window = 0
         self._recovering = False
         self._conserving = False
-        # Acknowledgements in heaps
+        # Acknowledgements in bursts
         self._extra = MaximumFilter(2 * _EXTRA_ROUNDS)
         self._epoch_time = now
         self._epoch_acked = 0
 
     @property
     def bandwidth(self) -> float:
-        """Bytes a second that the path delivers, 0 before the first measurement."""
+        """Bytes per second that the path delivers; 0 before the first measurement."""
         return self._bandwidth.value
 
     def resize(self, packet: int) -> None:
@@ -175,7 +180,7 @@ class Bbr:
                 self._bandwidth.add(rate, self._round)
 
     def _update_extra(self, sample: Sample, now: float) -> None:
-        """Measure by how much acknowledgements run ahead of the bandwidth."""
+        """Measure how far acknowledgements run ahead of the bandwidth."""
         expected = self.bandwidth * (now - self._epoch_time)
         if self._epoch_acked <= expected:
             self._epoch_acked, self._epoch_time, expected = 0, now, 0.0
@@ -216,7 +221,7 @@ class Bbr:
 
     def _enter_probe_bandwidth(self, now: float) -> None:
         self.mode = Mode.PROBE_BANDWIDTH
-        # Anywhere but in the phase that drains what the one before it has filled.
+        # Start anywhere except in the phase that drains the queue of the phase before it.
         self._cycle_index = (2 + self._phase % 7) % len(_CYCLE)
         self._cycle_time = now
 
@@ -253,7 +258,7 @@ class Bbr:
         else:
             self.mode = Mode.STARTUP
 
-    # What follows from it
+    # The results of the model
 
     def _set_gains(self) -> None:
         if self.mode is Mode.PROBE_BANDWIDTH:
@@ -295,7 +300,7 @@ class Bbr:
             self.window = min(self.window, self._least_window)
 
     def _loses_much(self, sample: Sample) -> bool:
-        """Whether so much is lost in this round that it cannot be noise: a queue is overflowing."""
+        """Return whether this round's losses are too heavy for noise, so that a queue must be overflowing."""
         if self._round_started:
             self._round_acked = self._round_lost = 0
         self._round_acked += sample.acked
@@ -319,8 +324,8 @@ class Bbr:
         return _LEAST_PACKETS * self._packet
 
     def _product(self, gain: float) -> int:
-        """Bytes that fill the path, times a gain."""
+        """Return the bytes that fill the path, multiplied by a gain."""
         if self._minimum_rtt == math.inf or not self.bandwidth:
             return int(_FIRST_PACKETS * self._packet * gain)
-        # A burst that is being sent, one that is being acknowledged: three packets, as in tcp_bbr.c.
+        # Add three packets for the bursts that are being sent and acknowledged, as in tcp_bbr.c.
         return int(gain * self.bandwidth * max(self._minimum_rtt, _LEAST_RTT)) + 3 * self._packet

@@ -1,4 +1,4 @@
-"""What a stream asks of congestion control."""
+"""`Controller`: the interface of congestion control."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from .delivery import Sample
 
 
 class Controller(Protocol):
-    """Decides how much may be in flight, and how fast it leaves. Sizes in bytes, headers included."""
+    """Decides how many bytes may be in flight, and how fast they leave. Sizes are in bytes and include
+    headers.
+    """
 
     window: int
     """Bytes that may be in flight."""
     pacing_rate: float
-    """Bytes a second."""
+    """Bytes per second."""
 
     def sending(self, now: float, *, app_limited: bool) -> None:
-        """The first packet is sent after a time without any in flight."""
+        """Note that a packet leaves after a time without any in flight."""
 
     def acknowledged(self, sample: Sample, delivered: int, now: float) -> None:
-        """Packets have been acknowledged, `delivered` bytes in all so far."""
+        """Note that packets were acknowledged; `delivered` is the total number of bytes so far."""
 
     def timed_out(self) -> None:
-        """Nothing has been acknowledged for so long that everything is taken for lost."""
+        """Note that nothing was acknowledged for so long that everything counts as lost."""
 
     def resize(self, packet: int) -> None:
-        """The path takes packets of another size."""
+        """Use another packet size from now on."""

@@ -1,8 +1,9 @@
-"""`DeliveryRate`: how fast the path delivers, measured on every acknowledgement.
+"""`DeliveryRate`: measures on every acknowledgement how fast the path delivers.
 
-As in draft-cheng-iccrg-delivery-rate-estimation-02: each run remembers how much had been delivered when it
-was sent, so what has been delivered since, over the time it took, is a sample. The time is the longer one of
-sending and of acknowledging, so that acknowledgements that come in a heap do not look like a fast path.
+The method is that of draft-cheng-iccrg-delivery-rate-estimation-02. Each run records how many bytes had been
+delivered when it was sent. The bytes delivered since then, divided by the time they took, are a sample of
+the rate. The time is the longer one of sending and acknowledging, so that a burst of acknowledgements does
+not look like a fast path.
 """
 
 from __future__ import annotations
@@ -14,24 +15,24 @@ from .flight import Run
 
 @attrs.define
 class Sample:
-    """What one batch of acknowledgements says of the path."""
+    """The measurements of one batch of acknowledgements."""
 
     acked: int = 0
-    """Bytes that are acknowledged for the first time."""
+    """Bytes that this batch acknowledges."""
     lost: int = 0
-    """Bytes that are taken for lost by it."""
+    """Bytes that count as lost because of this batch."""
     rtt: float = -1.0
-    """The round trip of the latest packet that was sent once; negative if there is none."""
+    """The round trip in seconds of the latest packet, if it was sent only once; otherwise negative."""
     delivered: int = 0
     """Bytes delivered within `interval`."""
     interval: float = 0.0
-    """Zero if it has measured nothing."""
+    """Seconds; zero if the batch measures no rate."""
     prior_delivered: int = 0
-    """Bytes that had been delivered when the acknowledged packet was sent."""
+    """Bytes that had been delivered when the latest acknowledged packet was sent."""
     app_limited: bool = False
-    """Whether it was the application that set the pace."""
+    """Whether the application, and not the path, limited the rate."""
     in_flight: int = 0
-    """Bytes in flight afterwards."""
+    """Bytes in flight after this batch."""
     recovering: bool = False
     """Whether losses are being repaired."""
 
@@ -48,14 +49,14 @@ class DeliveryRate:
         self.restart(now)
 
     def restart(self, now: float) -> None:
-        """The path has changed: what was sent before says nothing of it."""
+        """Measure a new path: packets that were sent before do not count."""
         self.since = now
-        """When packets were first sent on this path."""
+        """The time from which on packets use this path."""
         self._delivered_time = now
         self._first_sent_time = now
 
     def sent(self, run: Run, in_flight: int, now: float) -> None:
-        """Stamp a run that is being sent, when so many bytes are in flight already."""
+        """Stamp a run that is being sent; `in_flight` bytes are already in flight."""
         if not in_flight:
             self._first_sent_time = self._delivered_time = now
         run.time = now
@@ -66,15 +67,15 @@ class DeliveryRate:
 
     @property
     def app_limited(self) -> bool:
-        """Whether it is the application that sets the pace."""
+        """Whether the application, and not the path, limits the rate."""
         return self._app_limited_until > self.delivered
 
     def limited_by_application(self, in_flight: int) -> None:
-        """There is nothing to send, and there would be room for it."""
+        """Note that there is room for more bytes, but nothing to send."""
         self._app_limited_until = max(self.delivered + in_flight, 1)
 
     def acknowledged(self, runs: list[Run], minimum_rtt: float, now: float) -> Sample:
-        """Take note of what is acknowledged; returns what that says."""
+        """Take in acknowledged runs, and return the measurements."""
         acked = 0
         newest = runs[0]
         for run in runs:

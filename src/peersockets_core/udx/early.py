@@ -1,4 +1,4 @@
-"""`EarlyPackets`: packets that have come before their stream was opened, or connected."""
+"""`EarlyPackets`: keeps packets that arrive before their stream is opened or connected."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ from typing import TypeAlias
 from .events import Address
 from .limits import UdxLimits
 
-_Kept: TypeAlias = tuple[bytes, int, Address]  # packets, the size of each, and where they came from
+_Kept: TypeAlias = tuple[bytes, int, Address]  # packets, the size of each, and their source address
 
 
 class EarlyPackets:
-    """As much as the limits allow; streams for which a packet came first give way first."""
+    """Keeps as many packets as the limits allow. The stream whose first packet is oldest loses its packets
+    first.
+    """
 
     def __init__(self, limits: UdxLimits) -> None:
         self.dropped = 0
-        """Packets that gave way."""
+        """The number of packets that were dropped for lack of room or for their age."""
         self._limits = limits
         self._size = 0
-        self._kept: dict[int, tuple[float, list[_Kept]]] = {}  # with the time of the first
+        self._kept: dict[int, tuple[float, list[_Kept]]] = {}  # with the arrival time of the first packet
 
     def __contains__(self, local_id: int) -> bool:
         return local_id in self._kept
 
     def keep(self, local_id: int, packets: memoryview, size: int, source: Address, now: float) -> None:
-        """Keep packets for an id."""
+        """Keep packets for a stream id; `size` is the size in bytes of each."""
         self._kept.setdefault(local_id, (now, []))[1].append((bytes(packets), size, source))
         self._size += len(packets)
         while self._size > self._limits.early_bytes or self._oldest() < now - self._limits.early_time:
@@ -36,12 +38,12 @@ class EarlyPackets:
         return next(iter(self._kept.values()))[0] if self._kept else float("inf")
 
     def take(self, local_id: int) -> list[_Kept]:
-        """Hand over what has come for an id."""
+        """Remove and return the packets for a stream id."""
         taken = self._kept[local_id][1] if local_id in self._kept else []
         self.discard(local_id)
         return taken
 
     def discard(self, local_id: int) -> None:
-        """Nobody is going to receive what has come for an id."""
+        """Drop the packets for a stream id."""
         if local_id in self._kept:
             self._size -= sum(len(packets) for packets, _, _ in self._kept.pop(local_id)[1])

@@ -1,7 +1,8 @@
-"""`Endpoint`: all streams of one UDP socket.
+"""`Endpoint`: manages all streams of one UDP socket.
 
-Hand it what the socket delivers, send what it hands over, and call `handle_deadline` when its next deadline
-has come. It only tells streams apart, by the id in each packet; everything else is the streams'.
+The caller passes in the datagrams of the socket, sends the datagrams that the endpoint yields, and calls
+`handle_deadline` at the next deadline. The endpoint finds the stream for each packet by the stream id; the
+streams do everything else.
 """
 
 from __future__ import annotations
@@ -32,20 +33,20 @@ class EndpointStatistics:
     """Counts since the endpoint was made."""
 
     received: int = 0
-    """Datagrams that came."""
+    """Datagrams that arrived."""
     received_bytes: int = 0
     sent: int = 0
-    """Datagrams that were handed out for sending."""
+    """Datagrams that the endpoint yielded for sending."""
     sent_bytes: int = 0
     malformed: int = 0
-    """Datagrams that are none of UDX."""
+    """Datagrams that are not UDX."""
     unknown: int = 0
-    """Packets for an id that no stream has."""
+    """Packets with an id that no stream has."""
     refused: int = 0
-    """Packets for a stream that cannot be of its remote: they acknowledge what was not sent, or have a number
-    far from all others."""
+    """Packets that cannot come from the stream's remote: they acknowledge a packet that was never sent, or
+    have a number far from all others."""
     early_dropped: int = 0
-    """Packets for streams that were not connected yet, for which there was no room."""
+    """Early packets that were dropped for lack of room or for their age."""
 
 
 class Endpoint:
@@ -54,31 +55,32 @@ class Endpoint:
     def __init__(self, *, limits: UdxLimits = DEFAULT_UDX_LIMITS, now: float) -> None:
         self.limits = limits
         self.streams: dict[int, Stream] = {}
-        """By local id."""
+        """The streams by local id."""
         self.black_holes: set[Address] = set()
-        """Destinations whose path has turned out to take smaller packets than some that are on their way: let
-        routers fragment what goes there. Their payload is fixed, as the remote may have it already."""
+        """Destinations whose path turned out to carry smaller packets than some that are in flight. The
+        caller lets routers fragment the datagrams to these. The packets cannot be cut smaller, because the
+        remote may have received them already."""
         self._now = now
-        # Those that may have something to send, and whether that is news since they were last asked.
+        # Streams that may have something to send, and whether that is news since they were last asked.
         self._ready: dict[Stream, bool] = {}
-        self._loose: list[Transmission] = []  # last words of streams that are gone
+        self._loose: list[Transmission] = []  # the last packets of streams that are over
         self._early = EarlyPackets(limits)
         self._farewells = Farewells(limits)
-        self._connected: dict[Stream, None] = {}  # those that have early packets to receive
+        self._connected: dict[Stream, None] = {}  # streams that have early packets to receive
         self._deadlines: list[tuple[float, int, Stream]] = []
         self._count = itertools.count()
         self._statistics = EndpointStatistics()
 
     def open_stream(self, local_id: int, now: float, *, owner: Any = None) -> Stream:
-        """Open a stream under an id of 32 bits, which the remote is told in some other way.
+        """Open a stream under a 32-bit id, which the remote learns in some other way.
 
-        Packets may come for it at once: they are kept until it is connected. Raises `LocalProtocolError` if
-        the id is taken, or none.
+        Packets for it may arrive at once; the endpoint keeps them until the stream is connected. Raises
+        `LocalProtocolError` if the id is taken or does not have 32 bits.
         """
         if not 0 <= local_id <= MASK:
-            raise LocalProtocolError(f"an id of a stream has 32 bits, and is not {local_id}")
+            raise LocalProtocolError(f"a stream id must have 32 bits: {local_id}")
         if local_id in self.streams:
-            raise LocalProtocolError(f"the id {local_id} is taken")
+            raise LocalProtocolError(f"the stream id {local_id} is taken")
         self._now = now
         self._farewells.forget(local_id)
         stream = self.streams[local_id] = Stream(self, local_id, owner)
@@ -93,10 +95,11 @@ class Endpoint:
     def receive_datagrams(
         self, buffer: Buffer, segment_size: int, source: Address, now: float
     ) -> list[Event]:
-        """Take a read of the socket: datagrams of one size back to back, the last may be shorter.
+        """Take in one read of the socket: datagrams of one size back to back, of which the last may be
+        shorter.
 
-        `segment_size` is that size; 0, or more than there is, says that it is one datagram. The buffer may
-        be used again afterwards. A datagram that is wrong is dropped and counted.
+        `segment_size` is that size in bytes; with 0, or more than `buffer` has, the buffer is one
+        datagram. The caller may reuse the buffer afterwards. A bad datagram is dropped and counted.
         """
         events: list[Event] = []
         size = segment_size if 0 < segment_size < len(buffer) else len(buffer)
@@ -111,7 +114,7 @@ class Endpoint:
             return events
         view = memoryview(buffer)
         ids = columns.ids
-        if len(ids) * size < len(buffer):  # what follows is too short for a header
+        if len(ids) * size < len(buffer):  # the rest is too short for a header
             statistics.malformed += 1
             view = view[: len(ids) * size]
         if ids.count(ids[0]) == len(ids):
@@ -134,7 +137,7 @@ class Endpoint:
         now: float,
         events: list[Event],
     ) -> None:
-        """Take packets for one id."""
+        """Take in packets for one stream id."""
         statistics = self._statistics
         local_id, count = columns.ids[0], len(columns.ids)
         stream = self.streams.get(local_id)
@@ -159,14 +162,15 @@ class Endpoint:
 
     @property
     def only_acknowledges(self) -> bool:
-        """Whether nothing would leave now but acknowledgements, which may wait a little for data."""
+        """Whether only acknowledgements would leave now; they may wait a little for data."""
         return not self._loose and not any(stream.sending.has_work for stream in self._ready)
 
     def datagrams_to_send(self, now: float) -> Iterator[Transmission]:
-        """Yield what is to be sent now: destination, buffers to gather, size of a datagram.
+        """Yield the transmissions that are due now: destination, buffers to gather, size of a datagram.
 
-        Each is one `sendmsg`, with UDP_SEGMENT if the buffers hold more than one datagram; the last datagram
-        may be shorter. What has been yielded counts as sent. A caller that has to stop calls again later.
+        Each one is a single `sendmsg`, with UDP_SEGMENT if the buffers hold more than one datagram; the last
+        datagram may be shorter. A yielded transmission counts as sent. A caller that has to stop early calls
+        again later.
         """
         statistics = self._statistics
         while self._loose or self._ready:
@@ -187,7 +191,7 @@ class Endpoint:
                 self._schedule(stream)
 
     def datagrams_refused(self, destination: Address, segment_size: int, now: float) -> None:
-        """This machine does not send datagrams of that size to that destination (EMSGSIZE)."""
+        """Note that the local system refuses datagrams of this size to this destination (EMSGSIZE)."""
         for stream in self.streams.values():
             if stream.remote_address == destination and stream.connected:
                 stream.sending.refused(segment_size, now)
@@ -197,13 +201,13 @@ class Endpoint:
     # Time
 
     def next_deadline(self) -> float:
-        """When `handle_deadline` should be called; infinity if not at all."""
+        """Return the time at which to call `handle_deadline`; infinity for never."""
         if self._connected:
             return self._now
         return self._deadlines[0][0] if self._deadlines else math.inf
 
     def handle_deadline(self, now: float) -> list[Event]:
-        """Do what is due."""
+        """Do whatever is due by `now`, and return the events that it causes."""
         events: list[Event] = []
         self._now = now
         while self._connected:
@@ -221,7 +225,9 @@ class Endpoint:
         return events
 
     def _schedule(self, stream: Stream) -> None:
-        """See to it that a stream's next timer is not missed. One that has moved on is looked at in vain."""
+        """Schedule a stream's next timer. A timer that has moved to a later time causes one look at the
+        stream in vain.
+        """
         due = stream.timers.next()
         if due < stream.scheduled:
             stream.scheduled = due
@@ -230,42 +236,42 @@ class Endpoint:
     # For the streams
 
     def ready(self, stream: Stream) -> None:
-        """A stream may have something to send."""
+        """Note that a stream may have something to send."""
         self._ready[stream] = True
 
     def changed(self, stream: Stream) -> None:
-        """A stream may have something to send, or another view of its path."""
+        """Note that a stream may have something to send, or a new view of its path."""
         self._ready[stream] = True
         if stream.sending.black and stream.remote_address is not None:
             self.black_holes.add(stream.remote_address)
 
     def light(self, stream: Stream) -> None:
-        """Nothing on its way to where a stream sends is too large for the path."""
+        """Note that no packet in flight from this stream is too large for the path."""
         if stream.remote_address is not None:
             self.black_holes.discard(stream.remote_address)
 
     def connected(self, stream: Stream, now: float) -> None:
-        """A stream is connected: it receives what has come early."""
+        """Note that a stream is connected, so that it receives its early packets."""
         self._now = now
         self._schedule(stream)
         if stream.local_id in self._early:
             self._connected[stream] = None
 
     def ended(self, stream: Stream) -> None:
-        """Both halves have ended in good order."""
+        """Note that both halves of a stream have ended in good order."""
         last = state(stream)
         self._loose.append(last)
         self._farewells.add(stream.local_id, last, self._now)
         self.forget(stream)
 
     def destroy(self, stream: Stream) -> None:
-        """A stream ends by our will."""
+        """End a stream at our own will."""
         if stream.connected:
             self._loose.append(farewell(stream))
         self.forget(stream)
 
     def forget(self, stream: Stream) -> None:
-        """A stream is over."""
+        """Remove a stream that is over."""
         del self.streams[stream.local_id]
         self.light(stream)
         self._ready.pop(stream, None)

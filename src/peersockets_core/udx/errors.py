@@ -1,4 +1,4 @@
-"""What ends a stream against the will of this side."""
+"""The errors that end a stream against the will of this side."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class StreamReset(RemoteProtocolError):
 
 
 class StreamTimedOut(RemoteProtocolError):
-    """The remote has not answered for too long."""
+    """The remote has been silent for too long."""
 
     def __init__(self) -> None:
         super().__init__("udx: the remote has not answered for too long")

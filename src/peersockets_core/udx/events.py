@@ -1,4 +1,4 @@
-"""What an endpoint reports to its caller, in the order in which it happened."""
+"""The events that an endpoint reports to its caller, in the order of their occurrence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .stream import Stream
 
 Address: TypeAlias = tuple[str, int]
-"""Host and port. The host is an address of IPv4 or IPv6, as the socket writes it."""
+"""Host and port. The host is an IPv4 or IPv6 address in the form that the socket uses."""
 
 
 @attrs.frozen
@@ -21,7 +21,7 @@ class DataReceived:
 
     stream: Stream
     data: bytearray
-    """The receiver's to keep and change. `Stream.consume` says that it has been used up."""
+    """The caller may keep and change it, and calls `Stream.consume` once it has used it up."""
 
 
 @attrs.frozen
@@ -33,7 +33,7 @@ class StreamEnded:
 
 @attrs.frozen
 class EndAcknowledged:
-    """The remote has everything that was written, and knows that no more follows. It may go on itself."""
+    """The remote has received everything that was written, and our END. It may still send data itself."""
 
     stream: Stream
 
@@ -44,12 +44,12 @@ class StreamClosed:
 
     stream: Stream
     error: StreamReset | StreamTimedOut | None
-    """None if both sides have ended it in good order."""
+    """None if both sides ended it in good order."""
 
 
 @attrs.frozen
 class MessageReceived:
-    """A message of its own, which had no order to keep and may have been lost or doubled."""
+    """An unreliable message: messages can be lost, duplicated and reordered."""
 
     stream: Stream
     data: bytes
@@ -57,26 +57,28 @@ class MessageReceived:
 
 @attrs.frozen
 class WritableAgain:
-    """The stream is `writable` again, after it was not."""
+    """The stream has become `writable` again."""
 
     stream: Stream
 
 
 @attrs.frozen
 class EarlyPacket:
-    """A packet has come for a stream that is not connected. It is kept: connect the stream to receive it."""
+    """A packet has arrived for a stream that is not connected. The endpoint keeps it; the stream receives it
+    after `Stream.connect`.
+    """
 
     stream: Stream
     address: Address
-    """Where it came from; HyperDHT's servers connect to that."""
+    """The sender's address; HyperDHT's servers connect to it."""
 
 
 @attrs.frozen
 class AddressChanged:
-    """The remote's packets come from another address than the stream sends to.
+    """The remote's packets come from a different address than the one that the stream sends to.
 
-    Anybody who sees the stream's packets can bring this about: nothing has changed but for this event, and
-    `Stream.change_remote` is the caller's to call.
+    Anyone who sees the stream's packets can cause this event. The stream therefore keeps its address until
+    the caller calls `Stream.change_remote`.
     """
 
     stream: Stream

@@ -1,6 +1,7 @@
-"""`Farewells`: the last acknowledgements of streams that have ended, for a remote that has missed its own.
+"""`Farewells`: keeps the last acknowledgement of each ended stream, in case the remote did not receive it.
 
-libudx has no such thing: an END whose acknowledgement is lost is repeated until it times out there.
+libudx has no such memory. With a libudx peer, an END whose acknowledgement is lost is repeated until it times
+out.
 """
 
 from __future__ import annotations
@@ -11,27 +12,29 @@ from .transmission import Transmission
 
 
 class Farewells:
-    """By local id. Nothing happens here by time alone."""
+    """The last acknowledgements by local stream id. They need no timer: an expired one goes when it is next
+    looked up.
+    """
 
     def __init__(self, limits: UdxLimits) -> None:
         self._limits = limits
-        self._last: dict[int, tuple[float, Transmission]] = {}  # in the order in which they ended
+        self._last: dict[int, tuple[float, Transmission]] = {}  # in the order of the streams' ends
 
     def add(self, local_id: int, last: Transmission, now: float) -> None:
-        """A stream has ended with that packet."""
+        """Remember `last`, the final packet of a stream that has ended."""
         self._last[local_id] = now + self._limits.farewell_time, last
         while len(self._last) > self._limits.farewells:
             del self._last[next(iter(self._last))]
 
     def forget(self, local_id: int) -> None:
-        """The id is used again."""
+        """Drop the packet of a stream whose id is in use again."""
         self._last.pop(local_id, None)
 
     def __contains__(self, local_id: int) -> bool:
         return local_id in self._last
 
     def reply_untrusted(self, local_id: int, columns: Columns, now: float) -> Transmission | None:
-        """Return the answer to packets for an id, None if they need none. Raises nothing."""
+        """Return the answer to packets for a stream id, or None if they need no answer. Raises nothing."""
         if local_id not in self._last:
             return None
         until, last = self._last[local_id]

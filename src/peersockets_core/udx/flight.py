@@ -1,7 +1,8 @@
-"""`Flight`: the packets that are sent and not acknowledged, as runs.
+"""`Flight`: keeps the packets that are sent but not acknowledged, as runs.
 
-A run is what was sent in one go: packets of one size with consecutive numbers. A run is split where a part
-of it is acknowledged or taken for lost, so that a stream without losses never handles a single packet.
+A run consists of packets that were sent together; they have one size and consecutive numbers. A run is
+split when only a part of it is acknowledged or lost. A stream without losses therefore never handles
+packets one by one.
 """
 
 from __future__ import annotations
@@ -15,16 +16,16 @@ from .packet import HEADER_SIZE
 
 
 class Fate(enum.Enum):
-    """What has become of a run."""
+    """The fate of a run."""
 
     SENT = "sent"
     LOST = "lost"
     GONE = "gone"
-    """Acknowledged."""
+    """The run is acknowledged."""
 
 
 class Run:
-    """Packets with the numbers from `first` up to, without, `end`. Only the last may be shorter."""
+    """Packets with the numbers from `first` up to but excluding `end`. Only the last one may be shorter."""
 
     __slots__ = (
         "app_limited",
@@ -51,13 +52,13 @@ class Run:
         self.ended = ended
         """Whether the last packet is the END of the stream."""
         self.padding = 0
-        """Bytes between the header and the payload, of a run of one packet that probes the path."""
+        """Bytes between the header and the payload. Only a probe, which is a run of one packet, has them."""
         self.fate = Fate.SENT
         self.retransmitted = False
-        """Whether any was sent more than once."""
+        """Whether any packet was sent more than once."""
         self.time = 0.0
-        """When it was last sent."""
-        # What was known of the path then: see `delivery`.
+        """The time at which the run was last sent."""
+        # The delivery counts at that time: see `delivery`.
         self.delivered = 0
         self.delivered_time = 0.0
         self.first_sent_time = 0.0
@@ -65,16 +66,16 @@ class Run:
 
     @property
     def end(self) -> int:
-        """The number after the last."""
+        """The number after the last packet's."""
         return self.first + self.count
 
     @property
     def wire_size(self) -> int:
-        """Bytes of all packets, headers included."""
+        """Bytes of all packets, including headers."""
         return len(self.payload) + HEADER_SIZE * self.count
 
     def split(self, count: int) -> Run:
-        """Cut the first `count` packets off, and return them as a run of their own."""
+        """Cut off the first `count` packets, and return them as a separate run."""
         cut = count * self.size
         payload = memoryview(self.payload)
         left = Run(self.first, count, self.size, payload[:cut])
@@ -90,28 +91,30 @@ _HISTORY = ("fate", "retransmitted", "time", "delivered", "delivered_time", "fir
 
 
 class Flight:
-    """Runs in the order of their numbers, no two of which overlap."""
+    """Runs in the order of their numbers; no two of them overlap."""
 
     __slots__ = ("_lost", "_starts", "in_flight", "outstanding", "runs")
 
     def __init__(self) -> None:
         self.runs: list[Run] = []
         self.in_flight = 0
-        """Bytes on the wire that are neither acknowledged nor taken for lost, headers included."""
+        """Bytes that are neither acknowledged nor lost, including headers."""
         self.outstanding = 0
         """Bytes of payload that are not acknowledged."""
         self._starts: list[int] = []
-        self._lost: deque[Run] = deque()  # among others that were since acknowledged
+        self._lost: deque[Run] = deque()  # some of these may have been acknowledged since
 
     def add(self, run: Run) -> None:
-        """Take note of a run that is being sent; its numbers follow those of all others."""
+        """Add a run that is being sent; its numbers follow those of all others."""
         self.runs.append(run)
         self._starts.append(run.first)
         self.outstanding += len(run.payload)
         self.in_flight += run.wire_size
 
     def remove(self, start: int, end: int) -> list[Run]:
-        """Remove the packets with the numbers from `start` up to, without, `end`, and return them as runs."""
+        """Remove the packets with the numbers from `start` up to but excluding `end`, and return them as
+        runs.
+        """
         starts, runs = self._starts, self.runs
         index = bisect_right(starts, start) - 1
         if index < 0 or runs[index].end <= start:
@@ -137,21 +140,21 @@ class Flight:
         return removed
 
     def lose(self, run: Run) -> None:
-        """A run that was sent is taken for lost."""
+        """Mark a sent run as lost."""
         run.fate = Fate.LOST
         self.in_flight -= run.wire_size
         self._lost.append(run)
 
     @property
     def has_lost(self) -> bool:
-        """Whether any run is to be sent again."""
+        """Whether any run is lost and must be sent again."""
         lost = self._lost
         while lost and lost[0].fate is not Fate.LOST:
             lost.popleft()
         return bool(lost)
 
     def take_lost(self, count: int) -> Run:
-        """Take the first run that is lost, or as many packets of it, for sending it again."""
+        """Return the first lost run, or its first `count` packets, and mark it as sent again."""
         assert self.has_lost
         run = self._lost[0]
         if run.count > count:
@@ -162,7 +165,7 @@ class Flight:
         return run
 
     def take_last(self) -> Run:
-        """Take the last packet, lost or not, for sending it again."""
+        """Return the last packet, lost or not, and mark it as sent again."""
         run = self.runs[-1]
         if run.fate is Fate.SENT:
             self.in_flight -= run.wire_size
@@ -176,7 +179,7 @@ class Flight:
         return run
 
     def resend(self, run: Run) -> None:
-        """A run that does not count as being in flight is sent again."""
+        """Mark a run that does not count as in flight as sent again."""
         run.fate = Fate.SENT
         run.retransmitted = True
         run.padding = 0

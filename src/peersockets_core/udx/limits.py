@@ -18,51 +18,56 @@ def _positive(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
 
 @attrs.frozen(kw_only=True)
 class UdxLimits:
-    """Bounds of one endpoint and its streams; times in seconds, sizes in bytes.
+    """The bounds of one endpoint and its streams. Times are in seconds, sizes in bytes.
 
     Raises `ValueError`, naming the field, for a bound that is not positive.
     """
 
     window: int = attrs.field(default=4 * MIB, validator=_positive)
-    """Bytes received on one stream and not yet consumed: UDX_DEFAULT_RWND_MAX of libudx a9af5de, from which
-    its sender starts before it has heard of ours."""
+    """Bytes received on one stream and not yet consumed. This is UDX_DEFAULT_RWND_MAX of libudx a9af5de,
+    whose sender assumes this value until it has received ours."""
 
     window_excess: int = attrs.field(default=64 * KIB, validator=_positive)
-    """Bytes taken beyond a closed window: releases before libudx d3e199e probe it with data, and give up a
-    stream whose probe is dropped six times."""
+    """Bytes accepted beyond a closed window. Releases before libudx d3e199e probe a closed window with
+    data, and give up a stream if the probe is dropped six times."""
 
     reordered_packets: int = attrs.field(default=16_384, validator=_positive)
-    """Distance in packets from the one that is missing to one that is still kept: four windows' worth of
-    full packets. A packet may be one byte, but keeping it takes a hundred."""
+    """The largest distance, in packets, between the missing packet and a later one that is still kept:
+    four windows' worth of full packets. The distance has a bound because a packet of one byte takes a
+    hundred bytes of memory."""
 
     send_buffer: int = attrs.field(default=256 * KIB, validator=_positive)
-    """Bytes written beyond what may be in flight before a stream is no longer writable: UDX_HIGH_WATERMARK of
-    libudx."""
+    """Bytes that may be written in excess of the bytes that may be in flight; a stream with more is not
+    writable. This is UDX_HIGH_WATERMARK of libudx."""
 
     messages: int = attrs.field(default=256 * KIB, validator=_positive)
-    """Bytes of messages that wait to be sent: they promise nothing, so the oldest go when there are more."""
+    """Bytes of messages that wait to be sent. Messages are unreliable, so the oldest are dropped when there
+    are more."""
 
     early_bytes: int = attrs.field(default=64 * KIB, validator=_positive)
-    """Bytes of packets for ids that are not open, or not connected, for all of them together: a first flight
-    of ten packets for each of four streams. Their senders send again what does not fit."""
+    """Bytes of early packets, for all streams together: a first flight of ten packets for each of four
+    streams. Their senders send dropped packets again."""
 
     early_time: float = attrs.field(default=2.0, validator=_positive)
-    """How long such a packet is kept: a sender has repeated it by then, twice."""
+    """How long an early packet is kept. By then, its sender has repeated it twice."""
 
     farewells: int = attrs.field(default=1024, validator=_positive)
-    """Ended streams that are remembered, so that a last acknowledgement that was lost can be repeated."""
+    """The number of ended streams that are remembered, so that a lost last acknowledgement can be
+    repeated."""
 
     farewell_time: float = attrs.field(default=30.0, validator=_positive)
-    """How long: libudx repeats its END for 13 s at the shortest timeout."""
+    """How long an ended stream is remembered. At the shortest timeout, libudx repeats its END for 13 s."""
 
     timeouts: int = attrs.field(default=6, validator=_positive)
-    """Timeouts in a row after which one more ends the stream: UDX_MAX_RTO_TIMEOUTS of libudx."""
+    """The number of timeouts in a row that a stream survives; one more ends it. This is UDX_MAX_RTO_TIMEOUTS
+    of libudx."""
 
     keepalive: float = attrs.field(default=math.inf, validator=_positive)
-    """Idle time after which a stream sends a heartbeat. HyperDHT 6.34.0 leaves that to secret-stream."""
+    """The idle time after which a stream sends a heartbeat. HyperDHT 6.34.0 leaves keepalives to
+    secret-stream."""
 
     mtu: int = attrs.field(default=1500, validator=_positive)
-    """Bytes of the largest IP packet that is tried: libudx reads no more than 2048 bytes at a time."""
+    """Bytes of the largest IP packet that a probe tries. libudx reads no more than 2048 bytes at a time."""
 
 
 DEFAULT_UDX_LIMITS: Final = UdxLimits()

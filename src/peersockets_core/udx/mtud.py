@@ -1,4 +1,4 @@
-"""`MtuDiscovery`: how large a packet the path takes, found out with padded packets of data (RFC 8899)."""
+"""`MtuDiscovery`: finds the largest packet that the path carries, with padded data packets (RFC 8899)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 from .packet import HEADER_SIZE, MAX_PADDING
 
 BASE: Final = 1200
-"""Bytes of an IP packet that every path is taken to carry (UDX_MTU_BASE in libudx)."""
+"""Bytes of an IP packet that every path is assumed to carry (UDX_MTU_BASE in libudx)."""
 
 _PROBES: Final = 3  # tries of one size (UDX_MTU_MAX_PROBES)
 _CLOSE_ENOUGH: Final = 8  # bytes: not worth another probe
@@ -19,7 +19,7 @@ _IPV6: Final = 40 + 8
 
 
 class MtuDiscovery:
-    """Searches between what has been acknowledged and what has been lost."""
+    """Searches between the largest size that was acknowledged and the smallest that was lost."""
 
     __slots__ = ("_failed", "_maximum", "_next", "_overhead", "_suspicious", "_tries", "mtu", "probing")
 
@@ -27,13 +27,13 @@ class MtuDiscovery:
         self._overhead = (_IPV6 if ipv6 else _IPV4) + HEADER_SIZE
         self._maximum = max(maximum, BASE)
         self.mtu = BASE
-        """Bytes of an IP packet that the path takes."""
-        self._failed = self._maximum + 1  # the least size that is known not to pass
+        """Bytes of the largest IP packet that the path is known to carry."""
+        self._failed = self._maximum + 1  # the smallest size that is known not to pass
         self._tries = 0
         self._suspicious = 0
-        self._next = 0.0  # when to look for more
+        self._next = 0.0  # when to probe for a larger size again
         self.probing = 0
-        """The size of the probe that is on its way, 0 without one."""
+        """The size of the probe in flight, or 0."""
 
     @property
     def payload(self) -> int:
@@ -42,11 +42,11 @@ class MtuDiscovery:
 
     @property
     def base_payload(self) -> int:
-        """Bytes of payload that are taken to pass always."""
+        """Bytes of payload in a packet that every path carries."""
         return BASE - self._overhead
 
     def wants_probe(self, now: float) -> bool:
-        """Whether a packet should be padded to `probe_padding`."""
+        """Return whether the next full packet should become a probe."""
         if self.probing or self.mtu >= self._maximum:
             return False
         if self._failed - self.mtu <= _CLOSE_ENOUGH:
@@ -56,7 +56,7 @@ class MtuDiscovery:
         return True
 
     def probe(self) -> int:
-        """Begin a probe, where one is wanted; returns the padding that a full packet needs."""
+        """Begin a probe, if `wants_probe`; returns the padding in bytes that turns a full packet into it."""
         size = min(self.mtu + MAX_PADDING, self._maximum)
         if size >= self._failed:
             size = (self.mtu + self._failed) // 2
@@ -64,12 +64,12 @@ class MtuDiscovery:
         return size - self.mtu
 
     def probe_acknowledged(self, size: int) -> None:
-        """A probe has arrived that had so many bytes after its header."""
+        """Note that a probe with `size` bytes after its header has arrived."""
         self.mtu = max(self.mtu, size + self._overhead)
         self.probing = self._tries = self._suspicious = 0
 
     def probe_lost(self, now: float, *, refused: bool = False) -> None:
-        """The probe is lost, or was `refused` by this machine."""
+        """Note that the probe is lost, or that the local system `refused` to send it."""
         self._tries += 1
         if self._tries >= _PROBES or refused:
             self._failed = self.probing
@@ -78,11 +78,13 @@ class MtuDiscovery:
         self.probing = 0
 
     def large_acknowledged(self) -> None:
-        """A packet of the full size has arrived."""
+        """Note that a packet of the full size has arrived."""
         self._suspicious = 0
 
     def large_timed_out(self, now: float) -> bool:
-        """A packet larger than the base has timed out; returns whether the path has turned black."""
+        """Note that a packet larger than the base has timed out; returns whether the path has become a black
+        hole.
+        """
         self._suspicious += 1
         if self._suspicious < _BLACK_HOLE or self.mtu == BASE:
             return False
@@ -90,7 +92,7 @@ class MtuDiscovery:
         return True
 
     def refused(self, now: float) -> None:
-        """This machine has refused to send packets of the full size."""
+        """Note that the local system has refused to send packets of the full size."""
         self._shrink(now)
 
     def _shrink(self, now: float) -> None:

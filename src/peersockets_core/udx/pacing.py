@@ -1,18 +1,18 @@
-"""`Pacer`: spreads packets over time, in bursts that a timer of a millisecond can keep up with."""
+"""`Pacer`: spreads packets over time, in bursts long enough for a timer with millisecond precision."""
 
 from __future__ import annotations
 
 from typing import Final
 
 _BURST_TIME: Final = 0.004
-"""Seconds' worth of packets that may leave at once: a timer is late by a millisecond or two."""
+"""Seconds' worth of packets that may leave at once, because a timer fires a millisecond or two late."""
 _BURST_PACKETS: Final = 10
-"""The first flight of libudx leaves at once."""
+"""Packets that may leave at once at any rate: libudx sends its first flight in one burst, too."""
 _WAIT_TIME: Final = 0.001
 
 
 class Pacer:
-    """Credit in bytes, which grows with time."""
+    """A credit in bytes that grows with time."""
 
     __slots__ = ("_credit", "_time")
 
@@ -21,7 +21,7 @@ class Pacer:
         self._time = now - 1.0  # full from the start
 
     def credit(self, rate: float, packet: int, now: float) -> float:
-        """Return how many bytes may leave now; a packet may leave as long as it is positive."""
+        """Return how many bytes may leave now. A packet may leave as long as the number is positive."""
         if now > self._time:
             most = max(rate * _BURST_TIME, _BURST_PACKETS * packet)
             self._credit = min(self._credit + rate * (now - self._time), most)
@@ -29,10 +29,10 @@ class Pacer:
         return self._credit
 
     def spend(self, size: int) -> None:
-        """So many bytes leave."""
+        """Note that `size` bytes leave."""
         self._credit -= size
 
     def ready(self, rate: float, packet: int) -> float:
-        """When enough may leave that it is worth a wake."""
+        """Return the time at which enough bytes may leave to justify a wake-up."""
         worth = max(rate * _WAIT_TIME, packet) + 1
         return self._time + max(worth - self._credit, 1.0) / rate

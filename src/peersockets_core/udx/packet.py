@@ -1,7 +1,7 @@
 """Packets of UDX on the wire: a header of twenty bytes, ranges of received packets, padding, payload.
 
-A run is what one call brings or takes: packets of one size back to back, of which only the last may be
-shorter. Source of the format: libudx a9af5de, `udx_write_header` and `process_packet` in src/udx.c.
+A run is the content of one system call: packets of one size back to back, of which only the last may
+be shorter. Source of the format: libudx a9af5de, `udx_write_header` and `process_packet` in src/udx.c.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ from ..errors import RemoteProtocolError
 
 HEADER_SIZE: Final = 20
 MASK: Final = 0xFFFFFFFF
-"""Ids, windows and numbers of packets have 32 bits."""
+"""Stream ids, windows and packet numbers have 32 bits."""
 
 MAX_RANGES: Final = 50
-"""Ranges in one packet (UDX_MAX_SACKS in libudx)."""
+"""The most ranges in one packet (UDX_MAX_SACKS in libudx)."""
 
 MAX_PADDING: Final = 255
-"""The data offset is one byte."""
+"""The most bytes of padding: the data offset is one byte."""
 
-_VERSION_1: Final = 0x01FF  # the magic byte and the version, as the header's first word has them
+_VERSION_1: Final = 0x01FF  # the magic byte and the version, as they stand in the header's first word
 
 
 class Flag:
-    """What a packet carries; one without a flag carries the state of its sender only.
+    """The content of a packet. A packet without a flag only carries the state of its sender.
 
-    Plain numbers: every packet is asked for them, and an `enum.IntFlag` answers ten times as slowly.
+    These are plain numbers because every packet is tested for them, and an `enum.IntFlag` is ten times as
+    slow.
     """
 
     DATA: Final = 1
@@ -47,15 +48,15 @@ class Columns(NamedTuple):
     """The headers of a run, field by field, a value for each packet."""
 
     words: tuple[int, ...]
-    """Magic byte, version, flags and data offset, as one number: `word` makes it."""
+    """Magic byte, version, flags and data offset as one number, as `word` makes it."""
     ids: tuple[int, ...]
     """The receiver's stream id."""
     windows: tuple[int, ...]
-    """Bytes that the sender of the packet can take."""
+    """The number of bytes that the sender of the packet can receive."""
     sequences: tuple[int, ...]
     """The packet's number."""
     acks: tuple[int, ...]
-    """The number that the sender of the packet waits for."""
+    """The number of the packet that the sender expects next."""
 
 
 def word(flags: int, offset: int = 0) -> int:
@@ -69,13 +70,13 @@ STATE_WORD: Final = word(0)
 _header = Struct("<5I")
 
 
-@lru_cache(maxsize=256)  # a stranger picks the sizes
+@lru_cache(maxsize=256)  # bounded, because strangers choose the sizes
 def _row(segment_size: int) -> Struct:
     return Struct(f"<5I{segment_size - HEADER_SIZE}x")
 
 
 def parse_run_untrusted(buffer: Buffer, segment_size: int) -> Columns:
-    """Return the headers of a run. A last packet that is too short for one has none.
+    """Return the headers of a run. A last packet that is too short for a header is left out.
 
     Raises only `RemoteProtocolError`.
     """
@@ -92,14 +93,15 @@ def parse_run_untrusted(buffer: Buffer, segment_size: int) -> Columns:
 
 
 def flags_untrusted(first_word: int) -> int | None:
-    """Return the flags in the first word of a header, None if that is no header of UDX version 1."""
+    """Return the flags in the first word of a header, or None if it is not a header of UDX version 1."""
     return (first_word >> 16) & 0xFF if first_word & 0xFFFF == _VERSION_1 else None
 
 
 def parse_ranges_untrusted(body: Buffer, offset: int) -> list[tuple[int, int]]:
-    """Return the ranges in the body of a packet with `Flag.SACK`: first number, number after the last.
+    """Return the ranges in the body of a packet with `Flag.SACK`, each as (first number, number after the
+    last).
 
-    With a data offset, they are the bytes before it, and the whole body otherwise.
+    The ranges take up the bytes before the data offset, or the whole body if there is no offset.
     """
     size = offset if 0 < offset < len(body) else len(body)
     count = min(size // 8, MAX_RANGES)
@@ -113,9 +115,9 @@ def header(first_word: int, stream_id: int, window: int, sequence: int, ack: int
 
 
 def headers(count: int, stream_id: int, window: int, sequence: int, ack: int) -> memoryview:
-    """Return headers of `count` packets of data in a row, numbered from `sequence`.
+    """Return the headers of `count` consecutive data packets, numbered from `sequence`.
 
-    In one buffer: nothing is done for each packet.
+    They share one buffer, so that no Python code runs for each packet.
     """
     first = _header.pack(DATA_WORD, stream_id, window, 0, ack & MASK)
     rows = memoryview(bytearray(first * count))
@@ -136,5 +138,5 @@ def pack_ranges(ranges: Sequence[tuple[int, int]]) -> bytes:
 
 
 def unwrap(number: int, near: int) -> int:
-    """Return the number that `number` has the last 32 bits of, the one nearest to `near`."""
+    """Return the number closest to `near` whose last 32 bits are `number`."""
     return near + ((number - near + 0x80000000) & MASK) - 0x80000000

@@ -1,4 +1,4 @@
-"""`WriteQueue`: what has been written and not been sent, by reference."""
+"""`WriteQueue`: holds references to the written bytes that have not been sent."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Final
 
 from ..crypto.sodium import Buffer
 
-_LARGE: Final = 8192  # bytes from which a chunk is cut into packets, and not copied together with others
+_LARGE: Final = 8192  # bytes; a chunk of this size is cut into packets, and not copied together with others
 
 
 class WriteQueue:
-    """Chunks in the order in which they were written; a bytes object is never copied while it is large."""
+    """Chunks in the order in which they were written. A chunk is never copied while it is large."""
 
     __slots__ = ("_chunks", "size")
 
@@ -20,16 +20,16 @@ class WriteQueue:
         self.size = 0
 
     def append(self, data: Buffer) -> None:
-        """Add a chunk, which must not be empty, nor change until the remote has acknowledged it."""
+        """Add a chunk. It must not be empty, and must not change until the remote has acknowledged it."""
         self._chunks.append(data)
         self.size += len(data)
 
     def take(self, limit: int, packet: int) -> Buffer:
-        """Remove up to `limit` bytes, in one buffer; `limit` is a multiple of `packet`, the size of one.
+        """Remove and return up to `limit` bytes in one buffer.
 
-        No packet is larger than 8192 bytes.
+        `packet` is the size of a packet's payload, 8192 bytes at most, and `limit` is a multiple of it.
 
-        It is a multiple of `packet`, too, unless it is the rest of the queue.
+        The size of the buffer is also a multiple of `packet`, unless the buffer holds the rest of the queue.
         """
         chunks = self._chunks
         first = chunks[0]
@@ -50,9 +50,9 @@ class WriteQueue:
         return rest[:taken]
 
     def _gather(self, limit: int, packet: int) -> bytes:
-        """Remove small chunks together, in whole packets if more follows.
+        """Join small chunks and remove them from the queue, in whole packets if more follows.
 
-        A large chunk gives no more than what fills the last packet, and is cut without copies from there.
+        A large chunk only fills up the last packet; its rest is later cut without copies.
         """
         chunks = self._chunks
         pieces: list[Buffer] = []
@@ -72,7 +72,7 @@ class WriteQueue:
                 chunks[0] = memoryview(chunk)[room:]
                 total += room
         excess = total % packet
-        if chunks and excess:  # can only be if a large chunk followed, which has filled the packet
+        if chunks and excess:  # impossible: a large chunk that followed has filled the packet
             raise AssertionError("a packet in the middle of a stream is not full")
         self.size -= total
         return b"".join(pieces)

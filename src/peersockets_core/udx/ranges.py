@@ -6,9 +6,9 @@ from bisect import bisect_left, bisect_right
 
 
 class RangeSet:
-    """Disjoint ranges in ascending order, each from a first number up to, without, an end.
+    """Disjoint ranges in ascending order, each from a first number up to but excluding an end.
 
-    Adding takes time logarithmic in the number of ranges, but for moving what lies above in memory.
+    Adding takes time logarithmic in the number of ranges, plus one move of the ranges above in memory.
     """
 
     __slots__ = ("_ends", "_starts")
@@ -26,9 +26,9 @@ class RangeSet:
         return index >= 0 and number < self._ends[index]
 
     def add(self, start: int, end: int) -> None:
-        """Add the numbers from `start` up to, without, `end`."""
+        """Add the numbers from `start` up to but excluding `end`."""
         starts, ends = self._starts, self._ends
-        first = bisect_left(ends, start)  # the ranges that touch the new one: first, and up to, without, last
+        first = bisect_left(ends, start)  # first:last are the ranges that touch the new one
         last = bisect_right(starts, end, first)
         if first < last:
             start, end = min(start, starts[first]), max(end, ends[last - 1])
@@ -36,7 +36,7 @@ class RangeSet:
         ends[first:last] = [end]
 
     def cut(self, below: int) -> None:
-        """Remove all numbers below a number."""
+        """Remove all numbers smaller than `below`."""
         starts, ends = self._starts, self._ends
         index = bisect_right(ends, below)
         del starts[:index], ends[:index]
@@ -44,5 +44,5 @@ class RangeSet:
             starts[0] = below
 
     def lowest(self, count: int) -> list[tuple[int, int]]:
-        """Return the first ranges, no more than `count`."""
+        """Return the lowest ranges, at most `count` of them."""
         return list(zip(self._starts[:count], self._ends[:count], strict=True))

@@ -1,4 +1,6 @@
-"""`ReceiveHalf`: what comes in on a stream, in order, and what the remote is told of it."""
+"""`ReceiveHalf`: delivers a stream's incoming bytes in order, and decides which window and ranges to
+report.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +12,12 @@ from .limits import UdxLimits
 from .packet import MAX_RANGES
 
 REACH: Final = 65_536
-"""Numbers this far from the one that is missing are of this stream (libudx looks as far for its ranges)."""
+"""The largest plausible distance between a packet's number and the missing one (libudx accepts ranges up to
+the same distance)."""
 
 
 class ReceiveHalf:
-    """The receiving half of one stream. Numbers are not wrapped in here."""
+    """The receiving half of one stream. Packet numbers are not wrapped here."""
 
     __slots__ = ("_advertised", "_limits", "ack_due", "assembler", "dropped", "unread")
 
@@ -22,41 +25,41 @@ class ReceiveHalf:
         self._limits = limits
         self.assembler = Assembler(first)
         self.unread = 0
-        """Bytes handed out and not consumed."""
+        """Bytes that were delivered but not consumed."""
         self.ack_due = False
-        """Whether the remote has to be told what has come."""
+        """Whether an acknowledgement must be sent."""
         self.dropped = 0
-        """Packets that were beyond the window, or too far ahead."""
+        """The number of packets dropped because they were beyond the window or too far ahead."""
         self._advertised = limits.window
 
     @property
     def window(self) -> int:
-        """Bytes that may still come."""
+        """Bytes that may still arrive."""
         return max(self._limits.window - self.unread - self.assembler.size, 0)
 
     def advertise(self) -> int:
-        """Return the window for a packet that is being sent."""
+        """Return the window to put into a packet that is being sent."""
         self._advertised = self.window
         return self._advertised
 
     def consume(self, size: int) -> bool:
-        """So many bytes have been used up; returns whether the remote should hear of it at once."""
+        """Note that `size` bytes have been used up; returns whether to send the new window at once."""
         self.unread -= size
         most = self._limits.window
         return self._advertised < most // 2 and self.window - self._advertised >= most // 4
 
     def ranges(self) -> list[tuple[int, int]]:
-        """Return what has come ahead of the packet that is missing, as far as a packet tells it."""
+        """Return the ranges that have arrived ahead of the missing packet, as many as fit into a packet."""
         ranges = self.assembler.ranges
         return ranges.lowest(MAX_RANGES) if ranges else []
 
     def takes(self, size: int) -> bool:
-        """Whether there is memory for so many bytes."""
+        """Return whether there is room for `size` more bytes."""
         limits = self._limits
         return self.unread + self.assembler.size + size <= limits.window + limits.window_excess
 
     def in_order(self, count: int, payloads: list[memoryview]) -> bytearray:
-        """Take packets that are the next ones; returns the bytes that are in order now."""
+        """Take in the next `count` packets; returns the bytes that are now in order."""
         assembler = self.assembler
         kept = assembler.advance(assembler.next + count)
         data = bytearray().join([*payloads, *kept] if kept else payloads)
@@ -64,9 +67,9 @@ class ReceiveHalf:
         return data
 
     def receive(self, number: int, payload: Buffer, *, ended: bool) -> bytearray | None:
-        """Take a packet of data, an END, or both; returns the bytes that are in order now, None if none are.
+        """Take in a packet with data, an END, or both; returns the bytes that are now in order, or None.
 
-        Packets that have come before, or that there is no room for, are dropped.
+        Duplicate packets, and packets that there is no room for, are dropped.
         """
         assembler = self.assembler
         ahead = number - assembler.next

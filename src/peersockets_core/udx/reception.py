@@ -1,6 +1,6 @@
-"""How the packets of one stream, of one batch, change it.
+"""Applies a batch of packets to their stream.
 
-Acknowledgements are gathered and taken together: a later one says everything that an earlier one said.
+A batch's acknowledgements are applied together, because a later one includes every earlier one.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def receive_untrusted(
     now: float,
     events: list[Event],
 ) -> int:
-    """Take packets for a connected stream; returns how many of them it wanted.
+    """Take in packets for a connected stream; returns how many of them it accepted.
 
-    Those that cannot be of its remote change nothing. Raises nothing.
+    Packets that cannot come from its remote change nothing. Raises nothing.
     """
     words, _, windows, sequences, acks = columns
     count = len(words)
@@ -78,7 +78,7 @@ def receive_untrusted(
             ack = max(ack, this)
             stream.sending.receive_window(windows[index], number, this)
             if _receive_packet(stream, flags, number, packet[HEADER_SIZE + offset :], events):
-                # It acknowledges, too: what the remote took before it went is not lost.
+                # A reset acknowledges packets, too: the remote received those before it reset the stream.
                 stream.sending.receive_ack(ack, ranges, now)
                 stream.settle(events)
                 if stream.state is not State.CLOSED:
@@ -96,7 +96,7 @@ def receive_untrusted(
 
 
 def _latest(acks: tuple[int, ...], una: int, beyond: int) -> int:
-    """Return the last of the numbers that a batch acknowledges, -1 if one is impossible."""
+    """Return the highest number that a batch acknowledges, or -1 if any of them is impossible."""
     last = unwrap(acks[-1], una)
     if acks.count(acks[-1]) == len(acks):
         return last if una - REACH <= last <= beyond else -1
@@ -106,14 +106,16 @@ def _latest(acks: tuple[int, ...], una: int, beyond: int) -> int:
 
 
 def _plausible(number: int, stream: Stream) -> bool:
-    """Whether a packet of the remote can have that number."""
+    """Return whether a packet of the remote can have this number."""
     return -REACH <= number - stream.receiving.assembler.next <= REACH
 
 
 def _receive_run(
     stream: Stream, sequences: tuple[int, ...], packets: memoryview, size: int, events: list[Event]
 ) -> bool:
-    """Take packets with data only, if they are just those that come next: the path of bulk data."""
+    """Take in packets that only carry data, if they are exactly the next ones. This is the path of bulk
+    data.
+    """
     receiving = stream.receiving
     assembler = receiving.assembler
     count = len(sequences)
@@ -128,14 +130,14 @@ def _receive_run(
         return False
     payloads = [packets[at + HEADER_SIZE : at + size] for at in range(0, len(packets), size)]
     data = receiving.in_order(count, payloads)
-    if data:  # packets without payload would read as the end of the stream
+    if data:  # without payload, the event would look like the end of the stream
         events.append(DataReceived(stream, data))
     receiving.ack_due = True
     return True
 
 
 def _receive_packet(stream: Stream, flags: int, number: int, payload: Buffer, events: list[Event]) -> bool:
-    """Take a packet of any kind; returns whether it destroys the stream."""
+    """Take in a packet of any kind; returns whether it destroys the stream."""
     receiving = stream.receiving
     if flags & (Flag.DATA | Flag.END):
         receiving.ack_due = True

@@ -1,8 +1,8 @@
-"""`LossRecovery`: which packets are lost (RACK and tail-loss probes, RFC 8985).
+"""`LossRecovery`: decides which packets are lost (RACK and tail-loss probes, RFC 8985).
 
-A packet is lost once one that was sent later has arrived, and a little time has passed in which it could have
-been overtaken only. Where nothing arrives at all, a probe makes the receiver speak, and in the end a timeout
-takes everything for lost. The clamps are those of libudx a9af5de.
+A packet counts as lost if a packet that was sent later has arrived, and a little time has passed since, in
+case the packets were only reordered. If nothing arrives at all, a probe makes the receiver reply; in the end,
+a timeout declares everything lost. The clamps are those of libudx a9af5de.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from .flight import Fate, Flight, Run
 from .rtt import RoundTrip
 
 _SACKS_FOR_LOSS: Final = 3
-_SPURIOUS: Final = 0.5  # of the least round trip: what is acknowledged sooner was not lost
+_SPURIOUS: Final = 0.5  # of the shortest round trip; a packet that is acknowledged sooner was not lost
 _MOST_STEPS: Final = 16
-_PERSISTENCE: Final = 16  # recoveries for which a widened window lasts (RFC 8985, 6.2.4)
+_PERSISTENCE: Final = 16  # the number of recoveries that a widened window lasts (RFC 8985, 6.2.4)
 _TAIL_DELAY: Final = 0.002  # UDX_TLP_MAX_ACK_DELAY, for a lone packet
 _TAIL_INITIAL: Final = 1.0
-_TAIL_LEAST: Final = 0.005  # an event loop that is busy answers no sooner
+_TAIL_LEAST: Final = 0.005  # a busy event loop does not answer any sooner
 
 
 class Phase(enum.Enum):
@@ -29,7 +29,7 @@ class Phase(enum.Enum):
     OPEN = "open"
     RECOVERY = "recovery"
     LOSS = "loss"
-    """After a timeout."""
+    """Losses are being repaired after a timeout."""
 
 
 class LossRecovery:
@@ -52,26 +52,28 @@ class LossRecovery:
     def __init__(self, first: int) -> None:
         self.phase = Phase.OPEN
         self.point = first
-        """The number that has to be acknowledged for the phase to end."""
+        """The phase ends when every packet below this number is acknowledged."""
         self.probed = False
-        """Whether a tail-loss probe was sent since something was last acknowledged."""
-        # The packet that was sent last of all that have arrived: when, and the number after it.
+        """Whether a tail-loss probe was sent since the last acknowledgement."""
+        # Of all packets that have arrived, the one that was sent last: its time, and the number after it.
         self._time = -math.inf
         self._end = first
         self._latest_rtt = 0.0
-        self._fack = first  # the number after the highest that has arrived
-        self._sacked = 0  # packets that have arrived ahead of one that is missing
+        self._fack = first  # the number after the highest one that has arrived
+        self._sacked = 0  # packets that have arrived ahead of a missing one
         self._reordered = False
-        self._steps = 1  # quarters of the least round trip in which a packet may be overtaken
+        self._steps = 1  # the reordering window, in quarters of the shortest round trip
         self._persistence = 0
 
     def acknowledged(self, runs: list[Run], rtt: RoundTrip, now: float) -> None:
-        """Some packets have arrived."""
+        """Take in packets that have arrived."""
         self.probed = False
         for run in runs:
             elapsed = now - run.time
             if run.retransmitted:
-                if elapsed < rtt.minimum * _SPURIOUS:  # it was the first one, overtaken, that has arrived
+                if (
+                    elapsed < rtt.minimum * _SPURIOUS
+                ):  # too soon for the second copy: the first one was only overtaken
                     self._reordering()
                     continue
                 if elapsed < rtt.minimum:
@@ -88,11 +90,11 @@ class LossRecovery:
         self._persistence = _PERSISTENCE
 
     def sacked(self, count: int) -> None:
-        """So many packets have arrived ahead of the one that is missing."""
+        """Note that `count` packets have arrived ahead of the missing one."""
         self._sacked += count
 
     def advance(self, una: int) -> bool:
-        """Everything below a number has arrived; returns whether that ends a recovery."""
+        """Note that every packet below `una` has arrived; returns whether that ends a recovery."""
         if self._fack <= una:
             self._sacked = 0
         if self.phase is Phase.OPEN or una < self.point:
@@ -105,11 +107,11 @@ class LossRecovery:
         return True
 
     def may_have_losses(self, una: int) -> bool:
-        """Whether anything is missing that was sent before what has arrived."""
+        """Return whether a packet may be missing that was sent before one that has arrived."""
         return self._fack > una or self.phase is not Phase.OPEN
 
     def detect(self, flight: Flight, rtt: RoundTrip, now: float) -> tuple[list[Run], float]:
-        """Return the runs that are lost, and when to look again: infinity if there is no reason to."""
+        """Return the lost runs, and the time at which to look again; infinity if there is no reason to."""
         patience = self._latest_rtt + self._reordering_window(rtt)
         lost, again = [], math.inf
         newest, end = self._time, self._end
@@ -128,15 +130,15 @@ class LossRecovery:
         return min(self._steps * rtt.minimum / 4, rtt.smoothed)
 
     def enter(self, phase: Phase, point: int) -> None:
-        """Repair everything that was sent before a number."""
+        """Begin to repair everything that was sent before the number `point`."""
         self.phase, self.point = phase, point
         self.probed = False
 
     def tail_delay(self, rtt: RoundTrip, *, lone: bool) -> float:
-        """How long after sending the last packet to probe, infinity if not at all.
+        """Return how many seconds after the last packet to send a probe; infinity for never.
 
-        Unlike RFC 8985, also while losses are repaired: what was sent again may be lost again, and at the end
-        of what there is to send nothing else would show it before a timeout.
+        Unlike RFC 8985, this sends probes while losses are repaired, too. A repeated packet may be lost
+        again, and when there is nothing else to send, only a timeout would reveal that.
         """
         if self.probed:
             return math.inf
@@ -145,7 +147,9 @@ class LossRecovery:
         return max(2 * rtt.smoothed + (_TAIL_DELAY if lone else 0.0), _TAIL_LEAST)
 
     def overdue(self, flight: Flight, rtt: RoundTrip, now: float) -> list[Run]:
-        """Return what a timeout takes for lost: the first run, and what is older than a round trip."""
+        """Return the runs that a timeout declares lost: the first one, and all that are older than a round
+        trip.
+        """
         patience = self._latest_rtt + self._reordering_window(rtt)
         return [
             run

@@ -1,4 +1,4 @@
-"""`RoundTrip`: how long the path takes, and how long to wait before a packet is taken for lost."""
+"""`RoundTrip`: estimates the round trip of a path, and how long to wait for an acknowledgement."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ class RoundTrip:
 
     def __init__(self) -> None:
         self.smoothed = 0.0
-        """Zero before the first sample."""
+        """The smoothed round trip in seconds; zero before the first sample."""
         self.variation = 0.0
         self.minimum = 0.0
-        """The least within five minutes."""
+        """The shortest round trip within five minutes."""
         self.latest = 0.0
         self._minimum_time = 0.0
 
     def add(self, sample: float, now: float) -> None:
-        """Take a sample, from a packet that was sent once."""
+        """Take in a sample, which must come from a packet that was sent only once."""
         sample = self.clamp(sample)
         self.latest = sample
         if not self.smoothed or sample <= self.minimum or now - self._minimum_time > _MIN_WINDOW:
             self.minimum, self._minimum_time = sample, now
         if not self.smoothed:
-            # A path may take no time that the clock can see.
+            # A round trip may be too short for the clock to measure.
             self.smoothed, self.variation = max(sample, 1e-6), sample / 2
         else:
             self.variation += (abs(self.smoothed - sample) - self.variation) / 4
             self.smoothed += (sample - self.smoothed) / 8
 
     def clamp(self, sample: float) -> float:
-        """Return a sample with what is out of all proportion taken off."""
+        """Return a sample, reduced if it is implausibly long."""
         threshold = self.smoothed + 5 * self.variation
         if self.smoothed and sample > threshold and sample > _OUTLIER:
             sample = threshold
@@ -48,7 +48,7 @@ class RoundTrip:
 
     @property
     def timeout(self) -> float:
-        """How long to wait for an acknowledgement."""
+        """Seconds to wait for an acknowledgement."""
         if not self.smoothed:
             return INITIAL_TIMEOUT
         return min(max(self.smoothed + 4 * self.variation, MIN_TIMEOUT), MAX_TIMEOUT)

@@ -1,4 +1,4 @@
-"""`SendHalf`: what leaves a stream, and how it is known to have arrived."""
+"""`SendHalf`: sends a stream's outgoing bytes, and repeats them until they are acknowledged."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ from .rtt import RoundTrip
 from .timers import Timer, Timers
 
 MAX_DATAGRAMS: Final = 64
-"""Packets in one run: UDP_MAX_SEGMENTS of Linux before 6.9."""
+"""The most packets in one run: UDP_MAX_SEGMENTS of Linux before 6.9."""
 MAX_RUN: Final = 65_507 - 200
-"""Bytes of one run, which is one UDP datagram to parts of the kernel; less what options may take."""
-_LOOK_AHEAD: Final = 0.001  # seconds of sending that are worth a wake
+"""The most bytes in one run. Parts of the kernel treat a run as one UDP datagram; 200 bytes are left for
+options."""
+_LOOK_AHEAD: Final = 0.001  # seconds of sending that justify a wake-up
 
 
 class SendHalf:
-    """The sending half of one stream. Numbers are not wrapped in here."""
+    """The sending half of one stream. Packet numbers are not wrapped here."""
 
     __slots__ = (
         "_first",
@@ -64,14 +65,14 @@ class SendHalf:
         self.una = first
         """The number of the first packet that is not acknowledged."""
         self.window = limits.window
-        """Bytes that the remote can take."""
-        self._window_news = (-math.inf, -math.inf)  # number and ack of the packet that told
+        """Bytes that the remote can receive."""
+        self._window_news = (-math.inf, -math.inf)  # number and ack of the packet that carried the window
         self.ending = False
         """Whether the END is queued or sent."""
         self.end_number: int | None = None
-        """The number of the packet with our END, once that is sent."""
+        """The number of the packet with our END, once it is sent."""
         self.black = False
-        """Whether packets are on their way that the path no longer takes whole."""
+        """Whether packets are in flight that are too large for the path."""
         self.queue = WriteQueue()
         self.flight = Flight()
         self.recovery = LossRecovery(first)
@@ -79,7 +80,7 @@ class SendHalf:
         self.change_path(ipv6=ipv6, phase=phase, now=now)
 
     def change_path(self, *, ipv6: bool, phase: int, now: float) -> None:
-        """The packets go another way from now on, of which nothing is known."""
+        """Send over a new path from now on, of which nothing is known."""
         self.rtt = RoundTrip()
         self.mtud = MtuDiscovery(ipv6=ipv6, maximum=self._limits.mtu)
         self.rate.restart(now)
@@ -89,7 +90,7 @@ class SendHalf:
 
     @property
     def unacknowledged(self) -> int:
-        """Bytes that were written and are not acknowledged."""
+        """Bytes that were written but are not acknowledged."""
         return self.queue.size + self.flight.outstanding
 
     @property
@@ -99,11 +100,11 @@ class SendHalf:
 
     @property
     def all_acknowledged(self) -> bool:
-        """Whether the remote has everything, END included."""
+        """Whether the remote has received everything, including the END."""
         return self.end_number is not None and self.una > self.end_number
 
     def see_light(self) -> bool:
-        """Whether everything on its way is of a size that the path takes, after it was not."""
+        """Return whether all packets in flight have become small enough for the path."""
         if not self.black or self._oversized:
             return False
         self.black = False
@@ -121,7 +122,7 @@ class SendHalf:
     # Acknowledgements
 
     def receive_window(self, window: int, number: int, ack: int) -> None:
-        """Take the window that a packet has brought, unless a later one has told another."""
+        """Take in the window of a packet, unless a later packet carried another one."""
         if ack >= self.una and (number, ack) >= self._window_news:
             self._window_news = number, ack
             self.window = window
@@ -129,7 +130,9 @@ class SendHalf:
                 self._timers.stop(Timer.WINDOW)
 
     def receive_ack(self, ack: int, ranges: list[tuple[int, int]], now: float) -> None:
-        """The remote has everything below `ack`, and these ranges. `ack` is not beyond what was sent."""
+        """Note that the remote has received every packet below `ack`, and these ranges. `ack` must be
+        plausible.
+        """
         flight = self.flight
         runs: list[Run] = []
         if ack > self.una:
@@ -176,7 +179,7 @@ class SendHalf:
                 mtud.large_acknowledged()
 
     def _detect_losses(self, now: float) -> int:
-        """Take for lost what RACK says is; returns how many bytes that are, probes of the path aside."""
+        """Mark the packets that RACK considers lost; returns their bytes, without probes of the path."""
         recovery = self.recovery
         if not recovery.may_have_losses(self.una):
             self._timers.stop(Timer.LOSS)
@@ -201,7 +204,7 @@ class SendHalf:
     # Timers
 
     def _set_timers(self, now: float) -> None:
-        """Something was acknowledged."""
+        """Set the timers anew after an acknowledgement."""
         due = self._timers.due
         if self.flight.runs:
             due[Timer.TIMEOUT] = now + self.rtt.timeout
@@ -215,13 +218,13 @@ class SendHalf:
         self._timers.due[Timer.TAIL] = now + self.recovery.tail_delay(self.rtt, lone=lone)
 
     def losses_due(self, now: float) -> None:
-        """Packets have been overtaken for too long."""
+        """Handle the loss timer: packets were overtaken too long ago."""
         lost = self._detect_losses(now)
         if lost:
             self._tell_controller(Sample(lost=lost), now)
 
     def tail_due(self, now: float) -> Run:
-        """Return a packet that makes the receiver speak, a new one if there is any."""
+        """Return a packet that makes the receiver reply: a new one if there is any."""
         self.recovery.probed = True
         run = self._new_run(1) if self.queue.size else self.flight.take_last()
         self.rate.sent(run, self.flight.in_flight, now)
@@ -229,7 +232,9 @@ class SendHalf:
         return run
 
     def timeout_due(self, now: float) -> None:
-        """Nothing was acknowledged for long. Raises `StreamTimedOut` if that has happened too often."""
+        """Handle the timeout: nothing was acknowledged. Raises `StreamTimedOut` if that has happened too
+        often.
+        """
         if self._timeouts >= self._limits.timeouts:
             raise StreamTimedOut
         self._timeouts += 1
@@ -242,7 +247,7 @@ class SendHalf:
         self._timers.due[Timer.TIMEOUT] = now + 2 * self.rtt.timeout
 
     def refused(self, size: int, now: float) -> None:
-        """This machine does not send UDP payloads of that size."""
+        """Note that the local system refuses UDP payloads of this size."""
         mtud = self.mtud
         runs = self.flight.runs
         probes = [run for run in runs if run.padding]
@@ -254,7 +259,7 @@ class SendHalf:
             self._shrunk()
 
     def _shrunk(self) -> None:
-        """The path takes small packets only."""
+        """Adapt to a path that turned out to carry small packets only."""
         self.controller.resize(self._packet)
         self.black = self._oversized
 
@@ -266,12 +271,12 @@ class SendHalf:
 
     @property
     def wants_window(self) -> bool:
-        """Whether a closed window is all that keeps something from being sent."""
+        """Whether data waits only because the remote's window is closed."""
         return not self.window and not self.flight.runs and self._has_new
 
     @property
     def has_work(self) -> bool:
-        """Whether anything waits to be sent, for the first time or again."""
+        """Whether anything waits to be sent, for the first time or once more."""
         return self._has_new or self.flight.has_lost
 
     @property
@@ -279,7 +284,7 @@ class SendHalf:
         return self.queue.size > 0 or (self.ending and self.end_number is None)
 
     def next_run(self, now: float) -> Run | None:
-        """Return what to send next, as many packets as may leave at once; None if that is none."""
+        """Return the next packets to send, as many as may leave at once, or None."""
         flight, controller = self.flight, self.controller
         lost = flight.has_lost
         if not lost and not self._has_new:
@@ -317,14 +322,16 @@ class SendHalf:
         return run
 
     def _window_room(self) -> int:
-        """How many packets the remote's window has room for: a window too small for one lets one pass."""
+        """Return how many packets fit the remote's window. A window too small for a single packet lets one
+        pass.
+        """
         room = self.window - self.flight.outstanding
         if self.window and not self.flight.runs:
             return max(room // self.mtud.payload, 1)
         return max(room // self.mtud.payload, 0)
 
     def _probe(self, now: float) -> int:
-        """Return the padding that makes the next packet one to probe the path with; 0 for none."""
+        """Return the padding that turns the next packet into a probe of the path, or 0."""
         mtud = self.mtud
         if self.queue.size < mtud.payload or self.una == self._first or self.black:
             return 0

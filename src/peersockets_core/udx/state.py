@@ -1,7 +1,8 @@
 """The states of a stream, and every transition between them.
 
-A stream has two halves that end on their own, as in TCP. Each side sends its END as the last packet of its
-half; it is acknowledged as any other. Once ours is acknowledged and theirs has come, the stream is closed.
+A stream has two halves that end independently, as in TCP. Each side sends an END as the last packet of its
+half, and the other side acknowledges it like any packet. The stream is closed once our END is acknowledged
+and the remote's END has arrived.
 
     OPEN ──connect──▶ CONNECTED ──end──▶ ENDING ──end acknowledged──▶ ENDED
                           │                │                            │
@@ -19,28 +20,28 @@ from typing import Final
 
 
 class State(enum.Enum):
-    """How far a stream is."""
+    """The state of a stream."""
 
-    __hash__ = object.__hash__  # every packet asks whether a state is in a set, and Enum's is not in C
+    __hash__ = object.__hash__  # every packet looks a state up in a set, and Enum's own hash is Python code
 
     OPEN = "open"
-    """It has an id, and no remote."""
+    """The stream has an id, but no remote yet."""
     CONNECTED = "connected"
     """Both halves carry data."""
     ENDING = "ending"
-    """Our END is queued or on its way."""
+    """Our END is queued or in flight."""
     ENDED = "ended"
-    """Our END is acknowledged; the remote goes on."""
+    """Our END is acknowledged; the remote may still send."""
     REMOTE_ENDED = "remote ended"
-    """The remote has ended its half; ours goes on."""
+    """The remote has ended its half; we may still send."""
     CLOSING = "closing"
-    """Both have ended, and our END is not acknowledged yet."""
+    """Both halves have ended, but our END is not acknowledged yet."""
     CLOSED = "closed"
-    """Over."""
+    """The stream is over."""
 
 
 class Signal(enum.Enum):
-    """What changes the state."""
+    """An occurrence that changes the state."""
 
     CONNECT = "connect"
     END = "end"
@@ -78,10 +79,10 @@ TRANSITIONS: Final[dict[State, dict[Signal, State]]] = {
     },
     State.CLOSED: {},
 }
-"""What is not in here cannot happen, or is the caller's fault."""
+"""Every legal transition. Any other one cannot happen, or is the caller's fault."""
 
 SENDING: Final = frozenset({State.CONNECTED, State.REMOTE_ENDED})
 """States in which data may be written."""
 
 RECEIVING: Final = frozenset({State.CONNECTED, State.ENDING, State.ENDED})
-"""States in which data may come."""
+"""States in which data may arrive."""

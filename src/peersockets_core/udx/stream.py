@@ -1,4 +1,4 @@
-"""`Stream`: one reliable stream of bytes, and messages beside it, between two ids."""
+"""`Stream`: one reliable stream of bytes between two stream ids, with unreliable messages beside it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 
 class Stream:
-    """Made by `Endpoint.open_stream`.
+    """One stream, made by `Endpoint.open_stream`.
 
-    What its methods queue leaves with the endpoint's next `datagrams_to_send`.
+    Its methods queue output, which leaves with the endpoint's next `datagrams_to_send`.
     """
 
     __slots__ = (
@@ -51,22 +51,22 @@ class Stream:
 
     def __init__(self, endpoint: Endpoint, local_id: int, owner: Any) -> None:
         self.local_id = local_id
-        """The id by which the remote names this stream."""
+        """The id that the remote puts into its packets for this stream."""
         self.remote_id = 0
-        """The id by which we name it to the remote, once connected."""
+        """The id that we put into our packets, once connected."""
         self.remote_address: Address | None = None
-        """Where its packets go, once connected."""
+        """The destination of our packets, once connected."""
         self.state = State.OPEN
         self.owner = owner
-        """The caller's own."""
+        """An object of the caller's choice."""
         self.keepalive = endpoint.limits.keepalive
-        """Seconds without a packet from the remote after which a heartbeat asks for one."""
+        """Seconds without a packet from the remote before a heartbeat asks for one."""
         self._endpoint = endpoint
         self._sending: SendHalf | None = None
         self._receiving: ReceiveHalf | None = None
         self._message_size = 0
         self._held_up = False  # whether the caller waits for `WritableAgain`
-        self._unanswered = 0  # heartbeats since a packet has come
+        self._unanswered = 0  # heartbeats since the last packet arrived
         self._last_heard = 0.0
         # For the modules beside this one:
         self.timers = Timers()
@@ -74,17 +74,17 @@ class Stream:
         self.messages: deque[bytes] = deque()
         self.urgent: list[Run] = []  # packets that leave ahead of others
         self.heartbeat_due = False
-        self.source: Address | None = None  # where a packet last came from
+        self.source: Address | None = None  # the source address of the last packet
 
     @property
     def sending(self) -> SendHalf:
-        """The half that sends; only once connected."""
+        """The sending half; only once connected."""
         assert self._sending is not None
         return self._sending
 
     @property
     def receiving(self) -> ReceiveHalf:
-        """The half that receives; only once connected."""
+        """The receiving half; only once connected."""
         assert self._receiving is not None
         return self._receiving
 
@@ -93,12 +93,12 @@ class Stream:
     def connect(
         self, remote_id: int, address: Address, now: float, *, remote_seq: int = 0, local_seq: int = 0
     ) -> None:
-        """Connect to the remote's stream; nothing is sent by that.
+        """Connect to the remote's stream. This sends nothing.
 
-        The first packets of either side are numbered `remote_seq` and `local_seq`. Packets that have come
-        early are received at the next `handle_deadline`, which is due at once.
+        `remote_seq` and `local_seq` are the numbers of each side's first packet. The stream receives
+        early packets at the next `handle_deadline`, which is due at once.
 
-        Raises `LocalProtocolError` if the stream is not open, or an id is none.
+        Raises `LocalProtocolError` if the stream is not open, or if the id does not have 32 bits.
         """
         _check_id(remote_id)
         self._check(Signal.CONNECT)
@@ -119,9 +119,9 @@ class Stream:
         self._endpoint.connected(self, now)
 
     def change_remote(self, remote_id: int, address: Address, now: float) -> None:
-        """Send everything from now on to another address and id, which name the same stream of the remote.
+        """Send everything from now on to another address and id of the same remote stream.
 
-        Raises `LocalProtocolError` if the stream is not connected.
+        Raises `LocalProtocolError` if the stream is not connected, or if the id does not have 32 bits.
         """
         _check_id(remote_id)
         self._check_connected()
@@ -131,9 +131,9 @@ class Stream:
         self._endpoint.changed(self)
 
     def write(self, data: Buffer) -> None:
-        """Queue data by reference: it must not change until it is acknowledged.
+        """Queue data by reference: `data` must not change until it is acknowledged.
 
-        It is always taken; whether more should follow is what `writable` says.
+        The stream always accepts the data. `writable` says whether the caller should write more.
 
         Raises `LocalProtocolError` before the stream is connected, and after `end` or its own end.
         """
@@ -145,30 +145,35 @@ class Stream:
             self._endpoint.ready(self)
 
     def end(self) -> None:
-        """Let nothing follow what was written. Raises `LocalProtocolError` as `write`."""
+        """End our half after the data that was written. Raises `LocalProtocolError` in the same states as
+        `write`.
+        """
         self._check(Signal.END)
         self.sending.ending = True
         self.signal(Signal.END)
         self._endpoint.ready(self)
 
     def destroy(self) -> None:
-        """End both halves at once, and tell the remote if there is one; what was written may be lost.
+        """End both halves at once, and reset the remote's stream if there is one. Written data may be lost.
 
-        The remote is told once, and does not confirm it. No event follows.
+        One packet carries the reset, and the remote does not confirm it. No event follows.
         """
         if self.state is not State.CLOSED:
             self._endpoint.destroy(self)
             self._finish()
 
     def send_message(self, data: bytes) -> None:
-        """Send a message that may be lost, or doubled, or overtake others.
+        """Send an unreliable message: it may be lost, be duplicated, or overtake others.
 
-        Raises `LocalProtocolError` if the stream is not connected, or the message does not fit a packet.
+        Raises `LocalProtocolError` if the stream is not connected, or if the message does not fit into a
+        packet.
         """
         self._check_connected()
         largest = self.sending.mtud.payload
         if len(data) > largest:
-            raise LocalProtocolError(f"a message has {largest} bytes at most, not {len(data)}")
+            raise LocalProtocolError(
+                f"a message of {len(data)} bytes is too large: {largest} bytes fit into a packet"
+            )
         self.messages.append(data)
         self._message_size += len(data) + HEADER_SIZE
         while self._message_size > self._endpoint.limits.messages:
@@ -176,62 +181,65 @@ class Stream:
         self._endpoint.ready(self)
 
     def take_message(self) -> bytes:
-        """Remove the first message that waits."""
+        """Remove and return the first waiting message."""
         message = self.messages.popleft()
         self._message_size -= len(message) + HEADER_SIZE
         return message
 
     def consume(self, size: int) -> bool:
-        """So many bytes of what was received have been used up, so that the remote may send more.
+        """Note that the caller has used up `size` received bytes, so that the remote may send more.
 
-        Returns whether the remote should be told of it now. Raises `LocalProtocolError` for more than came.
+        Returns whether the new window should be sent now. Raises `LocalProtocolError` if fewer bytes are
+        unread.
         """
         if self._receiving is None or not 0 <= size <= self._receiving.unread:
-            raise LocalProtocolError(f"{size} bytes cannot be consumed: so many have not been received")
+            raise LocalProtocolError(f"cannot consume {size} bytes: fewer are unread")
         if not self._receiving.consume(size) or self.state is State.CLOSED:
             return False
         self._receiving.ack_due = True
         self._endpoint.ready(self)
         return True
 
-    # What is known of it
+    # Properties
 
     @property
     def connected(self) -> bool:
-        """Whether it has a remote."""
+        """Whether the stream has a remote."""
         return self.state is not State.OPEN and self.state is not State.CLOSED
 
     @property
     def unsent(self) -> int:
-        """Bytes that were written and have not been sent."""
+        """Bytes that were written but not sent."""
         return self._sending.queue.size if self._sending else 0
 
     @property
     def unacknowledged(self) -> int:
-        """Bytes that were written and the remote has not acknowledged."""
+        """Bytes that were written but not acknowledged."""
         return self._sending.unacknowledged if self._sending else 0
 
     @property
     def unread(self) -> int:
-        """Bytes that were received and not consumed."""
+        """Bytes that were received but not consumed."""
         return self._receiving.unread if self._receiving else 0
 
     @property
     def writable(self) -> bool:
-        """Whether more should be written. Once this has been False, `WritableAgain` follows."""
+        """Whether the caller should write more. After this has been False, a `WritableAgain` event
+        follows.
+        """
         if self.state in SENDING and self.sending.writable:
             return True
-        self._held_up = True  # a stream stops being writable without a write, too: the path has become worse
+        self._held_up = True  # a stream can become unwritable without a write, when the path gets worse
         return False
 
     @property
     def rtt(self) -> float:
-        """The smoothed round trip in seconds, 0 before the first is measured."""
+        """The smoothed round trip in seconds; 0 before the first measurement."""
         return self._sending.rtt.smoothed if self._sending else 0.0
 
     @property
     def mtu(self) -> int:
-        """Bytes of the largest IP packet that the path is known to take."""
+        """Bytes of the largest IP packet that the path is known to carry."""
         return self.sending.mtud.mtu
 
     @property
@@ -247,16 +255,16 @@ class Stream:
     # For the modules beside this one
 
     def signal(self, signal: Signal) -> None:
-        """Change the state. The transition exists."""
+        """Change the state. The transition must exist."""
         self.state = TRANSITIONS[self.state][signal]
 
     def heard(self, now: float) -> None:
-        """A packet of the remote has come."""
+        """Note that a packet of the remote has arrived."""
         self._last_heard = now
         self._unanswered = 0
 
     def settle(self, events: list[Event]) -> None:
-        """See what packets, or time, have changed."""
+        """Make the transitions, and report the events, that follow from packets or from time."""
         sending, receiving = self.sending, self.receiving
         if self.state in RECEIVING and receiving.assembler.ended:
             self.signal(Signal.REMOTE_END)
@@ -273,7 +281,7 @@ class Stream:
             events.append(StreamClosed(self, None))
 
     def fail(self, error: Exception, events: list[Event]) -> None:
-        """The remote has ended the stream, or is gone."""
+        """End the stream because the remote has reset it or is gone."""
         self._endpoint.forget(self)
         self._finish()
         events.append(StreamClosed(self, error))  # type: ignore[arg-type]
@@ -306,7 +314,9 @@ class Stream:
             self._endpoint.changed(self)
 
     def _watch_writable(self, events: list[Event]) -> None:
-        """What may be written changes with every acknowledgement and timeout, in either direction."""
+        """Report `WritableAgain` if it is due. Every acknowledgement or timeout can change that, either
+        way.
+        """
         if self._held_up and self.state in SENDING and self.sending.writable:
             self._held_up = False
             events.append(WritableAgain(self))
@@ -320,14 +330,14 @@ class Stream:
         self.timers.due[Timer.KEEPALIVE] = due
 
     def _ask(self) -> None:
-        """Make the remote speak. Raises `StreamTimedOut` if it has not for too long."""
+        """Make the remote send a packet. Raises `StreamTimedOut` if it has been silent for too long."""
         if self._unanswered > self._endpoint.limits.timeouts:
             raise StreamTimedOut
         self._unanswered += 1
         self.heartbeat_due = True
 
     def _finish(self) -> None:
-        """It is over: let go of everything."""
+        """Release everything, because the stream is over."""
         if self.state is not State.CLOSED:
             self.signal(Signal.CLOSE)
         self.timers.stop_all()
@@ -337,11 +347,11 @@ class Stream:
 
     def _check(self, signal: Signal) -> None:
         if signal not in TRANSITIONS[self.state]:
-            raise LocalProtocolError(f"{signal.value} is not possible: the stream is {self.state.value}")
+            raise LocalProtocolError(f"cannot {signal.value}: the stream is {self.state.value}")
 
     def _check_connected(self) -> None:
         if not self.connected:
-            raise LocalProtocolError(f"the stream is {self.state.value}, and not connected")
+            raise LocalProtocolError(f"the stream is not connected: it is {self.state.value}")
 
 
 _AWAITING = frozenset({State.ENDING, State.CLOSING})
@@ -349,4 +359,4 @@ _AWAITING = frozenset({State.ENDING, State.CLOSING})
 
 def _check_id(number: int) -> None:
     if not 0 <= number <= MASK:
-        raise LocalProtocolError(f"an id of a stream has 32 bits, and is not {number}")
+        raise LocalProtocolError(f"a stream id must have 32 bits: {number}")

@@ -8,18 +8,18 @@ from typing import Final
 
 
 class Timer(enum.IntEnum):
-    """What a stream waits for. Those that are due at once fire in this order."""
+    """The timers of a stream. Timers that are due at the same time fire in this order."""
 
     LOSS = 0
-    """Packets that were overtaken are lost from then on."""
+    """Packets that later ones have overtaken count as lost from this time on."""
     TAIL = 1
-    """Nothing was acknowledged for a while: send one packet to make the receiver speak."""
+    """Nothing was acknowledged for a while: send one packet to make the receiver reply."""
     TIMEOUT = 2
-    """Nothing was acknowledged for long: take everything for lost."""
+    """Nothing was acknowledged for a long time: consider everything lost."""
     PACING = 3
-    """The path has room for the next packets."""
+    """The pacer allows the next packets."""
     WINDOW = 4
-    """The receiver's window has been closed for a while: ask about it."""
+    """The receiver's window has been closed for a while: ask for the current one."""
     KEEPALIVE = 5
     """The stream has been idle for a while."""
 
@@ -28,7 +28,7 @@ _NONE: Final = [math.inf] * len(Timer)
 
 
 class Timers:
-    """When each timer is due; infinity if it is not set."""
+    """The time at which each timer is due; infinity if the timer is not set."""
 
     __slots__ = ("due",)
 
@@ -36,15 +36,15 @@ class Timers:
         self.due = _NONE.copy()
 
     def next(self) -> float:
-        """When the first is due."""
+        """Return the time at which the first timer is due."""
         return min(self.due)
 
     def stop_all(self) -> None:
-        """Set none."""
+        """Unset all timers."""
         self.due = _NONE.copy()
 
     def stop(self, *timers: Timer) -> None:
-        """Unset some."""
+        """Unset the given timers."""
         for timer in timers:
             self.due[timer] = math.inf
 

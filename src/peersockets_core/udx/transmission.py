@@ -1,4 +1,4 @@
-"""What a stream has to send, as datagrams."""
+"""Turns the pending output of a stream into datagrams."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from .stream import Stream
 from .timers import Timer
 
 Transmission: TypeAlias = tuple[Address, list[Buffer], int]
-"""Where to, the buffers to gather, and the size of a datagram, of which the last may be shorter."""
+"""The destination, the buffers to gather, and the size of each datagram, of which the last may be shorter."""
 
 _PADDING = bytes(256)
 
 
 def transmissions(stream: Stream, now: float) -> Iterator[Transmission]:
-    """Yield everything that may leave now. What has been yielded counts as sent."""
+    """Yield everything that may leave now. A yielded transmission counts as sent."""
     receiving, sending = stream.receiving, stream.sending
     while stream.messages:
         yield _lone(stream, Flag.MESSAGE, stream.take_message())
@@ -41,14 +41,14 @@ def transmissions(stream: Stream, now: float) -> Iterator[Transmission]:
 
 
 def state(stream: Stream) -> Transmission:
-    """A packet that tells what has been received, and nothing else."""
+    """Return a packet that only acknowledges."""
     stream.receiving.ack_due = False
     ranges = stream.receiving.ranges()
     return _lone(stream, Flag.SACK, pack_ranges(ranges)) if ranges else _lone(stream, 0)
 
 
 def farewell(stream: Stream) -> Transmission:
-    """The packet that destroys the remote's stream."""
+    """Return the packet that destroys the remote's stream."""
     return _lone(stream, Flag.DESTROY)
 
 
