@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Generic, cast
 
 from .crypto.sodium import Buffer
 from .errors import LocalProtocolError, Refused, RemoteProtocolError, UnexpectedKey
@@ -18,6 +18,7 @@ from .keys import DriveKey, Entropy, KeyPair, parse_public_key
 from .lateness import LATENESS, absence
 from .limits import DEFAULT_LIMITS, Limits
 from .outbox import Outbox
+from .owners import C_co
 from .wires.extensions import ExtensionNames
 from .wires.hypercore11.protomux import Mux
 from .wires.hypercore11.secret_stream import Keys
@@ -27,7 +28,7 @@ from .wires.wire import Sender, Wire
 from .work import UNBOUNDED, Work
 
 
-class Connection:
+class Connection(Generic[C_co]):
     """One secured stream to one remote public key."""
 
     def __init__(
@@ -73,8 +74,8 @@ class Connection:
         """The remote's proved key, once the handshake is finished."""
         self.on_hold = False
         """Whether the remote waits for `admit`."""
-        self.owner: Any = None
-        """For the adapter's use: what moves this connection's bytes."""
+        self.owner = cast(C_co, None)
+        """The object that moves this connection's bytes; None until the program around the core sets it."""
         self.closed = False
         self.error: RemoteProtocolError | Refused | None = None
         """What the peer did wrong, or why we do not want it, where that closed the connection."""

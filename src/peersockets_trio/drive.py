@@ -8,9 +8,10 @@ from typing import Self
 
 import trio
 
-from peersockets_core import DriveKey, OpenDrive, Overflow, TopicScope
+from peersockets_core import DriveKey, Overflow, TopicScope
 
 from .info import PeerInfo
+from .runtime.machine import NodeDrive
 from .runtime.node_runtime import NodeRuntime
 from .topic import Topic
 from .watch import PeerEvents
@@ -19,7 +20,7 @@ from .watch import PeerEvents
 class Drive:
     """One opening of a drive; use it as an async context manager, or close it."""
 
-    def __init__(self, runtime: NodeRuntime, opened: OpenDrive, topic_scope: TopicScope) -> None:
+    def __init__(self, runtime: NodeRuntime, opened: NodeDrive, topic_scope: TopicScope) -> None:
         self._runtime = runtime
         self._opened = opened
         self._topic_scope = topic_scope

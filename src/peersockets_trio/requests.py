@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import attrs
 import trio
 
-from peersockets_core import MessageTooLarge, PeerGone, Request, RequestError, RequestStatistics, TopicHandle
+from peersockets_core import MessageTooLarge, PeerGone, Request, RequestError, RequestStatistics
 from peersockets_core.topics.envelope import Kind, encode
 from peersockets_core.topics.requests import (
     BUSY,
@@ -31,6 +31,7 @@ from peersockets_core.topics.requests import (
 )
 
 from .runtime.checks import Buffer, as_bytes
+from .runtime.machine import NodeTopicHandle
 from .runtime.node_runtime import NodeRuntime
 from .runtime.receiver import _TURNS
 
@@ -46,11 +47,13 @@ Handler: TypeAlias = Callable[[Request], Awaitable[Buffer]]
 class Requests:
     """What a topic handle hands its messages to, once it is used for requests."""
 
-    def __init__(self, topic: Topic, handle: TopicHandle, runtime: NodeRuntime) -> None:
+    def __init__(self, topic: Topic, handle: NodeTopicHandle, runtime: NodeRuntime) -> None:
         self._topic = topic
         self._handle = handle
         self._runtime = runtime
-        self._book = RequestBook(runtime.limits, runtime.request_ids)
+        self._book: RequestBook[trio.Event, trio.CancelScope] = RequestBook(
+            runtime.limits, runtime.request_ids
+        )
         self._server: _Server | None = None
         self._more = False  # whether the flusher takes what comes, a turn in each round of tasks
         runtime.on_rerouted.add(self._look)
@@ -128,12 +131,12 @@ class Requests:
         self._server = None
         self._book.serving = False
 
-    def finish(self, answering: Answering) -> None:
+    def finish(self, answering: Answering[trio.CancelScope]) -> None:
         """A request has been dealt with: tell the asker if it was not answered."""
         if self._book.finish(answering):
             self.tell(answering.request.peer_id, encode(Kind.ERROR, answering.id, STOPPED))
 
-    async def send(self, answering: Answering, message: bytes) -> None:
+    async def send(self, answering: Answering[trio.CancelScope], message: bytes) -> None:
         """Send what a handler came to, when there is room."""
         peer_id = answering.request.peer_id
         with suppress(PeerGone, trio.ClosedResourceError):
@@ -179,10 +182,10 @@ class _Server:
     requests: Requests
     handler: Handler
     nursery: trio.Nursery
-    _waiting: deque[Answering | OverLimit] = attrs.field(factory=deque)
+    _waiting: deque[Answering[trio.CancelScope] | OverLimit] = attrs.field(factory=deque)
     _news: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot)
 
-    def add(self, news: Answering | OverLimit) -> None:
+    def add(self, news: Answering[trio.CancelScope] | OverLimit) -> None:
         """A request has come."""
         if isinstance(news, Answering):
             news.owner = trio.CancelScope()
@@ -202,7 +205,7 @@ class _Server:
                 if isinstance(news, Answering):
                     self.requests.finish(news)
 
-    def _begin(self, news: Answering | OverLimit) -> None:
+    def _begin(self, news: Answering[trio.CancelScope] | OverLimit) -> None:
         if isinstance(news, OverLimit):
             self.requests.tell(news.peer_id, encode(Kind.ERROR, news.id, BUSY))
         elif news.wanted:
@@ -210,7 +213,7 @@ class _Server:
         else:
             self.requests.finish(news)
 
-    async def _answer(self, answering: Answering) -> None:
+    async def _answer(self, answering: Answering[trio.CancelScope]) -> None:
         try:
             message = await self._outcome(answering)
             if answering.wanted:
@@ -219,7 +222,7 @@ class _Server:
         finally:
             self.requests.finish(answering)
 
-    async def _outcome(self, answering: Answering) -> bytes:
+    async def _outcome(self, answering: Answering[trio.CancelScope]) -> bytes:
         text = STOPPED
         try:
             with answering.owner:
@@ -233,7 +236,7 @@ class _Server:
         return encode(Kind.ERROR, answering.id, text)
 
 
-def _notify(concerned: Asked | Answering) -> None:
+def _notify(concerned: Asked[trio.Event] | Answering[trio.CancelScope]) -> None:
     """Wake who waits for a reply, or cancel the handler whose answer nobody waits for."""
     if isinstance(concerned, Asked):
         concerned.owner.set()

@@ -180,8 +180,7 @@ class Swarm:
         await trio.lowlevel.checkpoint()
         connection = self._node_runtime.machine.connection_to("hypercore11", key)
         if connection is not None:
-            info: ConnectionInfo = connection.owner.facts()
-            return info
+            return connection.owner.facts()
         return await self._runtime.connect(key, relays)
 
     def statistics(self) -> SwarmStatistics:

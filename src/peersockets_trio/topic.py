@@ -10,17 +10,15 @@ from typing import Final
 import trio
 
 from peersockets_core import (
-    Connection,
     Message,
-    OpenDrive,
     PeerGone,
     RequestStatistics,
-    TopicHandle,
     TopicStatistics,
 )
 
 from .requests import Handler, Requests
 from .runtime.checks import Buffer, as_bytes, check_timeout
+from .runtime.machine import NodeConnection, NodeDrive, NodeTopicHandle
 from .runtime.node_runtime import NodeRuntime
 from .runtime.receiver import _TURNS, Receiver
 
@@ -44,9 +42,9 @@ class Topic(Receiver):
     joined with `overflow="drop_oldest"` or `"drop_newest"`.
     """
 
-    _handle: TopicHandle
+    _handle: NodeTopicHandle
 
-    def __init__(self, runtime: NodeRuntime, drive: OpenDrive, name: str) -> None:
+    def __init__(self, runtime: NodeRuntime, drive: NodeDrive, name: str) -> None:
         super().__init__(runtime.home)
         self.name = name
         self._runtime = runtime
@@ -189,7 +187,7 @@ class Topic(Receiver):
         if scope.cancelled_caught:
             self._check_open()
 
-    async def _send_in_turn(self, peer_id: int, message: bytes) -> Connection:
+    async def _send_in_turn(self, peer_id: int, message: bytes) -> NodeConnection:
         # Some other member may have been waited for: there may be room by now, and nobody to say so.
         connection = self._handle.send(peer_id, message)
         while connection is None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from peersockets_core import PeerEvent, Watch
 
-from .runtime.receiver import Receiver
+from .runtime.receiver import Receiver, Wakeable
 
 
 class PeerEvents(Receiver):
     """Joined and left events of one drive, beginning with the members present at the call of `watch`."""
 
-    _handle: Watch
+    _handle: Watch[Wakeable]
 
     async def receive(self) -> PeerEvent:
         """Return the next event, waiting for it; checkpoints as `Topic.receive` does.

@@ -131,7 +131,7 @@ class Ear:
     names: Names
     node: Node
     topic: Topic
-    handle: TopicHandle
+    handle: TopicHandle[End]
     since: int
     """The number of the first message that was said after joining."""
     heard: set[int] = attrs.field(factory=set)

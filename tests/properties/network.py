@@ -38,7 +38,7 @@ class End:
 
     network: Network
     node: Node
-    connection: Connection
+    connection: Connection[End]
     far: End = attrs.field(init=False)
     inbox: bytearray = attrs.field(factory=bytearray)
     """Bytes that are on their way to this end."""
@@ -159,22 +159,22 @@ class Node:
     def news(self, handle: TopicHandle | Watch) -> None:
         assert not handle.closed
 
-    def readable(self, connection: Connection) -> None:
+    def readable(self, connection: Connection[End]) -> None:
         assert not connection.owner.gone
 
     def rerouted(self) -> None:
         """Nobody waits."""
 
-    def wake(self, connection: Connection) -> None:
+    def wake(self, connection: Connection[End]) -> None:
         assert connection.owner in self.ends
 
-    def retire(self, connection: Connection) -> None:
+    def retire(self, connection: Connection[End]) -> None:
         end = connection.owner
         assert any(end.same_peer(other) and not other.finishing for other in self.ends if other is not end)
         end.finishing = True
         end.linger = min(end.linger, self.network.now + LIMITS.linger)
 
-    def drop(self, connection: Connection, error: RemoteProtocolError) -> None:
+    def drop(self, connection: Connection[End], error: RemoteProtocolError) -> None:
         connection.owner.doom = error
 
 

@@ -48,7 +48,7 @@ class Peersockets(RuleBasedStateMachine):
         self.network = Network(3)
         self.model = Model()
         self.names = Names(self.network.nodes)
-        self.drives: dict[tuple[Node, DriveKey], OpenDrive] = {}
+        self.drives: dict[tuple[Node, DriveKey], OpenDrive[End]] = {}
         self.ears: list[Ear] = []
         self.eyes: list[Eye] = []
         self.count = 0
@@ -304,7 +304,7 @@ class Peersockets(RuleBasedStateMachine):
         payload = self.count.to_bytes(4, "big") + bytes(size)
         connection = ear.handle.send(peer_id, payload)
         if connection is not None:
-            end: End = connection.owner
+            end = connection.owner
             assert not end.gone
             said = Said(self.count, ear.node, end.far.node, ear.topic, end, payload)
             self.model.said[self.count] = said

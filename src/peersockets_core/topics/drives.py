@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Generic, Protocol
 
 import attrs
 
@@ -10,47 +10,48 @@ from ..errors import PeerGone, RemoteProtocolError, UnknownPeer
 from ..events import WireName
 from ..keys import DriveKey
 from ..limits import Limits
+from ..owners import C, H
 from . import naming as topics
 from .handles import Route, TopicHandle
 from .members import Host, Link, Member, Peer
 from .watches import Watch
 
 
-class Machine(Protocol):
+class Machine(Protocol[C, H]):
     """What a topic asks of the machine it belongs to."""
 
-    def link_to(self, peer_id: int, topic: Topic) -> Link | None:
+    def link_to(self, peer_id: int, topic: Topic[C, H]) -> Link[C, H] | None:
         """The connection that carries a topic to a peer, or None while it is being replaced."""
 
-    def links_of(self, topic: Topic) -> list[Link]:
+    def links_of(self, topic: Topic[C, H]) -> list[Link[C, H]]:
         """The connections on which messages for a topic may come."""
         ...
 
-    def meet(self, peer: Peer) -> int | None:
+    def meet(self, peer: Peer[C, H]) -> int | None:
         """Return a peer's id, or None if there are too many."""
 
-    def count_closed(self, handle: TopicHandle) -> None:
+    def count_closed(self, handle: TopicHandle[C, H]) -> None:
         """A handle has been closed: its counters go into the sum."""
 
-    def forget_topic(self, topic: Topic) -> None:
+    def forget_topic(self, topic: Topic[C, H]) -> None:
         """The last handle of a topic has been closed."""
 
 
 @attrs.define(eq=False)
-class Topic:
+class Topic(Generic[C, H]):
     """A topic of a drive in one scope, as long as it has handles."""
 
-    machine: Machine
-    drive: OpenDrive
+    machine: Machine[C, H]
+    drive: OpenDrive[C, H]
     name: str
     scope: topics.TopicScope
     addresses: dict[WireName, topics.Address]
     limits: Limits
-    handles: dict[TopicHandle, None] = attrs.field(factory=dict)
-    routes: dict[int, Route] = attrs.field(factory=dict)
+    handles: dict[TopicHandle[C, H], None] = attrs.field(factory=dict)
+    routes: dict[int, Route[C]] = attrs.field(factory=dict)
     """Ways in use; entries go as soon as they cease to be right."""
 
-    def route(self, peer_id: int) -> Route | None:
+    def route(self, peer_id: int) -> Route[C] | None:
         """Find the way to a peer, or None while its connection is being replaced.
 
         Raises `UnknownPeer` or `PeerGone`.
@@ -71,7 +72,7 @@ class Topic:
             return False
         return True
 
-    def deliver(self, link: Link, payloads: list[bytes], host: Host, read: int) -> None:
+    def deliver(self, link: Link[C, H], payloads: list[bytes], host: Host[C, H], read: int) -> None:
         """Hand messages to every handle, unless they come from a stranger to the drive.
 
         `read` is the number of the read that has brought them: as long as it may, a sender is held up after
@@ -92,13 +93,13 @@ class Topic:
                 self._hold_up_senders(handle, link, read)
             host.news(handle)
 
-    def hold_up(self, link: Link) -> None:
+    def hold_up(self, link: Link[C, H]) -> None:
         """A newcomer has to wait where those who came before it do."""
         for handle in self.handles:
             if handle.overflowing:
                 handle.block(link)
 
-    def _hold_up_senders(self, handle: TopicHandle, link: Link, read: int) -> None:
+    def _hold_up_senders(self, handle: TopicHandle[C, H], link: Link[C, H], read: int) -> None:
         """Let the one who filled a handle wait, or all of them if its last reads were too much."""
         handle.block(link)
         if handle.overflowing and handle.overflowed_in != read:
@@ -106,7 +107,7 @@ class Topic:
             for other in self.machine.links_of(self):
                 handle.block(other)
 
-    def remove(self, handle: TopicHandle) -> None:
+    def remove(self, handle: TopicHandle[C, H]) -> None:
         """A handle has been closed."""
         del self.handles[handle]
         self.machine.count_closed(handle)
@@ -115,12 +116,12 @@ class Topic:
 
 
 @attrs.define(eq=False)
-class OpenDrive:
+class OpenDrive(Generic[C, H]):
     """A drive that is open here, however often it was opened."""
 
     key: DriveKey
     users: int = 0
-    members: dict[int, Member] = attrs.field(factory=dict)
+    members: dict[int, Member[C, H]] = attrs.field(factory=dict)
     """By peer id, in the order of joining."""
-    topics: dict[tuple[str, str], Topic] = attrs.field(factory=dict)
-    watches: list[Watch] = attrs.field(factory=list)
+    topics: dict[tuple[str, str], Topic[C, H]] = attrs.field(factory=dict)
+    watches: list[Watch[H]] = attrs.field(factory=list)

@@ -10,9 +10,10 @@ from __future__ import annotations
 import enum
 import itertools
 import math
-from typing import NamedTuple
+from typing import Generic, NamedTuple
 
 from ..limits import Limits
+from ..owners import C, H
 from .members import Host, Link, Peer
 
 
@@ -58,16 +59,16 @@ def judge(newer: Link, older: Link) -> Verdict:
     return Verdict(Stays.OLDER, ours=True)
 
 
-class Folding:
+class Folding(Generic[C, H]):
     """The duplicates of one node, and how long it waits for remotes to end theirs."""
 
-    def __init__(self, host: Host, limits: Limits) -> None:
+    def __init__(self, host: Host[C, H], limits: Limits) -> None:
         self._host = host
         self._limits = limits
         self._numbers = itertools.count()
-        self._deadlines: dict[Peer, float] = {}
+        self._deadlines: dict[Peer[C, H], float] = {}
 
-    def __contains__(self, peer: Peer) -> bool:
+    def __contains__(self, peer: Peer[C, H]) -> bool:
         """Whether it is open which of a peer's connections stays."""
         return peer in self._deadlines
 
@@ -78,7 +79,7 @@ class Folding:
         """When the first wait is over."""
         return min(self._deadlines.values(), default=math.inf)
 
-    def overdue(self, now: float) -> list[Peer]:
+    def overdue(self, now: float) -> list[Peer[C, H]]:
         """The peers that have had their time."""
         return [peer for peer, deadline in self._deadlines.items() if deadline <= now]
 
@@ -86,7 +87,7 @@ class Folding:
         """Give everyone the full time once more."""
         self._deadlines = dict.fromkeys(self._deadlines, now + self._limits.fold_time)
 
-    def add(self, link: Link) -> None:
+    def add(self, link: Link[C, H]) -> None:
         """Put a new connection among its peer's, of which the last one is to stay."""
         link.number = next(self._numbers)
         links = link.peer.links
@@ -100,13 +101,13 @@ class Folding:
             last.connection.send_keepalive()
             self._host.wake(last.connection)
 
-    def remove(self, link: Link) -> None:
+    def remove(self, link: Link[C, H]) -> None:
         """A connection has ended."""
         link.peer.links.remove(link)
         if len(link.peer.links) < 2:
             self._deadlines.pop(link.peer, None)
 
-    def fold(self, peer: Peer, now: float) -> None:
+    def fold(self, peer: Peer[C, H], now: float) -> None:
         """Retire every duplicate whose time has come."""
         for link in peer.links[:-1]:
             spent = None if link.retired else self._spent(link, peer.links[-1], now)
@@ -117,7 +118,7 @@ class Folding:
         if settled or self._deadlines.get(peer, math.inf) <= now:
             self._deadlines.pop(peer, None)
 
-    def _spent(self, link: Link, survivor: Link, now: float) -> Link | None:
+    def _spent(self, link: Link[C, H], survivor: Link[C, H], now: float) -> Link[C, H] | None:
         """Which of the two may go now, or None: not before the other carries all drives that it carries."""
         newer, older = (link, survivor) if link.number > survivor.number else (survivor, link)
         verdict = judge(newer, older)
@@ -132,7 +133,7 @@ class Folding:
         decided = survivor.drives and (verdict.ours or verdict.stays is Stays.LIVELIER)
         return link if decided or self._has_waited(link.peer, now, ours=verdict.ours) else None
 
-    def _livelier(self, newer: Link, older: Link, *, ours: bool, now: float) -> Link | None:
+    def _livelier(self, newer: Link[C, H], older: Link[C, H], *, ours: bool, now: float) -> Link[C, H] | None:
         """Which of the two stays; None as long as the older one may still be heard."""
         heard = older.connection.heard_at > newer.connection.began
         if heard and ours:
@@ -148,7 +149,7 @@ class Folding:
         links.append(newer)
         return newer
 
-    def _has_waited(self, peer: Peer, now: float, *, ours: bool) -> bool:
+    def _has_waited(self, peer: Peer[C, H], now: float, *, ours: bool) -> bool:
         """Whether the wait for the remote is over: half as long where it is for us to decide."""
         time = self._limits.fold_time * (0.5 if ours else 1.0)
         return self._deadlines.setdefault(peer, now + time) <= now

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
-from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Final, Generic, Literal, NamedTuple, Protocol, TypeAlias, cast
 
 import attrs
 
@@ -13,6 +13,7 @@ from ..connection import Connection
 from ..errors import LocalProtocolError
 from ..limits import MESSAGE_COST, Limits
 from ..outbox import Outbox
+from ..owners import C, C_co, C_contra, H_co, H_contra
 
 Overflow: TypeAlias = Literal["wait", "drop_oldest", "drop_newest"]
 """What happens when a handle is full: its senders are read no further, or messages are dropped."""
@@ -46,33 +47,33 @@ class TopicStatistics:
 
 
 @attrs.define(eq=False)
-class Route:
+class Route(Generic[C_co]):
     """The way of one topic to one peer."""
 
-    connection: Connection
+    connection: Connection[C_co]
     outbox: Outbox
     send: Callable[[bytes], None]
     check_size: Callable[[int], None]
 
 
-class Source(Protocol):
+class Source(Protocol[C_contra, H_contra]):
     """Where messages come from: a connection, as far as a handle is concerned."""
 
-    blockers: set[TopicHandle]
-    """The full handles for which it is read no further."""
+    def block(self, handle: TopicHandle[C_contra, H_contra]) -> None:
+        """A handle is full: read no further."""
 
-    def unblock(self, handle: TopicHandle) -> None:
+    def unblock(self, handle: TopicHandle[C_contra, H_contra]) -> None:
         """A handle has drained."""
 
 
-class Router(Protocol):
+class Router(Protocol[C, H_contra]):
     """What a handle asks of its topic."""
 
     limits: Limits
-    routes: dict[int, Route]
+    routes: dict[int, Route[C]]
     """Ways in use by peer id; entries go as soon as they cease to be right."""
 
-    def route(self, peer_id: int) -> Route | None:
+    def route(self, peer_id: int) -> Route[C] | None:
         """Find the way to a peer, or None while its connection is being replaced.
 
         Raises `UnknownPeer` or `PeerGone`.
@@ -81,7 +82,7 @@ class Router(Protocol):
     def reaches(self, peer_id: int) -> bool:
         """Whether there is a way to a peer, or will be once its connection has been replaced."""
 
-    def remove(self, handle: TopicHandle) -> None:
+    def remove(self, handle: TopicHandle[C, H_contra]) -> None:
         """A handle has been closed."""
 
 
@@ -90,7 +91,7 @@ def _messages(peer_id: int, public_key: bytes, payloads: Iterable[bytes]) -> Ite
     return map(tuple.__new__, repeat(Message), zip(repeat(peer_id), payloads, repeat(public_key)))
 
 
-class TopicHandle:
+class TopicHandle(Generic[C_co, H_co]):
     """One join of a topic: what it has received and not yet handed over, and the way to send."""
 
     __slots__ = (
@@ -99,11 +100,16 @@ class TopicHandle:
         "_waiting_bytes", "closed", "overflowed_in", "owner",
     )  # fmt: skip
 
-    def __init__(self, topic: Router, overflow: Overflow, owner: Any) -> None:
+    def __init__(
+        self,
+        topic: Router[C_co, H_co],
+        overflow: Overflow,
+        owner: H_co | None,
+    ) -> None:
         limits = topic.limits
         self._topic = topic
         self._overflow = overflow
-        self._routes: dict[int, Route] = topic.routes
+        self._routes: dict[int, Route[C_co]] = topic.routes
         self._send_buffer = limits.send_buffer
         self._max_messages = limits.receive_messages
         self._max_bytes = limits.receive_bytes
@@ -113,13 +119,15 @@ class TopicHandle:
         # The first of them, begun: the payloads from the last to the first, so that taking one lets go of it.
         self._run: tuple[int, bytes, list[bytes]] = (0, b"", [])
         self._waiting = self._waiting_bytes = 0
-        self._blocked: OrderedDict[Source, None] = OrderedDict()  # in the order in which they get their turn
+        self._blocked: OrderedDict[Source[C_co, H_co], None] = (
+            OrderedDict()
+        )  # in the order in which they get their turn
         self._received = self._received_bytes = self._dropped = self._sent = self._sent_bytes = 0
         self.closed = False
         self.overflowed_in = 0
         """The number of the read in which it has last come to be overflowing."""
-        self.owner = owner
-        """For the adapter's use: what it wakes."""
+        self.owner = cast(H_co, owner)
+        """The object that the host wakes; None if the program around the core has given none."""
 
     def __len__(self) -> int:
         return self._waiting
@@ -160,13 +168,13 @@ class TopicHandle:
             self._drop_oldest()
         return full
 
-    def block(self, source: Source) -> None:
+    def block(self, source: Source[C_co, H_co]) -> None:
         """Hold a source's reading up until this handle has drained, if it is full and does not drop."""
         if self.holds_up and self.full:
-            source.blockers.add(self)
+            source.block(self)
             self._blocked[source] = None
 
-    def forget(self, source: Source) -> None:
+    def forget(self, source: Source[C_co, H_co]) -> None:
         """A source has ended."""
         self._blocked.pop(source, None)
 
@@ -205,7 +213,7 @@ class TopicHandle:
         self._release()
         return messages
 
-    def send(self, peer_id: int, payload: bytes, *, waited: bool = False) -> Connection | None:
+    def send(self, peer_id: int, payload: bytes, *, waited: bool = False) -> Connection[C_co] | None:
         """Queue a message; returns the connection it goes out on, or None if there is no room yet.
 
         `waited` is for the sender whose turn has come: it takes the room that others wait for.
@@ -226,7 +234,7 @@ class TopicHandle:
         self._sent_bytes += len(payload)
         return route.connection
 
-    def route(self, peer_id: int) -> Route | None:
+    def route(self, peer_id: int) -> Route[C_co] | None:
         """The way to a peer now, or None while its connection is being replaced. Raises as `send`."""
         return self._routes.get(peer_id) or self._find(peer_id)
 
@@ -289,7 +297,7 @@ class TopicHandle:
             self._run[2].reverse()
         return self._run
 
-    def _find(self, peer_id: int) -> Route | None:
+    def _find(self, peer_id: int) -> Route[C_co] | None:
         if self.closed:
             raise LocalProtocolError("the topic handle is closed")
         return self._topic.route(peer_id)

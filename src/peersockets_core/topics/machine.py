@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, Generic, TypeAlias
 
 from ..connection import Connection
 from ..errors import LocalProtocolError, PeerGone, RemoteProtocolError
@@ -26,6 +26,7 @@ from ..keys import DriveKey, Entropy, KeyPair
 from ..lateness import LATENESS
 from ..limits import DEFAULT_LIMITS, Limits
 from ..memory import MemoryBudget
+from ..owners import C, H
 from ..wires.extensions import ExtensionNames
 from ..wires.hypercore11.secret_stream import Keys
 from . import naming as topics
@@ -37,29 +38,29 @@ from .peers import Peers
 from .statistics import NOTHING, MachineStatistics, total
 from .watches import PeerJoined, PeerLeft, Watch
 
-_Handler: TypeAlias = Callable[["Peersockets", Connection, Any, float], None]
+_Handler: TypeAlias = Callable[["Peersockets[Any, Any]", Connection[Any], Any, float], None]
 
 
-class Peersockets:
+class Peersockets(Generic[C, H]):
     """The bookkeeping of one node."""
 
-    def __init__(self, host: Host, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(self, host: Host[C, H], limits: Limits = DEFAULT_LIMITS) -> None:
         self.extensions = ExtensionNames()
         """The node's stream extensions, which every `Connection` of the node shares."""
         self._host = host
         self._limits = limits
-        self._drives: dict[bytes, OpenDrive] = {}
-        self._connections: dict[Connection, None] = {}  # a set in the order of arrival
-        self._links: dict[Connection, Link] = {}  # of the connections whose handshake is finished
-        self._handshakes: dict[Connection, None] = {}  # those that remotes have dialled and not finished
+        self._drives: dict[bytes, OpenDrive[C, H]] = {}
+        self._connections: dict[Connection[C], None] = {}  # a set in the order of arrival
+        self._links: dict[Connection[C], Link[C, H]] = {}  # of the connections whose handshake is finished
+        self._handshakes: dict[Connection[C], None] = {}  # those that remotes have dialled and not finished
         # Of the connections that remotes have dialled, those that share no drive with us, the oldest first.
-        self._strangers: OrderedDict[Connection, None] = OrderedDict()
-        self._peers = Peers(limits.peer_ids)
+        self._strangers: OrderedDict[Connection[C], None] = OrderedDict()
+        self._peers: Peers[C, H] = Peers(limits.peer_ids)
         self._closed_topics = NOTHING  # the counters of handles that have been closed
-        self._listeners: dict[topics.Address, list[Topic]] = {}
+        self._listeners: dict[topics.Address, list[Topic[C, H]]] = {}
         self._reads = 0
-        self._memory: MemoryBudget[Connection] = MemoryBudget(limits.kept)
-        self._replacing: set[tuple[OpenDrive, Member]] = set()
+        self._memory: MemoryBudget[Connection[C]] = MemoryBudget(limits.kept)
+        self._replacing: set[tuple[OpenDrive[C, H], Member[C, H]]] = set()
         self._folding = Folding(host, limits)
 
     # Connections: events in
@@ -75,14 +76,14 @@ class Peersockets:
         expect: bytes | None = None,
         hold: bool = False,
         keys: Keys | None = None,
-        owner: Any = None,
-    ) -> Connection:
+        owner: C | None = None,
+    ) -> Connection[C]:
         """Begin a connection of this node and take care of it, with the node's extensions and limits.
 
         The arguments are those of `Connection`; `owner` is what the host finds as the connection's `owner`.
         Raises `ValueError` as `Connection` does, and `LocalProtocolError` as `add_connection` does.
         """
-        connection = Connection(
+        connection: Connection[C] = Connection(
             wire=wire,
             initiator=initiator,
             key_pair=key_pair,
@@ -94,11 +95,12 @@ class Peersockets:
             hold=hold,
             keys=keys,
         )
-        connection.owner = owner
+        if owner is not None:
+            connection.owner = owner
         self.add_connection(connection)
         return connection
 
-    def add_connection(self, connection: Connection) -> None:
+    def add_connection(self, connection: Connection[C]) -> None:
         """Take care of a new connection, before anything has come in on it.
 
         For a connection that was not made by `make_connection`. Raises `LocalProtocolError` for one without
@@ -114,7 +116,7 @@ class Peersockets:
         for drive in self._drives.values():
             connection.open_drive(drive.key)
 
-    def receive_events(self, connection: Connection, events: list[Event], now: float) -> None:
+    def receive_events(self, connection: Connection[C], events: list[Event], now: float) -> None:
         """Take what a method of a connection returned: all of its events, in order, also if there are none.
 
         What the connection keeps is counted then, and who gives way if all of them keep too much is dropped.
@@ -136,7 +138,7 @@ class Peersockets:
 
     def remove_connection(
         self,
-        connection: Connection,
+        connection: Connection[C],
         now: float,
         *,
         reason: str | None = None,
@@ -174,7 +176,7 @@ class Peersockets:
         self._host.rerouted()
         self._part(link.peer)
 
-    def end_sending(self, connection: Connection) -> None:
+    def end_sending(self, connection: Connection[C]) -> None:
         """Send no more on a connection that is ending, though what it has queued may still leave.
 
         What is accepted from now on waits for another connection, or for `remove_connection`, so that it
@@ -185,7 +187,7 @@ class Peersockets:
             link.retired = True
             self._reroute_all(link.peer)
 
-    def connection_to(self, wire: WireName, public_key: bytes) -> Connection | None:
+    def connection_to(self, wire: WireName, public_key: bytes) -> Connection[C] | None:
         """Return the connection to a key, the one that stays where there are several."""
         peer = self._peers.get(wire, public_key)
         links = [link for link in peer.links if not link.retired] if peer is not None else []
@@ -196,7 +198,7 @@ class Peersockets:
         """How many connections there are, those within a handshake included."""
         return len(self._connections)
 
-    def oldest_stranger(self) -> Connection | None:
+    def oldest_stranger(self) -> Connection[C] | None:
         """The connection to close first when places for connections run short; None if there is none.
 
         It is the oldest of those that share no drive with us and that the remote has dialled: whoever knows
@@ -204,12 +206,12 @@ class Peersockets:
         """
         return next(iter(self._strangers), None)
 
-    def may_read(self, connection: Connection) -> bool:
+    def may_read(self, connection: Connection[C]) -> bool:
         """Whether no full handle holds the connection up."""
         link = self._links.get(connection)
         return link is None or not link.blockers
 
-    def is_member(self, connection: Connection) -> bool:
+    def is_member(self, connection: Connection[C]) -> bool:
         """Whether the connection carries a drive: the remote has proved that it knows the key."""
         link = self._links.get(connection)
         return link is not None and bool(link.drives)
@@ -238,7 +240,7 @@ class Peersockets:
 
     # Drives, topics, watches: the application's commands
 
-    def open_drive(self, key: DriveKey) -> OpenDrive:
+    def open_drive(self, key: DriveKey) -> OpenDrive[C, H]:
         """Open a drive, or open it once more."""
         drive = self._drives.get(key.discovery_key)
         if drive is None:
@@ -248,7 +250,7 @@ class Peersockets:
         drive.users += 1
         return drive
 
-    def close_drive(self, drive: OpenDrive) -> None:
+    def close_drive(self, drive: OpenDrive[C, H]) -> None:
         """Close a drive as often as it was opened; the last time, for all remotes.
 
         Topic handles and watches that are still open then are closed, too. Raises `LocalProtocolError` if the
@@ -276,13 +278,13 @@ class Peersockets:
 
     def join(
         self,
-        drive: OpenDrive,
+        drive: OpenDrive[C, H],
         topic: str,
         *,
         scope: topics.TopicScope = "drive",
         overflow: Overflow = "wait",
-        owner: Any = None,
-    ) -> TopicHandle:
+        owner: H | None = None,
+    ) -> TopicHandle[C, H]:
         """Join a topic of an open drive.
 
         Raises `TypeError` or `ValueError` for a bad argument, and `LocalProtocolError` if the drive is not
@@ -304,7 +306,7 @@ class Peersockets:
         joined.handles[handle] = None
         return handle
 
-    def watch(self, drive: OpenDrive, owner: Any = None) -> Watch:
+    def watch(self, drive: OpenDrive[C, H], owner: H | None = None) -> Watch[H]:
         """Watch an open drive's members, beginning with those present.
 
         Raises `LocalProtocolError` if the drive is not open here.
@@ -315,12 +317,12 @@ class Peersockets:
         drive.watches.append(watch)
         return watch
 
-    def peer(self, peer_id: int) -> Peer:
+    def peer(self, peer_id: int) -> Peer[C, H]:
         """Return a peer that has been met and was not forgotten. Raises `UnknownPeer`."""
         check_peer_id(peer_id)
         return self._peers.by_id(peer_id)
 
-    def _open_connections(self) -> list[Connection]:
+    def _open_connections(self) -> list[Connection[C]]:
         return [connection for connection in self._connections if not connection.closed]
 
     def drives_of(self, peer_id: int) -> list[DriveKey]:
@@ -340,7 +342,7 @@ class Peersockets:
 
     # What callers may get wrong
 
-    def _check_new(self, connection: Connection) -> None:
+    def _check_new(self, connection: Connection[C]) -> None:
         other = next(iter(self._connections), connection)
         for wrong, text in (
             (connection in self._connections, "is here already"),
@@ -353,7 +355,7 @@ class Peersockets:
             if wrong:
                 raise LocalProtocolError(f"the connection {text}")
 
-    def _check_order(self, connection: Connection, events: list[Event]) -> None:
+    def _check_order(self, connection: Connection[C], events: list[Event]) -> None:
         if connection not in self._connections:
             raise LocalProtocolError("the connection was not added to this machine, or was removed")
         if connection.on_hold and events:
@@ -364,17 +366,17 @@ class Peersockets:
         if connection not in self._links and isinstance(first, (DriveOpened, DriveClosed, MessagesReceived)):
             raise LocalProtocolError("the connection's `HandshakeCompleted` has to come first")
 
-    def _check_drive(self, drive: OpenDrive) -> None:
+    def _check_drive(self, drive: OpenDrive[C, H]) -> None:
         if self._drives.get(drive.key.discovery_key) is not drive:
             raise LocalProtocolError("the drive is not open on this machine")
 
     # What topics ask
 
-    def count_closed(self, handle: TopicHandle) -> None:
+    def count_closed(self, handle: TopicHandle[C, H]) -> None:
         """Keep the counters of a handle that has been closed."""
         self._closed_topics = total([self._closed_topics, handle.statistics()])
 
-    def meet(self, peer: Peer) -> int | None:
+    def meet(self, peer: Peer[C, H]) -> int | None:
         """Return a peer's id, which it gets when first met; None if there are too many, and it has to go."""
         peer_id = self._peers.identify(peer)
         if peer_id is None:
@@ -383,13 +385,13 @@ class Peersockets:
                 self._host.drop(link.connection, error)
         return peer_id
 
-    def links_of(self, topic: Topic) -> list[Link]:
+    def links_of(self, topic: Topic[C, H]) -> list[Link[C, H]]:
         """The connections on which messages for a topic may come."""
         if topic.scope == "network":
             return list(self._links.values())
         return [link for link in self._links.values() if topic.drive.key.discovery_key in link.drives]
 
-    def link_to(self, peer_id: int, topic: Topic) -> Link | None:
+    def link_to(self, peer_id: int, topic: Topic[C, H]) -> Link[C, H] | None:
         """The connection that carries a topic to a peer, or None while it is being replaced."""
         peer = self.peer(peer_id)
         if topic.scope == "drive":
@@ -402,7 +404,7 @@ class Peersockets:
             raise PeerGone(peer_id)
         return self._in_order(peer, links)
 
-    def forget_topic(self, topic: Topic) -> None:
+    def forget_topic(self, topic: Topic[C, H]) -> None:
         """The last handle of a topic has been closed."""
         del topic.drive.topics[topic.name, topic.scope]
         for address in topic.addresses.values():
@@ -414,7 +416,7 @@ class Peersockets:
 
     # Handlers of events
 
-    def _handshake_completed(self, connection: Connection, event: HandshakeCompleted, now: float) -> None:
+    def _handshake_completed(self, connection: Connection[C], event: HandshakeCompleted, now: float) -> None:
         peer = self._peers.arrive(event.wire, event.remote_public_key)
         link = self._links[connection] = Link(connection, peer, self._host)
         self._folding.add(link)
@@ -425,7 +427,7 @@ class Peersockets:
         self._bound_duplicates(peer)
         self._fold(peer, now)
 
-    def _drive_opened(self, connection: Connection, event: DriveOpened, now: float) -> None:
+    def _drive_opened(self, connection: Connection[C], event: DriveOpened, now: float) -> None:
         link, drive = self._links[connection], self._drives[event.discovery_key]
         peer_id = self.meet(link.peer)
         if peer_id is None:
@@ -444,7 +446,7 @@ class Peersockets:
             self._reroute(drive, member)
         self._fold(link.peer, now)
 
-    def _drive_closed(self, connection: Connection, event: DriveClosed, now: float) -> None:
+    def _drive_closed(self, connection: Connection[C], event: DriveClosed, now: float) -> None:
         link = self._links[connection]
         self._unshare(link, event.discovery_key)
         drive = self._drives[event.discovery_key]
@@ -452,12 +454,12 @@ class Peersockets:
         self._lose(drive, link, now, "", 0)
         self._fold(link.peer, now)
 
-    def _messages_received(self, connection: Connection, event: MessagesReceived, now: float) -> None:
+    def _messages_received(self, connection: Connection[C], event: MessagesReceived, now: float) -> None:
         link = self._links[connection]
         for topic in self._listeners.get((event.discovery_key, event.name), ()):
             topic.deliver(link, event.payloads, self._host, self._reads)
 
-    def _connection_closed(self, connection: Connection, event: ConnectionClosed, now: float) -> None:
+    def _connection_closed(self, connection: Connection[C], event: ConnectionClosed, now: float) -> None:
         self.end_sending(connection)
 
     # Memory
@@ -467,21 +469,21 @@ class Peersockets:
             text = f"gave way: remotes may make us keep {self._limits.kept} bytes together"
             self._host.drop(connection, RemoteProtocolError(text))
 
-    def _kept(self, connection: Connection) -> int:
+    def _kept(self, connection: Connection[C]) -> int:
         link = self._links.get(connection)
         return connection.kept + (link.held_size if link is not None else 0)
 
-    def _is_stranger(self, connection: Connection) -> bool:
+    def _is_stranger(self, connection: Connection[C]) -> bool:
         link = self._links.get(connection)
         return link is None or not link.drives
 
     # Membership
 
-    def _estrange(self, connection: Connection) -> None:
+    def _estrange(self, connection: Connection[C]) -> None:
         if not connection.initiator:
             self._strangers[connection] = None
 
-    def _bound_duplicates(self, peer: Peer) -> None:
+    def _bound_duplicates(self, peer: Peer[C, H]) -> None:
         duplicates = [link for link in peer.links[:-1] if not link.dropped]
         if len(duplicates) >= self._limits.duplicates:
             oldest = min(duplicates, key=lambda link: link.number)
@@ -489,18 +491,18 @@ class Peersockets:
             text = f"more than {self._limits.duplicates} connections of one peer"
             self._host.drop(oldest.connection, RemoteProtocolError(text))
 
-    def _unshare(self, link: Link, discovery_key: bytes) -> None:
+    def _unshare(self, link: Link[C, H], discovery_key: bytes) -> None:
         """A drive is no longer open on both sides of a link."""
         if discovery_key in link.drives:
             link.drives.remove(discovery_key)
             if not link.drives:
                 self._estrange(link.connection)
 
-    def _carries(self, link: Link, topic: Topic) -> bool:
+    def _carries(self, link: Link[C, H], topic: Topic[C, H]) -> bool:
         discovery_key = topic.addresses[link.peer.wire][0]
         return discovery_key is None or discovery_key in link.drives
 
-    def _lose(self, drive: OpenDrive, link: Link, now: float, reason: str, unsent: int) -> None:
+    def _lose(self, drive: OpenDrive[C, H], link: Link[C, H], now: float, reason: str, unsent: int) -> None:
         """A link no longer carries a drive: another one takes over, or is waited for, or the member goes."""
         member = drive.members.get(link.peer.id or 0)
         if member is None:
@@ -516,7 +518,7 @@ class Peersockets:
         else:
             self._leave(drive, member)
 
-    def _handshaking(self, link: Link) -> set[Connection]:
+    def _handshaking(self, link: Link[C, H]) -> set[Connection[C]]:
         """The connections that may turn out to be of a link's peer, and to replace it.
 
         A remote that dialled twice ends the older connection as soon as it has finished the newer one's
@@ -528,7 +530,7 @@ class Peersockets:
         wire = link.peer.wire
         return {other for other in self._handshakes if other.is_proving and other.wire == wire}
 
-    def _settle(self, connection: Connection) -> None:
+    def _settle(self, connection: Connection[C]) -> None:
         """It is known by now whose a connection is: members that waited for that only leave."""
         for drive, member in list(self._replacing):
             if connection in member.awaited:
@@ -536,7 +538,7 @@ class Peersockets:
                 if not member.awaited and not member.peer.links:
                     self._leave(drive, member)
 
-    def _reroute(self, drive: OpenDrive, member: Member) -> bool:
+    def _reroute(self, drive: OpenDrive[C, H], member: Member[C, H]) -> bool:
         """Choose the link that a member is reached on; returns whether there is any."""
         links = [link for link in member.peer.links if drive.key.discovery_key in link.drives]
         member.link = self._in_order(member.peer, links)
@@ -547,7 +549,7 @@ class Peersockets:
             self._host.rerouted()
         return bool(links)
 
-    def _in_order(self, peer: Peer, links: list[Link]) -> Link | None:
+    def _in_order(self, peer: Peer[C, H], links: list[Link[C, H]]) -> Link[C, H] | None:
         """The link to use of those that carry a topic, or None while what follows would overtake.
 
         What was sent on one that is going to end may still be on its way until it has ended.
@@ -556,7 +558,7 @@ class Peersockets:
             return None
         return links[-1]
 
-    def _leave(self, drive: OpenDrive, member: Member) -> None:
+    def _leave(self, drive: OpenDrive[C, H], member: Member[C, H]) -> None:
         self._replacing.discard((drive, member))
         del drive.members[member.peer_id]
         member.peer.memberships -= 1
@@ -568,29 +570,29 @@ class Peersockets:
         self._host.rerouted()
         self._part(member.peer)
 
-    def _part(self, peer: Peer) -> None:
+    def _part(self, peer: Peer[C, H]) -> None:
         """Note that a peer is gone, if it is."""
         if not peer.links and not peer.memberships:
             self._peers.depart(peer)
 
-    def _tell(self, drive: OpenDrive, event: PeerJoined | PeerLeft) -> None:
+    def _tell(self, drive: OpenDrive[C, H], event: PeerJoined | PeerLeft) -> None:
         for watch in drive.watches:
             watch.put(event)
             self._host.news(watch)
 
-    def _forget_routes(self, drive: OpenDrive, peer: Peer) -> None:
+    def _forget_routes(self, drive: OpenDrive[C, H], peer: Peer[C, H]) -> None:
         if peer.id is not None:
             for topic in drive.topics.values():
                 topic.routes.pop(peer.id, None)
 
-    def _fold(self, peer: Peer, now: float) -> None:
+    def _fold(self, peer: Peer[C, H], now: float) -> None:
         """Retire duplicates, and reach the peer's memberships on what is left."""
         if len(peer.links) < 2:
             return
         self._folding.fold(peer, now)
         self._reroute_all(peer)
 
-    def _reroute_all(self, peer: Peer) -> None:
+    def _reroute_all(self, peer: Peer[C, H]) -> None:
         for drive in self._drives.values():
             self._forget_routes(drive, peer)
             member = drive.members.get(peer.id or 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Generic, Protocol
 
 import attrs
 
@@ -11,34 +11,38 @@ from ..connection import Connection
 from ..errors import RemoteProtocolError
 from ..events import WireName
 from ..limits import MESSAGE_COST
+from ..owners import C_co, C_contra, H_co, H_contra
 from .handles import TopicHandle
 from .watches import PeerJoined, Watch
 
 
-class Host(Protocol):
+class Host(Protocol[C_contra, H_contra]):
     """What the machine asks of the code around it. None of these may call back into the machine."""
 
-    def news(self, handle: TopicHandle | Watch) -> None:
+    def news(
+        self,
+        handle: TopicHandle[C_contra, H_contra] | Watch[H_contra],
+    ) -> None:
         """A handle has something to take."""
 
-    def readable(self, connection: Connection) -> None:
+    def readable(self, connection: Connection[C_contra]) -> None:
         """A connection that `may_read` held up may be read again."""
 
     def rerouted(self) -> None:
         """A send that found no room because a connection was being replaced may be tried again."""
 
-    def wake(self, connection: Connection) -> None:
+    def wake(self, connection: Connection[C_contra]) -> None:
         """A connection has something to send, though nothing has come on it."""
 
-    def retire(self, connection: Connection) -> None:
+    def retire(self, connection: Connection[C_contra]) -> None:
         """A duplicate has served its time: send what it has queued, and close it."""
 
-    def drop(self, connection: Connection, error: RemoteProtocolError) -> None:
+    def drop(self, connection: Connection[C_contra], error: RemoteProtocolError) -> None:
         """Close a connection at once."""
 
 
 @attrs.define(eq=False)
-class Peer:
+class Peer(Generic[C_co, H_co]):
     """One public key on one wire."""
 
     wire: WireName
@@ -49,33 +53,33 @@ class Peer:
     """Whether it is, or ever was, a member of a drive."""
     memberships: int = 0
     """Of how many drives it is a member."""
-    links: list[Link] = attrs.field(factory=list)
+    links: list[Link[C_co, H_co]] = attrs.field(factory=list)
     """Its connections, the one that survives folding last."""
 
 
 @attrs.define(eq=False)
-class Link:
+class Link(Generic[C_co, H_co]):
     """The machine's side of one connection."""
 
-    connection: Connection
-    peer: Peer
-    _host: Host
+    connection: Connection[C_co]
+    peer: Peer[C_co, H_co]
+    _host: Host[C_co, H_co]
     number: int = 0
     """Of two connections, the newer has the larger number."""
     drives: set[bytes] = attrs.field(factory=set)
     """Discovery keys of the drives that both sides have open."""
-    blockers: set[TopicHandle] = attrs.field(factory=set)
+    blockers: set[TopicHandle[C_co, H_co]] = attrs.field(factory=set)
     """Full handles, for which the connection is read no further."""
     retired: bool = False
     dropped: bool = False
     """Whether it is one of too many duplicates, and the host has been asked to close it."""
-    held_back: list[tuple[TopicHandle, list[bytes]]] = attrs.field(factory=list)
+    held_back: list[tuple[TopicHandle[C_co, H_co], list[bytes]]] = attrs.field(factory=list)
     """Messages for handles that overflowed already, all of one read."""
     held_size: int = 0
     """Bytes of memory that they take."""
     _held_in: int = 0
 
-    def hold_back(self, handle: TopicHandle, payloads: list[bytes], read: int) -> bool:
+    def hold_back(self, handle: TopicHandle[C_co, H_co], payloads: list[bytes], read: int) -> bool:
         """Keep messages until an overflowing handle has drained, and be read no further.
 
         Whoever comes to a topic that others have filled may not know: what the read numbered `read` has
@@ -89,7 +93,11 @@ class Link:
         self.held_size += sum(map(len, payloads)) + len(payloads) * MESSAGE_COST
         return True
 
-    def unblock(self, handle: TopicHandle) -> None:
+    def block(self, handle: TopicHandle[C_co, H_co]) -> None:
+        """A handle is full: read the connection no further."""
+        self.blockers.add(handle)
+
+    def unblock(self, handle: TopicHandle[C_co, H_co]) -> None:
         """A handle has drained."""
         self.blockers.discard(handle)
         if self.held_back:
@@ -97,7 +105,7 @@ class Link:
         if not self.blockers:
             self._host.readable(self.connection)
 
-    def _let_go(self, handle: TopicHandle) -> None:
+    def _let_go(self, handle: TopicHandle[C_co, H_co]) -> None:
         """Hand over what was held back for a handle, unless others have filled it again."""
         waiting, self.held_back = self.held_back, []
         for other, payloads in waiting:
@@ -113,16 +121,16 @@ class Link:
 
 
 @attrs.define(eq=False)
-class Member:
+class Member(Generic[C_co, H_co]):
     """A peer that has a drive open, and has proved that it may."""
 
-    peer: Peer
+    peer: Peer[C_co, H_co]
     peer_id: int
-    link: Link | None
+    link: Link[C_co, H_co] | None
     """The connection in use; None while it is being replaced."""
     deadline: float = math.inf
     """When a replacement has taken too long."""
-    awaited: set[Connection] = attrs.field(factory=set)
+    awaited: set[Connection[C_co]] = attrs.field(factory=set)
     """Connections of which one may turn out to be a replacement."""
     reason: str = ""
     unsent: int = 0

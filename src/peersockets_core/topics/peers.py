@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from typing import Generic
 
 from ..errors import UnknownPeer
 from ..events import WireName
+from ..owners import C, H
 from .members import Peer
 
 
-class Peers:
+class Peers(Generic[C, H]):
     """The peers that are connected, and those that have an id and are gone.
 
     Ids count from 1 and are used once. At most `limit` peers have one: for a newcomer, one that is gone is
@@ -20,16 +22,16 @@ class Peers:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._by_key: dict[tuple[WireName, bytes], Peer] = {}
-        self._by_id: dict[int, Peer] = {}
+        self._by_key: dict[tuple[WireName, bytes], Peer[C, H]] = {}
+        self._by_id: dict[int, Peer[C, H]] = {}
         self._last_id = 0
         # Ordered dictionaries, since a dictionary takes longer and longer to find the first of many removed.
-        self._gone: tuple[OrderedDict[Peer, None], ...] = (OrderedDict(), OrderedDict())
+        self._gone: tuple[OrderedDict[Peer[C, H], None], ...] = (OrderedDict(), OrderedDict())
 
     def __len__(self) -> int:
         return len(self._by_key)
 
-    def __iter__(self) -> Iterator[Peer]:
+    def __iter__(self) -> Iterator[Peer[C, H]]:
         return iter(self._by_key.values())
 
     @property
@@ -37,11 +39,11 @@ class Peers:
         """How many have an id."""
         return len(self._by_id)
 
-    def get(self, wire: WireName, public_key: bytes) -> Peer | None:
+    def get(self, wire: WireName, public_key: bytes) -> Peer[C, H] | None:
         """Return the peer of a key, if it is connected or has an id."""
         return self._by_key.get((wire, public_key))
 
-    def arrive(self, wire: WireName, public_key: bytes) -> Peer:
+    def arrive(self, wire: WireName, public_key: bytes) -> Peer[C, H]:
         """A connection to a key is there; returns its peer."""
         peer = self._by_key.get((wire, public_key))
         if peer is None:
@@ -49,14 +51,14 @@ class Peers:
         self._gone[peer.was_member].pop(peer, None)
         return peer
 
-    def depart(self, peer: Peer) -> None:
+    def depart(self, peer: Peer[C, H]) -> None:
         """A peer has no connection left, and is a member of no drive."""
         if peer.id is None:
             del self._by_key[peer.wire, peer.public_key]
         else:
             self._gone[peer.was_member][peer] = None
 
-    def identify(self, peer: Peer) -> int | None:
+    def identify(self, peer: Peer[C, H]) -> int | None:
         """Return the id of a peer that is here, which it gets the first time.
 
         None if there are too many, and nobody can be forgotten.
@@ -69,7 +71,7 @@ class Peers:
             self._by_id[peer.id] = peer
         return peer.id
 
-    def by_id(self, peer_id: int) -> Peer:
+    def by_id(self, peer_id: int) -> Peer[C, H]:
         """Return a peer. Raises `UnknownPeer` for an id that was never given, or whose peer was forgotten."""
         try:
             return self._by_id[peer_id]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Final, Generic, TypeAlias, cast
 
 import attrs
 
 from ..errors import PeerGone, RemoteProtocolError, RequestError
 from ..limits import Limits
+from ..owners import AnswerOwner, AskOwner
 from .envelope import LARGEST_ID, Envelope, Kind, decode_untrusted
 from .handles import Message, check_peer_id
 
@@ -31,13 +32,13 @@ class Request:
 
 
 @attrs.define(eq=False)
-class Asked:
+class Asked(Generic[AskOwner]):
     """A request of ours that waits for its reply."""
 
     peer_id: int
     id: int
-    owner: Any
-    """For the adapter's use: what it wakes."""
+    owner: AskOwner
+    """The object to wake when `result` is there."""
     reply: bytes = b""
     error: Exception | None = None
 
@@ -49,15 +50,15 @@ class Asked:
 
 
 @attrs.define(eq=False)
-class Answering:
+class Answering(Generic[AnswerOwner]):
     """A request of a peer that is being answered here."""
 
     request: Request
     id: int
     wanted: bool = True
     """Whether the asker still waits for the answer."""
-    owner: Any = None
-    """For the adapter's use: what it cancels."""
+    owner: AnswerOwner = attrs.field(factory=lambda: cast(AnswerOwner, None))
+    """The object to cancel when the answer is no longer `wanted`; None until the handler's task sets it."""
 
 
 @attrs.frozen
@@ -68,7 +69,7 @@ class OverLimit:
     id: int
 
 
-News: TypeAlias = Asked | Answering | OverLimit
+News: TypeAlias = Asked[AskOwner] | Answering[AnswerOwner] | OverLimit
 """`Asked` has its reply or error; `Answering` is new, or no longer `wanted`."""
 
 
@@ -89,7 +90,7 @@ class RequestStatistics:
     """Messages that are no envelope, since the beginning. They are ignored."""
 
 
-class RequestBook:
+class RequestBook(Generic[AskOwner, AnswerOwner]):
     """The requests in progress on one topic handle, in both directions."""
 
     def __init__(self, limits: Limits, ids: Iterator[int]) -> None:
@@ -99,8 +100,8 @@ class RequestBook:
         """
         self._limits = limits
         self._ids = ids
-        self._asked: dict[int, dict[int, Asked]] = {}  # by peer and id, as the next
-        self._answering: dict[int, dict[int, Answering]] = {}
+        self._asked: dict[int, dict[int, Asked[AskOwner]]] = {}  # by peer and id, as the next
+        self._answering: dict[int, dict[int, Answering[AnswerOwner]]] = {}
         self._count = self._bytes = 0  # of requests being answered
         self._refused = self._unexpected = self._malformed = 0
         self.serving = False
@@ -117,17 +118,17 @@ class RequestBook:
         waiting = self._asked.get(peer_id, {})
         return next(number for number in map(LARGEST_ID.__and__, self._ids) if number not in waiting)
 
-    def ask(self, peer_id: int, number: int, owner: Any = None) -> Asked:
+    def ask(self, peer_id: int, number: int, owner: AskOwner | None = None) -> Asked[AskOwner]:
         """A request has been sent: its reply may come from now on."""
-        asked = Asked(peer_id, number, owner)
+        asked = Asked(peer_id, number, cast(AskOwner, owner))
         self._asked.setdefault(peer_id, {})[number] = asked
         return asked
 
-    def withdraw(self, asked: Asked) -> bool:
+    def withdraw(self, asked: Asked[AskOwner]) -> bool:
         """Wait for a reply no longer; returns whether there was none yet, so that a cancel is due."""
         return self._settle(asked.peer_id, asked.id) is not None
 
-    def receive_untrusted(self, message: Message) -> News | None:
+    def receive_untrusted(self, message: Message) -> News[AskOwner, AnswerOwner] | None:
         """Take a message of a peer, and return what it changes; None for what is ignored and counted."""
         try:
             envelope = decode_untrusted(message.message)
@@ -139,7 +140,7 @@ class RequestBook:
             self._unexpected += 1
         return news
 
-    def finish(self, answering: Answering) -> bool:
+    def finish(self, answering: Answering[AnswerOwner]) -> bool:
         """An answer has been sent or given up, and makes room; returns whether it is still wanted."""
         peer_id = answering.request.peer_id
         theirs = self._answering[peer_id]
@@ -150,11 +151,11 @@ class RequestBook:
         self._bytes -= len(answering.request.data)
         return answering.wanted
 
-    def lose(self, peer_id: int) -> list[Asked | Answering]:
+    def lose(self, peer_id: int) -> list[Asked[AskOwner] | Answering[AnswerOwner]]:
         """A peer cannot be reached any more; returns whom that concerns."""
         return self._end(peer_id, partial(PeerGone, peer_id))
 
-    def close(self, make_error: Callable[[], Exception]) -> list[Asked | Answering]:
+    def close(self, make_error: Callable[[], Exception]) -> list[Asked[AskOwner] | Answering[AnswerOwner]]:
         """Nothing is sent or received any more; returns whom that concerns."""
         return [concerned for peer_id in self.peers for concerned in self._end(peer_id, make_error)]
 
@@ -168,7 +169,7 @@ class RequestBook:
             malformed=self._malformed,
         )
 
-    def _take(self, message: Message, envelope: Envelope) -> News | None:
+    def _take(self, message: Message, envelope: Envelope) -> News[AskOwner, AnswerOwner] | None:
         peer_id, number = message.peer_id, envelope.id
         if envelope.kind is Kind.REQUEST:
             return self._requested(Request(peer_id, message.public_key, envelope.data), number)
@@ -180,7 +181,7 @@ class RequestBook:
             asked.error = RequestError(envelope.text) if envelope.kind is Kind.ERROR else None
         return asked
 
-    def _requested(self, request: Request, number: int) -> Answering | OverLimit | None:
+    def _requested(self, request: Request, number: int) -> Answering[AnswerOwner] | OverLimit | None:
         theirs = self._answering.get(request.peer_id, {})
         if not self.serving or number in theirs:
             return None
@@ -192,27 +193,30 @@ class RequestBook:
         ):
             self._refused += 1
             return OverLimit(request.peer_id, number)
-        answering = theirs[number] = Answering(request, number)
+        answering: Answering[AnswerOwner] = Answering(request, number)
+        theirs[number] = answering
         self._answering[request.peer_id] = theirs
         self._count += 1
         self._bytes += len(request.data)
         return answering
 
-    def _cancelled(self, peer_id: int, number: int) -> Answering | None:
+    def _cancelled(self, peer_id: int, number: int) -> Answering[AnswerOwner] | None:
         answering = self._answering.get(peer_id, {}).get(number)
         if answering is None or not answering.wanted:
             return None
         answering.wanted = False
         return answering
 
-    def _settle(self, peer_id: int, number: int) -> Asked | None:
+    def _settle(self, peer_id: int, number: int) -> Asked[AskOwner] | None:
         theirs = self._asked.get(peer_id, {})
         asked = theirs.pop(number, None)
         if asked is not None and not theirs:
             del self._asked[peer_id]
         return asked
 
-    def _end(self, peer_id: int, make_error: Callable[[], Exception]) -> list[Asked | Answering]:
+    def _end(
+        self, peer_id: int, make_error: Callable[[], Exception]
+    ) -> list[Asked[AskOwner] | Answering[AnswerOwner]]:
         asked = list(self._asked.pop(peer_id, {}).values())
         for ours in asked:
             ours.error = make_error()  # its own, for its own traceback

@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Any, TypeAlias
+from typing import Generic, TypeAlias, cast
 
 import attrs
 
 from ..events import WireName
+from ..owners import H_co
 
 
 @attrs.frozen
@@ -37,13 +38,17 @@ class PeerLeft:
 PeerEvent: TypeAlias = PeerJoined | PeerLeft
 
 
-class Watch:
+class Watch(Generic[H_co]):
     """A feed of members joining and leaving, which begins with those present."""
 
     __slots__ = ("_events", "_joins", "_max_events", "_numbers", "_watches", "closed", "owner")
 
     def __init__(
-        self, watches: list[Watch], present: Iterable[PeerJoined], max_events: int, owner: Any
+        self,
+        watches: list[Watch[H_co]],
+        present: Iterable[PeerJoined],
+        max_events: int,
+        owner: H_co | None,
     ) -> None:
         self._watches = watches
         self._max_events = max_events
@@ -52,8 +57,8 @@ class Watch:
         self._events: OrderedDict[int, PeerEvent] = OrderedDict()
         self._joins: dict[int, int] = {}  # where a peer's last event waits and is its joining
         self.closed = False
-        self.owner = owner
-        """For the adapter's use: what it wakes."""
+        self.owner = cast(H_co, owner)
+        """The object that the host wakes; None if the program around the core has given none."""
         for event in present:
             self.put(event)
 

@@ -66,7 +66,11 @@ class ConnectionTask:
     )  # fmt: skip
 
     def __init__(
-        self, runtime: NodeRuntime, stream: trio.abc.Stream, connection: Connection, address: Address | None
+        self,
+        runtime: NodeRuntime,
+        stream: trio.abc.Stream,
+        connection: Connection[ConnectionTask],
+        address: Address | None,
     ) -> None:
         connection.owner = self
         self.runtime = runtime
@@ -327,7 +331,7 @@ class ConnectionTask:
         Raises what reading raises.
         """
         connection, transport, machine = self.connection, self._transport, self.runtime.machine
-        lane = self.runtime.turns.lane(connection, machine)
+        lane = self.runtime.turns.lane(connection, is_member=machine.is_member(connection))
         fresh = not connection.has_input
         transport.read_size = lane.read_size
         if fresh:

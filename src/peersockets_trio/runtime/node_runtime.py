@@ -13,15 +13,12 @@ import trio
 
 from peersockets_core import (
     DEFAULT_LIMITS,
-    Connection,
     DriveKey,
     KeyPair,
     Limits,
-    OpenDrive,
     PeerLeft,
     Peersockets,
     RemoteProtocolError,
-    TopicHandle,
     Watch,
     WireName,
 )
@@ -32,7 +29,9 @@ from ..instruments import Instrument
 from .connection_task import ConnectionTask
 from .flusher import Flusher
 from .home import Home
+from .machine import Machine, NodeConnection, NodeDrive, NodeTopicHandle
 from .places import connection_places, handshake_places
+from .receiver import Wakeable
 from .report import Reporter
 from .turns import Turns
 
@@ -43,7 +42,7 @@ EXHAUSTED_TIME: Final = 1.0
 class _Members:
     """Reports the members of a drive, from its opening to its closing."""
 
-    def __init__(self, runtime: NodeRuntime, opened: OpenDrive) -> None:
+    def __init__(self, runtime: NodeRuntime, opened: NodeDrive) -> None:
         self._report = runtime.report
         self._key = opened.key
         self._watch = runtime.machine.watch(opened, owner=self)
@@ -69,7 +68,7 @@ class NodeRuntime:
         self.report = Reporter(instruments)
         self.authenticate = authenticate
         self.limits = limits
-        self.machine = Peersockets(self, limits)
+        self.machine: Machine = Peersockets(self, limits)
         self.tasks: set[ConnectionTask] = set()
         self.flusher = Flusher()
         self.turns = Turns(limits)
@@ -98,7 +97,7 @@ class NodeRuntime:
         expect: bytes | None = None,
         keys: Keys | None = None,
         admitted: bool = False,
-    ) -> Connection:
+    ) -> NodeConnection:
         """Begin a connection, for a task that starts at once; a responder may leave out the wire.
 
         `keys` are those of a handshake that has passed already, and `admitted` says that the application has
@@ -149,14 +148,14 @@ class NodeRuntime:
 
     # Drives
 
-    def open_drive(self, key: DriveKey) -> OpenDrive:
+    def open_drive(self, key: DriveKey) -> NodeDrive:
         """Open a drive, or open it once more."""
         opened = self.machine.open_drive(key)
         if opened.users == 1:
             _Members(self, opened)
         return opened
 
-    def close_drive(self, opened: OpenDrive) -> None:
+    def close_drive(self, opened: NodeDrive) -> None:
         """Close a drive as often as it was opened."""
         if opened.users == 1:
             for member in opened.members.values():
@@ -196,8 +195,7 @@ class NodeRuntime:
         stranger = self.machine.oldest_stranger()
         if stranger is None:
             return False
-        task: ConnectionTask = stranger.owner
-        task.fail(RemoteProtocolError("not a member of any drive: gave way to newer connections"))
+        stranger.owner.fail(RemoteProtocolError("not a member of any drive: gave way to newer connections"))
         return True
 
     async def wait_for_descriptor(self, error: OSError) -> None:
@@ -296,12 +294,11 @@ class NodeRuntime:
 
     # The machine's Host
 
-    def news(self, handle: TopicHandle | Watch) -> None:
+    def news(self, handle: NodeTopicHandle | Watch[Wakeable]) -> None:
         """A handle has something to take."""
-        wake: Callable[[], None] = handle.owner.wake
-        wake()
+        handle.owner.wake()
 
-    def readable(self, connection: Connection) -> None:
+    def readable(self, connection: NodeConnection) -> None:
         """A connection may be read again."""
         connection.owner.readable()
 
@@ -311,14 +308,14 @@ class NodeRuntime:
         for look in self.on_rerouted:
             look()
 
-    def wake(self, connection: Connection) -> None:
+    def wake(self, connection: NodeConnection) -> None:
         """A connection has something to send."""
         connection.owner.wake()
 
-    def retire(self, connection: Connection) -> None:
+    def retire(self, connection: NodeConnection) -> None:
         """A duplicate is no longer needed."""
         connection.owner.finish(self.limits.linger)
 
-    def drop(self, connection: Connection, error: RemoteProtocolError) -> None:
+    def drop(self, connection: NodeConnection, error: RemoteProtocolError) -> None:
         """Close a connection at once."""
         connection.owner.doom(error)

@@ -14,6 +14,13 @@ _TURNS: Final = 64
 messages pass faster than anyone else could notice."""
 
 
+class Wakeable(Protocol):
+    """The owner of a handle of the core."""
+
+    def wake(self) -> None:
+        """The handle has something to take."""
+
+
 class Handle(Protocol):
     """What news come from: a handle of the core, or another queue."""
 

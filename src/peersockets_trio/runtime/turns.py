@@ -17,7 +17,7 @@ from typing import Final, TypeAlias
 
 import trio
 
-from peersockets_core import Connection, Limits, Peersockets
+from peersockets_core import Connection, Limits
 
 from .transport import READ_SIZE
 
@@ -127,8 +127,8 @@ class Turns:
         self.strangers = Lane(limits.stranger_items, limits.stranger_read)
         self.members = Lane(limits.member_items, READ_SIZE, first=_FIRST_ITEMS)
 
-    def lane(self, connection: Connection, machine: Peersockets) -> Lane:
+    def lane(self, connection: Connection, *, is_member: bool) -> Lane:
         """The lane of a connection, as long as it is what it is."""
-        if machine.is_member(connection):
+        if is_member:
             return self.members
         return self.handshakes if connection.remote_public_key is None else self.strangers
