@@ -56,7 +56,7 @@ class Requests:
         )
         self._server: _Server | None = None
         self._more = False  # whether the flusher takes what comes, a turn in each round of tasks
-        runtime.on_rerouted.add(self._look)
+        runtime.on_rerouted.add(self._look_soon)
 
     async def request(self, peer_id: int, data: bytes, timeout: float) -> bytes:
         """See `Topic.request`."""
@@ -156,7 +156,7 @@ class Requests:
 
     def close(self) -> None:
         """The topic is about to be closed: end what is in progress."""
-        self._runtime.on_rerouted.discard(self._look)
+        self._runtime.on_rerouted.discard(self._look_soon)
         self._take(len(self._handle))  # who asked in time is told
         for concerned in self._book.close(partial(trio.ClosedResourceError, "this Topic was closed")):
             if isinstance(concerned, Asked):
@@ -165,10 +165,13 @@ class Requests:
                 self.tell(concerned.request.peer_id, encode(Kind.ERROR, concerned.id, STOPPED))
             _notify(concerned)
 
+    def _look_soon(self) -> None:
+        """Some peer may have gone: look once in this round of tasks, however many have."""
+        if not self._more:
+            self._more = True
+            self._runtime.flusher.add(self)
+
     def _look(self) -> None:
-        """Some peer may have gone."""
-        if self._more:
-            return
         for peer_id in self._book.peers:
             if not self._handle.reaches(peer_id):
                 for concerned in self._book.lose(peer_id):

@@ -29,7 +29,7 @@ from adapter.support import (
     raw_member,
     tasks,
 )
-from peersockets_core import Message, RequestBook
+from peersockets_core import Message, RequestBook, TopicHandle
 from peersockets_core.topics.envelope import Kind, decode_untrusted, encode
 from peersockets_trio import (
     Limits,
@@ -672,6 +672,35 @@ async def test_after_serving_one_may_still_ask() -> None:
             await two.ask(b"b", timeout=0.01)
         await all_tasks_blocked(0)
         assert one.topic.request_statistics().unexpected == 2  # the request and its cancel
+
+
+async def test_who_has_gone_is_looked_for_once_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many connections end: each look goes through everybody that is asked."""
+    strangers, looked, reaches = 20, 0, TopicHandle.reaches
+
+    def look(handle: TopicHandle, peer_id: int) -> bool:
+        nonlocal looked
+        looked += 1
+        return reaches(handle, peer_id)
+
+    monkeypatch.setattr(TopicHandle, "reaches", look)
+    held = Held()
+    async with ends() as (asker, answerer), answerer.topic.serve(held), AsyncExitStack() as stack:
+        node = answerer.side.node
+        with limited():
+            others = [await raw_member(node) for _ in range(strangers)]
+        async with expecting(PeerGone, lambda: asker.ask(b"")):
+            assert held.begun == [b""]
+            looked = 0
+            theirs = {other.key_pair.x25519_public_key for other in others}
+            for task in tasks(node):
+                if task.connection.remote_public_key in theirs:
+                    task.disconnect("enough")
+            await all_tasks_blocked(0)
+            assert 0 < looked <= 3
+            cut_off(asker)
+        for other in others:
+            stack.push_async_callback(trio.aclose_forcefully, other.stream)
 
 
 # One handle, one use

@@ -5,11 +5,12 @@ Costs are counted in lines of the machine's own modules that are executed: the s
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, Final
 
 import attrs
@@ -26,10 +27,16 @@ from peersockets_core import (
     Event,
     Limits,
     MemoryBudget,
+    Message,
     MessagesReceived,
     Overflow,
+    Peersockets,
+    RequestBook,
     TopicHandle,
+    Watch,
 )
+from peersockets_core.topics.envelope import Kind, encode
+from peersockets_core.topics.requests import Answering, News
 from peersockets_core.wires.hypercore9.messages import Options
 
 SIZES: Final = (12, 24, 48, 96)
@@ -401,6 +408,18 @@ def messages_are_taken_one_by_one(size: int) -> Action:
 
 
 @case
+def messages_are_taken_in_batches(size: int) -> Action:
+    ours, handle = loud()
+
+    def action() -> None:
+        ours.send_all(*[b"x"] * size)
+        while len(handle):
+            handle.take_batch(3)
+
+    return action
+
+
+@case
 def many_runs_are_taken_at_once(size: int) -> Action:
     ours = Case(size)
     handle = ours.machine.join(ours.drive, "chat")
@@ -475,6 +494,129 @@ def messages_to_many_members(size: int) -> Action:
 
 
 @case
+def connections_end_while_messages_are_sent(size: int) -> Action:
+    ours = Case(size)
+    handle = ours.machine.join(ours.drive, "chat")
+    ours.join_all()
+
+    def action() -> None:
+        for peer_id, remote in enumerate(ours.remotes, 1):
+            assert ours.machine.is_member(remote.side)
+            assert handle.route(peer_id) is not None
+            ours.machine.end_sending(remote.side)
+            assert handle.route(peer_id) is None
+        assert ours.machine.connections == size
+        ours.remove_all()
+
+    return action
+
+
+@case
+def senders_to_an_overfull_topic_go(size: int) -> Action:
+    ours, _ = overfull(size)
+    ours.send_all(b"x", b"y", b"z")
+    return ours.remove_all
+
+
+@case
+def a_watch_is_read(size: int) -> Action:
+    ours = Case(size)
+    watch = ours.machine.watch(ours.drive)
+    ours.join_all()
+    ours.remove_all()
+
+    def action() -> None:
+        while len(watch):
+            watch.take()
+
+    return action
+
+
+# Requests
+
+
+def book() -> RequestBook:
+    ours = RequestBook(DEFAULT_LIMITS, itertools.count())
+    ours.serving = True
+    return ours
+
+
+def said(ours: RequestBook, peer_id: int, kind: Kind, number: int, body: bytes | None = None) -> News | None:
+    return ours.receive_untrusted(Message(peer_id, encode(kind, number, body), bytes(32)))
+
+
+@case
+def many_peers_are_asked_and_answer(size: int) -> Action:
+    ours = book()
+
+    def action() -> None:
+        asked = [ours.ask(peer_id, ours.new_id(peer_id)) for peer_id in range(size)]
+        for waiting in asked:
+            said(ours, waiting.peer_id, Kind.REPLY, waiting.id, b"")
+            waiting.result()
+            ours.withdraw(waiting)
+
+    return action
+
+
+@case
+def one_peer_is_asked_many_times_and_goes(size: int) -> Action:
+    ours = book()
+
+    def action() -> None:
+        for _ in range(size):
+            ours.ask(1, ours.new_id(1))
+        assert len(ours.lose(1)) == size
+
+    return action
+
+
+@case
+def many_peers_ask_and_cancel(size: int) -> Action:
+    ours = book()
+
+    def action() -> None:
+        answering = [said(ours, peer_id, Kind.REQUEST, 1, b"") for peer_id in range(size)]
+        for peer_id in range(size):
+            said(ours, peer_id, Kind.CANCEL, 1)
+        for request in answering:
+            assert isinstance(request, Answering)
+            ours.finish(request)
+
+    return action
+
+
+@case
+def one_peer_asks_too_much(size: int) -> Action:
+    ours = RequestBook(attrs.evolve(DEFAULT_LIMITS, peer_requests=4), itertools.count())
+    ours.serving = True
+
+    def action() -> None:
+        for number in range(size):
+            said(ours, 1, Kind.REQUEST, number, b"")
+
+    return action
+
+
+@case
+def the_books_are_closed(size: int) -> Action:
+    ours = book()
+    for peer_id in range(size):
+        ours.ask(peer_id, ours.new_id(peer_id))
+        said(ours, peer_id, Kind.REQUEST, 1, b"")
+
+    def action() -> None:
+        ours.statistics()
+        assert len(ours.peers) == size
+        assert len(ours.close(ValueError)) == 2 * size
+
+    return action
+
+
+# Budgets
+
+
+@case
 def a_budget_is_charged_and_released(size: int) -> Action:
     budget: MemoryBudget[int] = MemoryBudget(10**9)
 
@@ -491,6 +633,31 @@ def a_budget_is_charged_and_released(size: int) -> Action:
 def test_costs_grow_in_proportion(name: str) -> None:
     costs, in_proportion = growth(CASES[name])
     assert in_proportion, f"{name}: {dict(zip(SIZES, costs, strict=True))} lines"
+
+
+def test_every_public_operation_has_a_case() -> None:
+    called: set[CodeType] = set()
+
+    def see(frame: FrameType, event: str, _: Any) -> None:
+        called.add(frame.f_code)
+
+    for make in CASES.values():
+        action = make(SIZES[0])
+        before = sys.getprofile()
+        sys.setprofile(see)
+        try:
+            action()
+        finally:
+            sys.setprofile(before)
+    operations = {
+        f"{kind.__name__}.{name}": member.fget if isinstance(member, property) else member
+        for kind in (Peersockets, TopicHandle, Watch, RequestBook, MemoryBudget)
+        for name, member in vars(kind).items()
+        if not name.startswith("_") and (inspect.isfunction(member) or isinstance(member, property))
+    }
+    assert [
+        name for name, function in operations.items() if getattr(function, "__code__", None) not in called
+    ] == []
 
 
 def test_it_finds_what_grows_faster() -> None:
