@@ -86,6 +86,7 @@ class Discovery:
 
     def close(self) -> None:
         """Look for no more peers, and withdraw the announcement. Connections stay. Twice is fine."""
+        self._swarm._node_runtime.home.check()
         if not self._handle.closed:
             self._swarm._leave(self)
             self._flushed.set()
@@ -104,6 +105,7 @@ class Discovery:
         self.close()
 
     def _check_open(self) -> None:
+        self._swarm._node_runtime.home.check()
         if self._handle.closed:
             raise trio.ClosedResourceError("this Discovery is closed")
 
@@ -226,6 +228,7 @@ class Swarm:
                 pass
 
     def _check_open(self) -> None:
+        self._node_runtime.home.check()
         if self._runtime.closed:
             raise trio.ClosedResourceError("this Swarm is closed")
 

@@ -66,7 +66,13 @@ ELSEWHERE = {"another thread": in_a_thread, "before the fork": after_a_fork}
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 async def test_a_call_from_elsewhere_raises_and_changes_nothing(place: str) -> None:
     with limited():
-        async with meet() as (alice, bob), alice.drive.join("t") as topic, bob.drive.join("t") as theirs:
+        async with (
+            meet() as (alice, bob),
+            alice.drive.join("t") as topic,
+            bob.drive.join("t") as theirs,
+            alice.node.open_swarm(bootstrap=[], host=LOOPBACK) as swarm,
+        ):
+            discovery = swarm.join(alice.drive)
             kept = alice.node.keep_connected(("host.example", 1), wire=WIRE)
             [listener] = await alice.node.listen_tcp(0, host=LOOPBACK)
             await theirs.send(bob.peer_id, b"for alice")
@@ -98,6 +104,13 @@ async def test_a_call_from_elsewhere_raises_and_changes_nothing(place: str) -> N
                 "attach": lambda: alice.node.attach(stream, wire=WIRE, initiator=True),
                 "disconnect": lambda: alice.node.disconnect(alice.peer_id),
                 "finish": alice.node.finish,
+                "open_swarm": alice.node.open_swarm,
+                "swarm.join": lambda: swarm.join(OTHER_KEY),
+                "swarm.connect": lambda: swarm.connect(bob.node.public_keys["hypercore11"]),
+                "discovery.flushed": discovery.flushed,
+                "discovery.refresh": discovery.refresh,
+                "discovery.close": discovery.close,
+                "discovery.aclose": discovery.aclose,
             }
             before = alice.node.statistics()
             for name, call in calls.items():
@@ -106,6 +119,7 @@ async def test_a_call_from_elsewhere_raises_and_changes_nothing(place: str) -> N
                 assert place in str(error), name
             assert alice.node.statistics() == before
             assert not topic.closed
+            assert not discovery.closed
             # Everything is as it was.
             assert (await topic.receive()).message == b"for alice"
             await topic.send(alice.peer_id, b"for bob")

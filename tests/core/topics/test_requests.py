@@ -57,6 +57,15 @@ def test_an_error_is_raised() -> None:
     assert caught.value.text == "no"
 
 
+def test_what_is_no_text_is_the_handlers_fault() -> None:
+    """It is raised where the error is made, and not where it is sent."""
+    for text in (None, 5, b"no"):
+        with pytest.raises(TypeError, match="text must be str, not "):
+            RequestError(text)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="lone surrogates"):
+        RequestError("\ud800")
+
+
 def test_only_the_peer_that_was_asked_can_answer_and_only_once() -> None:
     book = make_book()
     asked = ask(book)
