@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -175,6 +176,49 @@ def test_a_slice_is_no_more_than_its_budget(wire: WireName, name: str) -> None:
         assert sum(len(event.payloads) for event in events if isinstance(event, MessagesReceived)) <= budget
     # What is ignored is skipped whole, however much there is in it.
     assert count > 1 or name == "ignored fields"
+
+
+GROWING: dict[WireName, dict[str, Callable[[int], list[bytes]]]] = {
+    "hypercore9": {
+        "messages": lambda size: [(frames.extension_head(0, 1) + b"x") * size],
+        "messages by turns": lambda size: [
+            b"".join(frames.extension_head(n % 2, 1) + b"x" for n in range(size))
+        ],
+        "ignored frames": lambda size: [b"\x01\x02" * size],
+        "names": lambda size: [frames.encode(0, 1, messages.encode(Options([f"{n}" for n in range(size)])))],
+        "unknown fields": lambda size: [frames.encode(5, 10, b"\x78\0" * size)],
+        "one large message": lambda size: [frames.extension_head(0, 100 * size) + bytes(100 * size)],
+    },
+    "hypercore11": {
+        "messages": lambda size: [batch(NAMED, *[b"\x09\0x"] * size)],
+        "messages by turns": lambda size: [
+            batch(*(b"\x09" + encode_buffer((b"chat", b"other")[n % 2]) + b"x" for n in range(size)))
+        ],
+        "messages in frames": lambda size: [b"\x01" + NAMED] * size,
+        "unknown control messages": lambda size: [batch(*[b"\x07"] * size, channel=0)],
+        "switches": lambda size: [b"\0\0\x01" + b"\0\x01" * size],
+        "requests": lambda size: [batch(*(b"\x01\0" + encode_uint(n) for n in range(size)))],
+        "one large message": lambda size: [b"\x01" + NAMED + bytes(100 * size)],
+    },
+}
+
+
+@pytest.mark.parametrize("piece", [50, 1 << 20], ids=["in small pieces", "in one"])
+@pytest.mark.parametrize(
+    ("wire", "name"),
+    [pytest.param(wire, name, id=f"{wire}: {name}") for wire in WIRES for name in GROWING[wire]],
+)
+def test_the_work_of_bytes_grows_in_proportion(wire: WireName, name: str, piece: int) -> None:
+    """Twice as many bytes cause no more than twice as many calls, however they are cut."""
+    work = []
+    for size in (200, 400, 800, 1600):
+        remote = Remote(wire)
+        data = encrypted(remote, GROWING[wire][name](size))
+        pieces = [data[start : start + piece] for start in range(0, len(data), piece)]
+        parts = itertools.chain.from_iterable(slices(remote.ours, part, 100) for part in pieces)
+        work.append(sum(calls for calls, _ in counted(parts)))
+    steps = [later - earlier for earlier, later in itertools.pairwise(work)]
+    assert all(later <= 2.05 * earlier + 20 for earlier, later in itertools.pairwise(steps)), work
 
 
 def counted(parts: Iterator[list[Event]]) -> Iterator[tuple[int, list[Event]]]:
