@@ -11,7 +11,8 @@ from fuzz.support import Script, fixed_entropy
 from peersockets_core import Connection, DriveKey, KeyPair
 from peersockets_core.wires.hypercore11 import alpha
 from peersockets_core.wires.hypercore11.encoding import encode_buffer, encode_uint
-from peersockets_core.wires.hypercore11.secret_stream import Keys, SecretStream
+from peersockets_core.wires.hypercore11.secret_stream import SecretStream
+from peersockets_core.wires.keys import Keys
 
 
 class _Remote:

@@ -7,8 +7,6 @@ what has arrived, and then call `handle_deadline`. Time is any monotonic clock i
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Generic, cast
 
 from .crypto.sodium import Buffer
@@ -21,10 +19,9 @@ from .outbox import Outbox
 from .owners import C_co
 from .wires.extensions import ExtensionNames
 from .wires.hypercore11.protomux import Mux
-from .wires.hypercore11.secret_stream import Keys
-from .wires.hypercore11.wire import Hypercore11
-from .wires.table import MAKERS, WIRES, Undecided, detect_untrusted
-from .wires.wire import Sender, Wire
+from .wires.keys import Keys
+from .wires.table import KINDS, WIRES, Undecided, detect_untrusted
+from .wires.wire import Sender, Wire, WireSetup
 from .work import UNBOUNDED, Work
 
 
@@ -61,8 +58,9 @@ class Connection(Generic[C_co]):
             raise ValueError(f"wire must be one of {', '.join(WIRES)}, not {wire!r}")
         if expect is not None:
             parse_public_key(expect, "expect")
-        if keys is not None and wire != "hypercore11":
-            raise ValueError(f"keys need the wire hypercore11, not {wire!r}")
+        if keys is not None and (wire is None or not KINDS[wire].takes_keys):
+            able = ", ".join(name for name, kind in KINDS.items() if kind.takes_keys)
+            raise ValueError(f"keys need the wire {able}, not {wire!r}")
         self.wire: WireName | None = None
         """The wire in use; None as long as the first bytes have not told."""
         self.initiator = initiator
@@ -92,7 +90,7 @@ class Connection(Generic[C_co]):
         self._work = Work()
         self._wire: Wire = Undecided()
         if wire is not None:
-            self._begin(wire, {} if keys is None else {"keys": keys})
+            self._begin(wire, keys)
         self.began = now
         """When it began."""
         self.established_at = math.inf
@@ -341,11 +339,12 @@ class Connection(Generic[C_co]):
         How to run a protocol: `peersockets_core.wires.hypercore11.protomux`. Raises `LocalProtocolError`
         on another wire, and before the first bytes have decided which one it is.
         """
-        if not isinstance(self._wire, Hypercore11):
+        mux = self._wire.mux
+        if mux is None:
             raise LocalProtocolError(
                 f"a mux needs the wire hypercore11, not {self.wire or 'one yet to be told'}"
             )
-        return self._wire.mux
+        return mux
 
     def close(self) -> list[Event]:
         """Close from our side; what is queued can still be taken and sent."""
@@ -379,18 +378,19 @@ class Connection(Generic[C_co]):
             raise ValueError(f"budget must be one item or more, not {budget!r}")
         self._work.left = UNBOUNDED if budget is None else budget
 
-    def _begin(self, wire: WireName, options: Mapping[str, Keys] = MappingProxyType({})) -> None:
+    def _begin(self, wire: WireName, keys: Keys | None = None) -> None:
         self.wire = wire
-        self._wire = MAKERS[wire](
+        setup = WireSetup(
             initiator=self.initiator,
             key_pair=self.key_pair,
             entropy=self._entropy,
             limits=self.limits,
             extensions=self.extensions,
             outbox=self.outbox,
-            **options,
             work=self._work,
+            keys=keys,
         )
+        self._wire = KINDS[wire].make(setup)
 
     def _shake_hands_untrusted(self, data: Buffer, events: list[Event]) -> None:
         if self.wire is None and data:

@@ -23,7 +23,7 @@ from peersockets_core import (
     WireName,
 )
 from peersockets_core.topics.naming import TOPIC_SCOPES
-from peersockets_core.wires.hypercore11.secret_stream import Keys
+from peersockets_core.wires.keys import Keys
 
 from .drive import Drive
 from .info import Authenticate, ConnectionInfo, NodeStatistics, PeerInfo

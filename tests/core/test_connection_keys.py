@@ -8,7 +8,7 @@ import pytest
 
 from core.support import key_pair
 from peersockets_core import Connection, ConnectionClosed, DriveKey, DriveOpened, HandshakeCompleted
-from peersockets_core.wires.hypercore11.secret_stream import Keys
+from peersockets_core.wires.keys import Keys
 
 DRIVE = DriveKey(bytes(range(32)))
 HASH = b"h" * 64

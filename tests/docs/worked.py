@@ -18,7 +18,8 @@ from peersockets_core.wires.hypercore9.messages import NoisePayload, encode
 from peersockets_core.wires.hypercore11.alpha import ALIASES, Core, ExtensionSender, capability
 from peersockets_core.wires.hypercore11.encoding import encode_buffer
 from peersockets_core.wires.hypercore11.protomux import Channel, Mux
-from peersockets_core.wires.hypercore11.secret_stream import Keys, SecretStream, namespace
+from peersockets_core.wires.hypercore11.secret_stream import SecretStream, namespace
+from peersockets_core.wires.keys import Keys
 
 _HASH: Final = bytes([0x11]) * 64
 _KEYS: Final = Keys(bytes(32), bytes(32), _HASH, bytes(32))

@@ -14,7 +14,7 @@ from typing import Final
 
 from ..errors import RemoteProtocolError
 from ..keys import Entropy, KeyPair
-from ..wires.hypercore11.secret_stream import Keys
+from ..wires.keys import Keys
 from .events import DialFailed, Dialled
 from .exchange import Exchange
 from .messages import (

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
-from ..wires.hypercore11.secret_stream import Keys
+from ..wires.keys import Keys
 from .messages import MutableValue, Peer
 from .rpc.address import Address
 from .rpc.events import AddressChanged, BecamePersistent, Bootstrapped

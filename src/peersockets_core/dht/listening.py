@@ -13,7 +13,7 @@ import attrs
 
 from ..errors import LocalProtocolError, RemoteProtocolError
 from ..keys import Entropy, KeyPair
-from ..wires.hypercore11.secret_stream import Keys
+from ..wires.keys import Keys
 from .events import ConnectionRequested
 from .limits import HyperDhtLimits
 from .messages import (

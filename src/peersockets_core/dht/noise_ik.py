@@ -11,7 +11,7 @@ from typing import Final
 from ..crypto.noise import DHKeyPair, Ed25519, NoiseHandshake
 from ..errors import RemoteProtocolError
 from ..keys import Entropy, KeyPair
-from ..wires.hypercore11.secret_stream import Keys
+from ..wires.keys import Keys
 from .messages import Command, NoisePayload, decode_payload_untrusted
 from .signing import namespace
 

@@ -7,56 +7,29 @@ the other waits for it as long as `Limits.fold_time`.
 
 from __future__ import annotations
 
-import enum
 import itertools
 import math
-from typing import Generic, NamedTuple
+from typing import Generic
 
 from ..limits import Limits
 from ..owners import C, H
+from ..wires.duplicates import Duplicates, Stays, Verdict
+from ..wires.table import KINDS
 from .members import Host, Link, Peer
 
 
-class Stays(enum.Enum):
-    """Which of two connections stays."""
-
-    NEWER = enum.auto()
-    OLDER = enum.auto()
-    LIVELIER = enum.auto()
-    """The older, if it is heard from; the newer, if it is not."""
-
-
-class Verdict(NamedTuple):
-    """What is to become of two connections of one peer, and who sees to it."""
-
-    stays: Stays
-    ours: bool
-    """Whether we end the other one. If not, the remote does, and we only if it does not in time."""
-
-
 def judge(newer: Link, older: Link) -> Verdict:
-    """Which of two connections between the same keys on one wire stays.
-
-    On hypercore11, the newer stays where the older one was established before the newer began, and otherwise
-    the one dialled by the larger key (hyperswarm 4.17.2, `_handleServerConnection`). On hypercore9, the one
-    dialled by the smaller key stays, and of two of these the newer; of two dialled by the larger key, the
-    older (hyperswarm 2.15.3, `deduplicate`), unless it turns out to be dead.
-    """
+    """Return which of two connections between the same keys on one wire stays, by the rule of that wire."""
     wire = newer.peer.wire
     dialled = newer.connection.initiator
-    both = dialled == older.connection.initiator
-    smaller = newer.connection.key_pair.public_keys[wire] < newer.peer.public_key
-    # A remote that finished the older handshake before we saw the newer one begin knows their order.
-    follows = not dialled and newer.connection.began > older.connection.established_at
-    if wire == "hypercore9":
-        if dialled != smaller:  # the larger key has dialled the newer one
-            return Verdict(Stays.LIVELIER, ours=dialled)
-        return Verdict(Stays.NEWER, ours=dialled or not both or follows)
-    if dialled:
-        return Verdict(Stays.NEWER, ours=both or not smaller)
-    if follows or both or smaller:
-        return Verdict(Stays.NEWER, ours=follows or not both)
-    return Verdict(Stays.OLDER, ours=True)
+    pair = Duplicates(
+        dialled=dialled,
+        same_dialler=dialled == older.connection.initiator,
+        smaller=newer.connection.key_pair.public_keys[wire] < newer.peer.public_key,
+        # A remote that finished the older handshake before we saw the newer one begin knows their order.
+        follows=not dialled and newer.connection.began > older.connection.established_at,
+    )
+    return KINDS[wire].judge(pair)
 
 
 class Folding(Generic[C, H]):

@@ -28,7 +28,7 @@ from ..limits import DEFAULT_LIMITS, Limits
 from ..memory import MemoryBudget
 from ..owners import C, H
 from ..wires.extensions import ExtensionNames
-from ..wires.hypercore11.secret_stream import Keys
+from ..wires.keys import Keys
 from . import naming as topics
 from .drives import OpenDrive, Topic
 from .folding import Folding

@@ -1,15 +1,16 @@
 """Where a topic lives on each wire: the one place for names.
 
-hypercore9: an extension of the connection; Beaker 1.1 put the drive's discovery key into the name, npm
-peersockets 1.0.0 leaves the name as the application gave it. hypercore11: an extension of the drive.
+Where extensions belong to the connection (hypercore9), Beaker 1.1 put the drive's discovery key into the
+name, and npm peersockets 1.0.0 leaves the name as the application gave it. Where extensions belong to a drive
+(hypercore11), the drive's channel carries the topic.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Final, Literal, TypeAlias
 
 from ..events import WireName
+from ..wires.table import KINDS
 
 TopicScope: TypeAlias = Literal["drive", "network"]
 """Beaker's naming, heard from members only; or npm peersockets' naming, heard from any connection."""
@@ -22,25 +23,13 @@ Address: TypeAlias = tuple[bytes | None, str]
 PREFIX: Final = "peersockets/v0/"
 
 
-def _hypercore9(discovery_key: bytes, topic: str, scope: TopicScope) -> Address:
-    if scope == "drive":
-        return None, f"{PREFIX}webapp/{discovery_key.hex()}/{topic}"
-    return None, PREFIX + topic
-
-
-def _hypercore11(discovery_key: bytes, topic: str, scope: TopicScope) -> Address:
-    return discovery_key, PREFIX + topic
-
-
-_ADDRESSES: dict[WireName, Callable[[bytes, str, TopicScope], Address]] = {
-    "hypercore9": _hypercore9,
-    "hypercore11": _hypercore11,
-}
-
-
 def addresses(discovery_key: bytes, topic: str, scope: TopicScope) -> dict[WireName, Address]:
     """Return the address of a drive's topic on each wire."""
-    return {wire: address(discovery_key, topic, scope) for wire, address in _ADDRESSES.items()}
+    of_connection = f"{PREFIX}webapp/{discovery_key.hex()}/" if scope == "drive" else PREFIX
+    return {
+        wire: (discovery_key, PREFIX + topic) if kind.has_drive_extensions else (None, of_connection + topic)
+        for wire, kind in KINDS.items()
+    }
 
 
 def check_topic(topic: str) -> None:

@@ -22,7 +22,8 @@ from ..wires.hypercore9.frames import ExtensionRun, Frame, FrameParser, Item
 from ..wires.hypercore9.handshake import Handshake
 from ..wires.hypercore9.wire import MAX_FRAME_BODY
 from ..wires.hypercore11 import alpha, encoding
-from ..wires.hypercore11.secret_stream import OVERHEAD, Keys, SecretStream
+from ..wires.hypercore11.secret_stream import OVERHEAD, SecretStream
+from ..wires.keys import Keys
 from .entries import SIDES, Secrets, Side
 
 _HANDSHAKE_MESSAGES: dict[Side, int] = {"initiator": 2, "responder": 1}

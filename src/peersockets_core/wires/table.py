@@ -6,14 +6,19 @@ import math
 from collections.abc import Callable
 from typing import Final
 
+import attrs
+
 from ..crypto.sodium import Buffer
 from ..errors import RemoteProtocolError
 from ..events import Event, WireName
 from ..keys import DriveKey
+from .duplicates import Judge
+from .hypercore9.duplicates import judge as judge_hypercore9
 from .hypercore9.wire import Hypercore9
+from .hypercore11.duplicates import judge as judge_hypercore11
 from .hypercore11.wire import Hypercore11
 from .pieces import Pieces
-from .wire import Sender, Wire
+from .wire import Sender, Wire, WireSetup
 
 
 class Undecided:
@@ -22,6 +27,7 @@ class Undecided:
     keepalive = silence = math.inf
     has_input = has_output = between_messages = False
     kept = 0
+    mux = None
     unfinished = Pieces()
 
     def receive_data_untrusted(self, data: Buffer, events: list[Event]) -> None:
@@ -47,19 +53,48 @@ class Undecided:
         raise AssertionError("messages are sent after the handshake")
 
 
-MAKERS: Final[dict[WireName, Callable[..., Wire]]] = {"hypercore9": Hypercore9, "hypercore11": Hypercore11}
+@attrs.frozen(kw_only=True)
+class WireKind:
+    """What callers of a wire need to know before there is one, or beside it."""
 
-_FIRST_BYTES: dict[int, WireName] = {0x3A: "hypercore9", 0x20: "hypercore11"}
-"""What an initiator's first message begins with: its length, 58 as a varint or 32 as three bytes."""
+    make: Callable[[WireSetup], Wire]
+    first_byte: int
+    """The first byte of an initiator's first message, which is that message's length."""
+    takes_keys: bool
+    """Whether it can start with the keys of a handshake that has passed elsewhere."""
+    has_drive_extensions: bool
+    """Whether an extension belongs to a drive, and not to the connection."""
+    judge: Judge
+    """Which of two connections of one peer stays."""
 
-WIRES: tuple[WireName, ...] = tuple(MAKERS)
+
+KINDS: Final[dict[WireName, WireKind]] = {
+    "hypercore9": WireKind(
+        make=Hypercore9,
+        first_byte=0x3A,  # 58, as a varint
+        takes_keys=False,
+        has_drive_extensions=False,
+        judge=judge_hypercore9,
+    ),
+    "hypercore11": WireKind(
+        make=Hypercore11,
+        first_byte=0x20,  # 32, as three bytes
+        takes_keys=True,
+        has_drive_extensions=True,
+        judge=judge_hypercore11,
+    ),
+}
+
+WIRES: tuple[WireName, ...] = tuple(KINDS)
 """The wires that a `Connection` speaks."""
+
+_BY_FIRST_BYTE: Final = {kind.first_byte: wire for wire, kind in KINDS.items()}
 
 
 def detect_untrusted(first_byte: int) -> WireName:
     """Tell the wire that an initiator speaks. Raises only `RemoteProtocolError`."""
     try:
-        return _FIRST_BYTES[first_byte]
+        return _BY_FIRST_BYTE[first_byte]
     except KeyError:
         raise RemoteProtocolError(
             f"handshake: a first byte of {first_byte:#04x} begins no known wire"

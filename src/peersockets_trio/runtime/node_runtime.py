@@ -22,7 +22,7 @@ from peersockets_core import (
     Watch,
     WireName,
 )
-from peersockets_core.wires.hypercore11.secret_stream import Keys
+from peersockets_core.wires.keys import Keys
 
 from ..info import Authenticate, NodeStatistics, PeerInfo
 from ..instruments import Instrument

@@ -20,7 +20,7 @@ from peersockets_core.dht import (
     Incoming,
 )
 from peersockets_core.swarm import Swarm, SwarmEvent
-from peersockets_core.wires.hypercore11.secret_stream import Keys
+from peersockets_core.wires.keys import Keys
 
 from ..info import ConnectionInfo
 from ..instruments import Instrument

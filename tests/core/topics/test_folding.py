@@ -14,8 +14,10 @@ from peersockets_core import (
     Watch,
     WireName,
 )
-from peersockets_core.topics.folding import Stays, judge
+from peersockets_core.topics.folding import judge
 from peersockets_core.topics.members import Link, Peer
+from peersockets_core.wires.duplicates import Duplicates as Facts
+from peersockets_core.wires.table import KINDS
 
 FOLD_TIME = DEFAULT_LIMITS.fold_time
 WIRES: tuple[WireName, ...] = ("hypercore9", "hypercore11")
@@ -39,51 +41,23 @@ def link(wire: WireName, here: int, *, dialled: bool, began: float, established_
     return Link(connection, Peer(wire, keys[1 - here].public_keys[wire]), RecordingHost())
 
 
-SIMULTANEOUS = {
-    # Wire, whether our key is the larger, whether we dialled the older and the newer: what stays, and whether
-    # that is for us to decide.
-    ("hypercore9", False, False, False): (Stays.LIVELIER, False),
-    ("hypercore9", False, False, True): (Stays.NEWER, True),
-    ("hypercore9", False, True, False): (Stays.LIVELIER, False),
-    ("hypercore9", False, True, True): (Stays.NEWER, True),
-    ("hypercore9", True, False, False): (Stays.NEWER, False),
-    ("hypercore9", True, False, True): (Stays.LIVELIER, True),
-    ("hypercore9", True, True, False): (Stays.NEWER, True),
-    ("hypercore9", True, True, True): (Stays.LIVELIER, True),
-    ("hypercore11", False, False, False): (Stays.NEWER, False),
-    ("hypercore11", False, False, True): (Stays.NEWER, False),
-    ("hypercore11", False, True, False): (Stays.NEWER, True),
-    ("hypercore11", False, True, True): (Stays.NEWER, True),
-    ("hypercore11", True, False, False): (Stays.NEWER, False),
-    ("hypercore11", True, False, True): (Stays.NEWER, True),
-    ("hypercore11", True, True, False): (Stays.OLDER, True),
-    ("hypercore11", True, True, True): (Stays.NEWER, True),
-}
-
-
-@pytest.mark.parametrize(("case", "verdict"), SIMULTANEOUS.items())
-def test_what_stays_of_two_that_began_before_either_was_established(
-    case: tuple[WireName, bool, bool, bool], verdict: tuple[Stays, bool]
-) -> None:
-    wire, larger, dialled_older, dialled_newer = case
-    older = link(wire, larger, dialled=dialled_older, began=1.0, established_at=3.0)
-    newer = link(wire, larger, dialled=dialled_newer, began=2.0, established_at=4.0)
-    assert judge(newer, older) == verdict
-
-
+@pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize("larger", [False, True])
-@pytest.mark.parametrize("dialled", [False, True])
-def test_a_remote_that_dials_although_it_was_connected_replaces_that(larger: bool, dialled: bool) -> None:
-    """hyperswarm 4.17.2: the newer stays where the existing one has carried bytes both ways."""
-    older = link("hypercore11", larger, dialled=dialled, began=1.0, established_at=2.0)
-    newer = link("hypercore11", larger, dialled=False, began=3.0, established_at=4.0)
-    assert judge(newer, older) == (Stays.NEWER, True)
-
-
-def test_a_remote_with_the_smaller_key_that_dials_twice_on_hypercore9_has_its_order_known() -> None:
-    older = link("hypercore9", 1, dialled=False, began=1.0, established_at=2.0)
-    newer = link("hypercore9", 1, dialled=False, began=3.0, established_at=4.0)
-    assert judge(newer, older) == (Stays.NEWER, True)
+@pytest.mark.parametrize("dialled_older", [False, True])
+@pytest.mark.parametrize("dialled_newer", [False, True])
+@pytest.mark.parametrize("established_at", [1.5, 3.0])
+def test_the_rule_of_the_wire_is_asked(
+    wire: WireName, larger: bool, dialled_older: bool, dialled_newer: bool, established_at: float
+) -> None:
+    older = link(wire, larger, dialled=dialled_older, began=1.0, established_at=established_at)
+    newer = link(wire, larger, dialled=dialled_newer, began=2.0, established_at=4.0)
+    pair = Facts(
+        dialled=dialled_newer,
+        same_dialler=dialled_newer == dialled_older,
+        smaller=not larger,
+        follows=not dialled_newer and established_at < 2.0,
+    )
+    assert judge(newer, older) == KINDS[wire].judge(pair)
 
 
 class Duplicates:

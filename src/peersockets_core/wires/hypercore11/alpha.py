@@ -17,10 +17,11 @@ from ...keys import DriveKey
 from ...limits import Limits
 from ...secret import Secret
 from ...work import ANSWER, MEMBERSHIP, RUN
+from ..keys import Keys
 from .batching import MAX_BATCH, ROOM
 from .encoding import decode_string_untrusted, decode_uint_untrusted, encode_buffer, encode_uint
 from .protomux import Channel, Mux
-from .secret_stream import MAX_PLAINTEXT, Keys, namespace
+from .secret_stream import MAX_PLAINTEXT, namespace
 
 PROTOCOL: Final = "hypercore/alpha"
 ALIASES: Final = {"hypercore": PROTOCOL}

@@ -11,14 +11,12 @@ import hmac
 from collections.abc import MutableSequence, Sequence
 from typing import Final
 
-import attrs
-
 from ...crypto.noise import DHKeyPair, Ed25519, NoiseHandshake
 from ...crypto.sodium import MAC_SIZE, TAG_SIZE, Buffer, SecretStreamCipher
 from ...errors import RemoteProtocolError
 from ...keys import Entropy, KeyPair
-from ...secret import Secret
 from ...work import BYTES, RECORD, Work
+from ..keys import Keys
 from ..pieces import Pieces
 
 MAX_FRAME: Final = 0xFFFFFF
@@ -49,16 +47,6 @@ def _hash(data: bytes, key: bytes = b"") -> bytes:
 
 
 _INITIATOR, _RESPONDER, _SEND = namespace(b"hyperswarm/secret-stream", 3)
-
-
-@attrs.frozen
-class Keys:
-    """What a finished handshake leaves, whichever it was."""
-
-    sending_key: Secret = attrs.field(converter=Secret)
-    receiving_key: Secret = attrs.field(converter=Secret)
-    handshake_hash: bytes
-    remote_public_key: bytes
 
 
 class SecretStream:

@@ -11,14 +11,12 @@ from typing import Final
 from ...crypto.sodium import Buffer
 from ...errors import LocalProtocolError, RemoteProtocolError
 from ...events import Event, HandshakeCompleted, WireName
-from ...keys import DriveKey, Entropy, KeyPair
-from ...limits import Limits
-from ...outbox import Outbox
-from ...work import Work
-from ..extensions import ExtensionNames
+from ...keys import DriveKey
+from ..keys import Keys
+from ..wire import WireSetup
 from . import alpha
 from .protomux import Mux
-from .secret_stream import Keys, SecretStream
+from .secret_stream import SecretStream
 
 
 class Hypercore11:
@@ -26,35 +24,22 @@ class Hypercore11:
 
     name: Final[WireName] = "hypercore11"
 
-    def __init__(
-        self,
-        *,
-        initiator: bool,
-        key_pair: KeyPair,
-        entropy: Entropy,
-        limits: Limits,
-        extensions: ExtensionNames,
-        outbox: Outbox,
-        work: Work,
-        keys: Keys | None = None,
-    ) -> None:
-        """Begin with a handshake, or with the `keys` of one that is finished.
-
-        `extensions` is for wires on which extensions belong to the connection; here they are a drive's.
-        """
+    def __init__(self, setup: WireSetup) -> None:
+        """Begin with a handshake, or with the keys of one that is finished."""
+        limits = setup.limits
         self.keepalive = limits.hypercore11_keepalive
-        self.outbox = outbox
-        self.mux = Mux(limits=limits, outbox=self.outbox, aliases=alpha.ALIASES, work=work)
+        self.outbox = setup.outbox
+        self.mux = Mux(limits=limits, outbox=self.outbox, aliases=alpha.ALIASES, work=setup.work)
         """For protocols beside hypercore's, which may be registered once the handshake is finished."""
-        self._initiator = initiator
+        self._initiator = setup.initiator
         self._limits = limits
-        self._work = work
+        self._work = setup.work
         self._stream = SecretStream(
-            initiator=initiator,
-            entropy=entropy,
-            key_pair=key_pair,
-            keys=keys,
-            work=work,
+            initiator=setup.initiator,
+            entropy=setup.entropy,
+            key_pair=setup.key_pair,
+            keys=setup.keys,
+            work=setup.work,
             max_frame=limits.hypercore11_frame,
         )
         self.unfinished = self._stream.unfinished

@@ -15,11 +15,9 @@ from typing import Final, TypeAlias
 from ...crypto.sodium import Buffer, XSalsa20
 from ...errors import MessageTooLarge, RemoteProtocolError
 from ...events import Event, HandshakeCompleted, MessagesReceived, WireName
-from ...keys import DriveKey, Entropy, KeyPair
-from ...limits import Limits
-from ...outbox import Outbox
-from ...work import ANSWER, MEMBERSHIP, Work
-from ..extensions import ExtensionNames
+from ...keys import DriveKey
+from ...work import ANSWER, MEMBERSHIP
+from ..wire import WireSetup
 from . import frames, messages
 from .channels import Channels
 from .handshake import Handshake
@@ -54,33 +52,25 @@ class Hypercore9:
     """One connection's state on this wire."""
 
     name: Final[WireName] = "hypercore9"
+    mux: Final = None
 
-    def __init__(
-        self,
-        *,
-        initiator: bool,
-        key_pair: KeyPair,
-        entropy: Entropy,
-        limits: Limits,
-        extensions: ExtensionNames,
-        outbox: Outbox,
-        work: Work,
-    ) -> None:
+    def __init__(self, setup: WireSetup) -> None:
         """Begin a handshake."""
+        limits = setup.limits
         self.keepalive = limits.keepalive
         self.silence = limits.silence
-        self.outbox = outbox
+        self.outbox = setup.outbox
         self._limits = limits
-        self._extensions = extensions
+        self._extensions = setup.extensions
         self._announced_version = -1
         self._remote_names: list[str] = []
         self._names_size = 0
-        self._work = work
-        self._frames = frames.FrameParser(limits.frame_body, ignored=_IGNORED, work=work)
+        self._work = setup.work
+        self._frames = frames.FrameParser(limits.frame_body, ignored=_IGNORED, work=self._work)
         self.unfinished = self._frames.unfinished
         """What has come of a frame that is not complete."""
         self._decoding: tuple[int, messages.Decoder[_Heeded]] | None = None
-        handshake = Handshake(initiator=initiator, key_pair=key_pair, entropy=entropy)
+        handshake = Handshake(initiator=setup.initiator, key_pair=setup.key_pair, entropy=setup.entropy)
         self._handshake: Handshake | None = handshake
         self._handshake_output = handshake.output
         self._rest = b""  # what came in one read with the end of the handshake

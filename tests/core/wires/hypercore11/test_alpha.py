@@ -21,7 +21,8 @@ from peersockets_core.wires.hypercore11.alpha import ALIASES, PROTOCOL, Core, Ex
 from peersockets_core.wires.hypercore11.batching import MAX_BATCH
 from peersockets_core.wires.hypercore11.encoding import encode_buffer, encode_uint
 from peersockets_core.wires.hypercore11.protomux import Mux
-from peersockets_core.wires.hypercore11.secret_stream import MAX_PLAINTEXT, Keys, namespace
+from peersockets_core.wires.hypercore11.secret_stream import MAX_PLAINTEXT, namespace
+from peersockets_core.wires.keys import Keys
 
 DISCOVERY_KEY = KEY.discovery_key
 HASH = bytes([0x11]) * 64

@@ -6,7 +6,8 @@ import pytest
 
 from core.support import CUTS, Cut, entropy, key_pair
 from peersockets_core import RemoteProtocolError
-from peersockets_core.wires.hypercore11.secret_stream import MAX_PLAINTEXT, Keys, SecretStream, namespace
+from peersockets_core.wires.hypercore11.secret_stream import MAX_PLAINTEXT, SecretStream, namespace
+from peersockets_core.wires.keys import Keys
 
 HASH = bytes([0x11]) * 64
 INITIATOR_KEYS = Keys(bytes([1]) * 32, bytes([2]) * 32, HASH, bytes([3]) * 32)

@@ -29,8 +29,10 @@ from peersockets_core import (
 from peersockets_core.outbox import Outbox
 from peersockets_core.wires.hypercore11.alpha import capability
 from peersockets_core.wires.hypercore11.encoding import encode_buffer, encode_uint
-from peersockets_core.wires.hypercore11.secret_stream import Keys, SecretStream
+from peersockets_core.wires.hypercore11.secret_stream import SecretStream
 from peersockets_core.wires.hypercore11.wire import Hypercore11
+from peersockets_core.wires.keys import Keys
+from peersockets_core.wires.wire import WireSetup
 from peersockets_core.work import Work
 
 DISCOVERY_KEY = KEY.discovery_key
@@ -278,14 +280,16 @@ def test_keyed_start() -> None:
     swapped = Keys(bytes([2]) * 32, bytes([1]) * 32, bytes(64), bytes([4]) * 32)
     left, right = (
         Hypercore11(
-            initiator=initiator,
-            key_pair=key_pair("keyed"),
-            entropy=entropy(f"keyed {initiator}"),
-            limits=DEFAULT_LIMITS,
-            extensions=ExtensionNames(),
-            outbox=Outbox(room=DEFAULT_LIMITS.send_buffer, reply_limit=DEFAULT_LIMITS.replies),
-            work=Work(),
-            keys=finished,
+            WireSetup(
+                initiator=initiator,
+                key_pair=key_pair("keyed"),
+                entropy=entropy(f"keyed {initiator}"),
+                limits=DEFAULT_LIMITS,
+                extensions=ExtensionNames(),
+                outbox=Outbox(room=DEFAULT_LIMITS.send_buffer, reply_limit=DEFAULT_LIMITS.replies),
+                work=Work(),
+                keys=finished,
+            )
         )
         for initiator, finished in ((True, keys), (False, swapped))
     )

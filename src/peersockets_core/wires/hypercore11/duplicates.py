@@ -1,0 +1,18 @@
+"""Which of two connections of one peer stays. Source: hyperswarm 4.17.2, `_handleServerConnection`."""
+
+from __future__ import annotations
+
+from ..duplicates import Duplicates, Stays, Verdict
+
+
+def judge(pair: Duplicates) -> Verdict:
+    """Return which of two connections stays.
+
+    The newer stays where the older one was established before the newer began, and otherwise the one dialled
+    by the larger key.
+    """
+    if pair.dialled:
+        return Verdict(Stays.NEWER, ours=pair.same_dialler or not pair.smaller)
+    if pair.follows or pair.same_dialler or pair.smaller:
+        return Verdict(Stays.NEWER, ours=pair.follows or not pair.same_dialler)
+    return Verdict(Stays.OLDER, ours=True)

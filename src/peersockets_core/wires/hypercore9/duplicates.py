@@ -1,0 +1,16 @@
+"""Which of two connections of one peer stays. Source: hyperswarm 2.15.3, `deduplicate`."""
+
+from __future__ import annotations
+
+from ..duplicates import Duplicates, Stays, Verdict
+
+
+def judge(pair: Duplicates) -> Verdict:
+    """Return which of two connections stays.
+
+    The one dialled by the smaller key stays, and of two of these the newer; of two dialled by the larger key,
+    the older stays, unless it turns out to be dead.
+    """
+    if pair.dialled != pair.smaller:  # the larger key has dialled the newer one
+        return Verdict(Stays.LIVELIER, ours=pair.dialled)
+    return Verdict(Stays.NEWER, ours=pair.dialled or not pair.same_dialler or pair.follows)

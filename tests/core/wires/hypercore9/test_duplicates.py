@@ -1,0 +1,35 @@
+"""hyperswarm 2.15.3, `deduplicate`, case by case."""
+
+from __future__ import annotations
+
+import pytest
+
+from peersockets_core.wires.duplicates import Duplicates, Stays
+from peersockets_core.wires.hypercore9.duplicates import judge
+
+SIMULTANEOUS = {
+    # Whether our key is the smaller, whether we dialled the older and the newer: what stays, and whether that
+    # is for us to decide.
+    (True, False, False): (Stays.LIVELIER, False),
+    (True, False, True): (Stays.NEWER, True),
+    (True, True, False): (Stays.LIVELIER, False),
+    (True, True, True): (Stays.NEWER, True),
+    (False, False, False): (Stays.NEWER, False),
+    (False, False, True): (Stays.LIVELIER, True),
+    (False, True, False): (Stays.NEWER, True),
+    (False, True, True): (Stays.LIVELIER, True),
+}
+
+
+@pytest.mark.parametrize(("case", "verdict"), SIMULTANEOUS.items())
+def test_two_that_began_before_either_was_established(
+    case: tuple[bool, bool, bool], verdict: tuple[Stays, bool]
+) -> None:
+    smaller, older, newer = case
+    pair = Duplicates(dialled=newer, same_dialler=older == newer, smaller=smaller, follows=False)
+    assert judge(pair) == verdict
+
+
+def test_a_remote_with_the_smaller_key_that_dials_twice_has_its_order_known() -> None:
+    pair = Duplicates(dialled=False, same_dialler=True, smaller=False, follows=True)
+    assert judge(pair) == (Stays.NEWER, True)

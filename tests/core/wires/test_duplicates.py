@@ -1,0 +1,32 @@
+"""What every wire's rule for duplicates has in common."""
+
+from __future__ import annotations
+
+import itertools
+
+import attrs
+import pytest
+
+from peersockets_core import WIRES, WireName
+from peersockets_core.wires.duplicates import Duplicates, Stays
+from peersockets_core.wires.table import KINDS
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_two_sides_never_both_leave_the_end_to_the_other(wire: WireName) -> None:
+    """Of the two sides of the same pair of connections, at least one ends the one that goes."""
+    judge = KINDS[wire].judge
+    for dialled, same_dialler, smaller in itertools.product((False, True), repeat=3):
+        here = Duplicates(dialled=dialled, same_dialler=same_dialler, smaller=smaller, follows=False)
+        there = attrs.evolve(here, dialled=not dialled, smaller=not smaller)
+        for one, other in ((here, there), (there, attrs.evolve(here, follows=not dialled))):
+            verdicts = judge(one), judge(other)
+            assert any(verdict.ours for verdict in verdicts), (wire, one)
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_remote_that_knows_the_order_replaces_its_connection(wire: WireName) -> None:
+    for smaller in (False, True):
+        pair = Duplicates(dialled=False, same_dialler=True, smaller=smaller, follows=True)
+        if KINDS[wire].judge(pair).stays is not Stays.LIVELIER:
+            assert KINDS[wire].judge(pair) == (Stays.NEWER, True)
