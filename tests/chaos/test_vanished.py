@@ -1,7 +1,6 @@
 """Lines that go dead without a sign, in a network namespace of their own."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from chaos import vanishing
-
-NAMESPACE = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--net", "--map-root-user"]
+from network_namespace import UNSHARE
 
 
 @pytest.mark.slow
@@ -18,7 +16,7 @@ def test_vanished_peers_leave_and_silent_ones_stay() -> None:
     """On both wires, whether they have sent keepalives or not; what they have not acknowledged is unsent."""
     program = Path(vanishing.__file__)
     played = subprocess.run(
-        [*NAMESPACE, sys.executable, program], stdout=subprocess.PIPE, text=True, timeout=120, check=True
+        [*UNSHARE, sys.executable, program], stdout=subprocess.PIPE, text=True, timeout=120, check=True
     )
     alive, *left = map(json.loads, played.stdout.splitlines())
     assert alive == {"heard": ["still there?"] * len(vanishing.PEERS), "members": len(vanishing.PEERS)}

@@ -101,6 +101,13 @@ async def test_a_closed_stdout_ends_it_quietly() -> None:
         assert await process.stderr.receive_some() == b""
 
 
+async def test_nobody_can_be_there() -> None:
+    async with open_terminal("watch", KEY.url, "--no-swarm") as terminal:
+        await terminal.until("nobody can ever be reached: give --swarm, --listen or --connect")
+        await terminal.type(CTRL_C)
+        assert await terminal.finish() == 130
+
+
 async def test_a_refused_connection_is_told_and_tried_again() -> None:
     async with open_terminal("watch", KEY.url, "--connect", f"127.0.0.1:{unused_port()}") as terminal:
         await terminal.until("trying again")

@@ -1,6 +1,5 @@
 """Two connections with a real peer, in every order: one stays, and nobody is seen to leave."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from interop import orders
+from network_namespace import UNSHARE
 
 pytestmark = pytest.mark.interop
-
-NAMESPACE = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--net", "--map-root-user"]
 
 
 @pytest.mark.slow
@@ -19,7 +17,7 @@ def test_every_order_of_dialling_and_of_keys() -> None:
     """Alive, or cut without a sign: then the peer is back at another address, without memory of the first."""
     program = Path(orders.__file__)
     played = subprocess.run(
-        [*NAMESPACE, sys.executable, program], stdout=subprocess.PIPE, text=True, timeout=600, check=False
+        [*UNSHARE, sys.executable, program], stdout=subprocess.PIPE, text=True, timeout=600, check=False
     )
     assert played.returncode == 0, played.stdout
     assert len(played.stdout.splitlines()) == 1 + len(orders.ORDERS)
