@@ -27,6 +27,7 @@ from peersockets_trio import (
     Swarm,
     open_node,
 )
+from peersockets_trio.runtime import bootstrap
 
 HOST = "127.0.0.1"
 KEY = "11" * 32
@@ -369,9 +370,30 @@ async def test_names_are_looked_up() -> None:
         assert alice.swarm.statistics().nodes > 0
 
 
+async def test_nothing_is_flushed_before_names_have_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = trio.Event()
+
+    async def resolve(nodes: list[tuple[str, int]]) -> list[tuple[str, int]]:
+        await known.wait()
+        return [(HOST, port) for _, port in nodes]
+
+    monkeypatch.setattr(bootstrap, "resolve", resolve)
+    async with network() as net:
+        alice = await net.add(bootstrap=[("a.name", net.bootstrap[0][1])])
+        discovery = alice.swarm.join(alice.drive, announce=False)
+        await wait_all_tasks_blocked(0.05)
+        with trio.move_on_after(0.05):
+            await discovery.flushed()
+        assert alice.swarm.statistics().nodes == 0
+        known.set()
+        await discovery.flushed()
+        assert alice.swarm.statistics().nodes > 0
+
+
 @pytest.mark.parametrize(
     ("options", "error", "text"),
     [
+        ({"bootstrap": [("0.0.0.0", 5)]}, ValueError, "bootstrap: 0.0.0.0 is every address of a host"),
         ({"bootstrap": ["10.0.0.1:5"]}, TypeError, "bootstrap must be pairs of host and port"),
         ({"bootstrap": [("10.0.0.1", 0)]}, ValueError, "bootstrap: port must be from 1 to 65535, not 0"),
         ({"bootstrap": [("::1", 5)]}, ValueError, "bootstrap: the DHT has IPv4 addresses only"),

@@ -80,6 +80,18 @@ def test_a_drive_key_and_a_network_are_enough(bootstrap: str) -> None:
     assert events[-2]["reason"] == ""
 
 
+def test_a_network_that_is_begun_on_every_address() -> None:
+    with started("dht", "--listen", "0.0.0.0:0") as node:
+        address = line(node).decode()
+        assert not address.startswith("0.")
+        with pipe("--bootstrap", address) as there:
+            sent = run("send", KEY.url, "hello", "--topic", "chat", "--all", "--bootstrap", address)
+            assert sent.returncode == 0, sent.stderr
+            assert b"announced at 1 node of the DHT\n" in sent.stderr
+            finish(there)
+    assert "give one that it has" in complaint(run("watch", KEY.url, "--bootstrap", "0.0.0.0:5"), 2)
+
+
 def test_chat_finds_peers(bootstrap: str) -> None:
     with pipe("--bootstrap", bootstrap) as there:
         done = run("chat", KEY.url, "--bootstrap", bootstrap, stdin=b"hello from a pipe\n")

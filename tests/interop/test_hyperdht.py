@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 import pytest
 import trio
@@ -16,7 +17,7 @@ from interop.swarm_peers import PACKAGES, DhtNetwork, Ours, open_dht_network, op
 from peersockets_core import PeerUnreachable
 from peersockets_core.dht import MutableValue, ValueFound
 from peersockets_core.dht.signing import key_hash
-from peersockets_trio import Limits
+from peersockets_trio import Limits, open_node
 
 pytestmark = pytest.mark.interop
 
@@ -99,6 +100,28 @@ async def test_a_network_of_ours_only_on_which_real_nodes_meet() -> None:
             ]
             await server.call("dhtUnannounce", topic=TOPIC.hex())
             assert not (await client.call("dhtLookup", topic=TOPIC.hex()))["publicKeys"]
+
+
+@pytest.mark.parametrize("options", [{}, {"firewalled": None}], ids=["open", "default"])
+async def test_a_network_that_ours_begins_on_every_address(options: dict[str, Any]) -> None:
+    """Bound to 0.0.0.0, it learns its address from those that ask it, and with that has an id."""
+    async with open_node() as node, node.open_swarm(bootstrap=()) as swarm:
+        assert swarm.bound_address[0] == "0.0.0.0"
+        port = swarm.bound_address[1]
+        async with open_dht_peer(port, **options) as server, open_dht_peer(port, **options) as client:
+            listening = await server.call("dhtListen", echo=True)
+            assert port in listening["relays"]
+            await server.call("dhtAnnounce", topic=TOPIC.hex())
+            found = await client.call("dhtLookup", topic=TOPIC.hex())
+            assert found["publicKeys"] == [listening["publicKey"]]
+            connected = await client.call("dhtConnect", publicKey=listening["publicKey"], message="hello")
+            assert connected["answer"] == "hello"
+            # It is a peer like them, too.
+            await swarm.join(TOPIC).flushed()
+            found = await client.call("dhtLookup", topic=TOPIC.hex())
+            assert set(found["publicKeys"]) == {listening["publicKey"], swarm.public_key.hex()}
+        assert swarm.address == (HOST, port)
+        assert swarm.nat == "open"
 
 
 async def test_values_are_kept_for_real_nodes_and_by_them() -> None:

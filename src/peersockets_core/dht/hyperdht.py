@@ -22,7 +22,15 @@ from .limits import DEFAULT_HYPER_DHT_LIMITS, HyperDhtLimits
 from .listening import Accepted, Incoming, Listener
 from .messages import MOST_RELAYS, Command, Firewall, NoisePayload, Peer, UdxInfo
 from .rpc.address import Address
-from .rpc.events import Answered, DhtEvent, QueryFinished, QueryReplied, RequestReceived, TimedOut
+from .rpc.events import (
+    Answered,
+    BecamePersistent,
+    DhtEvent,
+    QueryFinished,
+    QueryReplied,
+    RequestReceived,
+    TimedOut,
+)
 from .rpc.messages import ErrorCode
 from .rpc.node import DhtNode
 from .signing import is_key, key_hash, sign_mutable
@@ -43,11 +51,12 @@ class HyperDht:
         bootstrap: Iterable[Address] = (),
         persistent: bool = False,
         address: Address | None = None,
+        first: bool | None = None,
         open_address: Address | None = None,
         local_addresses: Iterable[Address] = (),
         limits: HyperDhtLimits = DEFAULT_HYPER_DHT_LIMITS,
     ) -> None:
-        """Begin to look around from the `bootstrap` nodes; `persistent` and `address` as for `DhtNode`.
+        """Begin to look around from the `bootstrap` nodes; `persistent`, `address`, `first` as for `DhtNode`.
 
         `open_address` is where everybody can reach us, if that is known, and `local_addresses` where the
         hosts of our own network can; remotes are shown both.
@@ -60,6 +69,7 @@ class HyperDht:
             bootstrap=bootstrap,
             persistent=persistent,
             address=address,
+            first=first,
             limits=limits.rpc,
         )
         """The layer below."""
@@ -271,6 +281,8 @@ class HyperDht:
                 elif isinstance(event, Answered | TimedOut | QueryReplied | QueryFinished):
                     self._exchange.dispatch(event, now)
                 else:
+                    if isinstance(event, BecamePersistent) and self.node.first:
+                        self.open_address = self.node.address or self.open_address
                     self._exchange.events.append(event)
             events = self.node.take_events()  # of what the parts have asked in turn
         self._dials = {dial for dial in self._dials if dial.active}

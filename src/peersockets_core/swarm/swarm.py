@@ -20,7 +20,7 @@ from ..dht.events import (
 from ..dht.hyperdht import HyperDht
 from ..dht.messages import Peer
 from ..dht.rpc.address import ID_SIZE, Address
-from ..dht.rpc.events import Bootstrapped
+from ..dht.rpc.events import BecamePersistent, Bootstrapped
 from ..dht.signing import is_key
 from ..dht.topics import TopicSearch
 from ..errors import LocalProtocolError
@@ -237,9 +237,10 @@ class Swarm:
                 if self._dials.get(dial.public_key) is dial:
                     self.connection_lost(dial.public_key, now)
                 self._events.append(event)
-            case Bootstrapped() | Listening():
+            case Bootstrapped() | Listening() | BecamePersistent():
+                moved = isinstance(event, BecamePersistent)  # records name an address that is ours no longer
                 for topic in self._topics.values():
-                    if topic.waits:
+                    if topic.waits or (moved and topic.announces):
                         self._start_search(topic, now)
                 self._events.append(event)
             case ValueFound():

@@ -12,6 +12,8 @@ import trio
 from peersockets_core import Address
 
 from ..node import open_node
+from ..runtime.addresses import local_addresses
+from ..runtime.bootstrap import is_ipv4
 from ..swarm import Swarm
 from . import streams
 from .ending import Ending, run
@@ -44,6 +46,10 @@ def dht(listen: Address, bootstrap: tuple[Address, ...], nodes: Path | None) -> 
     begins a network of its own; with it, the node joins one, and keeps the announcements of others. Nobody
     needs the public nodes in such a network.
 
+    With --listen 0.0.0.0:PORT, others reach the node at each address of this host, and the first line shows
+    the one that leads to the internet. All others give the same address, since a node has one id in the
+    network, which is made of its address.
+
     The exit status is 0 after SIGTERM and 130 after Ctrl-C.
 
     \b
@@ -65,10 +71,15 @@ async def _run(ending: Ending, listen: Address, bootstrap: tuple[Address, ...], 
             persistent=True,
         ) as swarm,
     ):
-        streams.say(str(Address(*swarm.bound_address)))
+        streams.say(str(Address(*_address(swarm, known))))
         with ending.unless_asked():
             await _report(swarm, file)
         _save(swarm, file)
+
+
+def _address(swarm: Swarm, known: tuple[Address, ...]) -> tuple[str, int]:
+    """Return where others reach the node. Bound to every address, it has several; the first is shown."""
+    return local_addresses(swarm.bound_address, [at.host for at in known if is_ipv4(at.host)])[0]
 
 
 async def _report(swarm: Swarm, file: Path | None) -> None:

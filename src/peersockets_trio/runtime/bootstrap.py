@@ -32,6 +32,8 @@ def check_bootstrap(bootstrap: Iterable[BootstrapNode]) -> tuple[BootstrapNode, 
             raise ValueError(f"bootstrap: port must be from 1 to 65535, not {node[1]!r}")
         if ":" in node[0]:
             raise ValueError(f"bootstrap: the DHT has IPv4 addresses only, not {node[0]!r}")
+        if is_ipv4(node[0]) and ipaddress.IPv4Address(node[0]).is_unspecified:
+            raise ValueError(f"bootstrap: {node[0]} is every address of a host; give one that it has")
     return nodes
 
 

@@ -26,6 +26,7 @@ from ..info import ConnectionInfo
 from ..instruments import Instrument
 from ..udp import UdpSocket, UdxStream
 from . import bootstrap as bootstrapping
+from .addresses import ANY_HOST
 from .bootstrap import RETRY, BootstrapNode, is_ipv4
 from .connection_task import ConnectionTask
 from .node_runtime import NodeRuntime
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 Attach = Callable[[UdxStream, Keys, bool, "Address"], ConnectionTask]
 """Makes a connection of the node on a stream that has been secured: keys, whether we dialled, the address."""
 
-ANY_HOST: Final = "0.0.0.0"
 PASSIVE_TIME: Final = 10.0
 """Seconds to wait for the first packet of a remote that connects to us (hyperdht 6.34.0)."""
 
@@ -103,6 +103,7 @@ class SwarmRuntime:
                 now=trio.current_time(),
                 bootstrap=known,
                 persistent=persistent or first,
+                first=first,
                 address=udp.address if first and udp.address[0] != ANY_HOST else None,
             ),
             os.urandom,

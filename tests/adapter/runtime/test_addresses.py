@@ -15,7 +15,7 @@ import trio
 from adapter.support import KEY, LOOPBACK, WIRE
 from peersockets_core import Address
 from peersockets_trio import open_node
-from peersockets_trio.runtime.addresses import address_of
+from peersockets_trio.runtime.addresses import address_of, local_addresses
 from peersockets_trio.runtime.report import explain
 
 LOOPBACK_NAME = socket.if_indextoname(1)
@@ -39,6 +39,30 @@ def test_the_names_of_sockets(name: Any, text: str) -> None:
 @pytest.mark.parametrize("name", ["", b"\0abstract", "/run/socket"])
 def test_other_families(name: Any) -> None:
     assert address_of(name) is None
+
+
+def test_where_others_reach_a_socket() -> None:
+    assert local_addresses(("10.1.2.3", 5), []) == (("10.1.2.3", 5),)
+    reached = local_addresses(("0.0.0.0", 5), ["127.0.0.1", "255.255.255.255"])
+    assert reached
+    assert {port for _, port in reached} == {5}
+    for host, _ in reached:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.bind((host, 0))  # it is one of this host's
+
+
+_ALONE = """
+import subprocess
+from peersockets_trio.runtime.addresses import local_addresses
+assert local_addresses(("0.0.0.0", 5), ["10.9.0.7"]) == (("127.0.0.1", 5),)
+for command in ("link set lo up", "address add 10.9.0.1/24 dev lo"):
+    subprocess.run(["ip", *command.split()], check=True)
+assert local_addresses(("0.0.0.0", 5), ["10.9.0.7"]) == (("10.9.0.1", 5),)
+"""
+
+
+def test_where_there_is_no_network() -> None:
+    subprocess.run(["unshare", "-rn", sys.executable, "-c", _ALONE], check=True)
 
 
 async def test_a_unix_socket_has_no_address() -> None:

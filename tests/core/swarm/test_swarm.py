@@ -81,6 +81,19 @@ def test_alone_and_then_found() -> None:
     met(network, alice, bob)
 
 
+def test_the_first_node_announces_itself_as_soon_as_it_knows_its_address() -> None:
+    network = SwarmNetwork(nodes=0)
+    alice = network.add_person(bootstrap=(), persistent=True)
+    discovery = alice.machine.join(TOPIC, network.now)
+    network.network.run_for(10)
+    assert not alice.of_type(Flushed)
+    bob = network.add_person(bootstrap=(network.address(1000),))
+    bob.machine.join(TOPIC, network.now, announce=False)
+    met(network, alice, bob)
+    assert discovery.flushed
+    assert alice.machine.dht.open_address == network.address(1000)
+
+
 def test_flushed_means_that_the_first_found_were_connected_or_have_failed() -> None:
     network = SwarmNetwork()
     alice, bob, carol = (network.add_person() for _ in range(3))

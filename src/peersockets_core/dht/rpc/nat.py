@@ -5,7 +5,7 @@ Source: nat-sampler (npm), as dht-rpc 6.27.0 uses it.
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import Counter, OrderedDict
 from typing import Final
 
 from .address import Address
@@ -23,16 +23,20 @@ class NatSampler:
         """Our public host, or None while the samples differ."""
         self.port = 0
         """Our public port, or 0 while it is unknown or differs from one remote to another."""
-        self._samples: deque[Address] = deque(maxlen=_MOST_SAMPLES)
+        self._samples: OrderedDict[str | int, Address] = OrderedDict()
         self._count = 0
 
-    def add(self, address: Address) -> None:
-        """Take the address that one remote has seen us at."""
-        self._samples.append(address)
+    def add(self, address: Address, witness: str | None = None) -> None:
+        """Take the address that one remote has seen us at. Each `witness` has one sample, its last."""
         self._count += 1
+        key = self._count if witness is None else witness
+        self._samples.pop(key, None)
+        self._samples[key] = address
+        if len(self._samples) > _MOST_SAMPLES:
+            self._samples.popitem(last=False)
         wanted = self._agreement()
-        (host_and_port, agreeing), *_ = Counter(self._samples).most_common(1)
-        (host, agreeing_hosts), *_ = Counter(host for host, _ in self._samples).most_common(1)
+        (host_and_port, agreeing), *_ = Counter(self._samples.values()).most_common(1)
+        (host, agreeing_hosts), *_ = Counter(host for host, _ in self._samples.values()).most_common(1)
         self.host, self.port = None, 0
         if agreeing >= wanted:
             self.host, self.port = host_and_port

@@ -9,6 +9,7 @@ Source: dht-rpc 6.27.0, `index.js`.
 
 from __future__ import annotations
 
+import ipaddress
 import math
 from collections.abc import Iterable
 
@@ -60,15 +61,19 @@ class DhtNode:
         bootstrap: Iterable[Address] = (),
         persistent: bool = False,
         address: Address | None = None,
+        first: bool | None = None,
         limits: DhtLimits = DEFAULT_DHT_LIMITS,
     ) -> None:
         """Begin to look around from the `bootstrap` nodes, of which a network's first node has none.
 
         A `persistent` node takes its id from `address`, its own as others see it; where none is given, it
-        becomes persistent once enough remotes agree on one.
+        becomes persistent once enough remotes agree on one. `first` is whether it begins a network; without
+        it, a node does that has no bootstrap nodes.
         """
         self.limits = limits
         self.bootstrap = tuple(bootstrap)
+        self.first = not self.bootstrap if first is None else first
+        """Whether it begins a network, in which nobody has to answer it."""
         self.nat = NatSampler()
         """Our address as others see it."""
         self.id: bytes | None = None
@@ -77,6 +82,7 @@ class DhtNode:
         self.dropped = 0
         """Datagrams that were malformed, unasked for, or too many."""
         self._wants_id = persistent
+        self._learns_from_askers = self.first and persistent and address is None
         self.client = Client(self, entropy, now)
         """The requests and queries of this node."""
         self._tokens = Tokens(entropy, now)
@@ -296,7 +302,7 @@ class DhtNode:
         """A query that freshens the table has ended."""
         self._looking = False
         # A network of which nobody answers is not there yet; a first node's network is itself.
-        if not self.bootstrapped and (query.successes or not self.bootstrap):
+        if not self.bootstrapped and (query.successes or self.first):
             self.bootstrapped = True
             self.emit(Bootstrapped())
             self._take_id_from_address()
@@ -330,18 +336,36 @@ class DhtNode:
             self.answer(request, source, now, error=ErrorCode.INVALID_TOKEN, token=True, closer_nodes=True)
             return
         if id is not None:
-            self.upkeep.heard_from(source, id, now)
+            self._sample(self.upkeep.heard_from(source, id, now), request.to, now)
+        elif self._learns_from_askers:
+            self._sample_asker(source, request.to, now)
         if request.internal:
             self._server.serve(request, source, now)
         else:
             self.emit(RequestReceived(request, source, id))
 
-    def _sample(self, wanted: bool, seen_at: Address, now: float) -> None:
+    def _sample_asker(self, source: Address, seen_at: Address, now: float) -> None:
+        """Take the view of a remote without an id: the first node of a network has no other, and nobody can
+        announce there before it has an id. A host has one voice, however many ports it asks from.
+
+        Programs on our own host may ask at a loopback address, at which no other host finds us.
+        """
+        host = ipaddress.IPv4Address(seen_at[0])
+        if host.is_unspecified or host.is_multicast or not seen_at[1]:
+            return
+        known = self.nat.host
+        if known is not None and host.is_loopback != ipaddress.IPv4Address(known).is_loopback:
+            if host.is_loopback:
+                return
+            self.nat = NatSampler()
+        self._sample(True, seen_at, now, source[0])
+
+    def _sample(self, wanted: bool, seen_at: Address, now: float, witness: str | None = None) -> None:
         """Take a remote's view of our address, if it is one that counts."""
         if not wanted:
             return
         before = self.nat.host, self.nat.port
-        self.nat.add(seen_at)
+        self.nat.add(seen_at, witness)
         if before == (self.nat.host, self.nat.port):
             return
         self.emit(AddressChanged(self.nat.host, self.nat.port))

@@ -40,3 +40,13 @@ def test_a_port_that_differs_from_remote_to_remote() -> None:
 
 def test_the_last_sixteen_count() -> None:
     assert sampled(*[("1.1.1.1", 5)] * 50, *[("2.2.2.2", 7)] * 16) == ("2.2.2.2", 7)
+
+
+def test_a_witness_has_one_voice_its_last() -> None:
+    sampler = NatSampler()
+    for port in range(1, 100):
+        sampler.add(("6.6.6.6", port), "liar")
+    assert (sampler.host, sampler.port) == ("6.6.6.6", 99)
+    for witness in ("a", "b", "c"):
+        sampler.add(("1.1.1.1", 5), witness)
+    assert (sampler.host, sampler.port) == ("1.1.1.1", 5)

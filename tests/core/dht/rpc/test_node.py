@@ -53,6 +53,58 @@ def test_a_first_node_alone() -> None:
     assert not made.datagrams_to_send(0.0)
 
 
+def asked(made: DhtNode, seen_at: tuple[str, int], source: tuple[str, int] = THEIRS) -> Response:
+    """Let a remote without an id ask; returns the answer."""
+    made.receive_datagrams(
+        encode(Request(5, seen_at, Command.FIND_NODE, True, target=TARGET)), 1500, source, 0.0
+    )
+    ((_, response),) = sent(made, 0.0)
+    assert isinstance(response, Response)
+    return response
+
+
+def test_a_first_node_learns_its_address_from_whoever_asks_first() -> None:
+    made = node(address=None)
+    assert asked(made, OURS).id == node_id(OURS)
+    assert made.address == OURS
+
+
+def test_one_that_lies_about_the_address_of_a_first_node_is_outvoted() -> None:
+    made = node(address=None)
+    for port in range(1, 50):
+        asked(made, ("6.6.6.6", 6), ("10.0.0.66", port))
+    for number in range(3):
+        asked(made, OURS, (f"10.0.1.{number}", 1))
+    assert made.id == node_id(OURS)
+
+
+def test_an_address_on_the_network_goes_before_one_on_loopback() -> None:
+    made = node(address=None)
+    loopback = ("127.0.0.1", OURS[1])
+    assert asked(made, loopback, ("127.0.0.1", 5)).id == node_id(loopback)
+    assert asked(made, OURS).id == node_id(OURS)
+    assert asked(made, loopback, ("127.0.0.1", 5)).id == node_id(OURS)
+
+
+@pytest.mark.parametrize("seen_at", [("0.0.0.0", 5), ("224.0.0.1", 5), ("10.0.0.1", 0)])
+def test_a_first_node_has_no_such_address(seen_at: tuple[str, int]) -> None:
+    assert asked(node(address=None), seen_at).id is None
+
+
+def test_only_a_first_node_listens_to_askers_without_an_id() -> None:
+    made = DhtNode(entropy=entropy(1), now=0.0, persistent=True, bootstrap=(THEIRS,))
+    requests_of(made, 0.0)
+    assert asked(made, OURS, ("10.0.0.3", 3)).id is None
+    ephemeral = node(address=None, persistent=False)
+    assert asked(ephemeral, OURS).id is None
+
+
+def test_a_node_whose_bootstrap_nodes_are_to_be_found_yet_is_not_the_first() -> None:
+    made = DhtNode(entropy=entropy(1), now=0.0, first=False)
+    assert not made.handle_deadline(0.0)
+    assert not made.bootstrapped
+
+
 def test_joining_a_network() -> None:
     network = DhtNetwork()
     network.grow(network.add_rpc, 12)
