@@ -9,8 +9,9 @@ import enum
 import math
 from typing import Final
 
+import attrs
+
 from ..keys import KeyPair
-from .events import Listening
 from .exchange import Exchange
 from .messages import MOST_RELAYS, Command
 from .rpc.address import Address
@@ -44,10 +45,17 @@ _NEXT: Final = {
 }
 
 
+@attrs.frozen
+class Listening:
+    """Nodes near our key relay handshakes to us from now on; again whenever they change."""
+
+    relays: tuple[Address, ...]
+
+
 class Announcer:
     """Keeps our key findable."""
 
-    def __init__(self, exchange: Exchange, key_pair: KeyPair) -> None:
+    def __init__(self, exchange: Exchange[Listening], key_pair: KeyPair) -> None:
         self.state = AnnouncerState.IDLE
         self.target = key_hash(key_pair.ed25519_public_key)
         self.relays: dict[Address, Address] = {}
@@ -133,7 +141,7 @@ class Announcer:
         self._enter(AnnouncerState.KEEPING)
         self._round = 0
         self._next_round = now + PING_INTERVAL
-        self._exchange.events.append(Listening(tuple(self.relays)))
+        self._exchange.report(Listening(tuple(self.relays)))
 
     def answered(self, request: PendingRequest, response: Response, now: float) -> None:
         """A relay lives, or has shown its token, without which it does not forget us."""

@@ -12,10 +12,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+import attrs
+
 from ..errors import RemoteProtocolError
 from ..keys import Entropy, KeyPair
 from ..wires.keys import Keys
-from .events import DialFailed, Dialled
 from .exchange import Exchange
 from .messages import (
     VERSION,
@@ -58,12 +59,33 @@ _NEXT: Final = {
 }
 
 
+@attrs.frozen
+class Dialled:
+    """The handshake with a key that was dialled is finished: connect the stream."""
+
+    dial: Dial
+    keys: Keys
+    """What secures the stream; the dialler is its initiator."""
+    remote_stream_id: int
+    address: Address | None
+    """Where the remote's stream is, or None where its first packet shows that."""
+
+
+@attrs.frozen
+class DialFailed:
+    """A key that was dialled cannot be reached."""
+
+    dial: Dial
+    reason: str
+    """For people."""
+
+
 class Dial:
     """One attempt to connect to a key. Made by `HyperDht.dial`."""
 
     def __init__(
         self,
-        exchange: Exchange,
+        exchange: Exchange[Dialled | DialFailed],
         key_pair: KeyPair,
         entropy: Entropy,
         public_key: bytes,
@@ -209,12 +231,12 @@ class Dial:
         self._enter(DialState.DONE)
         self._let_go()
         keys, stream_id = self._finished
-        self._exchange.events.append(Dialled(self, keys, stream_id, address))
+        self._exchange.report(Dialled(self, keys, stream_id, address))
 
     def _fail(self, reason: str) -> None:
         self._enter(DialState.FAILED)
         self._let_go()
-        self._exchange.events.append(DialFailed(self, reason))
+        self._exchange.report(DialFailed(self, reason))
 
     def _let_go(self) -> None:
         for asked in (*self._ways, self._query, self._ping):

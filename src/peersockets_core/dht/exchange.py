@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
 
 from ..errors import LocalProtocolError
-from .events import HyperDhtEvent
 from .rpc.address import Address
 from .rpc.events import Answered, QueryFinished, QueryReplied, TimedOut
 from .rpc.messages import Response
 from .rpc.node import DhtNode
 from .rpc.query import Query, Reply
 from .rpc.requests import PendingRequest
+
+Event_contra = TypeVar("Event_contra", contravariant=True)
 
 
 class Party(Protocol):
@@ -30,13 +32,13 @@ class Party(Protocol):
         """A node has not answered a request."""
 
 
-class Exchange:
+class Exchange(Generic[Event_contra]):
     """Sends the requests and queries of parties, and hands each what comes of its own."""
 
-    def __init__(self, node: DhtNode) -> None:
+    def __init__(self, node: DhtNode, report: Callable[[Event_contra], None]) -> None:
         self.node = node
-        self.events: list[HyperDhtEvent] = []
-        """What the application is to learn."""
+        self.report = report
+        """Called by a party with each event for the application."""
         self._parties: dict[Query | PendingRequest, Party] = {}
 
     def request(self, party: Party, to: Address, now: float, **arguments: Any) -> PendingRequest | None:

@@ -76,7 +76,8 @@ class HyperDht:
         self.open_address = open_address if open_address is not None else address
         self.local_addresses = tuple(local_addresses)
         self._entropy = entropy
-        self._exchange = Exchange(self.node)
+        self._events: list[HyperDhtEvent] = []
+        self._exchange: Exchange[HyperDhtEvent] = Exchange(self.node, self._events.append)
         self._forwarding = Forwarding(self.node, limits)
         self._storage = Storage(self.node, self._forwarding, entropy, limits)
         self._listener = Listener(self._exchange, key_pair, entropy, limits)
@@ -113,7 +114,7 @@ class HyperDht:
 
     def next_deadline(self) -> float:
         """When to call `handle_deadline`, at the latest; minus infinity where a command has caused events."""
-        if self._exchange.events:
+        if self._events:
             return -math.inf
         return min(self.node.next_deadline(), self._announcer.next_deadline(), self._listener.next_deadline())
 
@@ -283,10 +284,11 @@ class HyperDht:
                 else:
                     if isinstance(event, BecamePersistent) and self.node.first:
                         self.open_address = self.node.address or self.open_address
-                    self._exchange.events.append(event)
+                    self._events.append(event)
             events = self.node.take_events()  # of what the parts have asked in turn
         self._dials = {dial for dial in self._dials if dial.active}
-        caused, self._exchange.events = self._exchange.events, []
+        caused = self._events.copy()
+        self._events.clear()
         return caused
 
     def _serve(self, received: RequestReceived, now: float) -> None:

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import enum
 import math
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import attrs
 
 from ..errors import LocalProtocolError, RemoteProtocolError
 from ..keys import Entropy, KeyPair
 from ..wires.keys import Keys
-from .events import ConnectionRequested
+from .exchange import Exchange
 from .limits import HyperDhtLimits
 from .messages import (
     VERSION,
@@ -29,9 +29,6 @@ from .messages import (
 from .noise_ik import HandshakeNoise
 from .rpc.address import Address
 from .rpc.events import RequestReceived
-
-if TYPE_CHECKING:
-    from .exchange import Exchange
 
 
 class IncomingState(enum.Enum):
@@ -74,6 +71,16 @@ class Incoming:
         return now >= self.expires
 
 
+@attrs.frozen
+class ConnectionRequested:
+    """A remote wants to connect; call `HyperDht.accept` or `HyperDht.refuse`.
+
+    Its key is proved, unless somebody repeats an older message of it, who can do nothing with the answer.
+    """
+
+    incoming: Incoming
+
+
 _MOST_WAYS: Final = 8  # on which the same handshake is answered while it is undecided
 
 
@@ -83,7 +90,11 @@ class Listener:
     """
 
     def __init__(
-        self, exchange: Exchange, key_pair: KeyPair, entropy: Entropy, limits: HyperDhtLimits
+        self,
+        exchange: Exchange[ConnectionRequested],
+        key_pair: KeyPair,
+        entropy: Entropy,
+        limits: HyperDhtLimits,
     ) -> None:
         self._exchange = exchange
         self._key_pair = key_pair
@@ -167,7 +178,7 @@ class Listener:
         if len(self._incoming) >= self._limits.incoming_handshakes:
             del self._incoming[next(iter(self._incoming))]
         self._incoming[relayed.noise] = incoming
-        self._exchange.events.append(ConnectionRequested(incoming))
+        self._exchange.report(ConnectionRequested(incoming))
         return incoming
 
     def _reply(

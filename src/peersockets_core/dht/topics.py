@@ -5,9 +5,10 @@ Source: hyperdht 6.34.0, `index.js` (`lookup`, `lookupAndUnannounce`, `announce`
 
 from __future__ import annotations
 
+import attrs
+
 from ..errors import RemoteProtocolError
 from ..keys import KeyPair
-from .events import PeersFound, SearchFinished
 from .exchange import Exchange
 from .messages import MOST_RELAYS, Command, Peer, decode_peers_untrusted
 from .rpc.address import Address
@@ -17,12 +18,31 @@ from .rpc.requests import PendingRequest
 from .signing import sign_announcement
 
 
+@attrs.frozen
+class PeersFound:
+    """A node has named peers of a topic that is looked for; the same peer may be named by many nodes."""
+
+    search: TopicSearch
+    peers: tuple[Peer, ...]
+    source: Address | None
+    """The node, which may also relay to them; None for what we know ourselves."""
+
+
+@attrs.frozen
+class SearchFinished:
+    """All nodes near a topic have been asked, and told of our announcement if there is one."""
+
+    search: TopicSearch
+    announced: int
+    """Nodes that keep our announcement."""
+
+
 class TopicSearch:
     """One look at the nodes near a topic. Made by `HyperDht.lookup`, `.announce` and `.unannounce`."""
 
     def __init__(
         self,
-        exchange: Exchange,
+        exchange: Exchange[PeersFound | SearchFinished],
         target: bytes,
         key_pair: KeyPair,
         now: float,
@@ -73,7 +93,7 @@ class TopicSearch:
         """Report peers, all but ourselves."""
         others = tuple(peer for peer in peers if peer.public_key != self._ours)
         if others:
-            self._exchange.events.append(PeersFound(self, others, source))
+            self._exchange.report(PeersFound(self, others, source))
 
     def finished(self, query: Query, now: float) -> None:
         """All nodes have been asked: remove our records where they no longer belong."""
@@ -82,7 +102,7 @@ class TopicSearch:
             for reply in self._stale.values():
                 if reply.source not in kept:
                     self._remove_from(reply, now)
-        self._exchange.events.append(SearchFinished(self, len(query.confirmed)))
+        self._exchange.report(SearchFinished(self, len(query.confirmed)))
 
     def answered(self, request: PendingRequest, response: Response, now: float) -> None:
         """A node has removed our record."""

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Final
 
+import attrs
+
 from ..errors import RemoteProtocolError
 from ..wires.hypercore11.encoding import encode_uint
-from .events import ValueFound
 from .exchange import Exchange
 from .messages import Command, MutableValue, decode_mutable_untrusted
 from .rpc.messages import Response
@@ -21,12 +22,23 @@ MOST_VALUE: Final = 1000
 """Bytes of a value that fit one datagram, with everything around them, on every path."""
 
 
+@attrs.frozen
+class ValueFound:
+    """A search for a value has ended."""
+
+    search: ValueSearch
+    value: MutableValue | bytes | None
+    """The newest signed value of a key, or the bytes of a hash; None where nobody has it."""
+    stored: int
+    """Nodes that have stored what the search was to store."""
+
+
 class ValueSearch:
     """One look for a value. Made by `HyperDht.get_mutable` and its siblings."""
 
     def __init__(
         self,
-        exchange: Exchange,
+        exchange: Exchange[ValueFound],
         now: float,
         *,
         public_key: bytes | None = None,
@@ -71,7 +83,7 @@ class ValueSearch:
 
     def finished(self, query: Query, now: float) -> None:
         """All nodes have been asked."""
-        self._exchange.events.append(ValueFound(self, self._found, len(query.confirmed)))
+        self._exchange.report(ValueFound(self, self._found, len(query.confirmed)))
 
     def answered(self, request: PendingRequest, response: Response, now: float) -> None: ...
 

@@ -7,14 +7,13 @@ other; the reference then waits for ten minutes, and we look again after five an
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 import attrs
 
+from ..dht.hyperdht import HyperDht
 from ..dht.topics import TopicSearch
-
-if TYPE_CHECKING:
-    from .swarm import Swarm
 
 _EARLY: Final = (5.0, 30.0)
 """Seconds after the first search until the second, and from that to the third."""
@@ -41,7 +40,8 @@ class Discovery:
 class TopicDiscovery:
     """A topic's discoveries, and the searches that serve them all."""
 
-    def __init__(self, swarm: Swarm, topic: bytes) -> None:
+    def __init__(self, topic: bytes, dht: HyperDht, chance: Callable[[], float]) -> None:
+        """`chance` draws a number from 0 to 1."""
         self.topic = topic
         self.discoveries: list[Discovery] = []
         self.announced = False
@@ -49,7 +49,8 @@ class TopicDiscovery:
         self.next_search = math.inf
         self.waits = False
         """Whether it is to be searched as soon as that makes sense."""
-        self._swarm = swarm
+        self._dht = dht
+        self._chance = chance
         self._search: TopicSearch | None = None
         self._found: set[bytes] = set()
         """The keys that the search under way has found."""
@@ -70,7 +71,7 @@ class TopicDiscovery:
         self.stop()
         self.waits = False
         self._found = set()
-        dht = self._swarm.dht
+        dht = self._dht
         self._search = dht.announce(self.topic, now) if self.announces else dht.lookup(self.topic, now)
         self.next_search = math.inf
 
@@ -88,7 +89,7 @@ class TopicDiscovery:
         """The search has ended: look again later."""
         self._search = None
         self.announced = self.announced or announced > 0
-        wait = _INTERVAL + _JITTER * self._swarm.chance()
+        wait = _INTERVAL + _JITTER * self._chance()
         self.next_search = now + (_EARLY[self._searches] if self._searches < len(_EARLY) else wait)
         self._searches += 1
         for discovery in self.discoveries:

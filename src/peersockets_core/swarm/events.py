@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import attrs
 
 from ..dht.events import ConnectionRequested, DialFailed, Dialled, Listening
 from ..dht.rpc.events import AddressChanged, BecamePersistent, Bootstrapped
-
-if TYPE_CHECKING:
-    from .discovery import Discovery
+from .discovery import Discovery
 
 
 @attrs.frozen

@@ -104,7 +104,7 @@ class Swarm:
             raise ValueError("announce and lookup must not both be False")
         joined = self._topics.get(topic)
         if joined is None:
-            joined = self._topics[topic] = TopicDiscovery(self, topic)
+            joined = self._topics[topic] = TopicDiscovery(topic, self.dht, self.chance)
         discovery = Discovery(topic, announce, lookup)
         joined.discoveries.append(discovery)
         self._start_search(joined, now)

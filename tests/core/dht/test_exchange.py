@@ -34,9 +34,10 @@ class Party:
         self.heard.append(("timed out", request))
 
 
-def exchange(**limits: int) -> Exchange:
+def exchange(**limits: int) -> Exchange[object]:
     node = DhtNode(entropy=entropy(1), now=0.0, bootstrap=[THERE], limits=DhtLimits(**limits))
-    return Exchange(node)
+    events: list[object] = []
+    return Exchange(node, events.append)
 
 
 def test_each_hears_of_its_own() -> None:

@@ -133,7 +133,7 @@ def test_events_of_commands_come_with_the_next_look() -> None:
     machine.dial(KeyPair.from_seed(b"x" * 32).ed25519_public_key, 1, 0.0)
     (failed,) = machine.handle_deadline(0.0)
     assert isinstance(failed, DialFailed)
-    machine._exchange.events.append(failed)
+    machine._events.append(failed)
     assert machine.next_deadline() == -float("inf")
 
 
