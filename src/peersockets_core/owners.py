@@ -5,7 +5,7 @@ The core never looks at it. A program that gives the types (`Peersockets[MyStrea
 checked; without them, an owner is an `object`.
 
 `C` is the owner of connections, `H` that of topic handles and watches. `AskOwner` and `AnswerOwner` are
-those of requests sent and requests received. A suffix names the variance.
+those of requests sent and requests received, `S` that of UDX streams. A suffix names the variance.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     H_contra = TypeVar("H_contra", default=object, contravariant=True)
     AskOwner = TypeVar("AskOwner", default=object)
     AnswerOwner = TypeVar("AnswerOwner", default=object)
+    S = TypeVar("S", default=object)
+    S_co = TypeVar("S_co", default=object, covariant=True)
+    S_contra = TypeVar("S_contra", default=object, contravariant=True)
 else:  # a type parameter has a default only from Python 3.13 on
     from typing import TypeVar
 
@@ -34,3 +37,6 @@ else:  # a type parameter has a default only from Python 3.13 on
     H_contra = TypeVar("H_contra", contravariant=True)
     AskOwner = TypeVar("AskOwner")
     AnswerOwner = TypeVar("AnswerOwner")
+    S = TypeVar("S")
+    S_co = TypeVar("S_co", covariant=True)
+    S_contra = TypeVar("S_contra", contravariant=True)

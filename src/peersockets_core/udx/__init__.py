@@ -17,7 +17,7 @@ The layers, from datagrams to streams:
     endpoint        all streams of one socket
 """
 
-from .endpoint import Endpoint, EndpointStatistics
+from .endpoint import Endpoint, EndpointStatistics, Event
 from .errors import StreamReset, StreamTimedOut
 from .events import (
     Address,
@@ -25,7 +25,6 @@ from .events import (
     DataReceived,
     EarlyPacket,
     EndAcknowledged,
-    Event,
     MessageReceived,
     StreamClosed,
     StreamEnded,

@@ -11,14 +11,16 @@ import heapq
 import itertools
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Generic, TypeAlias
 
 import attrs
 
 from ..crypto.sodium import Buffer
 from ..errors import LocalProtocolError, RemoteProtocolError
+from ..owners import S
 from .early import EarlyPackets
-from .events import Address, EarlyPacket, Event
+from .events import Address, EarlyPacket
+from .events import Event as EventOf
 from .farewells import Farewells
 from .limits import DEFAULT_UDX_LIMITS, UdxLimits
 from .packet import MASK, Columns, flags_untrusted, parse_run_untrusted
@@ -26,6 +28,9 @@ from .reception import receive_untrusted
 from .state import State
 from .stream import Stream
 from .transmission import Transmission, farewell, state, transmissions
+
+Event: TypeAlias = EventOf[Stream[S]]
+"""An event of an endpoint."""
 
 
 @attrs.define
@@ -49,12 +54,12 @@ class EndpointStatistics:
     """Early packets that were dropped for lack of room or for their age."""
 
 
-class Endpoint:
+class Endpoint(Generic[S]):
     """The streams that share one UDP socket."""
 
     def __init__(self, *, limits: UdxLimits = DEFAULT_UDX_LIMITS, now: float) -> None:
         self.limits = limits
-        self.streams: dict[int, Stream] = {}
+        self.streams: dict[int, Stream[S]] = {}
         """The streams by local id."""
         self.black_holes: set[Address] = set()
         """Destinations whose path turned out to carry smaller packets than some that are in flight. The
@@ -62,16 +67,16 @@ class Endpoint:
         remote may have received them already."""
         self._now = now
         # Streams that may have something to send, and whether that is news since they were last asked.
-        self._ready: dict[Stream, bool] = {}
+        self._ready: dict[Stream[S], bool] = {}
         self._loose: list[Transmission] = []  # the last packets of streams that are over
         self._early = EarlyPackets(limits)
         self._farewells = Farewells(limits)
-        self._connected: dict[Stream, None] = {}  # streams that have early packets to receive
-        self._deadlines: list[tuple[float, int, Stream]] = []
+        self._connected: dict[Stream[S], None] = {}  # streams that have early packets to receive
+        self._deadlines: list[tuple[float, int, Stream[S]]] = []
         self._count = itertools.count()
         self._statistics = EndpointStatistics()
 
-    def open_stream(self, local_id: int, now: float, *, owner: Any = None) -> Stream:
+    def open_stream(self, local_id: int, now: float, *, owner: S | None = None) -> Stream[S]:
         """Open a stream under a 32-bit id, which the remote learns in some other way.
 
         Packets for it may arrive at once; the endpoint keeps them until the stream is connected. Raises
@@ -94,14 +99,14 @@ class Endpoint:
 
     def receive_datagrams(
         self, buffer: Buffer, segment_size: int, source: Address, now: float
-    ) -> list[Event]:
+    ) -> list[Event[S]]:
         """Take in one read of the socket: datagrams of one size back to back, of which the last may be
         shorter.
 
         `segment_size` is that size in bytes; with 0, or more than `buffer` has, the buffer is one
         datagram. The caller may reuse the buffer afterwards. A bad datagram is dropped and counted.
         """
-        events: list[Event] = []
+        events: list[Event[S]] = []
         size = segment_size if 0 < segment_size < len(buffer) else len(buffer)
         self._now = now
         statistics = self._statistics
@@ -135,7 +140,7 @@ class Endpoint:
         size: int,
         source: Address,
         now: float,
-        events: list[Event],
+        events: list[Event[S]],
     ) -> None:
         """Take in packets for one stream id."""
         statistics = self._statistics
@@ -206,9 +211,9 @@ class Endpoint:
             return self._now
         return self._deadlines[0][0] if self._deadlines else math.inf
 
-    def handle_deadline(self, now: float) -> list[Event]:
+    def handle_deadline(self, now: float) -> list[Event[S]]:
         """Do whatever is due by `now`, and return the events that it causes."""
-        events: list[Event] = []
+        events: list[Event[S]] = []
         self._now = now
         while self._connected:
             stream = next(iter(self._connected))
@@ -224,7 +229,7 @@ class Endpoint:
                 self._schedule(stream)
         return events
 
-    def _schedule(self, stream: Stream) -> None:
+    def _schedule(self, stream: Stream[S]) -> None:
         """Schedule a stream's next timer. A timer that has moved to a later time causes one look at the
         stream in vain.
         """
@@ -235,42 +240,42 @@ class Endpoint:
 
     # For the streams
 
-    def ready(self, stream: Stream) -> None:
+    def ready(self, stream: Stream[S]) -> None:
         """Note that a stream may have something to send."""
         self._ready[stream] = True
 
-    def changed(self, stream: Stream) -> None:
+    def changed(self, stream: Stream[S]) -> None:
         """Note that a stream may have something to send, or a new view of its path."""
         self._ready[stream] = True
         if stream.sending.black and stream.remote_address is not None:
             self.black_holes.add(stream.remote_address)
 
-    def light(self, stream: Stream) -> None:
+    def light(self, stream: Stream[S]) -> None:
         """Note that no packet in flight from this stream is too large for the path."""
         if stream.remote_address is not None:
             self.black_holes.discard(stream.remote_address)
 
-    def connected(self, stream: Stream, now: float) -> None:
+    def connected(self, stream: Stream[S], now: float) -> None:
         """Note that a stream is connected, so that it receives its early packets."""
         self._now = now
         self._schedule(stream)
         if stream.local_id in self._early:
             self._connected[stream] = None
 
-    def ended(self, stream: Stream) -> None:
+    def ended(self, stream: Stream[S]) -> None:
         """Note that both halves of a stream have ended in good order."""
         last = state(stream)
         self._loose.append(last)
         self._farewells.add(stream.local_id, last, self._now)
         self.forget(stream)
 
-    def destroy(self, stream: Stream) -> None:
+    def destroy(self, stream: Stream[S]) -> None:
         """End a stream at our own will."""
         if stream.connected:
             self._loose.append(farewell(stream))
         self.forget(stream)
 
-    def forget(self, stream: Stream) -> None:
+    def forget(self, stream: Stream[S]) -> None:
         """Remove a stream that is over."""
         del self.streams[stream.local_id]
         self.light(stream)

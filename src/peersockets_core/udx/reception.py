@@ -6,6 +6,7 @@ A batch's acknowledgements are applied together, because a later one includes ev
 from __future__ import annotations
 
 from ..crypto.sodium import Buffer
+from ..owners import S
 from .errors import StreamReset
 from .events import Address, AddressChanged, DataReceived, Event, MessageReceived
 from .packet import (
@@ -25,13 +26,13 @@ from .stream import Stream
 
 
 def receive_untrusted(
-    stream: Stream,
+    stream: Stream[S],
     columns: Columns,
     packets: memoryview,
     size: int,
     source: Address,
     now: float,
-    events: list[Event],
+    events: list[Event[Stream[S]]],
 ) -> int:
     """Take in packets for a connected stream; returns how many of them it accepted.
 
@@ -111,7 +112,11 @@ def _plausible(number: int, stream: Stream) -> bool:
 
 
 def _receive_run(
-    stream: Stream, sequences: tuple[int, ...], packets: memoryview, size: int, events: list[Event]
+    stream: Stream[S],
+    sequences: tuple[int, ...],
+    packets: memoryview,
+    size: int,
+    events: list[Event[Stream[S]]],
 ) -> bool:
     """Take in packets that only carry data, if they are exactly the next ones. This is the path of bulk
     data.
@@ -136,7 +141,9 @@ def _receive_run(
     return True
 
 
-def _receive_packet(stream: Stream, flags: int, number: int, payload: Buffer, events: list[Event]) -> bool:
+def _receive_packet(
+    stream: Stream[S], flags: int, number: int, payload: Buffer, events: list[Event[Stream[S]]]
+) -> bool:
     """Take in a packet of any kind; returns whether it destroys the stream."""
     receiving = stream.receiving
     if flags & (Flag.DATA | Flag.END):

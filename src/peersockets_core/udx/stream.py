@@ -4,24 +4,50 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Generic, Protocol, cast
 
 from ..crypto.sodium import Buffer
 from ..errors import LocalProtocolError
+from ..owners import S_co, S_contra
 from .errors import StreamTimedOut
 from .events import Address, EndAcknowledged, Event, StreamClosed, StreamEnded, WritableAgain
 from .flight import Run
+from .limits import UdxLimits
 from .packet import HEADER_SIZE, MASK
 from .receive_half import ReceiveHalf
 from .send_half import SendHalf
 from .state import RECEIVING, SENDING, TRANSITIONS, Signal, State
 from .timers import Timer, Timers
 
-if TYPE_CHECKING:
-    from .endpoint import Endpoint
+
+class StreamHost(Protocol[S_contra]):
+    """The methods that a stream calls on the endpoint it belongs to."""
+
+    limits: UdxLimits
+
+    def ready(self, stream: Stream[S_contra]) -> None:
+        """Note that a stream may have something to send."""
+
+    def changed(self, stream: Stream[S_contra]) -> None:
+        """Note that a stream may have something to send, or a new view of its path."""
+
+    def light(self, stream: Stream[S_contra]) -> None:
+        """Note that no packet in flight from this stream is too large for the path."""
+
+    def connected(self, stream: Stream[S_contra], now: float) -> None:
+        """Note that a stream is connected, so that it receives its early packets."""
+
+    def ended(self, stream: Stream[S_contra]) -> None:
+        """Note that both halves of a stream have ended in good order."""
+
+    def destroy(self, stream: Stream[S_contra]) -> None:
+        """End a stream at our own will."""
+
+    def forget(self, stream: Stream[S_contra]) -> None:
+        """Remove a stream that is over."""
 
 
-class Stream:
+class Stream(Generic[S_co]):
     """One stream, made by `Endpoint.open_stream`.
 
     Its methods queue output, which leaves with the endpoint's next `datagrams_to_send`.
@@ -49,7 +75,7 @@ class Stream:
         "urgent",
     )  # fmt: skip
 
-    def __init__(self, endpoint: Endpoint, local_id: int, owner: Any) -> None:
+    def __init__(self, endpoint: StreamHost[S_co], local_id: int, owner: S_co | None) -> None:
         self.local_id = local_id
         """The id that the remote puts into its packets for this stream."""
         self.remote_id = 0
@@ -57,8 +83,8 @@ class Stream:
         self.remote_address: Address | None = None
         """The destination of our packets, once connected."""
         self.state = State.OPEN
-        self.owner = owner
-        """An object of the caller's choice."""
+        self.owner = cast(S_co, owner)
+        """An object of the caller's choice; None if there is none."""
         self.keepalive = endpoint.limits.keepalive
         """Seconds without a packet from the remote before a heartbeat asks for one."""
         self._endpoint = endpoint
@@ -263,7 +289,7 @@ class Stream:
         self._last_heard = now
         self._unanswered = 0
 
-    def settle(self, events: list[Event]) -> None:
+    def settle(self, events: list[Event[Stream[S_co]]]) -> None:
         """Make the transitions, and report the events, that follow from packets or from time."""
         sending, receiving = self.sending, self.receiving
         if self.state in RECEIVING and receiving.assembler.ended:
@@ -280,13 +306,13 @@ class Stream:
             self._finish()
             events.append(StreamClosed(self, None))
 
-    def fail(self, error: Exception, events: list[Event]) -> None:
+    def fail(self, error: Exception, events: list[Event[Stream[S_co]]]) -> None:
         """End the stream because the remote has reset it or is gone."""
         self._endpoint.forget(self)
         self._finish()
         events.append(StreamClosed(self, error))  # type: ignore[arg-type]
 
-    def handle_timers(self, now: float, events: list[Event]) -> None:
+    def handle_timers(self, now: float, events: list[Event[Stream[S_co]]]) -> None:
         """Handle the timers that are due."""
         sending = self.sending
         try:
@@ -313,7 +339,7 @@ class Stream:
             self._watch_writable(events)
             self._endpoint.changed(self)
 
-    def _watch_writable(self, events: list[Event]) -> None:
+    def _watch_writable(self, events: list[Event[Stream[S_co]]]) -> None:
         """Report `WritableAgain` if it is due. Every acknowledgement or timeout can change that, either
         way.
         """

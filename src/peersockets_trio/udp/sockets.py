@@ -51,7 +51,7 @@ class UdpSocket:
     """Made by `open_udp_socket`."""
 
     def __init__(self, datagrams: Datagrams, limits: UdxLimits, linger: float) -> None:
-        self.endpoint = Endpoint(limits=limits, now=trio.current_time())
+        self.endpoint: Endpoint[UdxStream] = Endpoint(limits=limits, now=trio.current_time())
         """The machine; `UdxStream` is what to use of it."""
         self.on_datagram: Callable[[memoryview, Address], None] | None = None
         """Called with each datagram that is none of UDX, which must be used up before it returns."""
@@ -196,9 +196,9 @@ class UdpSocket:
             for at in range(0, len(packets), size or 1):
                 self.on_datagram(packets[at : at + size], source[:2])
 
-    def _dispatch(self, events: list[Event]) -> None:
+    def _dispatch(self, events: list[Event[UdxStream]]) -> None:
         for event in events:
-            stream: UdxStream = event.stream.owner
+            stream = event.stream.owner
             match event:
                 case DataReceived():
                     stream.received(event.data)

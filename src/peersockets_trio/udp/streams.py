@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import operator
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 import trio
 
 from peersockets_core.udx import Address, State, Stream
 
-if TYPE_CHECKING:
-    from .sockets import UdpSocket
-
 _CHUNK: Final = 256 * 1024  # bytes copied at a time from what the caller may change afterwards
+
+
+class StreamSocket(Protocol):
+    """The methods that a stream calls on its socket."""
+
+    def wake(self) -> None:
+        """Send what the stream has queued."""
+
+    def let_finish(self, stream: UdxStream) -> None:
+        """A stream was closed: give it some time."""
+
+    def left(self) -> None:
+        """A stream was destroyed."""
 
 
 class UdxStream(trio.abc.HalfCloseableStream):
@@ -23,7 +33,7 @@ class UdxStream(trio.abc.HalfCloseableStream):
     `linger`; if cancelled, it destroys the stream.
     """
 
-    def __init__(self, udp: UdpSocket, stream: Stream) -> None:
+    def __init__(self, udp: StreamSocket, stream: Stream[UdxStream]) -> None:
         stream.owner = self
         self.core = stream
         """The machine of this stream."""
