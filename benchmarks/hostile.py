@@ -150,12 +150,12 @@ def _connection(wire: str) -> Connection:
 
 def _encrypt(connection: Connection, plain: bytes) -> bytes | memoryview:
     """Put anything at all into the encrypted stream, which the public interface does not allow."""
-    wire = connection._wire
+    wire = connection.wire_machine
     if isinstance(wire, Hypercore9):
         assert wire._transmit is not None
         return wire._transmit.apply(plain)
     assert isinstance(wire, Hypercore11)
-    return wire._stream.encrypt(plain)
+    return wire.stream.encrypt(plain)
 
 
 def _attack_once(attack: Attack, port: int) -> None:

@@ -9,14 +9,17 @@ from __future__ import annotations
 import math
 from typing import Generic, cast
 
+from .connection_admission import Admission
+from .connection_state import ENDED, TRANSITIONS, UNPROVED, ConnectionSignal, ConnectionState
+from .connection_timers import ConnectionTimers
 from .crypto.sodium import Buffer
-from .errors import LocalProtocolError, Refused, RemoteProtocolError, UnexpectedKey
+from .errors import LocalProtocolError, Refused, RemoteProtocolError
 from .events import ConnectionClosed, Event, HandshakeCompleted, WireName
-from .keys import DriveKey, Entropy, KeyPair, parse_public_key
-from .lateness import LATENESS, absence
+from .keys import DriveKey, Entropy, KeyPair
 from .limits import DEFAULT_LIMITS, Limits
 from .outbox import Outbox
 from .owners import C_co
+from .transitions import follow
 from .wires.extensions import ExtensionNames
 from .wires.hypercore11.protomux import Mux
 from .wires.keys import Keys
@@ -56,8 +59,6 @@ class Connection(Generic[C_co]):
         """
         if wire not in WIRES and (initiator or wire is not None):
             raise ValueError(f"wire must be one of {', '.join(WIRES)}, not {wire!r}")
-        if expect is not None:
-            parse_public_key(expect, "expect")
         if keys is not None and (wire is None or not KINDS[wire].takes_keys):
             able = ", ".join(name for name, kind in KINDS.items() if kind.takes_keys)
             raise ValueError(f"keys need the wire {able}, not {wire!r}")
@@ -70,42 +71,44 @@ class Connection(Generic[C_co]):
         """The stream extensions registered here; messages of others are discarded."""
         self.remote_public_key: bytes | None = None
         """The remote's proved key, once the handshake is finished."""
-        self.on_hold = False
-        """Whether the remote waits for `admit`."""
         self.owner = cast(C_co, None)
         """The object that moves this connection's bytes; None until the program around the core sets it."""
-        self.closed = False
         self.error: RemoteProtocolError | Refused | None = None
         """What the peer did wrong, or why we do not want it, where that closed the connection."""
         self.limits = limits
         """The bounds that the remote can push against."""
         self._entropy = entropy
         self._drives: dict[bytes, DriveKey] = {}
-        self._expected = expect
-        self._hold = hold
-        self._admitted = False
-        self._held = bytearray()
         self.outbox = Outbox(room=limits.send_buffer, reply_limit=limits.replies)
         """What is queued; its `size` is what back pressure looks at."""
         self._work = Work()
-        self._wire: Wire = Undecided()
+        # For the modules beside this one, and for tests:
+        self.state = ConnectionState.UNDECIDED
+        self.admission = Admission(key_pair=key_pair, expected=expect, hold=hold, limit=limits.held)
+        self.wire_machine: Wire = Undecided()
         if wire is not None:
             self._begin(wire, keys)
         self.began = now
         """When it began."""
         self.established_at = math.inf
         """From when we know that both sides have finished the handshake; infinity before."""
-        self.heard_at = now
-        """When the remote was last heard."""
-        self._now = now
-        self._handshake_deadline = now + limits.handshake_time
-        self._listening_since = now
-        self._last_sent = now
-        self._waiting_since = math.inf  # output that the stream does not take
-        self._reading = True
+        self._timers = ConnectionTimers(limits, now)
         self._spoken = False
-        self._frame = 0
-        self._frame_began = now
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection has ended."""
+        return self.state in ENDED
+
+    @property
+    def on_hold(self) -> bool:
+        """Whether the remote waits for `admit`."""
+        return self.state is ConnectionState.ON_HOLD
+
+    @property
+    def heard_at(self) -> float:
+        """When the remote was last heard."""
+        return self._timers.heard_at
 
     def receive_data(self, data: Buffer, now: float, budget: int | None = None) -> list[Event]:
         """Take what the stream delivered; returns the events it caused, in order.
@@ -128,30 +131,29 @@ class Connection(Generic[C_co]):
             data = data.cast("B")
         self._begin_slice(budget)
         self._tell_time(now)
-        if self.closed:
+        state, timers = self.state, self._timers
+        if state in ENDED:
             return []
-        self.heard_at = self._now
+        timers.heard_at = timers.now
         events: list[Event] = []
         try:
-            if self._admitted:
-                if self.established_at > self._now:
-                    self.established_at = self._now
-                self._wire.receive_data_untrusted(data, events)
-            elif self.on_hold:
-                self.established_at = min(self.established_at, self._now)
-                self._keep_untrusted(data)
-            else:
+            if state in UNPROVED:
                 self._shake_hands_untrusted(data, events)
+            else:
+                self.established_at = min(self.established_at, timers.now)
+                if state is ConnectionState.ADMITTED:
+                    self.wire_machine.receive_data_untrusted(data, events)
+                else:
+                    self.admission.keep_untrusted(data)
         except RemoteProtocolError as error:
             self._blame(events, error)
-        if self._wire.unfinished.begun != self._frame:
-            self._frame, self._frame_began = self._wire.unfinished.begun, self._now
+        timers.reached(self.wire_machine.unfinished.begun)
         return events
 
     @property
     def has_input(self) -> bool:
         """Whether something received waits for the next `receive_data`, since a budget was used up."""
-        return self._admitted and self._wire.has_input
+        return self.state is ConnectionState.ADMITTED and self.wire_machine.has_input
 
     @property
     def kept(self) -> int:
@@ -160,7 +162,7 @@ class Connection(Generic[C_co]):
         That is what waits or is not complete of what it has sent, what it has announced and opened, and the
         answers that it does not read; not the messages that have been received.
         """
-        return len(self._held) + self.outbox.reply_size + self._wire.kept
+        return len(self.admission.held) + self.outbox.reply_size + self.wire_machine.kept
 
     @property
     def budget_left(self) -> int:
@@ -181,9 +183,8 @@ class Connection(Generic[C_co]):
         if not self.on_hold:
             raise LocalProtocolError("no remote is on hold")
         self._begin_slice(budget)
-        self.on_hold = False
         self._tell_time(now)
-        self._listening_since = self._now
+        self._timers.listen()
         events: list[Event] = []
         try:
             self._admit_untrusted(events)
@@ -201,53 +202,44 @@ class Connection(Generic[C_co]):
         if self.closed:
             return events
         error = None
-        if self.remote_public_key is None:
+        if self.state in UNPROVED:
             error = RemoteProtocolError("the connection ended before the handshake was finished")
-        elif not self._wire.between_messages:
+        elif not self.wire_machine.between_messages:
             error = RemoteProtocolError("the connection ended within a message")
         return self._close(events, error)
 
     @property
     def has_output(self) -> bool:
         """Whether `data_to_send` would return anything."""
-        return self._wire.has_output and not self._silenced
+        return self.wire_machine.has_output and self.state is not ConnectionState.FAILED
 
     def data_to_send(self, now: float | None = None) -> bytes | memoryview:
         """Hand over everything queued, encrypted in one pass; empty if there is nothing.
 
         Given `now`, the keepalive is timed from this sending; otherwise from the last time told.
         """
-        if self.error is not None and self._silenced:
+        if self.state is ConnectionState.FAILED:
             return b""
-        data = self._wire.data_to_send()
+        data = self.wire_machine.data_to_send()
         if data:
             self._spoken = True
             if now is not None:
                 self._tell_time(now)
-            self._last_sent = self._now
-            self._waiting_since = math.inf
+            self._timers.sent()
         return data
 
     @property
     def is_proving(self) -> bool:
         """Whether the remote has dialled and been answered, and only its proof of its key is missing."""
-        unproved = not self.initiator and self.remote_public_key is None
-        return unproved and self._spoken and not self.closed
+        return not self.initiator and self._spoken and self.state in UNPROVED
 
     def output_taken(self) -> None:
         """The stream has taken some of what was handed over, though not all: the remote is not stuck."""
-        self._waiting_since = math.inf
+        self._timers.output_taken()
 
     def next_deadline(self) -> float:
         """When to call `handle_deadline`, at the latest; infinity for never."""
-        if self.closed:
-            return math.inf
-        if self.remote_public_key is None:
-            return self._handshake_deadline
-        keepalive = self._last_sent + self._wire.keepalive
-        if self.on_hold:
-            return min(keepalive, self._handshake_deadline)
-        return min(keepalive, self.remote_deadline)
+        return self._timers.next_deadline(self.state, self.wire_machine)
 
     @property
     def remote_deadline(self) -> float:
@@ -255,11 +247,7 @@ class Connection(Generic[C_co]):
 
         It is judged by what has been received, so that what has arrived by then has to be read before.
         """
-        if self.closed or self.on_hold:
-            return math.inf
-        if self.remote_public_key is None:
-            return self._handshake_deadline
-        return min(self._silence_deadline, self._frame_deadline, self._waiting_since + self.limits.send_time)
+        return self._timers.remote_deadline(self.state, self.wire_machine)
 
     def handle_deadline(self, now: float) -> list[Event]:
         """Do what has become due by `now`: send a keepalive, or give the peer up.
@@ -269,39 +257,33 @@ class Connection(Generic[C_co]):
         any method with a time does not count against the remote: it was we who were away.
         """
         self._tell_time(now)
-        if self.closed or self._now < self.next_deadline():
+        timers = self._timers
+        if self.closed or timers.now < self.next_deadline():
             return []
-        if self.remote_public_key is None:
-            text = f"no handshake within {self.limits.handshake_time:g} seconds"
-            if self.wire is not None:
-                text += f"; does the remote speak {self.wire}?"
-            return self._close([], RemoteProtocolError(text))
-        if self.on_hold and self._now >= self._handshake_deadline:
-            return self._close([], Refused(f"no decision within {self.limits.handshake_time:g} seconds"))
-        if self._now >= self.remote_deadline:
-            return self._close([], self._overdue())
+        error = timers.overdue(self.state, self.wire_machine, self.wire)
+        if error is not None:
+            return self._close([], error)
         if self.has_output and not self.on_hold:
-            self._waiting_since = min(self._waiting_since, self._now)
-        self._wire.send_keepalive()
+            timers.output_waits()
+        self.wire_machine.send_keepalive()
         # The next is due from now on, even if this one cannot leave because the peer does not read.
-        self._last_sent = self._now
+        timers.sent_at = timers.now
         return []
 
     def send_keepalive(self) -> None:
         """Queue a keepalive before it is due. Raises `LocalProtocolError` before the remote is admitted."""
         self._check_admitted()
-        self._wire.send_keepalive()
+        self.wire_machine.send_keepalive()
 
     def pause_reading(self, now: float) -> None:
         """We read no further for a while, so that silence is not the peer's."""
         self._tell_time(now)
-        self._reading = False
+        self._timers.pause_reading()
 
     def resume_reading(self, now: float) -> None:
         """We read again: the peer has the full time to be heard."""
         self._tell_time(now)
-        self._listening_since = self._frame_began = self._now
-        self._reading = True
+        self._timers.resume_reading()
 
     def open_drive(self, key: DriveKey) -> None:
         """Open a drive here and offer it to the remote, as soon as that is admitted.
@@ -312,16 +294,16 @@ class Connection(Generic[C_co]):
         if key.discovery_key in self._drives:
             raise LocalProtocolError(f"drive {key} is already open on this connection")
         self._drives[key.discovery_key] = key
-        if self._admitted:
-            self._wire.open_drive(key)
+        if self.state is ConnectionState.ADMITTED:
+            self.wire_machine.open_drive(key)
 
     def close_drive(self, discovery_key: bytes) -> None:
         """Close a drive that is open here. Raises `LocalProtocolError` if it is not."""
         self._check_open()
         if self._drives.pop(discovery_key, None) is None:
             raise LocalProtocolError(f"no drive with discovery key {discovery_key.hex()} is open")
-        if self._admitted:
-            self._wire.close_drive(discovery_key)
+        if self.state is ConnectionState.ADMITTED:
+            self.wire_machine.close_drive(discovery_key)
 
     def sender(self, discovery_key: bytes | None, name: str) -> Sender:
         """Return what sends the messages of one registered extension.
@@ -329,7 +311,7 @@ class Connection(Generic[C_co]):
         Raises `LocalProtocolError` before the remote is admitted and after closing.
         """
         self._check_admitted()
-        return self._wire.sender(discovery_key, name)
+        return self.wire_machine.sender(discovery_key, name)
 
     @property
     def mux(self) -> Mux:
@@ -339,7 +321,7 @@ class Connection(Generic[C_co]):
         How to run a protocol: `peersockets_core.wires.hypercore11.protomux`. Raises `LocalProtocolError`
         on another wire, and before the first bytes have decided which one it is.
         """
-        mux = self._wire.mux
+        mux = self.wire_machine.mux
         if mux is None:
             raise LocalProtocolError(
                 f"a mux needs the wire hypercore11, not {self.wire or 'one yet to be told'}"
@@ -358,21 +340,6 @@ class Connection(Generic[C_co]):
         """
         return [] if self.closed else self._close([], error)
 
-    def _overdue(self) -> RemoteProtocolError:
-        """What the remote has had its time for."""
-        if self._now >= self._silence_deadline:
-            return RemoteProtocolError(f"nothing received for {self._wire.silence:g} seconds")
-        if self._now >= self._frame_deadline:
-            text = f"a message has been incomplete for {self.limits.frame_time:g} seconds"
-            return RemoteProtocolError(text)
-        return RemoteProtocolError(f"nothing taken of what was sent for {self.limits.send_time:g} seconds")
-
-    @property
-    def _frame_deadline(self) -> float:
-        if not self._reading:
-            return math.inf
-        return self._frame_began + self.limits.frame_time if self._wire.unfinished else math.inf
-
     def _begin_slice(self, budget: int | None) -> None:
         if budget is not None and budget < 1:
             raise ValueError(f"budget must be one item or more, not {budget!r}")
@@ -380,6 +347,7 @@ class Connection(Generic[C_co]):
 
     def _begin(self, wire: WireName, keys: Keys | None = None) -> None:
         self.wire = wire
+        self._signal(ConnectionSignal.DETECT)
         setup = WireSetup(
             initiator=self.initiator,
             key_pair=self.key_pair,
@@ -390,64 +358,45 @@ class Connection(Generic[C_co]):
             work=self._work,
             keys=keys,
         )
-        self._wire = KINDS[wire].make(setup)
+        self.wire_machine = KINDS[wire].make(setup)
 
     def _shake_hands_untrusted(self, data: Buffer, events: list[Event]) -> None:
         if self.wire is None and data:
             self._begin(detect_untrusted(data[0]))
-        self._wire.receive_data_untrusted(data, events)
+        self.wire_machine.receive_data_untrusted(data, events)
         if not events:
             return
         (completed,) = events
         assert isinstance(completed, HandshakeCompleted)
-        key = self.remote_public_key = completed.remote_public_key
+        self.remote_public_key = completed.remote_public_key
         if not self.initiator:  # the handshake's last message is the initiator's
-            self.established_at = self._now
-        if key == self.key_pair.public_keys[completed.wire]:
+            self.established_at = self._timers.now
+        try:
+            self.admission.check_untrusted(completed)
+        except RemoteProtocolError:
             events.clear()
-            raise RemoteProtocolError("connected to ourselves")
-        if self._expected not in (None, key):
-            events.clear()
-            raise UnexpectedKey(self._expected, key)
-        self.on_hold = self._hold
-        if not self.on_hold:
+            raise
+        if self.admission.hold:
+            self._signal(ConnectionSignal.HOLD)
+        else:
             self._admit_untrusted(events)
 
     def _admit_untrusted(self, events: list[Event]) -> None:
-        self._admitted = True
+        self._signal(ConnectionSignal.ADMIT)
         for drive_key in self._drives.values():
-            self._wire.open_drive(drive_key)
-        held, self._held = bytes(self._held), bytearray()
-        self._wire.receive_data_untrusted(held, events)
-
-    def _keep_untrusted(self, data: Buffer) -> None:
-        self._held += data
-        if len(self._held) > self.limits.held:
-            raise RemoteProtocolError(f"{len(self._held)} bytes from a remote that is not yet admitted")
+            self.wire_machine.open_drive(drive_key)
+        self.wire_machine.receive_data_untrusted(self.admission.take(), events)
 
     def _blame(self, events: list[Event], error: RemoteProtocolError) -> None:
         # Its traceback, and that of its cause, would keep all that was being read.
         error.__cause__ = error.__context__ = None
         self._close(events, error.with_traceback(None))
 
-    @property
-    def _silenced(self) -> bool:
-        return isinstance(self.error, RemoteProtocolError)
+    def _signal(self, signal: ConnectionSignal) -> None:
+        self.state = follow(TRANSITIONS, self.state, signal, "connection")
 
     def _tell_time(self, now: float) -> None:
-        if now - self._now > LATENESS:
-            away = absence(now, told=self._now, due=self.next_deadline())
-            self._handshake_deadline += away
-            self._listening_since = max(self.heard_at, self._listening_since) + away
-            self._frame_began += away
-            self._waiting_since += away
-        self._now = max(self._now, now)
-
-    @property
-    def _silence_deadline(self) -> float:
-        if not self._reading:
-            return math.inf
-        return max(self.heard_at, self._listening_since) + self._wire.silence
+        self._timers.advance(now, self.next_deadline)
 
     def _check_open(self) -> None:
         if self.closed:
@@ -455,19 +404,18 @@ class Connection(Generic[C_co]):
 
     def _check_admitted(self) -> None:
         self._check_open()
-        if not self._admitted:
-            state = (
-                "the handshake is not finished" if self.remote_public_key is None else "the remote is on hold"
+        if self.state is not ConnectionState.ADMITTED:
+            raise LocalProtocolError(
+                "the remote is on hold" if self.on_hold else "the handshake is not finished"
             )
-            raise LocalProtocolError(state)
 
     def _close(self, events: list[Event], error: RemoteProtocolError | Refused | None) -> list[Event]:
-        self.closed = True
-        self.on_hold = False
+        failed = isinstance(error, RemoteProtocolError)
+        self._signal(ConnectionSignal.FAIL if failed else ConnectionSignal.CLOSE)
         self.error = error
         self.outbox.seal()
         # A connection is part of cycles: as garbage it may wait for long, with megabytes of half a message.
-        self._wire.forget_input()
-        self._held = bytearray()
+        self.wire_machine.forget_input()
+        self.admission.take()
         events.append(ConnectionClosed(error))
         return events

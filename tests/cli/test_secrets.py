@@ -207,7 +207,7 @@ class _Remote:
         self._read_until(lambda: self.connection.remote_public_key is not None)
 
     def offer_with_a_wrong_capability(self) -> None:
-        wire = self.connection._wire
+        wire = self.connection.wire_machine
         if self._wire == "hypercore9":
             wrong = messages.Open(KEY.discovery_key, bytes(32))
             self.connection.outbox.append(frames.encode(7, 0, messages.encode(wrong)))

@@ -256,7 +256,7 @@ def test_a_closed_connection_lets_go_of_half_a_message(wire: WireName, end: str)
         left.receive_data(bytes(right.data_to_send(NOW)), NOW)
     left.sender(KEY.discovery_key, "chat").send(bytes(1_000_000))
     assert right.receive_data(bytes(left.data_to_send(NOW))[:-1], NOW) == []
-    assert not right._wire.between_messages
+    assert not right.wire_machine.between_messages
     before = retained(right)
     if end == "eof":
         assert "within a message" in error_of(right.receive_eof(NOW))

@@ -207,7 +207,7 @@ def test_what_is_kept_is_bounded(make: Callable[..., Pair]) -> None:
     pair.events.clear()
     while not pair.events:
         pair.events += pair.ours.receive_data(bytes(1000), NOW)
-        assert len(pair.ours._held) <= 11_000
+        assert len(pair.ours.admission.held) <= 11_000
     (closed,) = pair.events
     assert isinstance(closed, ConnectionClosed)
     assert type(closed.error) is RemoteProtocolError

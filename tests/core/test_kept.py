@@ -69,9 +69,9 @@ class Stranger11:
         shake_hands(self.connection, ours)
 
     def encrypt(self, message: bytes) -> bytes:
-        wire = self.connection._wire
+        wire = self.connection.wire_machine
         assert isinstance(wire, Hypercore11)
-        return wire._stream.encrypt(message)
+        return wire.stream.encrypt(message)
 
     def say(self, message: bytes) -> list[Event]:
         return self.ours.receive_data(self.encrypt(message), NOW)
@@ -253,7 +253,7 @@ def test_a_long_name_on_hypercore11_is_counted_as_long_as_it_is_the_last(closing
     ours = ours11()
     ours.open_drive(KEY)
     member = Stranger11(ours).become_member()
-    wire = member.connection._wire
+    wire = member.connection.wire_machine
     assert isinstance(wire, Hypercore11)
     before = ours.kept
     name = "\U0001f600" * 1000

@@ -92,7 +92,7 @@ def test_connections_that_the_machine_makes_may_hold_and_expect() -> None:
         expect=bytes(32),
         hold=True,
     )
-    assert (made._expected, made._hold) == (bytes(32), True)
+    assert (made.admission.expected, made.admission.hold) == (bytes(32), True)
     with pytest.raises(ValueError, match="wire must be one of"):
         node.machine.make_connection(initiator=True, key_pair=node.key_pair, entropy=os.urandom, now=NOW)
     assert list(node.machine._connections) == [made]

@@ -9,6 +9,7 @@ from typing import Generic, Protocol, cast
 from ..crypto.sodium import Buffer
 from ..errors import LocalProtocolError
 from ..owners import S_co, S_contra
+from ..transitions import follow
 from .errors import StreamTimedOut
 from .events import Address, EndAcknowledged, Event, StreamClosed, StreamEnded, WritableAgain
 from .flight import Run
@@ -281,8 +282,8 @@ class Stream(Generic[S_co]):
     # For the modules beside this one
 
     def signal(self, signal: Signal) -> None:
-        """Change the state. The transition must exist."""
-        self.state = TRANSITIONS[self.state][signal]
+        """Change the state. Raises `LocalProtocolError` if there is no such transition."""
+        self.state = follow(TRANSITIONS, self.state, signal, "stream")
 
     def heard(self, now: float) -> None:
         """Note that a packet of the remote has arrived."""
@@ -372,8 +373,7 @@ class Stream(Generic[S_co]):
         self._held_up = False
 
     def _check(self, signal: Signal) -> None:
-        if signal not in TRANSITIONS[self.state]:
-            raise LocalProtocolError(f"cannot {signal.value}: the stream is {self.state.value}")
+        follow(TRANSITIONS, self.state, signal, "stream")
 
     def _check_connected(self) -> None:
         if not self.connected:

@@ -112,7 +112,7 @@ def test_a_control_that_nobody_knows() -> None:
             data = sender.data_to_send(NOW)
             messages += transcript.feed(sender.side, data)
             receiver.receive(data, NOW)
-    wire: Any = a.connection._wire
+    wire: Any = a.connection.wire_machine
     wire.mux.queue(0, bytes((9, 5)))
     assert transcript.feed("initiator", a.data_to_send(NOW)) == [
         Message("control 9", fields={"body": b"\x05"}, batch=0)

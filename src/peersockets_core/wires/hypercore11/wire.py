@@ -34,7 +34,7 @@ class Hypercore11:
         self._initiator = setup.initiator
         self._limits = limits
         self._work = setup.work
-        self._stream = SecretStream(
+        self.stream = SecretStream(
             initiator=setup.initiator,
             entropy=setup.entropy,
             key_pair=setup.key_pair,
@@ -42,7 +42,7 @@ class Hypercore11:
             work=setup.work,
             max_frame=limits.hypercore11_frame,
         )
-        self.unfinished = self._stream.unfinished
+        self.unfinished = self.stream.unfinished
         """What has come of a frame that is not complete."""
         # Decrypted, for the next slice of work; and what then ends the connection.
         self._messages: deque[bytes] = deque()
@@ -57,30 +57,30 @@ class Hypercore11:
     def silence(self) -> float:
         """How long the remote may be silent: that means something once it has sent a keepalive."""
         limits = self._limits
-        if self._stream.keepalive_received:
+        if self.stream.keepalive_received:
             return min(limits.silence, limits.hypercore11_silence)
         return limits.hypercore11_silence
 
     @property
     def has_output(self) -> bool:
         """Whether `data_to_send` would return anything."""
-        return bool(self.outbox.chunks or self._stream.output or self._keepalive_due)
+        return bool(self.outbox.chunks or self.stream.output or self._keepalive_due)
 
     @property
     def has_input(self) -> bool:
         """Whether something waits for the next slice of work."""
-        return bool(self.mux.has_input or self._messages or self._stream.has_input or self._fault)
+        return bool(self.mux.has_input or self._messages or self.stream.has_input or self._fault)
 
     @property
     def between_messages(self) -> bool:
         """Whether the remote may end the stream here without cutting anything short."""
-        return self._keys is not None and self._stream.between_frames and not self.has_input
+        return self._keys is not None and self.stream.between_frames and not self.has_input
 
     @property
     def kept(self) -> int:
         """Bytes of memory that the remote makes this wire keep, answers to it left out."""
         names = sum(core.name_size for core in self._cores.values())
-        return self._stream.kept + sum(map(len, self._messages)) + self.mux.kept + names
+        return self.stream.kept + sum(map(len, self._messages)) + self.mux.kept + names
 
     def receive_data_untrusted(self, data: Buffer, events: list[Event]) -> None:
         """Append to `events` what `data` causes. Raises only `RemoteProtocolError`.
@@ -105,7 +105,7 @@ class Hypercore11:
 
     def forget_input(self) -> None:
         """Let go of what has come of a frame that will not be finished, and of what waits."""
-        self._stream.forget_input()
+        self.stream.forget_input()
         self.mux.forget_input()
         for core in self._cores.values():
             core.forget_name()
@@ -134,13 +134,13 @@ class Hypercore11:
     def _decrypt_untrusted(self, data: Buffer) -> None:
         """Decrypt what the work allows; a fault waits for its turn behind the messages before it."""
         try:
-            self._stream.receive_data_untrusted(data, self._messages)
+            self.stream.receive_data_untrusted(data, self._messages)
         except RemoteProtocolError as error:
             self._fault = error
 
     def data_to_send(self) -> bytes | memoryview:
         """Everything queued, encrypted frame by frame."""
-        stream = self._stream
+        stream = self.stream
         plain = b""
         if stream.output:
             plain, stream.output = b"".join(stream.output), []
@@ -179,7 +179,7 @@ class Hypercore11:
         return alpha.ExtensionSender(self.mux, core, name)
 
     def _shake_hands_untrusted(self, data: Buffer, events: list[Event]) -> None:
-        stream = self._stream
+        stream = self.stream
         if stream.keys is None:
             stream.receive_data_untrusted(data, self._messages)
         else:

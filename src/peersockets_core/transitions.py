@@ -1,0 +1,26 @@
+"""`follow`: one step in the transition table of a state machine."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import TypeAlias, TypeVar
+
+from .errors import LocalProtocolError
+
+State = TypeVar("State", bound=enum.Enum)
+Signal = TypeVar("Signal", bound=enum.Enum)
+
+Table: TypeAlias = Mapping[State, Mapping[Signal, State]]
+"""For each state, the signals that may come in it, and the state that follows each of them."""
+
+
+def follow(table: Table[State, Signal], state: State, signal: Signal, subject: str) -> State:
+    """Return the state that follows a signal.
+
+    Raises `LocalProtocolError`, naming the `subject`, where the table has no such transition.
+    """
+    try:
+        return table[state][signal]
+    except KeyError:
+        raise LocalProtocolError(f"cannot {signal.value}: the {subject} is {state.value}") from None
