@@ -22,7 +22,7 @@ test: dev node
 
 # The lowest versions that pyproject.toml allows, as tests/lowest.txt has them.
 test-lowest: $(LOWEST)/installed
-	$(LOWEST)/bin/python -m pytest -n $(WORKERS) --dist worksteal tests/core $(addprefix tests/adapter/test_,node.py topic.py drive.py addresses.py)
+	$(LOWEST)/bin/python -m pytest -n $(WORKERS) --dist worksteal tests/core $(addprefix tests/adapter/,test_node.py test_topic.py test_drive.py runtime/test_addresses.py)
 
 check: dev docs
 	$(BIN)/ruff check

@@ -75,3 +75,17 @@ def test_a_run_that_skips_fails(tmp_path: Path) -> None:
     assert run.returncode == 1
     assert "1 passed, 1 skipped" in run.stdout
     assert "a machine without it" in run.stdout
+
+
+def test_what_the_makefile_tests_is_there() -> None:
+    """Pytest tells of a path that is not there, but only to whoever runs the target."""
+    commands = subprocess.run(
+        ["make", "--dry-run", "--always-make", "test", "test-lowest"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    paths = set(re.findall(r"\btests/(?:core|adapter|cli|docs)[\w/.]*", commands.stdout))
+    assert len(paths) >= 5
+    assert [path for path in paths if not (ROOT / path).exists()] == []
