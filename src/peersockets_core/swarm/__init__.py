@@ -1,8 +1,8 @@
-"""Which peers of a topic to look for, dial, try again and leave alone, without I/O.
+"""The swarm, without I/O: decides which peers of a topic to look for, dial, retry and leave alone.
 
     swarm       `Swarm`: topics and peers, on top of a `HyperDht`
-    discovery   one topic's announcing and looking up
-    peers       what is known of one peer, and when it is tried again
+    discovery   announces one topic and looks it up
+    peers       the state of one peer, and the time of its next retry
 
 Source: hyperswarm 4.17.2.
 """

@@ -1,7 +1,7 @@
-"""One topic's announcing and looking up, again and again.
+"""Announces one topic and looks it up, again and again.
 
 Source: hyperswarm 4.17.2, `lib/peer-discovery.js`. Two peers that join in the same instant can miss each
-other; the reference then waits for ten minutes, and we look again after five and thirty seconds.
+other. The reference then waits for ten minutes; we look again after five seconds and after thirty more.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..dht.hyperdht import HyperDht
 from ..dht.topics import TopicSearch
 
 _EARLY: Final = (5.0, 30.0)
-"""Seconds after the first search until the second, and from that to the third."""
+"""Seconds from the first search to the second, and from the second to the third."""
 
 _INTERVAL: Final = 600.0
 _JITTER: Final = 120.0
@@ -24,50 +24,50 @@ _JITTER: Final = 120.0
 
 @attrs.define(eq=False)
 class Discovery:
-    """One join of a topic; several may share it, with ends of their own. Made by `Swarm.join`."""
+    """One join of a topic, made by `Swarm.join`. Several joins may share a topic; each one ends by itself."""
 
     topic: bytes
     announce: bool
     lookup: bool
     closed: bool = False
     flushed: bool = False
-    """Whether its first search has ended and led to what it could."""
+    """Whether its first search has ended, and every peer that it found has been connected or has failed."""
     awaited: set[bytes] | None = None
-    """The keys that its first search has found and that are yet to connect or fail; None until it has
-    ended."""
+    """The keys that the first search found and that have neither connected nor failed yet; None until
+    that search has ended."""
 
 
 class TopicDiscovery:
-    """A topic's discoveries, and the searches that serve them all."""
+    """The discoveries of a topic, and the searches that serve all of them."""
 
     def __init__(self, topic: bytes, dht: HyperDht, chance: Callable[[], float]) -> None:
         """`chance` draws a number from 0 to 1."""
         self.topic = topic
         self.discoveries: list[Discovery] = []
         self.announced = False
-        """Whether nodes keep an announcement of ours."""
+        """Whether nodes keep our announcement."""
         self.next_search = math.inf
         self.waits = False
-        """Whether it is to be searched as soon as that makes sense."""
+        """Whether a search begins as soon as it makes sense."""
         self._dht = dht
         self._chance = chance
         self._search: TopicSearch | None = None
         self._found: set[bytes] = set()
-        """The keys that the search under way has found."""
+        """The keys that the current search has found."""
         self._searches = 0
 
     @property
     def announces(self) -> bool:
-        """Whether remotes are to find us."""
+        """Whether remotes should find us."""
         return any(discovery.announce for discovery in self.discoveries)
 
     @property
     def looks_up(self) -> bool:
-        """Whether we are to find remotes."""
+        """Whether we look for remotes."""
         return any(discovery.lookup for discovery in self.discoveries)
 
     def search(self, now: float) -> None:
-        """Look at the nodes near the topic now; one that was under way begins anew."""
+        """Search the nodes near the topic now, in place of any current search."""
         self.stop()
         self.waits = False
         self._found = set()
@@ -76,17 +76,17 @@ class TopicDiscovery:
         self.next_search = math.inf
 
     def concerns(self, search: TopicSearch) -> bool:
-        """Whether a search is the one under way."""
+        """Return whether `search` is the current one."""
         return search is self._search
 
     def found(self, public_key: bytes) -> bool:
-        """Note a key that the search has found; returns whether peers are wanted at all."""
+        """Note a key that the search has found; returns whether we look for peers at all."""
         if self.looks_up:
             self._found.add(public_key)
         return self.looks_up
 
     def finished(self, announced: int, now: float) -> None:
-        """The search has ended: look again later."""
+        """Note that the search has ended, and schedule the next one."""
         self._search = None
         self.announced = self.announced or announced > 0
         wait = _INTERVAL + _JITTER * self._chance()
@@ -97,11 +97,11 @@ class TopicDiscovery:
                 discovery.awaited = set(self._found) if discovery.lookup else set()
 
     def stop(self) -> None:
-        """Give the search under way up."""
+        """Cancel the current search."""
         if self._search is not None:
             self._search.cancel()
             self._search = None
 
     def begin_anew(self) -> None:
-        """Look early again, after the network has changed."""
+        """Use the short intervals again, after the network has changed."""
         self._searches = 0

@@ -13,7 +13,7 @@ from .discovery import Discovery
 
 @attrs.frozen
 class Announced:
-    """Nodes of the DHT keep our announcement under a topic."""
+    """Nodes of the DHT now keep our announcement under a topic."""
 
     topic: bytes
     nodes: int
@@ -29,7 +29,7 @@ class PeerFound:
 
 @attrs.frozen
 class Flushed:
-    """A discovery's first search has ended, and each peer that it found was connected or has failed."""
+    """A discovery's first search has ended, and each peer that it found has been connected or has failed."""
 
     discovery: Discovery
 

@@ -1,4 +1,4 @@
-"""What a swarm knows of one peer: how often it was tried, and when it is tried again.
+"""One peer of a swarm: how often it was tried, and when it is tried again.
 
 Source: hyperswarm 4.17.2, `lib/peer-info.js` and `lib/retry-timer.js`.
 """
@@ -14,26 +14,26 @@ import attrs
 from ..dht.rpc.address import Address
 
 LASTING: Final = 15.0
-"""Seconds: a connection that has lasted so long is tried again as if for the first time."""
+"""Seconds. After a connection that lasted this long, retries start over."""
 
 _SHORT, _MEDIUM, _LONG, _VERY_LONG = 1.0, 5.0, 15.0, 600.0
 _AFTER_CONNECTING: Final = (_SHORT, _SHORT, _MEDIUM, _LONG)
 _BEFORE_CONNECTING: Final = (_SHORT, _MEDIUM, _LONG, _LONG)
-"""Seconds until a peer is tried again, by the number of attempts that have failed so far."""
+"""Seconds until the next attempt, by the number of attempts that have failed so far."""
 
 _EARLIEST, _SPREAD = 0.66, 0.66  # a wait is between 0.66 and 1.32 times as long
 
 
 class Contact(enum.Enum):
-    """Where we stand with a peer."""
+    """The state of our contact with a peer."""
 
     IDLE = enum.auto()
     QUEUED = enum.auto()
-    """It is to be dialled as soon as there is room."""
+    """The swarm dials it as soon as there is room."""
     DIALLING = enum.auto()
     CONNECTED = enum.auto()
     WAITING = enum.auto()
-    """It is tried again at its `retry_at`."""
+    """The swarm tries it again at its `retry_at`."""
 
 
 _NEXT: Final = {
@@ -47,22 +47,22 @@ _NEXT: Final = {
 
 @attrs.define(eq=False)
 class SwarmPeer:
-    """One public key that the swarm has heard of."""
+    """A public key that the swarm knows."""
 
     public_key: bytes
     relays: tuple[Address, ...] = ()
     topics: set[bytes] = attrs.field(factory=set)
-    """The topics that it was found under."""
+    """The topics under which it was found."""
     contact: Contact = Contact.IDLE
     attempts: int = 0
-    """Connections that have failed or ended since the last one that lasted."""
+    """The number of dials that failed, and connections that ended, since the last one that lasted."""
     proven: bool = False
     """Whether a dial has ever succeeded."""
     retry_at: float = math.inf
     connected_at: float = math.nan
 
     def enter(self, contact: Contact) -> None:
-        """Stand otherwise with the peer from now on."""
+        """Change the state of the contact. The transition must exist."""
         assert contact is self.contact or contact in _NEXT[self.contact]
         self.contact = contact
         if contact is not Contact.WAITING:
@@ -70,19 +70,21 @@ class SwarmPeer:
 
     @property
     def priority(self) -> int:
-        """The larger, the sooner it is dialled: one that was lost just now comes first."""
+        """The larger, the sooner it is dialled; a peer that was just lost comes first."""
         if self.attempts > 3:
             return 0
         return (2, 4, 3, 1)[self.attempts]
 
     def connected(self, now: float) -> None:
-        """A connection has come about, whoever dialled."""
+        """Note that a connection exists, no matter which side dialled."""
         self.enter(Contact.CONNECTED)
         self.proven = True
         self.connected_at = now
 
     def failed(self, now: float, wanted: bool, chance: float) -> None:
-        """A dial has failed or a connection has ended; `chance`, from 0 to 1, spreads the retries of many."""
+        """Note that a dial has failed or a connection has ended; `chance`, from 0 to 1, spreads retries in
+        time.
+        """
         if self.contact is Contact.CONNECTED and now - self.connected_at >= LASTING:
             self.attempts = 0
         waits = _AFTER_CONNECTING if self.proven else _BEFORE_CONNECTING
@@ -94,7 +96,7 @@ class SwarmPeer:
         self.retry_at = now + waits[self.attempts] * (_EARLIEST + _SPREAD * chance)
 
     def found_again(self) -> None:
-        """Somebody has named it anew: it may have come back."""
+        """Note that a search has found it again, so that it may be back."""
         if self.attempts > 3:
             self.attempts = 0
             self.proven = False

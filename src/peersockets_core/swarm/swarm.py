@@ -1,6 +1,6 @@
-"""`Swarm`: which peers to look for, dial, try again and leave alone; without I/O.
+"""`Swarm`: decides, without I/O, which peers to look for, dial, retry and leave alone.
 
-It stands on a `HyperDht`, whose datagrams go through it. Source: hyperswarm 4.17.2, `index.js`.
+It uses a `HyperDht`, whose datagrams pass through it. Source: hyperswarm 4.17.2, `index.js`.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ class Swarm:
         open_stream: Callable[[bytes], int],
         limits: SwarmLimits = DEFAULT_SWARM_LIMITS,
     ) -> None:
-        """`open_stream` is called with each key that is about to be dialled, and opens a UDX stream for it;
-        it returns that stream's local id.
+        """Begin. The swarm calls `open_stream` with each key before it dials that key; the function opens a
+        UDX stream and returns its local id.
         """
         self.dht = dht
-        """The layer below."""
+        """The HyperDHT node that the swarm uses."""
         self.peers: dict[bytes, SwarmPeer] = {}
-        """The peers heard of, by public key."""
+        """The known peers by public key."""
         self._entropy = entropy
         self._open_stream = open_stream
         self._limits = limits
@@ -63,15 +63,15 @@ class Swarm:
     def receive_datagrams(
         self, buffer: bytes | bytearray | memoryview, segment_size: int, source: Address, now: float
     ) -> list[SwarmEvent]:
-        """Take datagrams of the DHT, of `segment_size` bytes each; returns what they cause."""
+        """Take in datagrams of the DHT, of `segment_size` bytes each; returns the events that they cause."""
         return self._process(self.dht.receive_datagrams(buffer, segment_size, source, now), now)
 
     def datagrams_to_send(self, now: float) -> list[tuple[Address, list[bytes], int]]:
-        """Hand over what is to be sent: the destination, the datagram in a list, its size."""
+        """Return the datagrams to send: the destination, a list that holds the datagram, and its size."""
         return self.dht.datagrams_to_send(now)
 
     def next_deadline(self) -> float:
-        """When to call `handle_deadline`, at the latest; minus infinity where a command has caused events."""
+        """Return the latest time at which to call `handle_deadline`; minus infinity if events are waiting."""
         if self._events:
             return -math.inf
         retries = (peer.retry_at for peer in self.peers.values())
@@ -79,7 +79,7 @@ class Swarm:
         return min(self.dht.next_deadline(), *retries, *searches, math.inf)
 
     def handle_deadline(self, now: float) -> list[SwarmEvent]:
-        """Do what has become due by `now`."""
+        """Do whatever has become due by `now`, and return the events that it causes."""
         if not self._suspended:
             for topic in self._topics.values():
                 if topic.next_search <= now:
@@ -93,10 +93,10 @@ class Swarm:
     # Topics
 
     def join(self, topic: bytes, now: float, *, announce: bool = True, lookup: bool = True) -> Discovery:
-        """Announce ourselves under a 32-byte topic, look its peers up, or both.
+        """Announce ourselves under a 32-byte topic, look up its peers, or both.
 
-        `Announced`, `PeerFound` and `Flushed` events follow. Raises `ValueError` for another size, or if
-        neither is wanted.
+        `Announced`, `PeerFound` and `Flushed` events follow. Raises `ValueError` if the topic does not
+        have 32 bytes, or if both arguments are False.
         """
         if len(topic) != ID_SIZE:
             raise ValueError(f"topic must be {ID_SIZE} bytes, not {len(topic)}")
@@ -111,7 +111,9 @@ class Swarm:
         return discovery
 
     def leave(self, discovery: Discovery, now: float) -> None:
-        """End a discovery; with the last that announces, the announcement is withdrawn. Twice is fine."""
+        """End a discovery, and withdraw the announcement after the last one that announces. Calling it twice
+        is fine.
+        """
         if discovery.closed:
             return
         discovery.closed = True
@@ -129,31 +131,31 @@ class Swarm:
             self.dht.stop_listening(now)
 
     def refresh(self, discovery: Discovery, now: float) -> None:
-        """Announce and look up once more. Raises `LocalProtocolError` for one that has been left."""
+        """Announce and look up once more. Raises `LocalProtocolError` if the discovery is closed."""
         if discovery.closed:
             raise LocalProtocolError("the discovery is closed")
         self._start_search(self._topics[discovery.topic], now)
 
     @property
     def topic_count(self) -> int:
-        """Topics that are announced or looked up."""
+        """The number of topics that are announced or looked up."""
         return len(self._topics)
 
     @property
     def withdrawing(self) -> bool:
-        """Whether nodes have yet to confirm that they have forgotten us."""
+        """Whether some nodes have not yet confirmed that they have removed our announcements."""
         return bool(self._withdrawals) or self.dht.withdrawing
 
     # Connections
 
     def connect(self, public_key: bytes, now: float, *, relays: Iterable[Address] = ()) -> Dial:
-        """Dial a key at once, whatever the limits: `Dialled` or `DialFailed` follows.
+        """Dial a key at once, regardless of the limits. A `Dialled` or `DialFailed` event follows.
 
-        Raises `ValueError` for what is not a key, `LocalProtocolError` for our own, or one that is dialled
-        already.
+        Raises `ValueError` for an invalid key, and `LocalProtocolError` for our own key or one that is
+        already being dialled.
         """
         if public_key in self._dials:
-            raise LocalProtocolError("public_key is being dialled already")
+            raise LocalProtocolError("public_key is already being dialled")
         peer = self._peer(public_key, tuple(relays))
         dial = self.dht.dial(public_key, self._open_stream(public_key), now, relays=peer.relays)
         if peer.contact is not Contact.CONNECTED:
@@ -162,14 +164,14 @@ class Swarm:
         return dial
 
     def connection_opened(self, public_key: bytes, now: float) -> None:
-        """A connection with a key has come about, whoever dialled, and on whatever transport."""
+        """Note that a connection with a key exists, no matter which side dialled and on which transport."""
         self._dials.pop(public_key, None)
         self._peer(public_key).connected(now)
         self._settle(public_key)
         self._dial_queued(now)
 
     def connection_lost(self, public_key: bytes, now: float) -> None:
-        """The last connection with a key has ended, or one that was `Dialled` did not come about."""
+        """Note that the last connection with a key has ended, or that a `Dialled` one never came to life."""
         self._dials.pop(public_key, None)
         peer = self._peer(public_key)
         if peer.contact in (Contact.DIALLING, Contact.CONNECTED):
@@ -180,7 +182,7 @@ class Swarm:
     # The network
 
     def network_changed(self, now: float) -> None:
-        """Our address has changed, or the network has come back: announce, look up and dial anew."""
+        """Announce, look up and dial anew, because our address has changed or the network is back."""
         self.dht.announce_again(now)
         for topic in self._topics.values():
             topic.begin_anew()
@@ -190,24 +192,26 @@ class Swarm:
                 peer.retry_at = now
 
     def suspend(self) -> None:
-        """Look for nobody until `resume`."""
+        """Stop searching and dialling until `resume`."""
         self._suspended = True
         for topic in self._topics.values():
             topic.stop()
 
     def resume(self, now: float) -> None:
-        """Go on after `suspend`."""
+        """Continue after `suspend`."""
         self._suspended = False
         self.network_changed(now)
 
     def chance(self) -> float:
-        """Draw a number from 0 to 1."""
+        """Return a random number from 0 to 1."""
         return int.from_bytes(self._entropy(2)) / 65536
 
     # Inside
 
     def _start_search(self, topic: TopicDiscovery, now: float) -> None:
-        """Search as soon as that makes sense: a record names our relays, which are found first."""
+        """Search as soon as it makes sense. An announcement names our relays, so it waits until those are
+        known.
+        """
         if self._suspended:
             return
         if topic.announces and not self.dht.listening:
@@ -221,7 +225,7 @@ class Swarm:
         while events:
             for event in events:
                 self._handle(event, now)
-            events = self.dht.take_events(now)  # of what has been asked in turn
+            events = self.dht.take_events(now)  # events of the requests that these have caused
         caused, self._events = self._events, []
         return caused
 
@@ -244,7 +248,7 @@ class Swarm:
                         self._start_search(topic, now)
                 self._events.append(event)
             case ValueFound():
-                pass  # nobody asks for values here
+                pass  # the swarm never asks for values
             case _:
                 self._events.append(event)
 
@@ -254,7 +258,7 @@ class Swarm:
             return
         for found in peers:
             if not is_key(found.public_key) or not discovery.found(found.public_key):
-                continue  # made up by whoever answered, or not asked for
+                continue  # made up by the node that answered, or not wanted
             peer = self._peer(found.public_key, found.relays)
             if topic not in peer.topics:
                 peer.topics.add(topic)
@@ -287,7 +291,7 @@ class Swarm:
         return peer
 
     def _forget_one(self) -> None:
-        """Make room: those never reached go first, the oldest of them."""
+        """Make room: forget the oldest peer that was never reached, or else the oldest."""
         idle = [
             peer for peer in self.peers.values() if peer.contact not in (Contact.DIALLING, Contact.CONNECTED)
         ]
@@ -311,7 +315,7 @@ class Swarm:
         return any(topic in self._topics for topic in peer.topics)
 
     def _is_settled(self, public_key: bytes) -> bool:
-        """Whether a peer has been connected, or has failed at least once."""
+        """Return whether a peer has been connected, or has failed at least once."""
         peer = self.peers.get(public_key)
         return peer is None or peer.contact in (Contact.CONNECTED, Contact.WAITING, Contact.IDLE)
 

@@ -251,7 +251,7 @@ def test_dialling_a_key_directly() -> None:
     bob.machine.dht.listen(network.now)
     network.network.run_for(1)
     dial = alice.machine.connect(bob.key, network.now, relays=bob.machine.dht.relays)
-    with pytest.raises(LocalProtocolError, match="dialled already"):
+    with pytest.raises(LocalProtocolError, match="already being dialled"):
         alice.machine.connect(bob.key, network.now)
     met(network, alice, bob)
     assert [event.dial for event in alice.of_type(Dialled)] == [dial]

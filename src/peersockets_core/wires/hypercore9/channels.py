@@ -1,8 +1,9 @@
-"""Channels: which drives both sides have open, each side having proved that it knows the key.
+"""Channels: keep track of the drives that both sides have open, after each side has proved that it knows the
+key.
 
-Both sides number their own channels from 1, and use no number twice: neither for a channel nor for a
-refusal. What the remote opens and we do not have is refused at once and leaves no state. Source:
-hypercore-protocol 8.0.7 (`Channelizer`), hypercore-crypto 2.3.2 (`capability`).
+Each side numbers its own channels from 1 and uses no number twice, neither for a channel nor for a
+refusal. If the remote opens a drive that is not open here, we refuse it at once and keep no state.
+Source: hypercore-protocol 8.0.7 (`Channelizer`), hypercore-crypto 2.3.2 (`capability`).
 """
 
 from __future__ import annotations
@@ -21,19 +22,20 @@ from ...secret import Secret
 from .messages import Close, Message, Open, Status
 
 _POLITE_STATUS = Status(uploading=False, downloading=True)
-"""Said right after both sides opened. Without it a real hyperdrive waits for data that we do not have;
-with downloading off it might end the channel."""
+"""We send this right after both sides have opened a drive. Without it, a real hyperdrive waits for
+data that we do not have; with `downloading` off, it might end the channel."""
 
 
 @attrs.define
 class _Channel:
     key: DriveKey
     local: int | None = None
-    """The number we opened it on; None where the remote refused or closed it."""
+    """The number under which we opened it; None if the remote refused it."""
     remote: int | None = None
-    """The number the remote opened it on, with a proper capability."""
+    """The number under which the remote opened it, with a valid capability."""
     offered: bool = True
-    """Whether our Open is good for the remote's next one; it is not once the remote has closed."""
+    """Whether our last Open still answers the remote's next one. It does not after the remote has closed the
+    channel."""
 
 
 class Channels:
@@ -47,13 +49,13 @@ class Channels:
         send: Callable[[int, Message], None],
         reply_untrusted: Callable[[int, Message], None],
     ) -> None:
-        """Send messages of our own accord with `send(channel, message)`, answers with `reply_untrusted`."""
+        """Begin. `send(channel, message)` sends our own messages, and `reply_untrusted` sends our answers."""
         self._sending_key = sending_key
         self._receiving_key = receiving_key
         self._send = send
         self._reply_untrusted = reply_untrusted
         self._channels: dict[bytes, _Channel] = {}
-        # `Channelizer.allocLocal` means to take the lowest free number, but finds none free ever.
+        # `Channelizer.allocLocal` tries to take the lowest free number, but never finds one.
         self._numbers = itertools.count(1)
         self._remote: dict[int, _Channel] = {}
 
@@ -70,7 +72,9 @@ class Channels:
         self._send(self._number(channel), self._offer(channel))
 
     def close(self, discovery_key: bytes) -> None:
-        """Close a drive that is open here, and tell the remote. Raises `LocalProtocolError` if it is not."""
+        """Close a drive that is open here, and send a Close. Raises `LocalProtocolError` if it is not
+        open.
+        """
         channel = self._channels.pop(discovery_key, None)
         if channel is None:
             raise LocalProtocolError(f"no drive with discovery key {discovery_key.hex()} is open")
@@ -80,7 +84,7 @@ class Channels:
             self._send(channel.local, Close())
 
     def receive_open_untrusted(self, number: int, message: Open, events: list[Event]) -> None:
-        """The remote opens a channel. Raises only `RemoteProtocolError`."""
+        """Handle an Open of the remote. Raises only `RemoteProtocolError`."""
         channel = self._channels.get(message.discovery_key)
         if channel is None:
             self._reply_untrusted(next(self._numbers), Close(message.discovery_key))
@@ -95,7 +99,7 @@ class Channels:
             self._reply_untrusted(number_here, self._offer(channel))
             channel.offered = True
         assert channel.local is not None
-        if channel.remote is not None:  # a second Open for the core moves it
+        if channel.remote is not None:  # a second Open moves the core to another number
             del self._remote[channel.remote]
         else:
             self._reply_untrusted(channel.local, _POLITE_STATUS)
@@ -104,20 +108,22 @@ class Channels:
         self._remote[number] = channel
 
     def receive_close_untrusted(self, number: int, message: Close, events: list[Event]) -> None:
-        """The remote closes a channel, or refuses one. Raises only `RemoteProtocolError`."""
+        """Handle a Close of the remote, which closes or refuses a channel. Raises only
+        `RemoteProtocolError`.
+        """
         channel = self._remote.get(number) or self._channels.get(message.discovery_key or b"")
         if channel is None:
             return
         if channel.remote is not None:
-            # Our half stays, to be offered again when the remote opens again. To close it and say so, as
-            # hypercore-protocol does, would let the answers of two sides that both close and open chase
-            # each other for ever.
+            # Keep our half, and offer it again when the remote opens the drive again. hypercore-protocol
+            # closes its half and sends a Close. If both sides did that while closing and reopening,
+            # their answers would chase each other for ever.
             del self._remote[channel.remote]
             channel.remote = None
             channel.offered = False
             events.append(DriveClosed(channel.key.discovery_key))
         elif channel.local is not None and channel.offered:
-            # A refusal. The remote keeps our number until we close it.
+            # This is a refusal. The remote keeps our number until we close it.
             self._reply_untrusted(channel.local, Close())
             channel.local = None
 
@@ -132,6 +138,6 @@ class Channels:
 
 
 def _capability(key: DriveKey, sending_key: bytes, receiving_key: bytes) -> Secret:
-    """What proves knowledge of the key, said by the side that sends with `sending_key`."""
+    """Return the capability: the proof that the side that sends with `sending_key` knows the key."""
     named = b"hypercore capability" + sending_key + key.public_key
     return Secret(hashlib.blake2b(named, digest_size=32, key=receiving_key).digest())

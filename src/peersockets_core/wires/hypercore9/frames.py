@@ -1,8 +1,7 @@
 """Frames: varint length, varint header (channel << 4 | type), body. Source: simple-message-channels 1.2.1.
 
-Parsing is the hot path of receiving, so one loop reads as much of what a read brought as the slice of work
-allows, and consecutive extension messages with the same id on channel 0, where topics live, come out as one
-run.
+Parsing is the hot path of receiving. One loop therefore parses as much of a read as the slice of work
+allows. Topics use extension messages on channel 0; consecutive ones with the same id come out as one run.
 """
 
 from __future__ import annotations
@@ -47,7 +46,8 @@ class ExtensionRun(NamedTuple):
 
 Item: TypeAlias = Frame | ExtensionRun
 
-# In half the time: there is one for each message where many topics are spoken to in turn.
+# This takes half the time of the constructor. If a peer sends to many topics in turn, every message needs a
+# run.
 _make_run = partial(tuple.__new__, ExtensionRun)
 
 
@@ -58,13 +58,13 @@ def encode(channel: int, message_type: int, body: bytes) -> bytes:
 
 
 def extension_head(extension_id: int, payload_size: int) -> bytes:
-    """Return what stands before the payload of an extension message on channel 0."""
+    """Return the bytes that precede the payload of an extension message on channel 0."""
     encoded_id = varint.encode(extension_id)
     return varint.encode(1 + len(encoded_id) + payload_size) + bytes((EXTENSION_TYPE,)) + encoded_id
 
 
 class FrameParser:
-    """Cuts a decrypted byte stream into frames, whatever chunks it comes in."""
+    """Cuts a decrypted byte stream, which arrives in any chunks, into frames."""
 
     __slots__ = (
         "_completed", "_data", "_id", "_ignored", "_max_body", "_position", "_skipping", "_work",
@@ -74,39 +74,41 @@ class FrameParser:
     def __init__(
         self, max_body: int, *, ignored: Container[int] = frozenset(), work: Work | None = None
     ) -> None:
-        """Frames whose first byte behind the length is in `ignored` are skipped, and not even kept."""
+        """Begin. Frames whose first byte after the length is in `ignored` are skipped without being kept."""
         self._max_body = max_body
         self._ignored = ignored
         self._work = work or Work()
-        # What waits for the next slice of work: a message whose last piece has come, and what is behind it.
+        # Input that waits for the next slice of work: a message whose last piece has arrived, and the data
+        # after it.
         self._completed: list[Item] = []
         self._data = b""
         self._position = 0
-        # Of an extension message on channel 0 only the payload is kept, so that it needs no further copy.
+        # An unfinished extension message on channel 0 is kept without its head, so that its payload needs no
+        # further copy.
         self.unfinished = Pieces()
-        """What has come of a frame that is not complete."""
+        """The received pieces of an incomplete frame."""
         self._id = _NO_ID
-        self._skipping = 0  # bytes to come of a frame that is ignored
+        self._skipping = 0  # bytes of an ignored frame that are still to come
 
     @property
     def has_input(self) -> bool:
-        """Whether something waits for the next slice of work."""
+        """Whether input waits for the next slice of work."""
         return self._position < len(self._data) or bool(self._completed)
 
     @property
     def empty(self) -> bool:
-        """Whether the stream stands between two frames."""
+        """Whether the input so far ends between two frames."""
         return not (self.unfinished or self._skipping or self.has_input)
 
     @property
     def kept(self) -> int:
-        """Bytes that are kept, of an unfinished frame or for the next slice of work."""
+        """Bytes that are kept: an unfinished frame, and input for the next slice of work."""
         return self.unfinished.size + len(self._data)
 
     def skip_unfinished(self) -> bool:
-        """Skip the unfinished frame, with what is still to come, if it is an extension message on channel 0.
+        """Skip the unfinished frame, including its bytes to come, if it is an extension message on channel 0.
 
-        Returns whether it is.
+        Returns whether it is one.
         """
         if self._id == _NO_ID:
             return False
@@ -115,14 +117,14 @@ class FrameParser:
         return True
 
     def clear(self) -> None:
-        """Let go of what has come of a frame, and of what waits."""
+        """Drop the unfinished frame and all waiting input."""
         self.unfinished.take()
         self._completed.clear()
         self._data = b""
         self._position = self._skipping = 0
 
     def feed(self, data: bytes) -> None:
-        """Take the next bytes of the stream."""
+        """Take in the next bytes of the stream."""
         position = 0
         if self._position < len(self._data):
             data = self._data[self._position :] + data
@@ -137,7 +139,7 @@ class FrameParser:
         self._data, self._position = data, position
 
     def parse_untrusted(self, data: bytes, items: list[Item]) -> None:
-        """Append what the next bytes complete to `items`, as far as the work allows.
+        """Append the items that the next bytes complete to `items`, as far as the work allows.
 
         Raises only `RemoteProtocolError`.
         """
@@ -146,10 +148,10 @@ class FrameParser:
             self.take_untrusted(items)
 
     def take_untrusted(self, items: list[Item]) -> None:
-        """Append what is complete to `items`, up to the next `Frame`, or as far as the work allows.
+        """Append complete items to `items`, up to and including the next `Frame`, as far as the work allows.
 
-        A frame may change the meaning of what follows. As long as `has_input`, call it again. Raises only
-        `RemoteProtocolError`.
+        It stops at each `Frame` because a frame may change the meaning of later ones. Call it again as
+        long as `has_input`. Raises only `RemoteProtocolError`.
         """
         items += self._completed
         self._completed.clear()
@@ -158,23 +160,24 @@ class FrameParser:
         self._data, self._position = (data, position) if position < len(data) else (b"", 0)
 
     def _cut_untrusted(self, data: bytes, position: int, items: list[Item]) -> int:
-        """Cut frames from `position` on; returns the position of what waits for the next slice of work."""
+        """Cut frames from `position` on; returns the position at which the next slice of work continues."""
         end = len(data)
         run_id = _NO_ID
         payloads: list[bytes] = []
         before = window = 0
-        largest = self._max_body + 1  # with a header of one byte
+        largest = self._max_body + 1  # the longest frame with a header of one byte
         ignored, work = self._ignored, self._work
         while True:
-            # Messages of a run are not counted one by one: up to here come no more than the work allows.
+            # The messages of a run are not counted one by one: the bytes before `window` hold no more
+            # messages than the work allows.
             if position >= window:
                 work.left -= len(payloads) - before
                 before = len(payloads)
                 if position >= end or work.left <= 0:
                     break
                 window = min(end, position + _SMALLEST * work.left)
-            # Lengths and ids of one and two bytes are read in place: a call costs more than all the rest
-            # of a short message.
+            # Lengths and ids of one and two bytes are decoded here, because a call costs more than the
+            # rest of a short message.
             length = data[position]
             start = position + 1
             if length >= _MORE:
@@ -233,7 +236,9 @@ class FrameParser:
         self._id = extension_id
 
     def _complete(self, data: bytes) -> tuple[bytes, int]:
-        """Finish what is unfinished with `data`; returns what is left to parse, and from where on."""
+        """Finish the incomplete frame with `data`; returns the data to parse next, and the position at which
+        to start.
+        """
         pieces, missing = self.unfinished.take(), self.unfinished.missing
         if self._id == _NO_ID:
             return b"".join((*pieces, data)), 0

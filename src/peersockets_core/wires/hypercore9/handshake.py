@@ -1,4 +1,4 @@
-"""The handshake: Noise XX over X25519, each message behind its length, with the cipher's nonce as payload.
+"""The handshake: Noise XX over X25519. A length precedes each message, and the cipher's nonce is its payload.
 
 Source: simple-hypercore-protocol 2.1.2 (lib/handshake.js) and simple-handshake 3.0.0.
 """
@@ -14,7 +14,8 @@ from . import messages, varint
 NONCE_SIZE = 24
 _EPHEMERAL_SIZE = 32
 _MAX_MESSAGE = 256
-"""Bytes. A peer sends 58, 122 and 90, so nothing larger is worth keeping."""
+"""The largest message in bytes. A real peer's messages have 58, 122 and 90 bytes, so a larger one is not
+worth keeping."""
 
 _X25519 = X25519()
 
@@ -23,7 +24,7 @@ class Handshake:
     """One side of the handshake."""
 
     def __init__(self, *, initiator: bool, key_pair: KeyPair, entropy: Entropy) -> None:
-        """Take 32 bytes of `entropy` for the ephemeral secret, then 24 for the nonce."""
+        """Begin; draws 32 bytes of `entropy` for the ephemeral secret, then 24 for the nonce."""
         self._noise = NoiseHandshake(
             initiator=initiator,
             dh=_X25519,
@@ -33,16 +34,16 @@ class Handshake:
         self.nonce = entropy(NONCE_SIZE)
         """The nonce of our sending stream."""
         self.remote_nonce = b""
-        """The nonce of the remote's; the last non-empty payload counts."""
+        """The nonce of the remote's sending stream; the last non-empty payload counts."""
         self._payload = messages.encode(messages.NoisePayload(self.nonce))
         self._buffer = b""
         self.output: list[bytes] = []
-        """What to send, in order; the owner empties it."""
+        """The chunks to send, in order; the owner empties the list."""
         self._write()
 
     @property
     def finished(self) -> bool:
-        """Whether the keys are there."""
+        """Whether all messages have passed, so that the keys are known."""
         return self._noise.finished
 
     @property
@@ -52,12 +53,12 @@ class Handshake:
 
     @property
     def handshake_hash(self) -> bytes:
-        """64 bytes that name the connection."""
+        """64 bytes that identify the connection, the same on both sides."""
         return self._noise.handshake_hash
 
     @property
     def kept(self) -> int:
-        """Bytes of a message that is not complete."""
+        """Bytes of an incomplete message."""
         return len(self._buffer)
 
     def split(self) -> tuple[Secret, Secret]:
@@ -65,7 +66,9 @@ class Handshake:
         return self._noise.split()
 
     def receive_data_untrusted(self, data: bytes) -> bytes:
-        """Take bytes of the stream; returns those behind the handshake. Raises only `RemoteProtocolError`."""
+        """Take in bytes of the stream; returns those that follow the handshake. Raises only
+        `RemoteProtocolError`.
+        """
         self._buffer += data
         while not self._noise.finished:
             decoded = varint.decode_untrusted(self._buffer, 0)

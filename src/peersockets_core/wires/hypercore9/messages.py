@@ -1,7 +1,7 @@
-"""The protobuf messages of the wire, and their codec.
+"""The protobuf messages of the wire and their codec.
 
-Each message is a class whose fields carry their number and kind; the codec reads that table, so that a
-newcomer finds the schema and nothing generated. Source: simple-hypercore-protocol 2.1.2, schema.proto.
+Each message is a class whose fields carry their number and kind. The codec reads these, so the classes
+are the schema, and no code is generated. Source: simple-hypercore-protocol 2.1.2, schema.proto.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FIXED_SIZES = {_FIXED64: 8, _FIXED32: 4}
 
 @attrs.frozen
 class Kind:
-    """How a field's value goes on the wire."""
+    """The encoding of a field's value."""
 
     wire_type: int
     encode: Callable[[Any], bytes]
@@ -82,7 +82,7 @@ class Options:
 
 @attrs.frozen
 class Status:
-    """Type 2: whether the sender gives and takes data; both hold until said otherwise."""
+    """Type 2: whether the sender uploads and downloads data; both values hold until the next Status."""
 
     uploading: bool | None = _optional(1, BOOL)
     downloading: bool | None = _optional(2, BOOL)
@@ -90,7 +90,7 @@ class Status:
 
 @attrs.frozen
 class Have:
-    """Type 3: blocks the sender has."""
+    """Type 3: blocks that the sender has."""
 
     start: int = _required(1, UINT64)
     length: int = _optional(2, UINT64, 1)
@@ -100,7 +100,7 @@ class Have:
 
 @attrs.frozen
 class Unhave:
-    """Type 4: blocks the sender has no longer."""
+    """Type 4: blocks that the sender no longer has."""
 
     start: int = _required(1, UINT64)
     length: int = _optional(2, UINT64, 1)
@@ -108,7 +108,7 @@ class Unhave:
 
 @attrs.frozen
 class Want:
-    """Type 5: a range of which the sender wants to hear."""
+    """Type 5: a range about which the sender wants Have messages."""
 
     start: int = _required(1, UINT64)
     length: int | None = _optional(2, UINT64)
@@ -116,7 +116,7 @@ class Want:
 
 @attrs.frozen
 class Unwant:
-    """Type 6: a range of which the sender wants to hear no longer."""
+    """Type 6: a range about which the sender no longer wants Have messages."""
 
     start: int = _required(1, UINT64)
     length: int | None = _optional(2, UINT64)
@@ -134,7 +134,7 @@ class Request:
 
 @attrs.frozen
 class Cancel:
-    """Type 8: a request withdrawn."""
+    """Type 8: the withdrawal of a request."""
 
     index: int = _required(1, UINT64)
     bytes: int | None = _optional(2, UINT64)
@@ -143,7 +143,9 @@ class Cancel:
 
 @attrs.frozen
 class Data:
-    """Type 9: a block and its proof. The nodes stay encoded: a peer without data has no use for them."""
+    """Type 9: a block and its proof. The nodes stay encoded, because a peer without data does not use
+    them.
+    """
 
     index: int = _required(1, UINT64)
     value: bytes | None = _optional(2, BYTES)
@@ -153,7 +155,7 @@ class Data:
 
 @attrs.frozen
 class Close:
-    """Type 10: a channel closed, or with a discovery key, the refusal to open one."""
+    """Type 10: the end of a channel, or, with a discovery key, the refusal to open one."""
 
     discovery_key: bytes | None = _optional(1, BYTES)
 
@@ -163,10 +165,10 @@ Message = Open | Options | Status | Have | Unhave | Want | Unwant | Request | Ca
 TYPES: Final[tuple[type[Message], ...]] = (
     Open, Options, Status, Have, Unhave, Want, Unwant, Request, Cancel, Data, Close,
 )  # fmt: skip
-"""The messages by their type number."""
+"""The message classes by type number."""
 
 EXTENSION_TYPE = 15
-"""The type of extension messages, whose body is not protobuf; 11 to 14 are free and ignored."""
+"""The type of extension messages, whose body is not protobuf. Types 11 to 14 are unassigned and ignored."""
 
 _AnyMessage = TypeVar("_AnyMessage", bound="Message | NoisePayload")
 
@@ -205,14 +207,14 @@ def encode(message: Message | NoisePayload) -> bytes:
 def decode_untrusted(
     message_class: type[_AnyMessage], body: bytes, *, max_items: int | None = None
 ) -> _AnyMessage:
-    """Read a message's body at once; as `Decoder`."""
+    """Decode the whole body of a message. Raises only `RemoteProtocolError`, as `Decoder` does."""
     message = Decoder(message_class, body, max_items=max_items).go_on_untrusted(Work())
     assert message is not None
     return message
 
 
 class Decoder(Generic[_AnyMessage]):
-    """Reads a message's body. Unknown fields are skipped, and of one field given twice the last counts."""
+    """Decodes a message's body. It skips unknown fields; if a field occurs twice, the last value counts."""
 
     __slots__ = (
         "_body_size",
@@ -233,9 +235,11 @@ class Decoder(Generic[_AnyMessage]):
         max_items: int | None = None,
         max_size: float = math.inf,
     ) -> None:
-        """There may be at most `max_items` items in one list, and `max_size` bytes of memory in all lists."""
+        """Begin. One list may have at most `max_items` items, and all lists may take `max_size` bytes of
+        memory.
+        """
         self.items_size = 0
-        """Bytes of memory that the items of lists take: as much as four times what they take on the wire."""
+        """Bytes of memory that the items of lists take; this can be four times their size on the wire."""
         self._body_size = len(body)
         self._max_size = max_size
         self._message_class = message_class
@@ -246,14 +250,14 @@ class Decoder(Generic[_AnyMessage]):
 
     @property
     def kept(self) -> int:
-        """Bytes of memory that the message takes as long as it is read."""
+        """Bytes of memory that the message takes while it is being decoded."""
         return self._body_size + self.items_size
 
     def go_on_untrusted(self, work: Work) -> _AnyMessage | None:
-        """Read as many fields as the work allows; returns the message once it is complete.
+        """Decode as many fields as the work allows; returns the message once it is complete.
 
         Raises only `RemoteProtocolError`: for a body that is not protobuf, a field of the wrong type, a
-        required field that is absent, or items of a list that are too many or too large.
+        missing required field, or a list with too many or too large items.
         """
         for number, wire_type, value in self._fields:
             if number in self._table:
@@ -290,7 +294,7 @@ class Decoder(Generic[_AnyMessage]):
 
 
 def _fields_untrusted(body: bytes) -> Iterator[tuple[int, int, int | bytes]]:
-    """The fields of a message: number, wire type and value. Raises only `RemoteProtocolError`."""
+    """Yield the number, wire type and value of each field. Raises only `RemoteProtocolError`."""
     position = 0
     while position < len(body):
         tag, position = _varint_untrusted(body, position)
@@ -300,7 +304,7 @@ def _fields_untrusted(body: bytes) -> Iterator[tuple[int, int, int | bytes]]:
 
 
 def _varint_untrusted(body: bytes, position: int) -> tuple[int, int]:
-    # protobuf's own varints go to ten bytes; a real peer writes only numbers that JavaScript holds.
+    # protobuf allows varints of ten bytes, but a real peer only writes numbers that JavaScript can hold.
     decoded = varint.decode_untrusted(body, position)
     if decoded is None:
         raise RemoteProtocolError("protobuf: the message ends within a number")

@@ -1,15 +1,16 @@
-"""Unsigned LEB128 varints, which count everything on this wire."""
+"""Unsigned LEB128 varints, the encoding of every number on this wire."""
 
 from __future__ import annotations
 
 from ...errors import RemoteProtocolError
 
 MAX_SIZE = 8
-"""Bytes: simple-message-channels 1.2.1 takes no more, since 56 bits are what a JavaScript number holds."""
+"""The most bytes of a varint, as in simple-message-channels 1.2.1: their 56 bits cover every integer that
+JavaScript can hold."""
 
 
 def encode(number: int) -> bytes:
-    """Return the shortest encoding of a number from 0."""
+    """Return the shortest encoding of a number, which must not be negative."""
     if number < 0x80:
         return bytes((number,))
     encoded = bytearray()
@@ -21,9 +22,9 @@ def encode(number: int) -> bytes:
 
 
 def decode_untrusted(data: bytes | bytearray, start: int) -> tuple[int, int] | None:
-    """Read the number at `start`: returns it and where it ends, or None where `data` ends within it.
+    """Read the number at `start`; returns the number and its end, or None if `data` ends within it.
 
-    Raises only `RemoteProtocolError`, for one longer than `MAX_SIZE`.
+    Raises only `RemoteProtocolError`, for a number longer than `MAX_SIZE`.
     """
     number = shift = 0
     position = start

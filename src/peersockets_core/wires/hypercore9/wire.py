@@ -2,10 +2,11 @@
 
     bytes -> handshake -> XSalsa20 -> frames -> messages -> channels and extensions -> events
 
-Source: hypercore-protocol 8.0.7 over simple-hypercore-protocol 2.1.2. What a real peer ignores is ignored
-here too: message types 11 to 14, messages on channels that are not open, and extension ids that are in
-no list (a real peer sends such ids after it removed an extension, since abstract-extension 3.1.1 does
-not renumber the others). What is about a drive's data is ignored, too; what is ignored is skipped undecoded.
+Source: hypercore-protocol 8.0.7 over simple-hypercore-protocol 2.1.2. This class ignores the same input as a
+real peer: message types 11 to 14, messages on channels that are not open, and extension ids outside the
+list. (A real peer sends such ids after it has removed an extension, because abstract-extension 3.1.1 does
+not renumber the others.) It also ignores messages about a drive's data. Ignored frames are skipped without
+decoding.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from .channels import Channels
 from .handshake import Handshake
 
 MAX_FRAME_BODY: Final = 8 * 1024 * 1024
-"""What a real receiver takes: a larger frame body makes it destroy the stream."""
+"""The largest frame body in bytes. A real receiver destroys the stream if a body is larger."""
 
 _TYPE_NUMBERS = {message_class: number for number, message_class in enumerate(messages.TYPES)}
 _CACHED_HEADS = 256
@@ -37,9 +38,10 @@ _ON_CHANNEL_0 = {_TYPE_NUMBERS[messages.Options], messages.EXTENSION_TYPE}
 
 
 def _ignores(first: int) -> bool:
-    """Whether a frame with that first byte of a header is nothing to us.
+    """Return whether to ignore a frame whose header begins with the byte `first`.
 
-    The byte has the type and the lowest bits of the channel's number; 0x80 says that there are more.
+    The byte has the type and the lowest bits of the channel's number; its highest bit, 0x80, marks longer
+    headers.
     """
     kind, channel = first & 0x0F, first >> 4
     return 0 < channel < 8 if kind in _ON_CHANNEL_0 else kind not in _CLASSES
@@ -68,12 +70,12 @@ class Hypercore9:
         self._work = setup.work
         self._frames = frames.FrameParser(limits.frame_body, ignored=_IGNORED, work=self._work)
         self.unfinished = self._frames.unfinished
-        """What has come of a frame that is not complete."""
+        """The received pieces of an incomplete frame."""
         self._decoding: tuple[int, messages.Decoder[_Heeded]] | None = None
         handshake = Handshake(initiator=setup.initiator, key_pair=setup.key_pair, entropy=setup.entropy)
         self._handshake: Handshake | None = handshake
         self._handshake_output = handshake.output
-        self._rest = b""  # what came in one read with the end of the handshake
+        self._rest = b""  # bytes that arrived together with the end of the handshake
         self._channels: Channels | None = None
         self._transmit: XSalsa20 | None = None
         self._receive: XSalsa20 | None = None
@@ -85,26 +87,26 @@ class Hypercore9:
 
     @property
     def has_input(self) -> bool:
-        """Whether something waits for the next slice of work."""
+        """Whether input waits for the next slice of work."""
         return self._frames.has_input or self._decoding is not None
 
     @property
     def between_messages(self) -> bool:
-        """Whether the remote may end the stream here without cutting anything short."""
+        """Whether the remote may end the stream here without cutting off a message."""
         return self._handshake is None and self._frames.empty and not self._rest
 
     @property
     def kept(self) -> int:
-        """Bytes of memory that the remote makes this wire keep, answers to it left out."""
+        """Bytes of memory that the remote makes this wire keep, not counting answers to it."""
         if self._handshake is not None:
             return self._handshake.kept
         decoding = self._decoding[1].kept if self._decoding is not None else 0
         return self._names_size + self._frames.kept + decoding + len(self._rest)
 
     def receive_data_untrusted(self, data: Buffer, events: list[Event]) -> None:
-        """Append to `events` what `data` causes. Raises only `RemoteProtocolError`.
+        """Append the events that `data` causes to `events`. Raises only `RemoteProtocolError`.
 
-        Nothing behind the handshake is looked at before the next call.
+        Bytes that follow the handshake are kept for the next call.
         """
         if self._handshake is not None:
             self._rest = self._handshake.receive_data_untrusted(bytes(data))
@@ -131,15 +133,15 @@ class Hypercore9:
                     self._receive_item_untrusted(item, events)
 
     def forget_input(self) -> None:
-        """Let go of what has come of a frame that will not be finished, and of what waits."""
+        """Drop the unfinished frame and all waiting input."""
         self._frames.clear()
         self._decoding = None
         self._remote_names, self._names_size = [], 0
         self._rest = b""
 
     def data_to_send(self) -> bytes | memoryview:
-        """Everything queued, encrypted in one pass."""
-        if self._handshake_output:  # in the clear, and ahead of everything encrypted
+        """Return all queued output, encrypted in one pass."""
+        if self._handshake_output:  # unencrypted, and ahead of all encrypted output
             plain = b"".join(self._handshake_output)
             self._handshake_output.clear()
             return plain + self.data_to_send()
@@ -148,7 +150,7 @@ class Hypercore9:
         return self._transmit.apply(*self.outbox.take())
 
     def send_keepalive(self) -> None:
-        """Queue the frame that says nothing."""
+        """Queue an empty frame."""
         self.outbox.append(frames.KEEPALIVE)
 
     def open_drive(self, key: DriveKey) -> None:
@@ -162,7 +164,7 @@ class Hypercore9:
         self._channels.close(discovery_key)
 
     def sender(self, discovery_key: bytes | None, name: str) -> ExtensionSender:
-        """Return what sends the messages of one registered extension; here extensions have no drive.
+        """Return the sender of a registered extension's messages. On this wire, extensions have no drive.
 
         Raises `LocalProtocolError` for a name that is not registered.
         """
@@ -170,7 +172,9 @@ class Hypercore9:
         return ExtensionSender(self, name)
 
     def announce(self) -> None:
-        """Tell the remote our list of names if its copy is stale: just before a message, as real peers do."""
+        """Send our list of names if the remote's copy is stale. Like real peers, we do so just before a
+        message.
+        """
         if self._announced_version != self._extensions.version:
             self._announced_version = self._extensions.version
             self._send(0, messages.Options(self._extensions.names))
@@ -215,24 +219,24 @@ class Hypercore9:
             self._decode_untrusted(item.channel, decoder, events)
 
     def _check_large_untrusted(self, size: int) -> None:
-        """Give up a stranger that has a large frame under way, one of so many bytes.
+        """Raise `RemoteProtocolError` if a stranger sends a large frame, of `size` bytes.
 
-        An extension message is skipped instead: real peers send theirs to everybody, and nobody listens here
-        to what strangers send.
+        A large extension message is skipped instead, because real peers send these to every peer, and no
+        handle listens to strangers here.
         """
         if not self._may_be_large and not self._frames.skip_unfinished():
             raise RemoteProtocolError(f"a frame of {size} bytes from a remote that is not a member")
 
     @property
     def _may_be_large(self) -> bool:
-        """Whether the remote's frames may be of use whatever their size."""
+        """Whether the remote's frames may be useful at any size."""
         assert self._channels is not None
         return self._channels.any_open or self._extensions.for_strangers
 
     def _decode_untrusted(
         self, channel: int, decoder: messages.Decoder[_Heeded], events: list[Event]
     ) -> None:
-        """Go on with a message of a protocol's own, and take it once it is complete."""
+        """Continue to decode a protocol message, and handle it once it is complete."""
         message = decoder.go_on_untrusted(self._work)
         self._decoding = (channel, decoder) if message is None else None
         assert self._channels is not None
@@ -262,7 +266,7 @@ class ExtensionSender:
         self._heads: dict[int, bytes] = {}
 
     def check_size(self, size: int) -> None:
-        """Raise `MessageTooLarge` for a payload of more bytes than a real peer accepts."""
+        """Raise `MessageTooLarge` if a real peer does not accept a payload of `size` bytes."""
         extension_id = self._extensions.index(self._name)
         head = frames.extension_head(extension_id, 0)
         largest = MAX_FRAME_BODY - (len(head) - 2)
@@ -270,7 +274,9 @@ class ExtensionSender:
             raise MessageTooLarge(size, largest)
 
     def send(self, payload: bytes) -> None:
-        """Queue one message. Raises `MessageTooLarge` or `LocalProtocolError`, with nothing queued."""
+        """Queue one message. Raises `MessageTooLarge`, or `LocalProtocolError` if the extension is no longer
+        registered; then nothing is queued.
+        """
         size = len(payload)
         if self._version != self._extensions.version:
             self.check_size(size)
