@@ -1,15 +1,15 @@
 """HyperDHT: finds the peers of a topic and connects to a key, without I/O.
 
     hyperdht    `HyperDht`, one node: datagrams in and out, commands, events
-    topics      looking for the peers of a topic, and announcing ourselves there
-    values      getting and putting values
-    dialing     connecting to a key
-    listening   answering those that dial our key
+    topics      looks for the peers of a topic, and announces us there
+    values      gets and puts values
+    dialing     connects to a key
+    listening   answers the remotes that dial our key
     announcer   keeps our key findable, through nodes that relay to us
     forwarding  relays the handshakes of others
-    storage     keeps the announcements and values of others, in a `store` with bounds
-    exchange    how all of these ask other nodes
-    noise_ik    the handshake; `messages` and `signing` are what goes into it and around it
+    storage     keeps the announcements and values of others, in a bounded `store`
+    exchange    sends the requests of all these parts to other nodes
+    noise_ik    the handshake; `messages` and `signing` encode and sign its contents
     rpc/        dht-rpc: the table of nodes, requests and queries below everything here
 
 Source: hyperdht 6.34.0.

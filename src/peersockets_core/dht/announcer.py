@@ -1,4 +1,4 @@
-"""Announces our key to the nodes near it, which then relay handshakes to us, and keeps them.
+"""Announces our key to the nodes near it, which then relay handshakes to us, and keeps these relays alive.
 
 Source: hyperdht 6.34.0, `lib/announcer.js`.
 """
@@ -22,14 +22,15 @@ from .rpc.requests import PendingRequest
 from .signing import key_hash, sign_announcement
 
 PING_INTERVAL: Final = 3.0
-"""Seconds between pings to a relay: they keep the way through our NAT open, and show that it lives."""
+"""Seconds between pings to a relay. The pings keep our NAT's mapping open, and show whether the relay is
+alive."""
 
 _ROUNDS: Final = 100
-"""Rounds of pings until everything is announced anew: five minutes."""
+"""Rounds of pings until we announce anew: five minutes."""
 
 
 class AnnouncerState(enum.Enum):
-    """Where an announcer stands."""
+    """The state of an announcer."""
 
     IDLE = enum.auto()
     ANNOUNCING = enum.auto()
@@ -59,7 +60,7 @@ class Announcer:
         self.state = AnnouncerState.IDLE
         self.target = key_hash(key_pair.ed25519_public_key)
         self.relays: dict[Address, Address] = {}
-        """Our relays, and our address as each of them sees it."""
+        """Our relays, each with our address as it sees it."""
         self._exchange = exchange
         self._key_pair = key_pair
         self._query: Query | None = None
@@ -72,7 +73,7 @@ class Announcer:
         self._next_round = math.inf
 
     def start(self, now: float) -> None:
-        """Announce our key to the nodes nearest to it."""
+        """Announce our key to the nodes closest to it."""
         if self._query is not None:
             return
         self._enter(AnnouncerState.ANNOUNCING)
@@ -87,7 +88,7 @@ class Announcer:
         )
 
     def stop(self, now: float) -> None:
-        """Withdraw the announcement, as far as the relays can be reached."""
+        """Withdraw the announcement from every relay that can be reached."""
         self._enter(AnnouncerState.STOPPED)
         self._next_round = math.inf
         if self._query is not None:
@@ -102,15 +103,15 @@ class Announcer:
 
     @property
     def withdrawing(self) -> bool:
-        """Whether relays have yet to confirm that they have forgotten us."""
+        """Whether some relays have not yet confirmed that they have removed our announcement."""
         return bool(self._withdrawing)
 
     def next_deadline(self) -> float:
-        """When the next round of pings is due; infinity for never."""
+        """Return the time of the next round of pings; infinity for never."""
         return self._next_round
 
     def handle_deadline(self, now: float) -> None:
-        """Ping the relays, or announce anew."""
+        """Ping the relays or announce anew, if it is time."""
         if now < self._next_round:
             return
         self._round += 1
@@ -123,13 +124,13 @@ class Announcer:
             if ping is not None:
                 self._pings.add(ping)
 
-    # What comes of queries and requests
+    # The results of queries and requests
 
     def replied(self, query: Query, reply: Reply, now: float) -> None:
-        """A node has answered on its way to the nearest ones."""
+        """Ignore the answers of nodes on the way to the closest ones."""
 
     def finished(self, query: Query, now: float) -> None:
-        """The nearest nodes have been told, and the ones that have confirmed it are our relays."""
+        """Take the nodes that have confirmed our announcement as our relays."""
         self._query = None
         self._nodes = query.closest_nodes
         confirmed = query.confirmed
@@ -144,7 +145,7 @@ class Announcer:
         self._exchange.report(Listening(tuple(self.relays)))
 
     def answered(self, request: PendingRequest, response: Response, now: float) -> None:
-        """A relay lives, or has shown its token, without which it does not forget us."""
+        """Note that a relay is alive, or use the token that it has sent: withdrawing needs a token."""
         self._pings.discard(request)
         relay = self._withdrawing.pop(request, None)
         if relay is None or request.message.command == Command.UNANNOUNCE or response.error != ErrorCode.NONE:
@@ -157,13 +158,15 @@ class Announcer:
         self._ask_to_forget(relay, now, Command.UNANNOUNCE, token=response.token, value=signed.encode())
 
     def timed_out(self, request: PendingRequest, now: float) -> None:
-        """A relay is gone: with the next round, all is announced anew."""
+        """Drop a relay that is gone. The next round then announces anew."""
         if self._withdrawing.pop(request, None) is None and request in self._pings:
             self._pings.discard(request)
             self.relays.pop(request.to, None)
 
     def _announcement(self, reply: Reply) -> Commit | None:
-        """Make the announcement for one of the nearest nodes; its record names no relays, for it is one."""
+        """Make the announcement for one of the closest nodes. Its record names no relays, because the node
+        itself is one.
+        """
         nearest = () if self._query is None else self._query.closest_nodes[:MOST_RELAYS]
         if reply.source not in nearest or reply.token is None or reply.id is None:
             return None
@@ -171,7 +174,7 @@ class Announcer:
         return Commit(Command.ANNOUNCE, reply.token, signed.encode())
 
     def _withdraw_from(self, relay: Address, now: float) -> None:
-        """Ask a relay for a token, with which it can then be made to forget us."""
+        """Ask a relay for a token, which the withdrawal needs."""
         self._ask_to_forget(relay, now, Command.FIND_PEER)
 
     def _ask_to_forget(self, relay: Address, now: float, command: Command, **arguments: bytes) -> None:

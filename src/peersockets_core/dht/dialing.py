@@ -1,5 +1,5 @@
-"""Dials a key: finds nodes that relay to it, sends a handshake through several, and decides where the
-stream goes.
+"""Dials a key: finds nodes that relay to it, sends a handshake through several of them, and decides
+to which address the stream connects.
 
 Source: hyperdht 6.34.0, `lib/connect.js`.
 """
@@ -36,17 +36,17 @@ from .rpc.query import Query, Reply
 from .rpc.requests import PendingRequest
 from .signing import key_hash
 
-_WAYS: Final = 2  # handshakes through relays at a time
+_WAYS: Final = 2  # relays that carry the handshake at the same time
 _WAYS_WITH_KNOWN_RELAYS: Final = 3
 
 
 class DialState(enum.Enum):
-    """Where a dial stands."""
+    """The state of a dial."""
 
     FINDING = enum.auto()
-    """It looks for relays, and sends the handshake through them."""
+    """The dial looks for relays, and sends the handshake through them."""
     REACHING = enum.auto()
-    """The handshake is finished; the way to the remote is not yet known."""
+    """The handshake is finished, but the address for the stream is not known yet."""
     DONE = enum.auto()
     FAILED = enum.auto()
 
@@ -81,7 +81,7 @@ class DialFailed:
 
 
 class Dial:
-    """One attempt to connect to a key. Made by `HyperDht.dial`."""
+    """One attempt to connect to a key, made by `HyperDht.dial`."""
 
     def __init__(
         self,
@@ -94,11 +94,11 @@ class Dial:
         learn_relays: Callable[[bytes, tuple[Address, ...]], None],
         now: float,
     ) -> None:
-        """Begin; `relays` are tried at once, beside the search for others."""
+        """Begin; the dial tries `relays` at once, while it searches for others."""
         self.public_key = public_key
         self.state = DialState.FINDING
         self.attempts = 0
-        """Nodes that the handshake was sent through."""
+        """The number of nodes through which the handshake was sent."""
         self._exchange = exchange
         self._target = key_hash(public_key)
         self._payload = payload
@@ -124,19 +124,19 @@ class Dial:
 
     @property
     def active(self) -> bool:
-        """Whether it goes on."""
+        """Whether the dial is still in progress."""
         return self.state in (DialState.FINDING, DialState.REACHING)
 
     # Finding relays
 
     def replied(self, query: Query, reply: Reply, now: float) -> None:
-        """A node has answered; one that knows the key relays to it."""
+        """Take in a node's answer. A node that knows the key relays to it."""
         if reply.value is not None and self.state is DialState.FINDING:
             self._to_try.append(reply.source)
             self._try_next(now)
 
     def finished(self, query: Query, now: float) -> None:
-        """All nodes near the key have been asked."""
+        """Note that all nodes near the key have been asked."""
         self._query = None
         self._fail_if_nothing_is_left()
 
@@ -164,8 +164,8 @@ class Dial:
     # The answer
 
     def answered(self, request: PendingRequest, response: Response, now: float) -> None:
-        """A relay has brought the remote's answer, or knows no way; or a local address has answered a
-        ping.
+        """Take in the remote's answer that a relay has sent, a relay's refusal, or a local address's
+        answer to our ping.
         """
         if request is self._ping:
             self._ping = None
@@ -181,7 +181,7 @@ class Dial:
             self._fail_if_nothing_is_left()
 
     def timed_out(self, request: PendingRequest, now: float) -> None:
-        """A relay does not answer; nor does a local address."""
+        """Note that a relay, or a local address, does not answer."""
         if request is self._ping:
             self._ping = None
             self._fail("the peer is behind the same address and cannot be reached there")
@@ -195,7 +195,7 @@ class Dial:
             return
         answer = decode_handshake_untrusted(response.value)
         if answer.mode != Mode.REPLY:
-            raise RemoteProtocolError("a handshake's answer that is none")
+            raise RemoteProtocolError("the answer to a handshake is not a reply")
         payload = self._noise.read_untrusted(answer.noise)
         if payload.version != VERSION:
             self._fail(f"the peer speaks version {payload.version} of the handshake")
@@ -209,7 +209,7 @@ class Dial:
     def _reach(
         self, relay: Address, server: Address | None, payload: NoisePayload, ours: Address, now: float
     ) -> None:
-        """Decide where the stream goes."""
+        """Decide to which address the stream connects."""
         self._enter(DialState.REACHING)
         punchable = payload.holepunch is not None and bool(payload.holepunch.relays)
         if server is None or server == relay:
@@ -256,7 +256,7 @@ def _is_public(address: Address) -> bool:
 
 
 def _best_match(ours: tuple[Address, ...], theirs: tuple[Address, ...]) -> Address:
-    """Return the one of their local addresses that shares the longest prefix with one of ours."""
+    """Return the address of `theirs` that shares the longest prefix with an address of `ours`."""
 
     def shared(address: Address) -> int:
         number = int(ipaddress.IPv4Address(address[0]))

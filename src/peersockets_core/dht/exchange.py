@@ -1,4 +1,4 @@
-"""How the parts of a HyperDHT node ask others, and hear of the answers."""
+"""`Exchange`: sends the requests of a HyperDHT node's parts, and hands each part the answers to its own."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ Event_contra = TypeVar("Event_contra", contravariant=True)
 
 
 class Party(Protocol):
-    """A part that asks, and hears of what comes of it."""
+    """A part of the node that sends requests and queries, and receives their results."""
 
     def replied(self, query: Query, reply: Reply, now: float) -> None:
-        """A node has answered a query."""
+        """Take in a node's answer to a query."""
 
     def finished(self, query: Query, now: float) -> None:
-        """A query has ended."""
+        """Take in the end of a query."""
 
     def answered(self, request: PendingRequest, response: Response, now: float) -> None:
-        """A node has answered a request, perhaps with an error."""
+        """Take in a node's answer to a request, which may be an error."""
 
     def timed_out(self, request: PendingRequest, now: float) -> None:
-        """A node has not answered a request."""
+        """Note that a node has not answered a request."""
 
 
 class Exchange(Generic[Event_contra]):
-    """Sends the requests and queries of parties, and hands each what comes of its own."""
+    """Sends the requests and queries of parties, and hands each party the results of its own."""
 
     def __init__(self, node: DhtNode, report: Callable[[Event_contra], None]) -> None:
         self.node = node
@@ -42,7 +42,7 @@ class Exchange(Generic[Event_contra]):
         self._parties: dict[Query | PendingRequest, Party] = {}
 
     def request(self, party: Party, to: Address, now: float, **arguments: Any) -> PendingRequest | None:
-        """Ask one node, as `DhtNode.request` does; None where too many requests are unanswered."""
+        """Ask one node, as `DhtNode.request` does; returns None if too many requests are unanswered."""
         try:
             request = self.node.request(to, now=now, **arguments)
         except LocalProtocolError:
@@ -51,18 +51,18 @@ class Exchange(Generic[Event_contra]):
         return request
 
     def query(self, party: Party, target: bytes, now: float, **arguments: Any) -> Query:
-        """Ask the nodes near a target; otherwise as `DhtNode.query`."""
+        """Ask the nodes near a target, as `DhtNode.query` does."""
         query = self.node.query(target, now=now, **arguments)
         self._parties[query] = party
         return query
 
     def cancel(self, asked: Query | PendingRequest) -> None:
-        """Give up; its party hears no more of it."""
+        """Cancel a query or request; its party receives nothing more about it."""
         if self._parties.pop(asked, None) is not None:
             self.node.cancel(asked)
 
     def dispatch(self, event: Answered | TimedOut | QueryReplied | QueryFinished, now: float) -> None:
-        """Hand an event of the node to the party it concerns."""
+        """Hand an event of the node to the party that it concerns."""
         match event:
             case QueryReplied(query, reply):
                 party = self._parties.get(query)

@@ -1,7 +1,7 @@
-"""The part of a node that passes handshakes on to the keys announced to it.
+"""`Forwarding`: passes handshakes on to the owners of keys that were announced to this node.
 
-A self announcement leaves the address that it came from; whoever asks for the key has its handshake sent
-there, and the answer sent back. Source: hyperdht 6.34.0, `lib/router.js`.
+The node stores the source address of each self-announcement. It forwards a handshake for that key to
+this address, and sends the answer back. Source: hyperdht 6.34.0, `lib/router.js`.
 """
 
 from __future__ import annotations
@@ -47,41 +47,41 @@ class Forwarding:
         return len(self._forwards)
 
     def add(self, target: bytes, record: bytes, address: Address, now: float) -> None:
-        """Remember where the owner of a key, whose hash is `target`, can be reached."""
+        """Remember the address of the owner of a key; `target` is the hash of that key."""
         self._forwards.put(target, _Forward(record, address), address[0], now)
 
     def remove(self, target: bytes) -> None:
-        """Forget a key."""
+        """Forget the key with the hash `target`."""
         self._forwards.remove(target)
 
     def show_own(self, target: bytes, record: bytes | None) -> None:
-        """Show our own record to those that ask for it, or show it no longer."""
+        """Set our own record, with which we answer requests for it, or remove it."""
         self._own.pop(target, None)
         if record is not None:
             self._own[target] = record
 
     def record(self, target: bytes, now: float) -> bytes | None:
-        """Return the encoded peer record of a key that has announced itself here, or of our own."""
+        """Return the encoded peer record of a key that has announced itself here, or of our own key."""
         if target in self._own:
             return self._own[target]
         forward = self._forwards.get(target, now)
         return None if forward is None else forward.record
 
     def address(self, target: bytes, now: float) -> Address | None:
-        """Return where the owner of a key can be reached."""
+        """Return the address of the owner of a key."""
         forward = self._forwards.get(target, now)
         return None if forward is None else forward.address
 
     def relay_handshake_untrusted(self, received: RequestReceived, now: float) -> None:
-        """Pass a handshake on, one leg of its way. Raises only `RemoteProtocolError`."""
+        """Pass a handshake on to its next hop. Raises only `RemoteProtocolError`."""
         message = decode_handshake_untrusted(received.request.value or b"")
         if not message.noise:
-            raise RemoteProtocolError("a handshake without a message")
+            raise RemoteProtocolError("a relayed handshake has no message")
         to = self._address_of(received, now)
         match message.mode:
             case Mode.FROM_CLIENT:
                 to = message.relay_address or to
-                if to is None:  # the asker finds a better node among those near the key
+                if to is None:  # the reply names nodes near the key, among which the asker finds a better one
                     self._node.reply(received, now, token=False)
                 else:
                     passed_on = RelayedHandshake(Mode.FROM_RELAY, message.noise, received.source)
@@ -95,10 +95,10 @@ class Forwarding:
                 reply = RelayedHandshake(Mode.REPLY, message.noise, received.source)
                 self._node.reply_to(received, message.peer_address, now, reply.encode())
             case _:
-                raise RemoteProtocolError("a handshake that leads nowhere")
+                raise RemoteProtocolError("a relayed handshake has no destination")
 
     def relay_holepunch_untrusted(self, received: RequestReceived, now: float) -> None:
-        """Pass a message of hole punching on, one leg of its way. Raises only `RemoteProtocolError`."""
+        """Pass a hole punching message on to its next hop. Raises only `RemoteProtocolError`."""
         message = decode_holepunch_untrusted(received.request.value or b"")
         match message.mode:
             case Mode.FROM_CLIENT:
@@ -112,7 +112,7 @@ class Forwarding:
                 reply = RelayedHolepunch(Mode.REPLY, message.id, message.payload, received.source)
                 self._node.reply_to(received, message.peer_address, now, reply.encode())
             case _:
-                raise RemoteProtocolError("a message of hole punching that leads nowhere")
+                raise RemoteProtocolError("a relayed hole punching message has no destination")
 
     def _address_of(self, received: RequestReceived, now: float) -> Address | None:
         target = received.request.target

@@ -1,7 +1,7 @@
-"""`HyperDht`: one node of HyperDHT, without I/O: finds peers of topics, dials keys and is dialled.
+"""`HyperDht`: one node of HyperDHT, without I/O. It finds peers of topics, dials keys and answers dials.
 
-The datagrams of the DHT go in and come out here; those of UDX streams are the business of `udx`. Source:
-hyperdht 6.34.0, `index.js`.
+It handles the datagrams of the DHT; `udx` handles those of UDX streams. Source: hyperdht 6.34.0,
+`index.js`.
 """
 
 from __future__ import annotations
@@ -56,10 +56,11 @@ class HyperDht:
         local_addresses: Iterable[Address] = (),
         limits: HyperDhtLimits = DEFAULT_HYPER_DHT_LIMITS,
     ) -> None:
-        """Begin to look around from the `bootstrap` nodes; `persistent`, `address`, `first` as for `DhtNode`.
+        """Begin to search the network from the `bootstrap` nodes; `persistent`, `address` and `first` are as
+        for `DhtNode`.
 
-        `open_address` is where everybody can reach us, if that is known, and `local_addresses` where the
-        hosts of our own network can; remotes are shown both.
+        `open_address` is the address at which everyone can reach us, if it is known. `local_addresses`
+        are those at which hosts of our own network can. Handshakes show both to remotes.
         """
         self.key_pair = key_pair
         self.limits = limits
@@ -72,7 +73,7 @@ class HyperDht:
             first=first,
             limits=limits.rpc,
         )
-        """The layer below."""
+        """The dht-rpc node below."""
         self.open_address = open_address if open_address is not None else address
         self.local_addresses = tuple(local_addresses)
         self._entropy = entropy
@@ -92,12 +93,14 @@ class HyperDht:
 
     @property
     def listening(self) -> bool:
-        """Whether remotes may dial our key."""
+        """Whether we let remotes dial our key."""
         return self._announcer.state in (AnnouncerState.ANNOUNCING, AnnouncerState.KEEPING)
 
     @property
     def findable(self) -> bool:
-        """Whether remotes have a way to our key: through relays, or because we answer for it as a node."""
+        """Whether remotes can reach our key: through relays, or because we answer for it as a persistent
+        node.
+        """
         return self._announcer.state is AnnouncerState.KEEPING and bool(self.relays or self.node.id)
 
     # The datagram pattern
@@ -105,39 +108,42 @@ class HyperDht:
     def receive_datagrams(
         self, buffer: bytes | bytearray | memoryview, segment_size: int, source: Address, now: float
     ) -> list[HyperDhtEvent]:
-        """Take datagrams of `segment_size` bytes each, the last perhaps shorter; returns what they cause."""
+        """Take in datagrams of `segment_size` bytes each, of which the last may be shorter; returns the
+        events that they cause.
+        """
         return self._process(self.node.receive_datagrams(buffer, segment_size, source, now), now)
 
     def datagrams_to_send(self, now: float) -> list[tuple[Address, list[bytes], int]]:
-        """Hand over what is to be sent: the destination, the datagram in a list, its size."""
+        """Return the datagrams to send: the destination, a list that holds the datagram, and its size."""
         return self.node.datagrams_to_send(now)
 
     def next_deadline(self) -> float:
-        """When to call `handle_deadline`, at the latest; minus infinity where a command has caused events."""
+        """Return the latest time at which to call `handle_deadline`; minus infinity if events are waiting."""
         if self._events:
             return -math.inf
         return min(self.node.next_deadline(), self._announcer.next_deadline(), self._listener.next_deadline())
 
     def handle_deadline(self, now: float) -> list[HyperDhtEvent]:
-        """Do what has become due by `now`."""
+        """Do whatever has become due by `now`, and return the events that it causes."""
         self._announcer.handle_deadline(now)
         self._listener.handle_deadline(now)
         return self._process(self.node.handle_deadline(now), now)
 
     def take_events(self, now: float) -> list[HyperDhtEvent]:
-        """Return what commands have caused since the last call."""
+        """Return the events that commands have caused since the last call."""
         return self._process(self.node.take_events(), now)
 
     # Topics and values
 
     def lookup(self, topic: bytes, now: float) -> TopicSearch:
-        """Look for the peers of a 32-byte topic; `PeersFound` events follow, and `SearchFinished`."""
+        """Search for the peers of a 32-byte topic. `PeersFound` events follow, and then `SearchFinished`."""
         return self._search(topic, now)
 
     def announce(self, topic: bytes, now: float) -> TopicSearch:
-        """Look for the peers of a topic, and announce our key there; renew it within the record's lifetime.
+        """Search for the peers of a topic, and announce our key there. The caller repeats this within the
+        record's lifetime.
 
-        It should be listening first, so that the record names our relays.
+        The node should listen first, so that the record names our relays.
         """
         if self.node.id is not None:
             peer = Peer(self.key_pair.ed25519_public_key, self._announced_relays())
@@ -155,18 +161,20 @@ class HyperDht:
         return search
 
     def get_immutable(self, hash: bytes, now: float) -> ValueSearch:
-        """Look for the value that has a 32-byte hash; `ValueFound` follows."""
+        """Search for the value with a 32-byte hash. `ValueFound` follows."""
         return ValueSearch(self._exchange, now, target=hash)
 
     def put_immutable(self, value: bytes, now: float) -> ValueSearch:
-        """Store a value under its hash, the search's `target`. Raises `ValueError` if it is too large or
-        empty.
+        """Store a value under its hash, which is the search's `target`. Raises `ValueError` if it is too
+        large or empty.
         """
         _check_value(value)
         return ValueSearch(self._exchange, now, target=key_hash(value), put=value)
 
     def get_mutable(self, public_key: bytes, now: float, *, minimum_seq: int = 0) -> ValueSearch:
-        """Look for the newest value of a key that is at least `minimum_seq`; `ValueFound` follows."""
+        """Search for the newest value of a key whose `seq` is at least `minimum_seq`. `ValueFound`
+        follows.
+        """
         return ValueSearch(
             self._exchange,
             now,
@@ -175,7 +183,9 @@ class HyperDht:
         )
 
     def put_mutable(self, value: bytes, seq: int, now: float) -> ValueSearch:
-        """Store a value under our key, in place of those of a smaller `seq`. Raises as `put_immutable`."""
+        """Store a value under our key, in place of values with a smaller `seq`. Raises `ValueError` as
+        `put_immutable` does.
+        """
         _check_value(value)
         signed = sign_mutable(self.key_pair, seq, value)
         return ValueSearch(self._exchange, now, public_key=self.key_pair.ed25519_public_key, put=signed)
@@ -183,7 +193,7 @@ class HyperDht:
     # Connections
 
     def listen(self, now: float) -> None:
-        """Let remotes dial our key: `Listening` follows, and a `ConnectionRequested` for each."""
+        """Let remotes dial our key. `Listening` follows, and a `ConnectionRequested` for each remote."""
         if not self.listening:
             self._forwarding.show_own(self._announcer.target, Peer(self.key_pair.ed25519_public_key).encode())
             self._announcer.start(now)
@@ -201,21 +211,23 @@ class HyperDht:
 
     @property
     def withdrawing(self) -> bool:
-        """Whether relays have yet to confirm that they have forgotten us."""
+        """Whether some relays have not yet confirmed that they have removed our announcement."""
         return self._announcer.withdrawing
 
     def dial(self, public_key: bytes, stream_id: int, now: float, *, relays: Iterable[Address] = ()) -> Dial:
-        """Connect to a key: `Dialled` or `DialFailed` follows. `stream_id` is that of our UDX stream.
+        """Connect to a key. `Dialled` or `DialFailed` follows. `stream_id` is the id of our UDX stream.
 
-        `relays` are nodes that are said to relay to it, as peer records name them. Raises `ValueError` for
-        what is not a key, `LocalProtocolError` for our own.
+        `relays` are nodes that relay to the key according to peer records. Raises `ValueError` for an
+        invalid key, and `LocalProtocolError` for our own key.
         """
         key = parse_public_key(public_key, "public_key")
         if not is_key(key):
-            raise ValueError("public_key is not a point of the curve: nobody has such a key")
+            raise ValueError("public_key is not a valid point of the curve, so no peer can have it")
         if key == self.key_pair.ed25519_public_key:
-            raise LocalProtocolError("public_key is our own: a node does not dial itself")
-        ourselves = self._forwarding.address(key_hash(key), now)  # it has announced itself here
+            raise LocalProtocolError("public_key is our own, and a node does not dial itself")
+        ourselves = self._forwarding.address(
+            key_hash(key), now
+        )  # set if the key has announced itself to our node
         known = (*relays, *self._known_relays.get(key, ()))
         if ourselves is not None:
             known = (ourselves, *known)
@@ -233,27 +245,28 @@ class HyperDht:
         return dial
 
     def cancel(self, dial: Dial) -> None:
-        """Give a dial up; no event follows for it."""
+        """Cancel a dial; no event follows for it."""
         dial.cancel()
         self._dials.discard(dial)
 
     def accept(self, incoming: Incoming, stream_id: int, now: float) -> Accepted | None:
-        """Let a remote connect to our UDX stream of that id; returns how.
+        """Let a remote connect to our UDX stream with the id `stream_id`; returns the keys and the remote's
+        address.
 
-        None where it has asked for what we cannot do. Raises `LocalProtocolError` if it is decided or
-        forgotten.
+        Returns None if the remote asks for something that we do not support. Raises
+        `LocalProtocolError` if the handshake is already decided or forgotten.
         """
         payload = attrs.evolve(self._payload(stream_id), relays=self._announced_relays())
         return self._listener.accept(incoming, stream_id, payload, now)
 
     def refuse(self, incoming: Incoming) -> None:
-        """Give a remote no answer at all. Raises as `accept`."""
+        """Give a remote no answer at all. Raises `LocalProtocolError` as `accept` does."""
         self._listener.refuse(incoming)
 
     # Inside
 
     def _payload(self, stream_id: int) -> NoisePayload:
-        """What we say of ourselves in a handshake."""
+        """Return our payload for a handshake."""
         open_at = () if self.open_address is None else (self.open_address,)
         return NoisePayload(
             Firewall.OPEN if open_at else Firewall.UNKNOWN,
@@ -262,19 +275,19 @@ class HyperDht:
         )
 
     def _announced_relays(self) -> tuple[Address, ...]:
-        """The relays that our records name: ourselves first, where everybody can reach us."""
+        """Return the relays for our records, with our own address first if everyone can reach us."""
         open_at = () if self.open_address is None else (self.open_address,)
         return (open_at + self.relays)[:MOST_RELAYS]
 
     def _learn_relays(self, public_key: bytes, relays: tuple[Address, ...]) -> None:
-        """Remember through which nodes a key was reached."""
+        """Remember the nodes through which a key was reached."""
         self._known_relays.pop(public_key, None)
         self._known_relays[public_key] = relays[:MOST_RELAYS]
         if len(self._known_relays) > self.limits.known_relays:
             del self._known_relays[next(iter(self._known_relays))]
 
     def _process(self, events: list[DhtEvent], now: float) -> list[HyperDhtEvent]:
-        """Hand the events of the layer below to the parts that they concern; returns ours."""
+        """Hand the events of the node below to the parts that they concern; returns our own events."""
         while events:
             for event in events:
                 if isinstance(event, RequestReceived):
@@ -285,7 +298,7 @@ class HyperDht:
                     if isinstance(event, BecamePersistent) and self.node.first:
                         self.open_address = self.node.address or self.open_address
                     self._events.append(event)
-            events = self.node.take_events()  # of what the parts have asked in turn
+            events = self.node.take_events()  # events of requests that the parts have just made
         self._dials = {dial for dial in self._dials if dial.active}
         caused = self._events.copy()
         self._events.clear()

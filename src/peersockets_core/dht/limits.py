@@ -9,54 +9,57 @@ from .rpc.limits import DhtLimits, positive
 
 @attrs.frozen(kw_only=True)
 class HyperDhtLimits:
-    """Bounds of one HyperDHT node; times in seconds.
+    """The bounds of one HyperDHT node. Times are in seconds.
 
-    Raises `ValueError`, naming the field, for a bound that is not positive.
+    Raises `ValueError`, which names the field, for a bound that is not positive.
     """
 
     rpc: DhtLimits = attrs.field(factory=DhtLimits)
     """The bounds of the layer below."""
 
     records: int = attrs.field(default=65_536, validator=positive)
-    """Announcements of others that are kept; hyperdht 6.34.0 has the same. About 400 bytes each."""
+    """The number of others' announcements that are kept, of about 400 bytes each; hyperdht 6.34.0 has the
+    same bound."""
 
     topic_records: int = attrs.field(default=4096, validator=positive)
-    """Announcements of one topic: two hundred times what an answer holds, and a sixteenth of all, so that one
-    topic cannot push out the others."""
+    """Announcements of one topic. This is two hundred times the number that an answer holds, and a sixteenth
+    of all, so that one topic cannot push out the others."""
 
     host_records: int = attrs.field(default=4096, validator=positive)
-    """Announcements that one host has made: a host may stand for a whole campus behind one address."""
+    """Announcements from one host. A whole campus may share the address of one host."""
 
     record_lifetime: float = attrs.field(default=20 * 60.0, validator=positive)
-    """How long an announcement is kept; hyperdht 6.34.0 has the same, and announces anew every ten
-    minutes."""
+    """How long an announcement is kept. hyperdht 6.34.0 keeps it as long, and announces anew every
+    ten minutes."""
 
     values: int = attrs.field(default=32_768, validator=positive)
-    """Values that are kept, each no larger than a datagram; hyperdht 6.34.0 has as many of either kind."""
+    """The number of values that are kept, each no larger than a datagram. hyperdht 6.34.0 keeps as many of
+    either kind."""
 
     host_values: int = attrs.field(default=2048, validator=positive)
-    """Values that one host has stored."""
+    """Values from one host."""
 
     value_lifetime: float = attrs.field(default=48 * 3600.0, validator=positive)
-    """How long a value is kept; hyperdht 6.34.0 has the same."""
+    """How long a value is kept; hyperdht 6.34.0 keeps it as long."""
 
     forwards: int = attrs.field(default=65_536, validator=positive)
-    """Keys whose handshakes are relayed to the address that has announced them; hyperdht 6.34.0 has the
-    same."""
+    """The number of keys whose handshakes are relayed to the address that announced them; hyperdht
+    6.34.0 has the same bound."""
 
     host_forwards: int = attrs.field(default=4096, validator=positive)
-    """The same for one host."""
+    """Such keys from one host."""
 
     incoming_handshakes: int = attrs.field(default=256, validator=positive)
-    """Handshakes of others that are answered and have not led to a stream yet; the oldest gives way. Each
+    """Handshakes of remotes that dial us and have not led to a stream yet; the oldest is dropped. Each
     costs four Diffie-Hellman operations and about 2 KiB."""
 
     handshake_time: float = attrs.field(default=10.0, validator=positive)
-    """How long an answered handshake waits for its stream, and is answered again when it is repeated;
-    hyperdht 6.34.0 has the same."""
+    """How long a handshake is remembered, waits for its stream, and is answered again when it is
+    repeated; hyperdht 6.34.0 has the same time."""
 
     known_relays: int = attrs.field(default=512, validator=positive)
-    """Keys whose relays are remembered for the next time; hyperdht 6.34.0 has the same."""
+    """The number of keys whose relays are remembered for the next dial; hyperdht 6.34.0 has the same
+    bound."""
 
 
 DEFAULT_HYPER_DHT_LIMITS = HyperDhtLimits()

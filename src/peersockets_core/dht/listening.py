@@ -32,7 +32,7 @@ from .rpc.events import RequestReceived
 
 
 class IncomingState(enum.Enum):
-    """What has become of a handshake that a remote has begun."""
+    """The state of a handshake that a remote has begun."""
 
     UNDECIDED = enum.auto()
     ACCEPTED = enum.auto()
@@ -41,12 +41,12 @@ class IncomingState(enum.Enum):
 
 @attrs.frozen
 class Accepted:
-    """An incoming connection: what secures its stream, and where that goes."""
+    """An accepted connection: the keys of its stream, and the address to which the stream connects."""
 
     keys: Keys
     remote_stream_id: int
     address: Address | None
-    """Where the remote's stream is, or None where its first packet shows that."""
+    """The address of the remote's stream, or None if only its first packet reveals that."""
 
 
 @attrs.define(eq=False)
@@ -55,7 +55,7 @@ class Incoming:
 
     remote_public_key: bytes
     address: Address
-    """The remote, as the relay sees it, or as we do where it came straight."""
+    """The remote's address as the relay sees it, or as we see it if the handshake came directly."""
     relayed: bool
     payload: NoisePayload
     expires: float
@@ -63,11 +63,12 @@ class Incoming:
     _noise: HandshakeNoise = attrs.field(alias="noise", kw_only=True)
     _message: bytes = attrs.field(alias="message", kw_only=True)
     _waiting: list[tuple[RequestReceived, RelayedHandshake]] = attrs.field(factory=list, init=False)
-    """The requests that brought it, as long as it is undecided: it comes through several relays."""
+    """The requests that carried the handshake here while it is undecided; it may come through several
+    relays."""
     _reply: bytes = attrs.field(default=b"", init=False)
 
     def expired(self, now: float) -> bool:
-        """Whether it has waited too long: the remote has given up."""
+        """Return whether the handshake has waited so long that the remote has given up."""
         return now >= self.expires
 
 
@@ -81,12 +82,12 @@ class ConnectionRequested:
     incoming: Incoming
 
 
-_MOST_WAYS: Final = 8  # on which the same handshake is answered while it is undecided
+_MOST_WAYS: Final = 8  # the most requests that wait for the decision on one handshake
 
 
 class Listener:
-    """Takes the handshakes for our key. Each is decided on by the application, and answered once and
-    again.
+    """Takes in the handshakes for our key. The application decides on each handshake, and we answer
+    it as often as it is repeated.
     """
 
     def __init__(
@@ -100,27 +101,27 @@ class Listener:
         self._key_pair = key_pair
         self._entropy = entropy
         self._limits = limits
-        self._incoming: dict[bytes, Incoming] = {}  # by the remote's message, the oldest first
+        self._incoming: dict[bytes, Incoming] = {}  # by the remote's message, oldest first
 
     def __len__(self) -> int:
         return len(self._incoming)
 
     def next_deadline(self) -> float:
-        """When the oldest handshake is forgotten; infinity for never."""
+        """Return the time at which the oldest handshake expires; infinity for never."""
         return next(iter(self._incoming.values())).expires if self._incoming else math.inf
 
     def handle_deadline(self, now: float) -> None:
-        """Forget the handshakes whose time is over."""
+        """Forget the handshakes that have expired."""
         while self._incoming and self.next_deadline() <= now:
             del self._incoming[next(iter(self._incoming))]
 
     def receive_untrusted(self, received: RequestReceived, now: float) -> None:
-        """Take a handshake for our key. Raises only `RemoteProtocolError`."""
+        """Take in a handshake for our key. Raises only `RemoteProtocolError`."""
         relayed = decode_handshake_untrusted(received.request.value or b"")
         if relayed.mode not in _REPLY_MODES or (
             relayed.mode != Mode.FROM_CLIENT and not relayed.peer_address
         ):
-            raise RemoteProtocolError("a handshake that does not come from a client")
+            raise RemoteProtocolError("the handshake does not come from a client")
         incoming = self._incoming.get(relayed.noise)
         if incoming is None:
             incoming = self._begin_untrusted(received, relayed, now)
@@ -132,10 +133,10 @@ class Listener:
     def accept(
         self, incoming: Incoming, stream_id: int, payload: NoisePayload, now: float
     ) -> Accepted | None:
-        """Answer a handshake with `payload`; returns how to connect our stream of that id.
+        """Answer a handshake with `payload`; returns the keys and the address for our stream `stream_id`.
 
-        None where the remote has asked for what we cannot do; it learns that. Raises `LocalProtocolError`
-        if it is decided or forgotten already.
+        Returns None if the remote asks for something that we do not support; the answer then carries an
+        error. Raises `LocalProtocolError` if the handshake is already decided or forgotten.
         """
         self._decide(incoming, IncomingState.ACCEPTED)
         remote = incoming.payload
@@ -152,13 +153,15 @@ class Listener:
         return Accepted(incoming._noise.keys(), remote.udx.id, incoming.address if at_once else None)
 
     def refuse(self, incoming: Incoming) -> None:
-        """Give no answer at all, now and when the handshake is repeated. Raises as `accept`."""
+        """Give no answer at all, neither now nor when the handshake is repeated. Raises `LocalProtocolError`
+        as `accept` does.
+        """
         self._decide(incoming, IncomingState.REFUSED)
         incoming._waiting.clear()
 
     def _decide(self, incoming: Incoming, state: IncomingState) -> None:
         if incoming.state is not IncomingState.UNDECIDED:
-            raise LocalProtocolError(f"the handshake was {incoming.state.name.lower()} already")
+            raise LocalProtocolError(f"the handshake was already {incoming.state.name.lower()}")
         if self._incoming.get(incoming._message) is not incoming:
             raise LocalProtocolError("the handshake has waited too long for a decision")
         incoming.state = state
@@ -184,7 +187,7 @@ class Listener:
     def _reply(
         self, incoming: Incoming, received: RequestReceived, relayed: RelayedHandshake, now: float
     ) -> None:
-        """Send the answer back the way that the handshake has come."""
+        """Send the answer back along the path of the handshake."""
         node = self._exchange.node
         reply = RelayedHandshake(_REPLY_MODES[relayed.mode], incoming._reply, relayed.peer_address)
         if relayed.mode == Mode.FROM_CLIENT:

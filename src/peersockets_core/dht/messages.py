@@ -1,4 +1,4 @@
-"""What HyperDHT puts into the values of requests and responses.
+"""The messages that HyperDHT puts into the values of requests and responses, and their codecs.
 
 Source: hyperdht 6.34.0, `lib/messages.js` and `lib/constants.js`.
 """
@@ -16,15 +16,15 @@ from .rpc.address import ADDRESS_SIZE, Address, encode_address
 from .rpc.reader import Reader
 
 VERSION: Final = 1
-"""The version of the handshake's payload, and of what it says of UDX and of the secret stream."""
+"""The version of the handshake's payload, and of its parts about UDX and the secret stream."""
 
 MOST_RELAYS: Final = 3
-"""Relay addresses that a peer record keeps."""
+"""The most relay addresses in a peer record."""
 
 MOST_PEERS: Final = 20
-"""Peer records of one answer."""
+"""The most peer records in one answer."""
 
-_MOST_ADDRESSES: Final = 16  # of a handshake's lists: a host has fewer interfaces
+_MOST_ADDRESSES: Final = 16  # in a list of a handshake; a host has fewer interfaces
 _KEY_SIZE: Final = 32
 _SIGNATURE_SIZE: Final = 64
 
@@ -45,14 +45,14 @@ class Command(IntEnum):
 
 
 class ErrorCode(IntEnum):
-    """The errors of HyperDHT's answers, beside those of dht-rpc."""
+    """The errors of HyperDHT's answers, besides those of dht-rpc."""
 
     SEQ_REUSED = 16
     SEQ_TOO_LOW = 17
 
 
 class Firewall(IntEnum):
-    """How a peer can be reached, as far as it knows."""
+    """A peer's own view of how others can reach it."""
 
     UNKNOWN = 0
     OPEN = 1
@@ -61,7 +61,7 @@ class Firewall(IntEnum):
 
 
 class HandshakeError(IntEnum):
-    """Why a server does not go on after the handshake."""
+    """The reason why a server stops after the handshake."""
 
     NONE = 0
     ABORTED = 1
@@ -70,7 +70,7 @@ class HandshakeError(IntEnum):
 
 
 class Mode(IntEnum):
-    """Which leg of its way a relayed message is on."""
+    """The hop that a relayed message is on."""
 
     FROM_CLIENT = 0
     FROM_SERVER = 1
@@ -81,13 +81,13 @@ class Mode(IntEnum):
 
 @attrs.frozen
 class Peer:
-    """A peer record: a public key, and nodes through which it can be asked for a connection."""
+    """A peer record: a public key, and nodes that relay handshakes to its owner."""
 
     public_key: bytes
     relays: tuple[Address, ...] = ()
 
     def encode(self) -> bytes:
-        """Return its bytes."""
+        """Return the encoded bytes."""
         return self.public_key + _encode_addresses(self.relays)
 
 
@@ -101,7 +101,7 @@ class Announcement:
     bump: int = 0
 
     def encode(self) -> bytes:
-        """Return its bytes."""
+        """Return the encoded bytes."""
         flags = (
             (self.peer is not None)
             | (self.refresh is not None) << 1
@@ -121,14 +121,16 @@ class Announcement:
 
 @attrs.frozen
 class MutableValue:
-    """A value that the owner of a key may replace by one with a larger `seq`."""
+    """A value that the owner of its key may replace by one with a larger `seq`."""
 
     seq: int
     value: bytes
     signature: bytes
 
     def encode(self) -> bytes:
-        """Return its bytes: the answer to MUTABLE_GET, and MUTABLE_PUT without its key."""
+        """Return the encoded bytes: the answer to MUTABLE_GET, or the value of MUTABLE_PUT without its
+        key.
+        """
         return encode_uint(self.seq) + encode_buffer(self.value) + self.signature
 
 
@@ -139,11 +141,11 @@ class RelayedHandshake:
     mode: int
     noise: bytes
     peer_address: Address | None = None
-    """The other end, as the relay sees it."""
+    """The address of the other end, as the relay sees it."""
     relay_address: Address | None = None
 
     def encode(self) -> bytes:
-        """Return its bytes."""
+        """Return the encoded bytes."""
         flags = (self.peer_address is not None) | (self.relay_address is not None) << 1
         return b"".join(
             (
@@ -166,7 +168,7 @@ class RelayedHolepunch:
     peer_address: Address | None = None
 
     def encode(self) -> bytes:
-        """Return its bytes."""
+        """Return the encoded bytes."""
         flags = self.peer_address is not None
         peer = b"" if self.peer_address is None else encode_address(self.peer_address)
         return (
@@ -180,13 +182,11 @@ class RelayedHolepunch:
 
 @attrs.frozen
 class HolepunchInfo:
-    """How a server can be asked to punch: the number of its handshake, and its relays with its addresses
-    there.
-    """
+    """A server's offer to punch: the number of its handshake, and its relays with its address at each."""
 
     id: int
     relays: tuple[tuple[Address, Address], ...]
-    """The relay's address, and the server's as that relay sees it."""
+    """Pairs of a relay's address, and the server's address as that relay sees it."""
 
 
 @attrs.frozen
@@ -200,23 +200,23 @@ class UdxInfo:
 
 @attrs.frozen
 class NoisePayload:
-    """The encrypted payload of a handshake's message, the same in both directions."""
+    """The encrypted payload of a handshake message; it has the same form in both directions."""
 
     firewall: int
     error: int = HandshakeError.NONE
     holepunch: HolepunchInfo | None = None
     addresses: tuple[Address, ...] = ()
-    """Where the sender can be reached: its public address if it is open, then its local ones."""
+    """The sender's addresses: its public address if it is open, then its local ones."""
     udx: UdxInfo | None = None
     secret_stream: int | None = VERSION
     relays: tuple[Address, ...] = ()
-    """The relays that the sender announces itself at."""
+    """The relays at which the sender announces itself."""
     relay_through: bool = False
-    """Whether the sender offers a blind relay, which is not followed here."""
+    """Whether the sender offers a blind relay, which we do not use."""
     version: int = VERSION
 
     def encode(self) -> bytes:
-        """Return its bytes."""
+        """Return the encoded bytes."""
         flags = (
             (self.holepunch is not None)
             | bool(self.addresses) << 1
@@ -255,7 +255,7 @@ def decode_peer_untrusted(value: bytes) -> Peer:
 
 
 def decode_peers_untrusted(value: bytes) -> list[Peer]:
-    """Read the answer to LOOKUP, of which no more than `MOST_PEERS` are taken. Raises only
+    """Read the answer to LOOKUP; records past the first `MOST_PEERS` are left out. Raises only
     `RemoteProtocolError`.
     """
     reader = Reader(value)
@@ -273,7 +273,9 @@ def decode_announcement_untrusted(value: bytes) -> Announcement:
 
 
 def decode_mutable_put_untrusted(value: bytes) -> tuple[bytes, MutableValue]:
-    """Read the value of MUTABLE_PUT: the key, and what it signs. Raises only `RemoteProtocolError`."""
+    """Read the value of MUTABLE_PUT: the key, and the value that it signs. Raises only
+    `RemoteProtocolError`.
+    """
     reader = Reader(value)
     return reader.fixed_untrusted(_KEY_SIZE), _mutable_untrusted(reader)
 
@@ -306,7 +308,7 @@ def decode_holepunch_untrusted(value: bytes) -> RelayedHolepunch:
 
 
 def decode_payload_untrusted(data: bytes) -> NoisePayload:
-    """Read the payload of a handshake's message; of another version, only the version is read.
+    """Read the payload of a handshake message. If it has another version, only the version is read.
 
     Raises only `RemoteProtocolError`.
     """
@@ -317,7 +319,7 @@ def decode_payload_untrusted(data: bytes) -> NoisePayload:
     flags, error, firewall = reader.uint_untrusted(), reader.uint_untrusted(), reader.uint_untrusted()
     holepunch = _holepunch_info_untrusted(reader) if flags & 1 else None
     addresses = reader.addresses_untrusted(_MOST_ADDRESSES) if flags & 2 else ()
-    if flags & 4:  # IPv6 addresses, which nobody uses yet
+    if flags & 4:  # IPv6 addresses, which no implementation uses yet
         reader.fixed_untrusted(18 * reader.uint_untrusted())
     udx = _udx_untrusted(reader) if flags & 8 else None
     secret_stream = reader.uint_untrusted() if flags & 16 else None
@@ -349,7 +351,7 @@ def _holepunch_info_untrusted(reader: Reader) -> HolepunchInfo:
 
 def _udx_untrusted(reader: Reader) -> UdxInfo:
     version, features, id = (reader.uint_untrusted() for _ in range(3))
-    reader.uint_untrusted()  # the first sequence number, which the reference ignores, too
+    reader.uint_untrusted()  # the first sequence number, which the reference also ignores
     return UdxInfo(id, bool(features & 1), version)
 
 

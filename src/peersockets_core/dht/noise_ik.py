@@ -1,4 +1,5 @@
-"""The handshake of HyperDHT: Noise IK over Ed25519, whose payloads say how the stream is to be connected.
+"""The handshake of HyperDHT: Noise IK over Ed25519. Its payloads carry the parameters of the stream's
+connection.
 
 Source: hyperdht 6.34.0, `lib/noise-wrap.js`.
 """
@@ -24,7 +25,7 @@ class HandshakeNoise:
     """One side of a handshake."""
 
     def __init__(self, key_pair: KeyPair, entropy: Entropy, remote_public_key: bytes | None = None) -> None:
-        """Begin; the dialler names the key that it dials."""
+        """Begin; the dialler passes the key that it dials, and the other side passes None."""
         self._noise = NoiseHandshake(
             pattern="IK",
             initiator=remote_public_key is not None,
@@ -37,15 +38,15 @@ class HandshakeNoise:
 
     @property
     def remote_public_key(self) -> bytes:
-        """The remote's key, proved once a message of it has been read."""
+        """The remote's 32-byte key, which is proved once one of its messages has been read."""
         return self._noise.remote_static
 
     def write(self, payload: NoisePayload) -> bytes:
-        """Return our message."""
+        """Return our next message."""
         return self._noise.write_message(payload.encode())
 
     def read_untrusted(self, message: bytes) -> NoisePayload:
-        """Read the remote's message; one that is not right leaves everything as it was.
+        """Read the remote's message; an invalid message leaves the state unchanged.
 
         Raises only `RemoteProtocolError`.
         """
@@ -55,7 +56,7 @@ class HandshakeNoise:
         return payload
 
     def keys(self) -> Keys:
-        """Return what secures the stream, once both messages have passed."""
+        """Return the keys of the stream. Raises `RemoteProtocolError` before both messages have passed."""
         if not self._noise.finished:
             raise RemoteProtocolError("handshake: not finished")
         sending, receiving = self._noise.split()

@@ -1,4 +1,4 @@
-"""What the owner of a key signs, so that nodes store it.
+"""Signatures of a key's owner: nodes store announcements and mutable values only with these.
 
 Source: hyperdht 6.34.0, `lib/persistent.js` (`annSignable`, `signMutable`); hypercore-crypto 3, `namespace`.
 """
@@ -20,17 +20,17 @@ _SIGNATURE_SIZE: Final = 64
 
 
 def key_hash(data: bytes) -> bytes:
-    """Return the 32-byte hash by which the DHT finds a key or an immutable value."""
+    """Return the 32-byte hash under which the DHT stores a key or an immutable value."""
     return hashlib.blake2b(data, digest_size=32).digest()
 
 
 def is_key(public_key: bytes) -> bool:
-    """Whether 32 bytes are a public key that somebody can have: a point of the curve's large group."""
+    """Return whether 32 bytes are a valid public key: a point of the curve's large group."""
     return bool(bindings.crypto_core_ed25519_is_valid_point(public_key))
 
 
 def namespace(command: Command) -> bytes:
-    """Return the constant of a command, 32 bytes, which keeps signatures for different ends apart."""
+    """Return the 32-byte constant of a command, which keeps signatures for different purposes apart."""
     return key_hash(_ROOT + bytes((command,)))
 
 
@@ -42,7 +42,9 @@ def sign_announcement(
     token: bytes,
     relays: tuple[tuple[str, int], ...],
 ) -> Announcement:
-    """Make what ANNOUNCE or UNANNOUNCE says to the node of an id, which has given us `token`."""
+    """Make the value of an ANNOUNCE or UNANNOUNCE for the node with the id `node`, which has given us
+    `token`.
+    """
     peer = Peer(key_pair.ed25519_public_key, relays)
     signable = _announcement(command, target, node, token, peer, None)
     return Announcement(peer, _sign(signable, key_pair))
@@ -51,7 +53,7 @@ def sign_announcement(
 def verify_announcement(
     command: Command, announcement: Announcement, target: bytes, node: bytes, token: bytes
 ) -> bool:
-    """Whether the owner of the announced key has signed it for this node and token."""
+    """Return whether the owner of the announced key has signed the announcement for this node and token."""
     peer, signature = announcement.peer, announcement.signature
     if peer is None or signature is None:
         return False
@@ -60,12 +62,12 @@ def verify_announcement(
 
 
 def sign_mutable(key_pair: KeyPair, seq: int, value: bytes) -> MutableValue:
-    """Make a value that replaces those of a smaller `seq`."""
+    """Make a signed value that replaces values with a smaller `seq`."""
     return MutableValue(seq, value, _sign(_mutable(seq, value), key_pair))
 
 
 def verify_mutable(mutable: MutableValue, public_key: bytes) -> bool:
-    """Whether the owner of a key has signed a value."""
+    """Return whether the owner of a key has signed a value."""
     return _verify(mutable.signature, _mutable(mutable.seq, mutable.value), public_key)
 
 

@@ -1,7 +1,7 @@
-"""The part of a persistent node that keeps records for others: announcements and values.
+"""`Storage`: keeps the announcements and values of others, on a persistent node.
 
-Source: hyperdht 6.34.0, `lib/persistent.js`. Where the reference keeps the records of one host without a
-bound of its own, here one host cannot push out the records of all others.
+Source: hyperdht 6.34.0, `lib/persistent.js`. The reference has no bound for the records of one host;
+here, one host cannot push out the records of all others.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 class Storage:
-    """Answers the commands that look for records and store them."""
+    """Answers the commands that look up and store records."""
 
     def __init__(
         self, node: DhtNode, forwarding: Forwarding, entropy: Entropy, limits: HyperDhtLimits
@@ -45,7 +45,7 @@ class Storage:
         self._forwarding = forwarding
         self._entropy = entropy
         self._topics: dict[bytes, dict[bytes, bytes]] = {}
-        """Encoded records by topic and public key, the oldest first."""
+        """Encoded records by topic and public key, oldest first."""
         self._per_topic = limits.topic_records
         self._records: BoundedStore[tuple[bytes, bytes], None] = BoundedStore(
             lifetime=limits.record_lifetime,
@@ -61,9 +61,9 @@ class Storage:
         return len(self._records) + len(self._values)
 
     def serve(self, received: RequestReceived, now: float) -> bool:
-        """Answer a request, or ignore one that is not as it should be; returns False for an unknown command.
+        """Answer a request, or ignore an invalid one; returns False for an unknown command.
 
-        The requests that store something need a token, which proves the sender's address.
+        Requests that store something need a token, which proves the sender's address.
         """
         serve = _COMMANDS.get(received.request.command)
         if serve is None:
@@ -76,10 +76,10 @@ class Storage:
                 self._node.dropped += 1
         return True
 
-    # What we keep for ourselves
+    # Our own announcement
 
     def keep_own(self, topic: bytes, peer: Peer, now: float) -> None:
-        """Keep our own announcement: in a network of few, no other node may be asked."""
+        """Keep our own announcement; in a small network, no other node may keep it."""
         self._keep(topic, peer, "", now)
 
     def remove_own(self, topic: bytes, public_key: bytes) -> None:
@@ -87,7 +87,7 @@ class Storage:
         self._remove(topic, public_key)
 
     def peers(self, topic: bytes, now: float) -> tuple[Peer, ...]:
-        """Return the peers of a topic that we know ourselves, as many as an answer holds."""
+        """Return the peers of a topic that this node keeps, as many as an answer holds."""
         self._records.expire(now)
         return tuple(map(decode_peer_untrusted, self._sample(list(self._topics.get(topic, {}).values()))))
 
@@ -125,7 +125,7 @@ class Storage:
         self._node.reply(received, now, token=False, closer_nodes=False)
 
     def _signed_untrusted(self, command: Command, received: RequestReceived, target: bytes) -> Peer | None:
-        """Return the peer that an announcement is of, if its owner has signed it for us and its token."""
+        """Return the announced peer, if its owner has signed the announcement for this node and token."""
         request = received.request
         if request.token is None or self._node.id is None:
             return None
@@ -156,8 +156,8 @@ class Storage:
             del self._topics[target]
 
     def _sample(self, records: list[bytes]) -> list[bytes]:
-        """Choose as many records as an answer holds, from a random one on, so that each is found by
-        somebody.
+        """Choose as many records as an answer holds, starting at a random one, so that every record
+        is found by some search.
         """
         if len(records) <= MOST_PEERS:
             return records

@@ -1,4 +1,4 @@
-"""A store with a lifetime and bounds, for everything that a node keeps for strangers."""
+"""`BoundedStore`: a store with a lifetime and bounds, for everything that a node keeps for strangers."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class _Entry(Generic[Value]):
 
 
 class BoundedStore(Generic[Key, Value]):
-    """Keeps each value for `lifetime` seconds, at most `size` in all and `per_owner` of one owner.
+    """Keeps each value for `lifetime` seconds: at most `size` values in all, and `per_owner` of one owner.
 
-    Where there is no room, the oldest goes: of the same owner if that one has too many, otherwise of all. All
-    operations take the time of one step, however much is stored.
+    If there is no room, the oldest value goes: the oldest of the same owner if that owner has too many,
+    otherwise the oldest of all. Every operation takes constant time, however much is stored.
     """
 
     def __init__(
@@ -33,7 +33,9 @@ class BoundedStore(Generic[Key, Value]):
         per_owner: int,
         on_removed: Callable[[Key], None] = lambda key: None,
     ) -> None:
-        """`on_removed` is called for each key that leaves, for whatever reason but `put` or `remove`."""
+        """Begin. The store calls `on_removed` for each key that expires or is pushed out, but not after `put`
+        or `remove`.
+        """
         self._lifetime = lifetime
         self._size = size
         self._per_owner = per_owner
@@ -45,7 +47,7 @@ class BoundedStore(Generic[Key, Value]):
         return len(self._entries)
 
     def put(self, key: Key, value: Value, owner: str, now: float) -> None:
-        """Store a value anew, in place of an older one of the key."""
+        """Store a value, in place of an older value of the same key."""
         self.remove(key)
         self.expire(now)
         owned = self._by_owner.get(owner, {})
@@ -57,7 +59,7 @@ class BoundedStore(Generic[Key, Value]):
         self._by_owner.setdefault(owner, {})[key] = None
 
     def get(self, key: Key, now: float) -> Value | None:
-        """Return the value of a key, unless its time is over."""
+        """Return the value of a key, or None if it is not here or has expired."""
         self.expire(now)
         entry = self._entries.get(key)
         return None if entry is None else entry.value
@@ -72,7 +74,7 @@ class BoundedStore(Generic[Key, Value]):
                 del self._by_owner[entry.owner]
 
     def expire(self, now: float) -> None:
-        """Remove all whose time is over."""
+        """Remove all values that have expired."""
         while self._entries:
             key = next(iter(self._entries))
             if self._entries[key].expires > now:

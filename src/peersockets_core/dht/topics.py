@@ -1,4 +1,4 @@
-"""Looking for the peers of a topic, with or without announcing ourselves there.
+"""`TopicSearch`: looks for the peers of a topic, and may announce or withdraw our record there.
 
 Source: hyperdht 6.34.0, `index.js` (`lookup`, `lookupAndUnannounce`, `announce`).
 """
@@ -38,7 +38,7 @@ class SearchFinished:
 
 
 class TopicSearch:
-    """One look at the nodes near a topic. Made by `HyperDht.lookup`, `.announce` and `.unannounce`."""
+    """One search of the nodes near a topic, made by `HyperDht.lookup`, `.announce` and `.withdraw`."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class TopicSearch:
         announce: tuple[Address, ...] | None = None,
         withdraw: bool = False,
     ) -> None:
-        """Begin; `announce` are the relays that our record is to name, `withdraw` removes the record."""
+        """Begin. `announce` lists the relays for the record to announce; `withdraw` removes our record."""
         self.target = target
         self._exchange = exchange
         self._key_pair = key_pair
@@ -58,7 +58,7 @@ class TopicSearch:
         self._withdraw = withdraw
         self._ours = key_pair.ed25519_public_key
         self._stale: dict[Address, Reply] = {}
-        """Nodes that have a record of ours."""
+        """The nodes that have a record of ours."""
         self._query = exchange.query(
             self,
             target,
@@ -72,7 +72,7 @@ class TopicSearch:
         self._exchange.cancel(self._query)
 
     def replied(self, query: Query, reply: Reply, now: float) -> None:
-        """A node has answered, perhaps with peers."""
+        """Take in a node's answer, perhaps with peers."""
         if reply.value is None:
             return
         try:
@@ -90,13 +90,15 @@ class TopicSearch:
         self.found(tuple(peers), reply.source)
 
     def found(self, peers: tuple[Peer, ...], source: Address | None) -> None:
-        """Report peers, all but ourselves."""
+        """Report peers, except ourselves."""
         others = tuple(peer for peer in peers if peer.public_key != self._ours)
         if others:
             self._exchange.report(PeersFound(self, others, source))
 
     def finished(self, query: Query, now: float) -> None:
-        """All nodes have been asked: remove our records where they no longer belong."""
+        """Remove our records from nodes that should no longer have them, now that all nodes have been
+        asked.
+        """
         kept = () if self._relays is None else query.closest_nodes
         if self._withdraw or self._relays is not None:
             for reply in self._stale.values():
@@ -105,10 +107,10 @@ class TopicSearch:
         self._exchange.report(SearchFinished(self, len(query.confirmed)))
 
     def answered(self, request: PendingRequest, response: Response, now: float) -> None:
-        """A node has removed our record."""
+        """Ignore that a node has removed our record."""
 
     def timed_out(self, request: PendingRequest, now: float) -> None:
-        """A node is gone, and our record with it."""
+        """Ignore a node that is gone, because our record is gone with it."""
 
     def _announcement(self, reply: Reply) -> Commit | None:
         if reply.token is None or reply.id is None or self._relays is None:

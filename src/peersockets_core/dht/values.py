@@ -1,4 +1,4 @@
-"""Getting and putting values: immutable ones under their hash, mutable ones under their owner's key.
+"""`ValueSearch`: gets and puts values; immutable ones under their hash, mutable ones under their owner's key.
 
 Source: hyperdht 6.34.0, `index.js` (`immutableGet`, `immutablePut`, `mutableGet`, `mutablePut`).
 """
@@ -19,7 +19,7 @@ from .rpc.requests import PendingRequest
 from .signing import key_hash, verify_mutable
 
 MOST_VALUE: Final = 1000
-"""Bytes of a value that fit one datagram, with everything around them, on every path."""
+"""The most bytes of a value: with everything around them, they fit into one datagram on every path."""
 
 
 @attrs.frozen
@@ -34,7 +34,7 @@ class ValueFound:
 
 
 class ValueSearch:
-    """One look for a value. Made by `HyperDht.get_mutable` and its siblings."""
+    """One search for a value, made by `HyperDht.get_mutable` and its siblings."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class ValueSearch:
         minimum_seq: int = 0,
         put: MutableValue | bytes | None = None,
     ) -> None:
-        """Begin: for the value of a key, or of a hash; `put` is to be stored at the end."""
+        """Begin to search for the value of a key or of a hash; at the end, the closest nodes store `put`."""
         self.target = key_hash(public_key) if public_key is not None else target
         assert self.target is not None
         self._exchange = exchange
@@ -65,7 +65,7 @@ class ValueSearch:
         )
 
     def replied(self, query: Query, reply: Reply, now: float) -> None:
-        """A node has answered, perhaps with a value, which counts if it is what it claims to be."""
+        """Take in a node's answer. A value counts if its hash or signature is right."""
         if reply.value is None:
             return
         if self._public_key is None:
@@ -82,7 +82,7 @@ class ValueSearch:
             self._found = value
 
     def finished(self, query: Query, now: float) -> None:
-        """All nodes have been asked."""
+        """Report the result, now that all nodes have been asked."""
         self._exchange.report(ValueFound(self, self._found, len(query.confirmed)))
 
     def answered(self, request: PendingRequest, response: Response, now: float) -> None: ...

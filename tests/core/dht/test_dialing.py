@@ -359,5 +359,5 @@ def test_bad_arguments() -> None:
     with pytest.raises(ValueError, match="public_key must be a public key"):
         net.machine.dial(b"short", 1, 0.0)
     for number in (0, 1, 2):  # none, and two points of small order
-        with pytest.raises(ValueError, match="public_key is not a point of the curve"):
+        with pytest.raises(ValueError, match="public_key is not a valid point of the curve"):
             net.machine.dial(number.to_bytes(32, "little"), 1, 0.0)

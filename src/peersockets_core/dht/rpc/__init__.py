@@ -1,16 +1,16 @@
 """dht-rpc: the distributed hash table under HyperDHT, without I/O.
 
     node        one node: datagrams in and out, commands, events
-    client      what it asks others
-    query       the iterative search for the nodes nearest to a target
-    requests    requests in flight: repeated, given up, matched with their responses
-    congestion  how many of them may be under way
+    client      sends its requests and queries to others
+    query       the iterative search for the nodes closest to a target
+    requests    requests in flight: repeats them, gives them up, and matches responses
+    congestion  bounds the requests in flight
     table       the routing table
-    upkeep      the housekeeping that keeps it fresh
-    server      the answers to dht-rpc's own requests
-    tokens      proof that a remote receives at its address
-    rates       how many requests of a host are answered
-    nat         our own address as others see it
+    upkeep      keeps the table fresh
+    server      answers dht-rpc's own requests
+    tokens      proofs that a remote receives datagrams at its address
+    rates       bounds the answered requests of a host
+    nat         finds our own address as others see it
     messages    the datagrams; `reader` and `address` read and write their fields
 
 Source: dht-rpc 6.27.0.

@@ -1,4 +1,4 @@
-"""IPv4 addresses as dht-rpc writes them, and the node ids that follow from them.
+"""IPv4 addresses in the encoding of dht-rpc, and the node ids that are derived from them.
 
 Source: dht-rpc 6.27.0, `lib/peer.js`; compact-encoding 3.5.2, `ipv4Address`.
 """
@@ -17,28 +17,30 @@ ADDRESS_SIZE: Final = 6
 ID_SIZE: Final = 32
 
 
-_REMEMBERED: Final = 4096  # addresses whose encoding is not made anew each time
+_REMEMBERED: Final = 4096  # the number of addresses whose encodings are cached
 
 
 @lru_cache(_REMEMBERED)
 def encode_address(address: Address) -> bytes:
-    """Return 4 bytes of host and a little-endian port. Raises `ValueError` for a host that is not IPv4."""
+    """Return 4 bytes of host and 2 bytes of little-endian port. Raises `ValueError` for a host that is not
+    IPv4.
+    """
     host, port = address
     return IPv4Address(host).packed + port.to_bytes(2, "little")
 
 
 def decode_address(data: bytes, position: int = 0) -> Address:
-    """Read the address in the 6 bytes at `position`, which the caller has checked to exist."""
+    """Read the address in the 6 bytes at `position`; the caller has checked that they exist."""
     a, b, c, d, low, high = data[position : position + ADDRESS_SIZE]
     return f"{a}.{b}.{c}.{d}", low | high << 8
 
 
 @lru_cache(_REMEMBERED)
 def node_id(address: Address) -> bytes:
-    """Return the 32-byte id that a node at `address` has: a hash, so that nobody chooses its place."""
+    """Return the 32-byte id of a node at `address`. It is a hash, so that no node can choose its place."""
     return hashlib.blake2b(encode_address(address), digest_size=ID_SIZE).digest()
 
 
 def distance(a: bytes, b: bytes) -> int:
-    """Return the XOR distance of two ids: the smaller, the closer."""
+    """Return the XOR distance of two ids."""
     return int.from_bytes(a) ^ int.from_bytes(b)

@@ -1,4 +1,4 @@
-"""What a node asks others: requests of the application, of dht-rpc itself, and queries.
+"""`Client`: sends a node's requests, which come from the application, from dht-rpc itself and from queries.
 
 Source: dht-rpc 6.27.0, `index.js` (`_request`, `_backgroundQuery`) and `lib/query.js` (down hints).
 """
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 class Client:
-    """Sends the requests of one node. It is the `query.Host` of its queries, and the `requests.Asker` of the
-    application's requests.
+    """Sends the requests of one node. It is the `query.Host` of the node's queries, and the `requests.Asker`
+    of the application's requests.
     """
 
     def __init__(self, node: DhtNode, entropy: Entropy, now: float) -> None:
@@ -29,7 +29,7 @@ class Client:
         self.requests = Requests(entropy, node.limits, now, lambda to: node.upkeep.unreachable(to))
         self.queries: set[Query] = set()
         self.hints_sent = 0
-        """Down hints sent since the last tick."""
+        """The number of down hints sent since the last tick."""
         self._node = node
 
     def send(
@@ -46,7 +46,7 @@ class Client:
         retries: int = RETRIES,
         timeout: float = TIMEOUT,
     ) -> PendingRequest | None:
-        """Send a request, one of dht-rpc's own unless told otherwise; None where too many are unanswered."""
+        """Send a request, by default one of dht-rpc's own; returns None if too many are unanswered."""
         if self.requests.full:
             return None
         tid = self.requests.new_tid(to)
@@ -66,7 +66,7 @@ class Client:
         concurrency: int,
         background: bool = False,
     ) -> Query:
-        """Start a query, whose fate the application hears of unless it is one in the background."""
+        """Start a query; events report its results to the application, unless it runs in the background."""
         query = Query(
             self,
             target,
@@ -83,7 +83,7 @@ class Client:
         return query
 
     def start_background_query(self, target: bytes, now: float) -> Query:
-        """Freshen the table with a query of which the application hears nothing."""
+        """Refresh the table with a query that causes no events."""
         return self.start_query(
             target,
             Command.FIND_NODE,
@@ -96,18 +96,18 @@ class Client:
             background=True,
         )
 
-    # What a query asks of its node (`query.Host`)
+    # The methods of `query.Host`
 
     def closest(self, target: bytes, count: int) -> list[Address]:
-        """Return the nodes of the table nearest to a target."""
+        """Return the addresses of the `count` nodes in the table closest to a target."""
         return [contact.address for contact in self._node.upkeep.table.closest(target, count)]
 
     def bootstrap_nodes(self) -> tuple[Address, ...]:
-        """Return the nodes to begin with."""
+        """Return the bootstrap nodes."""
         return self._node.bootstrap
 
     def is_own(self, id: bytes) -> bool:
-        """Whether an id is our own."""
+        """Return whether an id is our own."""
         return id == self._node.upkeep.table.own_id
 
     def ask(
@@ -141,42 +141,42 @@ class Client:
         self.requests.cancel(request)
 
     def hint_down(self, to: Address, down: Address, now: float) -> None:
-        """Report a node that does not answer to one that has named it, a bounded number of times in a
-        tick.
+        """Report a node that does not answer to the node that named it. The number of such reports
+        per tick is bounded.
         """
         if self.hints_sent < self.limits.down_hints:
             self.hints_sent += 1
             self.send(_NOBODY, to, Command.DOWN_HINT, now, value=encode_address(down))
 
     def replied(self, query: Query, reply: Reply) -> None:
-        """A node has answered a query."""
+        """Report a node's answer to a query."""
         if not query.background:
             self._node.emit(QueryReplied(query, reply))
 
     def finished(self, query: Query) -> None:
-        """A query has ended."""
+        """Report the end of a query."""
         self.queries.discard(query)
         if query.background:
             self._node.looked_around(query)
         else:
             self._node.emit(QueryFinished(query))
 
-    # What a request asks of its asker (`requests.Asker`), for those of the application
+    # The methods of `requests.Asker`, for the application's requests
 
     def answered(self, request: PendingRequest, response: Response, now: float) -> None:
-        """A request of the application has been answered."""
+        """Report the answer to a request of the application."""
         self._node.emit(Answered(request, response))
 
     def slow(self, request: PendingRequest, now: float) -> None:
-        """A request of the application is sent again."""
+        """Ignore that a request of the application is sent again."""
 
     def timed_out(self, request: PendingRequest, now: float) -> None:
-        """A request of the application was not answered."""
+        """Report that a request of the application was not answered."""
         self._node.emit(TimedOut(request))
 
 
 class _Nobody:
-    """The asker of requests whose fate does not matter."""
+    """The asker of requests whose results do not matter."""
 
     def answered(self, request: PendingRequest, response: Response, now: float) -> None: ...
 

@@ -1,4 +1,4 @@
-"""How many requests may be sent before earlier ones have been answered.
+"""`RequestWindow`: bounds the requests that may be sent before earlier ones are answered.
 
 Source: dht-rpc 6.27.0, `lib/io.js` (`CongestionWindow`).
 """
@@ -8,23 +8,23 @@ from __future__ import annotations
 from typing import Final
 
 SLOT: Final = 0.75
-"""Seconds of one slot."""
+"""The length of one slot in seconds."""
 
 _SLOTS: Final = 4
 
 
 class RequestWindow:
-    """Counts the requests sent and not yet answered in the last four slots of time."""
+    """Counts the unanswered requests of the last four slots of time."""
 
     def __init__(self, size: int, now: float) -> None:
-        """Allow `size` unanswered requests in one slot, and twice as many in four."""
+        """Allow `size` unanswered requests in one slot, and twice as many in four slots."""
         self._size = size
         self._sent = [0] * _SLOTS
         self._slot = 0
         self._slot_began = now
 
     def has_room(self, now: float) -> bool:
-        """Whether another request may be sent."""
+        """Return whether another request may be sent."""
         self._advance(now)
         return self._sent[self._slot] < self._size and sum(self._sent) < 2 * self._size
 
@@ -34,11 +34,11 @@ class RequestWindow:
         self._sent[self._slot] += 1
 
     def answered(self) -> None:
-        """Give the room of an answered request back, if it was sent in the current slot."""
+        """Free the room of an answered request. It always counts for the current slot."""
         self._sent[self._slot] = max(0, self._sent[self._slot] - 1)
 
     def next_room(self) -> float:
-        """When the current slot ends, and with it what is counted in the oldest one."""
+        """Return the time at which the current slot ends, and the count of the oldest slot expires."""
         return self._slot_began + SLOT
 
     def _advance(self, now: float) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @attrs.frozen
 class Answered:
-    """A request made with `DhtNode.request` has been answered, perhaps with an error."""
+    """A node has answered a request that `DhtNode.request` made, perhaps with an error."""
 
     request: PendingRequest
     response: Response
@@ -24,7 +24,7 @@ class Answered:
 
 @attrs.frozen
 class TimedOut:
-    """A request made with `DhtNode.request` was not answered."""
+    """No node has answered a request that `DhtNode.request` made."""
 
     request: PendingRequest
 
@@ -46,34 +46,34 @@ class QueryFinished:
 
 @attrs.frozen
 class RequestReceived:
-    """A remote asks something that dht-rpc itself does not answer.
+    """A remote has sent a request that dht-rpc itself does not answer.
 
-    Answer it with `DhtNode.reply`, or not at all. A token that it carries has been checked.
+    The caller answers it with `DhtNode.reply`, or not at all. If it carries a token, the token is valid.
     """
 
     request: Request
     source: Address
     id: bytes | None
-    """The remote's node id, where it has one and proves it by its address."""
+    """The remote's node id, if it has one that matches its address."""
 
 
 @attrs.frozen
 class AddressChanged:
-    """Most remotes see us at another address than before."""
+    """Most remotes now see us at a different address."""
 
     host: str | None
     port: int
-    """0 where it is unknown, or not the same for all remotes."""
+    """0 if it is unknown, or differs between remotes."""
 
 
 @attrs.frozen
 class Bootstrapped:
-    """The first look around has ended: the table holds the nodes near us, if there are any."""
+    """The first search has ended: the table holds the nodes near us, if there are any."""
 
 
 @attrs.frozen
 class BecamePersistent:
-    """We have an id from now on, so that others put us into their tables."""
+    """The node has an id from now on, so that others put it into their tables."""
 
     id: bytes
 

@@ -23,7 +23,8 @@ RESPONSE: Final = 0x13
 
 TOKEN_SIZE: Final = 32
 MOST_CLOSER_NODES: Final = 20
-"""Closer nodes that one response may name; the reference sends no more than a table row holds."""
+"""The most closer nodes that are read from one response; the reference sends no more than a table row
+holds."""
 
 _ID, _TOKEN = 1, 2
 _INTERNAL, _TARGET, _VALUE = 4, 8, 16  # of requests
@@ -41,7 +42,7 @@ class Command(IntEnum):
 
 
 class ErrorCode(IntEnum):
-    """The errors that dht-rpc itself answers with."""
+    """The errors in answers of dht-rpc itself."""
 
     NONE = 0
     UNKNOWN_COMMAND = 1
@@ -50,12 +51,12 @@ class ErrorCode(IntEnum):
 
 @attrs.frozen
 class Request:
-    """A question to one node."""
+    """A request to one node."""
 
     tid: int
-    """Transaction id, 16 bits; the response repeats it."""
+    """The transaction id, 16 bits; the response repeats it."""
     to: Address
-    """Where the datagram was sent: the receiver's address as the sender sees it."""
+    """The destination of the datagram: the receiver's address as the sender sees it."""
     command: int
     internal: bool = False
     """Whether `command` is one of dht-rpc's own (`Command`)."""
@@ -63,22 +64,22 @@ class Request:
     """The sender's node id, if it is a persistent node."""
     token: bytes | None = None
     target: bytes | None = None
-    """The 32-byte key that the question is about."""
+    """The 32-byte key that the request is about."""
     value: bytes | None = None
 
 
 @attrs.frozen
 class Response:
-    """An answer to a request."""
+    """The answer to a request."""
 
     tid: int
     to: Address
-    """Where the datagram was sent: the asker's address as the answering node sees it."""
+    """The destination of the datagram: the asker's address as the answering node sees it."""
     id: bytes | None = None
     token: bytes | None = None
-    """Proof, for a later commit to the same node, that we receive what is sent to our address."""
+    """For a later commit to the same node: proof that we receive datagrams at our address."""
     closer_nodes: tuple[Address, ...] = ()
-    """Nodes that the answering node knows to be closer to the target."""
+    """Nodes closer to the target that the answering node knows."""
     error: int = ErrorCode.NONE
     value: bytes | None = None
 
@@ -126,7 +127,7 @@ def encode_answer(
     error: int,
     value: bytes | None,
 ) -> bytes:
-    """Return the datagram of a response of these fields, the closer nodes being encoded already."""
+    """Return the datagram of a response with these fields; `closer` holds encoded addresses."""
     flags = (
         (id is not None) * _ID
         | (token is not None) * _TOKEN
@@ -148,16 +149,16 @@ def encode_answer(
 
 
 def decode_untrusted(datagram: bytes) -> Request | Response:
-    """Read a datagram; bytes that follow the message are ignored, as the reference ignores them.
+    """Read a datagram. Like the reference, this ignores bytes after the message.
 
-    A value of no bytes is read as none, and closer nodes past `MOST_CLOSER_NODES` are left out. Raises only
-    `RemoteProtocolError`.
+    An empty value is read as None, and closer nodes past the first `MOST_CLOSER_NODES` are left out. Raises
+    only `RemoteProtocolError`.
     """
     if not datagram:
-        raise RemoteProtocolError("an empty datagram")
+        raise RemoteProtocolError("a datagram is empty")
     kind = datagram[0]
     if kind not in (REQUEST, RESPONSE):
-        raise RemoteProtocolError(f"a datagram that begins with {kind:#04x} is no message of the DHT")
+        raise RemoteProtocolError(f"a datagram that begins with {kind:#04x} is not a DHT message")
     reader = Reader(datagram, 1)
     flags = reader.uint_untrusted()
     tid = int.from_bytes(reader.fixed_untrusted(2), "little")

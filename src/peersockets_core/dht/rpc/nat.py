@@ -1,4 +1,4 @@
-"""Our own address as others see it, from the samples that responses carry.
+"""`NatSampler`: finds our own address as others see it, from the samples that responses carry.
 
 Source: nat-sampler (npm), as dht-rpc 6.27.0 uses it.
 """
@@ -14,8 +14,8 @@ _MOST_SAMPLES: Final = 16
 
 
 class NatSampler:
-    """Finds the host, and the port if it is the same for everybody, that most of the last samples agree
-    on.
+    """Finds the host that most of the last samples agree on, and the port if it is the same for all
+    remotes.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class NatSampler:
         self._count = 0
 
     def add(self, address: Address, witness: str | None = None) -> None:
-        """Take the address that one remote has seen us at. Each `witness` has one sample, its last."""
+        """Take in our address as one remote sees it. Each `witness` has one sample, its latest one."""
         self._count += 1
         key = self._count if witness is None else witness
         self._samples.pop(key, None)
@@ -45,10 +45,12 @@ class NatSampler:
 
     @property
     def count(self) -> int:
-        """How many samples there have been."""
+        """The number of samples so far."""
         return self._count
 
     def _agreement(self) -> int:
-        """How many samples have to agree: all of the first three, and with more of them up to three fewer."""
+        """Return how many samples have to agree: all of up to three, and up to three fewer of a larger
+        number.
+        """
         size = len(self._samples)
         return size - (0 if size < 4 else 1 if size < 8 else 2 if size < 12 else 3)

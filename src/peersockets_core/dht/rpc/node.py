@@ -1,8 +1,8 @@
 """`DhtNode`: one node of a DHT that speaks dht-rpc, without I/O.
 
 Datagrams go in with `receive_datagrams` and come out of `datagrams_to_send`; time is a deadline. By default
-the node is ephemeral: it asks and answers, and nobody puts it into a table. A persistent one has an id,
-which follows from its address, and stores what the layer above wants stored.
+the node is ephemeral: it sends and answers requests, but no other node puts it into a table. A persistent
+node has an id, which is derived from its address, and lets the layer above store records.
 
 Source: dht-rpc 6.27.0, `index.js`.
 """
@@ -39,19 +39,19 @@ from .upkeep import Upkeep
 
 @attrs.frozen
 class RequestStatistics:
-    """Counters of a node's requests, at one moment."""
+    """Counters of a node's requests at one moment."""
 
     pending: int
-    """Waiting to be sent or answered."""
+    """Requests that wait to be sent or answered."""
     answers: int
     retried: int
-    """Datagrams sent because an earlier one was not answered in time."""
+    """Datagrams that were sent because an earlier one was not answered in time."""
     timeouts: int
     """Requests that were never answered."""
 
 
 class DhtNode:
-    """One node: client, and server for others."""
+    """One node, which is a client and a server of others."""
 
     def __init__(
         self,
@@ -64,11 +64,11 @@ class DhtNode:
         first: bool | None = None,
         limits: DhtLimits = DEFAULT_DHT_LIMITS,
     ) -> None:
-        """Begin to look around from the `bootstrap` nodes, of which a network's first node has none.
+        """Begin to search the network from the `bootstrap` nodes; the first node of a network has none.
 
-        A `persistent` node takes its id from `address`, its own as others see it; where none is given, it
-        becomes persistent once enough remotes agree on one. `first` is whether it begins a network; without
-        it, a node does that has no bootstrap nodes.
+        A `persistent` node derives its id from `address`, its own address as others see it. Without an
+        `address`, it becomes persistent once enough remotes agree on one. `first` is whether the node
+        begins a network; by default, a node without bootstrap nodes does.
         """
         self.limits = limits
         self.bootstrap = tuple(bootstrap)
@@ -77,10 +77,10 @@ class DhtNode:
         self.nat = NatSampler()
         """Our address as others see it."""
         self.id: bytes | None = None
-        """Our id, once we are persistent."""
+        """Our 32-byte id, once we are persistent."""
         self.bootstrapped = False
         self.dropped = 0
-        """Datagrams that were malformed, unasked for, or too many."""
+        """Datagrams that were malformed, unsolicited or too many."""
         self._wants_id = persistent
         self._learns_from_askers = self.first and persistent and address is None
         self.client = Client(self, entropy, now)
@@ -91,25 +91,27 @@ class DhtNode:
         self._output: list[tuple[Address, bytes]] = []
         self._server = Server(self)
         self.upkeep = Upkeep(self, entropy(ID_SIZE), now)
-        """The table of known nodes, and what keeps it fresh."""
+        """The table of known nodes and its housekeeping."""
         if persistent and address is not None:
             self.become_persistent(address)
         self._looking = False
         self.look_around(now)
 
     def look_around(self, now: float) -> None:
-        """Look for the nodes near us, unless that is under way: others may be reachable by now."""
+        """Search for the nodes near us, unless such a search is in progress; others may be reachable by
+        now.
+        """
         if not self._looking:
             self._looking = True
             self.upkeep.refresh(self.upkeep.table.own_id, now)
 
     @property
     def address(self) -> Address | None:
-        """Our address as others see it, where they agree on host and port."""
+        """Our address as others see it, or None unless they agree on host and port."""
         return (self.nat.host, self.nat.port) if self.nat.host is not None and self.nat.port else None
 
     def request_statistics(self) -> RequestStatistics:
-        """Counters of our requests."""
+        """Return the counters of our requests."""
         requests = self.client.requests
         return RequestStatistics(len(requests), requests.answers, requests.retried, requests.timeouts)
 
@@ -118,27 +120,28 @@ class DhtNode:
     def receive_datagrams(
         self, buffer: bytes | bytearray | memoryview, segment_size: int, source: Address, now: float
     ) -> list[DhtEvent]:
-        """Take datagrams of `segment_size` bytes each, the last perhaps shorter; returns what they cause.
+        """Take in datagrams of `segment_size` bytes each, of which the last may be shorter; returns the
+        events that they cause.
 
-        A datagram that is no proper message is counted in `dropped`, and changes nothing.
+        A malformed datagram is counted in `dropped`, and changes nothing else.
         """
         for start in range(0, len(buffer), max(segment_size, 1)):
             self._receive(bytes(buffer[start : start + segment_size]), source, now)
         return self.take_events()
 
     def datagrams_to_send(self, now: float) -> list[tuple[Address, list[bytes], int]]:
-        """Hand over what is to be sent: the destination, the datagram in a list, its size."""
+        """Return the datagrams to send: the destination, a list that holds the datagram, and its size."""
         output, self._output = self._output + self.client.requests.output(now), []
         return [(to, [datagram], len(datagram)) for to, datagram in output]
 
     def next_deadline(self) -> float:
-        """When to call `handle_deadline`, at the latest; minus infinity where a command has caused events."""
+        """Return the latest time at which to call `handle_deadline`; minus infinity if events are waiting."""
         if self._events:
             return -math.inf
         return min(self.client.requests.next_deadline(), self._server.next_deadline(), self.upkeep.next_tick)
 
     def handle_deadline(self, now: float) -> list[DhtEvent]:
-        """Do what has become due by `now`: repeat requests, give them up, keep the table fresh."""
+        """Repeat or give up requests and refresh the table, as far as it has become due by `now`."""
         self.client.requests.handle_deadline(now)
         self._server.handle_deadline(now)
         if now >= self.upkeep.next_tick:
@@ -147,7 +150,7 @@ class DhtNode:
         return self.take_events()
 
     def take_events(self) -> list[DhtEvent]:
-        """Return what commands have caused since the last call."""
+        """Return the events that commands have caused since the last call."""
         events, self._events = self._events, []
         return events
 
@@ -166,9 +169,9 @@ class DhtNode:
         retries: int = RETRIES,
         timeout: float = TIMEOUT,
     ) -> PendingRequest:
-        """Ask one node; `Answered` or `TimedOut` follows, for what is returned.
+        """Ask one node. An `Answered` or `TimedOut` event with the returned request follows.
 
-        Raises `LocalProtocolError` where too many requests are unanswered.
+        Raises `LocalProtocolError` if too many requests are unanswered.
         """
         pending = self.client.send(
             self.client,
@@ -187,7 +190,7 @@ class DhtNode:
         return pending
 
     def ping(self, to: Address, now: float) -> PendingRequest:
-        """Ask a node whether it is there. Otherwise as `request`."""
+        """Ask a node for a sign of life. Events and errors are those of `request`."""
         return self.request(to, command=Command.PING, internal=True, now=now)
 
     def query(
@@ -202,10 +205,10 @@ class DhtNode:
         nodes: Iterable[Address] = (),
         concurrency: int = CONCURRENCY,
     ) -> Query:
-        """Ask the nodes nearest to a target; `QueryReplied` events follow, and `QueryFinished`.
+        """Ask the nodes closest to a target. `QueryReplied` events follow, and then `QueryFinished`.
 
-        `nodes` are those to begin with, where the caller knows good ones. `commit` makes a request that each
-        of the closest nodes gets at the end. Raises `ValueError` for a target that is not 32 bytes.
+        The query begins with `nodes`, if the caller knows good ones. `commit` makes the request that each of
+        the closest nodes gets at the end. Raises `ValueError` for a target that is not 32 bytes.
         """
         if len(target) != ID_SIZE:
             raise ValueError(f"target must be {ID_SIZE} bytes, not {len(target)}")
@@ -221,11 +224,11 @@ class DhtNode:
         )
 
     def find_node(self, target: bytes, now: float) -> Query:
-        """Look for the nodes nearest to a target. Otherwise as `query`."""
+        """Search for the nodes closest to a target. Events and errors are those of `query`."""
         return self.query(target, command=Command.FIND_NODE, internal=True, now=now)
 
     def cancel(self, asked: Query | PendingRequest) -> None:
-        """Give a query or a request up: no further event follows for it."""
+        """Cancel a query or a request; no further event follows for it."""
         if isinstance(asked, Query):
             asked.cancel()
             self.client.queries.discard(asked)
@@ -242,8 +245,8 @@ class DhtNode:
         token: bool = True,
         closer_nodes: bool = True,
     ) -> None:
-        """Answer a request, with a fresh token and the nodes that we know near its target unless told not
-        to.
+        """Answer a request. By default, the answer has a fresh token and the nodes that we know near the
+        target.
         """
         self.answer(
             received.request,
@@ -295,13 +298,14 @@ class DhtNode:
         self._output.append((to, encode_answer(request.tid, to, self.id, fresh, closer, error, value)))
 
     def emit(self, event: DhtEvent) -> None:
-        """Add an event to those that the application is handed next."""
+        """Queue an event for the application."""
         self._events.append(event)
 
     def looked_around(self, query: Query) -> None:
-        """A query that freshens the table has ended."""
+        """Note that a query that refreshes the table has ended."""
         self._looking = False
-        # A network of which nobody answers is not there yet; a first node's network is itself.
+        # If no node answers, the network is not there yet. The first node of a network is a network by
+        # itself.
         if not self.bootstrapped and (query.successes or self.first):
             self.bootstrapped = True
             self.emit(Bootstrapped())
@@ -345,10 +349,10 @@ class DhtNode:
             self.emit(RequestReceived(request, source, id))
 
     def _sample_asker(self, source: Address, seen_at: Address, now: float) -> None:
-        """Take the view of a remote without an id: the first node of a network has no other, and nobody can
-        announce there before it has an id. A host has one voice, however many ports it asks from.
+        """Count the view of a remote without an id. The first node of a network gets no other views, and
+        remotes can only announce there once it has an id. A host has one vote, however many ports it uses.
 
-        Programs on our own host may ask at a loopback address, at which no other host finds us.
+        Programs on our own host may use a loopback address, at which no other host can reach us.
         """
         host = ipaddress.IPv4Address(seen_at[0])
         if host.is_unspecified or host.is_multicast or not seen_at[1]:
@@ -361,7 +365,7 @@ class DhtNode:
         self._sample(True, seen_at, now, source[0])
 
     def _sample(self, wanted: bool, seen_at: Address, now: float, witness: str | None = None) -> None:
-        """Take a remote's view of our address, if it is one that counts."""
+        """Take in a remote's view of our address, if it counts."""
         if not wanted:
             return
         before = self.nat.host, self.nat.port

@@ -1,5 +1,5 @@
-"""The iterative query: ask the nodes nearest to a target, and the nearer ones that they name, until none is
-nearer.
+"""`Query`: asks the nodes closest to a target, and then the closer ones that they name, until no closer
+node is left.
 
 Source: dht-rpc 6.27.0, `lib/query.js`.
 """
@@ -20,13 +20,13 @@ from .requests import RETRIES, PendingRequest
 from .table import K
 
 CONCURRENCY: Final = 10
-"""Requests of a query in flight at a time; one whose first timeout has passed no longer counts."""
+"""Requests of one query in flight. A request whose first timeout has passed no longer counts."""
 
 BACKGROUND_CONCURRENCY: Final = 2
-"""The same for a query that only freshens the table."""
+"""The same for a query that only refreshes the table."""
 
 CAUTIOUS_CONCURRENCY: Final = 3
-"""The same until the first responses, where a query begins with nodes that an earlier one has found."""
+"""The same until the first responses, for a query that begins with nodes from an earlier query."""
 
 QUERY_RETRIES: Final = 5
 
@@ -37,7 +37,7 @@ class Reply:
 
     source: Address
     id: bytes | None
-    """The node's id, where it has one and proves it by its address."""
+    """The node's id, if it has one that matches its address."""
     token: bytes | None
     value: bytes | None
     error: int
@@ -55,16 +55,16 @@ class Commit:
 
 
 CommitMaker = Callable[[Reply], Commit | None]
-"""Makes the concluding request for a node from its reply, or None where it should get none."""
+"""Makes the concluding request for a node from its reply, or returns None if the node should get none."""
 
 
 class QueryState(enum.Enum):
-    """Where a query stands."""
+    """The state of a query."""
 
     VISITING = enum.auto()
-    """It asks ever closer nodes."""
+    """The query asks closer and closer nodes."""
     COMMITTING = enum.auto()
-    """It waits for the closest nodes to confirm what it has told them to keep."""
+    """The query waits for the closest nodes to confirm the concluding request."""
     FINISHED = enum.auto()
 
 
@@ -81,20 +81,20 @@ class _Refs(enum.Enum):
 
 
 class Host(Protocol):
-    """What a query asks of its node."""
+    """The interface between a query and its node."""
 
     limits: DhtLimits
 
     def closest(self, target: bytes, count: int) -> list[Address]:
-        """Return the nodes of the table nearest to a target, the nearest first."""
+        """Return the nodes of the table closest to a target, closest first."""
         ...
 
     def bootstrap_nodes(self) -> Iterable[Address]:
-        """Return the nodes to begin with where the table has too few."""
+        """Return the nodes to begin with if the table has too few."""
         ...
 
     def is_own(self, id: bytes) -> bool:
-        """Whether an id is our own."""
+        """Return whether an id is our own."""
         ...
 
     def ask(
@@ -110,23 +110,25 @@ class Host(Protocol):
         retries: int,
         now: float,
     ) -> PendingRequest | None:
-        """Send a request whose fate the query hears of; None where too many are unanswered."""
+        """Send a request and hand its result to the query; returns None if too many requests are
+        unanswered.
+        """
 
     def cancel(self, request: PendingRequest) -> None:
         """Forget a request."""
 
     def hint_down(self, to: Address, down: Address, now: float) -> None:
-        """Report to a node that another one, which it has named, does not answer."""
+        """Report to a node that another node, which it has named, does not answer."""
 
     def replied(self, query: Query, reply: Reply) -> None:
-        """A node has answered without an error."""
+        """Take in a node's answer without an error."""
 
     def finished(self, query: Query) -> None:
-        """The query has ended; its `closest_replies` and counters are final."""
+        """Take in the end of the query; its `closest_replies` and counters are final."""
 
 
 class Query:
-    """One query. Made by `DhtNode.query` and its siblings."""
+    """One query, made by `DhtNode.query` and its siblings."""
 
     def __init__(
         self,
@@ -145,27 +147,27 @@ class Query:
         self.command = command
         self.internal = internal
         self.background = background
-        """Whether it is one of the node's own, of which the application hears nothing."""
+        """Whether it is a query of the node itself, which causes no events."""
         self.state = QueryState.VISITING
         self.closest_replies: list[Reply] = []
-        """The replies without an error of the up to 20 nearest nodes that have an id, the nearest first."""
+        """The replies without an error of the closest nodes that have an id: up to 20, closest first."""
         self.successes = 0
         self.errors = 0
-        """Nodes that did not answer, or with an error."""
+        """The number of nodes that did not answer, or answered with an error."""
         self.confirmed: list[Reply] = []
-        """The replies of the nodes that have confirmed the concluding request."""
+        """The earlier replies of the nodes that have confirmed the concluding request."""
         self._host = host
         self._value = value
         self._commit = commit
         self._concurrency = concurrency
         self._distances: list[int] = []  # of the closest replies
         self._heard_of: dict[Address, list[Address] | _Refs] = {}
-        """By node: the nodes that have named it, or how the visit has ended."""
-        self._pending: list[tuple[int, Address]] = []  # by falling distance
+        """For each node: the nodes that have named it, or the result of the visit."""
+        self._pending: list[tuple[int, Address]] = []  # by decreasing distance
         self._in_flight: dict[PendingRequest, bool] = {}
-        """Requests without a response, and whether they are slow."""
+        """The requests without a response, and whether each is slow."""
         self._unanswered: dict[str, int] = {}
-        """By host: its nodes that were asked and have not answered."""
+        """For each host: the number of its nodes that were asked and have not answered."""
         self._slow = 0
         self._cautious = False
         self._from_table = False
@@ -174,12 +176,12 @@ class Query:
 
     @property
     def finished(self) -> bool:
-        """Whether it has ended."""
+        """Whether the query has ended."""
         return self.state is QueryState.FINISHED
 
     @property
     def closest_nodes(self) -> list[Address]:
-        """The nodes of `closest_replies`."""
+        """The addresses of the nodes in `closest_replies`."""
         return [reply.source for reply in self.closest_replies]
 
     def start(self, now: float) -> None:
@@ -192,17 +194,17 @@ class Query:
         self._go_on(now)
 
     def cancel(self) -> None:
-        """End it; nothing more comes of it."""
+        """End the query without further results."""
         for request in self._in_flight:
             self._host.cancel(request)
         self._in_flight.clear()
         self._pending.clear()
         self.state = QueryState.FINISHED
 
-    # The fate of its requests
+    # The results of its requests
 
     def answered(self, request: PendingRequest, response: Response, now: float) -> None:
-        """A node has answered."""
+        """Take in a node's answer."""
         self._land(request)
         if self.state is QueryState.COMMITTING:
             if response.error == ErrorCode.NONE:
@@ -222,7 +224,7 @@ class Query:
         heard_of = self._heard_of
         for address in response.closer_nodes:
             if heard_of.get(address) is _Refs.DONE:
-                continue  # as are most, once the query is near its target
+                continue  # true of most nodes once the query is near its target
             if address[1] and not self._host.is_own(node_id(address)):
                 self._hear_of(address, source, now)
         if self.successes + self.errors >= self._concurrency:
@@ -232,14 +234,14 @@ class Query:
         self._go_on(now)
 
     def slow(self, request: PendingRequest, now: float) -> None:
-        """A node takes its time: others are asked meanwhile."""
+        """Ask other nodes while a slow one does not answer."""
         self._in_flight[request] = True
         self._slow += 1
         if self.state is QueryState.VISITING:
             self._go_on(now)
 
     def timed_out(self, request: PendingRequest, now: float) -> None:
-        """A node does not answer."""
+        """Note that a node does not answer."""
         self._land(request)
         if self.state is QueryState.COMMITTING:
             self._finish_commit()
@@ -258,7 +260,7 @@ class Query:
     # Visiting
 
     def _hear_of(self, address: Address, source: Address | None, now: float = 0.0) -> None:
-        """Note a node that is to be visited, unless it was already or is too far away."""
+        """Note a node to visit, unless it is already known or is too far away."""
         known = self._heard_of.get(address)
         if known is _Refs.DOWN and source is not None:
             self._host.hint_down(source, address, now)
@@ -277,7 +279,7 @@ class Query:
             self._hear_of(address, None)
 
     def _is_close(self, away: int) -> bool:
-        """Whether a node at this distance may be one of the closest that are looked for."""
+        """Return whether a node at this distance may be one of the closest ones."""
         return len(self._distances) < K or away < self._distances[-1]
 
     def _keep_if_close(self, reply: Reply) -> None:
@@ -291,7 +293,7 @@ class Query:
             del self._distances[K:], self.closest_replies[K:]
 
     def _go_on(self, now: float) -> None:
-        """Visit as many nodes as may be visited at a time; conclude where none is left to wait for."""
+        """Visit as many nodes as may be visited at once; conclude if none is left to wait for."""
         most = CAUTIOUS_CONCURRENCY if self._cautious else self._concurrency
         while self._pending and len(self._in_flight) - self._slow < most:
             away, address = self._pending.pop()

@@ -1,4 +1,4 @@
-"""How many requests a host may have answered in a second."""
+"""`HostRates`: bounds the requests of a host that are answered in a second."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ class HostRates:
     """Counts requests by host, in whole seconds, within a bounded amount of memory."""
 
     def __init__(self, per_second: int, hosts: int) -> None:
-        """Allow each of the first `hosts` hosts `per_second` requests, and the others as many together."""
+        """Allow `per_second` requests for each of the first `hosts` hosts, and as many for all others
+        together.
+        """
         self._per_second = per_second
         self._hosts = hosts
         self._second = -1
         self._counts: Counter[str] = Counter()
 
     def allow(self, host: str, now: float) -> bool:
-        """Count a request of a host; returns False for one too many."""
+        """Count a request of a host; returns False if it is one too many."""
         second = int(now)
         if second != self._second:
             self._second = second

@@ -1,4 +1,4 @@
-"""Reads the fields of a datagram from a stranger, one after the other."""
+"""`Reader`: reads the fields of a datagram from a stranger, one after the other."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from ...wires.hypercore11.encoding import decode_buffer_untrusted, decode_uint_u
 from .address import ADDRESS_SIZE, Address, decode_address
 
 _LONGER: Final = 0xFD
-"""Marks numbers of more than one byte."""
+"""The smallest first byte of a number of more than one byte."""
 
 
 class Reader:
-    """A position in some bytes. Its methods raise only `RemoteProtocolError`, where the bytes end too
-    early.
+    """A position in a datagram. Its methods raise only `RemoteProtocolError`, if the datagram ends
+    too early.
     """
 
     def __init__(self, data: bytes, position: int = 0) -> None:
@@ -23,7 +23,7 @@ class Reader:
 
     @property
     def left(self) -> int:
-        """Bytes not read yet."""
+        """The number of bytes that are not read yet."""
         return len(self._data) - self._position
 
     def uint_untrusted(self) -> int:
@@ -44,7 +44,7 @@ class Reader:
         return field
 
     def buffer_untrusted(self) -> bytes:
-        """Read bytes behind their length."""
+        """Read a length and then as many bytes."""
         data, self._position = decode_buffer_untrusted(self._data, self._position, len(self._data))
         return data
 
@@ -53,7 +53,7 @@ class Reader:
         return decode_address(self.fixed_untrusted(ADDRESS_SIZE))
 
     def addresses_untrusted(self, most: int) -> tuple[Address, ...]:
-        """Read a list of IPv4 addresses, of which those past the first `most` are left out."""
+        """Read a list of IPv4 addresses; those past the first `most` are left out."""
         count = self.uint_untrusted()
         data = self.fixed_untrusted(count * ADDRESS_SIZE)
         return tuple(decode_address(data, ADDRESS_SIZE * index) for index in range(min(count, most)))

@@ -1,8 +1,8 @@
-"""Requests in flight: sent within the window, sent again when nothing comes, and matched with their
-responses.
+"""Requests in flight: sends them within the window, repeats them without a response, and matches
+the responses.
 
-Source: dht-rpc 6.27.0, `lib/io.js`. The reference matches a response by its transaction id alone; here it
-also has to come from the address that was asked.
+Source: dht-rpc 6.27.0, `lib/io.js`. The reference matches a response by its transaction id alone. Here, a
+response must also come from the address that was asked.
 """
 
 from __future__ import annotations
@@ -26,25 +26,27 @@ TIMEOUT: Final = 1.0
 """Seconds without a response before a request is sent again."""
 
 RETRIES: Final = 3
-"""How often a request is sent again."""
+"""The number of times that a request is sent again."""
 
 
 class Asker(Protocol):
-    """The part of a machine that made a request and hears of its fate, once by `answered` or `timed_out`."""
+    """The part of a machine that made a request. It receives the result in one call, of `answered` or
+    `timed_out`.
+    """
 
     def answered(self, request: PendingRequest, response: Response, now: float) -> None:
-        """A response has come, which may carry an error."""
+        """Take in a response, which may carry an error."""
 
     def slow(self, request: PendingRequest, now: float) -> None:
-        """Nothing has come within the first timeout."""
+        """Note that no response has arrived within the first timeout."""
 
     def timed_out(self, request: PendingRequest, now: float) -> None:
-        """Nothing has come, however often the request was sent."""
+        """Note that no response has arrived, although the request was repeated."""
 
 
 @attrs.define(eq=False)
 class PendingRequest:
-    """A request that is not answered yet."""
+    """One request that waits to be sent or answered."""
 
     to: Address
     message: Request
@@ -52,9 +54,9 @@ class PendingRequest:
     retries: int
     timeout: float
     datagram: bytes
-    """The same bytes each time, so that the remote can recognize a repetition."""
+    """The encoded request. Repetitions are identical, so that the remote can recognize them."""
     sent: int = 0
-    """How often it was sent."""
+    """The number of times that it was sent."""
     first_sent: float = math.nan
     deadline: float = math.inf
     done: bool = False
@@ -71,7 +73,7 @@ class Requests:
         now: float,
         on_timeout: Callable[[Address], None] = lambda address: None,
     ) -> None:
-        """`on_timeout` is called with each address that does not answer, beside the asker."""
+        """Begin. Besides the asker, `on_timeout` is called with each address that does not answer."""
         self._entropy = entropy
         self._on_timeout = on_timeout
         self._limit = limits.requests
@@ -83,7 +85,7 @@ class Requests:
         self._tids: list[int] = []
         self._output: list[tuple[Address, bytes]] = []
         self.retried = 0
-        """Datagrams sent because an earlier one was not answered in time."""
+        """Datagrams that were sent because an earlier one was not answered in time."""
         self.timeouts = 0
         self.answers = 0
 
@@ -92,13 +94,15 @@ class Requests:
 
     @property
     def full(self) -> bool:
-        """Whether too many requests are unanswered for another one."""
+        """Whether too many requests are unanswered to add another one."""
         return len(self._pending) >= self._limit
 
     def new_tid(self, to: Address) -> int:
-        """Draw a transaction id that nothing pending at `to` has; the caller has looked at `full`."""
+        """Return a random transaction id that no pending request to `to` has; the caller has checked
+        `full`.
+        """
         while True:
-            if not self._tids:  # many at a time: a source of entropy is asked seldom
+            if not self._tids:  # draw many at a time, to call the source of entropy rarely
                 drawn = self._entropy(2 * 64)
                 self._tids = [int.from_bytes(drawn[at : at + 2]) for at in range(0, len(drawn), 2)]
             tid = self._tids.pop()
@@ -115,43 +119,43 @@ class Requests:
         return pending
 
     def cancel(self, pending: PendingRequest) -> None:
-        """Forget a request; its asker hears no more of it."""
+        """Forget a request; its asker receives nothing more about it."""
         if not pending.done:
             self._finish(pending)
 
     def asked(self, tid: int, source: Address) -> PendingRequest | None:
-        """Return the request that a response from `source` answers, or None if nobody has asked."""
+        """Return the request that a response from `source` answers, or None if there is none."""
         pending = self._pending.get((tid, source))
         return pending if pending is not None and pending.sent else None
 
     def answer(self, pending: PendingRequest, response: Response, now: float) -> None:
-        """Hand a response to the asker of the request that `asked` has returned."""
+        """Hand a response to the asker of a request from `asked`."""
         self._finish(pending)
         self.answers += 1
         pending.asker.answered(pending, response, now)
 
     def output(self, now: float) -> list[tuple[Address, bytes]]:
-        """Hand over the datagrams to send now."""
+        """Return the datagrams to send now."""
         self._send_waiting(now)
         output, self._output = self._output, []
         return output
 
     def next_deadline(self) -> float:
-        """When to call `handle_deadline`, at the latest; infinity for never."""
+        """Return the latest time at which to call `handle_deadline`; infinity for never."""
         while self._deadlines and self._stale(*self._deadlines[0]):
             heapq.heappop(self._deadlines)
         first = self._deadlines[0][0] if self._deadlines else math.inf
         return min(first, self._window.next_room()) if self._waiting else first
 
     def handle_deadline(self, now: float) -> None:
-        """Send again, or give up, the requests whose time has come."""
+        """Repeat or give up the requests that are due."""
         while self._deadlines and self._deadlines[0][0] <= now:
             deadline, count, pending = heapq.heappop(self._deadlines)
             if self._stale(deadline, count, pending):
                 continue
             if pending.sent == 1:
                 pending.asker.slow(pending, now)
-            if pending.done:  # its asker needs it no longer
+            if pending.done:  # its asker no longer needs it
                 continue
             if pending.sent > pending.retries:
                 self._finish(pending)

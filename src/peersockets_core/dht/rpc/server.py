@@ -1,4 +1,4 @@
-"""The answers to dht-rpc's own requests.
+"""`Server`: answers dht-rpc's own requests.
 
 Source: dht-rpc 6.27.0, `index.js` (`_onrequest`, `_ondelayedping`).
 """
@@ -22,7 +22,7 @@ _DELAY_SIZE: Final = 4
 
 
 class Server:
-    """Answers what every node answers, ephemeral or not."""
+    """Answers the requests that every node answers, ephemeral or not."""
 
     def __init__(self, node: DhtNode) -> None:
         self._node = node
@@ -30,7 +30,7 @@ class Server:
         self._count = itertools.count()
 
     def serve(self, request: Request, source: Address, now: float) -> None:
-        """Answer one request, or ignore one that lacks what its command needs."""
+        """Answer a request, or ignore it if it lacks a field that its command needs."""
         serve = _COMMANDS.get(request.command)
         if serve is None:
             self._node.answer(request, source, now, error=ErrorCode.UNKNOWN_COMMAND, closer_nodes=True)
@@ -38,11 +38,11 @@ class Server:
             serve(self, request, source, now)
 
     def next_deadline(self) -> float:
-        """When the first delayed ping is to be answered; infinity for never."""
+        """Return the time at which to answer the first delayed ping; infinity for never."""
         return self._delayed[0][0] if self._delayed else math.inf
 
     def handle_deadline(self, now: float) -> None:
-        """Answer the delayed pings whose time has come."""
+        """Answer the delayed pings that are due."""
         while self._delayed and self._delayed[0][0] <= now:
             _, _, request, source = heapq.heappop(self._delayed)
             self._node.answer(request, source, now)
@@ -51,7 +51,9 @@ class Server:
         self._node.answer(request, source, now)
 
     def _ping_nat(self, request: Request, source: Address, now: float) -> None:
-        """Answer to another port of the same host: the sender learns whether that one can be reached."""
+        """Answer to another port of the same host, so that the sender learns whether that port can be
+        reached.
+        """
         port = int.from_bytes((request.value or b"")[:_PORT_SIZE], "little")
         if port and request.value is not None and len(request.value) >= _PORT_SIZE:
             self._node.answer(request, (source[0], port), now)
@@ -61,7 +63,7 @@ class Server:
             self._node.answer(request, source, now, closer_nodes=True)
 
     def _down_hint(self, request: Request, source: Address, now: float) -> None:
-        """Look after a node of ours that the sender could not reach."""
+        """Check a node of our table that the sender could not reach."""
         if request.value is not None and len(request.value) >= ADDRESS_SIZE:
             self._node.upkeep.check_hinted(decode_address(request.value), now)
             self._node.answer(request, source, now)

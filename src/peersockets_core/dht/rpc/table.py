@@ -1,7 +1,7 @@
-"""The routing table: the nodes we know, many of them near our own id and a few everywhere else.
+"""The routing table: the nodes that we know, many of them near our own id and a few everywhere else.
 
-Source: kademlia-routing-table (npm), as dht-rpc 6.27.0 uses it: a row for each length of the prefix that a
-node's id shares with ours, of at most 20 nodes each.
+There is a row for each length of the prefix that a node's id shares with ours, and each row holds at most
+20 nodes. Source: kademlia-routing-table (npm), as dht-rpc 6.27.0 uses it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import attrs
 from .address import ID_SIZE, Address, encode_address, node_id
 
 K: Final = 20
-"""Nodes in a row, and nodes that are asked for at the end of a query."""
+"""The most nodes in a row, and the number of closest nodes that a query looks for."""
 
 _ROWS: Final = 8 * ID_SIZE
 
@@ -26,20 +26,20 @@ class Contact:
     address: Address
     id: bytes
     added: int
-    """The tick in which it came into the table; `pinged`, `seen` and `sampled` are ticks, too."""
+    """The tick in which it entered the table; `pinged`, `seen` and `sampled` are also ticks."""
     pinged: int
-    """When we last sent it something that it should answer."""
+    """The last tick in which we sent it a ping, or heard from it."""
     seen: int
-    """When we last heard from it."""
+    """The last tick in which we heard from it."""
     sampled: int | None = None
-    """When its view of our address was last counted, or None if it never was."""
+    """The last tick in which its view of our address counted, or None."""
     down_hints: int = 0
-    """How often others have reported it to be down."""
+    """The number of times that others have reported it as down."""
     number: int = attrs.field(init=False, repr=False)
     """The id as a number, for distances."""
 
     encoded: bytes = attrs.field(init=False, repr=False)
-    """The address as a message has it."""
+    """The encoded address."""
 
     def __attrs_post_init__(self) -> None:
         self.number = int.from_bytes(self.id)
@@ -47,7 +47,7 @@ class Contact:
 
     @classmethod
     def at(cls, address: Address, tick: int) -> Contact:
-        """Make the entry of a node that we have heard from now."""
+        """Make the entry of a node that we have just heard from."""
         return cls(address, node_id(address), tick, tick, tick)
 
 
@@ -68,11 +68,11 @@ class RoutingTable:
             yield from row.values()
 
     def get(self, id: bytes) -> Contact | None:
-        """Return the node of an id, if it is here."""
+        """Return the node with an id, or None if it is not here."""
         return self._rows.get(self._row_of(id), {}).get(id)
 
     def add(self, contact: Contact) -> bool:
-        """Add a node; returns False, and changes nothing, where its row is full."""
+        """Add a node; returns False, and changes nothing, if its row is full."""
         row = self._rows.setdefault(self._row_of(contact.id), {})
         if contact.id not in row:
             if len(row) >= K:
@@ -87,13 +87,13 @@ class RoutingTable:
             self._size -= 1
 
     def row(self, id: bytes) -> list[Contact]:
-        """Return the nodes of the row in which an id belongs."""
+        """Return the nodes of the row to which an id belongs."""
         return list(self._rows.get(self._row_of(id), {}).values())
 
     def closest(self, target: bytes, count: int = K) -> list[Contact]:
-        """Return the `count` nodes nearest to a target, the nearest first.
+        """Return the `count` nodes closest to a target, closest first.
 
-        The reference fills up from farther rows before nearer ones, and leaves a row unsorted.
+        The reference differs: it fills up from farther rows before nearer ones, and leaves a row unsorted.
         """
         wanted = int.from_bytes(target)
         found = self.near(target, count)
@@ -101,7 +101,7 @@ class RoutingTable:
         return found
 
     def near(self, target: bytes, count: int = K) -> list[Contact]:
-        """Return the nodes that `closest` returns, in any order: most rows need not be sorted for that."""
+        """Return the same nodes as `closest`, in any order. This avoids sorting most rows."""
         found: list[Contact] = []
         for group in self._near_first(self._row_of(target)):
             room = count - len(found)
@@ -116,8 +116,8 @@ class RoutingTable:
     def _near_first(self, row: int) -> Iterator[list[Contact]]:
         """Group the nodes by the length of the prefix that they share with a target of `row`.
 
-        Nodes of its own row share more than `row` bits, those of later rows exactly that many, and those of
-        an earlier row as many as its number.
+        Nodes in the target's own row share more than `row` bits with it, nodes in later rows exactly `row`
+        bits, and nodes in an earlier row as many bits as that row's number.
         """
         yield list(self._rows.get(row, {}).values())
         yield [node for number, nodes in self._rows.items() if number > row for node in nodes.values()]
@@ -125,5 +125,5 @@ class RoutingTable:
             yield list(self._rows[number].values())
 
     def _row_of(self, id: bytes) -> int:
-        """The length in bits of the prefix that an id shares with ours, at most 255."""
+        """Return the length in bits of the prefix that an id shares with ours, at most 255."""
         return min(_ROWS - (int.from_bytes(id) ^ self._own).bit_length(), _ROWS - 1)

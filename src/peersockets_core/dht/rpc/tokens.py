@@ -1,4 +1,4 @@
-"""Round-trip tokens: a remote that repeats one receives what is sent to its address.
+"""Round-trip tokens: a remote that repeats a token proves that it receives datagrams at its address.
 
 Source: dht-rpc 6.27.0, `lib/io.js` (`token`, `_drain`): a keyed hash of the remote's host, under one of two
 secrets that take turns.
@@ -13,7 +13,7 @@ from typing import Final
 from ...keys import Entropy
 
 ROTATION: Final = 7.5
-"""Seconds between changes of the secret: a token is good for one to two of them."""
+"""Seconds between changes of the secret. A token is valid for one to two such periods."""
 
 _SECRET_SIZE: Final = 32
 
@@ -33,7 +33,7 @@ class Tokens:
         return _token(host, self._current)
 
     def recognize(self, token: bytes, host: str, now: float) -> bool:
-        """Whether a host has been given this token lately."""
+        """Return whether we gave this token to a host recently."""
         self._rotate(now)
         return any(
             hmac.compare_digest(token, _token(host, secret)) for secret in (self._current, self._previous)

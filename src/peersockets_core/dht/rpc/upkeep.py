@@ -1,4 +1,5 @@
-"""What keeps the routing table fresh: pings of old entries, swaps in full rows, and a query now and then.
+"""`Upkeep`: keeps the routing table fresh with pings of old entries, swaps in full rows, and a query now and
+then.
 
 Source: dht-rpc 6.27.0, `index.js` (`_ontick`, `_pingSome`, `_check`, `_onfullrow`, `_repingAndSwap`,
 `_addNodeFromNetwork`, `_onwakeup`).
@@ -21,20 +22,20 @@ if TYPE_CHECKING:
     from .node import DhtNode
 
 TICK: Final = 5.0
-"""Seconds of a tick."""
+"""The length of a tick in seconds."""
 
 _ASLEEP: Final = 3 * TICK
-"""A longer pause between two ticks means that the machine slept."""
+"""A longer pause between two ticks means that the computer was asleep."""
 
 _REFRESH: Final = 60
-"""Ticks between queries that freshen the table: five minutes."""
+"""Ticks between queries that refresh the table: five minutes."""
 
 _RECENT: Final = 12
-"""Ticks: a node heard from within a minute needs no ping."""
+"""Ticks. A node that we heard from within a minute needs no ping."""
 
 _OLD: Final = 360
-"""Ticks: a node known for half an hour keeps its place in a full row, and its view of our address is due
-again."""
+"""Ticks. A node that we have known for half an hour keeps its place in a full row, and its view of our
+address counts again."""
 
 
 class Upkeep:
@@ -42,11 +43,11 @@ class Upkeep:
 
     def __init__(self, node: DhtNode, own_id: bytes, now: float) -> None:
         self.table = RoutingTable(own_id)
-        """The nodes we know. Its own id is random as long as we have none."""
+        """The nodes that we know. The table's own id is random as long as we have none."""
         self.next_tick = now + TICK
         self._node = node
         self._by_time: OrderedDict[bytes, Contact] = OrderedDict()
-        """The nodes of the table, the one heard from longest ago first."""
+        """The nodes of the table, ordered by the time we last heard from them, oldest first."""
         self._tick = 0
         self._last_tick = now
         self._refresh_in = _REFRESH
@@ -56,22 +57,22 @@ class Upkeep:
         self._bootstrap_samples: set[Address] = set()
 
     def move_to(self, own_id: bytes) -> None:
-        """Take another own id: the table is laid out anew around it."""
+        """Use another own id, and rebuild the table around it."""
         table = RoutingTable(own_id)
         for contact in list(self._by_time.values()):
             if contact.id == own_id or not table.add(contact):
                 del self._by_time[contact.id]
         self.table = table
-        self._refresh_in = 1  # the nodes near the new id are looked for with the next tick
+        self._refresh_in = 1  # search for the nodes near the new id at the next tick
         self._refreshes = 0
 
     def refresh(self, target: bytes, now: float) -> Query:
-        """Look for the nodes near a target, so that the table knows them."""
+        """Search for the nodes near a target, so that the table knows them."""
         self._refresh_in = _REFRESH
         return self._node.client.start_background_query(target, now)
 
     def tick(self, now: float) -> None:
-        """Five seconds have passed, or more if the machine slept."""
+        """Do the housekeeping of a tick: five seconds have passed, or more if the computer was asleep."""
         if now - self._last_tick > _ASLEEP:
             self._wake_up()
         else:
@@ -86,15 +87,16 @@ class Upkeep:
         self._refresh_in -= 1
         few = len(self.table) < K and self._tick % 64 == 0
         if few or self._refresh_in <= 0:
-            # By turns near ourselves, so that our neighbours know us, and near a node heard from lately.
+            # Search in turn near ourselves, so that our neighbours know us, and near a node that we heard
+            # from recently.
             self._refreshes += 1
             newest = next(reversed(self._by_time), self.table.own_id)
             self.refresh(self.table.own_id if self._refreshes % 2 else newest, now)
 
     def heard_from(self, address: Address, id: bytes | None, now: float) -> bool:
-        """Note a node that has sent something; returns whether its view of our address should count.
+        """Note a node that has sent a datagram; returns whether its view of our address should count.
 
-        One without an id is never put into the table: it is ephemeral, or the first node of a network.
+        A node without an id never enters the table: it is ephemeral, or the first node of a network.
         """
         if id is None:
             return self._sample_without_id(address)
@@ -113,7 +115,7 @@ class Upkeep:
         return True
 
     def check_hinted(self, address: Address, now: float) -> None:
-        """Ping a node of the table that somebody else could not reach."""
+        """Ping a node of the table that another node could not reach."""
         contact = self.table.get(node_id(address))
         if contact is not None and (contact.pinged < self._tick or not contact.down_hints):
             contact.down_hints += 1
@@ -125,7 +127,7 @@ class Upkeep:
             self.table.remove(contact)
 
     def unreachable(self, address: Address) -> None:
-        """A node has not answered: the table forgets it."""
+        """Remove a node that has not answered from the table."""
         contact = self.table.get(node_id(address))
         if contact is not None:
             self.remove(contact)
@@ -137,8 +139,8 @@ class Upkeep:
         return True
 
     def _sample_without_id(self, address: Address) -> bool:
-        """Take the view of a few nodes without an id: those that we begin with have none in a small
-        network.
+        """Count the views of a few nodes without an id, because in a small network the bootstrap
+        nodes have none.
         """
         samples = self._bootstrap_samples
         if address in samples or len(samples) >= max(1, len(self._node.bootstrap)):
@@ -147,7 +149,7 @@ class Upkeep:
         return True
 
     def _wake_up(self) -> None:
-        """Let everything look old, so that it is pinged, and the table freshened with the next tick."""
+        """Make every node look old, so that it is pinged, and refresh the table at the next tick."""
         self._tick += 2 * _OLD
         self._tick += 6 - self._tick % 8  # a round of pings follows in two ticks
         self._refresh_in = 1
@@ -167,7 +169,7 @@ class Upkeep:
         return [contact for contact, _ in zip(self._by_time.values(), range(count), strict=False)]
 
     def _check(self, contact: Contact, now: float) -> None:
-        """Ping a node; one that does not answer leaves the table."""
+        """Ping a node, and remove it from the table if it does not answer."""
         if self._checks >= self._node.limits.checks:
             return
         contact.pinged = self._tick
@@ -175,7 +177,7 @@ class Upkeep:
             self._checks += 1
 
     def _swap_with_oldest(self, newcomer: Contact, now: float) -> None:
-        """Ping the oldest node of a full row; the newcomer gets its place if it does not answer."""
+        """Ping the oldest node of a full row; the newcomer gets its place if that node does not answer."""
         if not self._node.bootstrapped or self._repings >= self._node.limits.repings:
             return
         candidates = [contact for contact in self.table.row(newcomer.id) if contact.pinged != self._tick]
@@ -201,7 +203,8 @@ class _Check:
 
     def answered(self, request: PendingRequest, response: Response, now: float) -> None:
         self.upkeep._checks -= 1
-        # Its id has come with the answer, unless the node is another one or no longer persistent.
+        # The answer carries another id, or none, if the address now has another node or the node is no longer
+        # persistent.
         if response.id != self.contact.id:
             self.upkeep.remove(self.contact)
 
