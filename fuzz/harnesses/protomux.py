@@ -65,7 +65,7 @@ class _Side:
 
     def __init__(self, name: int, limits: Limits) -> None:
         self.limits = limits
-        self.mux = Mux(limits=limits, outbox=Outbox(room=limits.send_buffer, reply_limit=limits.replies))
+        self.mux = Mux(limits=limits, outbox=Outbox(limit=limits.send_buffer, reply_limit=limits.replies))
         self.handlers: dict[bytes, _Handler] = {}
         self.arriving: deque[bytes] = deque()
         self._name = name

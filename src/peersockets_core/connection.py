@@ -79,7 +79,7 @@ class Connection(Generic[C_co]):
         """The bounds that the remote can push against."""
         self._entropy = entropy
         self._drives: dict[bytes, DriveKey] = {}
-        self.outbox = Outbox(room=limits.send_buffer, reply_limit=limits.replies)
+        self.outbox = Outbox(limit=limits.send_buffer, reply_limit=limits.replies)
         """What is queued; its `size` is what back pressure looks at."""
         self._work = Work()
         # For the modules beside this one, and for tests:

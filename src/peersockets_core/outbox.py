@@ -20,18 +20,27 @@ class _Sealed(list[bytes]):
 class Outbox:
     """Chunks in the order they go out. Senders append to it directly: this is the hot path of sending."""
 
-    __slots__ = ("_protocol_size", "_reply_limit", "_reply_size", "chunks", "room", "size")
+    __slots__ = ("_protocol_size", "_reply_limit", "_reply_size", "chunks", "limit", "room", "size")
 
-    def __init__(self, *, room: int, reply_limit: int) -> None:
+    def __init__(self, *, limit: int, reply_limit: int) -> None:
         self.chunks: list[bytes] = []
         self.size = 0
         """Bytes in `chunks`; senders of messages append to both."""
-        self.room = room
-        """The size from which further messages have to wait; 0 while senders wait, so that nobody
-        overtakes them."""
+        self.limit = limit
+        """The size from which messages have to wait."""
+        self.room = limit
+        """The same for a newcomer: `limit`, or 0 while the room is reserved for senders that wait."""
         self._reply_limit = reply_limit
         self._reply_size = 0
         self._protocol_size = 0
+
+    def reserve(self) -> None:
+        """Keep what room there is for senders that wait, so that no newcomer overtakes them."""
+        self.room = 0
+
+    def open(self) -> None:
+        """Nobody waits any more: let everybody send."""
+        self.room = self.limit
 
     @property
     def message_size(self) -> int:

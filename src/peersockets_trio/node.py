@@ -358,7 +358,7 @@ async def open_node(
     runtime = NodeRuntime(key_pair or KeyPair.generate(os.urandom), limits, authenticate, instruments)
     async with background_tasks() as nursery:
         node = Node(runtime, nursery)
-        nursery.start_soon(runtime.keep_time)
+        nursery.start_soon(runtime.deadlines.run)
         nursery.start_soon(runtime.flusher.run)
         try:
             yield node

@@ -197,13 +197,9 @@ class Topic(Receiver):
                 self._check_open()
                 connection = self._handle.send(peer_id, message)
                 continue
-            task = route.connection.owner
-            await task.wait_for_room()
-            try:
+            async with route.connection.owner.send_queue:
                 self._check_open()
-                connection = self._handle.send(peer_id, message, waited=True)
-            finally:
-                task.end_turn()
+                connection = self._handle.send(peer_id, message, in_turn=True)
         return connection
 
     # Receiving

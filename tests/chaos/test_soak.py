@@ -114,7 +114,7 @@ def books(node: Node) -> dict[str, int]:
         "links of peers": sum(len(peer.links) for peer in machine._peers),
         "tasks": len(runtime.tasks),
         "handshakes": len(runtime._handshaking),
-        "deadlines": len(runtime._deadlines),
+        "deadlines": len(runtime.deadlines),
     }
 
 

@@ -7,7 +7,7 @@ from peersockets_core.outbox import Outbox
 
 
 def test_chunks_go_out_in_order_and_once() -> None:
-    outbox = Outbox(room=100, reply_limit=100)
+    outbox = Outbox(limit=100, reply_limit=100)
     outbox.append(b"one")
     outbox.append_reply_untrusted(b"two")
     outbox.append(b"")
@@ -18,7 +18,7 @@ def test_chunks_go_out_in_order_and_once() -> None:
 
 
 def test_the_protocols_own_bytes_are_told_from_messages() -> None:
-    outbox = Outbox(room=100, reply_limit=100)
+    outbox = Outbox(limit=100, reply_limit=100)
     outbox.append(b"protocol")
     outbox.append_reply_untrusted(b"answer")
     assert outbox.message_size == 0
@@ -30,7 +30,7 @@ def test_the_protocols_own_bytes_are_told_from_messages() -> None:
 
 
 def test_answers_have_a_bound_until_they_are_taken() -> None:
-    outbox = Outbox(room=100, reply_limit=10 + 64)
+    outbox = Outbox(limit=100, reply_limit=10 + 64)
     for _ in range(3):
         outbox.append(bytes(1000))  # our own accord
         outbox.append_reply_untrusted(bytes(10))
@@ -38,3 +38,12 @@ def test_answers_have_a_bound_until_they_are_taken() -> None:
     outbox.append_reply_untrusted(bytes(10))
     with pytest.raises(RemoteProtocolError, match="asks without reading: waiting answers take 139 bytes"):
         outbox.append_reply_untrusted(b"x")
+
+
+def test_room_that_is_reserved_is_for_those_who_wait() -> None:
+    outbox = Outbox(limit=100, reply_limit=100)
+    assert outbox.room == outbox.limit == 100
+    outbox.reserve()
+    assert (outbox.room, outbox.limit) == (0, 100)
+    outbox.open()
+    assert outbox.room == 100

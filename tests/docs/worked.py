@@ -151,7 +151,7 @@ class _Handler:
 def _mux() -> Mux:
     limits = DEFAULT_LIMITS
     return Mux(
-        limits=limits, outbox=Outbox(room=limits.send_buffer, reply_limit=limits.replies), aliases=ALIASES
+        limits=limits, outbox=Outbox(limit=limits.send_buffer, reply_limit=limits.replies), aliases=ALIASES
     )
 
 

@@ -393,7 +393,7 @@ class Heard:
     """The handler of the channel "p" with id "id", which is number 1 on both sides."""
 
     def __init__(self) -> None:
-        outbox = Outbox(room=DEFAULT_LIMITS.send_buffer, reply_limit=DEFAULT_LIMITS.replies)
+        outbox = Outbox(limit=DEFAULT_LIMITS.send_buffer, reply_limit=DEFAULT_LIMITS.replies)
         self.mux = Mux(limits=DEFAULT_LIMITS, outbox=outbox)
         self.heard: list[Any] = []
         self.channel = self.mux.open("p", b"id", b"", self)

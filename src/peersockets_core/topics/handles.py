@@ -96,7 +96,7 @@ class TopicHandle(Generic[C_co, H_co]):
 
     __slots__ = (
         "_blocked", "_dropped", "_max_bytes", "_max_messages", "_overflow", "_received", "_received_bytes",
-        "_routes", "_run", "_runs", "_send_buffer", "_sent", "_sent_bytes", "_topic", "_waiting",
+        "_routes", "_run", "_runs", "_sent", "_sent_bytes", "_topic", "_waiting",
         "_waiting_bytes", "closed", "overflowed_in", "owner",
     )  # fmt: skip
 
@@ -110,7 +110,6 @@ class TopicHandle(Generic[C_co, H_co]):
         self._topic = topic
         self._overflow = overflow
         self._routes: dict[int, Route[C_co]] = topic.routes
-        self._send_buffer = limits.send_buffer
         self._max_messages = limits.receive_messages
         self._max_bytes = limits.receive_bytes
         # Sender's id, its key, and its payloads, at least one. Messages are made when they are taken: what
@@ -213,10 +212,11 @@ class TopicHandle(Generic[C_co, H_co]):
         self._release()
         return messages
 
-    def send(self, peer_id: int, payload: bytes, *, waited: bool = False) -> Connection[C_co] | None:
+    def send(self, peer_id: int, payload: bytes, *, in_turn: bool = False) -> Connection[C_co] | None:
         """Queue a message; returns the connection it goes out on, or None if there is no room yet.
 
-        `waited` is for the sender whose turn has come: it takes the room that others wait for.
+        `in_turn` is for a sender that has waited: it may use room that is reserved for those who wait (see
+        `Outbox.reserve`).
         Raises `UnknownPeer`, `PeerGone` or `MessageTooLarge`, with nothing queued.
         """
         try:
@@ -227,7 +227,7 @@ class TopicHandle(Generic[C_co, H_co]):
                 return None
             route = found
         outbox = route.outbox
-        if outbox.size >= (self._send_buffer if waited else outbox.room):
+        if outbox.size >= (outbox.limit if in_turn else outbox.room):
             return None
         route.send(payload)
         self._sent += 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 import trio
 
@@ -12,15 +12,21 @@ from peersockets_core import (
     ConnectionClosed,
     Event,
     HandshakeCompleted,
+    Limits,
+    Peersockets,
     Refused,
     RemoteProtocolError,
 )
 
-from ..info import ConnectionInfo
+from ..info import Authenticate, ConnectionInfo
+from .flusher import Flusher
+from .progress import Progress
+from .receiver import Wakeable
+from .report import Reporter
+from .send_queue import SendQueue
+from .state import OUTPUT_STATES, PHASES, OutputState, Phase, Signal, follow
 from .transport import transport
-
-if TYPE_CHECKING:
-    from .node_runtime import NodeRuntime
+from .turns import Turns
 
 LOOK_AGAIN: Final = 0.1
 """Seconds until a remote is judged that has something unread, for which its turn has not come."""
@@ -30,44 +36,51 @@ attached: Final[set[int]] = set()
 """The `id` of every stream that belongs to a connection of any node; its task keeps the stream alive."""
 
 
+class TaskHost(Protocol):
+    """The attributes and methods of its node that a connection's task uses."""
+
+    limits: Limits
+    authenticate: Authenticate | None
+    report: Reporter
+    flusher: Flusher
+    turns: Turns
+
+    @property
+    def machine(self) -> Peersockets[ConnectionTask, Wakeable]:
+        """The machine that the connection belongs to."""
+
+    def add(self, task: ConnectionTask) -> None:
+        """A task starts, with its handshake."""
+
+    def handshaken(self, task: ConnectionTask) -> None:
+        """A task's handshake is finished, and its remote admitted."""
+
+    def schedule(self, task: ConnectionTask) -> None:
+        """Make sure that a task's next deadline is not missed."""
+
+    def look_again(self) -> None:
+        """Look at the deadlines: something may be due earlier than it was."""
+
+    def ended(self, task: ConnectionTask, unsent: int) -> None:
+        """A task's connection has closed, with so many accepted bytes that did not leave."""
+
+    def discard(self, task: ConnectionTask) -> None:
+        """A task has stopped."""
+
+
 class ConnectionTask:
     """Moves the bytes of one connection until it ends."""
 
     __slots__ = (
-        "__weakref__",
-        "_acknowledged",
-        "_answered_at",
-        "_broken",
-        "_called",
-        "_doom",
-        "_eof",
-        "_finishing",
-        "_handed_over",
-        "_in_flight",
-        "_messages_end",
-        "_nursery",
-        "_readable",
-        "_room",
-        "_scope",
-        "_settled",
-        "_stream",
-        "_transport",
-        "_unwritten",
-        "_writer",
-        "_written",
-        "address",
-        "connection",
-        "idle",
-        "info",
-        "not_before",
-        "reason",
-        "runtime",
-        "scheduled",
+        "__weakref__", "_broken", "_doom", "_handshake_over", "_nursery", "_output", "_phase",
+        "_readable", "_remote_finished", "_scope", "_stream", "_transport", "_writer", "_written",
+        "address", "connection", "idle", "info", "not_before", "progress", "reason", "runtime", "scheduled",
+        "send_queue",
     )  # fmt: skip
 
     def __init__(
         self,
-        runtime: NodeRuntime,
+        runtime: TaskHost,
         stream: trio.abc.Stream,
         connection: Connection[ConnectionTask],
         address: Address | None,
@@ -89,28 +102,25 @@ class ConnectionTask:
         self._stream = stream
         attached.add(id(stream))
         self._transport = transport(stream, runtime.limits.send_time)
-        self._unwritten: bytes | memoryview = b""
+        self.send_queue = SendQueue(connection.outbox)
+        """The senders that wait for room."""
+        self.progress = Progress(connection, self._transport, trio.current_time())
+        """How far the output has come."""
+        self._phase = Phase.HANDSHAKE
+        self._handshake_over = trio.Event()  # finished or failed
+        self._output = OutputState.OPEN
         self._broken: Exception | None = None  # why nothing more can be written
-        # Positions in what the core has handed over: its end, that of the last message in it, and how far it
-        # was acknowledged when we last looked.
-        self._handed_over = self._messages_end = self._acknowledged = 0
-        self._answered_at = trio.current_time()  # when there was nothing to acknowledge, or something was
         self._scope = trio.CancelScope()
-        self._settled: trio.Event | None = trio.Event()  # handshake finished or failed
         self._nursery: trio.Nursery | None = None
         # The write loop while it has nothing to do; most connections never need one.
         self._writer: trio.lowlevel.ParkingLot | None = None
-        self._room = trio.lowlevel.ParkingLot()  # senders, while there is too much
-        self._called = False  # whether a sender has been called out of the queue and is on its way
         self._readable = trio.lowlevel.ParkingLot()  # the read loop, while a topic handle is full
-        self._in_flight = 0
-        self._finishing = False
-        self._eof = False  # whether the remote has ended its direction
+        self._remote_finished = False  # whether the remote has ended its direction
         self._written = trio.lowlevel.ParkingLot()  # the read loop, while the write loop finishes
         self._doom: RemoteProtocolError | None = None
 
     async def run(self) -> None:
-        """ConnectionTask until the connection has ended. Raises nothing but cancellation from outside."""
+        """Move bytes until the connection has ended. Raises nothing but cancellation from outside."""
         runtime = self.runtime
         runtime.add(self)
         try:
@@ -147,8 +157,8 @@ class ConnectionTask:
 
         Raises the `RemoteProtocolError`, `Refused` or `trio.BrokenResourceError` that it ended in.
         """
-        if self._settled is not None:
-            await self._settled.wait()
+        if self._phase is Phase.HANDSHAKE:
+            await self._handshake_over.wait()
         if self.info is None or self.connection.error is not None:
             raise self.failure()
 
@@ -167,7 +177,12 @@ class ConnectionTask:
     @property
     def unsent(self) -> int:
         """Bytes of messages that have been accepted and not yet left."""
-        return self._in_flight + self.connection.outbox.message_size
+        return self.progress.unsent
+
+    @property
+    def ended(self) -> bool:
+        """Whether the connection is closed."""
+        return self.connection.closed
 
     def wake(self) -> None:
         """There may be something to write: write it at once, if that takes no waiting."""
@@ -197,41 +212,36 @@ class ConnectionTask:
 
     def _write_now(self) -> bool:
         """Write what is queued; returns whether that is done, and there is nothing for the write loop."""
-        if self._finishing or not self._transport.immediate:
+        if self._output is not OutputState.OPEN or not self._transport.immediate:
             return False
-        data = self._take()
+        self._take()
+        data = self.progress.unwritten
         if not data:
             return True
         written = self._transport.write(data)
         if written == len(data):
-            self._in_flight = 0
+            self.progress.unwritten = b""
             return True
-        self._in_flight = self._in_flight * (len(data) - written) // len(data)
-        self._unwritten = memoryview(data)[written:]
+        self.progress.unwritten = memoryview(data)[written:]
         return False
 
-    def _take(self) -> bytes | memoryview:
-        """What to write next. Senders may queue more meanwhile."""
-        outbox = self.connection.outbox
-        in_flight = outbox.message_size
-        data = self.connection.data_to_send(trio.current_time())
-        if data:
-            self._in_flight = in_flight
-            self._handed_over += len(data)
-            if in_flight:
-                self._messages_end = self._handed_over
-            if not outbox.room:
-                self._call_sender()
-            self.runtime.report.sent(self.address, self.info, len(data), in_flight)
-        return data
+    def _take(self) -> None:
+        """Take what to write next. Senders may queue more meanwhile."""
+        messages = self.progress.take(trio.current_time())
+        size = len(self.progress.unwritten)
+        if size:
+            if not self.connection.outbox.room:
+                self.send_queue.call_next()
+            self.runtime.report.sent(self.address, self.info, size, messages)
 
     def readable(self) -> None:
         """Nothing holds up reading any more."""
         self._readable.unpark_all()
 
-    def tick(self, now: float) -> None:
+    def handle_deadline(self, now: float) -> None:
         """A deadline may have come; what has arrived by then should have been read."""
-        connection, vanishes_at = self.connection, self._look_at_acknowledgements(now)
+        self.progress.look(now)
+        connection, vanishes_at = self.connection, self._vanishes_at()
         deadline = min(connection.remote_deadline, vanishes_at)
         if deadline <= now and connection.heard_at < deadline and not self._transport.is_read():
             self.not_before = now + LOOK_AGAIN
@@ -245,24 +255,17 @@ class ConnectionTask:
             self.cancel()
 
     def next_deadline(self) -> float:
-        """When to `tick`, at the latest."""
-        vanishes_at = max(self._answered_at, self.connection.heard_at) + self.runtime.limits.vanished
-        return max(min(self.connection.next_deadline(), vanishes_at), self.not_before)
+        """When to call `handle_deadline`, at the latest."""
+        return max(min(self.connection.next_deadline(), self._vanishes_at()), self.not_before)
 
-    def _look_at_acknowledgements(self, now: float) -> float:
-        """See whether what we send is still acknowledged; returns from when on the remote has vanished."""
-        written = self._handed_over - len(self._unwritten)
-        acknowledged = written - self._transport.unacknowledged()
-        if acknowledged == written or acknowledged > self._acknowledged:
-            self._answered_at = now
-            if acknowledged > self._acknowledged:
-                self._acknowledged = acknowledged
-                self.connection.output_taken()
-        return max(self._answered_at, self.connection.heard_at) + self.runtime.limits.vanished
+    def _vanishes_at(self) -> float:
+        """When the remote has vanished, unless something comes of it until then."""
+        silent_since = max(self.progress.silent_since(), self.connection.heard_at)
+        return silent_since + self.runtime.limits.vanished
 
     def finish(self, linger: float) -> None:
         """Write what is queued, say that no more follows, and read until the remote does the same."""
-        self._finishing = True
+        self._output = follow(OUTPUT_STATES, self._output, Signal.FINISH)
         self._scope.deadline = min(self._scope.deadline, trio.current_time() + linger)
         self.idle = False
         self._hand_over()
@@ -286,27 +289,6 @@ class ConnectionTask:
     def cancel(self) -> None:
         """End the tasks now."""
         self._scope.cancel()
-
-    async def wait_for_room(self) -> None:
-        """Queue up for sending. Who returns sends if it still can, and then calls `end_turn`."""
-        self.connection.outbox.room = 0
-        await self._room.park()
-
-    def end_turn(self) -> None:
-        """A sender that was called has done what it could."""
-        self._called = False
-        self._call_sender()
-
-    def _call_sender(self) -> None:
-        """Let the next sender in the queue try, one at a time; or everyone, if there is none."""
-        outbox, limit = self.connection.outbox, self.runtime.limits.send_buffer
-        if self._called:
-            return
-        if not self._room:
-            outbox.room = limit
-        elif outbox.size < limit:
-            self._called = True
-            self._room.unpark()
 
     async def _read(self) -> bool:
         """Read to the end; returns whether it was one in good order."""
@@ -346,7 +328,7 @@ class ConnectionTask:
             if self._broken is not None:
                 raise self._broken
             await self._finish_writing()
-            self._eof = True
+            self._remote_finished = True
             events = connection.receive_eof(trio.current_time())
         else:
             events = connection.receive_data(data, trio.current_time(), budget)
@@ -398,10 +380,11 @@ class ConnectionTask:
         assert lot is not None
         try:
             while True:
-                self._unwritten = self._unwritten or self._take()
-                if self._unwritten:
+                if not self.progress.unwritten:
+                    self._take()
+                if self.progress.unwritten:
                     await self._send()
-                elif not self._finishing:
+                elif self._output is OutputState.OPEN:
                     self.idle = True
                     await lot.park()
                 elif isinstance(stream, trio.abc.HalfCloseableStream):
@@ -415,12 +398,10 @@ class ConnectionTask:
             self._stop_writing(error)
 
     async def _send(self) -> None:
-        data = memoryview(self._unwritten)
-        whole, message_size = len(data), self._in_flight
+        data = memoryview(self.progress.unwritten)
         while data:
             data = data[await self._transport.send(data) :]
-            self._unwritten = data
-            self._in_flight = message_size * len(data) // whole
+            self.progress.unwritten = data
             self.connection.output_taken()
 
     def _stop_writing(self, error: Exception) -> None:
@@ -431,7 +412,7 @@ class ConnectionTask:
         """
         self._broken = error
         self.reason = _reason(error)
-        self._finishing = True
+        self._output = follow(OUTPUT_STATES, self._output, Signal.BREAK)
         self._written.unpark_all()
         self._scope.deadline = min(self._scope.deadline, trio.current_time() + self.runtime.limits.linger)
 
@@ -444,9 +425,9 @@ class ConnectionTask:
         self._ended(self.connection.close())
 
     def _process(self, events: list[Event], now: float) -> None:
-        if events and self._settled is not None and isinstance(events[0], HandshakeCompleted):
+        if events and self._phase is Phase.HANDSHAKE and isinstance(events[0], HandshakeCompleted):
             self.info = self.facts()
-            self._settle()
+            self._enter(Signal.ADMIT)
             self.runtime.handshaken(self)
             self.runtime.schedule(self)
         if events or not self.connection.closed:
@@ -466,23 +447,19 @@ class ConnectionTask:
         if connection.error is not None:
             self.reason = str(connection.error)
         unsent = self.unsent
-        if not self._eof or self.reason:
+        if not self._remote_finished or self.reason:
             # What the remote's side has not acknowledged may be lost, too.
-            written = self._handed_over - len(self._unwritten)
-            acknowledged = written - self._transport.unacknowledged()
-            unsent += max(min(self._messages_end, written) - acknowledged, 0)
+            unsent += self.progress.unacknowledged_messages
         self.runtime.machine.remove_connection(
             connection, trio.current_time(), reason=self.reason, unsent=unsent
         )
-        connection.outbox.room = self.runtime.limits.send_buffer
-        self._room.unpark_all()
-        self._settle()
+        self.send_queue.close()
+        self._enter(Signal.END)
         self.runtime.ended(self, unsent)
 
-    def _settle(self) -> None:
-        if self._settled is not None:
-            self._settled.set()
-            self._settled = None
+    def _enter(self, signal: Signal) -> None:
+        self._phase = follow(PHASES, self._phase, signal)
+        self._handshake_over.set()
 
 
 def _reason(error: Exception) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
 import itertools
 import os
-import weakref
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -27,12 +25,14 @@ from peersockets_core.wires.keys import Keys
 from ..info import Authenticate, NodeStatistics, PeerInfo
 from ..instruments import Instrument
 from .connection_task import ConnectionTask
+from .deadlines import Deadlines
 from .flusher import Flusher
 from .home import Home
 from .machine import Machine, NodeConnection, NodeDrive, NodeTopicHandle
 from .places import connection_places, handshake_places
 from .receiver import Wakeable
 from .report import Reporter
+from .statistics import node_statistics, peer_info
 from .turns import Turns
 
 EXHAUSTED_TIME: Final = 1.0
@@ -83,11 +83,7 @@ class NodeRuntime:
         self._rerouted = trio.lowlevel.ParkingLot()
         self.changed = trio.lowlevel.ParkingLot()
         """Unparked when a connection has been admitted or has ended."""
-        # A heap; it must not keep alive what has ended.
-        self._deadlines: list[tuple[float, int, weakref.ref[ConnectionTask]]] = []
-        self._count = itertools.count()
-        self._next_look = float("inf")
-        self._sooner = trio.Event()
+        self.deadlines = Deadlines(self.machine)
 
     def connection(
         self,
@@ -116,35 +112,11 @@ class NodeRuntime:
 
     def peer(self, peer_id: int) -> PeerInfo:
         """Return what is known of a peer. Raises `UnknownPeer`."""
-        peer = self.machine.peer(peer_id)
-        return PeerInfo(
-            peer_id=peer_id,
-            public_key=peer.public_key,
-            wire=peer.wire,
-            address=peer.links[-1].connection.owner.address if peer.links else None,
-            drives=tuple(self.machine.drives_of(peer_id)),
-            unsent=sum(link.connection.owner.unsent for link in peer.links),
-        )
+        return peer_info(self.machine, peer_id)
 
     def statistics(self) -> NodeStatistics:
         """The counters now."""
-        machine = self.machine.statistics()
-        topics = machine.topics
-        return NodeStatistics(
-            connections=sum(task.info is not None and not task.connection.closed for task in self.tasks),
-            handshaking=len(self._handshaking),
-            drives=machine.drives,
-            members=machine.members,
-            peer_ids=machine.peer_ids,
-            bytes_received=self.report.bytes_received,
-            bytes_sent=self.report.bytes_sent,
-            messages_received=topics.received_messages,
-            messages_sent=topics.sent_messages,
-            messages_dropped=topics.dropped_messages,
-            unsent_bytes=sum(task.unsent for task in self.tasks),
-            waiting_messages=topics.waiting_messages,
-            waiting_bytes=topics.waiting_bytes,
-        )
+        return node_statistics(self.machine, self.tasks, len(self._handshaking), self.report)
 
     # Drives
 
@@ -250,47 +222,13 @@ class NodeRuntime:
         """Wait until a connection that is being replaced may have been."""
         await self._rerouted.park()
 
-    # Time
-
     def schedule(self, task: ConnectionTask) -> None:
-        """See to it that a task's next deadline is not missed."""
-        deadline = task.next_deadline()
-        if deadline < task.scheduled:
-            task.scheduled = deadline
-            heapq.heappush(self._deadlines, (deadline, next(self._count), weakref.ref(task)))
-            self.look_again()
-
-    async def keep_time(self) -> None:
-        """Handle deadlines for ever: one task for all connections.
-
-        A deadline that has moved on since it was noted is noted anew when its old time comes.
-        """
-        while True:
-            now = trio.current_time()
-            if self._earliest() <= now:
-                # What has arrived by now is read first: in the first turn it is noticed, in the second read.
-                await trio.lowlevel.checkpoint()
-                await trio.lowlevel.checkpoint()
-            while self._deadlines and self._deadlines[0][0] <= now:
-                task = heapq.heappop(self._deadlines)[2]()
-                if task is not None and not task.connection.closed:
-                    task.scheduled = float("inf")
-                    task.tick(now)
-                    self.schedule(task)
-            self.machine.handle_deadline(now)
-            self._next_look = self._earliest()
-            with trio.move_on_at(self._next_look):
-                await self._sooner.wait()
-            self._sooner = trio.Event()
-
-    def _earliest(self) -> float:
-        first = self._deadlines[0][0] if self._deadlines else float("inf")
-        return min(first, self.machine.next_deadline())
+        """Make sure that a task's next deadline is not missed."""
+        self.deadlines.schedule(task)
 
     def look_again(self) -> None:
-        """Something may be due earlier than thought."""
-        if self._earliest() < self._next_look:
-            self._sooner.set()
+        """Look at the deadlines: something may be due earlier than it was."""
+        self.deadlines.look_again()
 
     # The machine's Host
 

@@ -598,11 +598,11 @@ def test_sending_stops_at_the_high_water_mark(meeting: Meeting) -> None:
     while meeting.topic_a.send(1, chunk) is near:
         count += 1
     assert count == 11
-    near.outbox.room = 0  # somebody waits
+    near.outbox.reserve()  # somebody waits
     meeting.network.settle()
     assert meeting.topic_a.send(1, b"overtaking") is None
-    assert meeting.topic_a.send(1, b"my turn", waited=True) is near
-    near.outbox.room = DEFAULT_LIMITS.send_buffer
+    assert meeting.topic_a.send(1, b"my turn", in_turn=True) is near
+    near.outbox.open()
     meeting.network.settle()
     assert received(meeting.topic_b) == [chunk] * 11 + [b"my turn"]
 

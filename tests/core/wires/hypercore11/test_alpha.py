@@ -35,7 +35,7 @@ class Side:
     """One side's drives, and what they send and tell."""
 
     def __init__(self, *, initiator: bool = True, limits: Limits = DEFAULT_LIMITS) -> None:
-        outbox = Outbox(room=limits.send_buffer, reply_limit=limits.replies)
+        outbox = Outbox(limit=limits.send_buffer, reply_limit=limits.replies)
         self.mux = Mux(limits=limits, outbox=outbox, aliases=ALIASES)
         self.mux.pair(PROTOCOL, None, self._paired)
         self.initiator = initiator

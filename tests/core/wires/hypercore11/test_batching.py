@@ -8,7 +8,7 @@ from peersockets_core.wires.hypercore11.batching import MAX_BATCH, ROOM, Batcher
 
 class Queue:
     def __init__(self) -> None:
-        self.outbox = Outbox(room=1, reply_limit=1)
+        self.outbox = Outbox(limit=1, reply_limit=1)
         self.batcher = Batcher(self.outbox)
 
     def put(self, local: int, message: bytes, payload: bytes = b"") -> None:

@@ -38,7 +38,7 @@ class Side:
     """A mux, one handler for all of it, and what it was asked."""
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS, aliases: dict[str, str] | None = None) -> None:
-        outbox = Outbox(room=limits.send_buffer, reply_limit=limits.replies)
+        outbox = Outbox(limit=limits.send_buffer, reply_limit=limits.replies)
         self.mux = Mux(limits=limits, outbox=outbox, aliases=aliases)
         self.handler = Recorder()
         self.asked: list[tuple[str, bytes]] = []

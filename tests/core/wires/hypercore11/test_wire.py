@@ -286,7 +286,7 @@ def test_keyed_start() -> None:
                 entropy=entropy(f"keyed {initiator}"),
                 limits=DEFAULT_LIMITS,
                 extensions=ExtensionNames(),
-                outbox=Outbox(room=DEFAULT_LIMITS.send_buffer, reply_limit=DEFAULT_LIMITS.replies),
+                outbox=Outbox(limit=DEFAULT_LIMITS.send_buffer, reply_limit=DEFAULT_LIMITS.replies),
                 work=Work(),
                 keys=finished,
             )

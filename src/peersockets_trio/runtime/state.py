@@ -1,0 +1,72 @@
+"""The states of a connection's task, and every transition between them.
+
+For the node, a connection begins with its handshake and ends once:
+
+    HANDSHAKE ──admit──▶ ADMITTED ──end──▶ ENDED
+        └─────────────────end────────────────▲
+
+Its output ends separately: bytes that are queued when a connection ends in good order are still written.
+
+    OPEN ──finish──▶ FINISHING ──break──▶ BROKEN
+      └────────────────break────────────────▲
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final, TypeVar
+
+
+class Phase(enum.Enum):
+    """The place of a connection in the life of its node."""
+
+    HANDSHAKE = "handshake"
+    """The remote has not proved its key, or is not admitted."""
+    ADMITTED = "admitted"
+    """The remote is admitted, and the machine takes the connection's events."""
+    ENDED = "ended"
+    """The machine has removed the connection."""
+
+
+class OutputState(enum.Enum):
+    """The fate of bytes that are queued."""
+
+    OPEN = "open"
+    """They are written, and more may follow."""
+    FINISHING = "finishing"
+    """They are written, and then the end of the stream."""
+    BROKEN = "broken"
+    """The stream takes nothing any more."""
+
+
+class Signal(enum.Enum):
+    """An occurrence that changes a state."""
+
+    ADMIT = "admit"
+    END = "end"
+    FINISH = "finish"
+    BREAK = "break"
+
+
+PHASES: Final[dict[Phase, dict[Signal, Phase]]] = {
+    Phase.HANDSHAKE: {Signal.ADMIT: Phase.ADMITTED, Signal.END: Phase.ENDED},
+    Phase.ADMITTED: {Signal.END: Phase.ENDED},
+    Phase.ENDED: {},
+}
+
+OUTPUT_STATES: Final[dict[OutputState, dict[Signal, OutputState]]] = {
+    OutputState.OPEN: {Signal.FINISH: OutputState.FINISHING, Signal.BREAK: OutputState.BROKEN},
+    OutputState.FINISHING: {Signal.FINISH: OutputState.FINISHING, Signal.BREAK: OutputState.BROKEN},
+    OutputState.BROKEN: {Signal.FINISH: OutputState.BROKEN},
+}
+"""To finish twice, or after the stream has broken, changes nothing: several parties may ask for it."""
+
+State = TypeVar("State", Phase, OutputState)
+
+
+def follow(table: dict[State, dict[Signal, State]], state: State, signal: Signal) -> State:
+    """Return the state after a signal. Raises `RuntimeError` for a transition that is not in the table."""
+    try:
+        return table[state][signal]
+    except KeyError:
+        raise RuntimeError(f"cannot {signal.value}: the state is {state.value}") from None

@@ -1,0 +1,46 @@
+"""What a node reports of itself: counters, and facts about its peers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from ..info import NodeStatistics, PeerInfo
+from .connection_task import ConnectionTask
+from .machine import Machine
+from .report import Reporter
+
+
+def node_statistics(
+    machine: Machine, tasks: Collection[ConnectionTask], handshaking: int, report: Reporter
+) -> NodeStatistics:
+    """Return the counters now; `handshaking` connections are not admitted yet."""
+    counts = machine.statistics()
+    topics = counts.topics
+    return NodeStatistics(
+        connections=sum(task.info is not None and not task.connection.closed for task in tasks),
+        handshaking=handshaking,
+        drives=counts.drives,
+        members=counts.members,
+        peer_ids=counts.peer_ids,
+        bytes_received=report.bytes_received,
+        bytes_sent=report.bytes_sent,
+        messages_received=topics.received_messages,
+        messages_sent=topics.sent_messages,
+        messages_dropped=topics.dropped_messages,
+        unsent_bytes=sum(task.unsent for task in tasks),
+        waiting_messages=topics.waiting_messages,
+        waiting_bytes=topics.waiting_bytes,
+    )
+
+
+def peer_info(machine: Machine, peer_id: int) -> PeerInfo:
+    """Return what is known of a peer. Raises `UnknownPeer`."""
+    peer = machine.peer(peer_id)
+    return PeerInfo(
+        peer_id=peer_id,
+        public_key=peer.public_key,
+        wire=peer.wire,
+        address=peer.links[-1].connection.owner.address if peer.links else None,
+        drives=tuple(machine.drives_of(peer_id)),
+        unsent=sum(link.connection.owner.unsent for link in peer.links),
+    )
