@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import pytest
 import trio
@@ -33,7 +33,7 @@ from adapter.support import (
 )
 from peersockets_core import HandshakeCompleted, KeyPair, MessagesReceived
 from peersockets_core.wires.hypercore9 import frames
-from peersockets_trio import Limits, PeerEvents, PeerJoined, PeerLeft, open_node
+from peersockets_trio import Limits, PeerEvents, PeerGone, PeerJoined, PeerLeft, open_node
 from peersockets_trio.runtime.connection_task import LOOK_AGAIN, ConnectionTask
 from peersockets_trio.runtime.transport import SocketTransport
 from peersockets_trio.testing import join_side
@@ -166,6 +166,40 @@ async def test_a_peer_that_takes_nothing_for_too_long_is_given_up(
         assert isinstance(left, PeerLeft)
         assert left.reason == "nothing taken of what was sent for 120 seconds"
         assert left.unsent > 1000
+
+
+async def test_a_peer_that_reads_nothing_from_its_socket_is_given_up() -> None:
+    """The kernels of both sides take much before anything waits; its keepalives go on."""
+    limits = Limits(send_time=0.5, keepalive=0.2)
+    async with (
+        open_node(limits=limits) as node,
+        node.open_drive(KEY) as drive,
+        drive.watch() as events,
+        drive.join("chat") as chat,
+    ):
+        (listener,) = await node.listen_tcp(0, host=LOOPBACK)
+        with limited():
+            async with raw_tcp_peer(listener.address) as peer, trio.open_nursery() as nursery:
+                await peer.join()
+                peer_id = (await events.receive()).peer_id
+
+                async def send() -> None:
+                    with suppress(PeerGone):
+                        while True:
+                            await chat.send(peer_id, bytes(64 * 1024))
+
+                async def speak() -> None:
+                    with suppress(trio.BrokenResourceError):
+                        while True:
+                            await peer.send_frames(b"\0")
+                            await trio.sleep(0.1)
+
+                nursery.start_soon(send)
+                nursery.start_soon(speak)
+                left = await events.receive()
+                assert isinstance(left, PeerLeft)
+                assert left.reason == "nothing taken of what was sent for 0.5 seconds"
+                assert left.unsent > limits.send_buffer
 
 
 @asynccontextmanager
