@@ -49,6 +49,28 @@ async def test_of_many_messages_a_few_are_told_in_a_turn() -> None:
     assert max(told.values()) <= 64
 
 
+async def test_of_large_messages_fewer_are_told_in_a_turn() -> None:
+    rounds, told = Rounds(), Counter[int]()
+
+    async def message(topic: Topic, message: Message) -> None:
+        told[rounds.count] += 1
+
+    trio.lowlevel.add_instrument(rounds)
+    async with meet(connect_memory) as (alice, bob):
+        feed = Feed(alice.drive, member=lambda _: None, message=message, room=trio.lowlevel.checkpoint)
+        there = bob.drive.join("chat")
+        here = feed.topics["chat"] = alice.drive.join("chat")
+        for _ in range(100):
+            await there.send(bob.peer_id, bytes(3000))
+        await all_tasks_blocked(0)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(feed.follow_topic, here)
+            await all_tasks_blocked(0)
+            nursery.cancel_scope.cancel()
+    assert told.total() == 100
+    assert max(told.values()) <= 2
+
+
 async def test_before_a_leave_a_few_messages_are_told_in_a_turn_too() -> None:
     """Whatever waits comes before the leave, and others have their turn meanwhile."""
     rounds, told, what = Rounds(), Counter[int](), list[int | str]()

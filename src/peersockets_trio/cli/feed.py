@@ -17,6 +17,9 @@ from ..watch import PeerEvents
 _AT_ONCE: Final = 64
 """Messages told in one turn: a handle may hold many thousands, and others wait meanwhile."""
 
+_BYTES_AT_ONCE: Final = 4096
+"""Bytes of messages told in one turn. Characters that have to be escaped take microseconds each."""
+
 
 class Feed:
     """Tells what happens on a drive: a peer's messages come after its join and before its leave.
@@ -83,9 +86,14 @@ class Feed:
         self._tell_member(event)
 
     async def _tell_messages(self, topic: Topic, messages: list[Message]) -> None:
+        told = 0
         for message in messages:
             if self.topics.get(topic.name) is topic:  # or it has been removed, and still sends
                 await self._tell_message(topic, message)
+            told += len(message.message)
+            if told > _BYTES_AT_ONCE:
+                told = 0
+                await trio.lowlevel.checkpoint()
 
     def _next_event(self) -> PeerEvent | None:
         if self._taken_events:

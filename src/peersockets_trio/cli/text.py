@@ -14,6 +14,8 @@ UNREACHABLE: Final = "nobody can ever be reached: give --swarm, --listen or --co
 """What a command says that waits for peers without a way to meet any."""
 _SHOWN: Final = 2000
 """Characters of one message that are shown: a screen full, and no more of what a peer may send."""
+_SHOWN_LINES: Final = 100
+"""Lines of one message that are shown."""
 _LONGEST_CHARACTER: Final = 4  # bytes, in UTF-8
 _SHORT_KEY: Final = 4  # bytes
 
@@ -55,9 +57,11 @@ def show_message_untrusted(message: bytes) -> list[str]:
     Bytes that are not UTF-8 are shown replaced; of a long message the beginning is shown, and its size told.
     """
     text = message[: (_SHOWN + 1) * _LONGEST_CHARACTER].decode(errors="replace")
-    if len(text) > _SHOWN:
-        text = f"{text[:_SHOWN]} ... ({len(message)} bytes)"
-    return [_NAME.sub(r"\1\\x28\2", printable(line)) for line in text.replace("\r\n", "\n").split("\n")]
+    lines = text[:_SHOWN].replace("\r\n", "\n").split("\n")
+    if len(text) > _SHOWN or len(lines) > _SHOWN_LINES:
+        del lines[_SHOWN_LINES:]
+        lines[-1] += f" ... ({len(message)} bytes)"
+    return [_NAME.sub(r"\1\\x28\2", printable(line)) for line in lines]
 
 
 def rows(line: str, columns: int) -> list[str]:
