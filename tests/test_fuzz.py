@@ -161,7 +161,7 @@ FAULTS: dict[str, tuple[str, object, str, object]] = {
     "work without a bound": ("hypercore9", Hypercore9, "_receive_item_untrusted", _slow),
     "slices have no end": ("siege", Connection, "_begin_slice", _endless),
     "names have no bound": ("hypercore11", alpha, "decode_string_untrusted", lambda *_: ("x" * 100_000, 0)),
-    "a close is an index": ("hypercore11", Mux, "_forget", lambda self, channel: self._local.pop(-1)),
+    "a close is an index": ("hypercore11", Mux, "_disconnect", lambda self, _: self.local.by_number.pop(-1)),
     "closes are not sent": ("protomux", Mux, "close", _silent),
     "rejects are not sent": ("protomux", Mux, "_refuse", _silent),
     "a spoilt message is believed": (

@@ -174,8 +174,10 @@ def _hostile(script: Script) -> None:
     except RemoteProtocolError:
         return
     side.handlers.clear()
-    assert side.mux._early_size == sum(remote.early_size for remote in side.mux._remote.values())
-    if not side.mux._opened:  # our own handlers write down what they hear
+    assert side.mux.remote.early_size == sum(
+        remote.early_size for remote in side.mux.remote.by_number.values()
+    )
+    if not side.mux.local.by_key:  # our own handlers write down what they hear
         assert retained(side.mux) <= MEMORY, retained(side.mux)
 
 

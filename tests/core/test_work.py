@@ -185,7 +185,9 @@ GROWING: dict[WireName, dict[str, Callable[[int], list[bytes]]]] = {
             b"".join(frames.extension_head(n % 2, 1) + b"x" for n in range(size))
         ],
         "ignored frames": lambda size: [b"\x01\x02" * size],
-        "names": lambda size: [frames.encode(0, 1, messages.encode(Options([f"{n}" for n in range(size)])))],
+        "names": lambda size: [
+            frames.encode(0, 1, messages.encode(Options([f"{n:04}" for n in range(size)])))
+        ],
         "unknown fields": lambda size: [frames.encode(5, 10, b"\x78\0" * size)],
         "one large message": lambda size: [frames.extension_head(0, 100 * size) + bytes(100 * size)],
     },

@@ -210,7 +210,7 @@ class Key:
             case "we open":
                 side.open()
             case "we close":
-                side.mux.close(side.mux._opened[self._key])
+                side.mux.close(side.mux.local.by_key[self._key])
             case "we reject":
                 side.mux.reject(*self._key)
             case "Reject":
@@ -244,12 +244,13 @@ class Key:
     @property
     def state(self) -> str:
         mux = self._side.mux
-        if self._key in mux._incoming:
+        if self._key in mux.remote.waiting:
             return "asked"
-        if self._key in mux._unanswered:
-            ours = mux._unanswered[self._key]
-            return "offered" if not ours.closed else "waiting" if self._key in mux._deferred else "given up"
-        return "open" if self._key in mux._opened else "closed"
+        given_up = mux.local.unanswered.get(self._key)
+        if self._key in mux.local.waiting:
+            return "waiting"
+        ours = mux.local.by_key.get(self._key) or given_up
+        return ours.state.value if ours is not None else "closed"
 
 
 def go_by(side: Drive | Key, row: list[str]) -> None:

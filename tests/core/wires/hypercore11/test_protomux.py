@@ -185,11 +185,11 @@ def test_open_here_first() -> None:
     assert right.say() == ["closed"]
     assert left.say() == []
     for side in (left, right):
-        assert not side.mux._local
-        assert not side.mux._remote
-        assert not side.mux._opened
-        assert not side.mux._incoming
-        assert not side.mux._unanswered
+        assert not side.mux.local.by_number
+        assert not side.mux.remote.by_number
+        assert not side.mux.local.by_key
+        assert not side.mux.remote.waiting
+        assert not side.mux.local.unanswered
 
 
 def test_open_on_both_sides_at_once() -> None:
@@ -318,8 +318,8 @@ def test_a_channel_closed_while_it_waits_to_be_opened_is_never_told() -> None:
     side.mux.close(side.open())
     assert side.say(opening(1)) == []
     assert side.frames() == ["000000020301"]
-    assert not side.mux._deferred
-    assert not side.mux._local
+    assert not side.mux.local.waiting
+    assert not side.mux.local.by_number
 
 
 def test_a_held_message_is_bounded_like_any_other() -> None:
@@ -350,7 +350,7 @@ def test_early_messages_wait_for_the_decision() -> None:
     assert side.asked == [("p", b"id")]
     side.open()
     assert side.say() == [("opened", b"hand"), (0, b"a"), (1, b"b"), (2, b"c"), (300, b"d")]
-    assert side.mux._early_size == 0
+    assert side.mux.remote.early_size == 0
     assert side.say(message(1, 0, b"e")) == [(0, b"e")]
 
 
@@ -360,7 +360,7 @@ def test_a_handler_that_closes_hears_no_more_early_messages() -> None:
     class Closing(Recorder):
         def message_untrusted(self, message_type: int, data: bytes, start: int, end: int) -> None:
             super().message_untrusted(message_type, data, start, end)
-            side.mux.close(side.mux._opened["p", b"id"])
+            side.mux.close(side.mux.local.by_key["p", b"id"])
 
     side.handler = Closing()
     side.decide_later()
@@ -376,8 +376,8 @@ def test_rejecting_later() -> None:
     assert side.take() == []
     side.mux.reject("p", b"id")
     assert side.frames() == ["000000020201"]
-    assert side.mux._early_size == 0
-    assert not side.mux._remote
+    assert side.mux.remote.early_size == 0
+    assert not side.mux.remote.by_number
     side.mux.reject("p", b"id")
     assert side.take() == []
     assert side.say(message(1, 0, b"late")) == []
@@ -390,8 +390,8 @@ def test_the_remote_gives_up_before_the_decision() -> None:
     for _ in range(5):
         side.say(opening(1), message(1, 0, bytes(30_000)), closing(1))
         assert side.frames() == ["000000020201"], "every Open is answered"
-    assert side.mux._early_size == 0
-    assert not side.mux._incoming
+    assert side.mux.remote.early_size == 0
+    assert not side.mux.remote.waiting
     side.mux.reject("p", b"id")
     assert side.take() == []
 
@@ -407,7 +407,7 @@ def test_the_remote_gives_up_one_of_many_of_a_key() -> None:
     assert side.say() == [("opened", b"2")], "the first that is left"
     side.mux.reject("p", b"id")
     assert side.frames()[0].endswith("020204")
-    assert not side.mux._incoming
+    assert not side.mux.remote.waiting
 
 
 @pytest.mark.parametrize("size", [0, 1, 1000, 40_000])

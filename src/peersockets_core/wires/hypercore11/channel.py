@@ -1,0 +1,129 @@
+"""`Channel`: our half of one channel, its states, and every transition between them.
+
+WAITING ──offer──▶ OFFERED ──accept──▶ OPEN ──close──▶ CLOSED
+│                  │                                  ▲
+│                  ├──────────────refuse──────────────┤
+│                close                                │
+│                  ▼                                  │
+│               GIVEN_UP ───────accept, refuse────────┤
+└──────────────────close──────────────────────────────┘
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import Final, Protocol, TypeAlias
+
+import attrs
+
+from ...transitions import follow
+
+Key: TypeAlias = tuple[str, bytes]
+"""A protocol's name and the id of a channel, empty for none."""
+
+
+class ChannelState(enum.Enum):
+    """The state of our half of a channel."""
+
+    __hash__ = object.__hash__  # states are looked up for every message, and Enum's own hash is Python code
+
+    WAITING = "waiting"
+    """An earlier channel of the same key is not answered yet; ours is offered after that."""
+    OFFERED = "offered"
+    """Our Open is sent, and the remote has not answered it."""
+    OPEN = "open"
+    """Both sides have opened."""
+    GIVEN_UP = "given up"
+    """We have closed before the remote answered; the answer is still to come."""
+    CLOSED = "closed"
+    """The channel is over."""
+
+
+class ChannelSignal(enum.Enum):
+    """An occurrence that changes the state."""
+
+    OFFER = "offer"
+    ACCEPT = "accept"
+    """The remote has opened, too."""
+    REFUSE = "refuse"
+    """The remote has rejected our Open."""
+    CLOSE = "close"
+    """Either side has closed."""
+
+
+TRANSITIONS: Final[dict[ChannelState, dict[ChannelSignal, ChannelState]]] = {
+    ChannelState.WAITING: {
+        ChannelSignal.OFFER: ChannelState.OFFERED,
+        ChannelSignal.CLOSE: ChannelState.CLOSED,
+    },
+    ChannelState.OFFERED: {
+        ChannelSignal.ACCEPT: ChannelState.OPEN,
+        ChannelSignal.REFUSE: ChannelState.CLOSED,
+        ChannelSignal.CLOSE: ChannelState.GIVEN_UP,
+    },
+    ChannelState.OPEN: {ChannelSignal.CLOSE: ChannelState.CLOSED},
+    ChannelState.GIVEN_UP: {
+        ChannelSignal.ACCEPT: ChannelState.CLOSED,
+        ChannelSignal.REFUSE: ChannelState.CLOSED,
+    },
+    ChannelState.CLOSED: {},
+}
+"""What is not in here cannot happen, or is the caller's fault."""
+
+UNANSWERED: Final = frozenset({ChannelState.OFFERED, ChannelState.GIVEN_UP})
+"""States in which the remote owes an answer to our Open."""
+
+ENDED: Final = frozenset({ChannelState.GIVEN_UP, ChannelState.CLOSED})
+"""States in which the channel is over for its handler."""
+
+
+class Handler(Protocol):
+    """What a protocol does with one channel."""
+
+    def opened_untrusted(self, handshake: bytes) -> None:
+        """Both sides have opened; `handshake` is the remote's. Raises only `RemoteProtocolError`."""
+
+    def message_untrusted(self, message_type: int, data: bytes, start: int, end: int) -> None:
+        """A message: its body is `data[start:end]`. Raises only `RemoteProtocolError`."""
+
+    def closed(self) -> None:
+        """The remote has rejected or closed the channel."""
+
+
+RunReader: TypeAlias = Callable[[bytes, int, int], int]
+"""Called with the rest of a batch, `data[position:end]`; it takes as many messages as are of a kind that
+comes in thousands, each behind its size, and returns where the others begin, or where `Mux.work` is used up,
+of which it takes an item for each. Raises nothing."""
+
+
+def take_none_untrusted(data: bytes, position: int, end: int) -> int:
+    """Take no messages: the `RunReader` of a handler that wants each by itself. Raises nothing."""
+    return position
+
+
+@attrs.define(eq=False)
+class Channel:
+    """Our half of a channel."""
+
+    key: Key
+    handler: Handler
+    handshake: bytes = attrs.field(repr=False)
+    """What the protocol proves with, such as a capability."""
+    run_untrusted: RunReader
+    local: int = 0
+    """Our number for it, or 0 as long as it is not offered."""
+    remote: int = 0
+    """The remote's number for it, or 0 as long as it has not opened."""
+    state: ChannelState = ChannelState.WAITING
+    held: list[bytes] = attrs.field(factory=list)
+    """Messages that wait until the channel is offered."""
+
+    @property
+    def closed(self) -> bool:
+        """Whether the channel is over for its handler."""
+        return self.state in ENDED
+
+    def signal(self, signal: ChannelSignal) -> None:
+        """Change the state. Raises `LocalProtocolError` if there is no such transition."""
+        self.state = follow(TRANSITIONS, self.state, signal, "channel")
