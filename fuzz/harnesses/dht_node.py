@@ -265,7 +265,7 @@ class _Play:
             case 9:
                 machine.listen(now)
             case 10:
-                machine.announce_again(now)
+                machine.network_changed(now)
             case 11 if self.incoming:
                 with suppress(LocalProtocolError):
                     machine.refuse(self.incoming.pop())

@@ -87,6 +87,13 @@ class Announcer:
             commit=self._announcement,
         )
 
+    def start_anew(self, now: float) -> None:
+        """Announce our key, even if that is under way: what was asked before the network changed is lost."""
+        if self._query is not None:
+            self._exchange.cancel(self._query)
+            self._query = None
+        self.start(now)
+
     def stop(self, now: float) -> None:
         """Withdraw the announcement from every relay that can be reached."""
         self._enter(AnnouncerState.STOPPED)

@@ -7,7 +7,7 @@ from typing import TypeAlias
 from .announcer import Listening
 from .dialing import DialFailed, Dialled
 from .listening import ConnectionRequested
-from .rpc.events import AddressChanged, BecamePersistent, Bootstrapped
+from .rpc.events import AddressChanged, BecamePersistent, Bootstrapped, NetworkChanged
 from .topics import PeersFound, SearchFinished
 from .values import ValueFound
 
@@ -20,6 +20,7 @@ __all__ = [
     "Dialled",
     "HyperDhtEvent",
     "Listening",
+    "NetworkChanged",
     "PeersFound",
     "SearchFinished",
     "ValueFound",
@@ -36,4 +37,5 @@ HyperDhtEvent: TypeAlias = (
     | AddressChanged
     | Bootstrapped
     | BecamePersistent
+    | NetworkChanged
 )

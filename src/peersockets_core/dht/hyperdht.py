@@ -26,6 +26,7 @@ from .rpc.events import (
     Answered,
     BecamePersistent,
     DhtEvent,
+    NetworkChanged,
     QueryFinished,
     QueryReplied,
     RequestReceived,
@@ -204,10 +205,13 @@ class HyperDht:
             self._forwarding.show_own(self._announcer.target, None)
             self._announcer.stop(now)
 
-    def announce_again(self, now: float) -> None:
-        """Announce our key anew, after the network has changed."""
-        if self.listening:
-            self._announcer.start(now)
+    def network_changed(self, now: float) -> None:
+        """Our address has changed, or the network has come back: announce our key anew.
+
+        `NetworkChanged` follows; what was announced under topics is to be announced again. A node notices by
+        itself where it was not called for a while, and where nobody has answered for a while.
+        """
+        self.node.network_changed(now)
 
     @property
     def withdrawing(self) -> bool:
@@ -295,14 +299,20 @@ class HyperDht:
                 elif isinstance(event, Answered | TimedOut | QueryReplied | QueryFinished):
                     self._exchange.dispatch(event, now)
                 else:
-                    if isinstance(event, BecamePersistent) and self.node.first:
-                        self.open_address = self.node.address or self.open_address
+                    self._follow(event, now)
                     self._events.append(event)
             events = self.node.take_events()  # events of requests that the parts have just made
         self._dials = {dial for dial in self._dials if dial.active}
         caused = self._events.copy()
         self._events.clear()
         return caused
+
+    def _follow(self, event: DhtEvent, now: float) -> None:
+        """Let an event of the layer below, which the application is handed, have its effect here."""
+        if isinstance(event, BecamePersistent) and self.node.first:
+            self.open_address = self.node.address or self.open_address
+        elif isinstance(event, NetworkChanged) and self.listening:
+            self._announcer.start_anew(now)
 
     def _serve(self, received: RequestReceived, now: float) -> None:
         request = received.request

@@ -47,6 +47,7 @@ class TopicDiscovery:
         self.announced = False
         """Whether nodes keep our announcement."""
         self.next_search = math.inf
+        """When it is searched again; infinity while that goes on, and once nobody is interested."""
         self.waits = False
         """Whether a search begins as soon as it makes sense."""
         self._dht = dht
@@ -73,7 +74,6 @@ class TopicDiscovery:
         self._found = set()
         dht = self._dht
         self._search = dht.announce(self.topic, now) if self.announces else dht.lookup(self.topic, now)
-        self.next_search = math.inf
 
     def concerns(self, search: TopicSearch) -> bool:
         """Return whether `search` is the current one."""
@@ -97,11 +97,13 @@ class TopicDiscovery:
                 discovery.awaited = set(self._found) if discovery.lookup else set()
 
     def stop(self) -> None:
-        """Cancel the current search."""
+        """Cancel the current search, and plan no other one."""
+        self.next_search = math.inf
         if self._search is not None:
             self._search.cancel()
             self._search = None
 
     def begin_anew(self) -> None:
         """Use the short intervals again, after the network has changed."""
+        self.stop()
         self._searches = 0

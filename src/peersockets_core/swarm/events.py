@@ -7,7 +7,7 @@ from typing import TypeAlias
 import attrs
 
 from ..dht.events import ConnectionRequested, DialFailed, Dialled, Listening
-from ..dht.rpc.events import AddressChanged, BecamePersistent, Bootstrapped
+from ..dht.rpc.events import AddressChanged, BecamePersistent, Bootstrapped, NetworkChanged
 from .discovery import Discovery
 
 
@@ -45,4 +45,5 @@ SwarmEvent: TypeAlias = (
     | AddressChanged
     | Bootstrapped
     | BecamePersistent
+    | NetworkChanged
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Callable
 from typing import Final
 
 import attrs
@@ -45,6 +46,11 @@ _NEXT: Final = {
 }
 
 
+PRIORITIES: Final = range(5)
+_BY_ATTEMPTS: Final = (2, 4, 3, 1)
+"""The priority after so many attempts: one that was lost just now comes first."""
+
+
 @attrs.define(eq=False)
 class SwarmPeer:
     """A public key that the swarm knows."""
@@ -60,26 +66,26 @@ class SwarmPeer:
     """Whether a dial has ever succeeded."""
     retry_at: float = math.inf
     connected_at: float = math.nan
+    _file: Callable[[SwarmPeer], None] = attrs.field(default=lambda peer: None, alias="file", repr=False)
+    """Called after each change, by whoever keeps many of them in order."""
 
-    def enter(self, contact: Contact) -> None:
-        """Change the state of the contact. The transition must exist."""
+    def enter(self, contact: Contact, retry_at: float = math.inf) -> None:
+        """Change the state of the contact; `retry_at` is for WAITING. The transition must exist."""
         assert contact is self.contact or contact in _NEXT[self.contact]
         self.contact = contact
-        if contact is not Contact.WAITING:
-            self.retry_at = math.inf
+        self.retry_at = retry_at
+        self._file(self)
 
     @property
     def priority(self) -> int:
-        """The larger, the sooner it is dialled; a peer that was just lost comes first."""
-        if self.attempts > 3:
-            return 0
-        return (2, 4, 3, 1)[self.attempts]
+        """One of `PRIORITIES`: the larger, the sooner it is dialled."""
+        return _BY_ATTEMPTS[self.attempts] if self.attempts < len(_BY_ATTEMPTS) else 0
 
     def connected(self, now: float) -> None:
         """Note that a connection exists, no matter which side dialled."""
-        self.enter(Contact.CONNECTED)
         self.proven = True
         self.connected_at = now
+        self.enter(Contact.CONNECTED)
 
     def failed(self, now: float, wanted: bool, chance: float) -> None:
         """Note that a dial has failed or a connection has ended; `chance`, from 0 to 1, spreads retries in
@@ -92,11 +98,17 @@ class SwarmPeer:
         if not wanted or self.attempts >= len(waits):
             self.enter(Contact.IDLE)
             return
-        self.enter(Contact.WAITING)
-        self.retry_at = now + waits[self.attempts] * (_EARLIEST + _SPREAD * chance)
+        self.enter(Contact.WAITING, now + waits[self.attempts] * (_EARLIEST + _SPREAD * chance))
 
     def found_again(self) -> None:
         """Note that a search has found it again, so that it may be back."""
         if self.attempts > 3:
             self.attempts = 0
             self.proven = False
+            self._file(self)
+
+    def network_changed(self) -> None:
+        """What has failed says nothing any more: one that waits is tried at once."""
+        if self.contact is Contact.WAITING:
+            self.attempts = 0
+            self.enter(Contact.QUEUED)

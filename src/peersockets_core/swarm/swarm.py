@@ -5,8 +5,10 @@ It uses a `HyperDht`, whose datagrams pass through it. Source: hyperswarm 4.17.2
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from ..dht.dialing import Dial
 from ..dht.events import (
@@ -20,11 +22,12 @@ from ..dht.events import (
 from ..dht.hyperdht import HyperDht
 from ..dht.messages import Peer
 from ..dht.rpc.address import ID_SIZE, Address
-from ..dht.rpc.events import BecamePersistent, Bootstrapped
+from ..dht.rpc.events import BecamePersistent, Bootstrapped, NetworkChanged
 from ..dht.signing import is_key
 from ..dht.topics import TopicSearch
 from ..errors import LocalProtocolError
 from ..keys import Entropy
+from .book import PeerBook
 from .discovery import Discovery, TopicDiscovery
 from .events import Announced, Flushed, PeerFound, SwarmEvent
 from .limits import DEFAULT_SWARM_LIMITS, SwarmLimits
@@ -47,16 +50,24 @@ class Swarm:
         """
         self.dht = dht
         """The HyperDHT node that the swarm uses."""
-        self.peers: dict[bytes, SwarmPeer] = {}
-        """The known peers by public key."""
+        self._book = PeerBook(limits.known_peers)
         self._entropy = entropy
         self._open_stream = open_stream
         self._limits = limits
         self._topics: dict[bytes, TopicDiscovery] = {}
+        # A heap, in which an entry is stale once its topic is searched at another time.
+        self._searches: list[tuple[float, int, TopicDiscovery]] = []
+        self._count = itertools.count()
+        self._unflushed: dict[Discovery, None] = {}
         self._dials: dict[bytes, Dial] = {}
         self._events: list[SwarmEvent] = []
         self._suspended = False
         self._withdrawals: set[TopicSearch] = set()
+
+    @property
+    def peers(self) -> Mapping[bytes, SwarmPeer]:
+        """The known peers by public key."""
+        return self._book.peers
 
     # The datagram pattern
 
@@ -74,19 +85,13 @@ class Swarm:
         """Return the latest time at which to call `handle_deadline`; minus infinity if events are waiting."""
         if self._events:
             return -math.inf
-        retries = (peer.retry_at for peer in self.peers.values())
-        searches = () if self._suspended else (topic.next_search for topic in self._topics.values())
-        return min(self.dht.next_deadline(), *retries, *searches, math.inf)
+        return min(self.dht.next_deadline(), self._book.next_retry(), self._next_search())
 
     def handle_deadline(self, now: float) -> list[SwarmEvent]:
         """Do whatever has become due by `now`, and return the events that it causes."""
-        if not self._suspended:
-            for topic in self._topics.values():
-                if topic.next_search <= now:
-                    topic.search(now)
-        for peer in self.peers.values():
-            if peer.retry_at <= now:
-                peer.enter(Contact.QUEUED)
+        while self._next_search() <= now:
+            heapq.heappop(self._searches)[2].search(now)
+        self._book.queue_due(now)
         self._dial_queued(now)
         return self._process(self.dht.handle_deadline(now), now)
 
@@ -107,6 +112,7 @@ class Swarm:
             joined = self._topics[topic] = TopicDiscovery(topic, self.dht, self.chance)
         discovery = Discovery(topic, announce, lookup)
         joined.discoveries.append(discovery)
+        self._unflushed[discovery] = None
         self._start_search(joined, now)
         return discovery
 
@@ -117,15 +123,15 @@ class Swarm:
         if discovery.closed:
             return
         discovery.closed = True
+        self._unflushed.pop(discovery, None)
         topic = self._topics[discovery.topic]
         topic.discoveries.remove(discovery)
-        if topic.announced and not topic.announces:
-            topic.announced = False
-            self._withdrawals.add(self.dht.withdraw(topic.topic, now))
+        if not topic.announces:
+            self._withdraw(topic, now)
         if not topic.discoveries:
             topic.stop()
             del self._topics[topic.topic]
-            for peer in self.peers.values():
+            for peer in self._book.peers.values():
                 peer.topics.discard(topic.topic)
         if not any(joined.announces for joined in self._topics.values()):
             self.dht.stop_listening(now)
@@ -182,31 +188,52 @@ class Swarm:
     # The network
 
     def network_changed(self, now: float) -> None:
-        """Announce, look up and dial anew, because our address has changed or the network is back."""
-        self.dht.announce_again(now)
-        for topic in self._topics.values():
-            topic.begin_anew()
-            self._start_search(topic, now)
-        for peer in self.peers.values():
-            if peer.contact is Contact.WAITING:
-                peer.retry_at = now
+        """Announce, look up and dial anew, because our address has changed or the network is back.
 
-    def suspend(self) -> None:
-        """Stop searching and dialling until `resume`."""
+        The swarm notices by itself when nobody has called it for a while, and when others answer again after
+        a silence.
+        """
+        self.dht.network_changed(now)
+
+    @property
+    def suspended(self) -> bool:
+        """Whether it is between `suspend` and `resume`."""
+        return self._suspended
+
+    def suspend(self, now: float) -> None:
+        """Withdraw all announcements, cancel all dials, and stop searching and dialling until `resume`.
+
+        A `DialFailed` follows for each dial. Connections stay; the caller ends them. Once the swarm is no
+        longer `withdrawing`, nobody has to call it before `resume`.
+        """
         self._suspended = True
         for topic in self._topics.values():
             topic.stop()
+            self._withdraw(topic, now)
+        self.dht.stop_listening(now)
+        for dial in list(self._dials.values()):
+            self.dht.cancel(dial)
+            self._events.append(DialFailed(dial, "the swarm was suspended"))
+            self.connection_lost(dial.public_key, now)
 
     def resume(self, now: float) -> None:
         """Continue after `suspend`."""
-        self._suspended = False
-        self.network_changed(now)
+        if self._suspended:
+            self._suspended = False
+            self.network_changed(now)
 
     def chance(self) -> float:
         """Return a random number from 0 to 1."""
         return int.from_bytes(self._entropy(2)) / 65536
 
     # Inside
+
+    def _next_search(self) -> float:
+        """When the first topic is to be searched again."""
+        searches = self._searches
+        while searches and searches[0][0] != searches[0][2].next_search:
+            heapq.heappop(searches)
+        return searches[0][0] if searches else math.inf
 
     def _start_search(self, topic: TopicDiscovery, now: float) -> None:
         """Search as soon as it makes sense. An announcement names our relays, so it waits until those are
@@ -220,6 +247,11 @@ class Swarm:
             topic.search(now)
         else:
             topic.waits = True
+
+    def _withdraw(self, topic: TopicDiscovery, now: float) -> None:
+        if topic.announced:
+            topic.announced = False
+            self._withdrawals.add(self.dht.withdraw(topic.topic, now))
 
     def _process(self, events: list[HyperDhtEvent], now: float) -> list[SwarmEvent]:
         while events:
@@ -247,6 +279,14 @@ class Swarm:
                     if topic.waits or (moved and topic.announces):
                         self._start_search(topic, now)
                 self._events.append(event)
+            case NetworkChanged():
+                for topic in self._topics.values():
+                    topic.begin_anew()
+                    self._start_search(topic, now)
+                for peer in self._book.peers.values():
+                    peer.network_changed()
+                self._dial_queued(now)
+                self._events.append(event)
             case ValueFound():
                 pass  # the swarm never asks for values
             case _:
@@ -273,6 +313,7 @@ class Swarm:
         if discovery is None or not discovery.concerns(search):
             return
         discovery.finished(announced, now)
+        heapq.heappush(self._searches, (discovery.next_search, next(self._count), discovery))
         if announced:
             self._events.append(Announced(topic, announced))
         for joined in discovery.discoveries:
@@ -281,34 +322,18 @@ class Swarm:
             self._flush(joined)
 
     def _peer(self, public_key: bytes, relays: tuple[Address, ...] = ()) -> SwarmPeer:
-        peer = self.peers.get(public_key)
-        if peer is None:
-            if len(self.peers) >= self._limits.known_peers:
-                self._forget_one()
-            peer = self.peers[public_key] = SwarmPeer(public_key)
+        peer = self._book.note(public_key)
         if relays:
             peer.relays = relays
         return peer
 
-    def _forget_one(self) -> None:
-        """Make room: forget the oldest peer that was never reached, or else the oldest."""
-        idle = [
-            peer for peer in self.peers.values() if peer.contact not in (Contact.DIALLING, Contact.CONNECTED)
-        ]
-        if idle:
-            del self.peers[min(idle, key=lambda peer: peer.proven).public_key]
-
     def _dial_queued(self, now: float) -> None:
-        if self._suspended:
-            return
-        queued = [peer for peer in self.peers.values() if peer.contact is Contact.QUEUED]
-        queued.sort(key=lambda peer: -peer.priority)
-        connections = sum(peer.contact is Contact.CONNECTED for peer in self.peers.values())
-        for peer in queued:
-            if len(self._dials) >= self._limits.parallel_dials:
-                return
-            if connections + len(self._dials) >= self._limits.max_peers:
-                return
+        while (
+            not self._suspended
+            and len(self._dials) < self._limits.parallel_dials
+            and self._book.connected + len(self._dials) < self._limits.max_peers
+            and (peer := self._book.first_queued()) is not None
+        ):
             self.connect(peer.public_key, now)
 
     def _is_wanted(self, peer: SwarmPeer) -> bool:
@@ -316,17 +341,17 @@ class Swarm:
 
     def _is_settled(self, public_key: bytes) -> bool:
         """Return whether a peer has been connected, or has failed at least once."""
-        peer = self.peers.get(public_key)
+        peer = self._book.peers.get(public_key)
         return peer is None or peer.contact in (Contact.CONNECTED, Contact.WAITING, Contact.IDLE)
 
     def _settle(self, public_key: bytes) -> None:
-        for topic in self._topics.values():
-            for discovery in topic.discoveries:
-                if discovery.awaited is not None:
-                    discovery.awaited.discard(public_key)
-                    self._flush(discovery)
+        for discovery in list(self._unflushed):
+            if discovery.awaited is not None:
+                discovery.awaited.discard(public_key)
+                self._flush(discovery)
 
     def _flush(self, discovery: Discovery) -> None:
         if not discovery.awaited and not discovery.flushed:
             discovery.flushed = True
+            del self._unflushed[discovery]
             self._events.append(Flushed(discovery))

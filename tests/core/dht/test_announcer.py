@@ -106,9 +106,9 @@ def test_stopping_in_the_middle() -> None:
     network = hyper_network(10)
     alice = network.members[5]
     alice.machine.listen(network.now)
-    alice.machine.announce_again(network.now)
+    alice.machine.network_changed(network.now)
     alice.machine.stop_listening(network.now)
-    alice.machine.announce_again(network.now)
+    alice.machine.network_changed(network.now)
     network.network.run_for(5)
     assert not alice.of_type(Listening)
     assert not holders(network, alice)

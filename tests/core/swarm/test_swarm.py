@@ -8,8 +8,10 @@ from core.swarm.support import TOPIC, Person, SwarmNetwork
 from peersockets_core import KeyPair, LocalProtocolError
 from peersockets_core.dht import ConnectionRequested, DialFailed, Dialled, PeersFound, SearchFinished
 from peersockets_core.dht.messages import Peer
+from peersockets_core.dht.rpc import NetworkChanged
 from peersockets_core.swarm import Announced, Flushed, PeerFound, SwarmLimits
 from peersockets_core.swarm.peers import Contact
+from simulation.support import Recorder
 
 STRANGER = KeyPair.from_seed(b"nobody".ljust(32)).ed25519_public_key
 
@@ -296,7 +298,7 @@ def test_a_suspended_swarm_looks_for_nobody() -> None:
     alice, bob = network.add_person(), network.add_person()
     alice.machine.join(TOPIC, network.now, announce=False)
     network.network.run_for(2)
-    alice.machine.suspend()
+    alice.machine.suspend(network.now)
     bob.machine.join(TOPIC, network.now, lookup=False)
     discovery = alice.machine.join(bytes(32), network.now)
     network.network.run_for(1500)
@@ -306,6 +308,68 @@ def test_a_suspended_swarm_looks_for_nobody() -> None:
     alice.machine.resume(network.now)
     assert met(network, alice, bob) < 2
     network.until(lambda: discovery.flushed)
+
+
+def test_a_suspended_swarm_is_found_by_nobody_and_comes_back() -> None:
+    network = SwarmNetwork()
+    alice, bob = network.add_person(), network.add_person()
+    alice.machine.join(TOPIC, network.now, lookup=False)
+    network.network.run_for(5)
+    alice.machine.suspend(network.now)
+    assert (alice.machine.suspended, alice.machine.dht.listening) == (True, False)
+    network.until(lambda: not alice.machine.withdrawing)
+    bob.machine.join(TOPIC, network.now, announce=False)
+    network.network.run_for(100)
+    assert not bob.of_type(PeerFound)
+    alice.machine.resume(network.now)
+    alice.machine.resume(network.now)
+    met(network, alice, bob, within=700)
+    assert (alice.machine.suspended, alice.machine.dht.listening) == (False, True)
+
+
+def test_dials_end_with_suspending_and_are_made_again_afterwards() -> None:
+    network = SwarmNetwork()
+    alice, bob = network.add_person(), network.add_person()
+    bob.machine.join(TOPIC, network.now, lookup=False)
+    network.network.run_for(2)
+    alice.machine.join(TOPIC, network.now, announce=False)
+    network.until(lambda: bool(alice.machine._dials))
+    (dial,) = alice.machine._dials.values()
+    alice.machine.suspend(network.now)
+    network.network.run_for(1)
+    assert alice.of_type(DialFailed) == [DialFailed(dial, "the swarm was suspended")]
+    assert not alice.connected
+    alice.machine.resume(network.now)
+    assert met(network, alice, bob) < 2
+
+
+def test_after_a_silence_everything_is_tried_anew() -> None:
+    """A cable that is pulled out somewhere else: our own address stays."""
+    network = SwarmNetwork()
+    alice = network.add_person()
+    alice.machine.join(TOPIC, network.now)
+    network.network.run_for(60)
+    others = [member for member in network.members if member is not alice.member]
+    machines = [member.host.machine for member in others]
+    for member in others:
+        member.host.machine = Recorder()
+    network.network.run_for(60)
+    assert not alice.of_type(NetworkChanged)
+    alice.events.clear()
+    for member, machine in zip(others, machines, strict=True):
+        member.host.machine = machine
+    network.until(lambda: bool(alice.of_type(Announced)), within=20)
+    assert len(alice.of_type(NetworkChanged)) == 1
+
+
+def test_after_a_sleep_everything_is_tried_anew() -> None:
+    network = SwarmNetwork()
+    alice = network.add_person()
+    alice.machine.join(TOPIC, network.now)
+    network.network.run_for(60)
+    alice.events.clear()
+    events = alice.machine.handle_deadline(network.now + 3600)
+    assert NetworkChanged() in events
 
 
 def test_a_network_that_appears_later() -> None:

@@ -10,6 +10,7 @@
     server      answers dht-rpc's own requests
     tokens      proofs that a remote receives datagrams at its address
     rates       bounds the answered requests of a host
+    health      notices when the network comes back
     nat         finds our own address as others see it
     messages    the datagrams; `reader` and `address` read and write their fields
 
@@ -22,6 +23,7 @@ from .events import (
     BecamePersistent,
     Bootstrapped,
     DhtEvent,
+    NetworkChanged,
     QueryFinished,
     QueryReplied,
     RequestReceived,
@@ -41,6 +43,7 @@ __all__ = [
     "DhtEvent",
     "DhtLimits",
     "DhtNode",
+    "NetworkChanged",
     "Query",
     "QueryFinished",
     "QueryReplied",

@@ -78,6 +78,13 @@ class BecamePersistent:
     id: bytes
 
 
+@attrs.frozen
+class NetworkChanged:
+    """We may be somewhere else: the machine slept, others answer again after a silence, or the application
+    has said so. What others keep for us may be lost.
+    """
+
+
 DhtEvent: TypeAlias = (
     Answered
     | TimedOut
@@ -87,4 +94,5 @@ DhtEvent: TypeAlias = (
     | AddressChanged
     | Bootstrapped
     | BecamePersistent
+    | NetworkChanged
 )

@@ -24,6 +24,7 @@ from .events import (
     BecamePersistent,
     Bootstrapped,
     DhtEvent,
+    NetworkChanged,
     RequestReceived,
 )
 from .limits import DEFAULT_DHT_LIMITS, DhtLimits
@@ -276,6 +277,13 @@ class DhtNode:
         self._wants_id = True
         self.upkeep.move_to(self.id)
         self.emit(BecamePersistent(self.id))
+
+    def network_changed(self, now: float) -> None:
+        """Let others show anew where they see us, and look at who is there; `NetworkChanged` follows."""
+        self.nat = NatSampler()
+        self.upkeep.wake_up()
+        self.look_around(now)
+        self.emit(NetworkChanged())
 
     # For the parts of the node
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from .address import Address, node_id
+from .health import NetworkHealth
 from .messages import Command, Response
 from .query import Query
 from .requests import PendingRequest
@@ -55,6 +56,7 @@ class Upkeep:
         self._checks = 0
         self._repings = 0
         self._bootstrap_samples: set[Address] = set()
+        self._health = NetworkHealth()
 
     def move_to(self, own_id: bytes) -> None:
         """Use another own id, and rebuild the table around it."""
@@ -73,15 +75,17 @@ class Upkeep:
 
     def tick(self, now: float) -> None:
         """Do the housekeeping of a tick: five seconds have passed, or more if the computer was asleep."""
-        if now - self._last_tick > _ASLEEP:
-            self._wake_up()
-        else:
-            self._tick += 1
+        asleep = now - self._last_tick > _ASLEEP
+        self._tick += 1
         self._last_tick = now
         self.next_tick = now + TICK
+        requests = self._node.request_statistics()
+        back = self._health.has_come_back(requests.answers, requests.timeouts)
         if not self._node.bootstrapped:
             self._node.look_around(now)
             return
+        if asleep or back:
+            self._node.network_changed(now)
         if self._tick % 8 == 0:
             self._ping_oldest(now)
         self._refresh_in -= 1
@@ -148,7 +152,7 @@ class Upkeep:
         samples.add(address)
         return True
 
-    def _wake_up(self) -> None:
+    def wake_up(self) -> None:
         """Make every node look old, so that it is pinged, and refresh the table at the next tick."""
         self._tick += 2 * _OLD
         self._tick += 6 - self._tick % 8  # a round of pings follows in two ticks

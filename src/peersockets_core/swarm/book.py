@@ -1,0 +1,89 @@
+"""The peers that a swarm has heard of, filed by what is to be done with them next.
+
+Whatever happens to one peer costs the same however many others are known, but for the logarithm of those that
+wait to be tried again.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+
+from .peers import PRIORITIES, Contact, SwarmPeer
+
+_BUSY = frozenset({Contact.DIALLING, Contact.CONNECTED})
+
+
+class PeerBook:
+    """All peers by public key. Each files itself anew when it changes."""
+
+    def __init__(self, limit: int) -> None:
+        """Forget one peer for each that comes when `limit` are known, unless all are dialled or connected."""
+        self.peers: dict[bytes, SwarmPeer] = {}
+        self._limit = limit
+        # Ordered sets: the peers to dial by priority, those that can be forgotten by whether they are proven.
+        self._queued: tuple[dict[SwarmPeer, None], ...] = tuple({} for _ in PRIORITIES)
+        self._spare: tuple[dict[SwarmPeer, None], ...] = ({}, {})
+        self._connected: set[SwarmPeer] = set()
+        # A heap, in which an entry is stale once the peer waits no longer, or for another time.
+        self._retries: list[tuple[float, int, SwarmPeer]] = []
+        self._count = itertools.count()
+
+    @property
+    def connected(self) -> int:
+        """How many are connected."""
+        return len(self._connected)
+
+    def note(self, public_key: bytes) -> SwarmPeer:
+        """Return a peer, which may be new."""
+        peer = self.peers.get(public_key)
+        if peer is None:
+            if len(self.peers) >= self._limit:
+                self._forget_one()
+            peer = self.peers[public_key] = SwarmPeer(public_key, file=self._file)
+            self._file(peer)
+        return peer
+
+    def next_retry(self) -> float:
+        """When the first of those that wait is to be tried again; infinity for never."""
+        while self._retries and self._stale(*self._retries[0]):
+            heapq.heappop(self._retries)
+        return self._retries[0][0] if self._retries else math.inf
+
+    def queue_due(self, now: float) -> None:
+        """Queue those whose waiting is over."""
+        while self.next_retry() <= now:
+            heapq.heappop(self._retries)[2].enter(Contact.QUEUED)
+
+    def first_queued(self) -> SwarmPeer | None:
+        """Return the peer to dial next: of those of the highest priority, the one queued first."""
+        for queue in reversed(self._queued):
+            for peer in queue:
+                return peer
+        return None
+
+    def _stale(self, at: float, _: int, peer: SwarmPeer) -> bool:
+        return peer.contact is not Contact.WAITING or peer.retry_at != at
+
+    def _file(self, peer: SwarmPeer) -> None:
+        for queue in self._queued:
+            queue.pop(peer, None)
+        if peer.contact is Contact.QUEUED:
+            self._queued[peer.priority][peer] = None
+        elif peer.contact is Contact.WAITING:
+            heapq.heappush(self._retries, (peer.retry_at, next(self._count), peer))
+        (self._connected.add if peer.contact is Contact.CONNECTED else self._connected.discard)(peer)
+        for proven, spare in enumerate(self._spare):
+            if peer.contact in _BUSY or peer.proven != proven:
+                spare.pop(peer, None)
+            else:
+                spare.setdefault(peer)
+
+    def _forget_one(self) -> None:
+        """Make room: those never reached go first, the oldest of them."""
+        for spare in self._spare:
+            for peer in spare:
+                peer.enter(Contact.IDLE)
+                del spare[peer], self.peers[peer.public_key]
+                return

@@ -1,0 +1,136 @@
+"""The peers of a swarm, filed by what is to be done with them."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from core.swarm.support import TOPIC, SwarmNetwork
+from peersockets_core.swarm import SwarmLimits
+from peersockets_core.swarm.book import PeerBook
+from peersockets_core.swarm.peers import Contact
+
+
+def key(number: int) -> bytes:
+    return number.to_bytes(32)
+
+
+def fail(book: PeerBook, number: int, now: float = 0.0) -> None:
+    peer = book.note(key(number))
+    peer.enter(Contact.DIALLING)
+    peer.failed(now, wanted=True, chance=0.0)
+
+
+def test_those_that_wait_are_queued_when_their_time_has_come() -> None:
+    book = PeerBook(10)
+    fail(book, 1, now=5.0)
+    fail(book, 2, now=0.0)
+    assert book.next_retry() == pytest.approx(3.3)
+    book.queue_due(3.2)
+    assert book.first_queued() is None
+    book.queue_due(3.4)
+    assert book.first_queued() is book.peers[key(2)]
+    assert book.next_retry() == pytest.approx(8.3)
+    book.peers[key(1)].enter(Contact.CONNECTED)
+    assert book.connected == 1
+    assert book.next_retry() == math.inf
+
+
+def test_the_one_just_lost_is_dialled_first_and_then_the_one_queued_first() -> None:
+    book = PeerBook(10)
+    for number in (1, 2):
+        book.note(key(number)).enter(Contact.QUEUED)
+    fail(book, 3)
+    book.queue_due(10.0)
+    order: list[int] = []
+    while (peer := book.first_queued()) is not None:
+        order.append(int.from_bytes(peer.public_key))
+        peer.enter(Contact.DIALLING)
+    assert order == [3, 1, 2]
+
+
+def test_a_queued_peer_that_is_found_again_is_filed_anew() -> None:
+    book = PeerBook(10)
+    given_up = book.note(key(1))
+    given_up.attempts = 4
+    given_up.enter(Contact.QUEUED)
+    fail(book, 2)
+    book.note(key(2)).attempts = 3
+    book.queue_due(10.0)
+    assert book.first_queued() is book.peers[key(2)]
+    given_up.found_again()
+    assert book.first_queued() is given_up
+
+
+def test_the_oldest_of_those_never_reached_is_forgotten_first() -> None:
+    book = PeerBook(3)
+    reached = book.note(key(1))
+    reached.connected(0.0)
+    reached.failed(1.0, wanted=True, chance=0.0)
+    fail(book, 2)
+    book.note(key(3)).enter(Contact.QUEUED)
+    book.note(key(4))
+    assert set(book.peers) == {key(1), key(3), key(4)}
+    assert book.next_retry() == reached.retry_at
+    for number in (5, 6):
+        book.note(key(number))
+    assert book.first_queued() is None
+    for number in (5, 6):
+        book.note(key(number)).connected(0.0)
+    book.note(key(7))
+    assert set(book.peers) == {key(5), key(6), key(7)}
+    book.note(key(7)).connected(0.0)
+    book.note(key(8))
+    assert len(book.peers) == 4
+
+
+def steps(do: Callable[[], object]) -> int:
+    """Count the calls and lines of Python that something takes: a measure that no load changes."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        nonlocal count
+        count += 1
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        do()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def work(peers: int, drives: int) -> tuple[int, int]:
+    """How much work the next deadline and a retry are, of a swarm that knows many peers on many drives."""
+    network = SwarmNetwork(nodes=1)
+    machine = network.add_person(limits=SwarmLimits(known_peers=2 * peers)).machine
+    for number in range(drives):
+        machine.join(key(number), network.now)
+    for number in range(peers):
+        peer = machine._book.note(key(number))
+        peer.topics.add(TOPIC)
+        peer.enter(Contact.DIALLING)
+        peer.failed(network.now, wanted=True, chance=number / peers)
+    last = machine._book.peers[key(peers - 1)]
+
+    def change() -> None:
+        last.enter(Contact.QUEUED)
+        last.enter(Contact.DIALLING)
+        last.failed(network.now, wanted=True, chance=0.0)
+        machine.next_deadline()
+        machine._settle(last.public_key)
+
+    return steps(machine.next_deadline), steps(change)
+
+
+def test_many_peers_and_drives_cost_what_few_do() -> None:
+    few, many = work(20, 1), work(4000, 1)
+    assert few == many
+    assert work(20, 200)[0] == few[0]
