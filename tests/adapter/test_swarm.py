@@ -416,7 +416,7 @@ async def test_bad_arguments() -> None:
             swarm.join(KEY, announce=False, lookup=False)
         with pytest.raises(ValueError, match="public_key must be a public key"):
             await swarm.connect("abc")
-        with pytest.raises(ValueError, match="public_key is not a point"):
+        with pytest.raises(ValueError, match="public_key is not a valid point"):
             await swarm.connect(bytes(32))
 
 
