@@ -1,6 +1,7 @@
-"""The command `peersockets`, before anything else is imported: that takes a good part of a second.
+"""The entry point of the command `peersockets`, which handles signals before the slow imports.
 
-A signal that comes within it ends the process at once and without a traceback.
+The imports take a good part of a second. A signal during that time ends the process at once, without a
+traceback.
 """
 
 from __future__ import annotations

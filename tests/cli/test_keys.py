@@ -89,7 +89,7 @@ def test_a_file_that_others_may_use_is_refused(arguments: list[str], tmp_path: P
     for mode in (0o640, 0o604, 0o620):
         path.chmod(mode)
         text = complaint(run(*arguments, str(path)), 2)
-        assert f"(mode {mode:04o}); mend it with: chmod 600 '{path}'" in text
+        assert f"(mode {mode:04o}); correct it with: chmod 600 '{path}'" in text
     mended = text.rpartition(": ")[2]
     subprocess.run(mended, shell=True, check=True)
     assert run(*arguments, str(path)).returncode == 0

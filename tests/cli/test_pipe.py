@@ -130,7 +130,7 @@ WRONG: dict[str, tuple[Event | bytes, str, str]] = {
     "command of a wrong type": ({"command": ["peers"]}, "ValueError", "command must be one of"),
     "join without topic": ({"command": "join"}, "ValueError", "topic must be text, not null"),
     "join of a number": ({"command": "join", "topic": 1}, "ValueError", "topic must be text, not 1"),
-    "join twice": ({"command": "join", "topic": "chat"}, "ValueError", "'chat' is joined already"),
+    "join twice": ({"command": "join", "topic": "chat"}, "ValueError", "'chat' is already joined"),
     "join of a lone surrogate": (rb'{"command":"join","topic":"\ud800"}', "ValueError", "lone surrogates"),
     "close of what is not joined": ({"command": "close", "topic": "x"}, "ValueError", "'x' is not joined"),
     "close without topic": ({"command": "close"}, "ValueError", "topic must be text"),

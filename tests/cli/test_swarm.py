@@ -164,7 +164,7 @@ def test_nobody_found_in_time_is_explained(bootstrap: str) -> None:
     arguments = ("send", KEY.url, "hi", "--topic", "chat", "--all", "--wait", "1", "--bootstrap")
     alone = run(*arguments, bootstrap)
     assert alone.returncode == 1
-    assert b"(the DHT knows nobody else who announces this drive); nothing was sent" in alone.stderr
+    assert b"(the DHT knows no other peer that announces this drive); nothing was sent" in alone.stderr
     lost = run(*arguments, DEAD)
     assert lost.returncode == 1
     assert b"(no node of the DHT has answered); nothing was sent" in lost.stderr

@@ -66,7 +66,7 @@ async def test_a_conversation() -> None:
             "> //slash",
         ]
         await terminal.say("anybody?")
-        await terminal.until("! nobody is here to hear this")
+        await terminal.until("! no peer is here to receive this")
 
 
 async def test_commands() -> None:
@@ -76,7 +76,7 @@ async def test_commands() -> None:
         await terminal.say("/help")
         await terminal.until("leave, as Ctrl-D does")
         await terminal.say("/dance")
-        await terminal.until("! no command /dance; /help tells those there are")
+        await terminal.until("! no command /dance; /help shows the commands")
         await terminal.say("/to 9 hello")
         await terminal.until("! peer_id 9 is not a peer of this node")
         await terminal.say("/quit")
@@ -84,16 +84,16 @@ async def test_commands() -> None:
 
 
 WRONG = [
-    ("/dance", "no command /dance; /help tells"),
-    ("/to", "it is: /to ID TEXT"),
-    ("/to 1", "it is: /to ID TEXT"),
-    ("/to me hello", "it is: /to ID TEXT"),
-    ("/to \u0661 hello", "it is: /to ID TEXT"),
-    ("/to " + "9" * 50 + " hello", "it is: /to ID TEXT"),
+    ("/dance", "no command /dance; /help shows"),
+    ("/to", "usage: /to ID TEXT"),
+    ("/to 1", "usage: /to ID TEXT"),
+    ("/to me hello", "usage: /to ID TEXT"),
+    ("/to \u0661 hello", "usage: /to ID TEXT"),
+    ("/to " + "9" * 50 + " hello", "usage: /to ID TEXT"),
     ("/to 7 hello", "peer_id 7 is not a peer"),
     ("/topic other", "with one of chat"),
-    ("/disconnect", "it is: /disconnect ID"),
-    ("/disconnect 1 2", "it is: /disconnect ID"),
+    ("/disconnect", "usage: /disconnect ID"),
+    ("/disconnect 1 2", "usage: /disconnect ID"),
     ("/disconnect 7", "peer_id 7 is not a peer"),
 ]
 
@@ -101,12 +101,12 @@ WRONG = [
 async def test_wrong_commands_are_reported_and_it_goes_on() -> None:
     """In a terminal that cannot be drawn on they are commands, too: somebody types them."""
     async with open_terminal("chat", KEY.url, kind="dumb", columns=200) as terminal:
-        await terminal.until("/help tells the commands")
+        await terminal.until("/help shows the commands")
         for line, text in WRONG:
             await terminal.say(line)
             await terminal.until(f"{text}")
         await terminal.say("/peers")
-        await terminal.until("* nobody else is here")
+        await terminal.until("* no other peer is here")
         await terminal.say("  ")
         await terminal.say("/quit")
         assert await terminal.finish() == 0
@@ -141,7 +141,7 @@ async def test_several_topics() -> None:
         await say(bob, b"go", topic="games")
         await terminal.until(f"{name} games: go")
         await terminal.say("/topic war")
-        await terminal.until("! it is: /topic NAME, with one of games, chat")
+        await terminal.until("! usage: /topic NAME, with one of games, chat")
 
 
 # Typing
@@ -348,7 +348,7 @@ async def test_the_terminal_after_an_error() -> None:
 
 async def test_the_log_is_shown_above_the_input() -> None:
     async with open_terminal("-v", "chat", KEY.url, "--listen", ANY_PORT, columns=200) as terminal:
-        await terminal.until("/help tells the commands\n>")
+        await terminal.until("/help shows the commands\n>")
         address = terminal.text.partition("listening on ")[2].split()[0]
         await terminal.type("half a line")
         async with pipe("--connect", address):

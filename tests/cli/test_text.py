@@ -84,7 +84,7 @@ def test_outcomes() -> None:
     assert outcome(PeerJoined(1, key, "hypercore9")) == "joined on hypercore9"
     assert outcome(PeerLeft(1, key, "hypercore9")) == "left"
     left = PeerLeft(1, key, "hypercore9", "reset\n", 5)
-    assert printable(outcome(left)) == r"left: reset\n (5 bytes for it did not leave)"
+    assert printable(outcome(left)) == r"left: reset\n (5 bytes for it were not sent)"
 
 
 @given(st.text(), st.integers(1, 200))

@@ -121,7 +121,7 @@ def test_replay_to_a_peer_that_does_something_else(tmp_path: Path) -> None:
         process.stdin.write(b"good day\n")
         process.stdin.close()
         done = run("trace", "replay", str(two), "--connect", address)
-        assert "payload=b'hello'), was to come, not MessageReport" in complaint(done, 1)
+        assert "payload=b'hello'), was expected, not MessageReport" in complaint(done, 1)
 
 
 def test_replay_to_a_peer_that_does_nothing(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_replay_to_a_peer_that_does_nothing(tmp_path: Path) -> None:
     with listening("record", str(tmp_path / "x.cbor"), "11" * 32) as (_, address):
         done = run("trace", "replay", str(two), "--connect", address, "--wait", "0.2")
         assert "OpenReport" in complaint(done, 1)
-        assert b"did not come within 0.2 seconds" in done.stderr
+        assert b"did not follow within 0.2 seconds" in done.stderr
 
 
 def test_show() -> None:

@@ -1,4 +1,4 @@
-"""The command `peersockets`: one module a command, `options` for what they share."""
+"""The command `peersockets`: each command has a module, and `options` holds the options that they share."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def cli(verbose: int) -> None:
     """Send and receive topic messages among the peers of a Hyperdrive.
 
     \b
-    Try it, with two peers on this machine:
+    Try it with two peers on this machine:
         peersockets demo
     Talk:
         peersockets chat DRIVE
@@ -41,14 +41,15 @@ def cli(verbose: int) -> None:
         peersockets send DRIVE --topic chat --all hello
     See who is there:
         peersockets watch DRIVE
-    Let a program take part, one JSON object a line:
+    Let a program take part, with one JSON object per line:
         peersockets pipe DRIVE --topic chat
-    Begin a private network, for --bootstrap of the others:
+    Begin a private network, for --bootstrap of other commands:
         peersockets dht --listen 127.0.0.1:49737
 
     DRIVE is a drive key: 64 hex digits, 52 characters of z-base-32, or a hyper:// or pear:// URL. It is a
-    secret of the drive's members, and ps shows it to everyone on this machine. So it may also be given as
-    @FILE, a file that holds it, or left out where the environment variable PEERSOCKETS_DRIVE holds it.
+    secret of the drive's members, but ps shows arguments to everyone on this machine. DRIVE may therefore
+    also be @FILE, a file that holds the key. It may be left out if the environment variable
+    PEERSOCKETS_DRIVE holds the key.
     """
     log.set_up(verbose)
 
@@ -58,7 +59,7 @@ for _command in (demo, chat, watch, send, pipe, dht, keys, trace, completion):
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line, and exit with a status that `docs/commands.md` describes."""
+    """Run the command line, and exit with a status from `docs/commands.md`."""
     sys.exit(_status(arguments))
 
 
@@ -83,7 +84,7 @@ def _failure(error: BaseException) -> int:
             click.echo(error.format_message(), err=True)
             return error.exit_code
         case click.UsageError():
-            # It repeats arguments, and a key may be among them, in the wrong place or with a slip of the pen.
+            # The message repeats arguments. These may include a key, misplaced or misspelled.
             return _complain(without_keys(error.format_message()), error.exit_code)
         case click.ClickException():
             return _complain(error.format_message(), error.exit_code)
@@ -93,7 +94,7 @@ def _failure(error: BaseException) -> int:
             return status
         case KeyboardInterrupt() | click.Abort():
             return 128 + signal.SIGINT
-        case BrokenPipeError():  # whoever read our output has gone
+        case BrokenPipeError():  # the reader of our output has gone
             return 1
         case OSError() | PeersocketsError() | trio.BrokenResourceError():
             return _complain(explain(error), 1)

@@ -25,27 +25,27 @@ from .text import UNREACHABLE, outcome, printable, short_name, show_message_untr
 
 _TOPIC = "chat"
 _MEETING_TIME = 10.0
-"""Seconds from the beginning of a chat within which somebody should come to hear input that is not typed."""
+"""Seconds from the start of a chat within which a peer must join before untyped input can be said."""
 _NOTICE = "*"
 _HELP = """\
 /peers           who is here
 /to ID TEXT      say something to one peer only
 /disconnect ID   close the connections to a peer
 /topic NAME      say what follows on another topic
-/help            this
+/help            show this list
 /quit            leave, as Ctrl-D does
 //TEXT           say something that begins with a slash"""
 
 
 @click.command()
 @drive_argument
-@click.option("--show-url", is_flag=True, help="Show the drive's URL: everyone who reads it may join.")
+@click.option("--show-url", is_flag=True, help="Show the drive's URL; everyone who reads it can join.")
 @node_options
 def chat(drive: DriveKey, show_url: bool, options: NodeOptions) -> int:
     """Talk to the peers of DRIVE: what you type goes to all of them.
 
-    The topic is "chat" unless --topic says otherwise; of several, each line tells on which it came, and
-    you talk on the first until you say /topic NAME. Peers are shown by id and the beginning of their key.
+    The topic is "chat" unless --topic says otherwise. With several topics, each line shows its topic, and you
+    talk on the first one until you say /topic NAME. A peer is shown by its id and the beginning of its key.
 
     \b
     Commands, while it runs:
@@ -53,18 +53,19 @@ def chat(drive: DriveKey, show_url: bool, options: NodeOptions) -> int:
         /to ID TEXT      say something to one peer only
         /disconnect ID   close the connections to a peer
         /topic NAME      say what follows on another topic
-        /help, /quit     as they say; Ctrl-D leaves, too
+        /help            show this list
+        /quit            leave, as Ctrl-D does
         //TEXT           say something that begins with a slash
 
-    A peer that does not keep up holds up no other: what is said waits for it, up to 16 MiB, and then it goes
-    without, which is shown.
+    A peer that does not keep up does not hold up others: up to 16 MiB of messages wait for it. The chat shows
+    when a peer misses messages.
 
-    Where stdin or stdout is not a terminal, it is a line in, a line out. Input that nobody types is said
-    line by line, whatever it begins with. Unless the chat only listens, the first line waits for somebody
-    to hear it, until the chat is 10 seconds old; the exit status is 1 if nobody comes. Input without a line
-    ends the chat at once. The end of the input leaves when everything said has been sent, as do SIGTERM and
-    Ctrl-C; a second signal leaves at once. The exit status is 0, after Ctrl-C 130, and 1 if a peer did not
-    take everything that was said.
+    If stdin or stdout is not a terminal, the chat reads and writes plain lines. If stdin is not a terminal,
+    it says every line of the input, whatever the line begins with. Unless the chat only listens, the first
+    line waits for a peer until the chat is 10 seconds old; if none comes, the exit status is 1. Input
+    without a line ends the chat at once. At the end of the input, and after SIGTERM or Ctrl-C, the chat
+    leaves when everything has been sent. A second signal ends it at once. The exit status is 0, or 130
+    after Ctrl-C, or 1 if a peer did not take everything.
 
     \b
     Examples:
@@ -88,7 +89,7 @@ async def _run(ending: Ending, key: DriveKey, name: str, options: NodeOptions) -
         if starting.cancelled_caught:
             return 0
         drive = node.open_drive(key, topic_scope=options.topic_scope)
-        # Before anybody is met, so that nothing said is missed.
+        # Join before any peer can connect, so that no message is missed.
         topics = [drive.join(name) for name in dict.fromkeys(options.topics or (_TOPIC,))]
         async with open_console(ending) as console, trio.open_nursery() as chat_nursery:
             session = _Chat(node, drive, topics, console, chat_nursery, nursery)
@@ -152,7 +153,7 @@ class _Chat:
         }
 
     def introduce(self, drive_name: str, listening: list[Address], *, reachable: bool) -> None:
-        """Show where we are, and who."""
+        """Show the topics, the drive, our keys and our addresses."""
         names = ", ".join(self._feed.topics)
         self._console.write(_NOTICE, f"topic {names} of {drive_name}")
         for wire, public_key in self._node.public_keys.items():
@@ -162,10 +163,10 @@ class _Chat:
         if not reachable:
             self._console.write(_NOTICE, UNREACHABLE)
         if self._console.typed:
-            self._console.write(_NOTICE, "/help tells the commands")
+            self._console.write(_NOTICE, "/help shows the commands")
 
     def tell_failure(self, error: Exception, text: str) -> None:
-        """Tell a failure to connect."""
+        """Show a failure to connect."""
         self._console.complain(f"{text}; trying again")
 
     def tell_announced(self, nodes: int) -> None:
@@ -173,11 +174,11 @@ class _Chat:
         self._console.write(_NOTICE, announced_line(nodes))
 
     def tell_found(self, public_key: bytes) -> None:
-        """Show that somebody was found."""
+        """Show that the swarm has found a peer."""
         self._console.write(_NOTICE, found_line(public_key))
 
     async def until_heard(self, ending: Ending, why: Callable[[], str]) -> bool:
-        """Wait until a member is here; returns False if the command was asked to end first.
+        """Wait until a member has joined; returns False if the command was asked to end first.
 
         Raises `click.ClickException` if that takes too long.
         """
@@ -194,7 +195,7 @@ class _Chat:
     async def run(self, until_heard: Callable[[], Awaitable[bool]] | None) -> bool:
         """Run until the input ends, or the user quits.
 
-        The first line waits for `until_heard`. If that returns False, no line is said, and this returns
+        The first line waits for `until_heard`. If that returns False, this says no line and returns
         False, too.
         """
         async for line in self._console.lines():
@@ -211,7 +212,7 @@ class _Chat:
         return True
 
     async def _obey(self, line: str) -> None:
-        """Do what a line asks for that somebody has typed."""
+        """Carry out a typed line."""
         if not line.strip():
             return
         if not line.startswith("/"):
@@ -223,7 +224,7 @@ class _Chat:
         name, _, argument = line[1:].strip().partition(" ")
         command = self._commands.get(name)
         if command is None:
-            self._console.complain(f"no command /{name[:80]}; /help tells those there are")
+            self._console.complain(f"no command /{name[:80]}; /help shows the commands")
         else:
             await command(argument)
 
@@ -231,20 +232,20 @@ class _Chat:
 
     async def _broadcast(self, text: str) -> None:
         if not await self.outboxes.broadcast(self._topic, _encode(text)):
-            self._console.complain("nobody is here to hear this")
+            self._console.complain("no peer is here to receive this")
 
     async def _to(self, argument: str) -> None:
         number, _, text = argument.strip().partition(" ")
         peer_id = _peer_id(number)
         if peer_id is None or not text:
-            self._console.complain("it is: /to ID TEXT")
+            self._console.complain("usage: /to ID TEXT")
         else:
             await self.outboxes.send(self._topic, peer_id, _encode(text))
 
     async def _disconnect(self, argument: str) -> None:
         peer_id = _peer_id(argument.strip())
         if peer_id is None:
-            self._console.complain("it is: /disconnect ID")
+            self._console.complain("usage: /disconnect ID")
         else:
             self._node.disconnect(peer_id)
 
@@ -254,14 +255,14 @@ class _Chat:
             address = f" at {peer.address}" if peer.address else ""
             self._console.write(f"{peer.peer_id}", f"{peer.public_key.hex()} on {peer.wire}{address}")
         if not peers:
-            self._console.write(_NOTICE, "nobody else is here")
+            self._console.write(_NOTICE, "no other peer is here")
 
     async def _switch(self, argument: str) -> None:
         name = argument.strip()
         topic = self._feed.topics.get(name)
         if topic is None:
             joined = ", ".join(self._feed.topics)
-            self._console.complain(f"it is: /topic NAME, with one of {joined}")
+            self._console.complain(f"usage: /topic NAME, with one of {joined}")
         else:
             self._topic = topic
             self._name_topic()
@@ -274,7 +275,7 @@ class _Chat:
         if len(self._feed.topics) > 1:
             self._console.prompt = f"{printable(self._topic.name)}> "
 
-    # What happens
+    # Events
 
     def _tell_member(self, event: PeerEvent) -> None:
         if isinstance(event, PeerJoined):
@@ -292,7 +293,7 @@ class _Chat:
 
 
 def _encode(text: str) -> bytes:
-    # What the terminal or a file had for bytes is sent as it was.
+    # Send the bytes of the terminal or file unchanged, even if they are not UTF-8.
     return text.encode(errors="surrogateescape")
 
 

@@ -1,4 +1,4 @@
-"""`peersockets completion`: how a shell learns to complete our commands."""
+"""`peersockets completion`: prints a script that lets a shell complete our commands."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _VARIABLE = "_PEERSOCKETS_COMPLETE"  # click's name for it
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print what SHELL needs to complete commands, options and wires.
+    """Print the script that SHELL needs to complete commands, options and wires.
 
     \b
     bash, in ~/.bashrc:                       eval "$(peersockets completion bash)"

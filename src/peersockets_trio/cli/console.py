@@ -1,4 +1,4 @@
-"""Where a chat takes place: lines the user says come out, lines to show go in."""
+"""`Console`: the input and output of a chat. It yields the lines that the user says, and shows lines."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ from .terminal import Terminal
 
 
 class Console(Protocol):
-    """What a chat asks of its console."""
+    """The interface between a chat and its console."""
 
     interactive: bool
-    """Whether the input line is drawn, and somebody sits before it."""
+    """Whether the console draws an input line for a user."""
     typed: bool
-    """Whether somebody types the lines, who may give commands; otherwise each line is to be said."""
+    """Whether a user types the lines and may give commands; otherwise, the chat says every line."""
     prompt: str
-    """What stands before the input line, where there is one."""
+    """The text before the input line, if there is one."""
     status: int
-    """The exit status that the way it ended calls for."""
+    """The exit status that follows from the way it ended."""
 
     def write(self, mark: str, text: str) -> None:
-        """Show a line; its beginning, `mark`, stands out where that is possible."""
+        """Show a line; its beginning, `mark`, stands out if that is possible."""
 
     def complain(self, text: str) -> None:
-        """Show what was wrong with the input."""
+        """Show a complaint about the input."""
 
     async def room(self) -> None:
-        """Wait until more can be shown."""
+        """Wait until there is room for more lines."""
 
     def lines(self) -> AsyncIterator[str]:
-        """What is said, until the end; bytes that are no UTF-8 as lone surrogates."""
+        """Yield the lines that are said, until the end; bytes that are not UTF-8 become lone surrogates."""
 
     def finish(self) -> None:
-        """Come to an end, with everything shown."""
+        """End after everything is shown."""
 
     async def run(self) -> None:
         """Work until finished."""
 
 
 class LineConsole:
-    """Line in, line out: where input and output are not both a terminal, or one that cannot be drawn on."""
+    """Line in, line out: used if stdin or stdout is not a terminal, or the terminal cannot be drawn on."""
 
     interactive = False
     status = 0
@@ -71,7 +71,7 @@ class LineConsole:
         streams.complain(text)
 
     async def lines(self) -> AsyncIterator[str]:
-        """The lines of stdin."""
+        """Yield the lines of stdin."""
         async for line in input_lines(self._ending):
             if line is None:
                 self.complain(f"line of more than {MAX_LINE} bytes")

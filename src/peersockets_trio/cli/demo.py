@@ -1,4 +1,4 @@
-"""`peersockets demo`: two nodes meet on a drive, on this machine."""
+"""`peersockets demo`: two nodes on this machine meet on a drive."""
 
 from __future__ import annotations
 
@@ -20,11 +20,12 @@ _HOST: Final = "127.0.0.1"
 
 @click.command()
 def demo() -> int:
-    """Show two peers on this machine: joining, messages both ways, leaving.
+    """Show two peers on this machine that join, send messages both ways, and leave.
 
-    They meet at an address on each wire, and then through a DHT of their own, knowing only a drive's key.
+    They meet at an address on each wire, and then through a DHT of their own, where they only know a drive's
+    key.
 
-    Needs nothing but this package. Exits with 0 only if all of it happened.
+    The demo needs nothing but this package. The exit status is 0 only if everything happened.
     """
     return run(_demo)
 
@@ -53,7 +54,7 @@ async def _meet(wire: WireName) -> None:
 
 
 async def _meet_in_swarm() -> None:
-    """Let two nodes meet that know nothing but the drive's key."""
+    """Let two nodes meet that only know the drive's key."""
     key = DriveKey(os.urandom(32))
     async with open_node() as first, first.open_swarm(bootstrap=(), host=_HOST) as network:
         bootstrap = (network.bound_address,)
@@ -95,7 +96,7 @@ async def _visit(key: DriveKey, address: Address, wire: WireName) -> None:
 async def _visit_through_swarm(key: DriveKey, bootstrap: tuple[tuple[str, int], ...]) -> None:
     async with open_node() as bob, bob.open_swarm(bootstrap=bootstrap, host=_HOST) as swarm:
         swarm.join(key)
-        streams.say("Bob looks for the drive in it, and has no address of anybody.")
+        streams.say("Bob looks for the drive in it, and knows no address of a peer.")
         await _answer(bob, key)
 
 

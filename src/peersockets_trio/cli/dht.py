@@ -1,4 +1,4 @@
-"""`peersockets dht`: a node of the DHT, the first of a private network or one more of it."""
+"""`peersockets dht`: runs a node of the DHT, the first of a private network or one more."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .ending import Ending, run
 from .options import BIND_ADDRESS, bootstrap_option
 
 _SAVE_INTERVAL: Final = 300.0
-"""Seconds between two times that the known nodes are saved."""
+"""Seconds between two saves of the known nodes."""
 _LOOK: Final = 1.0
 
 
@@ -30,21 +30,21 @@ _LOOK: Final = 1.0
     metavar="HOST:PORT",
     type=BIND_ADDRESS,
     required=True,
-    help="Bind the UDP socket there; port 0 is any free one.",
+    help="Bind the UDP socket to this address; port 0 takes any free port.",
 )
 @bootstrap_option()
 @click.option(
     "--nodes",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Keep the nodes that are known in this file, and begin with them the next time.",
+    help="Save the known nodes to this file, and begin with them the next time.",
 )
 def dht(listen: Address, bootstrap: tuple[Address, ...], nodes: Path | None) -> int:
-    """Run a node of the DHT until it is ended.
+    """Run a node of the DHT until the command is ended.
 
     The first line on stdout is the address that others give as --bootstrap. Without --bootstrap, the node
-    begins a network of its own; with it, the node joins one, and keeps the announcements of others. Nobody
-    needs the public nodes in such a network.
+    begins a network of its own. With --bootstrap, it joins a network, and keeps the announcements of others.
+    A private network needs no public nodes.
 
     With --listen 0.0.0.0:PORT, others reach the node at each address of this host, and the first line shows
     the one that leads to the internet. All others give the same address, since a node has one id in the
@@ -83,7 +83,7 @@ def _address(swarm: Swarm, known: tuple[Address, ...]) -> tuple[str, int]:
 
 
 async def _report(swarm: Swarm, file: Path | None) -> None:
-    """Show on stderr how many nodes are known, when that changes, and save them now and then."""
+    """Show the number of known nodes on stderr when it changes, and save the nodes now and then."""
     shown, saved = -1, trio.current_time()
     while True:
         count = swarm.statistics().nodes
@@ -97,7 +97,7 @@ async def _report(swarm: Swarm, file: Path | None) -> None:
 
 
 def _load(file: Path | None) -> list[Address]:
-    """Read the nodes of an earlier run, one address a line; a file that is not there yet has none."""
+    """Read the nodes of an earlier run, one address per line; returns none if the file does not exist yet."""
     if file is None:
         return []
     try:
@@ -105,7 +105,7 @@ def _load(file: Path | None) -> list[Address]:
     except FileNotFoundError:
         return []
     except UnicodeDecodeError:
-        raise click.FileError(str(file), "it must hold one HOST:PORT a line") from None
+        raise click.FileError(str(file), "it must hold one HOST:PORT per line") from None
     try:
         return [Address.parse(line) for line in lines]
     except ValueError as error:
@@ -113,7 +113,9 @@ def _load(file: Path | None) -> list[Address]:
 
 
 def _save(swarm: Swarm, file: Path | None) -> None:
-    """Write the nodes that are known, in one step, so that a full disk does not cost the old ones."""
+    """Replace the file with the known nodes in one step, so that a full disk does not destroy the old
+    file.
+    """
     if file is None:
         return
     text = "".join(f"{Address(*address)}\n" for address in swarm.nodes())

@@ -1,8 +1,8 @@
-"""How a command ends: by itself, or in good order when a signal asks it to.
+"""Ends a command: by itself, or in good order when a signal asks for it.
 
-The first signal asks: what was accepted is still sent, and what was to be written is written. The second one
-ends the command at once. A signal that was ignored when the command started stays ignored, as `nohup` and the
-shell's background jobs want it.
+The first signal asks the command to end: the command still sends every accepted message and writes all its
+output. The second signal ends the command at once. A signal that was ignored when the command started stays
+ignored, as `nohup` and background jobs of the shell require.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _Handler: TypeAlias = Callable[[int, FrameType | None], object]
 
 
 class Ending:
-    """Whether the command has been asked to end, and what its exit status is then."""
+    """Whether the command has been asked to end, and the exit status that follows."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -35,9 +35,9 @@ class Ending:
 
     @property
     def status(self) -> int:
-        """The exit status of a command that goes on until it is ended, and has been in good order.
+        """The exit status of a command that runs until a signal ends it, and has ended in good order.
 
-        SIGTERM is how a supervisor ends a service, which is then no failure.
+        A supervisor ends a service with SIGTERM, so that is not a failure.
         """
         return 0 if self._signals[:1] == [signal.SIGTERM] else self.unfinished
 
@@ -48,7 +48,7 @@ class Ending:
 
     @property
     def name(self) -> str:
-        """The name of the signal that has asked."""
+        """The name of the first signal."""
         return signal.Signals(self._signals[0]).name if self._signals else ""
 
     @contextmanager
@@ -69,12 +69,12 @@ class Ending:
             await trio.sleep_forever()
 
     def fail(self, error: OSError) -> None:
-        """Ask the command to end, because of an error that is raised when it has."""
+        """Ask the command to end because of an error, which `run` raises afterwards."""
         self._error = self._error or error
         self._ask()
 
     async def run(self, command: Callable[..., Awaitable[int | None]], *arguments: object) -> int:
-        """Run a command, whose first argument is this; returns its exit status."""
+        """Run a command with this object as its first argument; returns its exit status."""
         self._trio = trio.lowlevel.current_trio_token()
         with self._whole:
             self._look()
@@ -85,7 +85,7 @@ class Ending:
         return self.unfinished
 
     def note(self, number: int, _: FrameType | None = None) -> None:
-        """A signal has come (called by the system, at any time)."""
+        """Take note of a signal. The system may call this at any time."""
         self._signals.append(number)
         if self._trio is not None:
             with suppress(trio.RunFinishedError):
@@ -113,12 +113,12 @@ def run(command: Callable[..., Awaitable[int | None]], *arguments: object) -> in
 
 
 def raise_on_signals() -> None:
-    """Let signals raise `SystemExit`, for whatever is not run by `run`."""
+    """Let signals raise `SystemExit`, for code that `run` does not run."""
     _handle(_exit, *_SIGNALS)
 
 
 def leave_on_signals(status: int) -> None:
-    """Let signals end the process without further ado: all has been done."""
+    """Let signals end the process at once, because all work is done."""
     _handle(lambda number, frame: os._exit(status), *_SIGNALS)
 
 

@@ -1,4 +1,4 @@
-"""`Feed`: a drive's members and messages in the order that a reader expects."""
+"""`Feed`: delivers a drive's members and messages in the order that a reader expects."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from ..topic import Topic
 from ..watch import PeerEvents
 
 _AT_ONCE: Final = 64
-"""Messages told in one turn: a handle may hold many thousands, and others wait meanwhile."""
+"""Messages delivered in one turn. A handle may hold many thousands, and other tasks wait meanwhile."""
 
 _BYTES_AT_ONCE: Final = 4096
 """Bytes of messages told in one turn. Characters that have to be escaped take microseconds each."""
 
 
 class Feed:
-    """Tells what happens on a drive: a peer's messages come after its join and before its leave.
+    """Delivers the events of a drive: a peer's messages come after its join and before its leave.
 
-    Members and every topic are followed by tasks of their own, and one of them tells at a time. Whichever
-    runs first, the order is right: what a task has taken while it waits is told by whoever has the turn.
+    One task follows the members, and one task follows each topic; only one of them delivers at a time.
+    The order is right whichever task runs first, because the task that delivers also delivers the events
+    that waiting tasks have taken.
     """
 
     def __init__(
@@ -36,9 +37,9 @@ class Feed:
         message: Callable[[Topic, Message], Awaitable[None]],
         room: Callable[[], Awaitable[None]],
     ) -> None:
-        """`member` and `message` are told; `room` waits until more can be told."""
+        """Deliver events to `member` and `message`; `room` waits until there is room for more."""
         self.topics: dict[str, Topic] = {}
-        """The joined topics by name; to be added to and removed from."""
+        """The joined topics by name; the owner adds and removes them."""
         self._events: PeerEvents = drive.watch()
         self._tell_member = member
         self._tell_message = message
@@ -48,7 +49,7 @@ class Feed:
         self._taken_messages: dict[Topic, Message] = {}
 
     async def follow_members(self) -> None:
-        """Tell of members for ever, beginning with those present."""
+        """Deliver members for ever, beginning with those present."""
         async for event in self._events:
             self._taken_events.append(event)
             async with self._turn:
@@ -57,7 +58,7 @@ class Feed:
             await self._room()
 
     async def follow_topic(self, topic: Topic) -> None:
-        """Tell of a topic's messages until it is closed."""
+        """Deliver a topic's messages until it is closed."""
         try:
             while True:
                 self._taken_messages[topic] = await topic.receive()
@@ -76,7 +77,7 @@ class Feed:
         await self._tell_messages(topic, messages)
 
     async def _tell(self, event: PeerEvent) -> None:
-        """Tell of a member; of one that leaves, after everything that has come before."""
+        """Deliver a member's event; a leave comes after all messages that arrived before it."""
         waiting = [] if isinstance(event, PeerJoined) else [*map(self._waiting, self.topics.values())]
         for topic, count in waiting:
             while count and (messages := self._take(topic, min(count, _AT_ONCE))):
@@ -88,7 +89,7 @@ class Feed:
     async def _tell_messages(self, topic: Topic, messages: list[Message]) -> None:
         told = 0
         for message in messages:
-            if self.topics.get(topic.name) is topic:  # or it has been removed, and still sends
+            if self.topics.get(topic.name) is topic:  # a removed topic may still send
                 await self._tell_message(topic, message)
             told += len(message.message)
             if told > _BYTES_AT_ONCE:
@@ -104,11 +105,11 @@ class Feed:
             return None
 
     def _waiting(self, topic: Topic) -> tuple[Topic, int]:
-        """How many messages of a topic have not been told."""
+        """Return how many messages of a topic are not delivered yet."""
         return topic, topic.statistics().waiting_messages + (topic in self._taken_messages)
 
     def _take(self, topic: Topic, most: int) -> list[Message]:
-        """The next messages of a topic, the one first that was taken already."""
+        """Return the next messages of a topic, beginning with the one that is already taken."""
         messages = [self._taken_messages.pop(topic)] if topic in self._taken_messages else []
         try:
             while len(messages) < most:

@@ -1,4 +1,4 @@
-"""`peersockets keys`: identities that stay, as files for `--key-file`."""
+"""`peersockets keys`: permanent identities, as files for `--key-file`."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .secret_files import new_file
 
 
 def default_key_file() -> Path:
-    """Where `keys` looks unless told: beside the settings of other programs of this user.
+    """Return the default path of the key file, in the user's settings folder.
 
-    Raises `click.UsageError` where the user has no home.
+    Raises `click.UsageError` if the user has no home folder.
     """
     folder = Path(click.get_app_dir("peersockets"))
-    if not folder.is_absolute():  # a "~" that stands for nothing
+    if not folder.is_absolute():  # "~" could not be expanded
         raise click.UsageError("there is no settings folder, since HOME is not set: give FILE")
     return folder / "key"
 
@@ -34,9 +34,10 @@ _FILE = click.argument(
 def keys() -> None:
     """Make and show identities that stay the same from run to run.
 
-    A key file holds a seed of 32 bytes as 64 hex digits; who has it can pass for you. It gives one public
-    key on each wire. FILE is by default `key` in the settings folder (on Linux ~/.config/peersockets/key).
-    Other commands use an identity only where --key-file names it, and otherwise a new one each time.
+    A key file holds a seed of 32 bytes as 64 hex digits. Anyone who has it can impersonate you. The seed
+    gives one public key on each wire. The default of FILE is `key` in the settings folder (on Linux
+    ~/.config/peersockets/key). Other commands only use an identity that --key-file names; otherwise, they use
+    a new one each time.
 
     \b
     Examples:
@@ -47,11 +48,11 @@ def keys() -> None:
 
 @keys.command()
 @_FILE
-@click.option("--force", is_flag=True, help="Replace a file that is there: its identity is lost.")
+@click.option("--force", is_flag=True, help="Replace an existing file, whose identity is then lost.")
 def new(file: Path | None, force: bool) -> None:
     """Write a new seed to FILE, which only you can read, and print its public keys.
 
-    A file that is there already is not touched without --force, and the exit status is 1.
+    Without --force, the command does not touch an existing file, and the exit status is 1.
 
     \b
     Example:

@@ -1,4 +1,6 @@
-"""Large messages as JSON, a piece at a time: one of 16 MiB takes a second, for which nobody has to wait."""
+"""Large messages as JSON, one piece at a time: a message of 16 MiB takes a second, during which other tasks
+can run.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,12 @@ from typing import Any, Final
 import trio
 
 LARGE: Final = 24 * 1024
-"""Bytes of a message, and of a piece, which takes up to a millisecond. It is a multiple of three, so that
-pieces in base64 can be put together."""
+"""Bytes from which a message counts as large, and bytes of a piece, which takes up to a millisecond. It
+is a multiple of three, so that pieces in base64 can be joined."""
 
 
 async def large_message_line(event: dict[str, Any], message: bytes) -> list[bytes]:
-    """The line of JSON of `event` with a message, as `message` in base64 and as `text` if it is UTF-8."""
+    """Return the JSON line of `event` with a message: `message` in base64, and `text` if it is UTF-8."""
     line = [_json(event).encode()[:-1], b',"message":"']
     for piece in _pieces(message):
         line.append(base64.b64encode(piece))

@@ -1,4 +1,4 @@
-"""Standard input and output as lines, without holding up the connections."""
+"""Reads and writes the standard streams line by line, without holding up the connections."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from .text import printable
 
 _READ_SIZE: Final = 256 * 1024
 MAX_LINE: Final = 32 * 1024 * 1024
-"""Bytes: the largest message in base64, and room to spare."""
+"""The most bytes in a line: the largest message in base64, and room to spare."""
 _MAX_OUTPUT: Final = 1024 * 1024
-"""Bytes waiting for a slow reader of stdout before messages are taken no further."""
+"""Bytes that wait for a slow reader of stdout before the command stops taking messages."""
 _STDOUT: Final = 1
 
 
 class Output:
-    """Lines for stdout, written by a thread so that a slow reader does not stop the connections.
+    """Lines for stdout. A thread writes them, so that a slow reader does not stop the connections.
 
-    When stdout fails (its reader has gone, the disk is full), the command is asked to end.
+    If stdout fails (its reader has gone, the disk is full), the command is asked to end.
     """
 
     def __init__(self, ending: Ending) -> None:
@@ -51,7 +51,7 @@ class Output:
         self.write_line([printable(text).encode() + b"\n"])
 
     def write_line(self, pieces: list[bytes]) -> None:
-        """Write a line of printable text in pieces, the end of the line included."""
+        """Write a line of printable text, given in pieces and including the line end."""
         if self._failed:
             return
         self._pieces += pieces
@@ -59,7 +59,9 @@ class Output:
         self._changed.unpark()
 
     def finish(self) -> None:
-        """Nothing more will be written. Once the command is asked to end, a reader has only so much time."""
+        """End after the last line. If the command was asked to end, the reader has `Limits.linger` seconds
+        left.
+        """
         self._finished = True
         self._changed.unpark()
         if self._ending.asked:
@@ -94,7 +96,7 @@ class Output:
             self._drained.unpark_all()
 
     def _take(self) -> bytes:
-        """What to write next: no more at a time than may wait, since a line of many pieces is copied here."""
+        """Remove and return the bytes to write next. Their number is bounded, because this copies them."""
         sizes = accumulate(map(len, self._pieces))
         count = next((number for number, size in enumerate(sizes, 1) if size >= _MAX_OUTPUT), None)
         data = b"".join(self._pieces[:count])
@@ -102,7 +104,7 @@ class Output:
         return data
 
     async def _watch_reader(self) -> None:
-        """Raise `BrokenPipeError` when the reader of a pipe has gone, though there is nothing to write."""
+        """Raise `BrokenPipeError` when the reader of a pipe has gone, even if there is nothing to write."""
         if not stat.S_ISFIFO(os.fstat(_STDOUT).st_mode):
             return
         await trio.lowlevel.wait_readable(_STDOUT)
@@ -121,10 +123,10 @@ class Output:
 
 
 async def input_lines(ending: Ending) -> AsyncIterator[bytes | None]:
-    """The lines of stdin until its end, or until the command is asked to end.
+    """Yield the lines of stdin until its end, or until the command is asked to end.
 
-    None stands for a line that is longer than `MAX_LINE`. Lines that have been read are yielded in any case.
-    Read in a thread: stdin may be a file or a terminal, which cannot be waited for.
+    None stands for a line longer than `MAX_LINE`. Lines that have been read are always yielded. A thread
+    reads, because stdin may be a file or a terminal, for which Trio cannot wait.
     """
     line = bytearray()
     too_long = False
@@ -140,7 +142,7 @@ async def input_lines(ending: Ending) -> AsyncIterator[bytes | None]:
             line.clear()
             too_long = True
     if ending.asked:
-        return  # half a line is none
+        return  # half a line does not count
     if line or too_long:
         yield None if too_long else bytes(line)
 
@@ -152,7 +154,7 @@ async def _read(ending: Ending) -> bytes:
 
 
 def member_event(event: PeerEvent) -> dict[str, Any]:
-    """A member's joining or leaving as `pipe` and `watch --json` write it."""
+    """Return a member's join or leave in the form that `pipe` and `watch --json` write."""
     if isinstance(event, PeerJoined):
         return {
             "event": "join",

@@ -1,4 +1,4 @@
-"""A trace as text: what happened at each side, and what its bytes say in the clear."""
+"""A trace as text: the entries of each side, and the messages in its bytes in the clear."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from peersockets_core.trace import (
 )
 
 _SHORT: Final = 16
-"""Bytes of which the beginning is enough to tell them from others."""
+"""The most bytes of a value that are shown in hex; a longer one is cut to these."""
 _TEXT: Final = 60
-"""Characters of a message's text."""
+"""The most characters of a message's text that are shown."""
 _HIDDEN: Final = ("side",)
 
 
 def listing(trace: Trace) -> Iterator[str]:
-    """Yield the lines."""
+    """Yield the lines of the listing."""
     yield trace.shows
     programs = ", ".join(f"{name} {version}" for name, version in trace.produced_by.items())
-    yield f"{trace.wire}, recorded with {programs}; what can be compared: {trace.comparison}"
+    yield f"{trace.wire}, recorded with {programs}; comparable by: {trace.comparison}"
     yield ""
     known = next(iter(trace.secrets), None)
     transcript = Transcript(trace.wire, known, trace.secrets[known]) if known is not None else None
@@ -41,7 +41,9 @@ def listing(trace: Trace) -> Iterator[str]:
         if not isinstance(entry, Sent) or transcript is None:
             continue
         if isinstance(entry.sent, Digest):
-            yield _line("what they say is not in the trace, nor how it goes on from here")
+            yield _line(
+                "the trace has only a digest of these bytes, so the messages from here on are unknown"
+            )
             transcript = None
             continue
         try:

@@ -1,4 +1,4 @@
-"""One recorded connection over a stream: what `peersockets trace` records and plays against live peers."""
+"""`Live`: one recorded connection over a stream, with which `peersockets trace` records and replays."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _READ_SIZE: Final = 64 * 1024
 
 
 class Live:
-    """Moves a recording's bytes, and tells its reports."""
+    """Moves the bytes of a recording between it and a stream, and queues its reports."""
 
     def __init__(self, stream: trio.SocketStream, recording: Recording) -> None:
         self.recording = recording
@@ -30,34 +30,36 @@ class Live:
         self._written = trio.lowlevel.ParkingLot()
         self._scope = trio.CancelScope()
         self.unsent = 0
-        """Bytes that the stream has not taken."""
-        # Unbounded: a report is told when its bytes are here already.
+        """Bytes that the stream has not accepted."""
+        # The channel is unbounded, because the bytes of a report are in memory anyway.
         self._send, self._reports = trio.open_memory_channel[Report](math.inf)
 
     async def next_report(self) -> Report | None:
-        """Wait for the next report; None after the last."""
+        """Wait for the next report; returns None after the last one."""
         try:
             return await self._reports.receive()
         except trio.EndOfChannel:
             return None
 
     def carry_out(self, command: Command) -> None:
-        """Do what the application asks for. Raises `TraceError` where that is impossible."""
+        """Carry out a command. Raises `TraceError` if the connection refuses it."""
         self._tell(self.recording.carry_out(command))
         self._wake.set()
         if self.recording.closed:
             self._scope.deadline = trio.current_time() + DEFAULT_LIMITS.linger
 
     async def until_written(self) -> None:
-        """Wait until the stream has taken everything that was to be sent before."""
+        """Wait until the stream has accepted all output so far."""
         await self._written.park()
 
     async def read_first(self) -> None:
-        """Take what comes first, before `run`: it tells the wire."""
+        """Take in the first bytes, before `run`, because they identify the wire."""
         self._tell(self.recording.receive(await self._read(), trio.current_time()))
 
     async def run(self) -> None:
-        """Until both sides have ended; in good order, if ours ends first, within `Limits.linger`."""
+        """Run until both sides have ended; if ours ends first, the remote has `Limits.linger` to end in good
+        order.
+        """
         with self._send:
             with self._scope:
                 async with trio.open_nursery() as nursery:
@@ -86,14 +88,14 @@ class Live:
                     self.unsent = 0
                 elif recording.closed:
                     await self._stream.send_eof()
-                    return  # and within `Limits.linger`, reading tells the end
+                    return  # reading reports the end, within `Limits.linger`
                 else:
                     self._written.unpark_all()
                     with trio.move_on_at(recording.next_deadline()):
                         await self._wake.wait()
                     self._tell(recording.handle_deadline(trio.current_time()))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass  # reading tells the end
+            pass  # reading reports the end
 
     def _tell(self, reports: list[Report]) -> None:
         for report in reports:
@@ -101,7 +103,9 @@ class Live:
 
 
 async def meet(listen: Sequence[Address], connect: Sequence[Address]) -> tuple[trio.SocketStream, Side]:
-    """Connect, or wait for the first who connects; returns our side. Raises `OSError`."""
+    """Connect, or wait for the first remote that connects; returns the stream and our side. Raises
+    `OSError`.
+    """
     if connect:
         return await transport.connect(connect[0].host, connect[0].port, CONNECT_TIMEOUT), "initiator"
     listeners = await transport.listen(listen[0].host, listen[0].port)
@@ -126,7 +130,9 @@ async def meet(listen: Sequence[Address], connect: Sequence[Address]) -> tuple[t
 async def open_live(
     stream: trio.SocketStream, side: Side, secrets: Secrets, wire: WireName
 ) -> AsyncIterator[Live]:
-    """Play `side` over a stream until both have ended it; a responder speaks what it is spoken to in."""
+    """Play `side` over a stream until both sides have ended it. A responder uses the wire of the remote's
+    first bytes.
+    """
     recording = Recording(wire if side == "initiator" else None, side, secrets, now=trio.current_time())
     async with stream, trio.open_nursery() as nursery:
         live = Live(stream, recording)

@@ -1,6 +1,6 @@
-"""What a command logs: to stderr, and nothing of the network raw.
+"""The log of a command on stderr, which never shows raw text from the network.
 
-A thread writes the lines, so that nobody who does not read stderr holds up the connections.
+A thread writes the lines, so that a slow reader of stderr does not hold up the connections.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from .text import printable
 
 _LEVELS: Final = (logging.WARNING, logging.INFO, logging.DEBUG)
 _MAX_WAITING: Final = 10_000
-"""Lines that wait for a slow reader of stderr; of more, the oldest are left out."""
+"""Lines that may wait for a slow reader of stderr; the oldest are dropped if there are more."""
 _LAST_WORDS: Final = 1.0
-"""Seconds that the end of the command waits for such a reader."""
+"""Seconds that the command waits for such a reader before it exits."""
 _logger: Final = logging.getLogger("peersockets")
 
 
 def set_up(verbose: int) -> None:
-    """Log warnings, with `verbose` 1 what happens, from 2 on the details."""
+    """Log warnings; with `verbose` 1 also connections, and from 2 on the details."""
     handler = _StderrHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     _logger.addHandler(handler)
@@ -31,20 +31,22 @@ def set_up(verbose: int) -> None:
 
 
 def without_warnings() -> None:
-    """Leave warnings out, for a command that reports the same as its error."""
+    """Leave out warnings, for a command that reports the same failures as its error."""
     if _logger.level == logging.WARNING:
         _logger.setLevel(logging.ERROR)
 
 
 def finish() -> None:
-    """Wait until all lines are written, for as long as somebody may be expected to read them."""
+    """Wait until all lines are written, but not for ever."""
     for handler in _logger.handlers:
         if isinstance(handler, _StderrHandler):
             handler.idle.wait(_LAST_WORDS)
 
 
 class _StderrHandler(logging.Handler):
-    """Writes to what stderr is at the time: a chat moves it above its input line."""
+    """Writes to the current `sys.stderr`, which a chat replaces in order to show lines above its input
+    line.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,8 +70,8 @@ class _StderrHandler(logging.Handler):
             self._news.wait()
             self._news.clear()
             while self._waiting:
-                with suppress(OSError, ValueError):  # nobody can be told that stderr fails
+                with suppress(OSError, ValueError):  # there is no place to report that stderr fails
                     print(self._waiting.popleft(), file=sys.stderr, flush=True)
-            with self.lock or nullcontext():  # `emit` is called with it
+            with self.lock or nullcontext():  # `emit` is called with the lock held
                 if not self._waiting:
                     self.idle.set()

@@ -1,4 +1,4 @@
-"""Options and argument types that commands share."""
+"""The options and argument types that commands share."""
 
 from __future__ import annotations
 
@@ -42,16 +42,16 @@ DRIVE_VARIABLE: Final = "PEERSOCKETS_DRIVE"
 """The environment variable that stands in for DRIVE."""
 
 BOOTSTRAP_VARIABLE: Final = "PEERSOCKETS_BOOTSTRAP"
-"""The environment variable that stands in for --bootstrap: addresses with commas between them."""
+"""The environment variable that stands in for --bootstrap: addresses, separated by commas."""
 
 TellFailure: TypeAlias = Callable[[Exception, str], None]
-"""Is told an error of connecting, and what to say of it."""
+"""A function that reports a failed connection attempt; it takes the error and a text for people."""
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 
 class _Parsed(click.ParamType):  # type: ignore[type-arg]
-    """A parameter whose text goes through a function that raises `ValueError`."""
+    """A parameter that a function parses; the function raises `ValueError` for bad text."""
 
     def __init__(self, name: str, parse: Callable[[str], Any]) -> None:
         self.name = name
@@ -67,7 +67,7 @@ class _Parsed(click.ParamType):  # type: ignore[type-arg]
 
 
 class _Addresses(_Parsed):
-    """Such a parameter of which an environment variable may hold several, with commas between them."""
+    """The same for several values in an environment variable, separated by commas."""
 
     envvar_list_splitter = ","
 
@@ -85,7 +85,7 @@ def _seed(text: str) -> KeyPair:
 
 
 def _seconds(text: str) -> float:
-    """Read a length of time."""
+    """Parse a length of time in seconds."""
     try:
         seconds = float(text)
     except ValueError:
@@ -96,7 +96,7 @@ def _seconds(text: str) -> float:
 
 
 def _bootstrap(text: str) -> Address:
-    """Read the address of a node of the DHT."""
+    """Parse the address of a node of the DHT."""
     address = Address.parse(text)
     if ":" in address.host:
         raise ValueError(f"the DHT has IPv4 addresses only, not {text[:80]!r}")
@@ -106,7 +106,7 @@ def _bootstrap(text: str) -> Address:
 
 
 def _peer(text: str) -> int | bytes:
-    """Read a peer id, or a public key: 64 hex digits."""
+    """Parse a peer id, or a public key of 64 hex digits."""
     if text.isascii() and text.isdecimal() and len(text) < _LONGEST_ID:
         return int(text)
     try:
@@ -117,7 +117,7 @@ def _peer(text: str) -> int | bytes:
 
 ADDRESS = _Parsed("address", Address.parse)
 _SHORTEST: Final = 15.0
-"""Half as much again as real peers may wait with a keepalive."""
+"""Seconds. Real peers may wait 10 seconds before a keepalive; this adds half of that."""
 
 
 def _peer_timeout(text: str) -> float:
@@ -135,7 +135,7 @@ PEER = _Parsed("peer", _peer)
 
 
 def _drive(ctx: click.Context, param: click.Parameter, values: tuple[str, ...] | None) -> DriveKey:
-    """Read the one DRIVE there has to be."""
+    """Parse DRIVE, which must be given exactly once."""
     if not values:
         usage = " ".join(ctx.command.collect_usage_pieces(ctx))
         raise click.UsageError(
@@ -154,7 +154,7 @@ def _drive(ctx: click.Context, param: click.Parameter, values: tuple[str, ...] |
 
 drive_argument = click.argument(
     "drive",
-    # As many as there are, and not one, so that it may be left out before an argument that may not.
+    # Take any number of values, so that DRIVE can be left out before a required argument.
     nargs=-1,
     metavar="[DRIVE]",
     envvar=DRIVE_VARIABLE,
@@ -166,7 +166,7 @@ drive_argument = click.argument(
 
 @attrs.frozen
 class NodeOptions:
-    """What the common options say."""
+    """The values of the common options."""
 
     topics: tuple[str, ...]
     listen: tuple[Address, ...]
@@ -175,14 +175,14 @@ class NodeOptions:
     topic_scope: TopicScope
     allow: tuple[bytes, ...]
     swarm: bool
-    """Whether to find peers through HyperDHT."""
+    """Whether to look for peers through HyperDHT."""
     bootstrap: tuple[Address, ...]
     announce: bool
     key_pair: KeyPair
     peer_timeout: float | None = None
 
     def open_node(self, *instruments: Instrument) -> AbstractAsyncContextManager[Node]:
-        """Open a node of this identity, which admits only whom it is allowed to."""
+        """Open a node with this identity, which admits only the allowed keys."""
         limits, seconds = DEFAULT_LIMITS, self.peer_timeout
         if seconds is not None:
             limits = attrs.evolve(limits, silence=seconds, vanished=seconds)
@@ -194,7 +194,7 @@ class NodeOptions:
         )
 
     def open_swarm(self, node: Node) -> AbstractAsyncContextManager[Swarm | None]:
-        """Open a swarm, or nothing where none is wanted. Raises `OSError`."""
+        """Open a swarm, or yield None if `swarm` is False. Raises `OSError`."""
         if not self.swarm:
             return nullcontext()
         if not self.bootstrap:
@@ -202,29 +202,30 @@ class NodeOptions:
         return node.open_swarm(bootstrap=[(at.host, at.port) for at in self.bootstrap])
 
     def join(self, swarm: Swarm | None, drive: Drive) -> Discovery | None:
-        """Look for the peers of a drive, and announce it unless told not to."""
+        """Look for the peers of a drive, and announce it unless `announce` is False."""
         return None if swarm is None else swarm.join(drive, announce=self.announce)
 
     @property
     def reachable(self) -> bool:
-        """Whether there is any way to meet somebody."""
+        """Whether there is any way to meet a peer."""
         return bool(self.listen or self.connect or self.swarm)
 
     async def _check_allowed(self, info: ConnectionInfo) -> None:
         if info.public_key not in self.allow:
-            raise Refused("its key is none of those allowed")
+            raise Refused("its key is not one of those allowed")
 
     async def keep_connected(self, node: Node, nursery: trio.Nursery, tell: TellFailure) -> None:
-        """Connect as told, and again whenever that fails or ends; `tell` hears the first failure of a row.
+        """Connect to each address, and reconnect whenever that fails or ends. `tell` is called with the first
+        failure of a series.
 
-        Returns when each address has been connected or has failed once.
+        Returns when each address has been connected, or has failed once.
         """
         kept = [node.keep_connected(at, wire=self.wire) for at in self.connect]
         for connection in kept:
             await nursery.start(_follow, connection, tell)
 
     async def start(self, node: Node) -> list[Address]:
-        """Listen as told; returns the bound addresses. Raises `OSError`, naming the address."""
+        """Listen at each address; returns the bound addresses. Raises `OSError`, which names the address."""
         bound = []
         for address in self.listen:
             listeners = await node.listen_tcp(address.port, host=address.host)
@@ -232,7 +233,7 @@ class NodeOptions:
         return bound
 
     def tell_listening(self, bound: list[Address]) -> None:
-        """Tell on stderr where we listen, which nobody could know of port 0."""
+        """Show on stderr the addresses at which we listen, because port 0 stands for an unknown port."""
         for address in bound:
             streams.note(f"listening on {address}")
 
@@ -243,7 +244,7 @@ async def _follow(
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     failing = False
-    with suppress(trio.ClosedResourceError):  # with its node
+    with suppress(trio.ClosedResourceError):  # the node was closed
         async for event in kept:
             task_status.started()
             task_status = trio.TASK_STATUS_IGNORED
@@ -255,18 +256,18 @@ async def _follow(
 
 
 def warn_of_seed() -> None:
-    """Warn of a secret among the arguments."""
+    """Warn on stderr about a secret among the arguments."""
     text = "ps shows --seed to everyone on this machine; --key-file keeps it private"
     streams.complain(f"warning: {text}")
 
 
 def tell_failure(error: Exception, text: str) -> None:
-    """Tell a failure to connect on stderr."""
+    """Report a failure to connect on stderr."""
     streams.complain(f"{text}; trying again")
 
 
 def bootstrap_option(**more: Any) -> Callable[[_Command], _Command]:
-    """Give a command the nodes of the DHT to begin with; `more` is for `click.option`."""
+    """Give a command the option --bootstrap; `more` goes to `click.option`."""
     return click.option(
         "--bootstrap",
         metavar="HOST:PORT",
@@ -290,51 +291,51 @@ _OPTIONS = (
         metavar="HOST:PORT",
         type=BIND_ADDRESS,
         multiple=True,
-        help="Accept connections there; port 0 is any free one.",
+        help="Accept connections at this address; port 0 takes any free port.",
     ),
     click.option(
         "--connect",
         metavar="HOST:PORT",
         type=ADDRESS,
         multiple=True,
-        help="Connect there, and again whenever that fails or ends.",
+        help="Connect to this address, and reconnect whenever that fails or ends.",
     ),
     click.option(
         "--wire",
         type=click.Choice(WIRES),
         default=WIRES[-1],
         show_default=True,
-        help="What the peers at --connect speak.",
+        help="The wire of the peers at --connect.",
     ),
     click.option(
         "--topic-scope",
         type=click.Choice(TOPIC_SCOPES),
         default="drive",
         show_default=True,
-        help="Beaker's topics, or those of applications on npm peersockets.",
+        help="Use the topics of Beaker (drive), or of applications on npm peersockets (network).",
     ),
     click.option(
         "--allow",
         metavar="KEY",
         type=_Parsed("key", lambda text: parse_public_key(text, "key")),
         multiple=True,
-        help="Talk to the peer of this public key only; repeat for several.",
+        help="Only talk to the peer with this public key; repeat for several.",
     ),
     click.option(
         "--peer-timeout",
         metavar="SECONDS",
         type=_Parsed("seconds", _peer_timeout),
-        help=f"Give up a peer that neither speaks nor acknowledges what is sent to it; {_SHORTEST:g} or more."
+        help=f"Give up a silent peer that acknowledges nothing after this time; {_SHORTEST:g} or more."
         f" Default: {DEFAULT_LIMITS.vanished:g}, or {DEFAULT_LIMITS.silence:g} if it sends keepalives.",
     ),
     click.option(
         "--swarm/--no-swarm",
         default=None,
-        help="Find peers of DRIVE through HyperDHT. Default: on, unless --listen or --connect is given.",
+        help="Find the peers of DRIVE through HyperDHT. Default: on, unless --listen or --connect is given.",
     ),
     bootstrap_option(
         envvar=BOOTSTRAP_VARIABLE,
-        help="Begin with this node of the DHT, and not with the public ones; repeat for several, or set "
+        help="Begin with this node of the DHT instead of the public ones; repeat for several, or set "
         f"{BOOTSTRAP_VARIABLE}.",
     ),
     click.option(
@@ -348,18 +349,18 @@ _OPTIONS = (
         "--seed",
         metavar="HEX",
         type=SEED,
-        help="Identity: 32 bytes as hex, which everyone on this machine can read. Default: a new one.",
+        help="Identity: a seed of 32 bytes as hex, visible to everyone on this machine. Default: a new one.",
     ),
     click.option(
         "--key-file",
         type=click.Path(dir_okay=False, path_type=Path),
-        help="Identity: a file that holds such a seed.",
+        help="Identity: a file that holds the seed as hex.",
     ),
 )
 
 
 def node_options(command: _Command) -> _Command:
-    """Give a command the common options, as one argument `options`."""
+    """Give a command the common options, as a single argument `options`."""
 
     @click.pass_context
     def collect(ctx: click.Context, /, **arguments: Any) -> Any:
@@ -376,7 +377,7 @@ def node_options(command: _Command) -> _Command:
 
 
 def _uses_swarm(ctx: click.Context, arguments: dict[str, Any]) -> bool:
-    """Decide what --swarm and --no-swarm leave open."""
+    """Decide whether to use a swarm if neither --swarm nor --no-swarm is given."""
     if arguments["swarm"] is not None:
         return bool(arguments["swarm"])
     asked = ctx.get_parameter_source("bootstrap") is click.core.ParameterSource.COMMANDLINE
@@ -395,7 +396,7 @@ def _key_pair(seed: KeyPair | None, key_file: Path | None) -> KeyPair:
 
 
 def identity(key_file: Path, parameter: str) -> KeyPair:
-    """Read a key file. Raises `click.UsageError`, naming the parameter it was given by."""
+    """Read a key file. Raises `click.UsageError`, which names the parameter."""
     try:
         return _seed(read_file(key_file))
     except OSError as error:

@@ -1,8 +1,9 @@
-"""What is said to peers: at once to those that keep up, and from an outbox each to those that do not.
+"""`Outboxes`: sends messages at once to peers that keep up, and through an outbox to each peer that does not.
 
-A peer that does not read holds up nobody else. Its outbox takes what a peer misses in a moment of absence.
-When that is full, the input waits, so that a fast input does not lose messages for a slow line. But a peer
-that has taken nothing for a few seconds goes without, which is reported, until its outbox is empty again.
+A peer that does not read does not hold up others. Its outbox keeps the messages that it misses in a short
+pause. When the outbox is full, the input waits, so that a fast input does not lose messages on a slow
+line. A peer that has taken nothing for a few seconds misses messages until its outbox is empty again; a
+`PeerBehind` reports that.
 """
 
 from __future__ import annotations
@@ -24,42 +25,42 @@ from ..node import Node
 from ..topic import Topic
 
 MAX_BYTES: Final = 16 * 1024 * 1024
-"""In one outbox: the largest message, or what a line of 25 Mbit/s takes five seconds for."""
+"""Bytes in one outbox: the largest message, or five seconds of a line of 25 Mbit/s."""
 MAX_MESSAGES: Final = 16_384
 PATIENCE: Final = 5.0
-"""Seconds since a peer has last taken something, for which its full outbox holds up the input. A connection
-has room again when it has taken `Limits.send_buffer` bytes: a line of 2 Mbit/s makes some in that time, and a
+"""Seconds that a full outbox holds up the input after its peer last took a message. A connection has room
+again when the peer has taken `Limits.send_buffer` bytes. A line of 2 Mbit/s manages that within this time; a
 trickle does not."""
 _LONGEST: Final = 60.0
-"""Seconds that the end waits at most, for peers that take a little now and then."""
+"""The most seconds that the end waits for peers that only take a little now and then."""
 _LOOK: Final = 0.05
-"""Seconds between two looks at what has left, at the end."""
+"""Seconds between two looks at the unsent bytes, at the end."""
 
 
 class PeerBehind(PeersocketsError):
-    """A peer does not take what is said to it in time."""
+    """A peer does not take its messages in time."""
 
     def __init__(self, peer_id: int, text: str, messages: int = 0, size: int = 0) -> None:
         super().__init__(f"peer {peer_id} {text}")
         self.peer_id = peer_id
         self.messages = messages
-        """How many of them are concerned, as far as they had not begun to be sent."""
+        """The number of affected messages, not counting those that had begun to be sent."""
         self.size = size
-        """How many bytes are concerned."""
+        """The number of affected bytes."""
 
 
 class _State(enum.Enum):
     BEHIND = enum.auto()
-    """It has room, or holds up the input for a while."""
+    """The outbox has room, or holds up the input for a while."""
     REFUSING = enum.auto()
-    """It was full for too long: until it is empty, it takes nothing and holds up nothing."""
+    """The outbox was full for too long. Until it is empty, it takes nothing and holds up nothing."""
     ENDED = enum.auto()
-    """It is empty, or the peer has gone."""
+    """The outbox is empty, or its peer has gone."""
 
 
 @attrs.define(eq=False)
 class _Outbox:
-    """What waits for one peer, in order."""
+    """The messages that wait for one peer, in order."""
 
     peer_id: int
     state: _State = _State.BEHIND
@@ -68,18 +69,18 @@ class _Outbox:
     refused_messages: int = 0
     refused_size: int = 0
     taken_at: float = attrs.field(factory=trio.current_time)
-    """When the peer has last taken a message, or has fallen behind."""
+    """The time at which the peer last took a message, or fell behind."""
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
-    """Of the task that sends what waits."""
+    """The scope of the task that sends the waiting messages."""
     _changed: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot)
 
     def takes(self, message: bytes) -> bool:
-        """Whether there is room for a message now; one finds room in any outbox that is empty."""
+        """Return whether there is room for a message now. An empty outbox has room for any message."""
         fits = self.size + len(message) <= MAX_BYTES and len(self.waiting) < MAX_MESSAGES
         return self.state is _State.BEHIND and (fits or not self.waiting)
 
     async def until_room(self, message: bytes) -> None:
-        """Wait until there is room for a message, or the outbox has ended, or the patience has."""
+        """Wait until there is room for a message, the outbox has ended, or `PATIENCE` is over."""
         while self.state is _State.BEHIND and not self.takes(message):
             with trio.move_on_at(self.taken_at + PATIENCE) as scope:
                 await self._changed.park()
@@ -87,19 +88,19 @@ class _Outbox:
                 return
 
     def put(self, topic: Topic, message: bytes) -> None:
-        """Take a message."""
+        """Add a message."""
         self.waiting.append((topic, message))
         self.size += len(message)
 
     def pop(self) -> None:
-        """Let go of the first message."""
+        """Remove the first message."""
         _, message = self.waiting.popleft()
         self.size -= len(message)
         self.taken_at = trio.current_time()
         self._changed.unpark_all()
 
     def end(self) -> None:
-        """Take nothing more, and let go of everything."""
+        """Drop all messages, and take no more."""
         self.state = _State.ENDED
         self.waiting.clear()
         self.size = 0
@@ -107,12 +108,12 @@ class _Outbox:
 
 
 class Outboxes:
-    """The outboxes of those peers of a drive that do not keep up: most of the time there are none."""
+    """The outboxes of a drive's peers that do not keep up. Most of the time there are none."""
 
     def __init__(
         self, node: Node, drive: Drive, nursery: trio.Nursery, report: Callable[[PeerBehind], None]
     ) -> None:
-        """`report` is called with what becomes of a peer that does not keep up."""
+        """Begin; `report` is called when a peer falls behind, keeps up again, or goes without messages."""
         self._node = node
         self._drive = drive
         self._nursery = nursery
@@ -120,12 +121,12 @@ class Outboxes:
         self._outboxes: dict[int, _Outbox] = {}
         self._closing: set[Topic] = set()
         self.refused = 0
-        """How many messages were not accepted, each counted for each peer."""
+        """The number of messages that were not accepted, counted once for each peer."""
 
     async def send(self, topic: Topic, peer_id: int, message: bytes) -> None:
-        """Send a message to a peer, or let it wait in its outbox.
+        """Send a message to a peer, or put it into the peer's outbox.
 
-        Raises as `Topic.send`, and `PeerBehind` where the outbox takes no more.
+        Raises the errors of `Topic.send`, and `PeerBehind` if the outbox does not take the message.
         """
         outbox = self._outboxes.get(peer_id)
         if outbox is None:
@@ -137,20 +138,20 @@ class Outboxes:
             raise PeerBehind(peer_id, "does not keep up; the message is not accepted", 1, len(message))
 
     async def broadcast(self, topic: Topic, message: bytes) -> int:
-        """Send a message to all members, or let it wait in their outboxes; returns how many get it.
+        """Send a message to all members, or put it into their outboxes; returns how many members get it.
 
-        Raises as `Topic.broadcast`.
+        Raises the errors of `Topic.broadcast`.
         """
         sent, late = topic.broadcast_nowait(message, behind=self._outboxes)
         return sent + await self._put(late, topic, message)
 
     def close(self, topic: Topic) -> None:
-        """Close a topic as soon as what waits for it has been sent."""
+        """Close a topic as soon as its waiting messages have been sent."""
         self._closing.add(topic)
         self._close_topics()
 
     async def drain(self) -> None:
-        """Wait until everything has left, as long as some of it does leave."""
+        """Wait until everything has left, but stop if nothing leaves for a while."""
         least = math.inf
         with trio.move_on_after(_LONGEST), trio.move_on_after(DEFAULT_LIMITS.linger) as stalled:
             while (unsent := self._unsent) > 0:
@@ -160,15 +161,16 @@ class Outboxes:
                 await trio.sleep(_LOOK)
 
     async def finish(self, topics: Iterable[Topic]) -> list[PeerBehind]:
-        """Close topics, and every connection in good order; returns who has not taken everything.
+        """Close topics, and every connection in good order; returns a `PeerBehind` for each peer that has not
+        taken everything.
 
-        Peers that still have something to take are not waited for: see `drain`.
+        This does not wait for peers that still have something to take: see `drain`.
         """
         lost = {peer_id: (len(outbox.waiting), outbox.size) for peer_id, outbox in self._outboxes.items()}
         for outbox in self._outboxes.values():
             outbox.scope.cancel()
         for topic in [*topics, *self._closing]:
-            topic.close()  # or a full one would keep its connections from being read to their end
+            topic.close()  # a full topic would keep its connections from being read to their end
         events = self._drive.watch()
         for peer in self._drive.peers.values():
             if peer.unsent or peer.peer_id in lost:
@@ -188,7 +190,7 @@ class Outboxes:
         return waiting + self._node.statistics().unsent_bytes
 
     async def _put(self, peer_ids: Iterable[int], topic: Topic, message: bytes) -> int:
-        """Put a message into outboxes, waiting for room for a while; returns how many take it."""
+        """Put a message into outboxes, after a wait for room if necessary; returns how many take it."""
         taken = 0
         full = []
         for outbox in map(self._outbox, peer_ids):
@@ -227,11 +229,11 @@ class Outboxes:
         if outbox.state is _State.BEHIND:
             outbox.state = _State.REFUSING
             waiting = len(outbox.waiting)
-            text = f"does not keep up: {waiting} messages wait for it, and it goes without what follows"
+            text = f"does not keep up: {waiting} messages wait for it, and it misses later messages"
             self._report(PeerBehind(outbox.peer_id, text, waiting, outbox.size))
 
     async def _empty(self, outbox: _Outbox) -> None:
-        """Send what waits for a peer, as it takes it, until nothing does."""
+        """Send the waiting messages of a peer, as fast as it takes them, until none is left."""
         peer_id = outbox.peer_id
         try:
             with outbox.scope:
@@ -261,5 +263,5 @@ class Outboxes:
 
 
 def _describe_loss(messages: int, size: int) -> str:
-    waited = f", {messages} messages that waited for it included" if messages else ""
+    waited = f", including {messages} messages that waited for it" if messages else ""
     return f"did not take everything in time: {size} bytes are lost{waited}"

@@ -1,4 +1,4 @@
-"""`peersockets pipe`: a node for other programs, one JSON object a line on stdin and stdout."""
+"""`peersockets pipe`: a node for other programs, with one JSON object per line on stdin and stdout."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _MAX_BRACKETS: Final = 100
 @drive_argument
 @node_options
 def pipe(drive: DriveKey, options: NodeOptions) -> int:
-    """Take part in DRIVE for a program: commands on stdin, events on stdout, one JSON object a line.
+    """Take part in DRIVE for a program: commands on stdin, events on stdout, one JSON object per line.
 
     \b
     Commands:
@@ -45,17 +45,17 @@ def pipe(drive: DriveKey, options: NodeOptions) -> int:
         {"command":"disconnect","peerId":N}  {"command":"peers"}  {"command":"stats"}
     Events: ready, announced, found, join, leave, message, peers, stats, error, and closed as the last.
 
-    Commands are obeyed in order, from the start: whoever sends to a peer waits for its join. Where
-    --connect fails, that is an error event, and it is tried again with growing pauses until it succeeds;
-    likewise when the connection ends.
+    The node carries out commands in order, from the start, so wait for the join of a peer before you send to
+    it. If --connect fails, the node writes an error event, and tries again with growing pauses until it
+    succeeds. It reconnects in the same way when the connection ends.
 
-    A peer that does not keep up holds up no other: messages wait for it, up to 16 MiB. When that is full,
-    the commands wait until the peer has taken nothing for 5 seconds; then an error event "PeerBehind" names
-    the peer, and it goes without messages until it keeps up again.
+    A peer that does not keep up does not hold up others: up to 16 MiB of messages wait for it. If there are
+    more, the commands wait until the peer has taken nothing for 5 seconds. Then an error event "PeerBehind"
+    names the peer, and the peer misses all messages until it keeps up again.
 
-    The end of the input, SIGTERM and Ctrl-C close in good order: what was accepted is sent, as long as the
-    peers take it. What they do not take is an error event "PeerBehind" each, and the exit status is 1;
-    otherwise it is 0, after Ctrl-C 130. A second signal ends at once.
+    The end of the input, SIGTERM and Ctrl-C close the node in good order: it sends all accepted messages, as
+    long as the peers take them. An error event "PeerBehind" reports each peer that does not, and the exit
+    status is then 1. Otherwise it is 0, or 130 after Ctrl-C. A second signal ends the node at once.
 
     \b
     Example:
@@ -75,7 +75,7 @@ async def _run(ending: Ending, key: DriveKey, options: NodeOptions) -> int:
 
 
 async def _take_part(ending: Ending, key: DriveKey, options: NodeOptions, output: Output) -> bool:
-    """Take part until the end; returns whether something accepted was lost."""
+    """Take part until the end; returns whether an accepted message was lost."""
     report = SwarmReport(
         announced=lambda nodes: output.write(event="announced"),
         found=lambda public_key: output.write(event="found", publicKey=public_key.hex()),
@@ -142,7 +142,7 @@ class _Session:
         }
 
     async def run(self, ending: Ending) -> None:
-        """Until the input ends, or the command is asked to end, and what was accepted has left."""
+        """Run until the input ends or the command is asked to end, and all accepted messages have left."""
         self._nursery.start_soon(self._feed.follow_members)
         for topic in dict.fromkeys(self._options.topics):
             await self._join({"topic": topic})
@@ -157,7 +157,7 @@ class _Session:
         await self._outboxes.drain()
 
     async def finish(self) -> bool:
-        """Close every connection; returns whether something accepted was lost."""
+        """Close every connection; returns whether an accepted message was lost."""
         losses = await self._outboxes.finish(self._feed.topics.values())
         for loss in losses:
             self._report_behind(loss)
@@ -170,7 +170,7 @@ class _Session:
         offending: Any = text
         try:
             command = _parse(line)
-            # What is nested too deeply to be written as JSON again is repeated as it came.
+            # If the command is nested too deeply to be written as JSON again, repeat its text.
             deep = text.count("[") + text.count("{") > _MAX_BRACKETS
             offending = text if deep else command
             name = command.get("command")
@@ -184,7 +184,7 @@ class _Session:
     async def _join(self, command: dict[str, Any]) -> None:
         name = _field(command, "topic", str)
         if name in self._feed.topics:
-            raise ValueError(f"topic {name!r} is joined already")
+            raise ValueError(f"topic {name!r} is already joined")
         self._feed.topics[name] = self._drive.join(name)
         self._nursery.start_soon(self._feed.follow_topic, self._feed.topics[name])
 
@@ -205,7 +205,7 @@ class _Session:
         wire = command.get("wire", self._options.wire)
         if wire not in WIRES:
             raise ValueError(f"wire must be one of {', '.join(WIRES)}, not {wire!r}")
-        # A handshake may take long; the commands behind it need not wait.
+        # A handshake may take long, and later commands need not wait for it.
         self._nursery.start_soon(self._dial, address, wire, command)
 
     async def _disconnect(self, command: dict[str, Any]) -> None:
@@ -284,7 +284,7 @@ def _parse(line: bytes) -> dict[str, Any]:
 
 
 def _refuse_number(text: str) -> float:
-    raise ValueError(f"{text} is no JSON number")
+    raise ValueError(f"{text} is not a JSON number")
 
 
 def _finite(text: str) -> float:
@@ -301,7 +301,7 @@ def _field(command: dict[str, Any], name: str, kind: type[Any]) -> Any:
 
 def _message(command: dict[str, Any]) -> bytes:
     if ("message" in command) == ("text" in command):
-        raise ValueError('exactly one of "message" and "text" is needed')
+        raise ValueError('give exactly one of "message" and "text"')
     if "text" in command:
         try:
             return str.encode(_field(command, "text", str))

@@ -1,4 +1,4 @@
-"""Files that hold secrets: nobody but their owner can read them, from the first byte on."""
+"""Files that hold secrets: only their owner can read them, from the first byte on."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
 class NewFile:
-    """A file that has been created, and waits for its content."""
+    """A file that exists, but has no content yet."""
 
     def __init__(self, path: Path, created: Path, descriptor: int) -> None:
         self.path = path
-        """What it is going to be called."""
+        """The final path of the file."""
         self._created = created
         self._descriptor = descriptor
         self._written = False
@@ -31,7 +31,7 @@ class NewFile:
     def write(self, data: bytes) -> None:
         """Write the whole content, and give the file its name.
 
-        Raises `click.ClickException` where that fails; the data is then in a file that the text names.
+        Raises `click.ClickException` if that fails; the text names another file that holds the data.
         """
         try:
             with open(self._descriptor, "wb", closefd=False) as target:
@@ -46,7 +46,7 @@ class NewFile:
         self._written = True
 
     def close(self) -> None:
-        """Close the file, which does not stay if nothing was written."""
+        """Close the file, and remove it if nothing was written."""
         os.close(self._descriptor)
         if not self._written:
             self._created.unlink(missing_ok=True)
@@ -54,10 +54,10 @@ class NewFile:
 
 @contextmanager
 def new_file(path: Path, *, force: bool = False) -> Iterator[NewFile]:
-    """Create a file for secrets, before there is anything to lose by an impossible path.
+    """Create a file for secrets before the secrets exist, so that a bad path cannot lose them.
 
-    What exists, a link included, is replaced with `force` only, by a new file and once that is complete.
-    Raises `click.ClickException` where it cannot be created.
+    An existing file or link is only replaced with `force`: a new file takes its place once that file is
+    complete. Raises `click.ClickException` if the file cannot be created.
     """
     created = path.with_name(f".{path.name}.{os.getpid()}.new") if force else path
     try:
@@ -75,26 +75,29 @@ def new_file(path: Path, *, force: bool = False) -> Iterator[NewFile]:
 
 
 def read_file(path: Path) -> str:
-    """Read a file that holds a secret in ASCII; without blanks around it.
+    """Return the ASCII text of a file that holds a secret, without blanks around it.
 
-    Raises `OSError`, `ValueError` for other characters, and `PermissionError`, with the command that mends
-    it, for a file that others can read or write. What is no regular file, such as a pipe, is not asked.
+    Raises `OSError`; `ValueError` for other characters; and `PermissionError`, with the command that
+    corrects it, for a regular file that others can read or write. The permissions of other files, such as
+    pipes, do not matter.
     """
     with path.open("rb") as source:
         status = os.fstat(source.fileno())
         if stat.S_ISREG(status.st_mode) and status.st_mode & _OTHERS:
             mode = stat.S_IMODE(status.st_mode)
             mend = f"chmod 600 {shlex.quote(str(path))}"
-            raise PermissionError(0, f"others can read or write it (mode {mode:04o}); mend it with: {mend}")
+            raise PermissionError(
+                0, f"others can read or write it (mode {mode:04o}); correct it with: {mend}"
+            )
         return source.read(_LARGEST).decode("ascii").strip()
 
 
 _LARGEST: Final = 4096
-"""Bytes read: a key is 64, and /dev/zero has no end."""
+"""The most bytes that are read. A key has 64, and /dev/zero has no end."""
 
 
 def _rescue(data: bytes) -> str:
-    """Put data that must not be lost where there may be room; returns what to say of it."""
+    """Put data that must not be lost into a temporary file; returns a text that names the file."""
     try:
         descriptor, name = tempfile.mkstemp(prefix="peersockets-")  # mode 0600, and exclusively created
         with open(descriptor, "wb") as target:

@@ -1,4 +1,4 @@
-"""`peersockets send`: one message, and an exit status that tells whether it has left."""
+"""`peersockets send`: sends one message; the exit status says whether it has left."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from .swarming import SwarmReport
 from .text import UNREACHABLE, short_name
 
 _MOST: Final = 16 * 1024 * 1024
-"""Bytes: no wire carries a message as large as this."""
+"""Bytes. No wire carries a message as large as this."""
 _LARGE: Final = 64 * 1024
-"""Bytes from which there is time to look at a progress bar."""
+"""Bytes from which sending takes long enough for a progress bar."""
 _LOOK: Final = 0.05
-"""Seconds between two looks at what has left."""
+"""Seconds between two looks at the unsent bytes."""
 
 
 @attrs.frozen
 class _Order:
-    """What to send, and to whom."""
+    """The message, and its receivers."""
 
     topic: str
     target: int | bytes | None
-    """A peer id, a public key, or None for everybody."""
+    """A peer id, a public key, or None for all members."""
     wait: float
     message: bytes
 
@@ -55,7 +55,7 @@ class _Order:
     type=SECONDS,
     default=10.0,
     show_default=True,
-    help="How long to wait for somebody to be there, and for the peer to take more of the message.",
+    help="How long to wait for a peer to join, and then for it to take more of the message.",
 )
 @node_options
 def send(
@@ -63,13 +63,13 @@ def send(
 ) -> int:
     """Send one message on a topic of DRIVE, as soon as the peer is there.
 
-    MESSAGE is text; - stands for what stdin has, @FILE for what a file has, and @@ for one @ at the
-    beginning of text. --all sends to all who are there when every peer at --connect is, and everybody whom
-    the first search in the DHT has found, or when the time is up.
+    MESSAGE is text; - stands for the content of stdin, @FILE for the content of a file, and @@ for an @ at
+    the beginning of text. --all sends to all members. It first waits for every peer at --connect, and for
+    every peer that the first search in the DHT has found, or until the time is up.
 
-    The exit status is 0 if all of the message has left, and 1 if nobody was there in time or the peer did
-    not take it. Ctrl-C and SIGTERM let a message leave that has begun to, and otherwise end with status 130
-    and 143.
+    The exit status is 0 if all of the message has left, and 1 if no peer joined in time or a peer did not
+    take the message. After Ctrl-C or SIGTERM, a message that has begun to leave still leaves; otherwise the
+    exit status is 130 or 143.
 
     \b
     Examples:
@@ -78,9 +78,9 @@ def send(
         date | peersockets send DRIVE --topic chat --to 1 - --listen 127.0.0.1:4200 --wait 60
     """
     if len(options.topics) != 1:
-        raise click.UsageError("exactly one --topic is needed")
+        raise click.UsageError("give exactly one --topic")
     if (to is not None) == everybody:
-        raise click.UsageError("exactly one of --to and --all is needed")
+        raise click.UsageError("give exactly one of --to and --all")
     log.without_warnings()
     order = _Order(options.topics[0], to, wait, _read(message))
     return run(_run, drive, options, order)
@@ -117,7 +117,9 @@ async def _run(ending: Ending, key: DriveKey, options: NodeOptions, order: _Orde
 
 
 def _read(argument: str) -> bytes:
-    """Read what the argument stands for. Raises `click.ClickException` for a file that cannot be read."""
+    """Return the message that the argument stands for. Raises `click.ClickException` for a file that cannot
+    be read.
+    """
     if argument == "-":
         message = sys.stdin.buffer.read(_MOST + 1)
     elif argument.startswith("@@"):
@@ -139,19 +141,19 @@ def _read_file(path: str) -> bytes:
             return source.read(_MOST + 1)
     except OSError as error:
         raise click.FileError(path, error.strerror) from None
-    except ValueError as error:  # such as for a null character
+    except ValueError as error:  # for example, a path with a null character
         raise click.FileError(path, str(error)) from None
 
 
 def _encode(text: str) -> bytes:
-    return text.encode(errors="surrogateescape")  # what the shell had for bytes, as it was
+    return text.encode(errors="surrogateescape")  # the bytes of the shell, unchanged
 
 
-# Whom to send to
+# The receivers
 
 
 async def _meet(meeting: _Meeting, order: _Order) -> list[int]:
-    """Connect, and wait for those who are to get the message; returns their ids."""
+    """Connect, and wait for the receivers of the message; returns their ids."""
     with trio.move_on_after(order.wait):
         await meeting.run()
     peer_ids = meeting.present
@@ -164,7 +166,7 @@ async def _meet(meeting: _Meeting, order: _Order) -> list[int]:
 
 
 class _Meeting:
-    """Until those are there who are to get the message."""
+    """The wait until the receivers of the message have joined."""
 
     def __init__(
         self,
@@ -182,7 +184,7 @@ class _Meeting:
         self._searched = self._discovery is None
         self._drive = drive
         self._target = target
-        # An address that is named twice is one.
+        # An address that is given twice counts once.
         self._kept = [
             node.keep_connected((at.host, at.port), wire=options.wire)
             for at in dict.fromkeys(options.connect)
@@ -191,7 +193,7 @@ class _Meeting:
         self._changed = trio.lowlevel.ParkingLot()
 
     async def run(self) -> None:
-        """Wait until everybody who is meant is there."""
+        """Wait until all receivers have joined."""
         async with self._drive.watch() as events, trio.open_nursery() as nursery:
             for kept in self._kept:
                 nursery.start_soon(self._follow, kept)
@@ -203,7 +205,7 @@ class _Meeting:
             nursery.cancel_scope.cancel()
 
     def explain(self) -> str:
-        """Say why nobody is there, as far as that is known."""
+        """Return why no receiver has joined, as far as that is known."""
         failures = [f" ({text})" for text in self._failures.values()]
         connected = [
             f"{kept.address} is connected, but does not have the drive open"
@@ -223,12 +225,14 @@ class _Meeting:
 
     @property
     def present(self) -> list[int]:
-        """The ids of those meant who are there."""
+        """The ids of the receivers that have joined."""
         return _present(self._drive, self._target)
 
     @property
     def _complete(self) -> bool:
-        """Whether the target is there, or everybody at --connect, where several addresses may be of one."""
+        """Whether the target has joined; or, for all members, every peer at --connect. Several addresses may
+        belong to one peer.
+        """
         there = _present(self._drive, self._target)
         if self._target is not None:
             return bool(there)
@@ -259,7 +263,7 @@ class _Meeting:
 
 
 def _present(drive: Drive, target: int | bytes | None) -> list[int]:
-    """The ids of those meant who are there. A key may be that of one identity on one wire only."""
+    """Return the ids of the receivers that have joined. One identity has a different key on each wire."""
     return [peer.peer_id for peer in drive.peers.values() if target in (None, peer.peer_id, peer.public_key)]
 
 
@@ -267,18 +271,18 @@ def _spell(target: int | bytes) -> str:
     return target.hex() if isinstance(target, bytes) else str(target)
 
 
-# Until it has left
+# Waiting until the message has left
 
 
 class _Leaves:
-    """Who has left since it was made."""
+    """The peers that have left since this object was made."""
 
     def __init__(self, events: PeerEvents) -> None:
         self._events = events
         self._left: dict[int, PeerLeft] = {}
 
     def check(self, peer_ids: list[int]) -> None:
-        """Raise `click.ClickException` if one of these peers left and did not take everything."""
+        """Raise `click.ClickException` if one of these peers left without taking everything."""
         with contextlib.suppress(trio.WouldBlock):
             while True:
                 self._note(self._events.receive_nowait())
@@ -301,7 +305,9 @@ def _explain(left: PeerLeft) -> str:
 
 
 async def _leave(node: Node, peer_ids: list[int], leaves: _Leaves, order: _Order) -> None:
-    """Wait until the message has left, as long as it goes on."""
+    """Wait until the message has left. Raises `click.ClickException` if nothing leaves for `order.wait`
+    seconds.
+    """
     total = len(order.message) * len(peer_ids)
     least, stalled = total + 1, trio.current_time() + order.wait
     with _progress(total) as show:
@@ -322,12 +328,12 @@ async def _leave(node: Node, peer_ids: list[int], leaves: _Leaves, order: _Order
 
 @contextlib.contextmanager
 def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """Show how many bytes are unsent, if somebody looks and it takes some time."""
+    """Show the sent bytes in a progress bar, if stderr is a terminal and the message is large."""
     if total < _LARGE or not sys.stderr.isatty():
         yield lambda unsent: None
         return
     with click.progressbar(length=total, label="sending", file=sys.stderr) as bar:
-        # `unsent` counts what the wire adds to the message, too.
+        # `unsent` also counts the bytes that the wire adds to the message.
         yield lambda unsent: bar.update(max(0, total - unsent - bar.pos))
 
 

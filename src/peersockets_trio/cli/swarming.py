@@ -1,4 +1,4 @@
-"""Finding peers through the swarm: what a command shows of it, and how it explains that nobody was found."""
+"""`SwarmReport`: shows the progress of a command's search for peers, and explains why it found none."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from .text import short_key
 
 
 class SwarmReport(Instrument):
-    """What has become of the search for a drive's peers."""
+    """The progress of the search for a drive's peers."""
 
     def __init__(
         self, announced: Callable[[int], None] | None = None, found: Callable[[bytes], None] | None = None
     ) -> None:
-        """Call `announced` once, with how many nodes keep the announcement, and `found` with each new key."""
+        """Call `announced` once, with the number of nodes that keep the announcement, and `found` with each
+        new key.
+        """
         self.announced = announced or _say_announced
         self.found = found or _say_found
         self._nodes = 0
@@ -40,11 +42,11 @@ class SwarmReport(Instrument):
         self._failure = str(error)
 
     def explain(self, nodes: int) -> str:
-        """Say what was tried, where nobody came; `nodes` are the nodes of the DHT that are known."""
+        """Return why no peer came; `nodes` is the number of known nodes of the DHT."""
         if not nodes:
             return "no node of the DHT has answered"
         if not self._found:
-            return "the DHT knows nobody else who announces this drive"
+            return "the DHT knows no other peer that announces this drive"
         count = len(self._found)
         found = f"found {count} {'peer' if count == 1 else 'peers'} in the DHT"
         return f"{found}; the last failure: {self._failure}" if self._failure else found
@@ -59,10 +61,10 @@ def _say_found(public_key: bytes) -> None:
 
 
 def announced_line(nodes: int) -> str:
-    """Say that others can find us."""
+    """Return the line that says that others can find us."""
     return f"announced at {nodes} {'node' if nodes == 1 else 'nodes'} of the DHT"
 
 
 def found_line(public_key: bytes) -> str:
-    """Say that somebody was found."""
+    """Return the line that says that the search has found a peer."""
     return f"found {short_key(public_key)} in the DHT"

@@ -1,8 +1,8 @@
-"""`Terminal`: an input line at the bottom of the terminal, and everything else above it.
+"""`Terminal`: shows an input line at the bottom of the terminal, and everything else above it.
 
-prompt_toolkit edits the line. It runs on asyncio only, so it has a thread with a loop of its own. What
-the two sides share is a deque of lines to show, and two calls across: `call_soon_threadsafe` into the
-thread, `run_sync_soon` into Trio.
+prompt_toolkit edits the line. It only runs on asyncio, so it has a thread with a loop of its own. The
+two threads share a deque of lines to show, and each can call into the other: `call_soon_threadsafe`
+into the asyncio thread, `run_sync_soon` into Trio.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from .streams import write_all
 from .text import printable, rows
 
 _MAX_WAITING: Final = 1000
-"""Lines to be shown before more have to wait: more than anybody reads."""
+"""Lines that may wait to be shown; that is more than anyone reads."""
 _REST: Final = 0.05
-"""Seconds between two redrawings of the input line, so that typing gets through a flood of messages."""
+"""Seconds between two redraws of the input line, so that a user can type during a flood of messages."""
 _INTERRUPTED: Final = 130
 _WIDTH: Final = 80
 
 
 def _size() -> Size:
     columns, lines = os.get_terminal_size(sys.stdout.fileno())
-    return Size(rows=lines or 24, columns=columns or _WIDTH)  # some terminals do not tell
+    return Size(rows=lines or 24, columns=columns or _WIDTH)  # some terminals report no size
 
 
 def _columns() -> int:
@@ -54,7 +54,7 @@ class _Interrupted(Exception):
 
 
 class Terminal:
-    """A `Console` for somebody who sits at a terminal."""
+    """A `Console` for a user at a terminal."""
 
     interactive = typed = True
 
@@ -62,7 +62,7 @@ class Terminal:
         self._ending = ending
         self._prompt = "> "
         self.status = 0
-        # Without asking the terminal for the cursor's position, which not every one answers.
+        # Do not ask the terminal for the cursor's position, because some terminals do not answer.
         output = Vt100_Output(sys.stdout, _size, term=os.environ.get("TERM"), enable_cpr=False)
         self._session = PromptSession[str](
             lambda: self._prompt,
@@ -72,12 +72,12 @@ class Terminal:
         )
         self._coloured = not os.environ.get("NO_COLOR")
         self._encoding = sys.stdout.encoding
-        self._waiting: deque[tuple[str, str]] = deque()  # what stands out, and the rest of the line
+        self._waiting: deque[tuple[str, str]] = deque()  # the mark that stands out, and the rest of the line
         self._drained = trio.lowlevel.ParkingLot()
         self._trio = trio.lowlevel.current_trio_token()
         self._said, self._hear = trio.open_memory_channel[str](math.inf)
         self._finished = False
-        # The thread's:
+        # These belong to the asyncio thread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._main: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
@@ -86,13 +86,13 @@ class Terminal:
 
     @property
     def prompt(self) -> str:
-        """What stands before the input line."""
+        """The text before the input line."""
         return self._prompt
 
     @prompt.setter
     def prompt(self, prompt: str) -> None:
         self._prompt = prompt
-        self._call(self._news.set)  # or the line would be drawn anew at the next key only
+        self._call(self._news.set)  # redraw now, and not only at the next key
 
     def write(self, mark: str, text: str) -> None:
         """Show a line above the input."""
@@ -100,7 +100,7 @@ class Terminal:
         self._call(self._news.set)
 
     def complain(self, text: str) -> None:
-        """Show what was wrong with the input."""
+        """Show a complaint about the input."""
         self.write("!", text)
 
     async def room(self) -> None:
@@ -109,7 +109,7 @@ class Terminal:
             await self._drained.park()
 
     async def lines(self) -> AsyncIterator[str]:
-        """What the user says, until Ctrl-D or Ctrl-C, or until the command is asked to end."""
+        """Yield the user's lines, until Ctrl-D or Ctrl-C, or until the command is asked to end."""
         while (line := await self._next_line()) is not None:
             yield line
 
@@ -122,12 +122,12 @@ class Terminal:
         return line
 
     def finish(self) -> None:
-        """Take no more input."""
+        """Stop taking input."""
         self._finished = True
         self._call(self._cancel)
 
     async def run(self) -> None:
-        """Own the terminal until it ends; it is as it was before, afterwards, however it ends."""
+        """Control the terminal until the chat ends, and restore its state, however the chat ends."""
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._finish_when_cancelled)
@@ -150,7 +150,7 @@ class Terminal:
 
     def _call(self, function: Callable[[], object]) -> None:
         if self._loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop has closed: `run` shows what is left
+            with contextlib.suppress(RuntimeError):  # the loop has closed: `run` shows the remaining lines
                 self._loop.call_soon_threadsafe(function)
 
     # Called by the other thread
@@ -167,7 +167,7 @@ class Terminal:
     async def _edit(self) -> None:
         self._main = asyncio.current_task()
         self._loop = asyncio.get_running_loop()
-        self._news.set()  # for what was written before
+        self._news.set()  # for lines that were written before
         if self._finished:
             return
         async with asyncio.TaskGroup() as tasks:
@@ -190,8 +190,8 @@ class Terminal:
         while True:
             await self._news.wait()
             self._news.clear()
-            # Not with run_in_terminal: it hands the terminal back for a moment, in which what is typed is
-            # echoed in the middle of what is shown, and Ctrl-D gets lost.
+            # Do not use run_in_terminal: it gives the terminal back for a moment, in which typed text is
+            # echoed between the lines, and Ctrl-D gets lost.
             app = self._session.app
             if app.is_running:
                 app.renderer.erase()
@@ -215,7 +215,7 @@ class Terminal:
 
 @contextlib.contextmanager
 def _quiet_terminal() -> Iterator[None]:
-    """Keep the terminal from echoing what is typed between two input lines."""
+    """Keep the terminal from echoing typed text between two input lines."""
     terminal = sys.stdin.fileno()
     before = termios.tcgetattr(terminal)
     tty.setcbreak(terminal)
@@ -227,14 +227,14 @@ def _quiet_terminal() -> Iterator[None]:
 
 
 class _Lines(io.TextIOBase):
-    """A stream of text that hands over its lines: what others write to stderr, such as the log."""
+    """A text stream that passes on its lines. It replaces stderr, to which the log writes."""
 
     def __init__(self, write_line: Callable[[str], None]) -> None:
         self._write_line = write_line
         self._rest = ""
 
     def write(self, text: str) -> int:
-        """Take text; what follows its last line end waits."""
+        """Pass on complete lines; the text after the last line end waits."""
         *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
             self._write_line(line)

@@ -1,4 +1,4 @@
-"""Text for people: what comes from the network never reaches a terminal raw."""
+"""Text for people: text from the network never reaches a terminal raw."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from prompt_toolkit.utils import get_cwidth
 from peersockets_core import PeerEvent, PeerJoined
 
 UNREACHABLE: Final = "nobody can ever be reached: give --swarm, --listen or --connect"
-"""What a command says that waits for peers without a way to meet any."""
+"""The message of a command that waits for peers without a way to meet any."""
 _SHOWN: Final = 2000
-"""Characters of one message that are shown: a screen full, and no more of what a peer may send."""
+"""The most characters of a message that are shown: about a screen full."""
 _SHOWN_LINES: Final = 100
-"""Lines of one message that are shown."""
+"""The most lines of a message that are shown."""
 _LONGEST_CHARACTER: Final = 4  # bytes, in UTF-8
 _SHORT_KEY: Final = 4  # bytes
 
-# A drive's URL, or a drive key or a seed that may have lost or gained some characters.
+# A drive's URL, or a drive key or seed that may have lost or gained some characters.
 _KEY: Final = re.compile(
     r"(?:hyper|pear)://[^\s'\"]+|\b[0-9a-f]{32,}\b|\b[ybndrfg8ejkmcpqxot1uwisza345h769]{40,}\b", re.IGNORECASE
 )
@@ -28,15 +28,15 @@ _INDENT: Final = "    "
 _NAME: Final = re.compile(r"(\d\s*)\(([0-9a-fA-F]{8}\))")
 # Control characters, line and paragraph separators, lone surrogates.
 _ESCAPED_CATEGORIES: Final = frozenset({"Cc", "Zl", "Zp", "Cs"})
-# What changes the direction of the text that follows. Other format characters stay: emoji and many scripts
-# need joiners.
+# Characters that change the direction of the text after them. Other format characters stay, because emoji
+# and many scripts need joiners.
 _BIDI_CLASSES: Final = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 
 
 def printable(text: str) -> str:
-    """Escape, visibly, every character that could move the cursor or turn the text around it.
+    """Escape every character that could move the cursor or change the direction of text, so that it shows.
 
-    Whatever prints text calls it, once for each line; on what is printable already it changes nothing.
+    Every function that prints text calls this once for each line. It does not change printable text.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -44,17 +44,17 @@ def printable(text: str) -> str:
 
 
 def without_keys(text: str) -> str:
-    """Hide what looks like a secret key."""
+    """Replace everything that looks like a secret key."""
     return _KEY.sub("(a key)", text)
 
 
 def show_message_untrusted(message: bytes) -> list[str]:
-    """The lines of a message, for people; raises nothing.
+    """Return the lines of a message for people; raises nothing.
 
-    What looks like the name of a peer is broken up: a terminal that is made narrower later on may begin a row
-    with it.
+    Text that looks like the name of a peer is broken up, because a terminal that becomes narrower later could
+    begin a row with it.
 
-    Bytes that are not UTF-8 are shown replaced; of a long message the beginning is shown, and its size told.
+    Bytes that are not UTF-8 are replaced. A long message is cut, and its size is shown.
     """
     text = message[: (_SHOWN + 1) * _LONGEST_CHARACTER].decode(errors="replace")
     lines = text[:_SHOWN].replace("\r\n", "\n").split("\n")
@@ -65,9 +65,9 @@ def show_message_untrusted(message: bytes) -> list[str]:
 
 
 def rows(line: str, columns: int) -> list[str]:
-    """Cut a line into rows of a terminal, all but the first of them indented.
+    """Cut a line into rows of a terminal, and indent all but the first.
 
-    So no row of a message looks like the beginning of another line, whatever it is filled up with.
+    The indentation keeps a row of a message from looking like the beginning of another line.
     """
     cut, row, width = [], "", 0
     indent = _INDENT if columns > 2 * len(_INDENT) else ""
@@ -82,21 +82,21 @@ def rows(line: str, columns: int) -> list[str]:
 
 
 def short_name(peer_id: int, public_key: bytes) -> str:
-    """A peer's id and the beginning of its key."""
+    """Return a peer's id and the beginning of its key."""
     return f"{peer_id} ({short_key(public_key)})"
 
 
 def short_key(public_key: bytes) -> str:
-    """The beginning of a key."""
+    """Return the beginning of a key."""
     return public_key[:_SHORT_KEY].hex()
 
 
 def outcome(event: PeerEvent) -> str:
-    """What an event says of its peer."""
+    """Return the text of an event, without the name of its peer."""
     if isinstance(event, PeerJoined):
         return f"joined on {event.wire}"
     reason = f": {event.reason}" if event.reason else ""
-    unsent = f" ({event.unsent} bytes for it did not leave)" if event.unsent else ""
+    unsent = f" ({event.unsent} bytes for it were not sent)" if event.unsent else ""
     return f"left{reason}{unsent}"
 
 

@@ -40,15 +40,15 @@ from .secret_files import NewFile, new_file
 
 _FILE: Final = click.Path(dir_okay=False, path_type=Path)
 _PATIENCE: Final = 10.0
-"""Seconds that a peer may take for one line before the connection is ended."""
+"""Seconds that a peer may take for one line before we end the connection."""
 _OLD_FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.group()
 def trace() -> None:
-    """Record sessions to files, show what they say, and play them again.
+    """Record sessions to files, list their messages, and play them again.
 
-    The files hold all secrets of a session: record with identities and drives that are made for it.
+    The files hold all secrets of a session, so record with identities and drives made for the purpose.
 
     \b
     Examples:
@@ -61,7 +61,7 @@ def trace() -> None:
 @trace.command()
 @click.argument("file", type=_OLD_FILE)
 def show(file: Path) -> None:
-    """List what happened in FILE, decrypted.
+    """List the events and decrypted messages in FILE.
 
     \b
     Example:
@@ -74,21 +74,26 @@ def show(file: Path) -> None:
 @trace.command()
 @click.argument("file", type=_OLD_FILE)
 @click.option("--connect", metavar="HOST:PORT", type=ADDRESS, help="Play the initiator to a live peer.")
-@click.option("--listen", metavar="HOST:PORT", type=BIND_ADDRESS, help="Play the responder to who connects.")
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    type=BIND_ADDRESS,
+    help="Play the responder to the first peer that connects.",
+)
 @click.option(
     "--wait",
     metavar="SECONDS",
     type=SECONDS,
     default=10.0,
     show_default=True,
-    help="How long a live peer may take to cause what it caused in the recording.",
+    help="How long a live peer may take to cause the next report of the recording.",
 )
 def replay(file: Path, connect: Address | None, listen: Address | None, wait: float) -> int:
-    """Play FILE again, and tell whether everything is as recorded.
+    """Play FILE again, and compare everything with the recording.
 
-    Without an address, each side whose secrets are in FILE is played in memory, and what it sends and reports
-    is compared. With one, a live peer plays the other side: it has other secrets, so that only reports are
-    compared. Exits with 1 at a difference.
+    Without an address, the command plays each side whose secrets are in FILE in memory, and compares its
+    output and reports. With an address, a live peer plays the other side. That peer has other secrets, so
+    the command only compares reports. The exit status is 1 if there is a difference.
 
     \b
     Examples:
@@ -107,24 +112,23 @@ def replay(file: Path, connect: Address | None, listen: Address | None, wait: fl
 @trace.command()
 @click.argument("file", type=_FILE)
 @drive_argument
-@click.option("--force", is_flag=True, help="Replace FILE if it is there.")
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @node_options
 def record(file: Path, drive: DriveKey, force: bool, options: NodeOptions) -> int:
     """Record one connection on DRIVE to FILE, until either side ends it.
 
-    Lines of the input are sent on the first topic, once the peer has opened the drive; the end of the
-    input ends the connection. What is received is printed.
+    The command sends each line of the input on the first topic, once the peer has opened the drive. It prints
+    the messages that it receives. The end of the input ends the connection.
 
-    FILE holds all secrets of the connection, your identity and the drive's key included, so only you can
-    read it. It is created before the connection begins; one that is there already is not touched without
-    --force.
+    FILE holds all secrets of the connection, including your identity and the drive's key, so only you can
+    read it. The command creates FILE before it connects, and replaces an existing file only with --force.
 
     \b
     Example:
         peersockets trace record session.cbor DRIVE --topic chat --listen 127.0.0.1:4200
     """
     if len(options.connect) + len(options.listen) != 1:
-        raise click.UsageError("exactly one --connect or --listen is needed")
+        raise click.UsageError("give exactly one --connect or --listen")
     streams.check_stdin()
     with new_file(file, force=force) as target:
         return run(_record, target, drive, options)
@@ -161,7 +165,7 @@ async def _replay_live(
 async def _play(recorded: Trace, connect: Address | None, listen: Address | None, wait: float) -> None:
     stream, side = await meet([listen] if listen else [], [connect] if connect else [])
     if side not in recorded.secrets:
-        raise TraceError(f"the trace has no secrets of the {side}, so nobody can play it")
+        raise TraceError(f"the trace has no secrets of the {side}, so no player can stand in for it")
     script = [e for e in recorded.entries if isinstance(e, Command | Report) and e.side == side]
     async with open_live(stream, side, recorded.secrets[side], recorded.wire) as live:
         for number, entry in enumerate(script, 1):
@@ -171,7 +175,7 @@ async def _play(recorded: Trace, connect: Address | None, listen: Address | None
             with trio.move_on_after(wait):
                 _compare(number, entry, await live.next_report())
                 continue
-            raise TraceError(f"{_place(number, entry)} did not come within {wait:g} seconds")
+            raise TraceError(f"{_place(number, entry)} did not follow within {wait:g} seconds")
         if not live.recording.closed:
             live.carry_out(End(side))
     streams.say(f"{side}: {len(script)} commands and reports; as recorded")
@@ -179,10 +183,10 @@ async def _play(recorded: Trace, connect: Address | None, listen: Address | None
 
 def _compare(number: int, recorded: Report, report: Report | None) -> None:
     if isinstance(recorded, HandshakeReport) and isinstance(report, HandshakeReport):
-        return  # of another peer, with other keys
+        return  # another peer has other keys
     if report != recorded:
         came = "the end" if report is None else str(report)
-        raise TraceError(f"{_place(number, recorded)} was to come, not {came:.300}")
+        raise TraceError(f"{_place(number, recorded)} was expected, not {came:.300}")
 
 
 def _place(number: int, report: Report) -> str:

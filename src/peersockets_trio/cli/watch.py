@@ -1,4 +1,4 @@
-"""`peersockets watch`: members joining and leaving, one line each."""
+"""`peersockets watch`: shows members that join and leave, one line each."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from .text import UNREACHABLE
 @click.option("--json", "as_json", is_flag=True, help="Write the join and leave events of `pipe`.")
 @node_options
 def watch(drive: DriveKey, as_json: bool, options: NodeOptions) -> int:
-    """Show who joins DRIVE and who leaves, one line each, until it is ended.
+    """Show the peers that join and leave DRIVE, one line each, until the command is ended.
 
-    A line has the time, "join" or "leave", the peer's id, its public key and its wire; that of a leave
-    may go on with the reason.
+    A line has the time, "join" or "leave", the peer's id, its public key and its wire. The line of a leave
+    may end with the reason.
 
-    The exit status is 0 after SIGTERM, 130 after Ctrl-C, and 1 when nobody reads the output any more.
+    The exit status is 0 after SIGTERM, 130 after Ctrl-C, and 1 if the reader of the output has gone.
 
     \b
     Examples:

@@ -1,8 +1,8 @@
 """UDX for Trio: one UDP socket, and the streams that share it.
 
-datagrams    the socket: batches of datagrams, in one system call where the kernel can
+datagrams    the socket: sends and reads batches of datagrams, in one system call if the kernel can
 sockets      `UdpSocket`: the tasks that move datagrams and keep time
-streams      `UdxStream`: one stream, as Trio's streams are
+streams      `UdxStream`: one stream, with the interface of Trio's streams
 """
 
 from .sockets import UdpSocket, open_udp_socket

@@ -1,8 +1,9 @@
-"""A UDP socket that takes and gives many datagrams at a time.
+"""`Datagrams`: a UDP socket that sends and reads many datagrams at a time.
 
-Linux sends up to 64 datagrams of one size with one call (UDP_SEGMENT), and hands over as many of one sender
-with one read (UDP_GRO). Where the kernel, or an interface, does not, as the first attempt shows, datagrams go
-one by one. Those that are read one by one are gathered here, so that the core sees the same runs either way.
+Linux sends up to 64 datagrams of one size in one call (UDP_SEGMENT), and returns as many of one sender in one
+read (UDP_GRO). If the first attempt shows that the kernel or an interface does not support this, datagrams
+are sent one by one. Datagrams that are read one by one are gathered here, so that the core sees the same runs
+either way.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ _UDP_SEGMENT: Final = 103
 _UDP_GRO: Final = 104
 _IP_MTU_DISCOVER: Final = 10
 _IPV6_MTU_DISCOVER: Final = 23
-_PMTUDISC_PROBE: Final = 3  # set the bit that forbids fragments, and ignore what is known of the path
+_PMTUDISC_PROBE: Final = (
+    3  # set the bit that forbids fragments, and ignore the kernel's knowledge of the path
+)
 _PMTUDISC_DONT: Final = 0
 _SO_RCVBUFFORCE: Final = 33
 _SO_SNDBUFFORCE: Final = 32
@@ -32,21 +35,22 @@ _ANCILLARY: Final = 64
 _LINUX: Final = sys.platform == "linux"
 
 BUFFER_SIZE: Final = 4 * 1024 * 1024
-"""Bytes that the kernel should keep for us: a window of one stream."""
+"""Bytes that the kernel should buffer for us: the window of one stream."""
 
 LARGEST: Final = 65_536
 _ROOM: Final = 4 * LARGEST
 _READS: Final = 64
 _READ_BYTES: Final = 512 * 1024
-"""What is read in a turn: others want theirs, and senders want acknowledgements."""
+"""Bytes that are read in one turn. Other tasks need turns, too, and senders need acknowledgements."""
 
 
 Receive: TypeAlias = Callable[[memoryview, int, Address], None]
-"""Takes datagrams: packed back to back, the size of each but the last, where they came from."""
+"""A function that takes datagrams: a buffer that holds them back to back, the size of all but the last, and
+the source address."""
 
 
 class Datagrams:
-    """A bound UDP socket, which does not block."""
+    """A bound, non-blocking UDP socket."""
 
     def __init__(self, sock: socket.socket) -> None:
         """Take over a socket, and set it up."""
@@ -62,24 +66,26 @@ class Datagrams:
         _enlarge(sock)
 
     def fileno(self) -> int:
-        """Return the file descriptor, for whoever waits for it."""
+        """Return the file descriptor, for tasks that wait for it."""
         return self.socket.fileno()
 
     def close(self) -> None:
-        """Close it."""
+        """Close the socket."""
         self.socket.close()
 
     @property
     def address(self) -> Address:
-        """Host and port that it is bound to."""
+        """The host and port that the socket is bound to."""
         address = address_of(self.socket.getsockname())
         assert address is not None
         return address
 
     def read(self, receive: Receive) -> bool:
-        """Hand over what has come; returns whether there may be more."""
+        """Pass the datagrams that have arrived to `receive`; returns whether there may be more."""
         sock, buffer = self.socket, self._buffer
-        start = end = size = total = 0  # the run that is being gathered, and all of them
+        start = end = size = total = (
+            0  # bounds and size of the run that is being gathered, and the bytes of all runs
+        )
         source: Address = ("", 0)
         more = True
         for _ in range(_READS):
@@ -92,7 +98,7 @@ class Datagrams:
             except BlockingIOError:
                 more = False
                 break
-            except OSError:  # what became of something that was sent
+            except OSError:  # an error of a datagram that was sent earlier
                 continue
             segment = _segment_size(ancillary) if ancillary else 0
             if size and (sender != source or length > size or segment):
@@ -102,7 +108,7 @@ class Datagrams:
                 source, start, size = sender, end, segment or length
             end += length
             total += length
-            if length < size or segment or not length:  # nothing can follow in this run
+            if length < size or segment or not length:  # the run is complete
                 receive(buffer[start:end], size, source)
                 start = end = size = 0
             if total >= _READ_BYTES:
@@ -114,8 +120,8 @@ class Datagrams:
     def send(self, destination: Address, buffers: list[Buffer], size: int, *, fragment: bool = False) -> bool:
         """Send datagrams of one size, the last of which may be shorter.
 
-        Returns False where the kernel has no room, and nothing was sent. Raises `OSError`: EMSGSIZE for what
-        is too large for this machine.
+        Returns False, and sends nothing, if the kernel has no room. Raises `OSError`: EMSGSIZE if a datagram
+        is too large for the local system.
         """
         if fragment and _LINUX:
             self._set_path_mtu_discovery(_PMTUDISC_DONT)
@@ -145,7 +151,7 @@ class Datagrams:
         return True
 
     def _send_each(self, destination: Address, buffers: list[Buffer], size: int) -> None:
-        """Send one by one. What finds no room is lost, as it might be anywhere on its way."""
+        """Send datagrams one by one. Those for which there is no room are lost, as any datagram may be."""
         data = memoryview(b"".join(buffers))
         for at in range(0, len(data), size):
             try:
@@ -161,7 +167,7 @@ class Datagrams:
 
 
 _NO_SEGMENTS: Final = frozenset({errno.EINVAL, errno.EIO, errno.ENOPROTOOPT, errno.EOPNOTSUPP})
-"""What a kernel, or an interface, says that does not know UDP_SEGMENT."""
+"""The errors of a kernel or interface that does not support UDP_SEGMENT."""
 
 
 def _segment_size(ancillary: list[tuple[int, int, bytes]]) -> int:
@@ -175,7 +181,7 @@ _warned = False
 
 
 def _enlarge(sock: socket.socket) -> None:
-    """Ask for large buffers; warn once where the kernel keeps them small."""
+    """Ask for large buffers, and warn once if the kernel keeps them small."""
     global _warned
     for option, force in ((socket.SO_RCVBUF, _SO_RCVBUFFORCE), (socket.SO_SNDBUF, _SO_SNDBUFFORCE)):
         try:

@@ -1,4 +1,4 @@
-"""`UdpSocket`: the tasks that move datagrams between a socket and its endpoint, and keep time."""
+"""`UdpSocket`: moves datagrams between a socket and its endpoint, and handles the endpoint's deadlines."""
 
 from __future__ import annotations
 
@@ -35,69 +35,76 @@ from .streams import UdxStream
 _UDX_MAGIC: Final = 0xFF
 
 _SMALL: Final = 1500
-"""Bytes of a read that may be a question: one packet."""
+"""The most bytes of a read that may be a request: one packet."""
 
 _ANSWER_TIME: Final = 0.001
-"""How long its acknowledgement waits for the answer: half of what libudx allows for a lone packet."""
+"""Seconds that the acknowledgement of a request waits for the answer: half of the time that libudx allows for
+a lone packet."""
 
 _GATHER_TIME: Final = 0.0001
-"""How soon after a write another one is part of the same batch."""
+"""Seconds after a write within which another one belongs to the same batch."""
 
 LINGER: Final = 5.0
-"""Seconds for which closing waits for remotes."""
+"""Seconds that closing waits for remotes."""
 
 
 class UdpSocket:
-    """Made by `open_udp_socket`."""
+    """A UDP socket and its streams, made by `open_udp_socket`."""
 
     def __init__(self, datagrams: Datagrams, limits: UdxLimits, linger: float) -> None:
         self.endpoint: Endpoint[UdxStream] = Endpoint(limits=limits, now=trio.current_time())
-        """The machine; `UdxStream` is what to use of it."""
+        """The state machine. Applications use `UdxStream` instead."""
         self.on_datagram: Callable[[memoryview, Address], None] | None = None
-        """Called with each datagram that is none of UDX, which must be used up before it returns."""
+        """A function that is called with each datagram that is not UDX. The buffer is only valid during the
+        call."""
         self.on_datagrams_read: Callable[[], None] | None = None
-        """Called after a read with such datagrams, so that what they cause is sent and timed once for all."""
+        """A function that is called after a read with such datagrams, so that it can send and set timers once
+        for all of them."""
         self._datagrams_read = False
         self.linger = linger
         self.closed = False
         self._datagrams = datagrams
         self._flusher = Flusher()
-        self._idle = True  # whether the flusher does not know of us
-        self._sent_time = -math.inf  # when something was last sent at once
-        self._answer_time = math.inf  # when acknowledgements leave that wait for something to ride on
-        self._read_size = 0  # bytes of UDX in the present read
-        self._blocked: Transmission | None = None  # what the kernel had no room for
+        self._idle = True  # whether we are not registered with the flusher
+        self._sent_time = -math.inf  # the last time at which something was sent at once
+        self._answer_time = math.inf  # when waiting acknowledgements leave if no data carries them
+        self._read_size = 0  # bytes of UDX in the current read
+        self._blocked: Transmission | None = None  # a transmission that the kernel had no room for
         self._waiting = False  # whether a task waits for that room
         self._scope = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
         self._gone = trio.lowlevel.ParkingLot()
-        self._closing: dict[UdxStream, float] = {}  # until when each has time, in the order of that
+        self._closing: dict[UdxStream, float] = {}  # the time until which each may linger, in that order
         self.address = datagrams.address
         """Host and port that it is bound to."""
 
     # Streams
 
     def open_stream(self, local_id: int) -> UdxStream:
-        """Open a stream that is not connected yet. Raises `LocalProtocolError` if the id is taken."""
+        """Open a stream that is not connected yet. Raises `LocalProtocolError` if the id is taken, and
+        `trio.ClosedResourceError` if the socket is closed.
+        """
         if self.closed:
             raise trio.ClosedResourceError("the UDP socket is closed")
         return UdxStream(self, self.endpoint.open_stream(local_id, trio.current_time()))
 
     def connect(self, local_id: int, remote_id: int, address: Address) -> UdxStream:
-        """Open a stream and connect it to the remote's."""
+        """Open a stream and connect it to the remote's. Raises `LocalProtocolError` if the id is taken."""
         stream = self.open_stream(local_id)
         stream.connect(remote_id, address)
         return stream
 
     def send_datagram(self, data: Buffer, destination: Address) -> None:
-        """Send a datagram that is none of UDX; it may be lost."""
-        with suppress(OSError):  # no route, no permission: as if lost on its way
+        """Send a datagram that is not UDX; it may be lost."""
+        with suppress(OSError):  # no route or no permission counts as a lost datagram
             self._datagrams.send(destination, [data], len(data))
 
     # Moving
 
     def wake(self) -> None:
-        """There may be something to send: send it at once, and together what follows soon."""
+        """Send pending output: at once if the last write was a while ago, otherwise together with output that
+        follows soon.
+        """
         now = trio.current_time()
         if now - self._sent_time > _GATHER_TIME:
             self._sent_time = now
@@ -107,7 +114,7 @@ class UdpSocket:
             self._flusher.add(self)
 
     def flush(self) -> None:
-        """Send what has been queued since."""
+        """Send the output that was queued since."""
         self._idle = True
         self._send()
 
@@ -128,7 +135,7 @@ class UdpSocket:
         fragment = destination in self.endpoint.black_holes
         try:
             sent = self._datagrams.send(destination, buffers, size, fragment=fragment)
-        except OSError as error:  # no route at the moment, and whatever else: as if lost on its way
+        except OSError as error:  # no route, or any other error, counts as a lost datagram
             if error.errno == errno.EMSGSIZE:
                 self.endpoint.datagrams_refused(destination, size, now)
             sent = True
@@ -144,7 +151,7 @@ class UdpSocket:
         self._send()
 
     def _look_again(self) -> None:
-        """Something may be due earlier than thought."""
+        """Adjust the timer if something is due earlier."""
         deadline = min(self.endpoint.next_deadline(), self._answer_time, self._closing_time())
         if deadline < self._scope.deadline:
             self._scope.deadline = deadline
@@ -169,7 +176,7 @@ class UdpSocket:
                 self._datagrams_read = False
                 self._sent_time = -math.inf
                 if self._read_size <= _SMALL and self.endpoint.only_acknowledges:
-                    # Whoever is woken by it may answer, and an acknowledgement rides on the answer.
+                    # A task that this read wakes may answer, and the answer carries the acknowledgement.
                     self._answer_time = min(self._answer_time, trio.current_time() + _ANSWER_TIME)
                     self._look_again()
                 else:
@@ -218,7 +225,7 @@ class UdpSocket:
     # Ending
 
     def let_finish(self, stream: UdxStream) -> None:
-        """A stream was closed: give it some time."""
+        """Give a stream that was closed some time to finish."""
         self._closing[stream] = trio.current_time() + self.linger
         self._look_again()
 
@@ -231,20 +238,20 @@ class UdpSocket:
                 stream.abandon()
 
     def _closing_time(self) -> float:
-        """When the first of the streams that were closed has had its time."""
+        """Return the time at which the first closed stream has lingered long enough."""
         return next(iter(self._closing.values()), math.inf)
 
     def left(self) -> None:
-        """A stream was destroyed."""
+        """Note that a stream was destroyed."""
         self._gone.unpark_all()
 
     async def finish(self) -> None:
-        """Wait for the streams that were closed; each has its time."""
+        """Wait for the streams that were closed, each for its linger time."""
         while any(stream.owner.lingering for stream in self.endpoint.streams.values()):
             await self._gone.park()
 
     def shut(self) -> None:
-        """Destroy all streams, and send no more."""
+        """Destroy all streams, and stop sending."""
         for stream in list(self.endpoint.streams.values()):
             stream.owner.abandon()
         self._send()
@@ -255,12 +262,12 @@ class UdpSocket:
 async def open_udp_socket(
     host: str = "0.0.0.0", port: int = 0, *, limits: UdxLimits = DEFAULT_UDX_LIMITS, linger: float = LINGER
 ) -> AsyncIterator[UdpSocket]:
-    """Bind a UDP socket for streams of UDX.
+    """Bind a UDP socket for UDX streams.
 
-    Leaving the block destroys streams that are open, and waits for those that were closed until the remotes
-    have everything, for as long as `linger`.
+    Leaving the block destroys open streams. It waits for closed streams until the remotes have everything,
+    but no longer than `linger` seconds.
 
-    Raises `OSError` where binding fails.
+    Raises `OSError` if binding fails.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_DGRAM)

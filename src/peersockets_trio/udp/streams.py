@@ -1,4 +1,4 @@
-"""`UdxStream`: a stream of UDX, as Trio's streams are."""
+"""`UdxStream`: a UDX stream with the interface of Trio's streams."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import trio
 
 from peersockets_core.udx import Address, State, Stream
 
-_CHUNK: Final = 256 * 1024  # bytes copied at a time from what the caller may change afterwards
+_CHUNK: Final = 256 * 1024  # bytes that are copied at a time from a buffer that the caller may change later
 
 
 class StreamSocket(Protocol):
@@ -29,24 +29,24 @@ class StreamSocket(Protocol):
 class UdxStream(trio.abc.HalfCloseableStream):
     """One stream of a `UdpSocket`.
 
-    Closing it sends what was accepted, and waits until the remote has that, for as long as the socket's
-    `linger`; if cancelled, it destroys the stream.
+    Closing it sends all accepted data, and waits until the remote has that data, but no longer than the
+    socket's `linger`. Cancellation destroys the stream.
     """
 
     def __init__(self, udp: StreamSocket, stream: Stream[UdxStream]) -> None:
         stream.owner = self
         self.core = stream
-        """The machine of this stream."""
+        """The state machine of this stream."""
         self.lingering = False
-        """Whether it was closed, and the remote has yet to end its half."""
+        """Whether it was closed and the remote has not ended its half yet."""
         self.error: Exception | None = None
-        """What ended it, once it is over."""
+        """The error that ended it, once it is over."""
         self.early_address: Address | None = None
-        """Where a packet has come from before the stream was connected."""
+        """The source address of an early packet: one that arrived before the stream was connected."""
         self._udp = udp
         self._closed = False
         self._over = False
-        self._unwanted = False  # whether data has come after it was closed
+        self._unwanted = False  # whether data was dropped because the stream was closed
         self._ended = False  # whether the remote has ended its half
         self._received: deque[bytearray] = deque()
         self._receiving = trio.lowlevel.ParkingLot()
@@ -55,34 +55,34 @@ class UdxStream(trio.abc.HalfCloseableStream):
         self._receive_guard = _Guard("another task is receiving from this stream")
         self._send_guard = _Guard("another task is sending on this stream")
 
-    # Its place
+    # Ids and addresses
 
     @property
     def local_id(self) -> int:
-        """The id by which the remote names it."""
+        """The id that the remote puts into its packets for this stream."""
         return self.core.local_id
 
     @property
     def remote_address(self) -> Address | None:
-        """Where its packets go, once connected."""
+        """The destination of our packets, once connected."""
         return self.core.remote_address
 
     def connect(self, remote_id: int, address: Address) -> None:
-        """Connect it to the remote's stream; nothing is sent by that."""
+        """Connect to the remote's stream. This sends nothing."""
         if self._closed:
             raise trio.ClosedResourceError("the stream is closed")
         self.core.connect(remote_id, address, trio.current_time())
         self._udp.wake()
 
     def change_remote(self, remote_id: int, address: Address) -> None:
-        """Send to another address and id from now on."""
+        """Send to another address and id of the remote's stream from now on."""
         if self._closed:
             raise trio.ClosedResourceError("the stream is closed")
         self.core.change_remote(remote_id, address, trio.current_time())
         self._udp.wake()
 
     async def wait_early(self) -> Address:
-        """Wait until a packet comes for the stream, which is not connected; returns where it came from."""
+        """Wait until an early packet arrives for this unconnected stream; returns its source address."""
         while self.early_address is None:
             self._check_open()
             await self._changed.park()
@@ -107,13 +107,13 @@ class UdxStream(trio.abc.HalfCloseableStream):
             await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def wait_send_all_might_not_block(self) -> None:
-        """Wait until `send_all` would take something at once."""
+        """Wait until `send_all` would accept something at once."""
         with self._send_guard:
             await trio.lowlevel.checkpoint()
             await self._until_writable()
 
     async def send_eof(self) -> None:
-        """Let nothing follow what was sent."""
+        """End our half after the data that was sent."""
         with self._send_guard:
             await trio.lowlevel.checkpoint()
             if self._closed:
@@ -125,13 +125,13 @@ class UdxStream(trio.abc.HalfCloseableStream):
             self._udp.wake()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Send something that does not change any more, without waiting."""
+        """Send data without waiting; the data must not change any more."""
         self.core.write(data)
         self._udp.wake()
 
     @property
     def writable(self) -> bool:
-        """Whether `write` should be called."""
+        """Whether the caller should `write` more."""
         return self.core.writable and not self._closed
 
     async def _until_writable(self) -> None:
@@ -150,7 +150,7 @@ class UdxStream(trio.abc.HalfCloseableStream):
     # Receiving
 
     async def receive_some(self, max_bytes: int | None = None) -> bytearray | bytes:
-        """Return what has come, at most `max_bytes`; empty at the end."""
+        """Return received bytes, at most `max_bytes`; none at the end."""
         if max_bytes is not None and operator.index(max_bytes) < 1:
             raise ValueError("max_bytes must be at least 1")
         with self._receive_guard:
@@ -160,7 +160,7 @@ class UdxStream(trio.abc.HalfCloseableStream):
             return self.take(max_bytes)
 
     async def wait_received(self) -> bool:
-        """Wait until there is something to take, or the end; returns whether that took any waiting."""
+        """Wait until there is something to take, or the end; returns whether this had to wait."""
         self._check_open()
         waited = False
         while not (self._received or self._ended):
@@ -177,7 +177,7 @@ class UdxStream(trio.abc.HalfCloseableStream):
         return bool(self._received)
 
     def take(self, max_bytes: int | None = None) -> bytearray | bytes:
-        """Return a part of what has come, without waiting; empty at the end."""
+        """Return some received bytes without waiting; none if there are none."""
         if not self._received:
             return b""
         data = self._received.popleft()
@@ -187,7 +187,7 @@ class UdxStream(trio.abc.HalfCloseableStream):
         return self._consumed(data)
 
     def take_all(self, about: int) -> bytearray | bytes:
-        """Return what has come, as much as `about` so many bytes, without waiting."""
+        """Return received bytes without waiting: all of them, or slightly more than `about` bytes."""
         received = self._received
         if len(received) < 2:
             return self.take()
@@ -205,7 +205,7 @@ class UdxStream(trio.abc.HalfCloseableStream):
     # Ending
 
     async def aclose(self) -> None:
-        """Send what was accepted and end both halves. If cancelled, destroy the stream."""
+        """Send all accepted data and end both halves. Cancellation destroys the stream."""
         first = not self._closed
         self._closed = True
         try:
@@ -250,11 +250,11 @@ class UdxStream(trio.abc.HalfCloseableStream):
         if self._closed:
             raise trio.ClosedResourceError("the stream is closed")
 
-    # What the endpoint has reported
+    # Reports of the endpoint
 
     def received(self, data: bytearray) -> None:
-        """Data has come."""
-        if self._closed:  # nobody wants it: the remote may stop, once it has what was promised
+        """Take in received data."""
+        if self._closed:  # drop it, and end the stream as soon as the remote has all our data
             self.core.consume(len(data))
             self._unwanted = True
             if self.core.state is State.ENDED:
@@ -264,16 +264,16 @@ class UdxStream(trio.abc.HalfCloseableStream):
             self._receiving.unpark_all()
 
     def writable_again(self) -> None:
-        """More may be written."""
+        """Wake the senders, because more may be written."""
         self._sending.unpark_all()
 
     def remote_ended(self) -> None:
-        """No more data follows."""
+        """Note that no more data follows."""
         self._ended = True
         self._receiving.unpark_all()
 
     def over(self, error: Exception | None) -> None:
-        """The stream has ended."""
+        """Note that the stream has ended."""
         self._over = True
         self.lingering = False
         self.error = error
@@ -281,13 +281,13 @@ class UdxStream(trio.abc.HalfCloseableStream):
             lot.unpark_all()
 
     def flushed(self) -> None:
-        """The remote has everything."""
+        """Note that the remote has all our data."""
         if self._unwanted:
             self.abandon()
         self._changed.unpark_all()
 
     def early(self, address: Address) -> None:
-        """A packet has come, and the stream is not connected."""
+        """Note an early packet."""
         self.early_address = address
         self._changed.unpark_all()
 
@@ -296,7 +296,7 @@ _ENDING: Final = frozenset({State.ENDING, State.ENDED, State.CLOSING})
 
 
 class _Guard:
-    """Lets one task in at a time."""
+    """Admits one task at a time."""
 
     __slots__ = ("_busy", "_text")
 
