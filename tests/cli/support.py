@@ -109,6 +109,13 @@ class Pipe:
             pass
         return event
 
+    async def rest(self) -> list[Event]:
+        """The events until the output ends."""
+        assert self.process.stdout is not None
+        async for data in self.process.stdout:
+            self._buffer += data
+        return parse_lines(bytes(self._buffer))
+
     async def end_input(self) -> None:
         assert self.process.stdin is not None
         await self.process.stdin.aclose()
