@@ -1,7 +1,15 @@
 from __future__ import annotations
 
 from core.udx.support import ALICE, BOB, Pair, packet
-from peersockets_core.udx import AddressChanged, DataReceived, StreamClosed, StreamReset
+from peersockets_core.udx import (
+    AddressChanged,
+    DataReceived,
+    EndAcknowledged,
+    MessageReceived,
+    StreamClosed,
+    StreamEnded,
+    StreamReset,
+)
 from peersockets_core.udx.packet import Flag, pack_ranges
 
 
@@ -65,8 +73,13 @@ def test_packets_of_any_kind_in_one_batch() -> None:
         + packet(Flag.DATA, 2, 0, body=b"unseen")
     )
     events = endpoint.receive_datagrams(batch, 26, ALICE, 0.0)
-    assert [type(event).__name__ for event in events] == ["MessageReceived", "DataReceived", "StreamClosed"]
-    assert events[1] == DataReceived(pair.bob, bytearray(b"first:second"))
+    *received, closed = events
+    assert received == [
+        MessageReceived(pair.bob, b"a note"),
+        DataReceived(pair.bob, bytearray(b"first:second")),
+    ]
+    assert isinstance(closed, StreamClosed)
+    assert isinstance(closed.error, StreamReset)
 
 
 def test_a_remote_that_goes_acknowledges_what_it_took() -> None:
@@ -88,8 +101,7 @@ def test_a_remote_that_goes_after_both_ends_is_no_reset() -> None:
     end = pair.bob.sending.next
     batch = packet(Flag.END, 0, end) + packet(Flag.DESTROY, 1, end)
     events = pair.endpoints[BOB].receive_datagrams(batch, 20, ALICE, 0.1)
-    assert [type(event).__name__ for event in events] == ["StreamEnded", "EndAcknowledged", "StreamClosed"]
-    assert events[-1] == StreamClosed(pair.bob, None)
+    assert events == [StreamEnded(pair.bob), EndAcknowledged(pair.bob), StreamClosed(pair.bob, None)]
 
 
 def test_a_heartbeat_is_answered() -> None:
