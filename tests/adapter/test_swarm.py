@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -79,6 +80,12 @@ async def meet(alice: Somebody, bob: Somebody) -> None:
         async for event in events:
             if isinstance(event, PeerJoined) and event.public_key == bob.key:
                 return
+
+
+async def never_let_in(guest: Somebody, host: Somebody) -> None:
+    """Dial somebody who must not accept it."""
+    await guest.swarm.connect(host.key)
+    raise AssertionError("it was let in")
 
 
 async def test_a_drive_key_is_enough() -> None:
@@ -192,30 +199,39 @@ async def test_a_key_that_nobody_has() -> None:
 async def test_cancelling_a_dial() -> None:
     async with network() as net:
         alice = await net.add(bootstrap=[(HOST, 9)])
-        with trio.move_on_after(0.05) as scope:
-            await alice.swarm.connect(KeyPair.from_seed(b"n" * 32).ed25519_public_key)
-        assert scope.cancelled_caught
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(alice.swarm.connect, KeyPair.from_seed(b"n" * 32).ed25519_public_key)
+            await wait_all_tasks_blocked(0.01)
+            assert len(nursery.child_tasks) == 1
+            nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("dialler", ["theirs", "ours"])
 async def test_authenticate_holds_for_both_directions(dialler: str) -> None:
     asked: list[ConnectionInfo] = []
+    refused = trio.Event()
 
     async def nobody(info: ConnectionInfo) -> None:
         asked.append(info)
         raise Refused("nobody is welcome")
 
+    class Recorder(Instrument):
+        def connection_failed(self, address: Any, wire: Any, error: Exception) -> None:
+            refused.set()
+
     async with network() as net:
-        strict, guest = await net.add(authenticate=nobody), await net.add()
+        strict, guest = await net.add(authenticate=nobody, instruments=[Recorder()]), await net.add()
         listener, caller = (strict, guest) if dialler == "theirs" else (guest, strict)
         await listener.swarm.join(listener.drive, lookup=False).flushed()
         if dialler == "ours":
             with pytest.raises(Refused, match="nobody is welcome"):
                 await caller.swarm.connect(listener.key)
         else:
-            with trio.move_on_after(1.5):
-                await caller.swarm.connect(listener.key)
-                raise AssertionError("it was let in")
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(never_let_in, caller, listener)
+                await refused.wait()
+                await wait_all_tasks_blocked(0.01)  # whatever follows the refusal has happened
+                nursery.cancel_scope.cancel()
         assert [info.public_key for info in asked[:1]] == [guest.key]
         assert strict.node.statistics().connections == 0
 
@@ -238,13 +254,21 @@ async def test_a_decision_that_takes_too_long_is_none() -> None:
 
 
 async def test_no_place_is_no_answer() -> None:
+    asked: dict[bytes, trio.Event] = defaultdict(trio.Event)
+
+    async def everybody(info: ConnectionInfo) -> None:
+        asked[info.public_key].set()
+
     async with network() as net:
-        full, guest = await net.add(limits=Limits(connections=1)), await net.add()
+        full, guest = await net.add(limits=Limits(connections=1), authenticate=everybody), await net.add()
         member = await net.add()
         await meet(full, member)
-        with trio.move_on_after(1):
-            await guest.swarm.connect(full.key)
-            raise AssertionError("it was let in")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(never_let_in, guest, full)
+            await asked[guest.key].wait()
+            await wait_all_tasks_blocked(0.01)  # a guest for whom there is a place is let in by now
+            assert full.node.statistics().connections == 1
+            nursery.cancel_scope.cancel()
 
 
 async def test_failures_reach_instruments() -> None:
@@ -346,10 +370,18 @@ async def test_a_network_that_appears_later() -> None:
         alice = await net.add(bootstrap=[(HOST, port)])
         discovery = alice.swarm.join(alice.drive)
         async with open_node() as node:
-            with trio.move_on_after(0.1):
+            flushed = trio.Event()
+
+            async def flush() -> None:
                 await discovery.flushed()
-            async with node.open_swarm(bootstrap=net.bootstrap, host=HOST, port=port):
-                await discovery.flushed()
+                flushed.set()
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(flush)
+                await wait_all_tasks_blocked(0.01)
+                assert not flushed.is_set()
+                async with node.open_swarm(bootstrap=net.bootstrap, host=HOST, port=port):
+                    await flushed.wait()
         assert alice.swarm.statistics().nodes > 0
 
 

@@ -107,9 +107,9 @@ def test_an_absent_length_is_one(body: str, message: Message) -> None:
 
 
 def test_a_message_for_every_type_number() -> None:
-    assert messages.TYPES == (
+    assert (
         Open, Options, Status, Have, Unhave, Want, Unwant, Request, Cancel, Data, Close,
-    )  # fmt: skip
+    ) == messages.TYPES  # fmt: skip
 
 
 BAD: dict[str, tuple[type[Message | NoisePayload], str, str]] = {
