@@ -10,18 +10,26 @@ import trio
 import trio.testing
 
 from adapter.udp.support import SMALL_WINDOW, pair, sockets, streams
+from peersockets_trio.testing import cancelled_at
 from peersockets_trio.udp import UdxStream
 
 
 async def fill(stream: UdxStream) -> int:
-    """Send until the remote takes no more."""
+    """Send until the remote has closed its window and there is no room here; returns how much was sent."""
     sent = 0
-    while True:
-        with trio.move_on_after(0.2) as scope:
+
+    async def send() -> None:
+        nonlocal sent
+        while True:
             await stream.send_all(bytes(1000))
             sent += 1000
-        if scope.cancelled_caught:
-            return sent
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send)
+        while stream.core.sending.window or stream.writable:
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        nursery.cancel_scope.cancel()
+    return sent
 
 
 async def test_trios_own_checks() -> None:
@@ -117,13 +125,21 @@ async def test_a_stream_that_was_never_connected_just_ends() -> None:
 async def test_cancelling_loses_nothing_and_doubles_nothing() -> None:
     async with streams(SMALL_WINDOW) as (ours, theirs):
         sent, received = bytearray(), bytearray()
+
+        async def receive() -> None:
+            nonlocal received
+            received += await theirs.receive_some(1000)
+
+        cancelled = 0
         for number in range(60):
-            with trio.move_on_after(0.001 * (number % 3)) as scope:
-                await ours.send_all(bytes([number]) * 1500)
-            if not scope.cancelled_caught:
-                sent += bytes([number]) * 1500
-            with trio.move_on_after(0.001 * (number % 2)):
-                received += await theirs.receive_some(1000)
+            # The first step is taken before anything is sent or received, the later ones while it waits.
+            message = bytes([number]) * 1500
+            if await cancelled_at(1 + number % 3, lambda message=message: ours.send_all(message)):  # type: ignore[misc]
+                cancelled += 1
+            else:
+                sent += message
+            await cancelled_at(1 + number % 2, receive)
+        assert 0 < cancelled < 60
         await ours.send_eof()
         async for part in theirs:
             received += part
