@@ -126,23 +126,31 @@ async def test_cancelling_loses_nothing_and_doubles_nothing() -> None:
     async with streams(SMALL_WINDOW) as (ours, theirs):
         sent, received = bytearray(), bytearray()
 
-        async def receive() -> None:
-            nonlocal received
-            received += await theirs.receive_some(1000)
+        async def receive_to_the_end() -> None:
+            parts: list[bytes | bytearray] = []
 
-        cancelled = 0
-        for number in range(60):
-            # The first step is taken before anything is sent or received, the later ones while it waits.
-            message = bytes([number]) * 1500
-            if await cancelled_at(1 + number % 3, lambda message=message: ours.send_all(message)):  # type: ignore[misc]
-                cancelled += 1
-            else:
-                sent += message
-            await cancelled_at(1 + number % 2, receive)
-        assert 0 < cancelled < 60
-        await ours.send_eof()
-        async for part in theirs:
-            received += part
+            async def receive() -> None:
+                parts.append(await theirs.receive_some(1000))
+
+            for step in itertools.cycle((1, 2)):
+                if not await cancelled_at(step, receive):
+                    part = parts.pop()
+                    received.extend(part)
+                    if not part:
+                        return
+                assert not parts
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receive_to_the_end)
+            cancelled = 0
+            for number in range(300):
+                message = bytes([number % 256]) * 1500
+                if await cancelled_at(1 + number % 3, lambda message=message: ours.send_all(message)):  # type: ignore[misc]
+                    cancelled += 1
+                else:
+                    sent += message
+            assert 0 < cancelled < 300
+            await ours.send_eof()
         assert received == sent
 
 
