@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import shlex
-import struct
 import subprocess
 import termios
 import threading
-import time
 from typing import IO, Any
 
 import pytest
@@ -184,9 +183,11 @@ def test_a_stdout_that_does_not_block(command: str) -> None:
 
 
 def _wait_until_empty(pipe: int) -> None:
-    """Wait until everything written has been read: the reader then finds the pipe empty, and has to wait."""
-    while struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0]:
-        time.sleep(0.001)
+    """Wait until everything written has been read, so that the reader has to wait, or there is no reader."""
+    reader_gone = select.poll()
+    reader_gone.register(pipe, 0)
+    while any(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4))) and not reader_gone.poll(1):
+        pass
 
 
 def _fill(pipe: int) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 from interop.real_peer import RealPeer, RealTopic, digest, numbered
 from interop.swarm_peers import (
@@ -170,8 +171,8 @@ async def test_a_stranger_on_the_topic_never_becomes_a_member() -> None:
         ours.swarm.join(drive)
         await joined(drive, peer.public_key)
         await stranger.wait_event("connection", publicKey=ours.key.hex())
-        while ours.node.statistics().connections < 2:  # noqa: ASYNC110 (strangers have no event)
-            await trio.sleep(0.01)
+        while ours.node.statistics().connections < 2:  # strangers have no event
+            await trio.testing.wait_all_tasks_blocked(0.01)
         assert [info.public_key for info in drive.peers.values()] == [peer.public_key]
 
 

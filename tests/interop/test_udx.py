@@ -6,6 +6,7 @@ import base64
 
 import pytest
 import trio
+import trio.testing
 
 from interop.udx_peer import (
     HOST,
@@ -139,6 +140,19 @@ async def test_closing_delivers_what_was_sent() -> None:
         assert (closed["error"], tally(closed)) == (None, digest(data))
 
 
+async def _until_asked(meeting: Meeting, times: int) -> None:
+    """Wait until the remote has found our window closed and asked about it so many times."""
+    asked = unread = received = 0
+    while asked < times:
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        before = unread, received
+        unread, received = meeting.stream.core.unread, meeting.udp.endpoint.statistics().received
+        if not unread or unread != before[0]:
+            asked = 0
+        elif received > before[1]:
+            asked += 1
+
+
 @pytest.mark.parametrize("package", ["udx-native", OLD])
 async def test_our_window_fills_and_opens_again(package: str) -> None:
     """The current release asks about a closed window with heartbeats, an old one with data."""
@@ -146,12 +160,9 @@ async def test_our_window_fills_and_opens_again(package: str) -> None:
     async with meet(package=package, limits=UdxLimits(window=256 * KIB)) as meeting:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_source, meeting, size)
-            before = -1
-            while (unread := meeting.stream.core.unread) != before or not unread:
-                before = unread
-                await trio.sleep(1.5)  # longer than the timeout after which they ask
-            assert unread <= 256 * KIB + meeting.udp.endpoint.limits.window_excess
-            await trio.sleep(3)
+            await _until_asked(meeting, 2)
+            unread = meeting.stream.core.unread
+            assert 256 * KIB <= unread <= 256 * KIB + meeting.udp.endpoint.limits.window_excess
             assert await meeting.receive_all() == pseudorandom("theirs", size)
         await meeting.stream.send_eof()
         assert (await meeting.wait_event("close"))["error"] is None
