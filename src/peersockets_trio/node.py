@@ -22,6 +22,7 @@ from peersockets_core import (
     TopicScope,
     WireName,
 )
+from peersockets_core.dht import DEFAULT_HYPER_DHT_LIMITS, HyperDhtLimits
 from peersockets_core.topics.naming import TOPIC_SCOPES
 from peersockets_core.wires.keys import Keys
 
@@ -188,15 +189,20 @@ class Node:
         bootstrap: Iterable[BootstrapNode] = PUBLIC_BOOTSTRAP,
         host: str = "0.0.0.0",
         port: int = 0,
-        persistent: bool = False,
+        persistent: bool | None = None,
+        limits: HyperDhtLimits = DEFAULT_HYPER_DHT_LIMITS,
     ) -> AbstractAsyncContextManager[Swarm]:
         """Open a swarm: one UDP socket through which peers are found in HyperDHT, and connected to.
 
         Joining a drive there finds the applications that have it open, wherever they are. Connections made
         by a swarm are connections of the node like any other, and stay when a discovery is closed; they end
         with the swarm. `bootstrap` are the nodes of the DHT to begin with, pairs of host and port; with none,
-        this node begins a network of its own. A `persistent` one is a complete node, which keeps the records
-        of others, once most of them see it at one address; the first node of a network is one in any case.
+        this node begins a network of its own. `limits` are the bounds of what others can have it keep and do.
+
+        A `persistent` one is a complete node, which keeps the records of others, once most of them see it at
+        one address; the first node of a network is one in any case. With None, it becomes one by itself once
+        strangers have been able to reach it for 20 minutes (`HyperDhtLimits.rpc.stable_time`). Until then,
+        a second UDP socket asks other nodes whether they can.
 
         Entering the block raises `TypeError` or `ValueError` for a bad argument, `OSError` where binding
         fails.
@@ -209,6 +215,7 @@ class Node:
             host=host,
             port=port,
             persistent=persistent,
+            limits=limits,
         )
 
     def open_drive(self, key: DriveKey | bytes | str, *, topic_scope: TopicScope = "drive") -> Drive:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from types import TracebackType
 from typing import Final, Literal, Self
 
@@ -12,6 +12,7 @@ import trio
 
 from peersockets_core import DriveKey, parse_public_key
 from peersockets_core import swarm as core
+from peersockets_core.dht import HyperDhtLimits
 from peersockets_core.dht.rpc.address import Address
 from peersockets_core.swarm import Announced, Flushed, PeerFound, SwarmEvent
 
@@ -21,7 +22,7 @@ from .runtime.background import background_tasks
 from .runtime.bootstrap import BootstrapNode, check_bootstrap
 from .runtime.node_runtime import NodeRuntime
 from .runtime.swarm_runtime import Attach, SwarmRuntime
-from .udp import open_udp_socket
+from .udp import open_probe_socket, open_udp_socket
 
 NatKind = Literal["unknown", "open", "consistent", "random"]
 """How a node can be reached from outside: not known yet, by everybody, at one address through a NAT that
@@ -145,6 +146,11 @@ class Swarm:
         return "consistent" if sampler.port else "random"
 
     @property
+    def persistent(self) -> bool:
+        """Whether this is a complete node of the DHT now, which keeps the records of others."""
+        return self._runtime.machine.dht.node.id is not None
+
+    @property
     def closed(self) -> bool:
         """Whether it has been closed."""
         return self._runtime.closed
@@ -249,14 +255,28 @@ async def open_swarm(
     bootstrap: Iterable[BootstrapNode],
     host: str,
     port: int,
-    persistent: bool,
+    persistent: bool | None,
+    limits: HyperDhtLimits,
 ) -> AsyncIterator[Swarm]:
     """Open a swarm on a node; see `Node.open_swarm`."""
     nodes = check_bootstrap(bootstrap)
-    async with open_udp_socket(host, port) as udp, background_tasks() as nursery:
+    adaptive = persistent is None and nodes
+    async with (
+        open_udp_socket(host, port) as udp,
+        open_probe_socket(host) if adaptive else nullcontext() as probe,
+        background_tasks() as nursery,
+    ):
         swarm = Swarm(node_runtime)
         runtime = swarm._runtime = SwarmRuntime(
-            node_runtime, udp, nodes, attach, nursery, swarm._heard, persistent=persistent
+            node_runtime,
+            udp,
+            nodes,
+            attach,
+            nursery,
+            swarm._heard,
+            persistent=bool(persistent),
+            probe=probe,
+            limits=limits,
         )
         await nursery.start(runtime.run)
         try:

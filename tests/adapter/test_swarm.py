@@ -97,7 +97,8 @@ async def test_a_drive_key_is_enough() -> None:
                 await sender.broadcast(b"hello")
                 assert (await receiver.receive()).message == b"hello"
         assert alice.swarm.address == alice.swarm.bound_address
-        assert alice.swarm.nat == "consistent"
+        # "open" if it was tested before the swarm wrote to the only host there is.
+        assert alice.swarm.nat in {"consistent", "open"}
         statistics = alice.swarm.statistics()
         assert (statistics.topics, statistics.peers) == (1, 1)
         assert statistics.answers > 0

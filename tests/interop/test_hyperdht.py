@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -15,7 +15,9 @@ from interop.hyperdrive13 import open_real_peer
 from interop.real_peer import HOST, RealPeer
 from interop.swarm_peers import PACKAGES, DhtNetwork, Ours, open_dht_network, open_ours
 from peersockets_core import PeerUnreachable
-from peersockets_core.dht import MutableValue, ValueFound
+from peersockets_core.dht import HyperDhtLimits, MutableValue, ValueFound
+from peersockets_core.dht.rpc import DhtLimits
+from peersockets_core.dht.rpc.reachability import Reach
 from peersockets_core.dht.signing import key_hash
 from peersockets_trio import Limits, open_node
 
@@ -197,3 +199,64 @@ async def test_a_thousand_bytes_of_nonsense_end_nothing() -> None:
 def test_loopback_only() -> None:
     """No test of this project may reach the public nodes: each passes its own list."""
     assert HOST == "127.0.0.1"
+
+
+def soon_stable(stable_time: float) -> HyperDhtLimits:
+    """Limits with which a node becomes persistent by itself sooner."""
+    return HyperDhtLimits(rpc=DhtLimits(stable_time=stable_time))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 (what a node finds out of itself is no event of a swarm)
+        await trio.sleep(0.01)
+
+
+async def test_among_real_nodes_one_that_can_be_reached_becomes_persistent_by_itself() -> None:
+    async with (
+        open_dht_network() as network,
+        open_node() as node,
+        node.open_swarm(bootstrap=network.bootstrap, host=HOST, limits=soon_stable(1)) as swarm,
+    ):
+        await until(lambda: swarm.persistent)
+        assert swarm.nat == "open"
+        assert swarm.address == swarm.bound_address
+        # Real nodes find it, and it keeps for them what they store.
+        async with open_dht_peer(network.ports[0]) as peer:
+            while swarm.bound_address[1] not in (await peer.call("dhtNodes"))["ports"]:
+                await peer.call("dhtLookup", topic=TOPIC.hex())
+            await peer.call("dhtListen")
+            await peer.call("dhtAnnounce", topic=TOPIC.hex())
+            storage = swarm._runtime.machine.dht._storage
+            assert [len(found) for found in storage._topics.values()] == [1]
+
+
+async def test_among_real_nodes_one_that_cannot_be_reached_stays_ephemeral(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A firewall lets in only what comes from a host and port that were written to."""
+    async with (
+        open_dht_network() as network,
+        open_node() as node,
+        node.open_swarm(bootstrap=network.bootstrap, host=HOST, limits=soon_stable(0.5)) as swarm,
+    ):
+        written: set[object] = set()
+        runtime = swarm._runtime
+        send, receive = runtime.udp.send_datagram, runtime._receive
+
+        def outbound(data: Any, destination: Any) -> None:
+            written.add(destination)
+            send(data, destination)
+
+        def inbound(datagram: memoryview, source: Any) -> None:
+            if source in written:
+                receive(datagram, source)
+
+        monkeypatch.setattr(runtime.udp, "send_datagram", outbound)
+        monkeypatch.setattr(runtime.udp, "on_datagram", inbound)
+        reachability = runtime.machine.dht.node.reachability
+        assert reachability is not None
+        for _ in range(2):  # the first test, and the one after three stable times
+            await until(lambda: reachability.state is Reach.FIREWALLED)
+            await until(lambda: reachability.state is not Reach.FIREWALLED)
+        assert not swarm.persistent
+        assert swarm.nat != "open"

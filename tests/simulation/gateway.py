@@ -68,3 +68,31 @@ class PortMapping:
         self._ports.clear()
         self._private.clear()
         self._contacts.clear()
+
+
+class Firewall:
+    """A filter before one public host, which keeps its addresses: who was written to may answer.
+
+    It looks at hosts, not at ports, as many routers do, and forgets one after `hole_time` seconds.
+    """
+
+    def __init__(self, host: str, *, hole_time: float = 300.0) -> None:
+        self.shut = True
+        """Whether it lets nobody else in."""
+        self._host = host
+        self._hole_time = hole_time
+        self._written: dict[tuple[Address, str], float] = {}
+
+    def outbound(self, source: Address, destination: Address, now: float) -> Address | None:
+        """Leave the source as it is."""
+        self._written[source, destination[0]] = now
+        return source
+
+    def inbound(self, source: Address, destination: Address, now: float) -> Address | None:
+        """Let in what may answer."""
+        written = self._written.get((destination, source[0]), -self._hole_time)
+        return None if self.shut and now - written >= self._hole_time else destination
+
+    def owns(self, address: Address) -> bool:
+        """Whatever goes to the host."""
+        return address[0] == self._host

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from peersockets_core.dht.rpc import Socket
 from simulation.pattern import Address, Datagram, DatagramMachine
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class Host:
     """Seconds from the first arrival to the read, in which further datagrams join it."""
     receive_buffer: float = float("inf")
     """Bytes that wait for the read at most; what does not fit is dropped, as in a socket's buffer."""
+    probe: Address | None = None
+    """The address of a second socket, where the machine has one: what comes to it arrives at once."""
     overflows: int = 0
     reads: int = 0
     _inbox: deque[Datagram] = attrs.field(factory=deque)
@@ -67,6 +70,10 @@ class Host:
             for payload in _cut(b"".join(buffers), segment_size):
                 datagram = Datagram(self.address, destination, payload, may_fragment)
                 self.site.network.send(self, datagram)
+        if self.probe is not None:
+            machine: Any = self.machine
+            for destination, (payload,), _ in machine.datagrams_to_send(self.now, socket=Socket.PROBE):
+                self.site.network.send(self, Datagram(self.probe, destination, payload))
         self._schedule(self.machine.next_deadline())
 
     def wake_up(self, scheduled: float) -> Callable[[], None] | None:
@@ -82,6 +89,14 @@ class Host:
 
     def deliver(self, datagram: Datagram) -> None:
         """A datagram has arrived; the host reads it after `read_delay`."""
+        if datagram.destination == self.probe:
+            machine: Any = self.machine
+            size, source = len(datagram.payload), datagram.source
+            self._hand_over(
+                machine.receive_datagrams(datagram.payload, size, source, self.now, socket=Socket.PROBE)
+            )
+            self.settle()
+            return
         if datagram.destination != self.address:
             return  # it has moved while this was under way
         if self._inbox_size + len(datagram.payload) > self.receive_buffer:

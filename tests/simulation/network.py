@@ -96,13 +96,17 @@ class Network:
 
     def learn_address(self, host: Host) -> None:
         """A host has an address."""
-        key = host.site.scope, host.address
-        assert key not in self._hosts, f"{host.address} is somebody else's"
-        self._hosts[key] = host
+        for address in (host.address, host.probe):
+            key = host.site.scope, address
+            assert key not in self._hosts, f"{address} is somebody else's"
+            if address is not None:
+                self._hosts[host.site.scope, address] = host
 
     def forget_address(self, host: Host) -> None:
         """A host has lost its address."""
-        del self._hosts[host.site.scope, host.address]
+        for address in (host.address, host.probe):
+            if address is not None:
+                del self._hosts[host.site.scope, address]
 
     def _leave(self, site: Site, datagram: Datagram) -> None:
         if site.gateway is not None:
@@ -178,8 +182,9 @@ class Site:
         on_event: Callable[[Any], None] = lambda _: None,
         read_delay: float = 0.0,
         receive_buffer: float = float("inf"),
+        probe: Address | None = None,
     ) -> Host:
-        """Put a machine at an address (port 1000 unless given)."""
+        """Put a machine at an address (port 1000 unless given), and its second socket at `probe`."""
         host = Host(
             site=self,
             address=(address, 1000) if isinstance(address, str) else address,
@@ -187,6 +192,7 @@ class Site:
             on_event=on_event,
             read_delay=read_delay,
             receive_buffer=receive_buffer,
+            probe=probe,
         )
         self.network.learn_address(host)
         return host

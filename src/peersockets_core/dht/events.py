@@ -7,12 +7,20 @@ from typing import TypeAlias
 from .announcer import Listening
 from .dialing import DialFailed, Dialled
 from .listening import ConnectionRequested
-from .rpc.events import AddressChanged, BecamePersistent, Bootstrapped, NetworkChanged
+from .rpc.events import (
+    AddressChanged,
+    BecameEphemeral,
+    BecamePersistent,
+    Bootstrapped,
+    NetworkChanged,
+    ReachabilityChanged,
+)
 from .topics import PeersFound, SearchFinished
 from .values import ValueFound
 
 __all__ = [
     "AddressChanged",
+    "BecameEphemeral",
     "BecamePersistent",
     "Bootstrapped",
     "ConnectionRequested",
@@ -22,6 +30,7 @@ __all__ = [
     "Listening",
     "NetworkChanged",
     "PeersFound",
+    "ReachabilityChanged",
     "SearchFinished",
     "ValueFound",
 ]
@@ -36,6 +45,8 @@ HyperDhtEvent: TypeAlias = (
     | DialFailed
     | AddressChanged
     | Bootstrapped
+    | BecameEphemeral
+    | ReachabilityChanged
     | BecamePersistent
     | NetworkChanged
 )

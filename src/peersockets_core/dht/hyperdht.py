@@ -34,6 +34,7 @@ from .rpc.events import (
 )
 from .rpc.messages import ErrorCode
 from .rpc.node import DhtNode
+from .rpc.requests import Socket
 from .signing import is_key, key_hash, sign_mutable
 from .storage import Storage
 from .topics import TopicSearch
@@ -50,15 +51,16 @@ class HyperDht:
         entropy: Entropy,
         now: float,
         bootstrap: Iterable[Address] = (),
-        persistent: bool = False,
+        persistent: bool | None = False,
         address: Address | None = None,
         first: bool | None = None,
+        port: int | None = None,
         open_address: Address | None = None,
         local_addresses: Iterable[Address] = (),
         limits: HyperDhtLimits = DEFAULT_HYPER_DHT_LIMITS,
     ) -> None:
-        """Begin to search the network from the `bootstrap` nodes; `persistent`, `address` and `first` are as
-        for `DhtNode`.
+        """Begin to search the network from the `bootstrap` nodes; `persistent`, `address`, `first` and `port`
+        are as for `DhtNode`.
 
         `open_address` is the address at which everyone can reach us, if it is known. `local_addresses`
         are those at which hosts of our own network can. Handshakes show both to remotes.
@@ -72,10 +74,11 @@ class HyperDht:
             persistent=persistent,
             address=address,
             first=first,
+            port=port,
             limits=limits.rpc,
         )
         """The dht-rpc node below."""
-        self.open_address = open_address if open_address is not None else address
+        self._known_open_address = open_address if open_address is not None else address
         self.local_addresses = tuple(local_addresses)
         self._entropy = entropy
         self._events: list[HyperDhtEvent] = []
@@ -86,6 +89,13 @@ class HyperDht:
         self._announcer = Announcer(self._exchange, key_pair)
         self._dials: set[Dial] = set()
         self._known_relays: dict[bytes, tuple[Address, ...]] = {}
+
+    @property
+    def open_address(self) -> Address | None:
+        """Where everybody can reach us, if that is known or a test has shown it."""
+        if self._known_open_address is not None:
+            return self._known_open_address
+        return None if self.node.reachability is None else self.node.reachability.address
 
     @property
     def relays(self) -> tuple[Address, ...]:
@@ -107,16 +117,30 @@ class HyperDht:
     # The datagram pattern
 
     def receive_datagrams(
-        self, buffer: bytes | bytearray | memoryview, segment_size: int, source: Address, now: float
+        self,
+        buffer: bytes | bytearray | memoryview,
+        segment_size: int,
+        source: Address,
+        now: float,
+        *,
+        socket: Socket = Socket.MAIN,
     ) -> list[HyperDhtEvent]:
         """Take in datagrams of `segment_size` bytes each, of which the last may be shorter; returns the
         events that they cause.
-        """
-        return self._process(self.node.receive_datagrams(buffer, segment_size, source, now), now)
 
-    def datagrams_to_send(self, now: float) -> list[tuple[Address, list[bytes], int]]:
-        """Return the datagrams to send: the destination, a list that holds the datagram, and its size."""
-        return self.node.datagrams_to_send(now)
+        `socket` is the one at which they have arrived.
+        """
+        return self._process(
+            self.node.receive_datagrams(buffer, segment_size, source, now, socket=socket), now
+        )
+
+    def datagrams_to_send(
+        self, now: float, *, socket: Socket = Socket.MAIN
+    ) -> list[tuple[Address, list[bytes], int]]:
+        """Return the datagrams to send from a socket: the destination, a list that holds the datagram, and
+        its size.
+        """
+        return self.node.datagrams_to_send(now, socket=socket)
 
     def next_deadline(self) -> float:
         """Return the latest time at which to call `handle_deadline`; minus infinity if events are waiting."""
@@ -310,7 +334,7 @@ class HyperDht:
     def _follow(self, event: DhtEvent, now: float) -> None:
         """Let an event of the layer below, which the application is handed, have its effect here."""
         if isinstance(event, BecamePersistent) and self.node.first:
-            self.open_address = self.node.address or self.open_address
+            self._known_open_address = self.node.address or self.open_address
         elif isinstance(event, NetworkChanged) and self.listening:
             self._announcer.start_anew(now)
 

@@ -7,7 +7,14 @@ from typing import TypeAlias
 import attrs
 
 from ..dht.events import ConnectionRequested, DialFailed, Dialled, Listening
-from ..dht.rpc.events import AddressChanged, BecamePersistent, Bootstrapped, NetworkChanged
+from ..dht.rpc.events import (
+    AddressChanged,
+    BecameEphemeral,
+    BecamePersistent,
+    Bootstrapped,
+    NetworkChanged,
+    ReachabilityChanged,
+)
 from .discovery import Discovery
 
 
@@ -46,4 +53,6 @@ SwarmEvent: TypeAlias = (
     | Bootstrapped
     | BecamePersistent
     | NetworkChanged
+    | BecameEphemeral
+    | ReachabilityChanged
 )

@@ -23,6 +23,7 @@ from ..dht.hyperdht import HyperDht
 from ..dht.messages import Peer
 from ..dht.rpc.address import ID_SIZE, Address
 from ..dht.rpc.events import BecamePersistent, Bootstrapped, NetworkChanged
+from ..dht.rpc.requests import Socket
 from ..dht.signing import is_key
 from ..dht.topics import TopicSearch
 from ..errors import LocalProtocolError
@@ -72,14 +73,28 @@ class Swarm:
     # The datagram pattern
 
     def receive_datagrams(
-        self, buffer: bytes | bytearray | memoryview, segment_size: int, source: Address, now: float
+        self,
+        buffer: bytes | bytearray | memoryview,
+        segment_size: int,
+        source: Address,
+        now: float,
+        *,
+        socket: Socket = Socket.MAIN,
     ) -> list[SwarmEvent]:
-        """Take in datagrams of the DHT, of `segment_size` bytes each; returns the events that they cause."""
-        return self._process(self.dht.receive_datagrams(buffer, segment_size, source, now), now)
+        """Take in datagrams of the DHT, of `segment_size` bytes each, that have arrived at a socket; returns
+        the events that they cause.
+        """
+        return self._process(
+            self.dht.receive_datagrams(buffer, segment_size, source, now, socket=socket), now
+        )
 
-    def datagrams_to_send(self, now: float) -> list[tuple[Address, list[bytes], int]]:
-        """Return the datagrams to send: the destination, a list that holds the datagram, and its size."""
-        return self.dht.datagrams_to_send(now)
+    def datagrams_to_send(
+        self, now: float, *, socket: Socket = Socket.MAIN
+    ) -> list[tuple[Address, list[bytes], int]]:
+        """Return the datagrams to send from a socket: the destination, a list that holds the datagram, and
+        its size.
+        """
+        return self.dht.datagrams_to_send(now, socket=socket)
 
     def next_deadline(self) -> float:
         """Return the latest time at which to call `handle_deadline`; minus infinity if events are waiting."""

@@ -17,14 +17,16 @@ from peersockets_core.dht import (
     DialFailed,
     Dialled,
     HyperDht,
+    HyperDhtLimits,
     Incoming,
 )
+from peersockets_core.dht.rpc import Socket
 from peersockets_core.swarm import Swarm, SwarmEvent
 from peersockets_core.wires.keys import Keys
 
 from ..info import ConnectionInfo
 from ..instruments import Instrument
-from ..udp import UdpSocket, UdxStream
+from ..udp import ProbeSocket, UdpSocket, UdxStream
 from . import bootstrap as bootstrapping
 from .addresses import ANY_HOST
 from .bootstrap import RETRY, BootstrapNode, is_ipv4
@@ -78,9 +80,13 @@ class SwarmRuntime:
         on_event: Callable[[SwarmEvent], None],
         *,
         persistent: bool,
+        probe: ProbeSocket | None,
+        limits: HyperDhtLimits,
     ) -> None:
+        """A node with a `probe` becomes persistent by itself, once strangers can reach it for long enough."""
         self.node_runtime = node_runtime
         self.udp = udp
+        self._probe = probe
         self.closed = False
         self._bootstrap = bootstrap
         self._attach = attach
@@ -102,8 +108,10 @@ class SwarmRuntime:
                 entropy=os.urandom,
                 now=trio.current_time(),
                 bootstrap=known,
-                persistent=persistent or first,
+                persistent=persistent or first or (None if probe is not None else False),
                 first=first,
+                port=udp.address[1],
+                limits=limits,
                 address=udp.address if first and udp.address[0] != ANY_HOST else None,
             ),
             os.urandom,
@@ -113,6 +121,8 @@ class SwarmRuntime:
         self._withdrawn = trio.lowlevel.ParkingLot()
         udp.on_datagram = self._receive
         udp.on_datagrams_read = self.flush
+        if probe is not None:
+            probe.on_datagram = self._receive_probed
 
     # Moving
 
@@ -143,6 +153,10 @@ class SwarmRuntime:
             return
         for destination, (datagram,), _ in self.machine.datagrams_to_send(trio.current_time()):
             self.udp.send_datagram(datagram, destination)
+        if self._probe is not None:
+            probed = self.machine.datagrams_to_send(trio.current_time(), socket=Socket.PROBE)
+            for destination, (datagram,), _ in probed:
+                self._probe.send_datagram(datagram, destination)
         self._scope.deadline = min(self._scope.deadline, self.machine.next_deadline())
 
     def _receive(self, datagram: memoryview, source: Address) -> None:
@@ -150,6 +164,15 @@ class SwarmRuntime:
             return
         now = trio.current_time()
         self._dispatch(self.machine.receive_datagrams(bytes(datagram), len(datagram), source, now))
+
+    def _receive_probed(self, datagram: bytes, source: Address) -> None:
+        if self.closed:
+            return
+        now = trio.current_time()
+        self._dispatch(
+            self.machine.receive_datagrams(datagram, len(datagram), source, now, socket=Socket.PROBE)
+        )
+        self.flush()
 
     async def _resolve(self) -> None:
         """Find the addresses of the bootstrap nodes' names, however long there is no network."""

@@ -2,10 +2,12 @@
 
 datagrams    the socket: sends and reads batches of datagrams, in one system call if the kernel can
 sockets      `UdpSocket`: the tasks that move datagrams and keep time
+probe        `ProbeSocket`: a second socket, which asks whether the first one can be reached
 streams      `UdxStream`: one stream, with the interface of Trio's streams
 """
 
+from .probe import ProbeSocket, open_probe_socket
 from .sockets import UdpSocket, open_udp_socket
 from .streams import UdxStream
 
-__all__ = ["UdpSocket", "UdxStream", "open_udp_socket"]
+__all__ = ["ProbeSocket", "UdpSocket", "UdxStream", "open_probe_socket", "open_udp_socket"]

@@ -13,7 +13,7 @@ from peersockets_core.dht.hyperdht import HyperDht
 from peersockets_core.dht.rpc.address import Address
 from peersockets_core.dht.rpc.messages import Request, Response, decode_untrusted
 from peersockets_core.dht.rpc.node import DhtNode
-from simulation import Host, Link, Network
+from simulation import Gateway, Host, Link, Network
 from simulation.support import Recorder
 
 PORT = 49737
@@ -57,10 +57,13 @@ class DhtNetwork:
     def address(self, number: int) -> Address:
         return f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", PORT
 
-    def add(self, machine: Any, address: Address) -> Member:
+    def add(
+        self, machine: Any, address: Address, *, probe: Address | None = None, gateway: Gateway | None = None
+    ) -> Member:
         events: list[Any] = []
-        site = self.network.add_site(up=Link(delay=self._delay, loss=self._loss))
-        member = Member(machine, site.add_host(address, machine, on_event=events.append), events)
+        site = self.network.add_site(up=Link(delay=self._delay, loss=self._loss), gateway=gateway)
+        host = site.add_host(address, machine, on_event=events.append, probe=probe)
+        member = Member(machine, host, events)
         self.members.append(member)
         member.host.settle()
         return member
@@ -86,6 +89,15 @@ class DhtNetwork:
         if first:
             known["address"] = address
         return self.add(make(**{**known, **options}), address)
+
+    def add_adaptive(
+        self, make: Callable[..., Any], *, gateway: Gateway | None = None, **options: Any
+    ) -> Member:
+        """Add a node that becomes persistent by itself, with its second socket, behind a gateway if given."""
+        host, port = self.address(len(self.members) + 1)
+        known: dict[str, Any] = {"bootstrap": (FIRST,), **options}
+        machine = make(entropy=entropy(host), now=self.now, persistent=None, port=port, **known)
+        return self.add(machine, (host, port), probe=(host, port + 1), gateway=gateway)
 
     def remove(self, member: Member) -> None:
         """Let a node go without a word."""

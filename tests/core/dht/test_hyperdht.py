@@ -16,7 +16,8 @@ from peersockets_core import KeyPair
 from peersockets_core.dht import HyperDht
 from peersockets_core.dht.events import ConnectionRequested, DialFailed, Dialled, Listening
 from peersockets_core.dht.listening import Accepted
-from peersockets_core.dht.messages import Command, Mode, NoisePayload, RelayedHandshake
+from peersockets_core.dht.messages import Command, Firewall, Mode, NoisePayload, RelayedHandshake
+from peersockets_core.dht.rpc.events import ReachabilityChanged
 from peersockets_core.dht.rpc.messages import Request
 from peersockets_core.dht.signing import key_hash
 
@@ -41,6 +42,20 @@ def meet(network: DhtNetwork, alice: Member, bob: Member) -> tuple[Dialled, Acce
     network.until(lambda: bool(alice.of_type(Dialled)))
     (dialled,) = alice.of_type(Dialled)
     return dialled, accepted
+
+
+def test_a_node_that_strangers_reach_says_so_in_its_handshakes() -> None:
+    network = hyper_network(12)
+    bob = network.add_adaptive(HyperDht, key_pair=KeyPair.from_seed(b"b" * 32))
+    network.network.run_for(10)
+    assert bob.of_type(ReachabilityChanged) == [ReachabilityChanged(bob.address)]
+    assert bob.machine.open_address == bob.address
+    listen(network, bob)
+    alice = next(member for member in network.members[1:8] if member.address not in bob.machine.relays)
+    dialled, _ = meet(network, alice, bob)
+    assert dialled.address == bob.address
+    payload = bob.machine._payload(7)
+    assert (payload.firewall, payload.addresses) == (Firewall.OPEN, (bob.address,))
 
 
 def test_two_nodes_meet_by_a_key_alone() -> None:

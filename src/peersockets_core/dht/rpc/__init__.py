@@ -12,6 +12,7 @@
     rates       bounds the answered requests of a host
     health      notices when the network comes back
     nat         finds our own address as others see it
+    reachability  tests whether strangers reach us, and makes the node persistent
     messages    the datagrams; `reader` and `address` read and write their fields
 
 Source: dht-rpc 6.27.0.
@@ -20,23 +21,27 @@ Source: dht-rpc 6.27.0.
 from .events import (
     AddressChanged,
     Answered,
+    BecameEphemeral,
     BecamePersistent,
     Bootstrapped,
     DhtEvent,
     NetworkChanged,
     QueryFinished,
     QueryReplied,
+    ReachabilityChanged,
     RequestReceived,
     TimedOut,
 )
 from .limits import DEFAULT_DHT_LIMITS, DhtLimits
 from .node import DhtNode
 from .query import Commit, Query, Reply
+from .requests import Socket
 
 __all__ = [
     "DEFAULT_DHT_LIMITS",
     "AddressChanged",
     "Answered",
+    "BecameEphemeral",
     "BecamePersistent",
     "Bootstrapped",
     "Commit",
@@ -47,7 +52,9 @@ __all__ = [
     "Query",
     "QueryFinished",
     "QueryReplied",
+    "ReachabilityChanged",
     "Reply",
     "RequestReceived",
+    "Socket",
     "TimedOut",
 ]

@@ -13,7 +13,7 @@ from .address import Address, encode_address
 from .events import Answered, QueryFinished, QueryReplied, TimedOut
 from .messages import Command, Request, Response
 from .query import BACKGROUND_CONCURRENCY, CommitMaker, Query, Reply
-from .requests import RETRIES, TIMEOUT, Asker, PendingRequest, Requests
+from .requests import RETRIES, TIMEOUT, Asker, PendingRequest, Requests, Socket
 
 if TYPE_CHECKING:
     from .node import DhtNode
@@ -45,13 +45,26 @@ class Client:
         token: bytes | None = None,
         retries: int = RETRIES,
         timeout: float = TIMEOUT,
+        socket: Socket | None = None,
+        answered_on: Socket | None = None,
     ) -> PendingRequest | None:
-        """Send a request, by default one of dht-rpc's own; returns None if too many are unanswered."""
+        """Send a request, by default one of dht-rpc's own; returns None if too many are unanswered.
+
+        It leaves from the socket that keeps the table fresh, unless `socket` names another one.
+        """
         if self.requests.full:
             return None
         tid = self.requests.new_tid(to)
         message = Request(tid, to, command, internal, self._node.id, token, target, value)
-        return self.requests.add(message, asker, now, retries=retries, timeout=timeout)
+        return self.requests.add(
+            message,
+            asker,
+            now,
+            retries=retries,
+            timeout=timeout,
+            socket=self._node.upkeep_socket if socket is None else socket,
+            answered_on=answered_on,
+        )
 
     def start_query(
         self,
@@ -134,6 +147,7 @@ class Client:
             value=value,
             token=token,
             retries=retries,
+            socket=None if query.background else Socket.MAIN,
         )
 
     def cancel(self, request: PendingRequest) -> None:

@@ -85,6 +85,19 @@ class NetworkChanged:
     """
 
 
+@attrs.frozen
+class BecameEphemeral:
+    """We have no id any longer: our address has changed, or we have slept, and nobody can rely on us."""
+
+
+@attrs.frozen
+class ReachabilityChanged:
+    """A test has shown that strangers can reach our main socket, or that is no longer known."""
+
+    address: Address | None
+    """Where they reach us."""
+
+
 DhtEvent: TypeAlias = (
     Answered
     | TimedOut
@@ -95,4 +108,6 @@ DhtEvent: TypeAlias = (
     | Bootstrapped
     | BecamePersistent
     | NetworkChanged
+    | BecameEphemeral
+    | ReachabilityChanged
 )

@@ -65,5 +65,10 @@ class DhtLimits:
     hosts: int = attrs.field(default=65_536, validator=positive)
     """Hosts whose requests are counted separately in one second; all further hosts share one count."""
 
+    stable_time: float = attrs.field(default=20 * 60.0, validator=positive)
+    """How long strangers must have been able to reach a node before it becomes persistent by itself, so that
+    others do not come to rely on one that is soon gone. After a failed test, the next one follows in three
+    times as long. dht-rpc 6.27.0 has the same."""
+
 
 DEFAULT_DHT_LIMITS = DhtLimits()

@@ -13,14 +13,13 @@ import ipaddress
 import math
 from collections.abc import Iterable
 
-import attrs
-
 from ...errors import LocalProtocolError, RemoteProtocolError
 from ...keys import Entropy
 from .address import ID_SIZE, Address, node_id
 from .client import Client
 from .events import (
     AddressChanged,
+    BecameEphemeral,
     BecamePersistent,
     Bootstrapped,
     DhtEvent,
@@ -32,23 +31,11 @@ from .messages import Command, ErrorCode, Request, decode_untrusted, encode_answ
 from .nat import NatSampler
 from .query import CONCURRENCY, CommitMaker, Query
 from .rates import HostRates
-from .requests import RETRIES, TIMEOUT, PendingRequest
+from .reachability import Reachability
+from .requests import RETRIES, TIMEOUT, PendingRequest, RequestStatistics, Socket
 from .server import Server
 from .tokens import Tokens
 from .upkeep import Upkeep
-
-
-@attrs.frozen
-class RequestStatistics:
-    """Counters of a node's requests at one moment."""
-
-    pending: int
-    """Requests that wait to be sent or answered."""
-    answers: int
-    retried: int
-    """Datagrams that were sent because an earlier one was not answered in time."""
-    timeouts: int
-    """Requests that were never answered."""
 
 
 class DhtNode:
@@ -60,9 +47,10 @@ class DhtNode:
         entropy: Entropy,
         now: float,
         bootstrap: Iterable[Address] = (),
-        persistent: bool = False,
+        persistent: bool | None = False,
         address: Address | None = None,
         first: bool | None = None,
+        port: int | None = None,
         limits: DhtLimits = DEFAULT_DHT_LIMITS,
     ) -> None:
         """Begin to search the network from the `bootstrap` nodes; the first node of a network has none.
@@ -70,7 +58,13 @@ class DhtNode:
         A `persistent` node derives its id from `address`, its own address as others see it. Without an
         `address`, it becomes persistent once enough remotes agree on one. `first` is whether the node
         begins a network; by default, a node without bootstrap nodes does.
+
+        A node whose `persistent` is None becomes persistent by itself, once strangers have been able to
+        reach it for long enough. It needs a second socket, `Socket.PROBE`, and `port`, the one that its main
+        socket is bound to. Raises `ValueError` if that port is missing.
         """
+        if persistent is None and port is None:
+            raise ValueError("port must be given where persistent is None")
         self.limits = limits
         self.bootstrap = tuple(bootstrap)
         self.first = not self.bootstrap if first is None else first
@@ -82,8 +76,8 @@ class DhtNode:
         self.bootstrapped = False
         self.dropped = 0
         """Datagrams that were malformed, unsolicited or too many."""
-        self._wants_id = persistent
-        self._learns_from_askers = self.first and persistent and address is None
+        self._wants_id = bool(persistent)
+        self._learns_from_askers = self.first and self._wants_id and address is None
         self.client = Client(self, entropy, now)
         """The requests and queries of this node."""
         self._tokens = Tokens(entropy, now)
@@ -91,6 +85,8 @@ class DhtNode:
         self._events: list[DhtEvent] = []
         self._output: list[tuple[Address, bytes]] = []
         self._server = Server(self)
+        self.reachability = Reachability(self, port) if persistent is None and port is not None else None
+        """The test whether strangers reach us, of a node that becomes persistent by itself."""
         self.upkeep = Upkeep(self, entropy(ID_SIZE), now)
         """The table of known nodes and its housekeeping."""
         if persistent and address is not None:
@@ -113,33 +109,50 @@ class DhtNode:
 
     def request_statistics(self) -> RequestStatistics:
         """Return the counters of our requests."""
-        requests = self.client.requests
-        return RequestStatistics(len(requests), requests.answers, requests.retried, requests.timeouts)
+        return self.client.requests.statistics()
 
     # The datagram pattern
 
     def receive_datagrams(
-        self, buffer: bytes | bytearray | memoryview, segment_size: int, source: Address, now: float
+        self,
+        buffer: bytes | bytearray | memoryview,
+        segment_size: int,
+        source: Address,
+        now: float,
+        *,
+        socket: Socket = Socket.MAIN,
     ) -> list[DhtEvent]:
         """Take in datagrams of `segment_size` bytes each, of which the last may be shorter; returns the
         events that they cause.
 
-        A malformed datagram is counted in `dropped`, and changes nothing else.
+        `socket` is the one at which they have arrived. A malformed datagram is counted in `dropped`, and
+        changes nothing else.
         """
         for start in range(0, len(buffer), max(segment_size, 1)):
-            self._receive(bytes(buffer[start : start + segment_size]), source, now)
+            self._receive(bytes(buffer[start : start + segment_size]), source, now, socket)
         return self.take_events()
 
-    def datagrams_to_send(self, now: float) -> list[tuple[Address, list[bytes], int]]:
-        """Return the datagrams to send: the destination, a list that holds the datagram, and its size."""
-        output, self._output = self._output + self.client.requests.output(now), []
+    def datagrams_to_send(
+        self, now: float, *, socket: Socket = Socket.MAIN
+    ) -> list[tuple[Address, list[bytes], int]]:
+        """Return the datagrams to send from a socket: the destination, a list that holds the datagram, and
+        its size.
+        """
+        output = self.client.requests.output(now, socket)
+        if socket is Socket.MAIN:
+            output, self._output = self._output + output, []
+            if self.upkeep_socket is Socket.PROBE and self.reachability is not None:
+                for (host, _), _ in output:
+                    self.reachability.wrote_to(host, now)
         return [(to, [datagram], len(datagram)) for to, datagram in output]
 
     def next_deadline(self) -> float:
         """Return the latest time at which to call `handle_deadline`; minus infinity if events are waiting."""
         if self._events:
             return -math.inf
-        return min(self.client.requests.next_deadline(), self._server.next_deadline(), self.upkeep.next_tick)
+        test = math.inf if self.reachability is None else self.reachability.next_deadline
+        requests = self.client.requests.next_deadline()
+        return min(requests, self._server.next_deadline(), self.upkeep.next_tick, test)
 
     def handle_deadline(self, now: float) -> list[DhtEvent]:
         """Repeat or give up requests and refresh the table, as far as it has become due by `now`."""
@@ -148,6 +161,8 @@ class DhtNode:
         if now >= self.upkeep.next_tick:
             self.client.hints_sent = 0
             self.upkeep.tick(now)
+        if self.reachability is not None:
+            self.reachability.handle_deadline(now)
         return self.take_events()
 
     def take_events(self) -> list[DhtEvent]:
@@ -185,6 +200,7 @@ class DhtNode:
             token=token,
             retries=retries,
             timeout=timeout,
+            socket=Socket.MAIN,
         )
         if pending is None:
             raise LocalProtocolError(f"{self.limits.requests} requests to the DHT are unanswered")
@@ -274,18 +290,29 @@ class DhtNode:
     def become_persistent(self, address: Address) -> None:
         """Take the id that follows from `address`, under which we can be reached by everybody."""
         self.id = node_id(address)
-        self._wants_id = True
         self.upkeep.move_to(self.id)
         self.emit(BecamePersistent(self.id))
 
     def network_changed(self, now: float) -> None:
         """Let others show anew where they see us, and look at who is there; `NetworkChanged` follows."""
         self.nat = NatSampler()
+        if self.reachability is not None:
+            self.reachability.start_over(now)
         self.upkeep.wake_up()
         self.look_around(now)
         self.emit(NetworkChanged())
 
     # For the parts of the node
+
+    @property
+    def upkeep_socket(self) -> Socket:
+        """The socket through which the table is kept fresh."""
+        return Socket.MAIN if self.reachability is None else self.reachability.socket
+
+    def become_ephemeral(self) -> None:
+        """Give the id up: nobody is to rely on us."""
+        self.id = None
+        self.emit(BecameEphemeral())
 
     def answer(
         self,
@@ -318,10 +345,12 @@ class DhtNode:
             self.bootstrapped = True
             self.emit(Bootstrapped())
             self._take_id_from_address()
+            if self.reachability is not None:
+                self.reachability.begin()
 
     # Inside
 
-    def _receive(self, datagram: bytes, source: Address, now: float) -> None:
+    def _receive(self, datagram: bytes, source: Address, now: float, socket: Socket) -> None:
         try:
             if len(datagram) > self.limits.datagram:
                 raise RemoteProtocolError(f"a datagram of {len(datagram)} bytes")
@@ -331,24 +360,32 @@ class DhtNode:
             return
         id = message.id if message.id is not None and message.id == node_id(source) else None
         if isinstance(message, Request):
-            self._take_request(message, source, id, now)
+            self._take_request(message, source, id, now, socket)
             return
-        pending = self.client.requests.asked(message.tid, source)
+        pending = self.client.requests.asked(message.tid, source, socket)
         if pending is None:
             self.dropped += 1
             return
-        self._sample(self.upkeep.heard_from(source, id, now), message.to, now)
+        # The answer to a question through the probe shows the address of the probe.
+        sample = pending.socket is Socket.MAIN
+        self._sample(self.upkeep.heard_from(source, id, now, sample=sample), message.to, now)
         self.client.requests.answer(pending, message, now)
 
-    def _take_request(self, request: Request, source: Address, id: bytes | None, now: float) -> None:
-        if not self._rates.allow(source[0], now):
+    def _take_request(
+        self, request: Request, source: Address, id: bytes | None, now: float, socket: Socket
+    ) -> None:
+        # Nobody knows the probe but those it has asked: they have nothing to ask there.
+        if socket is not Socket.MAIN or not self._rates.allow(source[0], now):
             self.dropped += 1
             return
         if request.token is not None and not self._tokens.recognize(request.token, source[0], now):
             self.answer(request, source, now, error=ErrorCode.INVALID_TOKEN, token=True, closer_nodes=True)
             return
         if id is not None:
-            self._sample(self.upkeep.heard_from(source, id, now), request.to, now)
+            # Anybody can send requests in the name of others: only a node that has no answers believes them.
+            learns = self._learns_from_askers
+            wanted = self.upkeep.heard_from(source, id, now, sample=learns)
+            self._sample(wanted, request.to, now)
         elif self._learns_from_askers:
             self._sample_asker(source, request.to, now)
         if request.internal:
@@ -381,6 +418,8 @@ class DhtNode:
         if before == (self.nat.host, self.nat.port):
             return
         self.emit(AddressChanged(self.nat.host, self.nat.port))
+        if self.reachability is not None and self.nat.host is not None:
+            self.reachability.moved(self.nat.host, self.nat.port, now)
         if self.bootstrapped:
             self._take_id_from_address()
 

@@ -7,6 +7,7 @@ response must also come from the address that was asked.
 
 from __future__ import annotations
 
+import enum
 import heapq
 import itertools
 import math
@@ -27,6 +28,15 @@ TIMEOUT: Final = 1.0
 
 RETRIES: Final = 3
 """The number of times that a request is sent again."""
+
+
+class Socket(enum.IntEnum):
+    """The socket that a datagram leaves from or comes to."""
+
+    MAIN = 0
+    """The one whose address others know."""
+    PROBE = 1
+    """The one of a node that tests whether strangers reach its main socket (`reachability`)."""
 
 
 class Asker(Protocol):
@@ -55,12 +65,28 @@ class PendingRequest:
     timeout: float
     datagram: bytes
     """The encoded request. Repetitions are identical, so that the remote can recognize them."""
+    socket: Socket = Socket.MAIN
+    """The socket that it leaves from."""
+    answered_on: Socket = Socket.MAIN
     sent: int = 0
     """The number of times that it was sent."""
     first_sent: float = math.nan
     deadline: float = math.inf
     done: bool = False
     """Whether it was answered, given up or cancelled."""
+
+
+@attrs.frozen
+class RequestStatistics:
+    """Counters of a node's requests at one moment."""
+
+    pending: int
+    """Requests that wait to be sent or answered."""
+    answers: int
+    retried: int
+    """Datagrams that were sent because an earlier one was not answered in time."""
+    timeouts: int
+    """Requests that were never answered."""
 
 
 class Requests:
@@ -83,7 +109,8 @@ class Requests:
         self._deadlines: list[tuple[float, int, PendingRequest]] = []
         self._count = itertools.count()
         self._tids: list[int] = []
-        self._output: list[tuple[Address, bytes]] = []
+        self._outputs: tuple[list[tuple[Address, bytes]], ...] = ([], [])
+        """What leaves, by socket."""
         self.retried = 0
         """Datagrams that were sent because an earlier one was not answered in time."""
         self.timeouts = 0
@@ -91,6 +118,10 @@ class Requests:
 
     def __len__(self) -> int:
         return len(self._pending)
+
+    def statistics(self) -> RequestStatistics:
+        """Return the counters."""
+        return RequestStatistics(len(self), self.answers, self.retried, self.timeouts)
 
     @property
     def full(self) -> bool:
@@ -110,10 +141,23 @@ class Requests:
                 return tid
 
     def add(
-        self, message: Request, asker: Asker, now: float, *, retries: int = RETRIES, timeout: float = TIMEOUT
+        self,
+        message: Request,
+        asker: Asker,
+        now: float,
+        *,
+        retries: int = RETRIES,
+        timeout: float = TIMEOUT,
+        socket: Socket = Socket.MAIN,
+        answered_on: Socket | None = None,
     ) -> PendingRequest:
-        """Send a request as soon as the window has room; `message.tid` comes from `new_tid`."""
-        pending = PendingRequest(message.to, message, asker, retries, timeout, encode_request(message))
+        """Send a request as soon as the window has room; `message.tid` comes from `new_tid`.
+
+        The answer comes to the socket that the request leaves from, unless another one is named.
+        """
+        on = socket if answered_on is None else answered_on
+        datagram = encode_request(message)
+        pending = PendingRequest(message.to, message, asker, retries, timeout, datagram, socket, on)
         self._pending[message.tid, message.to] = pending
         self._send(pending, now)
         return pending
@@ -123,10 +167,10 @@ class Requests:
         if not pending.done:
             self._finish(pending)
 
-    def asked(self, tid: int, source: Address) -> PendingRequest | None:
+    def asked(self, tid: int, source: Address, socket: Socket = Socket.MAIN) -> PendingRequest | None:
         """Return the request that a response from `source` answers, or None if there is none."""
         pending = self._pending.get((tid, source))
-        return pending if pending is not None and pending.sent else None
+        return pending if pending is not None and pending.sent and pending.answered_on is socket else None
 
     def answer(self, pending: PendingRequest, response: Response, now: float) -> None:
         """Hand a response to the asker of a request from `asked`."""
@@ -134,10 +178,11 @@ class Requests:
         self.answers += 1
         pending.asker.answered(pending, response, now)
 
-    def output(self, now: float) -> list[tuple[Address, bytes]]:
-        """Return the datagrams to send now."""
+    def output(self, now: float, socket: Socket = Socket.MAIN) -> list[tuple[Address, bytes]]:
+        """Return the datagrams to send now from a socket."""
         self._send_waiting(now)
-        output, self._output = self._output, []
+        output = self._outputs[socket][:]
+        self._outputs[socket].clear()
         return output
 
     def next_deadline(self) -> float:
@@ -184,7 +229,7 @@ class Requests:
         pending.sent += 1
         pending.deadline = now + pending.timeout
         heapq.heappush(self._deadlines, (pending.deadline, next(self._count), pending))
-        self._output.append((pending.to, pending.datagram))
+        self._outputs[pending.socket].append((pending.to, pending.datagram))
 
     def _send_waiting(self, now: float) -> None:
         while self._waiting and self._window.has_room(now):

@@ -8,6 +8,7 @@ Source: dht-rpc 6.27.0, `index.js` (`_ontick`, `_pingSome`, `_check`, `_onfullro
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -97,13 +98,14 @@ class Upkeep:
             newest = next(reversed(self._by_time), self.table.own_id)
             self.refresh(self.table.own_id if self._refreshes % 2 else newest, now)
 
-    def heard_from(self, address: Address, id: bytes | None, now: float) -> bool:
-        """Note a node that has sent a datagram; returns whether its view of our address should count.
+    def heard_from(self, address: Address, id: bytes | None, now: float, *, sample: bool = True) -> bool:
+        """Note a node that has sent a datagram; returns whether its view of our address should count. Without
+        `sample`, it never does.
 
         A node without an id never enters the table: it is ephemeral, or the first node of a network.
         """
         if id is None:
-            return self._sample_without_id(address)
+            return sample and self._sample_without_id(address)
         contact = self.table.get(id)
         if contact is None:
             contact = Contact.at(address, self._tick)
@@ -113,10 +115,14 @@ class Upkeep:
         else:
             contact.pinged = contact.seen = self._tick
             self._by_time.move_to_end(id)
-        if contact.sampled is not None and self._tick - contact.sampled < _OLD:
+        if not sample or (contact.sampled is not None and self._tick - contact.sampled < _OLD):
             return False
         contact.sampled = self._tick
         return True
+
+    def latest(self) -> Iterator[Contact]:
+        """Return the nodes of the table, those heard from last first."""
+        return reversed(self._by_time.values())
 
     def check_hinted(self, address: Address, now: float) -> None:
         """Ping a node of the table that another node could not reach."""

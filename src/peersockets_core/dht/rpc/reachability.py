@@ -1,0 +1,195 @@
+"""Whether strangers can reach us, and the persistence that follows from it.
+
+A node that is to become persistent by itself has a second socket, the *probe*. As long as nobody knows
+whether a firewall shields the main socket, the table is kept fresh through the probe, so that the main socket
+writes to as few hosts as possible. The test then asks nodes, through the probe, to answer to the main socket.
+An answer that arrives there has come through no hole that we have opened ourselves.
+
+Source: dht-rpc 6.27.0, `index.js` (`_checkIfFirewalled`, `_updateNetworkState`). There the roles are turned
+round: everything leaves from the second socket until the test has succeeded.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections import Counter
+from collections.abc import Iterator
+from itertools import chain, islice
+from typing import TYPE_CHECKING, Final
+
+from .address import Address
+from .events import ReachabilityChanged
+from .messages import Command, Response
+from .requests import PendingRequest, Socket
+
+if TYPE_CHECKING:
+    from .node import DhtNode
+
+_TESTERS: Final = 5
+"""Nodes that are asked to answer to the main socket."""
+
+_AGREEING: Final = 3
+"""How many of them have to, or all where fewer are known."""
+
+_SLOW: Final = 3
+"""Stable times before the next test after a failed one."""
+
+_HOLE_TIME: Final = 600.0
+"""Seconds for which a filter may let answers of a host in that the main socket has written to: twice what RFC
+4787 recommends."""
+
+
+class Reach(enum.Enum):
+    """What is known of the way from strangers to us."""
+
+    UNKNOWN = enum.auto()
+    TESTING = enum.auto()
+    FIREWALLED = enum.auto()
+    OPEN = enum.auto()
+    """Strangers can reach us, but not for long enough yet."""
+    PERSISTENT = enum.auto()
+    """They could for long enough: the node has an id."""
+
+
+_NEXT: Final = {
+    Reach.UNKNOWN: {Reach.TESTING},
+    Reach.TESTING: {Reach.UNKNOWN, Reach.FIREWALLED, Reach.OPEN},
+    Reach.FIREWALLED: {Reach.TESTING, Reach.UNKNOWN},
+    Reach.OPEN: {Reach.PERSISTENT, Reach.UNKNOWN},
+    Reach.PERSISTENT: {Reach.UNKNOWN},
+}
+
+
+class Reachability:
+    """Tests whether strangers reach our main socket, and makes the node persistent once they have for long
+    enough.
+    """
+
+    def __init__(self, node: DhtNode, port: int) -> None:
+        """`port` is the one that the main socket is bound to."""
+        self.state = Reach.UNKNOWN
+        self.address: Address | None = None
+        """Where strangers reach us, as far as that is known."""
+        self.next_deadline = math.inf
+        """When to call `handle_deadline`."""
+        self._node = node
+        self._port = port
+        self._written_to: dict[str, float] = {}
+        """When the main socket last wrote to a host, the one longest ago first."""
+        self._waiting: set[PendingRequest] = set()
+        self._asked = 0
+        self._seen_at: Counter[str] = Counter()
+        """The hosts at which those that answered to the main socket see us."""
+
+    @property
+    def socket(self) -> Socket:
+        """The socket through which the table is kept fresh."""
+        return Socket.MAIN if self.state in {Reach.OPEN, Reach.PERSISTENT} else Socket.PROBE
+
+    def wrote_to(self, host: str, now: float) -> None:
+        """The main socket writes to a host: what comes from there proves nothing for a while."""
+        self._written_to.pop(host, None)
+        self._written_to[host] = now
+        if len(self._written_to) > self._node.limits.hosts:
+            del self._written_to[next(iter(self._written_to))]
+
+    def begin(self) -> None:
+        """The table holds nodes: the first test is due."""
+        self.next_deadline = -math.inf
+
+    def _test(self, now: float) -> None:
+        """Ask nodes to answer to the main socket."""
+        self._enter(Reach.TESTING, math.inf)
+        value = self._port.to_bytes(2, "little")
+        requests = [
+            self._node.client.send(
+                self, to, Command.PING_NAT, now, value=value, socket=Socket.PROBE, answered_on=Socket.MAIN
+            )
+            for to in islice(self._strangers(now), _TESTERS)
+        ]
+        self._waiting = {request for request in requests if request is not None}
+        self._asked = len(self._waiting)
+        self._seen_at.clear()
+        if not self._waiting:
+            self._conclude(now)
+
+    def handle_deadline(self, now: float) -> None:
+        """Become persistent, or test again, if it is time."""
+        if now < self.next_deadline:
+            return
+        if self.state is not Reach.OPEN:
+            self._test(now)
+        elif self.address is not None and self._node.address == self.address:
+            self._enter(Reach.PERSISTENT, math.inf)
+            self._node.become_persistent(self.address)
+        else:  # others see us elsewhere than where the test reached us
+            self.start_over(now)
+
+    def moved(self, host: str, port: int, now: float) -> None:
+        """Others see us at an address, whose port is 0 where they differ about it."""
+        if self.address is not None and (host != self.address[0] or port not in {0, self.address[1]}):
+            self.start_over(now)
+
+    def start_over(self, now: float) -> None:
+        """Forget what is known: the network may be another one."""
+        if self.state is Reach.UNKNOWN:
+            return
+        for request in self._waiting:
+            self._node.client.cancel(request)
+        self._waiting.clear()
+        if self.state is Reach.PERSISTENT:
+            self._node.become_ephemeral()
+        self._enter(Reach.UNKNOWN, now + _SLOW * self._node.limits.stable_time)
+        self._learn(None)
+
+    # The fate of the requests of a test
+
+    def answered(self, request: PendingRequest, response: Response, now: float) -> None:
+        """A node has reached the main socket."""
+        self._seen_at[response.to[0]] += 1
+        self._land(request, now)
+
+    def slow(self, request: PendingRequest, now: float) -> None:
+        """A node takes its time."""
+
+    def timed_out(self, request: PendingRequest, now: float) -> None:
+        """A node has not reached the main socket."""
+        self._land(request, now)
+
+    # Inside
+
+    def _land(self, request: PendingRequest, now: float) -> None:
+        self._waiting.discard(request)
+        if not self._waiting:
+            self._conclude(now)
+
+    def _conclude(self, now: float) -> None:
+        stable_time = self._node.limits.stable_time
+        ((host, agreeing),) = self._seen_at.most_common(1) or [("", 0)]
+        if not self._asked:
+            self._enter(Reach.UNKNOWN, now + stable_time)
+        elif agreeing >= min(_AGREEING, self._asked):
+            self._enter(Reach.OPEN, now + stable_time)
+            self._learn((host, self._port))
+            # From here on the main socket asks: the answers show where others see it.
+            self._node.upkeep.refresh(self._node.upkeep.table.own_id, now)
+        else:
+            self._enter(Reach.FIREWALLED, now + _SLOW * stable_time)
+
+    def _learn(self, address: Address | None) -> None:
+        if address != self.address:
+            self.address = address
+            self._node.emit(ReachabilityChanged(address))
+
+    def _strangers(self, now: float) -> Iterator[Address]:
+        """The nodes for whose hosts the main socket has opened no hole, those heard from last first."""
+        known = (contact.address for contact in self._node.upkeep.latest())
+        for address in dict.fromkeys(chain(known, self._node.bootstrap)):
+            if self._written_to.get(address[0], -math.inf) <= now - _HOLE_TIME:
+                yield address
+
+    def _enter(self, state: Reach, deadline: float) -> None:
+        assert state in _NEXT[self.state]
+        self.state = state
+        self.next_deadline = deadline

@@ -1,0 +1,52 @@
+"""`ProbeSocket`: the second socket of a swarm, which only asks whether the first one can be reached."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+import trio
+
+from peersockets_core.udx import Address
+
+from ..runtime.background import background_tasks
+
+_LARGEST: Final = 2048
+"""Bytes of a datagram that is read whole: more than any path carries."""
+
+
+class ProbeSocket:
+    """Made by `open_probe_socket`."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.on_datagram: Callable[[bytes, Address], None] | None = None
+        """Called with each datagram."""
+        self._socket = sock
+
+    def send_datagram(self, data: bytes, destination: Address) -> None:
+        """Send a datagram; it may be lost."""
+        with suppress(OSError):  # no route, no permission, no room: as if lost on its way
+            self._socket.sendto(data, destination)
+
+    async def run(self) -> None:
+        """Read for ever."""
+        while True:
+            await trio.lowlevel.wait_readable(self._socket)
+            with suppress(OSError):  # BlockingIOError, or an earlier datagram was not deliverable
+                data, source = self._socket.recvfrom(_LARGEST)
+                if self.on_datagram is not None:
+                    self.on_datagram(data, source)
+
+
+@asynccontextmanager
+async def open_probe_socket(host: str) -> AsyncIterator[ProbeSocket]:
+    """Bind a UDP socket to any free port. Raises `OSError` where binding fails."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)
+        sock.bind((host, 0))
+        probe = ProbeSocket(sock)
+        async with background_tasks() as nursery:
+            nursery.start_soon(probe.run)
+            yield probe

@@ -1,0 +1,272 @@
+"""Whether strangers reach a node, and whether it becomes persistent by itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from core.dht.rpc.test_messages import encode
+from core.dht.support import FIRST, DhtNetwork, Member, entropy, requests_of
+from peersockets_core.dht.rpc.address import Address, node_id
+from peersockets_core.dht.rpc.events import BecameEphemeral, BecamePersistent, ReachabilityChanged
+from peersockets_core.dht.rpc.limits import DhtLimits
+from peersockets_core.dht.rpc.messages import Command, Request, Response, decode_untrusted, encode_response
+from peersockets_core.dht.rpc.node import DhtNode
+from peersockets_core.dht.rpc.reachability import Reach
+from peersockets_core.dht.rpc.requests import Socket
+from simulation import Firewall, PortMapping
+
+OURS = ("10.0.0.1", 1000)
+THEIRS = ("10.0.0.2", 2000)
+STABLE = DhtLimits().stable_time
+
+
+def join(network: DhtNetwork, size: int = 10, **options: Any) -> Member:
+    """Let a node that becomes persistent by itself join a network."""
+    network.grow(network.add_rpc, size)
+    network.network.run_for(20)
+    return network.add_adaptive(DhtNode, **options)
+
+
+def reach(made: Any) -> Reach:
+    found: Reach = made.reachability.state
+    return found
+
+
+def test_a_node_that_strangers_reach_becomes_persistent_after_twenty_minutes() -> None:
+    network = DhtNetwork()
+    ours = join(network)
+    network.network.run_for(30)
+    assert reach(ours.machine) is Reach.OPEN
+    assert ours.machine.reachability.address == ours.address
+    assert ours.of_type(ReachabilityChanged) == [ReachabilityChanged(ours.address)]
+    network.network.run_for(STABLE - 60)
+    assert not ours.machine.id
+    network.network.run_for(60)
+    assert reach(ours.machine) is Reach.PERSISTENT
+    assert ours.machine.id == node_id(ours.address)
+    assert ours.of_type(BecamePersistent) == [BecamePersistent(node_id(ours.address))]
+    network.network.run_for(600)
+    assert any(node.machine.upkeep.table.get(ours.machine.id) for node in network.members[:10])
+
+
+def test_a_node_behind_a_firewall_stays_ephemeral() -> None:
+    network = DhtNetwork()
+    firewall = Firewall(network.address(11)[0])
+    ours = join(network, gateway=firewall)
+    network.network.run_for(30)
+    assert reach(ours.machine) is Reach.FIREWALLED
+    network.network.run_for(3 * STABLE)
+    assert ours.machine.id is None
+    assert not ours.of_type(ReachabilityChanged)
+    # Somebody opens the port: the next test finds that.
+    firewall.shut = False
+    network.network.run_for(3 * STABLE)
+    assert reach(ours.machine) is Reach.OPEN
+    network.network.run_for(STABLE)
+    assert ours.machine.id == node_id(ours.address)
+
+
+def test_holes_that_we_have_made_ourselves_prove_nothing() -> None:
+    network = DhtNetwork()
+    ours = join(network, gateway=Firewall(network.address(11)[0]))
+    # The main socket writes to every node before the test.
+    for member in network.members[:10]:
+        ours.machine.ping(member.address, network.now)
+    network.network.run_for(30)
+    assert reach(ours.machine) is Reach.UNKNOWN
+    network.network.run_for(STABLE)
+    assert reach(ours.machine) is Reach.FIREWALLED
+
+
+def test_a_node_behind_a_nat_stays_ephemeral() -> None:
+    network = DhtNetwork()
+    ours = join(network, gateway=PortMapping("10.9.0.1", filtered=True))
+    network.network.run_for(STABLE + 60)
+    assert reach(ours.machine) is Reach.FIREWALLED
+    assert ours.machine.id is None
+
+
+def test_two_liars_of_five_make_nobody_reachable_elsewhere() -> None:
+    made = adaptive()
+    asked = ask_around(made, 5)
+    for number, request in enumerate(asked):
+        host = "6.6.6.6" if number < 2 else OURS[0]
+        answer(made, request, Response(request.tid, (host, OURS[1]), node_id(request.to)))
+    assert made.reachability is not None
+    assert made.reachability.address == OURS
+
+
+def test_two_of_five_are_not_enough() -> None:
+    made = adaptive()
+    asked = ask_around(made, 5)
+    for request in asked[:2]:
+        answer(made, request, Response(request.tid, OURS, node_id(request.to)))
+    for _ in range(4):
+        made.handle_deadline(made.client.requests.next_deadline())
+    assert reach(made) is Reach.FIREWALLED
+
+
+def test_an_answer_to_the_probe_shows_nothing() -> None:
+    made = adaptive()
+    (request,) = ask_around(made, 1)
+    response = Response(request.tid, OURS, node_id(request.to))
+    answer(made, request, response, socket=Socket.PROBE)
+    assert made.dropped == 1
+    assert reach(made) is Reach.TESTING
+    answer(made, request, response)
+    assert reach(made) is Reach.OPEN
+
+
+def test_nobody_asks_anything_through_the_probe() -> None:
+    made = adaptive()
+    ping = decode_untrusted(bytes.fromhex("0304010000000000000000"))
+    assert isinstance(ping, Request)
+    made.receive_datagrams(bytes.fromhex("0304010000000000000000"), 100, THEIRS, 0.0, socket=Socket.PROBE)
+    assert made.dropped == 1
+    assert not made.datagrams_to_send(0.0)
+
+
+def test_until_the_test_the_table_is_kept_fresh_through_the_probe() -> None:
+    made = DhtNode(entropy=entropy(1), now=0.0, persistent=None, port=OURS[1], bootstrap=[THEIRS])
+    assert not requests_of(made, 0.0)
+    ((to, (datagram,), _),) = made.datagrams_to_send(0.0, socket=Socket.PROBE)
+    request = decode_untrusted(datagram)
+    assert to == THEIRS
+    assert isinstance(request, Request)
+    # The application's requests leave from the main socket, whose address others see in its answers only.
+    made.receive_datagrams(
+        encode_response(Response(request.tid, ("1.2.3.4", 5), node_id(THEIRS))),
+        100,
+        THEIRS,
+        0.0,
+        socket=Socket.PROBE,
+    )
+    assert made.address is None
+    ping = made.ping(THEIRS, 0.0)
+    assert [request.tid for _, request in requests_of(made, 0.0)] == [ping.message.tid]
+    answer(made, ping.message, Response(ping.message.tid, OURS, node_id(THEIRS)))
+    assert made.address == OURS
+
+
+def test_others_see_us_at_another_port_than_ours() -> None:
+    made = adaptive()
+    (request,) = ask_around(made, 1)
+    answer(made, request, Response(request.tid, OURS, node_id(request.to)))
+    made._sample(True, ("10.0.0.1", 999), 1.0)
+    assert made.reachability is not None
+    assert (reach(made), made.reachability.address) == (Reach.UNKNOWN, None)
+    assert ReachabilityChanged(None) in made.take_events()
+
+
+def test_nobody_has_seen_us_at_the_address_of_the_test() -> None:
+    made = adaptive()
+    (request,) = ask_around(made, 1)
+    answer(made, request, Response(request.tid, OURS, node_id(request.to)))
+    assert made.reachability is not None
+    made.reachability.handle_deadline(STABLE + 1)
+    assert reach(made) is Reach.UNKNOWN
+    assert made.id is None
+
+
+def test_a_machine_that_has_slept_is_ephemeral_again() -> None:
+    network = DhtNetwork()
+    ours = join(network, limits=DhtLimits(stable_time=30))
+    network.network.run_for(60)
+    assert reach(ours.machine) is Reach.PERSISTENT
+    ours.machine.upkeep._last_tick -= 100
+    network.network.run_for(6)
+    assert ours.machine.id is None
+    assert reach(ours.machine) is Reach.UNKNOWN
+    assert [type(event) for event in ours.events if type(event) in {BecamePersistent, BecameEphemeral}] == [
+        BecamePersistent,
+        BecameEphemeral,
+    ]
+    # The main socket has written to all nodes lately: they are asked again when the holes have closed.
+    network.network.run_for(1200)
+    assert reach(ours.machine) is Reach.PERSISTENT
+
+
+def test_a_node_that_moves_while_it_is_tested_starts_over() -> None:
+    made = adaptive()
+    (request,) = ask_around(made, 1)
+    assert made.reachability is not None
+    made.reachability.start_over(0.0)
+    answer(made, request, Response(request.tid, OURS, node_id(request.to)))
+    assert reach(made) is Reach.UNKNOWN
+    assert made.dropped == 1
+
+
+def test_a_network_of_nobody_shows_nothing() -> None:
+    made = DhtNode(entropy=entropy(1), now=0.0, persistent=None, port=OURS[1])
+    made.handle_deadline(0.0)
+    made.handle_deadline(0.0)
+    assert reach(made) is Reach.UNKNOWN
+    assert made.next_deadline() == 5.0
+    assert made.reachability is not None
+    assert made.reachability.next_deadline == STABLE
+
+
+def test_the_hosts_written_to_are_bounded() -> None:
+    made = adaptive(limits=DhtLimits(hosts=3))
+    for number in range(10):
+        made.ping((f"10.0.1.{number}", 1), 0.0)
+    made.datagrams_to_send(0.0)
+    assert made.reachability is not None
+    assert list(made.reachability._written_to) == ["10.0.1.7", "10.0.1.8", "10.0.1.9"]
+
+
+def test_the_port_has_to_be_known() -> None:
+    with pytest.raises(ValueError, match="port must be given where persistent is None"):
+        DhtNode(entropy=entropy(1), now=0.0, persistent=None)
+
+
+def test_a_request_is_no_view_of_our_address() -> None:
+    """Its source may be false: it neither counts, nor keeps that node's answer from counting."""
+    made = DhtNode(entropy=entropy(1), now=0.0, bootstrap=[FIRST])
+    request = Request(5, ("6.6.6.6", 6), Command.PING, internal=True, id=node_id(THEIRS))
+    made.receive_datagrams(encode(request), 100, THEIRS, 0.0)
+    assert made.address is None
+    ping = made.ping(THEIRS, 0.0)
+    requests_of(made, 0.0)
+    answer(made, ping.message, Response(ping.message.tid, OURS, node_id(THEIRS)))
+    assert made.address == OURS
+
+
+def adaptive(**options: Any) -> DhtNode:
+    """A node that becomes persistent by itself, and knows nobody yet."""
+    return DhtNode(
+        **{
+            "entropy": entropy(1),
+            "now": 0.0,
+            "persistent": None,
+            "port": OURS[1],
+            "bootstrap": [FIRST],
+            **options,
+        }
+    )
+
+
+def ask_around(made: DhtNode, size: int) -> list[Request]:
+    """Let a node know some others, and begin its test; returns what it asks of them."""
+    for number in range(size):
+        there: Address = (f"10.0.2.{number}", 7)
+        made.upkeep.heard_from(there, node_id(there), 0.0)
+    made.bootstrap = ()
+    made.datagrams_to_send(0.0, socket=Socket.PROBE)
+    assert made.reachability is not None
+    made.reachability.begin()
+    made.handle_deadline(0.0)
+    sent = [
+        decode_untrusted(datagram) for _, (datagram,), _ in made.datagrams_to_send(0.0, socket=Socket.PROBE)
+    ]
+    requests = [request for request in sent if isinstance(request, Request)]
+    assert [(request.command, request.value) for request in requests] == [
+        (Command.PING_NAT, OURS[1].to_bytes(2, "little"))
+    ] * size
+    return requests
+
+
+def answer(made: DhtNode, request: Request, response: Response, *, socket: Socket = Socket.MAIN) -> None:
+    made.receive_datagrams(encode_response(response), 1500, request.to, 0.0, socket=socket)
