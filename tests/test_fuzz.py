@@ -12,7 +12,7 @@ import pytest
 from nacl import bindings
 
 from fuzz import corpus
-from peersockets_core import Connection, Peersockets
+from peersockets_core import Connection
 from peersockets_core.crypto import noise
 from peersockets_core.crypto.noise import TAG_SIZE, SymmetricState
 from peersockets_core.dht import messages
@@ -21,6 +21,7 @@ from peersockets_core.dht.rpc.node import DhtNode
 from peersockets_core.dht.rpc.requests import Requests
 from peersockets_core.dht.store import BoundedStore
 from peersockets_core.outbox import Outbox
+from peersockets_core.topics.membership import Memberships
 from peersockets_core.udx import packet, reception
 from peersockets_core.udx.early import EarlyPackets
 from peersockets_core.udx.receive_half import ReceiveHalf
@@ -171,8 +172,8 @@ FAULTS: dict[str, tuple[str, object, str, object]] = {
         _believing,
     ),
     "a bad point is an error of another kind": ("hypercore11_handshake", noise, "CryptoError", KeyError),
-    "leaves are not told": ("machine", Peersockets, "_leave", _silent),
-    "routes are remembered for ever": ("machine", Peersockets, "_forget_routes", _silent),
+    "leaves are not told": ("machine", Memberships, "leave", _silent),
+    "routes are remembered for ever": ("machine", Memberships, "forget_routes", _silent),
     "a number is where it was": ("udx_packets", packet, "unwrap", lambda number, near: number),
     "ranges have no bound": ("udx_packets", packet, "MAX_RANGES", 1000),
     "headers all have one number": (

@@ -327,7 +327,7 @@ async def test_another_key_than_the_one_expected(wire: Any) -> None:
             assert not drive.peers
             assert not tasks(node)
             assert not tasks(other)
-            assert not other._runtime.machine._peers
+            assert not other._runtime.machine.memberships.peers
 
 
 async def test_a_responder_may_expect_a_key_as_well() -> None:

@@ -99,19 +99,19 @@ async def visit(host: Host, number: int, random: Random) -> None:
 def books(node: Node) -> dict[str, int]:
     """The sizes of everything that a node keeps, but for the keys that it has met."""
     runtime, machine = node._runtime, node._runtime.machine
-    (drive,) = machine._drives.values()
+    (drive,) = machine.memberships.drives.values()
     (topic,) = drive.topics.values()
     return {
-        "connections": len(machine._connections),
-        "links": len(machine._links),
-        "replacing": len(machine._replacing),
-        "folding": len(machine._folding),
+        "connections": len(machine.registry.connections),
+        "links": len(machine.registry.links),
+        "replacing": len(machine.memberships.replacing),
+        "folding": len(machine.memberships.folding),
         "members": len(drive.members),
         "watches": len(drive.watches),
         "routes": len(topic.routes),
-        "listeners": len(machine._listeners),
+        "listeners": len(machine.listeners.by_address),
         "names": len(machine.extensions.names),
-        "links of peers": sum(len(peer.links) for peer in machine._peers),
+        "links of peers": sum(len(peer.links) for peer in machine.memberships.peers),
         "tasks": len(runtime.tasks),
         "handshakes": len(runtime._handshaking),
         "deadlines": len(runtime.deadlines),
@@ -156,6 +156,6 @@ def check_met(host: Host) -> None:
     machine = host.node._runtime.machine
     assert sorted(host.keys) == list(range(1, len(host.keys) + 1))
     assert len(set(host.keys.values())) == len(host.keys) <= VISITORS
-    assert {(peer.wire, peer.public_key): peer.id for peer in machine._peers} == {
+    assert {(peer.wire, peer.public_key): peer.id for peer in machine.memberships.peers} == {
         key: peer_id for peer_id, key in host.keys.items()
     }

@@ -429,7 +429,7 @@ def test_strangers_give_way_so_that_all_keep_no_more_than_the_limit() -> None:
     assert len(watch) == 1
     for side in sides:
         node.machine.remove_connection(side, NOW)
-    assert node.machine._memory.total < 1000
+    assert node.machine.registry.memory.total < 1000
 
 
 def test_a_member_gives_way_only_when_strangers_do_not_suffice() -> None:

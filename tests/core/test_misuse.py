@@ -95,7 +95,7 @@ def test_connections_that_the_machine_makes_may_hold_and_expect() -> None:
     assert (made.admission.expected, made.admission.hold) == (bytes(32), True)
     with pytest.raises(ValueError, match="wire must be one of"):
         node.machine.make_connection(initiator=True, key_pair=node.key_pair, entropy=os.urandom, now=NOW)
-    assert list(node.machine._connections) == [made]
+    assert list(node.machine.registry.connections) == [made]
 
 
 @pytest.mark.parametrize(
@@ -110,10 +110,10 @@ def test_connections_that_the_machine_makes_may_hold_and_expect() -> None:
 def test_connections_made_without_what_the_machine_needs(changed: dict[str, Any], complaint: str) -> None:
     node = Node("ours")
     node.machine.add_connection(connection(node))
-    before = list(node.machine._connections)
+    before = list(node.machine.registry.connections)
     with pytest.raises(LocalProtocolError, match=complaint):
         node.machine.add_connection(connection(node, **changed))
-    assert list(node.machine._connections) == before
+    assert list(node.machine.registry.connections) == before
 
 
 def test_equal_limits_and_an_equal_identity_will_do() -> None:
@@ -180,9 +180,9 @@ def test_events_of_a_remote_that_is_on_hold() -> None:
     with pytest.raises(LocalProtocolError, match="on hold"):
         ours.machine.receive_events(near, completed, NOW)
     ours.machine.receive_events(near, [], NOW)
-    assert not ours.machine._peers
+    assert not ours.machine.memberships.peers
     ours.machine.receive_events(near, completed + near.admit(NOW), NOW)
-    assert len(ours.machine._peers) == 1
+    assert len(ours.machine.memberships.peers) == 1
     assert events(watch) == []
 
 
@@ -272,7 +272,7 @@ def test_a_connection_that_ends_before_it_has_a_peer() -> None:
     node.machine.add_connection(side)
     node.machine.receive_events(side, side.receive_eof(NOW), NOW)
     node.machine.remove_connection(side, NOW)
-    assert not node.machine._connections
+    assert not node.machine.registry.connections
 
 
 # Names of extensions
@@ -316,7 +316,7 @@ def test_closing_a_drive_closes_what_is_open_of_it(meeting: Meeting) -> None:
     meeting.a.machine.close_drive(meeting.drives[0])
     assert [meeting.topic_a.closed, meeting.watch_a.closed] == [True, True]
     assert meeting.a.machine.extensions.names == []
-    assert not meeting.a.machine._listeners
+    assert not meeting.a.machine.listeners.by_address
     with pytest.raises(LocalProtocolError, match="the topic handle is closed"):
         meeting.topic_a.send(1, b"x")
     assert not near.closed

@@ -76,7 +76,7 @@ def test_one_read_may_bring_any_number_in_any_order_but_there_must_be_no_other()
     for _ in range(20):
         talker.send(1)
         assert others[1].send(1, b"y") is not None
-    (near,) = talker.node.machine._connections
+    (near,) = talker.node.machine.registry.connections
     read = far.receive_data(bytes(near.data_to_send(NOW)), NOW)
     assert sum(isinstance(event, MessagesReceived) for event in read) == 40
     crowd.reader.machine.receive_events(far, read, NOW)
@@ -98,14 +98,14 @@ def test_one_read_may_bring_any_number_in_any_order_but_there_must_be_no_other()
 
 def test_in_network_scope_everybody_is_held_up() -> None:
     crowd = Crowd()
-    drive = next(iter(crowd.reader.machine._drives.values()))
+    drive = next(iter(crowd.reader.machine.memberships.drives.values()))
     topic = crowd.reader.machine.join(drive, "chat", scope="network")
     loud = Node("loud")
     far = crowd.network.connect(loud, crowd.reader)[1]
     quiet = crowd.network.connect(Node("quiet"), crowd.reader)[1]
     crowd.network.settle()
     talker = loud.machine.join(loud.open(OTHER_KEY), "chat", scope="network")
-    assert loud.machine.meet(next(iter(loud.machine._peers))) == 1
+    assert loud.machine.meet(next(iter(loud.machine.memberships.peers))) == 1
     for _ in range(8):
         assert talker.send(1, b"x") is not None
     crowd.network.settle()
@@ -117,7 +117,7 @@ def test_in_network_scope_everybody_is_held_up() -> None:
 def test_a_handle_that_drops_holds_up_nobody() -> None:
     crowd = Crowd()
     crowd.topic.close()
-    drive = next(iter(crowd.reader.machine._drives.values()))
+    drive = next(iter(crowd.reader.machine.memberships.drives.values()))
     crowd.reader.machine.join(drive, "chat", overflow="drop_oldest")
     far, talker = crowd.enter("loud")
     talker.send(20)
@@ -268,7 +268,7 @@ def test_newcomers_get_their_turn_one_after_the_other() -> None:
 def test_what_waits_with_a_connection_counts_and_ends_with_it() -> None:
     late = Late(3)
     machine, (far,) = late.crowd.reader.machine, late.newcomers
-    assert machine._kept(far) - far.kept == 3 * (1 + MESSAGE_COST)
+    assert machine.registry.kept(far) - far.kept == 3 * (1 + MESSAGE_COST)
     machine.remove_connection(far, NOW)
     assert len(late.crowd.topic.take_all()) == 8
     assert len(late.crowd.topic) == 0
@@ -281,12 +281,12 @@ def test_what_waits_is_handed_over_when_everything_is_taken_and_discarded_when_t
     left.crowd.topic.close()
     machine, (far,) = left.crowd.reader.machine, left.newcomers
     assert left.may_read(far)
-    assert machine._kept(far) == far.kept
+    assert machine.registry.kept(far) == far.kept
 
 
 def test_what_waits_for_one_topic_does_not_go_to_another() -> None:
     crowd = Crowd()
-    drive = next(iter(crowd.reader.machine._drives.values()))
+    drive = next(iter(crowd.reader.machine.memberships.drives.values()))
     again = crowd.reader.machine.join(drive, "chat")
     _, talker = crowd.enter("loud")
     talker.send(8)

@@ -97,7 +97,7 @@ class Duplicates:
     def talk(self) -> bool:
         """Whether a message arrives each way."""
         for number, topic in enumerate(self.topics):
-            if not self.nodes[number].machine._peers._by_id or topic.send(1, b"hello") is None:
+            if not self.nodes[number].machine.memberships.peers.identified or topic.send(1, b"hello") is None:
                 return False
         self.network.settle()
         return all([message.message for message in topic.take_all()] == [b"hello"] for topic in self.topics)
@@ -125,7 +125,7 @@ def test_one_of_two_stays_and_nobody_leaves(wire: WireName, first: int, second: 
     sides.append(case.dial(second))
     for _ in range(4):
         case.pass_time(FOLD_TIME / 2)
-    assert [len(node.machine._links) for node in case.nodes] == [1, 1]
+    assert [len(node.machine.registry.links) for node in case.nodes] == [1, 1]
     assert case.talk()
     assert [len(events(watch)) for watch in case.watches] == [1, 1]
 
@@ -146,7 +146,7 @@ def test_a_peer_that_comes_back_replaces_its_dead_connection(
     case.dial(second)
     for _ in range(4):
         case.pass_time(FOLD_TIME / 2)
-    assert [len(node.machine._links) for node in case.nodes] == [1, 1]
+    assert [len(node.machine.registry.links) for node in case.nodes] == [1, 1]
     assert case.talk()
     assert len(events(case.watches[1 - returning])) == 1, "to who stayed, nobody has left"
 
@@ -198,11 +198,11 @@ def test_a_sign_of_life_decides_at_once() -> None:
     second = case.dial(1)
     case.network.now += 0.1
     case.network.settle(*(side for side in case.network._far if side not in first))
-    before = case.nodes[1].host.retired.copy(), bool(case.nodes[1].machine._folding)
+    before = case.nodes[1].host.retired.copy(), bool(case.nodes[1].machine.memberships.folding)
     case.network.settle()
     assert before == ([], True)
     assert case.nodes[1].host.retired == [second[1]]
-    assert not case.nodes[1].machine._folding
+    assert not case.nodes[1].machine.memberships.folding
 
 
 def test_signs_from_elsewhere_decide_nothing() -> None:
@@ -214,8 +214,8 @@ def test_signs_from_elsewhere_decide_nothing() -> None:
     machine = case.nodes[1].machine
     other = case.nodes[1].connection(initiator=True, now=case.network.now)
     machine.receive_events(other, [], case.network.now)
-    assert machine._folding
-    assert first[1] in machine._links
+    assert machine.memberships.folding
+    assert first[1] in machine.registry.links
 
 
 @pytest.mark.parametrize("wire", WIRES)

@@ -131,8 +131,8 @@ def test_an_error_behind_the_handshake_takes_nothing_down() -> None:
     node.machine.receive_events(ours, liar.events, NOW)
     node.machine.remove_connection(ours, NOW)
     node.open(OTHER_KEY)
-    assert not node.machine._links
-    assert not node.machine._peers
+    assert not node.machine.registry.links
+    assert not node.machine.memberships.peers
 
 
 def test_ids_count_from_one_in_the_order_met(meeting: Meeting) -> None:
@@ -189,9 +189,9 @@ def test_a_stranger_that_goes_leaves_no_trace() -> None:
         near, _ = network.connect(Node(f"stranger {number}"), node)
         network.settle()
         network.end(near)
-    assert not node.machine._peers
-    assert not node.machine._links
-    assert not node.machine._connections
+    assert not node.machine.memberships.peers
+    assert not node.machine.registry.links
+    assert not node.machine.registry.connections
 
 
 def test_removing_what_is_not_there_does_nothing(meeting: Meeting) -> None:
@@ -214,7 +214,7 @@ def test_for_a_newcomer_beyond_the_limit_who_is_gone_is_forgotten() -> None:
         network.end(near)
     assert not node.host.dropped
     assert [event.peer_id for event in events(watch) if isinstance(event, PeerJoined)] == [1, 2, 3, 4, 5]
-    assert node.machine.statistics().peer_ids == len(node.machine._peers) == 2
+    assert node.machine.statistics().peer_ids == len(node.machine.memberships.peers) == 2
     with pytest.raises(UnknownPeer):
         node.machine.peer(3)
     assert node.machine.peer(4).public_key == Node("other 3").public_key
@@ -417,7 +417,7 @@ def test_topics_nobody_joined_are_discarded(meeting: Meeting) -> None:
     meeting.send(b"to nobody again")
     assert meeting.topic_b.statistics().received_messages == 1
     assert not meeting.b.machine.extensions.names
-    assert not meeting.b.machine._listeners
+    assert not meeting.b.machine.listeners.by_address
 
 
 def test_topics_of_two_drives_are_two_topics(meeting: Meeting) -> None:
@@ -645,7 +645,7 @@ def small(overflow: Overflow) -> Meeting:
 
 def test_a_full_handle_stops_the_reading_of_its_senders() -> None:
     meeting = small("wait")
-    (far,) = meeting.b.machine._links
+    (far,) = meeting.b.machine.registry.links
     for number in range(4):
         assert meeting.b.machine.may_read(far)
         meeting.send(b"%d" % number)
@@ -658,7 +658,7 @@ def test_a_full_handle_stops_the_reading_of_its_senders() -> None:
 
 def test_closing_a_full_handle_releases_its_senders() -> None:
     meeting = small("wait")
-    (far,) = meeting.b.machine._links
+    (far,) = meeting.b.machine.registry.links
     for _ in range(4):
         meeting.send(b"x")
     meeting.topic_b.close()
@@ -669,7 +669,7 @@ def test_closing_a_full_handle_releases_its_senders() -> None:
 @pytest.mark.parametrize(("overflow", "kept"), [("drop_oldest", [6, 7, 8, 9]), ("drop_newest", [0, 1, 2, 3])])
 def test_a_handle_that_drops(overflow: Overflow, kept: list[int]) -> None:
     meeting = small(overflow)
-    (far,) = meeting.b.machine._links
+    (far,) = meeting.b.machine.registry.links
     for number in range(10):
         meeting.send(b"%d" % number)
     assert meeting.b.machine.may_read(far)
@@ -691,7 +691,7 @@ def test_reconnecting_does_not_get_past_a_full_handle() -> None:
         for _ in range(4):
             meeting.topic_a.send(1, b"x")
         meeting.network.settle()
-        meeting.network.end(next(iter(meeting.a.machine._links)))
+        meeting.network.end(next(iter(meeting.a.machine.registry.links)))
     assert len(meeting.topic_b) < 30
 
 
@@ -699,7 +699,7 @@ def test_a_connection_that_has_ended_is_not_called_readable() -> None:
     meeting = small("wait")
     for _ in range(4):
         meeting.send(b"x")
-    meeting.network.end(next(iter(meeting.a.machine._links)))
+    meeting.network.end(next(iter(meeting.a.machine.registry.links)))
     meeting.topic_b.take_all()
     assert meeting.b.host.read == []
 
@@ -708,7 +708,7 @@ def test_the_connection_to_a_key(meeting: Meeting) -> None:
     key, connection_to = meeting.b.public_key, meeting.a.machine.connection_to
     assert connection_to(meeting.b.wire, key) is None
     meeting.connect()
-    (near,) = meeting.a.machine._links
+    (near,) = meeting.a.machine.registry.links
     assert [connection_to(wire, key) for wire in WIRES if wire != meeting.b.wire] == [None]
     assert connection_to(meeting.b.wire, key) is near
     meeting.network.end(near)
@@ -871,7 +871,7 @@ def replaced() -> Iterator[tuple[Node, Watch, TopicHandle, RawPeer]]:
     first.close()
     ours.machine.remove_connection(first, NOW, reason="reset", unsent=6)
     yield ours, watch, topic, remotes[1]
-    assert not ours.machine._replacing
+    assert not ours.machine.memberships.replacing
 
 
 Replaced: TypeAlias = tuple[Node, Watch, TopicHandle, RawPeer]
@@ -927,7 +927,7 @@ def test_closing_the_drive_while_a_connection_is_replaced(replaced: Replaced) ->
     ours, watch, topic, _ = replaced
     topic.close()
     watch.close()
-    ours.machine.close_drive(next(iter(ours.machine._drives.values())))
+    ours.machine.close_drive(next(iter(ours.machine.memberships.drives.values())))
     assert ours.machine.next_deadline() == math.inf
     ours.machine.handle_deadline(NOW + 100)
 
@@ -1011,7 +1011,7 @@ def test_a_drive_opened_after_the_connection(meeting: Meeting) -> None:
     for one in (meeting.a, meeting.b):
         one.open()
         meeting.network.settle()
-    assert list(meeting.a.machine._drives[KEY.discovery_key].members) == [1]
+    assert list(meeting.a.machine.memberships.drives[KEY.discovery_key].members) == [1]
 
 
 def test_many_drives_on_one_connection(meeting: Meeting) -> None:

@@ -1,0 +1,243 @@
+"""`Memberships`: who is a member of which open drive, and on which connection each member is reached."""
+
+from __future__ import annotations
+
+import math
+from typing import Generic
+
+from ..connection import Connection
+from ..errors import PeerGone, RemoteProtocolError
+from ..limits import Limits
+from ..owners import C, H
+from .drives import OpenDrive, Topic
+from .folding import Folding
+from .members import Host, Link, Member, Peer
+from .peers import Peers
+from .registry import Registry
+from .watches import PeerJoined, PeerLeft
+
+
+class Memberships(Generic[C, H]):
+    """The peers of one node, and their memberships of the drives that are open here.
+
+    A member whose connection has ended stays for `Limits.fold_time` while another connection may replace it.
+    """
+
+    def __init__(self, host: Host[C, H], limits: Limits, registry: Registry[C, H]) -> None:
+        self.drives: dict[bytes, OpenDrive[C, H]] = {}
+        """The drives that are open here, by discovery key."""
+        self.peers: Peers[C, H] = Peers(limits.peer_ids)
+        self.folding = Folding(host, limits)
+        self.replacing: set[tuple[OpenDrive[C, H], Member[C, H]]] = set()
+        """Members whose connection has ended, and may be replaced."""
+        self._host = host
+        self._limits = limits
+        self._registry = registry
+
+    def next_deadline(self) -> float:
+        """When to call `handle_deadline`, at the latest; infinity for never."""
+        replacing = (member.deadline for _, member in self.replacing)
+        return min(self.folding.next_deadline(), *replacing, math.inf)
+
+    def handle_deadline(self, now: float) -> None:
+        """Let go of members whose connection was not replaced, and of duplicates not ended, in time."""
+        for peer in self.folding.overdue(now):
+            self.fold(peer, now)
+        for drive, member in list(self.replacing):
+            if member.deadline <= now:
+                self.leave(drive, member)
+
+    def postpone(self, now: float) -> None:
+        """Give everyone the full time once more."""
+        self.folding.postpone(now)
+        for _, member in self.replacing:
+            member.deadline = now + self._limits.fold_time
+
+    # Links
+
+    def add_link(self, link: Link[C, H], now: float) -> None:
+        """Put a new connection among its peer's."""
+        peer = link.peer
+        self.folding.add(link)
+        for drive in self.drives.values():
+            self.forget_routes(drive, peer)
+        self.settle(link.connection)
+        self._bound_duplicates(peer)
+        self.fold(peer, now)
+
+    def remove_link(self, link: Link[C, H], now: float, reason: str, unsent: int) -> None:
+        """Take the memberships of a connection that has ended to another one, or end them."""
+        self.folding.remove(link)
+        peer = link.peer
+        for drive in self.drives.values():
+            self.forget_routes(drive, peer)
+            if drive.key.discovery_key in link.drives:
+                self._lose(drive, link, now, reason, unsent)
+                continue
+            member = drive.members.get(peer.id or 0)
+            if member is not None and not self._reroute(drive, member) and not peer.links:
+                self.leave(drive, member)
+        link.drives.clear()
+        self._host.rerouted()
+        self._part(peer)
+
+    def settle(self, connection: Connection[C]) -> None:
+        """It is known by now whose a connection is: members that waited for that only leave."""
+        for drive, member in list(self.replacing):
+            if connection in member.awaited:
+                member.awaited.discard(connection)
+                if not member.awaited and not member.peer.links:
+                    self.leave(drive, member)
+
+    def fold(self, peer: Peer[C, H], now: float) -> None:
+        """Retire duplicates, and reach the peer's memberships on what is left."""
+        if len(peer.links) < 2:
+            return
+        self.folding.fold(peer, now)
+        self.reroute_all(peer)
+
+    def reroute_all(self, peer: Peer[C, H]) -> None:
+        """Choose anew the link that each membership of a peer is reached on."""
+        for drive in self.drives.values():
+            self.forget_routes(drive, peer)
+            member = drive.members.get(peer.id or 0)
+            if member is not None:
+                self._reroute(drive, member)
+
+    # Members
+
+    def meet(self, peer: Peer[C, H]) -> int | None:
+        """Return a peer's id, which it gets when first met; None if there are too many, and it has to go."""
+        peer_id = self.peers.identify(peer)
+        if peer_id is None:
+            error = RemoteProtocolError(f"more than {self._limits.peer_ids} peers are here")
+            for link in peer.links:
+                self._host.drop(link.connection, error)
+        return peer_id
+
+    def drive_opened(self, link: Link[C, H], discovery_key: bytes, now: float) -> None:
+        """Both sides of a link have a drive open: its peer is a member."""
+        drive = self.drives[discovery_key]
+        peer_id = self.meet(link.peer)
+        if peer_id is None:
+            return
+        link.peer.was_member = True
+        self._registry.share(link, discovery_key)
+        for topic in drive.topics.values():
+            topic.hold_up(link)
+        member = drive.members.get(peer_id)
+        if member is None:
+            member = drive.members[peer_id] = Member(link.peer, peer_id, link)
+            link.peer.memberships += 1
+            self._tell(drive, member.joined)
+        else:
+            self._reroute(drive, member)
+        self.fold(link.peer, now)
+
+    def drive_closed(self, link: Link[C, H], discovery_key: bytes, now: float) -> None:
+        """The remote has closed a drive on a link."""
+        drive = self.drives[discovery_key]
+        self._registry.unshare(link, discovery_key)
+        self.forget_routes(drive, link.peer)
+        self._lose(drive, link, now, "", 0)
+        self.fold(link.peer, now)
+
+    def end_drive(self, drive: OpenDrive[C, H]) -> None:
+        """End all memberships of a drive that is no longer open here; nobody watches it any more."""
+        del self.drives[drive.key.discovery_key]
+        for member in drive.members.values():
+            self.replacing.discard((drive, member))
+            member.peer.memberships -= 1
+            self._part(member.peer)
+
+    def leave(self, drive: OpenDrive[C, H], member: Member[C, H]) -> None:
+        """End a membership."""
+        self.replacing.discard((drive, member))
+        del drive.members[member.peer_id]
+        member.peer.memberships -= 1
+        self.forget_routes(drive, member.peer)
+        self._tell(
+            drive,
+            PeerLeft(member.peer_id, member.peer.public_key, member.peer.wire, member.reason, member.unsent),
+        )
+        self._host.rerouted()
+        self._part(member.peer)
+
+    # Routes
+
+    def link_to(self, peer_id: int, topic: Topic[C, H]) -> Link[C, H] | None:
+        """Return the connection that carries a topic to a peer, or None while it is being replaced.
+
+        Raises `UnknownPeer` or `PeerGone`.
+        """
+        peer = self.peers.by_id(peer_id)
+        if topic.scope == "drive":
+            member = topic.drive.members.get(peer_id)
+            if member is None:
+                raise PeerGone(peer_id)
+            return member.link
+        discovery_key, _ = topic.addresses[peer.wire]
+        links = [link for link in peer.links if discovery_key is None or discovery_key in link.drives]
+        if not links:
+            raise PeerGone(peer_id)
+        return self._in_order(peer, links)
+
+    def forget_routes(self, drive: OpenDrive[C, H], peer: Peer[C, H]) -> None:
+        """Let the topics of a drive look anew for their way to a peer."""
+        if peer.id is not None:
+            for topic in drive.topics.values():
+                topic.routes.pop(peer.id, None)
+
+    def _bound_duplicates(self, peer: Peer[C, H]) -> None:
+        duplicates = [link for link in peer.links[:-1] if not link.dropped]
+        if len(duplicates) >= self._limits.duplicates:
+            oldest = min(duplicates, key=lambda link: link.number)
+            oldest.dropped = True
+            text = f"more than {self._limits.duplicates} connections of one peer"
+            self._host.drop(oldest.connection, RemoteProtocolError(text))
+
+    def _lose(self, drive: OpenDrive[C, H], link: Link[C, H], now: float, reason: str, unsent: int) -> None:
+        """A link no longer carries a drive: another one takes over, or is waited for, or the member goes."""
+        member = drive.members.get(link.peer.id or 0)
+        if member is None:
+            return
+        member.unsent += unsent
+        member.reason = reason
+        if self._reroute(drive, member):
+            return
+        member.awaited = self._registry.successors(link)
+        if member.awaited or any(not other.retired for other in link.peer.links if other is not link):
+            member.deadline = now + self._limits.fold_time
+            self.replacing.add((drive, member))
+        else:
+            self.leave(drive, member)
+
+    def _reroute(self, drive: OpenDrive[C, H], member: Member[C, H]) -> bool:
+        """Choose the link that a member is reached on; returns whether there is any."""
+        links = [link for link in member.peer.links if drive.key.discovery_key in link.drives]
+        member.link = self._in_order(member.peer, links)
+        self.forget_routes(drive, member.peer)
+        if links:
+            member.deadline = math.inf
+            self.replacing.discard((drive, member))
+            self._host.rerouted()
+        return bool(links)
+
+    def _in_order(self, peer: Peer[C, H], links: list[Link[C, H]]) -> Link[C, H] | None:
+        """Return the link to send on, or None while a new message could overtake an earlier one.
+
+        What was sent on one that is going to end may still be on its way until it has ended.
+        """
+        if not links or peer in self.folding or any(link.retired for link in peer.links):
+            return None
+        return links[-1]
+
+    def _part(self, peer: Peer[C, H]) -> None:
+        """Note that a peer is gone, if it is."""
+        if not peer.links and not peer.memberships:
+            self.peers.depart(peer)
+
+    def _tell(self, drive: OpenDrive[C, H], event: PeerJoined | PeerLeft) -> None:
+        for watch in drive.watches:
+            watch.put(event)
+            self._host.news(watch)

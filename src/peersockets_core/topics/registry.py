@@ -1,0 +1,135 @@
+"""`Registry`: the connections of one node, how far each has come, and what each makes us keep."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Generic
+
+from ..connection import Connection
+from ..errors import LocalProtocolError
+from ..events import DriveClosed, DriveOpened, Event, MessagesReceived
+from ..limits import Limits
+from ..memory import MemoryBudget
+from ..owners import C, H
+from ..wires.extensions import ExtensionNames
+from .drives import Topic
+from .members import Link
+
+
+class Registry(Generic[C, H]):
+    """All connections, those whose handshake is finished, and those that share no drive with us."""
+
+    def __init__(self, extensions: ExtensionNames, limits: Limits) -> None:
+        self.connections: dict[Connection[C], None] = {}  # a set in the order of arrival
+        self.links: dict[Connection[C], Link[C, H]] = {}
+        """Of the connections whose handshake is finished."""
+        self.memory: MemoryBudget[Connection[C]] = MemoryBudget(limits.kept)
+        self._extensions = extensions
+        self._limits = limits
+        self._handshakes: dict[Connection[C], None] = {}  # those that remotes have dialled and not finished
+        # Of the connections that remotes have dialled, those that share no drive with us, the oldest first.
+        self._strangers: OrderedDict[Connection[C], None] = OrderedDict()
+
+    def oldest_stranger(self) -> Connection[C] | None:
+        """Return the oldest connection that a remote has dialled and that shares no drive with us."""
+        return next(iter(self._strangers), None)
+
+    def open_connections(self) -> list[Connection[C]]:
+        """Return the connections that have not ended."""
+        return [connection for connection in self.connections if not connection.closed]
+
+    def add(self, connection: Connection[C]) -> None:
+        """Add a new connection. Raises `LocalProtocolError` for one that does not belong to this node."""
+        self._check_new(connection)
+        self.connections[connection] = None
+        self._estrange(connection)
+        if not connection.initiator:
+            self._handshakes[connection] = None
+
+    def link(self, connection: Connection[C], link: Link[C, H]) -> None:
+        """Note that a connection's handshake is finished."""
+        self.links[connection] = link
+        self._handshakes.pop(connection, None)
+
+    def remove(self, connection: Connection[C]) -> Link[C, H] | None:
+        """Remove a connection; returns its link, if its handshake was finished."""
+        self.connections.pop(connection, None)
+        self.memory.release(connection)
+        self._strangers.pop(connection, None)
+        self._handshakes.pop(connection, None)
+        return self.links.pop(connection, None)
+
+    def share(self, link: Link[C, H], discovery_key: bytes) -> None:
+        """Note that a drive is open on both sides of a link."""
+        link.drives.add(discovery_key)
+        self._strangers.pop(link.connection, None)
+
+    def unshare(self, link: Link[C, H], discovery_key: bytes) -> None:
+        """Note that a drive is no longer open on both sides of a link."""
+        if discovery_key in link.drives:
+            link.drives.remove(discovery_key)
+            if not link.drives:
+                self._estrange(link.connection)
+
+    def is_stranger(self, connection: Connection[C]) -> bool:
+        """Return whether a connection shares no drive with us."""
+        link = self.links.get(connection)
+        return link is None or not link.drives
+
+    def links_of(self, topic: Topic[C, H]) -> list[Link[C, H]]:
+        """Return the links on which messages for a topic may come."""
+        if topic.scope == "network":
+            return list(self.links.values())
+        return [link for link in self.links.values() if topic.drive.key.discovery_key in link.drives]
+
+    def successors(self, link: Link[C, H]) -> set[Connection[C]]:
+        """Return the connections that may turn out to be of a link's peer, and to replace it.
+
+        A remote that dialled twice ends the older connection as soon as it has finished the newer one's
+        handshake, of which the last message may still be on its way to us (hyperswarm 2.15.3). Whoever has
+        not even been answered, or speaks another wire, cannot be that remote.
+        """
+        if link.connection.initiator or link.connection in self.links:
+            return set()
+        wire = link.peer.wire
+        return {other for other in self._handshakes if other.is_proving and other.wire == wire}
+
+    def kept(self, connection: Connection[C]) -> int:
+        """Return how many bytes of memory a connection makes us keep."""
+        link = self.links.get(connection)
+        return connection.kept + (link.held_size if link is not None else 0)
+
+    def charge(self, connection: Connection[C]) -> list[Connection[C]]:
+        """Note what a connection keeps now; returns those that give way if all of them keep too much."""
+        if not self.memory.charge(connection, self.kept(connection)):
+            return []
+        return self.memory.give_way(self.kept, self.is_stranger)
+
+    def check_order(self, connection: Connection[C], events: list[Event]) -> None:
+        """Raise `LocalProtocolError` for events that are not due, or of a connection that is not here."""
+        if connection not in self.connections:
+            raise LocalProtocolError("the connection was not added to this machine, or was removed")
+        if connection.on_hold and events:
+            raise LocalProtocolError(
+                "the remote is on hold: give its events to the machine once it is admitted"
+            )
+        first = events[0] if events else None
+        if connection not in self.links and isinstance(first, (DriveOpened, DriveClosed, MessagesReceived)):
+            raise LocalProtocolError("the connection's `HandshakeCompleted` has to come first")
+
+    def _check_new(self, connection: Connection[C]) -> None:
+        other = next(iter(self.connections), connection)
+        for wrong, text in (
+            (connection in self.connections, "is here already"),
+            (connection.closed, "is closed"),
+            (connection.remote_public_key is not None, "has finished its handshake before it was added"),
+            (connection.extensions is not self._extensions, "was made without `extensions` of this machine"),
+            (connection.limits != self._limits, "was made with other `limits` than this machine's"),
+            (connection.key_pair != other.key_pair, "has another key pair than this node's others"),
+        ):
+            if wrong:
+                raise LocalProtocolError(f"the connection {text}")
+
+    def _estrange(self, connection: Connection[C]) -> None:
+        if not connection.initiator:
+            self._strangers[connection] = None
