@@ -23,8 +23,9 @@ from .transitions import follow
 from .wires.extensions import ExtensionNames
 from .wires.hypercore11.protomux import Mux
 from .wires.keys import Keys
+from .wires.setup import WireSetup
 from .wires.table import KINDS, WIRES, Undecided, detect_untrusted
-from .wires.wire import Sender, Wire, WireSetup
+from .wires.wire import Sender, Wire
 from .work import UNBOUNDED, Work
 
 

@@ -9,7 +9,7 @@ Begin with `open_node`. The modules of this folder are the objects that an appli
     cli/            the commands
     testing/        help for the tests of programs that use this package
 
-The protocol itself is in `peersockets_core`.
+The protocol itself is in `peersockets_core`. `tests/test_layers.py` states which module may import which.
 """
 
 from peersockets_core import (

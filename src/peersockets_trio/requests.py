@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Protocol, TypeAlias
 
 import attrs
 import trio
@@ -33,10 +33,7 @@ from peersockets_core.topics.requests import (
 from .runtime.checks import Buffer, as_bytes
 from .runtime.machine import NodeTopicHandle
 from .runtime.node_runtime import NodeRuntime
-from .runtime.receiver import _TURNS
-
-if TYPE_CHECKING:
-    from .topic import Topic
+from .runtime.receiver import CHECKPOINT_INTERVAL
 
 logger = logging.getLogger("peersockets")
 
@@ -44,10 +41,20 @@ Handler: TypeAlias = Callable[[Request], Awaitable[Buffer]]
 """What answers requests: returns the reply, or raises `RequestError` to tell the asker why there is none."""
 
 
+class RequestTopic(Protocol):
+    """The methods of a topic by which requests and replies leave."""
+
+    async def send(self, peer_id: int, message: Buffer) -> None:
+        """See `Topic.send`."""
+
+    def send_nowait(self, peer_id: int, message: Buffer) -> None:
+        """See `Topic.send_nowait`."""
+
+
 class Requests:
     """What a topic handle hands its messages to, once it is used for requests."""
 
-    def __init__(self, topic: Topic, handle: NodeTopicHandle, runtime: NodeRuntime) -> None:
+    def __init__(self, topic: RequestTopic, handle: NodeTopicHandle, runtime: NodeRuntime) -> None:
         self._topic = topic
         self._handle = handle
         self._runtime = runtime
@@ -76,7 +83,9 @@ class Requests:
     @asynccontextmanager
     async def serve(self, handler: Handler) -> AsyncIterator[None]:
         """See `Topic.serve`."""
-        self._topic._check_open()
+        self._runtime.home.check()
+        if self._handle.closed:
+            raise trio.ClosedResourceError("this Topic is closed")
         if self._server is not None:
             raise trio.BusyResourceError("another task is serving this Topic")
         raised: BaseException | None = None
@@ -101,7 +110,7 @@ class Requests:
     def wake(self) -> None:
         """Messages have come."""
         if not self._more:
-            self._take(_TURNS)
+            self._take(CHECKPOINT_INTERVAL)
             if len(self._handle):
                 self._more = True
                 self._runtime.flusher.add(self)
@@ -110,7 +119,7 @@ class Requests:
         """Go on with those that were too many for one turn (called by the flusher)."""
         if len(self._handle):
             # What comes in this round, too, waits for the next: one round takes no more than one turn.
-            self._take(_TURNS)
+            self._take(CHECKPOINT_INTERVAL)
             self._runtime.flusher.add(self)
         else:
             self._more = False

@@ -20,7 +20,7 @@ from .requests import Handler, Requests
 from .runtime.checks import Buffer, as_bytes, check_timeout
 from .runtime.machine import NodeConnection, NodeDrive, NodeTopicHandle
 from .runtime.node_runtime import NodeRuntime
-from .runtime.receiver import _TURNS, Receiver
+from .runtime.receiver import CHECKPOINT_INTERVAL, Receiver
 
 BATCH: Final = 256
 """Messages that `receive_batch` returns at most. An application lets go of so few before the garbage
@@ -28,7 +28,7 @@ collector looks at new objects, which it does for every 700, even if it holds th
 Messages that the collector has seen alive soon cause a full collection, which looks at all objects of the
 program and stops it for as long."""
 
-_BATCH_TURNS: Final = 8
+_BATCHCHECKPOINT_INTERVAL: Final = 8
 """What a batch counts of the operations without a checkpoint: 2048 messages pass between two of them."""
 
 _FITS_EVERYWHERE: Final = 1024 * 1024
@@ -49,7 +49,7 @@ class Topic(Receiver):
         self.name = name
         self._runtime = runtime
         self._drive = drive
-        self._send_turns = _TURNS
+        self._send_turns = CHECKPOINT_INTERVAL
         self._requests: Requests | None = None
         self._waiting: set[trio.CancelScope] = set()  # of sends that wait for room
 
@@ -84,7 +84,7 @@ class Topic(Receiver):
         if self._send_turns:
             self._send_turns -= 1
         else:
-            self._send_turns = _TURNS
+            self._send_turns = CHECKPOINT_INTERVAL
             await trio.lowlevel.checkpoint()
         if self._handle.closed or get_ident() != self._home.thread:
             self._check_open()
@@ -107,7 +107,7 @@ class Topic(Receiver):
         if self._send_turns:
             self._send_turns -= 1
         else:
-            self._send_turns = _TURNS
+            self._send_turns = CHECKPOINT_INTERVAL
             await trio.lowlevel.checkpoint()
         self._check_open()
         if type(message) is not bytes:
@@ -217,7 +217,7 @@ class Topic(Receiver):
         if self._turns and len(self._handle) and get_ident() == self._home.thread:
             self._turns -= 1
         else:
-            await self._until_news(_BATCH_TURNS)
+            await self._until_news(_BATCHCHECKPOINT_INTERVAL)
         return self._handle.take()
 
     def receive_nowait(self) -> Message:
@@ -232,7 +232,7 @@ class Topic(Receiver):
 
         It checkpoints when it has to wait, and otherwise every eighth time.
         """
-        await self._until_news(_BATCH_TURNS)
+        await self._until_news(_BATCHCHECKPOINT_INTERVAL)
         return self._handle.take_batch(BATCH)
 
     __anext__ = receive

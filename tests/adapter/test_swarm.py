@@ -15,7 +15,6 @@ from trio.testing import wait_all_tasks_blocked
 
 from peersockets_core import Address, KeyPair
 from peersockets_trio import (
-    PUBLIC_BOOTSTRAP,
     ConnectionInfo,
     Drive,
     Instrument,
@@ -349,20 +348,6 @@ async def test_a_closed_swarm() -> None:
         node.open_swarm()
 
 
-async def test_a_dial_that_the_end_of_the_swarm_overtakes() -> None:
-    async def dial(swarm: Swarm) -> None:
-        with pytest.raises(trio.ClosedResourceError, match="the swarm was closed"):
-            await swarm.connect(KeyPair.from_seed(b"n" * 32).ed25519_public_key)
-
-    async with (
-        open_node() as node,
-        trio.open_nursery() as nursery,
-        node.open_swarm(bootstrap=[(HOST, 9)], host=HOST) as swarm,
-    ):
-        nursery.start_soon(dial, swarm)
-        await wait_all_tasks_blocked(0.01)
-
-
 async def test_a_network_that_appears_later() -> None:
     async with network() as net:
         with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as probe:
@@ -423,22 +408,6 @@ async def test_nothing_is_flushed_before_names_have_addresses(monkeypatch: pytes
         assert alice.swarm.statistics().nodes > 0
 
 
-@pytest.mark.parametrize(
-    ("options", "error", "text"),
-    [
-        ({"bootstrap": [("0.0.0.0", 5)]}, ValueError, "bootstrap: 0.0.0.0 is every address of a host"),
-        ({"bootstrap": ["10.0.0.1:5"]}, TypeError, "bootstrap must be pairs of host and port"),
-        ({"bootstrap": [("10.0.0.1", 0)]}, ValueError, "bootstrap: port must be from 1 to 65535, not 0"),
-        ({"bootstrap": [("::1", 5)]}, ValueError, "bootstrap: the DHT has IPv4 addresses only"),
-    ],
-)
-async def test_bad_options(options: dict[str, Any], error: type[Exception], text: str) -> None:
-    async with open_node() as node:
-        with pytest.raises(error, match=text):
-            async with node.open_swarm(host=HOST, **options):
-                pass
-
-
 async def test_bad_arguments() -> None:
     async with open_node() as node, node.open_swarm(bootstrap=(), host=HOST) as swarm:
         with pytest.raises(ValueError, match="topic must be 32 bytes, not 3"):
@@ -458,8 +427,3 @@ async def test_a_port_that_is_taken() -> None:
         with pytest.raises(OSError, match="in use"):
             async with node.open_swarm(bootstrap=(), host=HOST, port=swarm.bound_address[1]):
                 pass
-
-
-def test_the_public_nodes_are_those_of_the_reference() -> None:
-    assert {port for _, port in PUBLIC_BOOTSTRAP} == {49737}
-    assert [host for host, _ in PUBLIC_BOOTSTRAP] == [f"node{number}.hyperdht.org" for number in (1, 2, 3)]

@@ -4,65 +4,14 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
-from cli.support import COMMAND, KEY, TIME, complaint, parse_lines, run
+from cli.networks import finish, line, pipe, started
+from cli.support import KEY, complaint, parse_lines, run
 
 DEAD = "127.0.0.1:9"
 """Nobody answers there."""
-
-
-@contextmanager
-def started(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen(
-        [*COMMAND, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    # A test that waits for a line that never comes fails, and does not hang.
-    watchdog = threading.Timer(4 * TIME, process.kill)
-    watchdog.start()
-    with process:
-        try:
-            yield process
-        finally:
-            watchdog.cancel()
-            process.kill()
-
-
-def line(process: subprocess.Popen[bytes]) -> bytes:
-    assert process.stdout is not None
-    return process.stdout.readline().rstrip(b"\n")
-
-
-@pytest.fixture
-def bootstrap() -> Iterator[str]:
-    """The address of a DHT node that begins a network."""
-    with started("dht", "--listen", "127.0.0.1:0") as process:
-        yield line(process).decode()
-
-
-@contextmanager
-def pipe(*options: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A `pipe` that has announced itself."""
-    with started("pipe", KEY.url, "--topic", "chat", *options) as process:
-        ready = json.loads(line(process))
-        assert ready["event"] == "ready"
-        assert len(ready["swarm"]["publicKey"]) == 64
-        while (event := json.loads(line(process)))["event"] == "found":  # somebody may be there already
-            pass
-        assert event == {"event": "announced"}
-        yield process
-
-
-def finish(process: subprocess.Popen[bytes], status: int = 0) -> tuple[bytes, bytes]:
-    output, errors = process.communicate(timeout=30)
-    assert process.returncode == status, errors
-    return output, errors
 
 
 def test_a_drive_key_and_a_network_are_enough(bootstrap: str) -> None:
@@ -80,18 +29,6 @@ def test_a_drive_key_and_a_network_are_enough(bootstrap: str) -> None:
         "closed",
     ]
     assert events[-2]["reason"] == ""
-
-
-def test_a_network_that_is_begun_on_every_address() -> None:
-    with started("dht", "--listen", "0.0.0.0:0") as node:
-        address = line(node).decode()
-        assert not address.startswith("0.")
-        with pipe("--bootstrap", address) as there:
-            sent = run("send", KEY.url, "hello", "--topic", "chat", "--all", "--bootstrap", address)
-            assert sent.returncode == 0, sent.stderr
-            assert b"announced at 1 node of the DHT\n" in sent.stderr
-            finish(there)
-    assert "give one that it has" in complaint(run("watch", KEY.url, "--bootstrap", "0.0.0.0:5"), 2)
 
 
 def test_chat_finds_peers(bootstrap: str) -> None:
@@ -131,33 +68,6 @@ def test_the_environment_names_the_network(bootstrap: str, monkeypatch: pytest.M
         sent = run("send", KEY.url, "hello", "--topic", "chat", "--all")
         assert sent.returncode == 0, sent.stderr
         finish(there)
-
-
-def test_a_node_that_joins_a_network_keeps_it_alive(tmp_path: Path, bootstrap: str) -> None:
-    nodes = tmp_path / "nodes"
-    options = ("--listen", "127.0.0.1:0", "--bootstrap", bootstrap, "--nodes", str(nodes))
-    with started("dht", *options) as second, started("dht", *options[:4]) as third:
-        address = line(second).decode()
-        line(third)
-        with pipe("--bootstrap", address) as there:
-            sent = run("send", KEY.url, "hello", "--topic", "chat", "--all", "--bootstrap", address)
-            assert sent.returncode == 0, sent.stderr
-            finish(there)
-        second.send_signal(signal.SIGTERM)
-        finish(second)
-    # It begins with what it knew, the next time, and needs nobody else for that.
-    assert nodes.exists()
-    with started("dht", "--listen", "127.0.0.1:0", "--nodes", str(nodes)) as again:
-        assert line(again).startswith(b"127.0.0.1:")
-        again.send_signal(signal.SIGINT)
-        finish(again, 130)
-
-
-@pytest.mark.parametrize("content", [b"no address", b"\xff"])
-def test_a_file_of_nodes_that_is_none(tmp_path: Path, content: bytes) -> None:
-    nodes = tmp_path / "nodes"
-    nodes.write_bytes(content)
-    assert str(nodes) in complaint(run("dht", "--listen", "127.0.0.1:0", "--nodes", str(nodes)), 1)
 
 
 def test_nobody_found_in_time_is_explained(bootstrap: str) -> None:

@@ -1,4 +1,4 @@
-"""The core has no I/O, no clock and no randomness, and every module of it has its tests."""
+"""The core has no I/O, clock or randomness. `tests/test_layers.py` states which modules import which."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ import peersockets_core
 
 SOURCE = Path(peersockets_core.__file__).parent
 MODULES = sorted(SOURCE.rglob("*.py"))
-DECLARATIONS = {"__init__.py", "errors.py", "events.py", "wires/wire.py", "wires/hypercore11/control.py"}
-"""Nothing to test by itself: what these declare is in the tests of everything else."""
 
 FORBIDDEN = {
     "asyncio", "datetime", "multiprocessing", "os", "random", "secrets", "select", "selectors", "signal",
@@ -65,12 +63,6 @@ def test_draws_no_randomness(path: Path) -> None:
     assert not [
         module for module in imported(tree) if module in {"nacl.utils", "nacl.public", "nacl.signing"}
     ]
-
-
-@pytest.mark.parametrize("path", MODULES, ids=name)
-def test_every_module_has_its_tests(path: Path) -> None:
-    mirror = Path(__file__).parent / path.relative_to(SOURCE)
-    assert DECLARATIONS & {path.name, name(path)} or mirror.with_name(f"test_{path.name}").exists()
 
 
 def test_the_public_names_are_all_there() -> None:

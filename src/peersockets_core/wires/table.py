@@ -18,7 +18,8 @@ from .hypercore9.wire import Hypercore9
 from .hypercore11.duplicates import judge as judge_hypercore11
 from .hypercore11.wire import Hypercore11
 from .pieces import Pieces
-from .wire import Sender, Wire, WireSetup
+from .setup import WireSetup
+from .wire import Sender, Wire
 
 
 class Undecided:

@@ -4,34 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
-import attrs
-
 from ..crypto.sodium import Buffer
 from ..events import Event
-from ..keys import DriveKey, Entropy, KeyPair
-from ..limits import Limits
-from ..outbox import Outbox
-from ..work import Work
-from .extensions import ExtensionNames
+from ..keys import DriveKey
 from .hypercore11.protomux import Mux
-from .keys import Keys
 from .pieces import Pieces
-
-
-@attrs.frozen(kw_only=True)
-class WireSetup:
-    """What a connection gives to its wire."""
-
-    initiator: bool
-    key_pair: KeyPair
-    entropy: Entropy
-    limits: Limits
-    extensions: ExtensionNames
-    """The extensions registered here, for wires on which they belong to the connection."""
-    outbox: Outbox
-    work: Work
-    keys: Keys | None = None
-    """The keys of a handshake that is finished, for wires that can start with them."""
 
 
 class Sender(Protocol):

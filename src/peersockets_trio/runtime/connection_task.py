@@ -17,6 +17,7 @@ from peersockets_core import (
     Refused,
     RemoteProtocolError,
 )
+from peersockets_core.transitions import follow
 
 from ..info import Authenticate, ConnectionInfo
 from .flusher import Flusher
@@ -24,7 +25,7 @@ from .progress import Progress
 from .receiver import Wakeable
 from .report import Reporter
 from .send_queue import SendQueue
-from .state import OUTPUT_STATES, PHASES, OutputState, Phase, Signal, follow
+from .state import OUTPUT_STATES, PHASES, OutputState, Phase, Signal
 from .transport import transport
 from .turns import Turns
 
@@ -265,7 +266,7 @@ class ConnectionTask:
 
     def finish(self, linger: float) -> None:
         """Write what is queued, say that no more follows, and read until the remote does the same."""
-        self._output = follow(OUTPUT_STATES, self._output, Signal.FINISH)
+        self._output = follow(OUTPUT_STATES, self._output, Signal.FINISH, "output")
         self._scope.deadline = min(self._scope.deadline, trio.current_time() + linger)
         self.idle = False
         self._hand_over()
@@ -412,7 +413,7 @@ class ConnectionTask:
         """
         self._broken = error
         self.reason = _reason(error)
-        self._output = follow(OUTPUT_STATES, self._output, Signal.BREAK)
+        self._output = follow(OUTPUT_STATES, self._output, Signal.BREAK, "output")
         self._written.unpark_all()
         self._scope.deadline = min(self._scope.deadline, trio.current_time() + self.runtime.limits.linger)
 
@@ -458,7 +459,7 @@ class ConnectionTask:
         self.runtime.ended(self, unsent)
 
     def _enter(self, signal: Signal) -> None:
-        self._phase = follow(PHASES, self._phase, signal)
+        self._phase = follow(PHASES, self._phase, signal, "connection")
         self._handshake_over.set()
 
 

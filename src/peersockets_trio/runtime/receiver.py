@@ -9,7 +9,7 @@ import trio
 
 from .home import Home
 
-_TURNS: Final = 64
+CHECKPOINT_INTERVAL: Final = 64
 """How many operations in a row go without a checkpoint. One costs as much as ten messages, and sixty-four
 messages pass faster than anyone else could notice."""
 
@@ -42,7 +42,7 @@ class Receiver:
         self._home = home
         self._news = trio.lowlevel.ParkingLot()
         self._receiving = False
-        self._turns = _TURNS
+        self._turns = CHECKPOINT_INTERVAL
 
     @property
     def closed(self) -> bool:
@@ -103,7 +103,7 @@ class Receiver:
             return
         self._claim()
         try:
-            self._turns = _TURNS
+            self._turns = CHECKPOINT_INTERVAL
             if len(self._handle):
                 await trio.lowlevel.checkpoint()
             while not len(self._handle):

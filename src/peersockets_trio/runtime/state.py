@@ -14,7 +14,7 @@ Its output ends separately: bytes that are queued when a connection ends in good
 from __future__ import annotations
 
 import enum
-from typing import Final, TypeVar
+from typing import Final
 
 
 class Phase(enum.Enum):
@@ -60,13 +60,3 @@ OUTPUT_STATES: Final[dict[OutputState, dict[Signal, OutputState]]] = {
     OutputState.BROKEN: {Signal.FINISH: OutputState.BROKEN},
 }
 """To finish twice, or after the stream has broken, changes nothing: several parties may ask for it."""
-
-State = TypeVar("State", Phase, OutputState)
-
-
-def follow(table: dict[State, dict[Signal, State]], state: State, signal: Signal) -> State:
-    """Return the state after a signal. Raises `RuntimeError` for a transition that is not in the table."""
-    try:
-        return table[state][signal]
-    except KeyError:
-        raise RuntimeError(f"cannot {signal.value}: the state is {state.value}") from None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from peersockets_trio.runtime.state import OUTPUT_STATES, PHASES, OutputState, Phase, Signal, follow
+from peersockets_core import LocalProtocolError
+from peersockets_core.transitions import follow
+from peersockets_trio.runtime.state import OUTPUT_STATES, PHASES, OutputState, Phase, Signal
 
 
 def test_every_state_has_its_row_and_can_be_reached() -> None:
@@ -17,20 +19,20 @@ def test_every_state_has_its_row_and_can_be_reached() -> None:
 @pytest.mark.parametrize("begins", Phase)
 def test_a_connection_ends_once(begins: Phase) -> None:
     if begins is Phase.ENDED:
-        with pytest.raises(RuntimeError, match="cannot end: the state is ended"):
-            follow(PHASES, begins, Signal.END)
+        with pytest.raises(LocalProtocolError, match="cannot end: the connection is ended"):
+            follow(PHASES, begins, Signal.END, "connection")
     else:
-        assert follow(PHASES, begins, Signal.END) is Phase.ENDED
+        assert follow(PHASES, begins, Signal.END, "connection") is Phase.ENDED
 
 
 @pytest.mark.parametrize("begins", [Phase.ADMITTED, Phase.ENDED])
 def test_a_connection_is_admitted_only_after_its_handshake(begins: Phase) -> None:
-    with pytest.raises(RuntimeError, match=f"cannot admit: the state is {begins.value}"):
-        follow(PHASES, begins, Signal.ADMIT)
+    with pytest.raises(LocalProtocolError, match=f"cannot admit: the connection is {begins.value}"):
+        follow(PHASES, begins, Signal.ADMIT, "connection")
 
 
 def test_a_stream_breaks_once_and_stays_broken() -> None:
-    state = follow(OUTPUT_STATES, OutputState.FINISHING, Signal.BREAK)
-    assert follow(OUTPUT_STATES, state, Signal.FINISH) is OutputState.BROKEN
-    with pytest.raises(RuntimeError, match="cannot break: the state is broken"):
-        follow(OUTPUT_STATES, state, Signal.BREAK)
+    state = follow(OUTPUT_STATES, OutputState.FINISHING, Signal.BREAK, "output")
+    assert follow(OUTPUT_STATES, state, Signal.FINISH, "output") is OutputState.BROKEN
+    with pytest.raises(LocalProtocolError, match="cannot break: the output is broken"):
+        follow(OUTPUT_STATES, state, Signal.BREAK, "output")

@@ -13,7 +13,7 @@ from ...errors import LocalProtocolError, RemoteProtocolError
 from ...events import Event, HandshakeCompleted, WireName
 from ...keys import DriveKey
 from ..keys import Keys
-from ..wire import WireSetup
+from ..setup import WireSetup
 from . import alpha
 from .protomux import Mux
 from .secret_stream import SecretStream

@@ -18,7 +18,7 @@ from ...errors import MessageTooLarge, RemoteProtocolError
 from ...events import Event, HandshakeCompleted, MessagesReceived, WireName
 from ...keys import DriveKey
 from ...work import ANSWER, MEMBERSHIP
-from ..wire import WireSetup
+from ..setup import WireSetup
 from . import frames, messages
 from .channels import Channels
 from .handshake import Handshake

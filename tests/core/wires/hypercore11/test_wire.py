@@ -32,7 +32,7 @@ from peersockets_core.wires.hypercore11.encoding import encode_buffer, encode_ui
 from peersockets_core.wires.hypercore11.secret_stream import SecretStream
 from peersockets_core.wires.hypercore11.wire import Hypercore11
 from peersockets_core.wires.keys import Keys
-from peersockets_core.wires.wire import WireSetup
+from peersockets_core.wires.setup import WireSetup
 from peersockets_core.work import Work
 
 DISCOVERY_KEY = KEY.discovery_key

@@ -1,0 +1,28 @@
+"""`WireSetup`: what a connection gives to the wire that it begins."""
+
+from __future__ import annotations
+
+import attrs
+
+from ..keys import Entropy, KeyPair
+from ..limits import Limits
+from ..outbox import Outbox
+from ..work import Work
+from .extensions import ExtensionNames
+from .keys import Keys
+
+
+@attrs.frozen(kw_only=True)
+class WireSetup:
+    """What a connection gives to its wire."""
+
+    initiator: bool
+    key_pair: KeyPair
+    entropy: Entropy
+    limits: Limits
+    extensions: ExtensionNames
+    """The extensions registered here, for wires on which they belong to the connection."""
+    outbox: Outbox
+    work: Work
+    keys: Keys | None = None
+    """The keys of a handshake that is finished, for wires that can start with them."""

@@ -1,0 +1,46 @@
+"""What commands show of a search in the DHT, and how they explain that nobody was found."""
+
+from __future__ import annotations
+
+import pytest
+
+from peersockets_trio.cli.swarming import SwarmReport
+
+TOPIC, KEY, OTHER = b"t" * 32, b"a" * 32, b"b" * 32
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.announced: list[int] = []
+        self.found: list[bytes] = []
+        self.report = SwarmReport(self.announced.append, self.found.append)
+
+
+def test_an_announcement_and_each_key_are_shown_once() -> None:
+    heard = Heard()
+    for nodes in (0, 3, 5):
+        heard.report.topic_announced(TOPIC, nodes)
+    for key in (KEY, OTHER, KEY):
+        heard.report.peer_found(TOPIC, key)
+    assert heard.announced[-1:] == [3]
+    assert heard.found == [KEY, OTHER]
+
+
+def test_lines_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    report = SwarmReport()
+    report.topic_announced(TOPIC, 1)
+    report.peer_found(TOPIC, KEY)
+    shown = capsys.readouterr().err
+    assert "announced at 1 node of the DHT\n" in shown
+    assert f"found {KEY.hex()[:8]}" in shown
+
+
+def test_why_nobody_came() -> None:
+    report = Heard().report
+    assert report.explain(0) == "no node of the DHT has answered"
+    assert report.explain(5) == "the DHT knows no other peer that announces this drive"
+    report.peer_found(TOPIC, KEY)
+    assert report.explain(5) == "found 1 peer in the DHT"
+    report.peer_found(TOPIC, OTHER)
+    report.connection_failed(None, "hypercore11", OSError("out of reach"))
+    assert report.explain(5) == "found 2 peers in the DHT; the last failure: out of reach"

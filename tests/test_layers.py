@@ -1,0 +1,245 @@
+"""Who may import whom, in both packages and the command: `LAYERS`, and the tests that enforce it.
+
+A module imports from layers below its own, and from its own room. Rooms side by side on one layer do not know
+each other. No imports run in a circle, and those that only a type checker sees count like all others.
+"""
+
+from __future__ import annotations
+
+import ast
+import shutil
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import pytest
+
+SOURCE: Final = Path(__file__).parents[1] / "src"
+CORE: Final = "peersockets_core"
+TRIO: Final = "peersockets_trio"
+
+Layer: TypeAlias = Mapping[str, tuple[str, ...]]
+"""Rooms side by side, and the modules in each. `*` stands for all modules of a folder and its subfolders, but
+for those that another entry names more closely."""
+
+
+def modules(prefix: str, *names: str) -> tuple[str, ...]:
+    return tuple(f"{prefix}.{name}" for name in names)
+
+
+LAYERS: Final[tuple[Layer, ...]] = (  # the bottom first
+    {
+        "vocabulary": modules(
+            CORE, "address", "errors", "events", "keys", "lateness", "limits", "memory", "outbox", "owners",
+            "secret", "transitions", "work",
+        ),
+    },
+    {"crypto": (f"{CORE}.crypto", f"{CORE}.crypto.*")},
+    {
+        "wires": (
+            f"{CORE}.wires",
+            *modules(f"{CORE}.wires", "duplicates", "extensions", "keys", "pieces", "setup"),
+        ),
+    },
+    {
+        "hypercore9": (f"{CORE}.wires.hypercore9", f"{CORE}.wires.hypercore9.*"),
+        "hypercore11": (f"{CORE}.wires.hypercore11", f"{CORE}.wires.hypercore11.*"),
+    },
+    {"table of wires": modules(f"{CORE}.wires", "table", "wire")},
+    {"connection": (f"{CORE}.connection", f"{CORE}.connection_*")},
+    {
+        "topics": (f"{CORE}.topics", f"{CORE}.topics.*"),
+        "trace": (f"{CORE}.trace", f"{CORE}.trace.*"),
+        "udx": (f"{CORE}.udx", f"{CORE}.udx.*"),
+        "dht-rpc": (f"{CORE}.dht.rpc", f"{CORE}.dht.rpc.*"),
+    },
+    {"dht": (f"{CORE}.dht", f"{CORE}.dht.*")},
+    {"swarm": (f"{CORE}.swarm", f"{CORE}.swarm.*")},
+    {"core": (CORE,)},
+    {"facts": modules(TRIO, "info", "instruments")},
+    {
+        "tools": (
+            f"{TRIO}.runtime",
+            *modules(
+                f"{TRIO}.runtime", "addresses", "background", "bootstrap", "checks", "flusher", "home",
+                "memory", "places", "state",
+            ),
+        ),
+    },
+    {"udp": (f"{TRIO}.udp", f"{TRIO}.udp.*")},
+    {"runtime": (f"{TRIO}.runtime.*",)},
+    {"objects": modules(TRIO, "drive", "node", "reconnect", "requests", "swarm", "topic", "watch")},
+    {"trio": (TRIO,)},
+    {"testing": (f"{TRIO}.testing", f"{TRIO}.testing.*"), "cli": (f"{TRIO}.cli", f"{TRIO}.cli.*")},
+    {"command": ("peersockets_command",)},
+)  # fmt: skip
+
+PLACES: Final[dict[str, tuple[int, str]]] = {
+    pattern: (height, room)
+    for height, layer in enumerate(LAYERS)
+    for room, patterns in layer.items()
+    for pattern in patterns
+}
+
+
+KNOWN_CIRCLE: Final = f"{CORE}.dht.rpc."
+"""The parts of a DHT node name the class of the node, which makes them."""
+
+
+def find_modules(source: Path) -> dict[str, Path]:
+    """All modules under a source folder, by their dotted names."""
+    found = {}
+    for path in source.rglob("*.py"):
+        parts = path.relative_to(source).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports(name: str, known: Mapping[str, Path]) -> set[str]:
+    """The modules of ours that a module imports anywhere in its text."""
+    path = known[name]
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parts = package.split(".")[: len(package.split(".")) + 1 - node.level] if node.level else []
+            origin = ".".join([*parts, *([node.module] if node.module else [])])
+            found.update(
+                inner if (inner := f"{origin}.{alias.name}") in known else origin for alias in node.names
+            )
+    return (found & known.keys()) - {name}
+
+
+def place(name: str) -> tuple[int, str] | None:
+    """The layer and the room of a module, from the entry that names it most closely."""
+    entries = [pattern for pattern in PLACES if fnmatchcase(name, pattern)]
+    return PLACES[max(entries, key=len)] if entries else None
+
+
+def circles(graph: Mapping[str, set[str]]) -> Iterator[tuple[str, ...]]:
+    """Yield the modules on each circle of imports: those that reach themselves."""
+    reached: dict[str, set[str]] = {}
+    for name in graph:
+        seen: set[str] = set()
+        waiting = list(graph[name])
+        while waiting:
+            other = waiting.pop()
+            if other not in seen:
+                seen.add(other)
+                waiting += graph[other]
+        reached[name] = seen
+    on_circles = {name for name, seen in reached.items() if name in seen}
+    while on_circles:
+        first = min(on_circles)
+        circle = tuple(sorted(other for other in reached[first] if first in reached[other]))
+        on_circles -= set(circle)
+        yield circle
+
+
+def faults(source: Path) -> list[str]:
+    """Everything in a source folder that the table forbids."""
+    known = find_modules(source)
+    graph = {name: imports(name, known) for name in known}
+    found = []
+    for name, imported in sorted(graph.items()):
+        ours = place(name)
+        if ours is None:
+            found.append(f"{name} is in no layer")
+            continue
+        for other in sorted(imported):
+            theirs = place(other)
+            if theirs is not None and theirs != ours and theirs[0] >= ours[0]:
+                found.append(f"{name} ({ours[1]}) imports {other} ({theirs[1]})")
+    return found + [
+        f"circle: {', '.join(circle)}"
+        for circle in circles(graph)
+        if not all(name.startswith(KNOWN_CIRCLE) for name in circle)
+    ]
+
+
+def test_modules_import_only_from_below() -> None:
+    assert faults(SOURCE) == []
+
+
+def test_every_entry_of_the_table_names_modules_and_stands_there_once() -> None:
+    known = find_modules(SOURCE)
+    assert [pattern for pattern in PLACES if not any(fnmatchcase(name, pattern) for name in known)] == []
+    assert len(PLACES) == sum(len(patterns) for layer in LAYERS for patterns in layer.values())
+
+
+@pytest.mark.parametrize(
+    ("path", "line", "fault"),
+    [
+        pytest.param(
+            "peersockets_core/keys.py",
+            "from .connection import Connection",
+            "peersockets_core.keys (vocabulary) imports peersockets_core.connection (connection)",
+            id="upwards",
+        ),
+        pytest.param(
+            "peersockets_core/udx/rtt.py",
+            "from ..topics import naming",
+            "peersockets_core.udx.rtt (udx) imports peersockets_core.topics.naming (topics)",
+            id="sideways",
+        ),
+        pytest.param(
+            "peersockets_core/wires/hypercore9/varint.py",
+            "if TYPE_CHECKING:\n    from ..hypercore11.encoding import encode_uint",
+            "peersockets_core.wires.hypercore9.varint (hypercore9) imports "
+            "peersockets_core.wires.hypercore11.encoding (hypercore11)",
+            id="sideways, for a type checker",
+        ),
+        pytest.param(
+            "peersockets_core/errors.py",
+            "def late() -> None:\n    import peersockets_trio.node",
+            "peersockets_core.errors (vocabulary) imports peersockets_trio.node (objects)",
+            id="upwards, within a function",
+        ),
+        pytest.param(
+            "peersockets_trio/requests.py",
+            "if TYPE_CHECKING:\n    from .topic import Topic",
+            "circle: peersockets_trio.requests, peersockets_trio.topic",
+            id="in a circle",
+        ),
+        pytest.param(
+            "peersockets_trio/new.py", "", "peersockets_trio.new is in no layer", id="outside of the table"
+        ),
+    ],
+)
+def test_it_finds_an_import(tmp_path: Path, path: str, line: str, fault: str) -> None:
+    shutil.copytree(SOURCE, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    with (tmp_path / path).open("a") as file:
+        file.write(f"\n{line}\n")
+    assert fault in faults(tmp_path)
+
+
+# The tests mirror the source
+
+DECLARATIONS: Final = {
+    *modules(CORE, "errors", "events", "owners", "dht.events", "dht.rpc.events", "swarm.events", "udx.errors",
+             "udx.events", "wires.hypercore11.control", "wires.keys", "wires.setup", "wires.wire"),
+    *modules(TRIO, "info", "runtime.machine", "cli.__main__"),
+    "peersockets_command",
+}  # fmt: skip
+"""Nothing to test by itself: what these declare is in the tests of everything else."""
+
+
+def test_every_module_has_its_tests() -> None:
+    tests = Path(__file__).parent
+    missing = []
+    for name, path in find_modules(SOURCE).items():
+        if path.name == "__init__.py" or name in DECLARATIONS:
+            continue
+        parts = path.relative_to(SOURCE).parts
+        folder = ("core",) if parts[0] == CORE else () if parts[1] == "cli" else ("adapter",)
+        mirror = tests.joinpath(*folder, *parts[1:]).with_name(f"test_{path.name}")
+        if not mirror.exists():
+            missing.append(str(mirror.relative_to(tests)))
+    assert missing == []
+
+
+def test_every_declaration_is_a_module() -> None:
+    assert find_modules(SOURCE).keys() >= DECLARATIONS
