@@ -59,9 +59,11 @@ _GAINS: Final = {
 class MaximumFilter:
     """The largest value of the last rounds."""
 
-    __slots__ = ("_values", "_width")
+    __slots__ = ("_values", "_width", "value")
 
     def __init__(self, width: int) -> None:
+        self.value = 0.0
+        """The largest value, or 0 if there is none."""
         self._values: deque[tuple[int, float]] = deque()  # falling
         self._width = width
 
@@ -73,11 +75,7 @@ class MaximumFilter:
         values.append((turn, value))
         while values[0][0] <= turn - self._width:
             values.popleft()
-
-    @property
-    def value(self) -> float:
-        """The largest value, or 0 if there is none."""
-        return self._values[0][1] if self._values else 0.0
+        self.value = values[0][1]
 
 
 class Bbr:
@@ -89,6 +87,8 @@ class Bbr:
         """
         self.window = _FIRST_PACKETS * packet
         self.mode = Mode.STARTUP
+        self.bandwidth = 0.0
+        """Bytes per second that the path delivers; 0 before the first measurement."""
         self._packet = packet
         self._phase = phase
         self._bandwidth = MaximumFilter(_BANDWIDTH_ROUNDS)
@@ -122,11 +122,6 @@ class Bbr:
         self._extra = MaximumFilter(2 * _EXTRA_ROUNDS)
         self._epoch_time = now
         self._epoch_acked = 0
-
-    @property
-    def bandwidth(self) -> float:
-        """Bytes per second that the path delivers; 0 before the first measurement."""
-        return self._bandwidth.value
 
     def resize(self, packet: int) -> None:
         """See `Controller`."""
@@ -178,6 +173,7 @@ class Bbr:
             rate = sample.delivered / sample.interval
             if not sample.app_limited or rate >= self.bandwidth:
                 self._bandwidth.add(rate, self._round)
+                self.bandwidth = self._bandwidth.value
 
     def _update_extra(self, sample: Sample, now: float) -> None:
         """Measure how far acknowledgements run ahead of the bandwidth."""

@@ -264,8 +264,10 @@ class Endpoint(Generic[S]):
 
     def ended(self, stream: Stream[S]) -> None:
         """Note that both halves of a stream have ended in good order."""
+        unconfirmed = stream.receiving.ack_due
         last = state(stream)
-        self._loose.append(last)
+        if unconfirmed:
+            self._loose.append(last)
         self._farewells.add(stream.local_id, last, self._now)
         self.forget(stream)
 

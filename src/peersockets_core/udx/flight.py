@@ -32,6 +32,7 @@ class Run:
         "count",
         "delivered",
         "delivered_time",
+        "end",
         "ended",
         "fate",
         "first",
@@ -41,14 +42,19 @@ class Run:
         "retransmitted",
         "size",
         "time",
+        "wire_size",
     )
 
     def __init__(self, first: int, count: int, size: int, payload: Buffer, *, ended: bool = False) -> None:
         self.first = first
         self.count = count
+        self.end = first + count
+        """The number after the last packet's."""
         self.size = size
         """Bytes of payload in a packet."""
         self.payload = payload
+        self.wire_size = len(payload) + HEADER_SIZE * count
+        """Bytes of all packets, including headers."""
         self.ended = ended
         """Whether the last packet is the END of the stream."""
         self.padding = 0
@@ -64,16 +70,6 @@ class Run:
         self.first_sent_time = 0.0
         self.app_limited = False
 
-    @property
-    def end(self) -> int:
-        """The number after the last packet's."""
-        return self.first + self.count
-
-    @property
-    def wire_size(self) -> int:
-        """Bytes of all packets, including headers."""
-        return len(self.payload) + HEADER_SIZE * self.count
-
     def split(self, count: int) -> Run:
         """Cut off the first `count` packets, and return them as a separate run."""
         cut = count * self.size
@@ -84,6 +80,7 @@ class Run:
         self.first += count
         self.count -= count
         self.payload = payload[cut:]
+        self.wire_size -= left.wire_size
         return left
 
 

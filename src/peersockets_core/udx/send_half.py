@@ -150,7 +150,7 @@ class SendHalf:
 
     def _acknowledged(self, runs: list[Run], now: float) -> None:
         recovery = self.recovery
-        latest = max(runs, key=_time_sent)
+        latest = max(runs, key=_time_sent) if len(runs) > 1 else runs[0]
         measures = not latest.retransmitted and latest.time >= self.rate.since
         if measures:
             self.rtt.add(now - latest.time, now)

@@ -41,8 +41,11 @@ _ANSWER_TIME: Final = 0.001
 """Seconds that the acknowledgement of a request waits for the answer: half of the time that libudx allows for
 a lone packet."""
 
-_GATHER_TIME: Final = 0.0001
+_GATHER_TIME: Final = 0.001
 """Seconds after a write within which another one belongs to the same batch."""
+
+_GATHER_TURNS: Final = 2
+"""Turns of the scheduler that a batch stays open, so that data carries the END after it."""
 
 LINGER: Final = 5.0
 """Seconds that closing waits for remotes."""
@@ -66,9 +69,11 @@ class UdpSocket:
         self._datagrams = datagrams
         self._flusher = Flusher()
         self._idle = True  # whether we are not registered with the flusher
+        self._turns = 0  # the number of turns that the batch still stays open
         self._sent_time = -math.inf  # the last time at which something was sent at once
         self._answer_time = math.inf  # when waiting acknowledgements leave if no data carries them
         self._read_size = 0  # bytes of UDX in the current read
+        self._read_events = 0  # the events that these bytes caused
         self._blocked: Transmission | None = None  # a transmission that the kernel had no room for
         self._waiting = False  # whether a task waits for that room
         self._scope = trio.CancelScope()
@@ -105,18 +110,29 @@ class UdpSocket:
         """Send pending output: at once if the last write was a while ago, otherwise together with output that
         follows soon.
         """
+        if not self._idle:
+            return
         now = trio.current_time()
         if now - self._sent_time > _GATHER_TIME:
             self._sent_time = now
             self._send()
-        elif self._idle:
+        else:
+            self._open_batch()
+
+    def _open_batch(self) -> None:
+        if self._idle:
             self._idle = False
+            self._turns = _GATHER_TURNS
             self._flusher.add(self)
 
     def flush(self) -> None:
-        """Send the output that was queued since."""
-        self._idle = True
-        self._send()
+        """Send the output that was queued since, once the batch has been open long enough."""
+        if self._turns:
+            self._turns -= 1
+            self._flusher.add(self)
+        else:
+            self._idle = True
+            self._send()
 
     def _send(self) -> None:
         if self._waiting or self.closed:
@@ -128,7 +144,7 @@ class UdpSocket:
         for transmission in self.endpoint.datagrams_to_send(now):
             if not self._try_send(transmission, now):
                 return
-        self._look_again()
+        self.look_again()
 
     def _try_send(self, transmission: Transmission, now: float) -> bool:
         destination, buffers, size = transmission
@@ -150,7 +166,7 @@ class UdpSocket:
         self._waiting = False
         self._send()
 
-    def _look_again(self) -> None:
+    def look_again(self) -> None:
         """Adjust the timer if something is due earlier."""
         deadline = min(self.endpoint.next_deadline(), self._answer_time, self._closing_time())
         if deadline < self._scope.deadline:
@@ -169,18 +185,27 @@ class UdpSocket:
                     await trio.lowlevel.checkpoint()
                 else:
                     await trio.lowlevel.wait_readable(self._datagrams.socket)
-                self._read_size = 0
+                self._read_size = self._read_events = 0
                 more = self._datagrams.read(self._receive)
                 if self._datagrams_read and self.on_datagrams_read is not None:
                     self.on_datagrams_read()
                 self._datagrams_read = False
                 self._sent_time = -math.inf
-                if self._read_size <= _SMALL and self.endpoint.only_acknowledges:
-                    # A task that this read wakes may answer, and the answer carries the acknowledgement.
-                    self._answer_time = min(self._answer_time, trio.current_time() + _ANSWER_TIME)
-                    self._look_again()
-                else:
-                    self._send()
+                self._send_after_read()
+
+    def _send_after_read(self) -> None:
+        """Send acknowledgements, and whatever else may leave now. Small acknowledgements wait for an answer
+        that carries them.
+        """
+        if self._read_size > _SMALL * max(self._read_events, 1):
+            self._send()
+        elif self._read_events > 1:  # several tasks wake up, and their answers are a batch
+            self._open_batch()
+        elif self.endpoint.only_acknowledges:
+            self._answer_time = min(self._answer_time, trio.current_time() + _ANSWER_TIME)
+            self.look_again()
+        elif self._idle:
+            self._send()
 
     async def _keep_time(self) -> None:
         endpoint = self.endpoint
@@ -192,12 +217,17 @@ class UdpSocket:
             if endpoint.next_deadline() <= now:
                 self._dispatch(endpoint.handle_deadline(now))
             self._abandon_overdue(now)
-            self._send()
+            if self._idle:
+                self._send()
+            else:
+                self._answer_time = math.inf  # the batch answers
 
     def _receive(self, packets: memoryview, size: int, source: Address) -> None:
         if packets and packets[0] == _UDX_MAGIC:
             self._read_size += len(packets)
-            self._dispatch(self.endpoint.receive_datagrams(packets, size, source[:2], trio.current_time()))
+            events = self.endpoint.receive_datagrams(packets, size, source[:2], trio.current_time())
+            self._read_events += len(events)
+            self._dispatch(events)
         elif self.on_datagram is not None:
             self._datagrams_read = True
             for at in range(0, len(packets), size or 1):
@@ -227,7 +257,7 @@ class UdpSocket:
     def let_finish(self, stream: UdxStream) -> None:
         """Give a stream that was closed some time to finish."""
         self._closing[stream] = trio.current_time() + self.linger
-        self._look_again()
+        self.look_again()
 
     def _abandon_overdue(self, now: float) -> None:
         """Destroy streams that were closed too long ago."""

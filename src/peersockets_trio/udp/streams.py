@@ -19,6 +19,9 @@ class StreamSocket(Protocol):
     def wake(self) -> None:
         """Send what the stream has queued."""
 
+    def look_again(self) -> None:
+        """Adjust the timer if something is due earlier."""
+
     def let_finish(self, stream: UdxStream) -> None:
         """A stream was closed: give it some time."""
 
@@ -72,7 +75,7 @@ class UdxStream(trio.abc.HalfCloseableStream):
         if self._closed:
             raise trio.ClosedResourceError("the stream is closed")
         self.core.connect(remote_id, address, trio.current_time())
-        self._udp.wake()
+        self._udp.look_again()
 
     def change_remote(self, remote_id: int, address: Address) -> None:
         """Send to another address and id of the remote's stream from now on."""
@@ -115,14 +118,14 @@ class UdxStream(trio.abc.HalfCloseableStream):
     async def send_eof(self) -> None:
         """End our half after the data that was sent."""
         with self._send_guard:
-            await trio.lowlevel.checkpoint()
+            await trio.lowlevel.checkpoint_if_cancelled()
             if self._closed:
                 raise trio.ClosedResourceError("the stream is closed")
-            if self.core.state in _ENDING:
-                return
-            self._check_sending()
-            self.core.end()
-            self._udp.wake()
+            if self.core.state not in _ENDING:
+                self._check_sending()
+                self.core.end()  # in the turn of the data before it, so that it can ride on that
+                self._udp.wake()
+            await trio.lowlevel.cancel_shielded_checkpoint()
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send data without waiting; the data must not change any more."""
@@ -209,9 +212,10 @@ class UdxStream(trio.abc.HalfCloseableStream):
         first = not self._closed
         self._closed = True
         try:
-            await trio.lowlevel.checkpoint()
+            await trio.lowlevel.checkpoint_if_cancelled()
             if first:
                 self._close()
+            await trio.lowlevel.cancel_shielded_checkpoint()
             while self.lingering and self.core.state is not State.ENDED:
                 await self._changed.park()
         except trio.Cancelled:

@@ -118,6 +118,31 @@ async def test_many_streams_at_once() -> None:
         assert not bob.endpoint.streams
 
 
+async def test_streams_that_write_at_once_share_few_datagrams(mock_clock: trio.testing.MockClock) -> None:
+    """ENDs ride on data, and acknowledgements on answers, for most of them."""
+    number = 50
+
+    async def ask(stream: UdxStream) -> None:
+        await stream.send_all(b"question")
+        await stream.send_eof()
+        assert await stream.receive_some() == b"answer"
+        await stream.aclose()
+
+    async def answer(stream: UdxStream) -> None:
+        assert await stream.receive_some() == b"question"
+        await stream.send_all(b"answer")
+        await stream.aclose()
+
+    async with sockets() as (alice, bob):
+        async with trio.open_nursery() as nursery:
+            for each in range(number):
+                ours, theirs = pair(alice, bob, each)
+                nursery.start_soon(ask, ours)
+                nursery.start_soon(answer, theirs)
+        assert not alice.endpoint.streams
+        assert alice.endpoint.statistics().sent + bob.endpoint.statistics().sent < 6 * number
+
+
 async def test_two_nodes_over_udx() -> None:
     async with sockets() as (alice, bob), open_node() as one, open_node() as two:
         ours, theirs = pair(alice, bob)

@@ -50,6 +50,17 @@ def test_bytes_arrive_and_both_sides_end(size: int) -> None:
     assert pair.now < 60
 
 
+def test_nothing_follows_once_both_ends_are_acknowledged() -> None:
+    pair = Pair()
+    pair.alice.end()
+    pair.run()
+    pair.bob.end()
+    pair.run()
+    told = [(name, data[2], data[16]) for name, data, _ in pair.sent]
+    assert told == [(ALICE, Flag.END, 0), (BOB, 0, 1), (BOB, Flag.END, 1), (ALICE, 0, 1)]
+    assert error(pair, ALICE) is error(pair, BOB) is None
+
+
 @pytest.mark.parametrize("lost", range(8))
 def test_any_packet_of_a_short_exchange_may_be_lost(lost: int) -> None:
     pair = Pair()
