@@ -14,7 +14,7 @@ from nacl import bindings
 from fuzz import corpus
 from peersockets_core import Connection
 from peersockets_core.crypto import noise
-from peersockets_core.crypto.noise import TAG_SIZE, SymmetricState
+from peersockets_core.crypto.noise import AEAD_TAG_SIZE, SymmetricState
 from peersockets_core.dht import messages
 from peersockets_core.dht.rpc import table
 from peersockets_core.dht.rpc.node import DhtNode
@@ -105,9 +105,9 @@ def _silent(*_: object) -> None:
 
 def _believing(self: SymmetricState, ciphertext: bytes) -> bytes:
     """Decrypts without a look at the tag."""
-    if self._key is None or len(ciphertext) < TAG_SIZE:
+    if self._key is None or len(ciphertext) < AEAD_TAG_SIZE:
         return _DECRYPT(self, ciphertext)
-    text = ciphertext[:-TAG_SIZE]
+    text = ciphertext[:-AEAD_TAG_SIZE]
     stream = bindings.crypto_aead_chacha20poly1305_ietf_encrypt(
         bytes(len(text)), b"", self._next_nonce(), self._key
     )

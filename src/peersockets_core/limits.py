@@ -10,6 +10,12 @@ import attrs
 KIB = 1024
 MIB = 1024 * KIB
 
+HYPERCORE9_BODY: Final = 8 * MIB
+"""Bytes of a frame's body that a real peer accepts: simple-message-channels 1.2.1 destroys the stream at a
+larger one."""
+
+HYPERCORE11_FRAME: Final = 0xFFFFFF
+"""Bytes of the largest frame that its length of three bytes can express (secret-stream 6.9.2)."""
 
 MESSAGE_COST: Final = 64
 """Bytes of memory that a message takes beside its payload, in every bound in bytes."""
@@ -82,14 +88,14 @@ class Limits:
     a corestore does. Where a topic of network scope is joined on hypercore9, strangers' messages may be as
     large as members'."""
 
-    hypercore11_frame: int = attrs.field(default=0xFFFFFF, validator=_positive)
+    hypercore11_frame: int = attrs.field(default=HYPERCORE11_FRAME, validator=_positive)
     """Bytes of one frame on hypercore11: the largest that its length of three bytes can express."""
 
     kept: int = attrs.field(default=128 * MIB, validator=_positive)
     """Bytes that all remotes together can make a node keep: parts of frames, names, channels, early messages,
     unsent answers, and what is held. Eight of the largest frames; strangers give way first."""
 
-    frame_body: int = attrs.field(default=8 * MIB, validator=_positive)
+    frame_body: int = attrs.field(default=HYPERCORE9_BODY, validator=_positive)
     """simple-message-channels 1.2.1 destroys the stream at a larger body."""
 
     extension_names: int = attrs.field(default=16_384, validator=_positive)

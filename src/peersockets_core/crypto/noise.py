@@ -19,7 +19,7 @@ from ..secret import Secret
 
 HASH_SIZE = 64
 CIPHER_KEY_SIZE = 32
-TAG_SIZE = 16
+AEAD_TAG_SIZE = 16
 
 
 @attrs.frozen
@@ -168,7 +168,7 @@ class SymmetricState:
         """Undo `encrypt_and_hash`. Raises only `RemoteProtocolError`."""
         plaintext = ciphertext
         if self._key is not None:
-            if len(ciphertext) < TAG_SIZE:
+            if len(ciphertext) < AEAD_TAG_SIZE:
                 raise RemoteProtocolError(f"handshake: {len(ciphertext)} encrypted bytes are too short")
             try:
                 plaintext = bindings.crypto_aead_chacha20poly1305_ietf_decrypt(
@@ -276,7 +276,7 @@ class NoiseHandshake:
                 self._dh.check_untrusted(self._remote_ephemeral)
                 symmetric.mix_hash(self._remote_ephemeral)
             elif token == "s":
-                encrypted, message = _take_untrusted(message, _KEY_SIZE + TAG_SIZE)
+                encrypted, message = _take_untrusted(message, _KEY_SIZE + AEAD_TAG_SIZE)
                 self.remote_static = symmetric.decrypt_and_hash_untrusted(encrypted)
                 self._dh.check_untrusted(self.remote_static)
             else:

@@ -71,7 +71,7 @@ _STATE_SIZE = _library.crypto_secretstream_xchacha20poly1305_statebytes()
 _NULL = _ffi.NULL
 _BYTES = _ffi.typeof("unsigned char[]")
 
-TAG_SIZE = 1
+MESSAGE_TAG_SIZE = 1
 MAC_SIZE = 16
 
 
@@ -139,13 +139,13 @@ class SecretStreamCipher:
     def seal(self, buffer: bytearray | memoryview, frames: list[tuple[int, int]]) -> None:
         """Encrypt frames in place, each from `start` to `stop` of `buffer`.
 
-        Each frame has `TAG_SIZE` free bytes before its plaintext, and `MAC_SIZE` free bytes after it.
+        Each frame has `MESSAGE_TAG_SIZE` free bytes before its plaintext, and `MAC_SIZE` free bytes after it.
         """
         pointer = _ffi.from_buffer(_BYTES, buffer)
         for start, stop in frames:
             frame = pointer + start
-            size = stop - start - TAG_SIZE - MAC_SIZE
-            _push(self._state, frame, _NULL, frame + TAG_SIZE, size, _NULL, 0, 0)
+            size = stop - start - MESSAGE_TAG_SIZE - MAC_SIZE
+            _push(self._state, frame, _NULL, frame + MESSAGE_TAG_SIZE, size, _NULL, 0, 0)
 
     def open(self, buffer: bytearray | memoryview, frames: list[tuple[int, int]]) -> Iterator[bytes]:
         """Decrypt frames in place, with the same layout as in `seal`; yields the plaintexts.
@@ -155,8 +155,8 @@ class SecretStreamCipher:
         pointer = _ffi.from_buffer(_BYTES, buffer)
         for start, stop in frames:
             frame = pointer + start
-            plaintext = frame + TAG_SIZE
-            size = stop - start - TAG_SIZE - MAC_SIZE
+            plaintext = frame + MESSAGE_TAG_SIZE
+            size = stop - start - MESSAGE_TAG_SIZE - MAC_SIZE
             if size < 0 or _pull(self._state, plaintext, _NULL, _NULL, frame, stop - start, _NULL, 0):
                 raise ValueError(f"a frame of {stop - start} bytes does not decrypt")
             yield _ffi.buffer(plaintext, size)[:]

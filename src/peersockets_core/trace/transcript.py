@@ -7,7 +7,7 @@ The class of a wire here only knows the order of that wire's layers. Handshake, 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 import attrs
 
@@ -15,14 +15,14 @@ from ..crypto.sodium import XSalsa20
 from ..errors import RemoteProtocolError, TraceError
 from ..events import WireName
 from ..keys import KeyPair
+from ..limits import HYPERCORE9_BODY
 from ..secret import Secret
 from ..wires.hypercore9 import messages as hypercore9
 from ..wires.hypercore9 import varint
 from ..wires.hypercore9.frames import ExtensionRun, Frame, FrameParser, Item
 from ..wires.hypercore9.handshake import Handshake
-from ..wires.hypercore9.wire import MAX_FRAME_BODY
-from ..wires.hypercore11 import alpha, encoding
-from ..wires.hypercore11.secret_stream import OVERHEAD, SecretStream
+from ..wires.hypercore11 import alpha, control, encoding
+from ..wires.hypercore11.secret_stream import LENGTH_SIZE, OVERHEAD, SecretStream
 from ..wires.keys import Keys
 from .entries import SIDES, Secrets, Side
 
@@ -122,7 +122,7 @@ class _Hypercore9:
 
     def _frame_untrusted(self, sender: Side, data: bytes) -> Iterator[Message]:
         items: list[Item] = []
-        FrameParser(MAX_FRAME_BODY).parse_untrusted(data, items)
+        FrameParser(HYPERCORE9_BODY).parse_untrusted(data, items)
         if not items:
             yield Message("keepalive")
         for item in items:
@@ -145,14 +145,6 @@ class _Hypercore9:
         return Message(type(message).__name__, frame.channel, fields, about_data)
 
 
-_BATCH, _OPEN, _REJECT, _CLOSE = range(4)
-_LENGTH = 3
-_EXTENSION = 9
-_ALPHA: Final = (
-    "Sync", "Request", "Cancel", "Data", "NoData", "Want", "Unwant", "Bitfield", "Range", "extension",
-)  # fmt: skip
-
-
 class _Hypercore11:
     def __init__(self, side: Side, secrets: Secrets) -> None:
         self._side = side
@@ -170,8 +162,8 @@ class _Hypercore11:
     def feed_untrusted(self, sender: Side, data: bytes) -> Iterator[Message]:
         buffer = self._buffers[sender]
         buffer += data
-        while len(buffer) >= _LENGTH:
-            end = _LENGTH + int.from_bytes(buffer[:_LENGTH], "little")
+        while len(buffer) >= LENGTH_SIZE:
+            end = LENGTH_SIZE + int.from_bytes(buffer[:LENGTH_SIZE], "little")
             if len(buffer) < end or not (self._handshakes[sender] or self._handshake.keys):
                 return
             frame = bytes(buffer[:end])
@@ -190,7 +182,7 @@ class _Hypercore11:
         if not self._headers[sender]:
             self._headers[sender] = True
             yield Message("header", fields={"bytes": frame})
-        elif len(frame) == _LENGTH + OVERHEAD:
+        elif len(frame) == LENGTH_SIZE + OVERHEAD:
             yield Message("keepalive")
         for message in plain:
             yield from self._mux_untrusted(sender, message)
@@ -211,7 +203,7 @@ class _Hypercore11:
     def _mux_untrusted(self, sender: Side, data: bytes) -> Iterator[Message]:
         channel, position = encoding.decode_uint_untrusted(data, 0, len(data))
         message_type, start = encoding.decode_uint_untrusted(data, position, len(data))
-        if (channel, message_type) != (0, _BATCH):
+        if (channel, message_type) != (control.CONTROL, control.BATCH):
             yield self._message_untrusted(sender, channel, data[position:])
             return
         channel, position = encoding.decode_uint_untrusted(data, start, len(data))
@@ -226,13 +218,13 @@ class _Hypercore11:
 
     def _message_untrusted(self, sender: Side, channel: int, data: bytes) -> Message:
         message_type, start = encoding.decode_uint_untrusted(data, 0, len(data))
-        if channel == 0:
+        if channel == control.CONTROL:
             return self._control_untrusted(sender, message_type, data, start)
-        known = self._protocols[sender].get(channel) == alpha.PROTOCOL and message_type < len(_ALPHA)
+        known = self._protocols[sender].get(channel) == alpha.PROTOCOL and message_type < len(alpha.MESSAGES)
         if not known:
             return Message(f"type {message_type}", channel, {"body": data[start:]})
-        if message_type != _EXTENSION:
-            return Message(_ALPHA[message_type], channel, {"body": data[start:]}, about_data=True)
+        if message_type != alpha.EXTENSION:
+            return Message(alpha.MESSAGES[message_type], channel, {"body": data[start:]}, about_data=True)
         given, start = encoding.decode_string_untrusted(data, start, len(data))
         name = given or self._last_names[sender].get(channel, "")
         self._last_names[sender][channel] = name
@@ -241,11 +233,11 @@ class _Hypercore11:
 
     def _control_untrusted(self, sender: Side, message_type: int, data: bytes, start: int) -> Message:
         channel, position = encoding.decode_uint_untrusted(data, start, len(data))
-        if message_type == _REJECT:
+        if message_type == control.REJECT:
             return Message("Reject", None, {"channel": channel})
-        if message_type == _CLOSE:
+        if message_type == control.CLOSE:
             return Message("Close", channel)
-        if message_type != _OPEN:
+        if message_type != control.OPEN:
             return Message(f"control {message_type}", None, {"body": data[start:]})
         protocol, position = encoding.decode_string_untrusted(data, position, len(data))
         protocol = alpha.ALIASES.get(protocol, protocol)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Final
 
-_LARGEST: Final = 8 * 1024 * 1024  # a message of hypercore9
+from peersockets_core.limits import HYPERCORE9_BODY
 
 
 @cache
@@ -17,4 +16,4 @@ def keep_memory() -> None:
     It stops doing so for blocks of the largest size that it has seen freed (mallopt(3), "dynamic mmap
     threshold"): so let it see one. The block is never touched, so that it takes no memory, only addresses.
     """
-    bytes(_LARGEST)
+    bytes(HYPERCORE9_BODY)

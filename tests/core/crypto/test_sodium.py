@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nacl import bindings
 
-from peersockets_core.crypto.sodium import MAC_SIZE, TAG_SIZE, Buffer, SecretStreamCipher, XSalsa20, load
+from peersockets_core.crypto.sodium import (
+    MAC_SIZE,
+    MESSAGE_TAG_SIZE,
+    Buffer,
+    SecretStreamCipher,
+    XSalsa20,
+    load,
+)
 
 KEY = bytes(range(32))
 NONCE = bytes(range(100, 124))
@@ -122,7 +129,7 @@ def test_secret_stream_agrees_with_the_binding_of_pynacl() -> None:
     buffer, frames = bytearray(b"before"), []
     for message in messages:
         start = len(buffer)
-        buffer += bytes(TAG_SIZE) + message + bytes(MAC_SIZE)
+        buffer += bytes(MESSAGE_TAG_SIZE) + message + bytes(MAC_SIZE)
         frames.append((start, len(buffer)))
     ours.seal(buffer, frames)
     assert buffer.startswith(b"before")

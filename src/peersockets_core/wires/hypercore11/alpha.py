@@ -17,16 +17,24 @@ from ...keys import DriveKey
 from ...limits import Limits
 from ...secret import Secret
 from ...work import ANSWER, MEMBERSHIP, RUN
+from ..heads import Heads
 from ..keys import Keys
 from .batching import MAX_BATCH, ROOM
+from .channel import Channel, ChannelState
 from .encoding import decode_string_untrusted, decode_uint_untrusted, encode_buffer, encode_uint
-from .protomux import Channel, Mux
+from .protomux import Mux
 from .secret_stream import MAX_PLAINTEXT, namespace
 
 PROTOCOL: Final = "hypercore/alpha"
 ALIASES: Final = {"hypercore": PROTOCOL}
 
-_SYNC, _REQUEST, _NO_DATA, _EXTENSION = 0, 1, 4, 9
+MESSAGES: Final = (
+    "Sync", "Request", "Cancel", "Data", "NoData", "Want", "Unwant", "Bitfield", "Range", "extension",
+)  # fmt: skip
+"""The names of the channel's messages, by their numbers."""
+
+_SYNC, _REQUEST, _NO_DATA, EXTENSION = map(MESSAGES.index, ("Sync", "Request", "NoData", "extension"))
+_EXTENSION_TYPE = bytes((EXTENSION,))
 _CAPABILITY_SIZE = 32
 _NAMESPACES = namespace(b"hypercore", 3)
 _REPLICATE = {True: _NAMESPACES[1], False: _NAMESPACES[2]}  # by the role of the sender's stream
@@ -38,7 +46,6 @@ waits for us for ever; with downloading off, the channel may be closed as idle."
 
 _ONE_BYTE, _TWO_BYTES = 0xFC, 0xFD  # of encoding.py, which a run of messages has no time to call
 _SMALLEST = 3  # bytes of a message without a name or a payload, behind its size
-_CACHED_HEADS = 256
 
 
 def capability(keys: Keys, core_key: bytes, *, initiator: bool) -> Secret:
@@ -69,7 +76,6 @@ class Core:
         """Bytes of memory of the last name that the remote has used, if it is a long one."""
         self._longest_name = min(_ONE_BYTE, limits.extension_name)  # of those read within a run
         self._channel: Channel | None = None
-        self._open = False
         self.offer()
 
     def offer(self) -> None:
@@ -81,7 +87,7 @@ class Core:
             self._channel = self._mux.open(
                 PROTOCOL, self.key.discovery_key, handshake, self, self.run_untrusted
             )
-            if self._open:  # the remote was first
+            if self._channel.state is ChannelState.OPEN:  # the remote was first
                 self.channel = self._channel
 
     def close(self) -> None:
@@ -97,7 +103,6 @@ class Core:
         expected = capability(self._keys, self.key.public_key, initiator=not self._initiator)
         if not hmac.compare_digest(handshake[position : position + _CAPABILITY_SIZE], expected):
             raise RemoteProtocolError(f"invalid remote capability for drive {self.key}")
-        self._open = True
         self.channel = self._channel
         # The mux is still inside `offer` where the remote was first; the channel is known by its key.
         self._mux.send_to(PROTOCOL, self.key.discovery_key, _SYNC, _POLITE_SYNC)
@@ -105,7 +110,7 @@ class Core:
 
     def message_untrusted(self, message_type: int, data: bytes, start: int, end: int) -> None:
         """Answer what needs an answer. Raises only `RemoteProtocolError`."""
-        if message_type == _EXTENSION:
+        if message_type == EXTENSION:
             if start < end and not data[start]:
                 name, start = self._last_name_received, start + 1
             else:
@@ -136,7 +141,7 @@ class Core:
                 size = data[start] | data[start + 1] << 8
                 start += 2
             stop = start + size
-            if size < 2 or stop > end or data[start] != _EXTENSION:
+            if size < 2 or stop > end or data[start] != EXTENSION:
                 break
             named = data[start + 1]
             start += 2
@@ -165,7 +170,7 @@ class Core:
 
     def closed(self) -> None:
         """The remote has refused or closed the drive; it may open it later."""
-        was_open = self._open
+        was_open = self.channel is not None
         self._reset()
         if was_open:
             self._mux.work.left -= MEMBERSHIP
@@ -198,8 +203,7 @@ class Core:
 
     def _reset(self) -> None:
         self._channel = self.channel = None
-        self._mux.batcher.last = None
-        self._open = False
+        self._mux.batcher.interrupt()
         self.last_name_sent = None
         self.forget_name()
 
@@ -208,6 +212,10 @@ class Core:
 def _decode_name(encoded: bytes) -> str:
     """Read the name of an extension, up to 252 bytes; what is kept, for all connections, is a megabyte."""
     return encoded.decode()
+
+
+def _heads(name: bytes) -> Heads:
+    return Heads(lambda size: encode_uint(1 + len(name) + size) + _EXTENSION_TYPE + name)
 
 
 class ExtensionSender:
@@ -222,9 +230,8 @@ class ExtensionSender:
         self._encoded_name = encode_buffer(name.encode())
         self._outbox = mux.outbox
         self._room = ROOM + len(self._encoded_name)
-        # What stands before a payload, by its size: with the name left out, and with it.
-        self._heads: dict[int, bytes] = {}
-        self._named_heads: dict[int, bytes] = {}
+        self._heads = _heads(b"\0")  # with the name left out
+        self._named_heads = _heads(self._encoded_name)
 
     def check_size(self, size: int) -> None:
         """Raise `MessageTooLarge` for what does not fit a frame together with the extension's full name."""
@@ -237,8 +244,8 @@ class ExtensionSender:
     def send(self, payload: bytes) -> None:
         """Queue one message. Raises `MessageTooLarge`, with nothing queued."""
         batcher, outbox, size = self._batcher, self._outbox, len(payload)
-        if batcher.last is self and outbox.size + size + self._room <= batcher.end:
-            head = self._heads.get(size) or self._head(size, self._heads, b"\0")
+        if batcher.sender is self and outbox.size + size + self._room <= batcher.end:
+            head = self._heads[size]
         elif size + self._room > MAX_BATCH or self._core.channel is None:
             self._send_alone(payload)
             return
@@ -251,21 +258,12 @@ class ExtensionSender:
 
     def _enter(self, channel: Channel, size: int) -> bytes:
         """Have the batch go on with a message of ours; returns what stands before its payload."""
-        core, batcher, outbox = self._core, self._batcher, self._outbox
-        batcher.last = self
-        lead = batcher.enter(channel.local, size + self._room)
-        outbox.chunks += lead
-        outbox.size += sum(map(len, lead))
+        core = self._core
+        self._outbox.extend(self._batcher.enter(channel.local, size + self._room, self))
         if core.last_name_sent == self._name:
-            return self._heads.get(size) or self._head(size, self._heads, b"\0")
+            return self._heads[size]
         core.last_name_sent = self._name
-        return self._named_heads.get(size) or self._head(size, self._named_heads, self._encoded_name)
-
-    def _head(self, size: int, heads: dict[int, bytes], name: bytes) -> bytes:
-        if len(heads) == _CACHED_HEADS:
-            heads.clear()
-        head = heads[size] = encode_uint(1 + len(name) + size) + bytes((_EXTENSION,)) + name
-        return head
+        return self._named_heads[size]
 
     def _send_alone(self, payload: bytes) -> None:
         core = self._core
@@ -275,6 +273,4 @@ class ExtensionSender:
             raise LocalProtocolError(f"drive {core.key} is no longer open on both sides")
         name = b"\0" if core.last_name_sent == self._name else self._encoded_name
         core.last_name_sent = self._name
-        chunks = self._batcher.place(channel.local, bytes((_EXTENSION,)) + name, payload)
-        self._outbox.chunks += chunks
-        self._outbox.size += sum(map(len, chunks))
+        self._outbox.extend(self._batcher.place(channel.local, _EXTENSION_TYPE + name, payload))

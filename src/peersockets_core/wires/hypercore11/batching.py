@@ -6,10 +6,11 @@ from itertools import pairwise
 from typing import Final
 
 from ...errors import LocalProtocolError
+from ...limits import KIB
 from ...outbox import Outbox
 from .encoding import encode_uint
 
-MAX_BATCH: Final = 64 * 1024
+MAX_BATCH: Final = 64 * KIB
 """Bytes of one batch: large enough to make the cost of a frame small, small enough not to delay its first
 message. The reference receives up to 8 MiB."""
 
@@ -25,15 +26,15 @@ _SWITCH: Final = b"\0"
 class Batcher:
     """Where the messages of the stream below begin in an outbox."""
 
-    __slots__ = ("_cuts", "_outbox", "channel", "end", "last")
+    __slots__ = ("_cuts", "_outbox", "channel", "end", "sender")
 
     def __init__(self, outbox: Outbox) -> None:
         self.channel = -1
         """The channel of the last message in the batch being made, or -1 if it is empty."""
         self.end = 0
         """The size of the outbox up to which the batch goes on."""
-        self.last: object = None
-        """Who queued the last message of the batch being made, if it has said so: more of the same kind may
+        self.sender: object = None
+        """The sender that has entered the batch last, if nothing else has followed: its next message may
         follow without asking."""
         self._outbox = outbox
         # Where a message begins, in chunks and in bytes of the outbox, and if it is a batch.
@@ -45,10 +46,9 @@ class Batcher:
         `message` is its type and body, the end of which may stand in `payload`.
         """
         size = len(message) + len(payload)
-        self.last = None
         if size + ROOM > MAX_BATCH:
             self._cut(batch=False)
-            self.channel, self.end = -1, 0
+            self.channel, self.end, self.sender = -1, 0, None
             return encode_uint(local), message, payload
         return *self.enter(local, size), encode_uint(size), message, payload
 
@@ -58,7 +58,7 @@ class Batcher:
             return []
         end = (len(self._outbox.chunks), self._outbox.size, False)
         cuts, self._cuts = self._cuts, []
-        self.channel, self.end, self.last = -1, 0, None
+        self.channel, self.end, self.sender = -1, 0, None
         chunks = self._outbox.take()
         messages = []
         for (start, before, batch), (stop, after, _) in pairwise((*cuts, end)):
@@ -68,8 +68,16 @@ class Batcher:
             messages.append((after - before + len(BATCH_HEAD) * batch, message))
         return messages
 
-    def enter(self, local: int, size: int) -> tuple[bytes, ...]:
-        """Return what has to go before the size of a message of `size` bytes for it to join a batch."""
+    def interrupt(self) -> None:
+        """Let the next message of whoever has entered last ask again."""
+        self.sender = None
+
+    def enter(self, local: int, size: int, sender: object = None) -> tuple[bytes, ...]:
+        """Return what has to go before the size of a message of `size` bytes for it to join a batch.
+
+        A `sender` may let more of its messages follow as long as it stays in `sender`.
+        """
+        self.sender = sender
         fits = self._outbox.size + size + ROOM <= self.end
         if self.channel == local and fits:
             return ()

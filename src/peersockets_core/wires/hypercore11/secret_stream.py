@@ -12,24 +12,26 @@ from collections.abc import MutableSequence, Sequence
 from typing import Final
 
 from ...crypto.noise import DHKeyPair, Ed25519, NoiseHandshake
-from ...crypto.sodium import MAC_SIZE, TAG_SIZE, Buffer, SecretStreamCipher
+from ...crypto.sodium import MAC_SIZE, MESSAGE_TAG_SIZE, Buffer, SecretStreamCipher
 from ...errors import RemoteProtocolError
 from ...keys import Entropy, KeyPair
+from ...limits import HYPERCORE11_FRAME
 from ...work import BYTES, RECORD, Work
 from ..keys import Keys
 from ..pieces import Pieces
 
-MAX_FRAME: Final = 0xFFFFFF
-OVERHEAD: Final = TAG_SIZE + MAC_SIZE
-MAX_PLAINTEXT: Final = MAX_FRAME - OVERHEAD
+OVERHEAD: Final = MESSAGE_TAG_SIZE + MAC_SIZE
+MAX_PLAINTEXT: Final = HYPERCORE11_FRAME - OVERHEAD
 """Bytes of one message of the layer above."""
 
-_LENGTH = 3
+LENGTH_SIZE: Final = 3
+"""Bytes of the length before a frame."""
+
 _SEED_SIZE = 32
 _HEADER_SIZE = 24
 _ID_SIZE = 32
 _NOTHING = memoryview(b"")
-_TAG_ROOM, _MAC_ROOM = bytes(TAG_SIZE), bytes(MAC_SIZE)
+_TAG_ROOM, _MAC_ROOM = bytes(MESSAGE_TAG_SIZE), bytes(MAC_SIZE)
 _HANDSHAKE_SIZES = {True: (96,), False: (32, 64)}
 """What an initiator and a responder are sent."""
 
@@ -60,7 +62,7 @@ class SecretStream:
         key_pair: KeyPair | None = None,
         keys: Keys | None = None,
         work: Work | None = None,
-        max_frame: int = MAX_FRAME,
+        max_frame: int = HYPERCORE11_FRAME,
     ) -> None:
         """Begin a handshake for `key_pair`, or start with the `keys` of one that is finished.
 
@@ -130,8 +132,8 @@ class SecretStream:
         position = 0
         for length, chunks in messages:
             size = length + OVERHEAD
-            parts += (size.to_bytes(_LENGTH, "little"), _TAG_ROOM, *chunks, _MAC_ROOM)
-            start = position + _LENGTH
+            parts += (size.to_bytes(LENGTH_SIZE, "little"), _TAG_ROOM, *chunks, _MAC_ROOM)
+            start = position + LENGTH_SIZE
             position = start + size
             frames.append((start, position))
         buffer = bytearray().join(parts)
@@ -158,7 +160,7 @@ class SecretStream:
                 self.unfinished.add(bytes(data))
                 return
             pieces = self.unfinished.take()
-            if missing and self._receive is not None and sum(map(len, pieces)) >= _LENGTH:
+            if missing and self._receive is not None and sum(map(len, pieces)) >= LENGTH_SIZE:
                 self._parse_untrusted(memoryview(bytearray().join((*pieces, data[:missing]))), messages)
                 data = data[missing:]
             else:
@@ -171,8 +173,8 @@ class SecretStream:
         frames: list[tuple[int, int]] = []
         position, end = 0, len(data)
         left = self._work.left
-        while end - position >= _LENGTH and (left > 0 or self._receive is None):
-            start = position + _LENGTH
+        while end - position >= LENGTH_SIZE and (left > 0 or self._receive is None):
+            start = position + LENGTH_SIZE
             stop = start + int.from_bytes(data[position:start], "little")
             if self._noise is not None:
                 self._check_handshake_untrusted(stop - start)
@@ -198,9 +200,9 @@ class SecretStream:
 
     def _keep(self, rest: memoryview) -> None:
         """Keep the beginning of a frame, what comes behind the handshake, or what the work did not reach."""
-        missing = _LENGTH - len(rest)
+        missing = LENGTH_SIZE - len(rest)
         if missing <= 0:
-            missing += int.from_bytes(rest[:_LENGTH], "little")
+            missing += int.from_bytes(rest[:LENGTH_SIZE], "little")
         if missing > 0 or self._receive is None:
             self.unfinished.begin(bytes(rest), missing=missing)
         else:
@@ -262,7 +264,7 @@ class SecretStream:
         self._write_plain(_stream_id(keys.handshake_hash, initiator=self._initiator) + header)
 
     def _write_plain(self, frame: bytes) -> None:
-        self.output.append(len(frame).to_bytes(_LENGTH, "little") + frame)
+        self.output.append(len(frame).to_bytes(LENGTH_SIZE, "little") + frame)
 
 
 def _stream_id(handshake_hash: bytes, *, initiator: bool) -> bytes:

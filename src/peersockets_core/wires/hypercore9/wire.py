@@ -17,17 +17,15 @@ from ...crypto.sodium import Buffer, XSalsa20
 from ...errors import MessageTooLarge, RemoteProtocolError
 from ...events import Event, HandshakeCompleted, MessagesReceived, WireName
 from ...keys import DriveKey
+from ...limits import HYPERCORE9_BODY
 from ...work import ANSWER, MEMBERSHIP
+from ..heads import Heads
 from ..setup import WireSetup
 from . import frames, messages
 from .channels import Channels
 from .handshake import Handshake
 
-MAX_FRAME_BODY: Final = 8 * 1024 * 1024
-"""The largest frame body in bytes. A real receiver destroys the stream if a body is larger."""
-
 _TYPE_NUMBERS = {message_class: number for number, message_class in enumerate(messages.TYPES)}
-_CACHED_HEADS = 256
 
 _Heeded: TypeAlias = messages.Open | messages.Options | messages.Close
 _CLASSES: dict[int, type[_Heeded]] = {
@@ -263,13 +261,13 @@ class ExtensionSender:
         self._outbox = wire.outbox
         self._version = -1
         self._id = 0
-        self._heads: dict[int, bytes] = {}
+        self._heads = Heads(self._head)
 
     def check_size(self, size: int) -> None:
         """Raise `MessageTooLarge` if a real peer does not accept a payload of `size` bytes."""
         extension_id = self._extensions.index(self._name)
         head = frames.extension_head(extension_id, 0)
-        largest = MAX_FRAME_BODY - (len(head) - 2)
+        largest = HYPERCORE9_BODY - (len(head) - 2)
         if size > largest:
             raise MessageTooLarge(size, largest)
 
@@ -284,7 +282,7 @@ class ExtensionSender:
             self._version = self._extensions.version
             self._id = self._extensions.index(self._name)
             self._heads.clear()
-        head = self._heads.get(size) or self._head(size)
+        head = self._heads[size]
         outbox = self._outbox
         chunks = outbox.chunks
         chunks.append(head)
@@ -293,7 +291,4 @@ class ExtensionSender:
 
     def _head(self, size: int) -> bytes:
         self.check_size(size)
-        if len(self._heads) == _CACHED_HEADS:
-            self._heads.clear()
-        head = self._heads[size] = frames.extension_head(self._id, size)
-        return head
+        return frames.extension_head(self._id, size)
