@@ -19,6 +19,7 @@ from core.secrecy import shown, z_base_32
 from peersockets_core import Address, Connection, DriveKey, DriveOpened, KeyPair, WireName
 from peersockets_core.wires.hypercore9 import frames, messages
 from peersockets_core.wires.hypercore11.encoding import encode_buffer
+from peersockets_core.wires.hypercore11.wire import Hypercore11
 
 KEY: Final = DriveKey(hashlib.sha256(b"a drive that nobody else has").digest())
 IDENTITY: Final = KeyPair(hashlib.sha256(b"an identity that nobody else has").digest())
@@ -208,14 +209,14 @@ class _Remote:
 
     def offer_with_a_wrong_capability(self) -> None:
         wire = self.connection.wire_machine
-        if self._wire == "hypercore9":
+        if not isinstance(wire, Hypercore11):
             wrong = messages.Open(KEY.discovery_key, bytes(32))
             self.connection.outbox.append(frames.encode(7, 0, messages.encode(wrong)))
             self._flush()
         else:
             named = encode_buffer(b"hypercore/alpha") + encode_buffer(KEY.discovery_key)
             opening = b"\0\1\1" + named + b"\0" + bytes(32)
-            self._socket.sendall(wire._stream.encrypt(opening))  # type: ignore[attr-defined]
+            self._socket.sendall(wire.stream.encrypt(opening))
 
     def say_garbage(self) -> None:
         if self._wire == "hypercore9":
