@@ -300,3 +300,26 @@ def test_what_waits_for_one_topic_does_not_go_to_another() -> None:
     again.take_all()
     assert (len(crowd.topic), len(again)) == (2, 2)
     assert crowd.reader.machine.may_read(far)
+
+
+def test_what_waits_for_two_topics_counts_together_and_comes_with_its_sender() -> None:
+    """Each part goes to its own topic, whichever of the two drains first."""
+    crowd = Crowd()
+    drive = next(iter(crowd.reader.machine.memberships.drives.values()))
+    again = crowd.reader.machine.join(drive, "chat")
+    _, talker = crowd.enter("loud")
+    talker.send(8)
+    crowd.network.settle()
+    far, member = crowd.enter("newcomer")
+    member.send(2)
+    crowd.network.settle()
+    machine = crowd.reader.machine
+    assert machine.registry.kept(far) - far.kept == 2 * 2 * (1 + MESSAGE_COST)
+    assert len(again.take_all()) == 8
+    assert (len(crowd.topic), len(again)) == (8, 2)
+    assert machine.registry.kept(far) - far.kept == 2 * (1 + MESSAGE_COST)
+    assert not machine.may_read(far)
+    assert {message.public_key for message in again.take_all()} == {member.node.public_key}
+    crowd.topic.take_all()
+    assert machine.registry.kept(far) == far.kept
+    assert machine.may_read(far)

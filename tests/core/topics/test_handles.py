@@ -10,6 +10,7 @@ from fuzz.support import retained
 from peersockets_core import (
     DEFAULT_LIMITS,
     Limits,
+    LocalProtocolError,
     Overflow,
     TopicHandle,
 )
@@ -259,3 +260,44 @@ def test_an_unknown_way_to_overflow(overflow: str) -> None:
 def test_a_peer_id_is_a_number(peer_id: object) -> None:
     with pytest.raises(TypeError, match="peer_id must be int"):
         check_peer_id(peer_id)
+
+
+def test_all_messages_come_with_their_senders() -> None:
+    ours, other = handle(), key_pair("other sender").x25519_public_key
+    ours.put(7, PUBLIC_KEY, [b"a", b"b"])
+    ours.put(8, other, [b"c"])
+    ours.put(7, PUBLIC_KEY, [b"d"])
+    assert ours.take() == (7, b"a", PUBLIC_KEY)
+    assert ours.take_all() == [(7, b"b", PUBLIC_KEY), (8, b"c", other), (7, b"d", PUBLIC_KEY)]
+
+
+def test_what_several_senders_have_sent_counts_together() -> None:
+    ours = handle()
+    ours.put(1, PUBLIC_KEY, [b"123"])
+    ours.put(2, PUBLIC_KEY, [b"45"])
+    assert ours.statistics().waiting_bytes == 5
+    ours.take()
+    assert ours.statistics().waiting_bytes == 2
+
+
+def test_the_first_that_was_held_up_is_read_first() -> None:
+    host, ours = RecordingHost(), handle()
+    links = [link(host) for _ in range(3)]
+    ours.put(1, PUBLIC_KEY, [b""] * 3)
+    for held_up in links:
+        ours.block(held_up)
+    ours.take_all()
+    assert host.read == [held_up.connection for held_up in links]
+
+
+def test_the_host_finds_the_owner_of_a_handle_that_has_news() -> None:
+    node, owner = Node("node"), object()
+    ours = node.machine.join(node.open(), "chat", owner=owner)
+    assert ours.owner is owner
+
+
+def test_what_a_closed_handle_says_to_a_sender() -> None:
+    ours = handle()
+    ours.close()
+    with pytest.raises(LocalProtocolError, match=r"^the topic handle is closed$"):
+        ours.send(1, b"")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 import pytest
@@ -14,6 +14,7 @@ from core.support import (
     Network,
     Node,
     RawPeer,
+    entropy,
     extension_frame,
     key_pair,
 )
@@ -1136,3 +1137,117 @@ def test_of_too_many_connections_of_one_key_the_oldest_goes() -> None:
     assert len(dropped) == 3
     assert node.machine.connection_to("hypercore9", remote.key_pair.x25519_public_key) not in dropped
     assert {str(error) for _, error in node.host.dropped} == {"more than 3 connections of one peer"}
+
+
+def test_a_leave_names_the_error_of_the_connection_unless_it_is_told_another_reason(meeting: Meeting) -> None:
+    for reason in ("enough", ""):
+        near, _ = meeting.connect()
+        events(meeting.watch_a)
+        if reason:
+            near.fail(RemoteProtocolError(reason))
+        meeting.a.machine.remove_connection(near, NOW)
+        meeting.network.cut(near)
+        (left,) = events(meeting.watch_a)
+        assert isinstance(left, PeerLeft)
+        assert left.reason == reason
+
+
+def test_a_member_of_two_drives_leaves_both(meeting: Meeting) -> None:
+    watches = [meeting.watch_a, meeting.a.machine.watch(meeting.a.open(OTHER_KEY))]
+    meeting.b.open(OTHER_KEY)
+    near, _ = meeting.connect()
+    meeting.network.end(near)
+    for watch in watches:
+        assert [type(event) for event in events(watch)] == [PeerJoined, PeerLeft]
+
+
+def test_whoever_leaves_one_of_two_drives_is_still_known() -> None:
+    """A member counts as met as long as it is a member of anything, though others may be forgotten."""
+    limits = attrs.evolve(DEFAULT_LIMITS, peer_ids=1)
+    ours, network, member = Node("ours", limits=limits), Network(), Node("member")
+    for key in (KEY, OTHER_KEY):
+        ours.open(key)
+    closing, _ = (member.open(key) for key in (KEY, OTHER_KEY))
+    network.connect(member, ours)
+    network.settle()
+    member.machine.close_drive(closing)
+    network.settle()
+    assert ours.machine.drives_of(1) == [OTHER_KEY]
+    assert ours.machine.peer(1).memberships == 1
+
+
+def test_a_watch_is_what_the_host_is_called_with(meeting: Meeting) -> None:
+    meeting.connect()
+    assert meeting.a.host.told == [meeting.watch_a]
+
+
+def test_connections_are_made_with_what_the_caller_asks_for() -> None:
+    node, owner = Node("node"), object()
+    other = key_pair("other").x25519_public_key
+
+    def make(**options: Any) -> Connection:
+        return node.machine.make_connection(
+            initiator=True, key_pair=node.key_pair, entropy=entropy("made"), now=NOW, **options
+        )
+
+    made = make(wire="hypercore9", expect=other, hold=True, owner=owner)
+    assert made.owner is owner
+    assert made.limits is node.limits
+    impostor = Node("impostor").connection(initiator=False)
+    while not made.closed:
+        impostor.receive_data(bytes(made.data_to_send(NOW)), NOW)
+        made.receive_data(bytes(impostor.data_to_send(NOW)), NOW)
+    assert f"expected the key {other.hex()}" in str(made.error)
+    held = make(wire="hypercore9", hold=True)
+    RawPeer(held, label="welcome")
+    assert held.on_hold
+    with pytest.raises(ValueError, match="keys need the wire hypercore11, not 'hypercore9'"):
+        make(wire="hypercore9", keys=object())
+
+
+def test_a_finished_handshake_is_waited_for_no_longer() -> None:
+    """Its connection has turned out to be somebody else's, so that no member can come back on it."""
+    ours, network, member, other = (Node("ours"), Network(), Node("member"), Node("other"))
+    watch = ours.machine.watch(ours.open())
+    for node in (member, other):
+        node.open()
+    near, far = network.connect(member, ours)
+    network.settle()
+    network.connect(other, ours)
+    network.settle()
+    network.end(near)
+    assert far.closed
+    assert [type(event) for event in events(watch)] == [PeerJoined, PeerJoined, PeerLeft]
+    assert ours.machine.next_deadline() == math.inf
+
+
+def test_what_two_connections_of_a_member_did_not_send_is_counted_together() -> None:
+    ours = Node("ours")
+    watch = ours.machine.watch(ours.open())
+    sides = [ours.connection(initiator=True) for _ in range(3)]
+    remotes = [RawPeer(side, label="member") for side in sides]
+    for side, remote in zip(sides[:2], remotes, strict=False):
+        ours.machine.receive_events(side, [*remote.events, *remote.send(1, remote.offer())], NOW)
+    ours.machine.receive_events(sides[2], remotes[2].events, NOW)
+    for side, unsent in zip(sides[:2], (5, 6), strict=True):
+        ours.machine.remove_connection(side, NOW, unsent=unsent)
+    ours.machine.remove_connection(sides[2], NOW)
+    ours.machine.handle_deadline(ours.machine.next_deadline())
+    *_, left = events(watch)
+    assert isinstance(left, PeerLeft)
+    assert left.unsent == 11
+
+
+def test_a_drive_that_closes_on_one_of_two_connections_is_reached_on_the_other() -> None:
+    ours = Node("ours")
+    drive = ours.open()
+    watch, topic = ours.machine.watch(drive), ours.machine.join(drive, "chat")
+    sides = [ours.connection(initiator=True) for _ in range(2)]
+    remotes = [RawPeer(side, label="member") for side in sides]
+    for side, remote in zip(sides, remotes, strict=True):
+        ours.machine.receive_events(side, [*remote.events, *remote.send(1, remote.offer())], NOW)
+    for side, remote, joined in zip(sides, remotes, (True, False), strict=True):
+        ours.machine.receive_events(side, remote.send(1, Close(KEY.discovery_key)), NOW + 1)
+        ours.machine.handle_deadline(NOW + 1 + FOLD_TIME)
+        assert topic.reaches(1) == joined
+    assert [type(event) for event in events(watch)] == [PeerJoined, PeerLeft]

@@ -226,3 +226,30 @@ def test_the_text_of_an_error_is_text(text: Any, error: type[Exception]) -> None
     with pytest.raises(error, match="text must"):
         RequestError(text)
     assert RequestError("no").text == "no"
+
+
+def test_a_new_book_serves_nobody() -> None:
+    book = RequestBook(Limits(), itertools.count(1))
+    assert receive(book, Kind.REQUEST, 1, b"") is None
+    assert book.statistics() == RequestStatistics(unexpected=1)
+
+
+def test_requests_of_ours_are_counted_and_belong_to_whoever_asked() -> None:
+    book, owner = make_book(), object()
+    assert book.ask(1, book.new_id(1), owner).owner is owner
+    for peer_id in (1, 2):
+        ask(book, peer_id)
+    assert book.statistics() == RequestStatistics(asked=3)
+
+
+def test_the_data_of_all_requests_counts_until_they_are_finished() -> None:
+    book = make_book(request_bytes=10)
+    first, second = request(book, 1, b"12345"), request(book, 2, b"12345")
+    for number in (3, 4):
+        assert receive(book, Kind.REQUEST, number, b"") == OverLimit(1, number)
+    assert book.statistics().refused == 2
+    for answering in (first, second):
+        assert book.finish(answering)
+    request(book, 5, b"123456789")
+    request(book, 6, b"")
+    assert book.statistics().refused == 2

@@ -82,3 +82,19 @@ def test_closing_a_watch_ends_it() -> None:
 def test_events_show_keys_in_hex() -> None:
     assert PUBLIC_KEY.hex() in repr(joined(1))
     assert PUBLIC_KEY.hex() in repr(left(1))
+
+
+def test_a_leave_is_not_left_out_where_the_joining_was_taken() -> None:
+    ours = watch(1, 2, 3, 4)
+    assert ours.take() == joined(1)
+    ours.put(joined(5))
+    ours.put(left(1))
+    assert drained(ours) == [joined(2), joined(3), joined(4), joined(5), left(1)]
+
+
+def test_the_host_finds_the_owner_of_a_watch_that_has_news() -> None:
+    node, owner = Node("node"), object()
+    drive = node.open()
+    ours = node.machine.watch(drive, owner)
+    assert ours.owner is owner
+    assert not ours.closed
