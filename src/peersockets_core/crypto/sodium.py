@@ -2,9 +2,10 @@
 
 PyNaCl's Python API has no bare XSalsa20. Its secretstream copies every frame several times and keeps a
 buffer the size of the largest frame for each connection. PyNaCl's extension module does contain the
-functions, so this module binds them through cffi, on which PyNaCl depends anyway. The alternative,
-PyCryptodome's Salsa20 behind an HSalsa20 step, would be one more dependency and has about half the
-throughput (`python -m timeit`, 64 KiB at a time).
+functions, so this module binds them through cffi, on which PyNaCl depends anyway. `bindings` is generated,
+because cffi's parser of C takes 30 ms and 2 MiB at each start. The alternative, PyCryptodome's Salsa20 behind
+an HSalsa20 step, would be one more dependency and has about half the throughput (`python -m timeit`, 64 KiB
+at a time).
 """
 
 from __future__ import annotations
@@ -13,30 +14,30 @@ from collections.abc import Iterator
 from typing import Any, Final, TypeAlias, TypeGuard
 
 import nacl._sodium  # type: ignore[import-not-found]
-from cffi import FFI
+
+from .bindings import ffi as _ffi
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 _BLOCK = 64
 _LARGE = 4096  # bytes; from this size, a copy costs more than a second call
 
-_ffi = FFI()
-_ffi.cdef(
-    """
-    int sodium_init(void);
-    int crypto_stream_xsalsa20_xor_ic(unsigned char *c, const unsigned char *m, unsigned long long mlen,
-                                      const unsigned char *n, uint64_t ic, const unsigned char *k);
-    int crypto_secretstream_xchacha20poly1305_init_pull(unsigned char *state, const unsigned char *header,
-                                                        const unsigned char *k);
-    int crypto_secretstream_xchacha20poly1305_push(unsigned char *state, unsigned char *c,
-        unsigned long long *clen, const unsigned char *m, unsigned long long mlen,
-        const unsigned char *ad, unsigned long long adlen, unsigned char tag);
-    int crypto_secretstream_xchacha20poly1305_pull(unsigned char *state, unsigned char *m,
-        unsigned long long *mlen, unsigned char *tag, const unsigned char *c, unsigned long long clen,
-        const unsigned char *ad, unsigned long long adlen);
-    size_t crypto_secretstream_xchacha20poly1305_statebytes(void);
-    """
-)
+DECLARATIONS: Final = """
+int sodium_init(void);
+int crypto_stream_xsalsa20_xor_ic(unsigned char *c, const unsigned char *m, unsigned long long mlen,
+                                  const unsigned char *n, uint64_t ic, const unsigned char *k);
+int crypto_secretstream_xchacha20poly1305_init_pull(unsigned char *state, const unsigned char *header,
+                                                    const unsigned char *k);
+int crypto_secretstream_xchacha20poly1305_push(unsigned char *state, unsigned char *c,
+    unsigned long long *clen, const unsigned char *m, unsigned long long mlen,
+    const unsigned char *ad, unsigned long long adlen, unsigned char tag);
+int crypto_secretstream_xchacha20poly1305_pull(unsigned char *state, unsigned char *m,
+    unsigned long long *mlen, unsigned char *tag, const unsigned char *c, unsigned long long clen,
+    const unsigned char *ad, unsigned long long adlen);
+size_t crypto_secretstream_xchacha20poly1305_statebytes(void);
+"""
+"""The functions of libsodium in C, from which `bindings` is generated."""
+
 _FUNCTIONS: Final = (
     "sodium_init",
     "crypto_stream_xsalsa20_xor_ic",
@@ -53,7 +54,7 @@ def load(path: str) -> Any:
         library = _ffi.dlopen(path)
         for name in _FUNCTIONS:
             getattr(library, name)
-    except (OSError, AttributeError) as error:
+    except (OSError, AttributeError, _ffi.error) as error:
         raise ImportError(
             f"peersockets needs functions of libsodium that PyNaCl {nacl.__version__} does not offer here "
             f"({error}): install a wheel of PyNaCl, as pip does, of a version that pyproject.toml allows"
