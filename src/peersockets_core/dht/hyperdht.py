@@ -326,8 +326,9 @@ class HyperDht:
                     self._follow(event, now)
                     self._events.append(event)
             events = self.node.take_events()  # events of requests that the parts have just made
-        self._dials = {dial for dial in self._dials if dial.active}
-        caused = self._events.copy()
+        if self._dials:
+            self._dials = {dial for dial in self._dials if dial.active}
+        caused = self._events[:]
         self._events.clear()
         return caused
 

@@ -162,8 +162,10 @@ class SwarmRuntime:
     def _receive(self, datagram: memoryview, source: Address) -> None:
         if self.closed:
             return
-        now = trio.current_time()
-        self._dispatch(self.machine.receive_datagrams(bytes(datagram), len(datagram), source, now))
+        now = self.udp.read_time
+        events = self.machine.receive_datagrams(datagram, len(datagram), source, now)
+        if events or self._withdrawn:
+            self._dispatch(events)
 
     def _receive_probed(self, datagram: bytes, source: Address) -> None:
         if self.closed:

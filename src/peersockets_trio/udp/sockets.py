@@ -63,6 +63,8 @@ class UdpSocket:
         self.on_datagrams_read: Callable[[], None] | None = None
         """A function that is called after a read with such datagrams, so that it can send and set timers once
         for all of them."""
+        self.read_time = trio.current_time()
+        """The time of the latest read, which holds for all of its datagrams."""
         self._datagrams_read = False
         self.linger = linger
         self.closed = False
@@ -186,6 +188,7 @@ class UdpSocket:
                 else:
                     await trio.lowlevel.wait_readable(self._datagrams.socket)
                 self._read_size = self._read_events = 0
+                self.read_time = trio.current_time()
                 more = self._datagrams.read(self._receive)
                 if self._datagrams_read and self.on_datagrams_read is not None:
                     self.on_datagrams_read()

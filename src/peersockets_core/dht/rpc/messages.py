@@ -5,6 +5,7 @@ Source: dht-rpc 6.27.0, `lib/io.js` (`Request.decode`, `decodeReply`, `_encodeRe
 
 from __future__ import annotations
 
+import struct
 from enum import IntEnum
 from typing import Final
 
@@ -29,6 +30,15 @@ holds."""
 _ID, _TOKEN = 1, 2
 _INTERNAL, _TARGET, _VALUE = 4, 8, 16  # of requests
 _CLOSER, _ERROR = 4, 8  # of responses, which share _VALUE
+
+
+_HEAD: Final = struct.Struct("<BBH")
+_QUESTION: Final = struct.Struct(f"<BBH4BHB{ID_SIZE}s")
+"""A request that has a target and no other optional field."""
+_QUESTION_SIZE: Final = _QUESTION.size
+_QUESTION_FLAGS: Final = frozenset({_TARGET, _TARGET | _INTERNAL})
+_LONGER: Final = 0xFD
+"""Marks numbers of more than one byte."""
 
 
 class Command(IntEnum):
@@ -95,7 +105,8 @@ def encode_request(request: Request) -> bytes:
     )
     return b"".join(
         (
-            _head(REQUEST, flags, request.tid, request.to),
+            _HEAD.pack(REQUEST, flags, request.tid),
+            encode_address(request.to),
             request.id or b"",
             request.token or b"",
             encode_uint(request.command),
@@ -112,10 +123,15 @@ def encode_response(response: Response) -> bytes:
         response.to,
         response.id,
         response.token,
-        [encode_address(address) for address in response.closer_nodes],
+        encode_nodes([encode_address(address) for address in response.closer_nodes]),
         response.error,
         response.value,
     )
+
+
+def encode_nodes(addresses: list[bytes]) -> bytes:
+    """Return a list of encoded addresses as a response has it, or nothing for an empty one."""
+    return encode_uint(len(addresses)) + b"".join(addresses) if addresses else b""
 
 
 def encode_answer(
@@ -123,29 +139,31 @@ def encode_answer(
     to: Address,
     id: bytes | None,
     token: bytes | None,
-    closer: list[bytes],
+    closer: bytes,
     error: int,
     value: bytes | None,
 ) -> bytes:
-    """Return the datagram of a response with these fields; `closer` holds encoded addresses."""
-    flags = (
-        (id is not None) * _ID
-        | (token is not None) * _TOKEN
-        | bool(closer) * _CLOSER
-        | (error != ErrorCode.NONE) * _ERROR
-        | (value is not None) * _VALUE
-    )
-    return b"".join(
-        (
-            _head(RESPONSE, flags, tid, to),
-            id or b"",
-            token or b"",
-            encode_uint(len(closer)) if closer else b"",
-            *closer,
-            encode_uint(error) if error else b"",
-            b"" if value is None else encode_buffer(value),
-        )
-    )
+    """Return the datagram of a response with these fields. `closer` is the encoded list of the closer nodes;
+    empty, it is left out.
+    """
+    flags = 0
+    fields = b""
+    if id is not None:
+        flags = _ID
+        fields = id
+    if token is not None:
+        flags |= _TOKEN
+        fields += token
+    if closer:
+        flags |= _CLOSER
+        fields += closer
+    if error:
+        flags |= _ERROR
+        fields += encode_uint(error)
+    if value is not None:
+        flags |= _VALUE
+        fields += encode_buffer(value)
+    return _HEAD.pack(RESPONSE, flags, tid) + encode_address(to) + fields
 
 
 def decode_untrusted(datagram: bytes) -> Request | Response:
@@ -159,6 +177,11 @@ def decode_untrusted(datagram: bytes) -> Request | Response:
     kind = datagram[0]
     if kind not in (REQUEST, RESPONSE):
         raise RemoteProtocolError(f"a datagram that begins with {kind:#04x} is not a DHT message")
+    if kind == REQUEST and len(datagram) == _QUESTION_SIZE and datagram[1] in _QUESTION_FLAGS:
+        # Most datagrams of a busy node are these: an ephemeral node asks about a target.
+        _, flags, tid, a, b, c, d, port, command, target = _QUESTION.unpack(datagram)
+        if command < _LONGER:
+            return Request(tid, (f"{a}.{b}.{c}.{d}", port), command, flags != _TARGET, None, None, target)
     reader = Reader(datagram, 1)
     flags = reader.uint_untrusted()
     tid = int.from_bytes(reader.fixed_untrusted(2), "little")
@@ -174,7 +197,3 @@ def decode_untrusted(datagram: bytes) -> Request | Response:
     error = reader.uint_untrusted() if flags & _ERROR else ErrorCode.NONE
     value = (reader.buffer_untrusted() or None) if flags & _VALUE else None
     return Response(tid, to, sender_id, token, closer, error, value)
-
-
-def _head(kind: int, flags: int, tid: int, to: Address) -> bytes:
-    return bytes((kind, flags)) + tid.to_bytes(2, "little") + encode_address(to)

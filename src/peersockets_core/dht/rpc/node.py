@@ -326,9 +326,9 @@ class DhtNode:
         closer_nodes: bool = False,
     ) -> None:
         """Send a response to an address."""
-        closer: list[bytes] = []
+        closer = b""
         if closer_nodes and request.target is not None:
-            closer = [contact.encoded for contact in self.upkeep.table.near(request.target)]
+            closer = self.upkeep.table.encoded_near(request.target)
         fresh = self._tokens.make(to[0], now) if token else None
         self._output.append((to, encode_answer(request.tid, to, self.id, fresh, closer, error, value)))
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 
 class HostRates:
     """Counts requests by host, in whole seconds, within a bounded amount of memory."""
@@ -15,7 +13,7 @@ class HostRates:
         self._per_second = per_second
         self._hosts = hosts
         self._second = -1
-        self._counts: Counter[str] = Counter()
+        self._counts: dict[str, int] = {}
 
     def allow(self, host: str, now: float) -> bool:
         """Count a request of a host; returns False if it is one too many."""
@@ -23,7 +21,11 @@ class HostRates:
         if second != self._second:
             self._second = second
             self._counts.clear()
-        if len(self._counts) >= self._hosts and host not in self._counts:
-            host = ""
-        self._counts[host] += 1
-        return self._counts[host] <= self._per_second
+        counts = self._counts
+        count = counts.get(host)
+        if count is None:
+            if len(counts) >= self._hosts:
+                host = ""
+            count = counts.get(host, 0)
+        counts[host] = count + 1
+        return count < self._per_second

@@ -12,6 +12,7 @@ from typing import Final
 import attrs
 
 from .address import ID_SIZE, Address, encode_address, node_id
+from .messages import encode_nodes
 
 K: Final = 20
 """The most nodes in a row, and the number of closest nodes that a query looks for."""
@@ -59,6 +60,8 @@ class RoutingTable:
         self._own = int.from_bytes(own_id)
         self._rows: dict[int, dict[bytes, Contact]] = {}
         self._size = 0
+        self._full: dict[int, bytes] = {}
+        """The encoded nodes of rows that are full, as far as somebody has asked for them."""
 
     def __len__(self) -> int:
         return self._size
@@ -83,8 +86,10 @@ class RoutingTable:
 
     def remove(self, contact: Contact) -> None:
         """Remove a node, if it is here."""
-        if self._rows.get(self._row_of(contact.id), {}).pop(contact.id, None) is not None:
+        row = self._row_of(contact.id)
+        if self._rows.get(row, {}).pop(contact.id, None) is not None:
             self._size -= 1
+            self._full.pop(row, None)
 
     def row(self, id: bytes) -> list[Contact]:
         """Return the nodes of the row to which an id belongs."""
@@ -113,6 +118,20 @@ class RoutingTable:
                 break
         return found
 
+    def encoded_near(self, target: bytes) -> bytes:
+        """Return the `K` nodes closest to a target as a response lists them.
+
+        Where the row of the target is full, they are that row.
+        """
+        row = self._row_of(target)
+        full = self._full.get(row)
+        if full is not None:
+            return full
+        encoded = encode_nodes([contact.encoded for contact in self.near(target)])
+        if len(self._rows.get(row, ())) == K:
+            self._full[row] = encoded
+        return encoded
+
     def _near_first(self, row: int) -> Iterator[list[Contact]]:
         """Group the nodes by the length of the prefix that they share with a target of `row`.
 
@@ -126,4 +145,5 @@ class RoutingTable:
 
     def _row_of(self, id: bytes) -> int:
         """Return the length in bits of the prefix that an id shares with ours, at most 255."""
-        return min(_ROWS - (int.from_bytes(id) ^ self._own).bit_length(), _ROWS - 1)
+        differing = (int.from_bytes(id) ^ self._own).bit_length()
+        return _ROWS - differing if differing else _ROWS - 1

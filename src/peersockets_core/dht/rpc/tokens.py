@@ -16,6 +16,7 @@ ROTATION: Final = 7.5
 """Seconds between changes of the secret. A token is valid for one to two such periods."""
 
 _SECRET_SIZE: Final = 32
+_REMEMBERED: Final = 4096  # tokens that are not made anew each time
 
 
 class Tokens:
@@ -26,11 +27,18 @@ class Tokens:
         self._current = entropy(_SECRET_SIZE)
         self._previous = entropy(_SECRET_SIZE)
         self._rotated = now
+        self._made: dict[str, bytes] = {}
+        """Tokens of the current secret, by host: a query comes back with others."""
 
     def make(self, host: str, now: float) -> bytes:
         """Return the 32-byte token of a host."""
         self._rotate(now)
-        return _token(host, self._current)
+        token = self._made.get(host)
+        if token is None:
+            if len(self._made) >= _REMEMBERED:
+                self._made.clear()
+            token = self._made[host] = _token(host, self._current)
+        return token
 
     def recognize(self, token: bytes, host: str, now: float) -> bool:
         """Return whether we gave this token to a host recently."""
@@ -43,6 +51,7 @@ class Tokens:
         elapsed = int((now - self._rotated) // ROTATION)
         if elapsed > 0:
             self._rotated += elapsed * ROTATION
+            self._made.clear()
             self._previous = self._current if elapsed == 1 else self._entropy(_SECRET_SIZE)
             self._current = self._entropy(_SECRET_SIZE)
 
