@@ -241,17 +241,17 @@ async def test_among_real_nodes_one_that_cannot_be_reached_stays_ephemeral(
     ):
         written: set[object] = set()
         runtime = swarm._runtime
-        send, receive = runtime.udp.send_datagram, runtime._receive
+        send, receive = runtime.udp.send_datagrams, runtime._receive
 
-        def outbound(data: Any, destination: Any) -> None:
-            written.add(destination)
-            send(data, destination)
+        def outbound(datagrams: Any) -> None:
+            written.update(destination for destination, _, _ in datagrams)
+            send(datagrams)
 
         def inbound(datagram: memoryview, source: Any) -> None:
             if source in written:
                 receive(datagram, source)
 
-        monkeypatch.setattr(runtime.udp, "send_datagram", outbound)
+        monkeypatch.setattr(runtime.udp, "send_datagrams", outbound)
         monkeypatch.setattr(runtime.udp, "on_datagram", inbound)
         reachability = runtime.machine.dht.node.reachability
         assert reachability is not None

@@ -95,7 +95,8 @@ class Storage:
 
     def _lookup_untrusted(self, received: RequestReceived, target: bytes, now: float) -> None:
         self._records.expire(now)
-        records = self._sample(list(self._topics.get(target, {}).values()))
+        topic = self._topics.get(target)
+        records = [] if topic is None else self._sample(list(topic.values()))
         forward = self._forwarding.record(target, now)
         if forward is not None and len(records) < MOST_PEERS:
             records.append(forward)

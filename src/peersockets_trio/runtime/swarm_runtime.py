@@ -151,8 +151,7 @@ class SwarmRuntime:
         """Send what the machine has queued, and see to its next deadline."""
         if self.closed:
             return
-        for destination, (datagram,), _ in self.machine.datagrams_to_send(trio.current_time()):
-            self.udp.send_datagram(datagram, destination)
+        self.udp.send_datagrams(self.machine.datagrams_to_send(trio.current_time()))
         if self._probe is not None:
             probed = self.machine.datagrams_to_send(trio.current_time(), socket=Socket.PROBE)
             for destination, (datagram,), _ in probed:

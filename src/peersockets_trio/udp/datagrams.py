@@ -139,8 +139,6 @@ class Datagrams:
                 self.socket.sendmsg(buffers, (option,), 0, destination)
             elif many:
                 self._send_each(destination, buffers, size)
-            elif len(buffers) == 1:
-                self.socket.sendto(buffers[0], destination)
             else:
                 self.socket.sendmsg(buffers, (), 0, destination)
         except BlockingIOError:

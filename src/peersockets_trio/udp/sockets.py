@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Final
 
@@ -105,6 +105,17 @@ class UdpSocket:
         """Send a datagram that is not UDX; it may be lost."""
         with suppress(OSError):  # no route or no permission counts as a lost datagram
             self._datagrams.send(destination, [data], len(data))
+
+    def send_datagrams(self, datagrams: Iterable[tuple[Address, list[bytes], int]]) -> None:
+        """Send datagrams that are not UDX, each in one buffer, as a machine hands them over; they may be
+        lost.
+        """
+        sendto = self._datagrams.socket.sendto
+        for destination, (data,), _ in datagrams:
+            try:
+                sendto(data, destination)
+            except OSError:  # no route, no permission or no room counts as a lost datagram
+                continue
 
     # Moving
 
