@@ -1,4 +1,4 @@
-"""`Address`: a host and a port, and the one way to read and to write them."""
+"""`Address`: a host and a port, and the only code that parses and formats them."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import ipaddress
 from typing import NamedTuple
 
 _HIGHEST_PORT = 65535
-_SHOWN = 80  # characters of what is no address
+_SHOWN = 80  # characters of a bad address that an error shows
 
 
 class Address(NamedTuple):
-    """A host and a port: a pair, which `str` writes as `parse` reads it.
+    """A pair of host and port. `str` writes it in the form that `parse` reads.
 
-    That is HOST:PORT, and [HOST]:PORT for IPv6, whose zone belongs to the host: [fe80::1%eth0]:4200.
+    The form is HOST:PORT, or [HOST]:PORT for IPv6. A zone is part of the host: [fe80::1%eth0]:4200.
     """
 
     host: str
@@ -24,7 +24,7 @@ class Address(NamedTuple):
 
     @classmethod
     def parse(cls, text: str, *, lowest_port: int = 1) -> Address:
-        """Read an address. Raises `ValueError`, which says what is wrong with it."""
+        """Parse an address. Raises `ValueError`, which names the mistake."""
         shown = repr(text[:_SHOWN])
         if _is_ipv6(text):
             raise ValueError(f"an IPv6 address stands in brackets, before its port: [{text}]:PORT")
@@ -54,7 +54,7 @@ def _is_ipv6(host: str) -> bool:
 
 def _is_name(host: str) -> bool:
     try:
-        host.encode("idna")  # as the resolver is going to
+        host.encode("idna")  # the resolver does the same
     except UnicodeError:
         return False
     return host.isprintable() and not set(host) & set(" []%")

@@ -1,7 +1,8 @@
-"""`Connection`: one stream's state machine, whatever the wire, and the boundary where errors are sorted.
+"""`Connection`: the state machine of one stream on any wire, and the boundary that converts errors.
 
-Feed it what the stream delivers and the time; send what it hands over; when its next deadline has come, read
-what has arrived, and then call `handle_deadline`. Time is any monotonic clock in seconds.
+The caller passes in the bytes of the stream and the time, and sends the bytes that the connection returns.
+At the next deadline, it first reads everything that has arrived, and then calls `handle_deadline`. Times are
+seconds of any monotonic clock.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from .work import UNBOUNDED, Work
 
 
 class Connection(Generic[C_co]):
-    """One secured stream to one remote public key."""
+    """One encrypted stream to one remote public key."""
 
     def __init__(
         self,
@@ -48,15 +49,15 @@ class Connection(Generic[C_co]):
     ) -> None:
         """Begin a handshake; an initiator has output at once.
 
-        With the `keys` of a handshake that has passed elsewhere, as in HyperDHT, the stream is secured from
-        its first byte on (hypercore11 only), and the first bytes of the remote complete the handshake.
+        With the `keys` of a handshake that took place elsewhere, as in HyperDHT, the stream is encrypted
+        from its first byte on (hypercore11 only), and the first bytes of the remote complete the handshake.
 
-        A responder may leave the wire to be told from the first bytes. `extensions` may be shared by
-        many connections, and is a table of its own if not given. A remote that proves another key than
-        `expect` ends the connection with `UnexpectedKey`. With `hold`, the connection stands still after
-        `HandshakeCompleted` until `admit`: nothing of the remote is looked at, and nothing but the
-        handshake is told to it. Raises `ValueError` for an unknown wire, an initiator without one, or an
-        `expect` that is no key.
+        A responder may pass None as the wire, and then recognizes it from the first byte. Many
+        connections may share `extensions`; by default, the connection has its own. If the remote proves
+        a different key than `expect`, the connection ends with `UnexpectedKey`. With `hold`, the
+        connection pauses after `HandshakeCompleted` until `admit`: it processes no input of the remote,
+        and sends nothing except the handshake. Raises `ValueError` for an unknown wire, an initiator
+        without a wire, or an `expect` that is not a key.
         """
         if wire not in WIRES and (initiator or wire is not None):
             raise ValueError(f"wire must be one of {', '.join(WIRES)}, not {wire!r}")
@@ -64,24 +65,24 @@ class Connection(Generic[C_co]):
             able = ", ".join(name for name, kind in KINDS.items() if kind.takes_keys)
             raise ValueError(f"keys need the wire {able}, not {wire!r}")
         self.wire: WireName | None = None
-        """The wire in use; None as long as the first bytes have not told."""
+        """The wire in use, or None until the first byte has identified it."""
         self.initiator = initiator
         self.key_pair = key_pair
         """Our identity."""
         self.extensions = ExtensionNames() if extensions is None else extensions
-        """The stream extensions registered here; messages of others are discarded."""
+        """The stream extensions registered here. Messages of other extensions are discarded."""
         self.remote_public_key: bytes | None = None
         """The remote's proved key, once the handshake is finished."""
         self.owner = cast(C_co, None)
         """The object that moves this connection's bytes; None until the program around the core sets it."""
         self.error: RemoteProtocolError | Refused | None = None
-        """What the peer did wrong, or why we do not want it, where that closed the connection."""
+        """The peer's fault, or the reason for which we refused it, if that closed the connection."""
         self.limits = limits
         """The bounds that the remote can push against."""
         self._entropy = entropy
         self._drives: dict[bytes, DriveKey] = {}
         self.outbox = Outbox(limit=limits.send_buffer, reply_limit=limits.replies)
-        """What is queued; its `size` is what back pressure looks at."""
+        """The queued output; back pressure depends on its `size`."""
         self._work = Work()
         # For the modules beside this one, and for tests:
         self.state = ConnectionState.UNDECIDED
@@ -90,9 +91,9 @@ class Connection(Generic[C_co]):
         if wire is not None:
             self._begin(wire, keys)
         self.began = now
-        """When it began."""
+        """The time at which the connection began."""
         self.established_at = math.inf
-        """From when we know that both sides have finished the handshake; infinity before."""
+        """The time from which we know that both sides have finished the handshake; infinity before."""
         self._timers = ConnectionTimers(limits, now)
         self._spoken = False
 
@@ -108,23 +109,25 @@ class Connection(Generic[C_co]):
 
     @property
     def heard_at(self) -> float:
-        """When the remote was last heard."""
+        """The time of the last input from the remote."""
         return self._timers.heard_at
 
     def receive_data(self, data: Buffer, now: float, budget: int | None = None) -> list[Event]:
-        """Take what the stream delivered; returns the events it caused, in order.
+        """Take in bytes of the stream; returns the events that they cause, in order.
 
-        What may be written to, such as a buffer that is read into again and again, is decrypted where it
-        lies; nothing of it is kept. A peer's fault comes as the last event, a `ConnectionClosed` with the
-        error. Never raises for what the data holds. Data for a closed connection is ignored.
+        A writable buffer is decrypted in place, and the connection keeps no reference to it, so the
+        caller can reuse it. A peer's fault is reported by the last event, a `ConnectionClosed` with the
+        error; the call never raises because of the content of `data`. Data for a closed connection is
+        ignored.
 
-        A remote chooses how much work its bytes are. With a `budget`, no more is done than so many items of
-        `peersockets_core.work`, and the last of them; what is left is copied, and waits. As long as
-        `has_input`, give other connections their turn, read no further, and call this again with no data.
-        Whatever else comes first, nothing is lost: data goes behind what waits, and without a budget, or at
-        the end of the stream, everything is worked through.
+        A remote decides how much work its bytes cause. With a `budget`, in items of
+        `peersockets_core.work`, the call stops after the item that uses it up; it copies the rest of the
+        data, which waits. As long as `has_input`, the caller gives other connections a turn, does not read,
+        and then calls this again without data. Other calls in between lose nothing: new data is queued
+        behind the waiting data, and a call without a budget, or the end of the stream, processes
+        everything.
 
-        Raises `ValueError` for a view that is not contiguous, or a budget that is not positive.
+        Raises `ValueError` for a memoryview that is not contiguous, or a budget that is not positive.
         """
         if isinstance(data, memoryview):
             if not data.c_contiguous:
@@ -153,32 +156,33 @@ class Connection(Generic[C_co]):
 
     @property
     def has_input(self) -> bool:
-        """Whether something received waits for the next `receive_data`, since a budget was used up."""
+        """Whether received data waits for the next `receive_data`, because a budget was used up."""
         return self.state is ConnectionState.ADMITTED and self.wire_machine.has_input
 
     @property
     def kept(self) -> int:
-        """Bytes of memory that the remote makes us keep for it.
+        """Bytes of memory that the remote makes us keep.
 
-        That is what waits or is not complete of what it has sent, what it has announced and opened, and the
-        answers that it does not read; not the messages that have been received.
+        They include its waiting and incomplete input, the names that it has announced, the channels that it
+        has opened, and the answers that it does not read. They do not include received messages.
         """
         return len(self.admission.held) + self.outbox.reply_size + self.wire_machine.kept
 
     @property
     def budget_left(self) -> int:
-        """What the last `receive_data` or `admit` has left of its budget, in items."""
+        """The items that the last `receive_data` or `admit` has left of its budget."""
         return max(0, self._work.left)
 
     def admit(self, now: float, budget: int | None = None) -> list[Event]:
-        """Go on with a remote on hold: open the drives; returns what it has caused in the meantime.
+        """Admit a remote on hold and open the drives; returns the events of the input that it has sent
+        meanwhile.
 
-        To be called after `HandshakeCompleted`. Who does not want the remote calls `fail` with a
-        `Refused` instead; a decision that is not made within `Limits.handshake_time` is such a one. While
-        the remote is on hold, reading further is a waste: what it sends is only kept, within
-        `Limits.held`. A machine (`Peersockets`) is given `HandshakeCompleted` together with what this
-        returns, and not before. `budget` is as for `receive_data`. Raises `LocalProtocolError` if there is
-        nothing on hold.
+        The caller calls this after `HandshakeCompleted`, or refuses the remote by calling `fail` with a
+        `Refused`. Without a decision within `Limits.handshake_time`, the connection refuses the remote
+        itself. While the remote is on hold, reading is of no use: the connection only keeps the input,
+        within `Limits.held`. A machine (`Peersockets`) must receive `HandshakeCompleted` together with the
+        events that this returns, and not before. `budget` is as for `receive_data`. Raises
+        `LocalProtocolError` if no remote is on hold.
         """
         self._check_open()
         if not self.on_hold:
@@ -194,9 +198,10 @@ class Connection(Generic[C_co]):
         return events
 
     def receive_eof(self, now: float) -> list[Event]:
-        """The stream has ended; it is a fault only where it ends within something.
+        """Take in the end of the stream; returns the events that it causes. It is a fault only within a
+        message or the handshake.
 
-        What waits is worked through before, however much it is.
+        All waiting input is processed first, regardless of any budget.
         """
         events = self.receive_data(b"", now) if self.has_input else []
         self._tell_time(now)
@@ -215,9 +220,10 @@ class Connection(Generic[C_co]):
         return self.wire_machine.has_output and self.state is not ConnectionState.FAILED
 
     def data_to_send(self, now: float | None = None) -> bytes | memoryview:
-        """Hand over everything queued, encrypted in one pass; empty if there is nothing.
+        """Return all queued output, encrypted in one pass; empty if there is none.
 
-        Given `now`, the keepalive is timed from this sending; otherwise from the last time told.
+        The time of the next keepalive counts from `now`, or, without `now`, from the time of the last call
+        that had one.
         """
         if self.state is ConnectionState.FAILED:
             return b""
@@ -231,31 +237,31 @@ class Connection(Generic[C_co]):
 
     @property
     def is_proving(self) -> bool:
-        """Whether the remote has dialled and been answered, and only its proof of its key is missing."""
+        """Whether the remote has dialled and got our answer, and only the proof of its key is missing."""
         return not self.initiator and self._spoken and self.state in UNPROVED
 
     def output_taken(self) -> None:
-        """The stream has taken some of what was handed over, though not all: the remote is not stuck."""
+        """Note that the stream has taken a part of the output, so that the remote is not stuck."""
         self._timers.output_taken()
 
     def next_deadline(self) -> float:
-        """When to call `handle_deadline`, at the latest; infinity for never."""
+        """Return the latest time at which to call `handle_deadline`; infinity for never."""
         return self._timers.next_deadline(self.state, self.wire_machine)
 
     @property
     def remote_deadline(self) -> float:
-        """When the remote has had its time, if nothing comes of it until then; infinity for never.
+        """The time at which the remote is given up if it sends nothing until then; infinity for never.
 
-        It is judged by what has been received, so that what has arrived by then has to be read before.
+        The caller must read everything that has arrived by then first, because only received input counts.
         """
         return self._timers.remote_deadline(self.state, self.wire_machine)
 
     def handle_deadline(self, now: float) -> list[Event]:
-        """Do what has become due by `now`: send a keepalive, or give the peer up.
+        """Do whatever has become due by `now`: queue a keepalive, or give up the peer. Returns the events.
 
-        Call it when everything that has arrived has been given to `receive_data`: a remote is not silent
-        whose bytes lie unread. If the call comes much later than it was due, the time since the last call of
-        any method with a time does not count against the remote: it was we who were away.
+        Call it after everything that has arrived was given to `receive_data`, because a remote whose bytes
+        lie unread is not silent. If the call comes much later than it was due, we were away ourselves. The
+        time since the last call of any method with a time then does not count against the remote.
         """
         self._tell_time(now)
         timers = self._timers
@@ -267,7 +273,8 @@ class Connection(Generic[C_co]):
         if self.has_output and not self.on_hold:
             timers.output_waits()
         self.wire_machine.send_keepalive()
-        # The next is due from now on, even if this one cannot leave because the peer does not read.
+        # The time of the next keepalive counts from now, even if this one cannot leave because the peer does
+        # not read.
         timers.sent_at = timers.now
         return []
 
@@ -277,17 +284,17 @@ class Connection(Generic[C_co]):
         self.wire_machine.send_keepalive()
 
     def pause_reading(self, now: float) -> None:
-        """We read no further for a while, so that silence is not the peer's."""
+        """Note that we stop reading for a while, so that the remote is not to blame for silence."""
         self._tell_time(now)
         self._timers.pause_reading()
 
     def resume_reading(self, now: float) -> None:
-        """We read again: the peer has the full time to be heard."""
+        """Note that we read again, and give the remote the full time to be heard."""
         self._tell_time(now)
         self._timers.resume_reading()
 
     def open_drive(self, key: DriveKey) -> None:
-        """Open a drive here and offer it to the remote, as soon as that is admitted.
+        """Open a drive here, and offer it to the remote as soon as the remote is admitted.
 
         Raises `LocalProtocolError` if it is open already.
         """
@@ -307,7 +314,7 @@ class Connection(Generic[C_co]):
             self.wire_machine.close_drive(discovery_key)
 
     def sender(self, discovery_key: bytes | None, name: str) -> Sender:
-        """Return what sends the messages of one registered extension.
+        """Return the sender of one registered extension's messages.
 
         Raises `LocalProtocolError` before the remote is admitted and after closing.
         """
@@ -316,28 +323,29 @@ class Connection(Generic[C_co]):
 
     @property
     def mux(self) -> Mux:
-        """The channels of a hypercore11 connection, for protocols beside hypercore's.
+        """The channels of a hypercore11 connection, for protocols besides hypercore's.
 
-        What is paired before the handshake is finished, or on hold, misses nothing that the remote opens.
-        How to run a protocol: `peersockets_core.wires.hypercore11.protomux`. Raises `LocalProtocolError`
-        on another wire, and before the first bytes have decided which one it is.
+        A protocol that is paired before the handshake is finished, or while the remote is on hold, misses
+        no channel that the remote opens. `peersockets_core.wires.hypercore11.protomux` describes how to
+        run a protocol. Raises `LocalProtocolError` on another wire, and before the first byte has
+        identified the wire.
         """
         mux = self.wire_machine.mux
         if mux is None:
             raise LocalProtocolError(
-                f"a mux needs the wire hypercore11, not {self.wire or 'one yet to be told'}"
+                f"a mux needs the wire hypercore11, not {self.wire or 'one that is not known yet'}"
             )
         return mux
 
     def close(self) -> list[Event]:
-        """Close from our side; what is queued can still be taken and sent."""
+        """Close from our side; the caller can still take and send the queued output."""
         return [] if self.closed else self._close([], None)
 
     def fail(self, error: RemoteProtocolError | Refused) -> list[Event]:
-        """Close for what the peer did on a layer above or below, or was.
+        """Close because of a fault on a layer above or below, or because we refuse the remote.
 
-        Nothing more is sent, except to the refused: theirs is the rest of the handshake, so that they see
-        a connection that ends, and not one that never begins.
+        The connection sends nothing more. Only a refused remote still gets the rest of the handshake, so
+        that it sees a connection that ends, and not one that never begins.
         """
         return [] if self.closed else self._close([], error)
 
@@ -370,7 +378,7 @@ class Connection(Generic[C_co]):
         (completed,) = events
         assert isinstance(completed, HandshakeCompleted)
         self.remote_public_key = completed.remote_public_key
-        if not self.initiator:  # the handshake's last message is the initiator's
+        if not self.initiator:  # the initiator sends the handshake's last message
             self.established_at = self._timers.now
         try:
             self.admission.check_untrusted(completed)
@@ -389,7 +397,7 @@ class Connection(Generic[C_co]):
         self.wire_machine.receive_data_untrusted(self.admission.take(), events)
 
     def _blame(self, events: list[Event], error: RemoteProtocolError) -> None:
-        # Its traceback, and that of its cause, would keep all that was being read.
+        # The tracebacks of the error and its cause would keep the data of the read alive.
         error.__cause__ = error.__context__ = None
         self._close(events, error.with_traceback(None))
 
@@ -415,7 +423,8 @@ class Connection(Generic[C_co]):
         self._signal(ConnectionSignal.FAIL if failed else ConnectionSignal.CLOSE)
         self.error = error
         self.outbox.seal()
-        # A connection is part of cycles: as garbage it may wait for long, with megabytes of half a message.
+        # A connection is part of reference cycles. As garbage, it could keep megabytes of half a message for
+        # long.
         self.wire_machine.forget_input()
         self.admission.take()
         events.append(ConnectionClosed(error))

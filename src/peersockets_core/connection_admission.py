@@ -1,4 +1,4 @@
-"""`Admission`: which remotes a connection refuses, and what a remote on hold has sent meanwhile."""
+"""`Admission`: decides which remotes a connection refuses, and keeps the input of a remote on hold."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from .keys import KeyPair, parse_public_key
 
 
 class Admission:
-    """The way in, from the proof of a remote's key to the first message."""
+    """The admission of a remote, from the proof of its key to the first message."""
 
     __slots__ = ("_key_pair", "_limit", "expected", "held", "hold")
 
     def __init__(self, *, key_pair: KeyPair, expected: bytes | None, hold: bool, limit: int) -> None:
         """Refuse our own `key_pair`, and, if a key is `expected`, all others.
 
-        `limit` bounds the bytes that are kept of a remote on hold. Raises `ValueError` for an `expected` that
-        is no key.
+        `limit` bounds the bytes of a remote on hold. Raises `ValueError` if `expected` is not a key.
         """
         if expected is not None:
             parse_public_key(expected, "expect")
@@ -44,6 +43,6 @@ class Admission:
             raise RemoteProtocolError(f"{len(self.held)} bytes from a remote that is not yet admitted")
 
     def take(self) -> bytes:
-        """Hand over what was kept, and keep nothing."""
+        """Remove and return the kept bytes."""
         held, self.held = bytes(self.held), bytearray()
         return held

@@ -5,7 +5,7 @@
                                └────────────────admit─────────────────┘
 
 A connection that is made for a certain wire leaves UNDECIDED at once. From every state that is not an end,
-`close` leads to CLOSED, and `fail` to FAILED.
+`close` leads to CLOSED and `fail` leads to FAILED.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ class ConnectionState(enum.Enum):
     __hash__ = object.__hash__  # every read looks a state up in a set, and Enum's own hash is Python code
 
     UNDECIDED = "waiting for the remote's first byte"
-    """We have been dialled, and the first byte decides which wire the remote speaks."""
+    """A remote has dialled us, and its first byte will identify the wire."""
     HANDSHAKING = "within its handshake"
     """The remote has not proved its key yet."""
     ON_HOLD = "on hold"
-    """The remote has proved its key, and waits to be admitted."""
+    """The remote has proved its key and waits to be admitted."""
     ADMITTED = "admitted"
-    """Drives and messages pass."""
+    """Drives and messages can pass."""
     CLOSED = "closed"
-    """The connection has ended; what is queued may still leave."""
+    """The connection has ended; queued output may still leave."""
     FAILED = "closed for the remote's fault"
-    """The connection has ended because of what the remote did, and nothing leaves any more."""
+    """The connection has ended because of the remote's fault, and no output leaves any more."""
 
 
 class ConnectionSignal(enum.Enum):
@@ -60,7 +60,7 @@ TRANSITIONS: Final[dict[ConnectionState, dict[ConnectionSignal, ConnectionState]
     ConnectionState.CLOSED: {},
     ConnectionState.FAILED: {},
 }
-"""What is not in here cannot happen, or is the caller's fault."""
+"""Every legal transition. Any other one cannot happen, or is the caller's fault."""
 
 UNPROVED: Final = frozenset({ConnectionState.UNDECIDED, ConnectionState.HANDSHAKING})
 """States in which the remote has not proved its key."""

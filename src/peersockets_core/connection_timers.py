@@ -1,4 +1,4 @@
-"""`ConnectionTimers`: when a connection has to act, and when its remote has had its time."""
+"""`ConnectionTimers`: decides when a connection must act, and when its remote has run out of time."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ class ConnectionTimers:
 
     def __init__(self, limits: Limits, now: float) -> None:
         self.now = now
-        """The last time given."""
+        """The latest time that a caller has passed in."""
         self.heard_at = now
-        """When the remote was last heard."""
+        """The time of the last input from the remote."""
         self.sent_at = now
-        """When something last left, or a keepalive was due."""
+        """The time at which output last left, or a keepalive was last due."""
         self.handshake_deadline = now + limits.handshake_time
-        """By when the handshake has to be finished and the remote admitted."""
+        """The time by which the handshake must be finished and the remote admitted."""
         self._limits = limits
         self._listening_since = now
-        self._waiting_since = math.inf  # output that the stream does not take
+        self._waiting_since = math.inf  # since when the stream has taken no output
         self._reading = True
         self._frame = 0
         self._frame_began = now
 
     def advance(self, now: float, next_deadline: Callable[[], float]) -> None:
-        """Take the time. If the deadline is long past, the remote gets back the time we were away."""
+        """Set the time. If the deadline is long past, the remote gets back the time that we were away."""
         if now - self.now > LATENESS:
             away = absence(now, told=self.now, due=next_deadline())
             self.handshake_deadline += away
@@ -52,34 +52,34 @@ class ConnectionTimers:
         self._listening_since = self.now
 
     def pause_reading(self) -> None:
-        """Stop to judge the remote by what it does not send, because we do not read."""
+        """Stop counting the remote's silence, because we do not read."""
         self._reading = False
 
     def resume_reading(self) -> None:
-        """Judge the remote again, from now on."""
+        """Count the remote's silence again, from now on."""
         self._listening_since = self._frame_began = self.now
         self._reading = True
 
     def reached(self, frame: int) -> None:
-        """Note the number of the frame that is incomplete: as long as it is the same, its time runs."""
+        """Note the number of the incomplete frame; its time runs as long as the number stays the same."""
         if frame != self._frame:
             self._frame, self._frame_began = frame, self.now
 
     def sent(self) -> None:
-        """Note that output has left now."""
+        """Note that output leaves now."""
         self.sent_at = self.now
         self._waiting_since = math.inf
 
     def output_taken(self) -> None:
-        """Note that the stream takes what it was given."""
+        """Note that the stream takes output."""
         self._waiting_since = math.inf
 
     def output_waits(self) -> None:
-        """Note that there is output that the stream does not take."""
+        """Note that output waits because the stream does not take it."""
         self._waiting_since = min(self._waiting_since, self.now)
 
     def next_deadline(self, state: ConnectionState, wire: Wire) -> float:
-        """Return when there is something to do at the latest; infinity for never."""
+        """Return the latest time at which there is something to do; infinity for never."""
         if state in ENDED:
             return math.inf
         if state in UNPROVED:
@@ -88,7 +88,9 @@ class ConnectionTimers:
         return min(self.sent_at + wire.keepalive, own, self.remote_deadline(state, wire))
 
     def remote_deadline(self, state: ConnectionState, wire: Wire) -> float:
-        """Return when the remote has had its time, if nothing comes of it until then; infinity for never."""
+        """Return the time at which the remote is given up if it sends nothing until then; infinity for
+        never.
+        """
         if state is ConnectionState.ADMITTED:
             return min(self._silence_deadline(wire), self._frame_deadline(wire), self._send_deadline)
         return self.handshake_deadline if state in UNPROVED else math.inf
@@ -96,7 +98,7 @@ class ConnectionTimers:
     def overdue(
         self, state: ConnectionState, wire: Wire, name: WireName | None
     ) -> RemoteProtocolError | Refused | None:
-        """Return the error for a deadline that has passed, other than that of the keepalive."""
+        """Return the error for a deadline that has passed, or None if only a keepalive is due."""
         limits = self._limits
         if state in UNPROVED:
             text = f"no handshake within {limits.handshake_time:g} seconds"

@@ -1,31 +1,31 @@
-"""The errors of the core: whose fault it was decides the branch of the tree."""
+"""The errors of the core. The two main branches separate the caller's faults from the peer's."""
 
 from __future__ import annotations
 
 
 class PeersocketsError(Exception):
-    """Base of every error that peersockets raises on its own account."""
+    """The base of every error that peersockets defines."""
 
 
 class LocalProtocolError(PeersocketsError):
-    """The caller's fault: raised at the call, which has changed nothing."""
+    """The caller's fault. The call raises it and changes nothing."""
 
 
 class RemoteProtocolError(PeersocketsError):
-    """The peer's fault: the connection it happened on is closed, and this says why."""
+    """The peer's fault. It says why the connection was closed."""
 
 
 class UnexpectedKey(RemoteProtocolError):
-    """The remote has proved another key than the one that was asked for."""
+    """The remote has proved a different key than the expected one."""
 
     def __init__(self, expected: bytes, actual: bytes) -> None:
-        super().__init__(f"expected the key {expected.hex()}, and the remote has {actual.hex()}")
+        super().__init__(f"expected the key {expected.hex()}, but the remote has {actual.hex()}")
         self.expected = expected
         self.actual = actual
 
 
 class Refused(PeersocketsError):
-    """Our side does not want the remote: raised by the application, and what its connection ends in."""
+    """Our side does not want the remote. The application raises it, and the connection ends with it."""
 
     def __init__(self, reason: str = "no reason given") -> None:
         super().__init__(f"refused: {reason}")
@@ -33,15 +33,15 @@ class Refused(PeersocketsError):
 
 
 class PeerUnreachable(PeersocketsError):
-    """A key that was dialled in the swarm cannot be reached; the text says why."""
+    """A key that was dialled in the swarm cannot be reached. The text says why."""
 
 
 class TraceError(PeersocketsError):
-    """What was to be a recorded session is none, or replayed differently: see `peersockets_core.trace`."""
+    """A file is not a recorded session, or its replay differs from it: see `peersockets_core.trace`."""
 
 
 class UnknownPeer(LocalProtocolError):
-    """No peer of this node has ever had that peer id."""
+    """No peer of this node has that peer id: it was never given, or its peer was forgotten."""
 
     def __init__(self, peer_id: object) -> None:
         super().__init__(f"peer_id {peer_id!r} is not a peer of this node")
@@ -57,7 +57,7 @@ class PeerGone(LocalProtocolError):
 
 
 class MessageTooLarge(LocalProtocolError):
-    """The message is larger than the wire to that peer carries; nothing was sent."""
+    """The message is larger than the wire to that peer allows. Nothing was sent."""
 
     def __init__(self, size: int, largest: int) -> None:
         super().__init__(f"message of {size} bytes is over the wire's limit of {largest} bytes")
@@ -66,10 +66,10 @@ class MessageTooLarge(LocalProtocolError):
 
 
 class RequestError(PeersocketsError):
-    """A request was answered with an error.
+    """The answer to a request is an error.
 
-    A handler raises it to tell the asker `text`; the asker's `request` raises it with the text received,
-    which is whatever the peer chose to say.
+    A handler raises it to send `text` to the asker. The asker's `request` raises it with the received
+    text, which the peer has chosen.
     """
 
     def __init__(self, text: str) -> None:

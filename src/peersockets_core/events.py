@@ -1,4 +1,4 @@
-"""What a connection tells: the few events in which all wires meet."""
+"""The events that a connection reports. They are the same on all wires."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ WireName: TypeAlias = Literal["hypercore9", "hypercore11"]
 
 @attrs.frozen
 class HandshakeCompleted:
-    """The stream is secured and the remote has proved its public key. Always the first event."""
+    """The stream is encrypted and the remote has proved its public key. Always the first event."""
 
     wire: WireName
     remote_public_key: bytes
-    """32 bytes: X25519 on hypercore9."""
+    """32 bytes: an X25519 key on hypercore9, an Ed25519 key on hypercore11."""
     handshake_hash: bytes
     """64 bytes, the same on both sides and unique to the connection."""
 
@@ -32,7 +32,9 @@ class DriveOpened:
 
 @attrs.frozen
 class DriveClosed:
-    """The remote closed a drive that it had opened. Not emitted for what our side closes."""
+    """The remote has closed a drive that it had opened. There is no such event for drives that our side
+    closes.
+    """
 
     discovery_key: bytes
 
@@ -40,7 +42,7 @@ class DriveClosed:
 class MessagesReceived(NamedTuple):
     """Consecutive messages of one extension that is registered here, in order.
 
-    A tuple because there is one for each message where many topics are spoken to in turn.
+    It is a tuple for speed: if a peer sends to many topics in turn, there is one for each message.
     """
 
     discovery_key: bytes | None
@@ -54,7 +56,7 @@ class ConnectionClosed:
     """The connection has ended. Always the last event."""
 
     error: RemoteProtocolError | Refused | None
-    """What the peer did wrong, or why we do not want it; None where either side closed in good order."""
+    """The peer's fault, or the reason for which we refuse it; None if either side closed in good order."""
 
 
 Event: TypeAlias = HandshakeCompleted | DriveOpened | DriveClosed | MessagesReceived | ConnectionClosed

@@ -1,4 +1,4 @@
-"""Keys: a drive's public key in its spellings, and a node's identity on every wire."""
+"""Keys: `DriveKey` parses and shows the key of a drive, and `KeyPair` is a node's identity on every wire."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Entropy: TypeAlias = Callable[[int], bytes]
 KEY_SIZE = 32
 _Z_BASE_32 = "ybndrfg8ejkmcpqxot1uwisza345h769"
 _Z_BASE_32_LENGTH = 52  # 32 bytes in groups of 5 bits
-_NAME_SIZE = 8  # bytes of the discovery key that name a drive to people
+_NAME_SIZE = 8  # bytes of the discovery key that stand for a drive in texts
 
 
 def discovery_key(public_key: bytes) -> bytes:
@@ -35,9 +35,9 @@ def _key_size(_: object, attribute: attrs.Attribute[Secret], value: Secret) -> N
 
 
 def parse_public_key(key: bytes | str, name: str) -> bytes:
-    """Read the key of a remote: 32 bytes or 64 hex digits.
+    """Parse the key of a remote: 32 bytes or 64 hex digits.
 
-    Raises `ValueError`, naming the argument, for anything else.
+    Raises `ValueError`, which names the argument, for anything else.
     """
     try:
         read = bytes.fromhex(key) if isinstance(key, str) else key
@@ -50,10 +50,10 @@ def parse_public_key(key: bytes | str, name: str) -> bytes:
 
 @attrs.frozen(repr=False)
 class DriveKey:
-    """The key that names a drive: the public key of its metadata core. Everyone who knows it may join.
+    """The key of a drive: the public key of its metadata core. Everyone who knows it can join.
 
-    It is a secret of the drive's members, so `str` and `repr` show the beginning of the discovery key in
-    its place. The key itself comes out on request: `url`, `public_key.hex()`, `bytes(public_key)`.
+    It is a secret of the drive's members, so `str` and `repr` show the beginning of the discovery key
+    instead. `url`, `public_key.hex()` and `bytes(public_key)` return the key itself.
     """
 
     public_key: Secret = attrs.field(converter=as_secret, validator=_key_size)
@@ -65,10 +65,11 @@ class DriveKey:
 
     @classmethod
     def parse(cls, key: DriveKey | bytes | str) -> DriveKey:
-        """Read a key: 32 bytes, 64 hex digits, 52 characters of z-base-32, or a URL of either.
+        """Parse a key: 32 bytes, 64 hex digits, 52 characters of z-base-32, or a URL with one of the latter
+        two.
 
         A URL begins with hyper:// or pear://. Its version (`hyper://KEY+5`, `pear://FORK.LENGTH.KEY`) and its
-        path are ignored: they name a state and a file, not another drive.
+        path are ignored, because they name a state or a file of the same drive.
 
         Raises `ValueError`, which does not repeat the key, for anything else, and `TypeError` for a key that
         is neither text nor bytes.
@@ -89,7 +90,7 @@ class DriveKey:
             public_key = _decode_z_base_32(text.lower())
             if public_key is not None:
                 return cls(public_key)
-        # A key with a slip of the pen in it is a secret all the same.
+        # Do not repeat the text: a mistyped key is almost the secret.
         raise ValueError(
             f"not a drive key: {len(text)} characters (wanted 64 hex digits, 52 characters of z-base-32, "
             "hyper://KEY or pear://KEY)"
@@ -103,12 +104,12 @@ class DriveKey:
 
     @property
     def url(self) -> str:
-        """The drive's hyper:// URL, which contains the key: everyone who reads it may join."""
+        """The drive's hyper:// URL. It contains the key, so everyone who reads it can join."""
         return f"hyper://{self.public_key.hex()}/"
 
 
 def _key_of_url(text: str) -> str:
-    """Return the key within a URL, without the version beside it; any other text as it is."""
+    """Return the key in a URL, without a version; return any other text unchanged."""
     scheme, separator, rest = text.partition("://")
     host = re.split("[/?#]", rest, maxsplit=1)[0]
     match scheme.lower(), host.split("."):
@@ -138,13 +139,13 @@ def _decode_z_base_32(text: str) -> bytes | None:
 
 @attrs.frozen
 class KeyPair:
-    """A node's identity: one 32-byte seed gives its key on every wire."""
+    """A node's identity: one 32-byte seed, from which its keys on every wire are derived."""
 
     seed: Secret = attrs.field(converter=as_secret, validator=_key_size, repr=False)
     x25519_secret_key: Secret = attrs.field(init=False, repr=False, eq=False)
     x25519_public_key: bytes = attrs.field(init=False, repr=lambda key: key.hex(), eq=False)
     ed25519_secret_key: Secret = attrs.field(init=False, repr=False, eq=False)
-    """64 bytes, libsodium's form: the seed, then the public key."""
+    """64 bytes in libsodium's form: the seed, then the public key."""
     ed25519_public_key: bytes = attrs.field(init=False, repr=lambda key: key.hex(), eq=False)
 
     def __attrs_post_init__(self) -> None:
@@ -164,10 +165,10 @@ class KeyPair:
 
     @classmethod
     def from_seed(cls, seed: bytes) -> KeyPair:
-        """Make the identity of a 32-byte `seed`. Raises `ValueError` for another length."""
+        """Make the identity of a 32-byte `seed`. Raises `ValueError` for a different length."""
         return cls(seed)
 
     @property
     def public_keys(self) -> dict[WireName, bytes]:
-        """The 32-byte public key by which remotes know this identity, for each wire."""
+        """The identity's 32-byte public key on each wire."""
         return {"hypercore9": self.x25519_public_key, "hypercore11": self.ed25519_public_key}

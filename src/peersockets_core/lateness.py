@@ -1,8 +1,8 @@
-"""Our own lateness, which is not the remote's fault.
+"""Detects that we are late ourselves, so that we do not blame a remote for it.
 
-A deadline that concerns a remote is judged when `handle_deadline` is called. If the call comes much later
-than it was due, we were not there: stopped, suspended, or busy with something else. What the remote did in
-the meantime may not have reached us, so that time does not count.
+`handle_deadline` decides whether a remote has missed a deadline. If the call comes much later than it was
+due, our process was stopped, suspended or busy. The remote's output of that time may not have reached us,
+so the time does not count.
 """
 
 from __future__ import annotations
@@ -10,9 +10,12 @@ from __future__ import annotations
 from typing import Final
 
 LATENESS: Final = 1.0
-"""Seconds by which a call may come late: more than a scheduler delays it, and little beside any deadline."""
+"""Seconds that a call may be late: more than the delay of a scheduler, and little compared to any
+deadline."""
 
 
 def absence(now: float, *, told: float, due: float) -> float:
-    """How long we have been away at `now`: since `told`, if what was `due` since then is late by much."""
+    """Return the seconds that we were away: the time since the call at `told`, if the call that was `due` is
+    much late; otherwise 0.
+    """
     return now - told if now - due > LATENESS else 0.0

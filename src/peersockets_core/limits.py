@@ -18,7 +18,7 @@ HYPERCORE11_FRAME: Final = 0xFFFFFF
 """Bytes of the largest frame that its length of three bytes can express (secret-stream 6.9.2)."""
 
 MESSAGE_COST: Final = 64
-"""Bytes of memory that a message takes beside its payload, in every bound in bytes."""
+"""Bytes of memory that a message takes besides its payload. Every bound in bytes counts them."""
 
 
 def _positive(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
@@ -28,135 +28,147 @@ def _positive(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
 
 @attrs.frozen(kw_only=True)
 class Limits:
-    """Bounds of one node; times in seconds, sizes in bytes.
+    """The bounds of one node. Times are in seconds, sizes in bytes.
 
-    Raises `ValueError`, naming the field, for a bound that is not positive.
+    Raises `ValueError`, which names the field, for a bound that is not positive.
     """
 
     handshake_time: float = attrs.field(default=10.0, validator=_positive)
-    """A handshake is three small messages; ten seconds forgive the slowest line. Where the application
-    decides who is admitted, its decision is part of it: one that asks a person needs more."""
+    """The time for a handshake. It has three small messages, so ten seconds suffice on the slowest
+    line. If the application decides which remotes to admit, its decision counts as part of the
+    handshake; an application that asks a person needs more time."""
 
     held: int = attrs.field(default=MIB, validator=_positive)
-    """Bytes of a remote that come while it waits to be admitted: several reads, for callers that do not
-    stop reading at once. Who sends more than that unheard is given up."""
+    """Bytes that a remote may send while it waits to be admitted: several reads, for callers that do
+    not stop reading at once. A remote that sends more is given up."""
 
     handshakes: int = attrs.field(default=1024, validator=_positive)
-    """Unfinished handshakes at a time; the oldest gives way, so that a flood cannot lock others out.
-    `peersockets_trio` allows half as many as connections, at most."""
+    """The number of unfinished handshakes. The oldest gives way, so that a flood cannot lock others
+    out. `peersockets_trio` allows at most half as many as connections."""
 
     connections: int = attrs.field(default=10_000, validator=_positive)
-    """Connections at a time; the oldest stranger gives way. `peersockets_trio` allows no more than there are
-    file descriptors for, less a reserve."""
+    """The number of connections; the oldest stranger gives way. `peersockets_trio` allows no more than the
+    file descriptors allow, less a reserve."""
 
     keepalive: float = attrs.field(default=10.0, validator=_positive)
-    """Half of what hypercore-protocol 8.0.7 waits: an idle line is fed before a real peer gives it up."""
+    """The time without output before we send a keepalive. This is half of the time that hypercore-protocol
+    8.0.7 waits before it gives up an idle stream."""
 
     silence: float = attrs.field(default=20.0, validator=_positive)
-    """hypercore-protocol 8.0.7 gives up a stream after 20 s without a byte received; so do we. On
-    hypercore11 this holds for remotes that have sent a keepalive: they send one every 5 s from then on."""
+    """The time without input after which we give up a stream, as in hypercore-protocol 8.0.7. On
+    hypercore11, this applies to remotes that have sent a keepalive, because they then send one every 5
+    s."""
 
     hypercore11_keepalive: float = attrs.field(default=5.0, validator=_positive)
     """HyperDHT 6.34.0 and hypercore 11.37.1 send an empty frame after 5 s without a write."""
 
     hypercore11_silence: float = attrs.field(default=math.inf, validator=_positive)
-    """secret-stream 6.9.2 has no read timeout, and without the `keepAlive` option a real peer that has
-    nothing to say sends nothing: its silence means nothing until it has sent a keepalive."""
+    """The same as `silence`, for hypercore11 remotes that have not sent a keepalive. secret-stream
+    6.9.2 has no read timeout. Without the `keepAlive` option, a real peer may stay silent for ever."""
 
     vanished: float = attrs.field(default=45.0, validator=_positive)
-    """How long a remote may neither be heard nor acknowledge what is sent to it, where the transport knows
-    that. Something is sent to it every few seconds: a vanished one is gone within a minute."""
+    """How long a remote may neither send anything nor acknowledge our output, if the transport reports
+    acknowledgements. We send something every few seconds, so we give up a vanished remote within a
+    minute."""
 
     send_time: float = attrs.field(default=120.0, validator=_positive)
-    """How long a remote that is alive may take nothing of what waits to be sent to it: two minutes forgive a
-    program that is stopped for a while, or busy. Until then it costs memory (see `send_buffer`)."""
+    """How long a live remote may take none of our waiting output. Two minutes suffice for a program that is
+    stopped for a while, or busy. Until then, the output takes memory (see `send_buffer`)."""
 
     extension_name: int = attrs.field(default=256 * KIB, validator=_positive)
-    """Bytes of one extension's name on hypercore11, where the last one is remembered for each drive."""
+    """Bytes of one extension's name on hypercore11, where we remember the last name for each drive."""
 
     early_messages: int = attrs.field(default=32 * KIB, validator=_positive)
-    """Bytes on channels that wait for a decision; protomux 3.12.1 stops reading there."""
+    """Bytes of messages on channels that wait for a decision. protomux 3.12.1 stops reading at the same
+    number."""
 
     channels: int = attrs.field(default=65_536, validator=_positive)
-    """Channels that the remote has open or waiting at a time: more cores than a corestore replicates."""
+    """Channels that the remote may have open or waiting: more than the cores that a corestore replicates."""
 
     frame_time: float = attrs.field(default=120.0, validator=_positive)
-    """How long a frame may be incomplete: the largest arrives in time at 1.2 megabits a second."""
+    """How long a frame may be incomplete. The largest frame arrives in time at 1.2 megabits per second."""
 
     stranger_frame: int = attrs.field(default=MIB, validator=_positive)
-    """Bytes of a frame from a remote that shares no drive with us: what opens nine thousand cores at once, as
-    a corestore does. Where a topic of network scope is joined on hypercore9, strangers' messages may be as
-    large as members'."""
+    """Bytes of a frame from a stranger, a remote that shares no drive with us. A frame of this size can open
+    nine thousand cores at once, as a corestore does. If a topic of network scope is joined on hypercore9,
+    strangers' messages may be as large as members'."""
 
     hypercore11_frame: int = attrs.field(default=HYPERCORE11_FRAME, validator=_positive)
-    """Bytes of one frame on hypercore11: the largest that its length of three bytes can express."""
+    """Bytes of one frame on hypercore11: the largest number that its three-byte length can express."""
 
     kept: int = attrs.field(default=128 * MIB, validator=_positive)
     """Bytes that all remotes together can make a node keep: parts of frames, names, channels, early messages,
-    unsent answers, and what is held. Eight of the largest frames; strangers give way first."""
+    unsent answers, and the input of remotes on hold. This is eight of the largest frames; strangers give way
+    first."""
 
     frame_body: int = attrs.field(default=HYPERCORE9_BODY, validator=_positive)
-    """simple-message-channels 1.2.1 destroys the stream at a larger body."""
+    """Bytes of one frame's body on hypercore9. simple-message-channels 1.2.1 destroys the stream if a body is
+    larger."""
 
     extension_names: int = attrs.field(default=16_384, validator=_positive)
-    """Names in one remote list: a thousand topics with room, where 8 MiB could hold four million."""
+    """Names in one remote list of extensions: plenty for a thousand topics. Without a bound, a frame of 8 MiB
+    could hold four million."""
 
     extension_names_size: int = attrs.field(default=4 * MIB, validator=_positive)
-    """Bytes of memory of the names in one remote list, each of which may take four times what it takes on the
-    wire: 16,384 names of ordinary length."""
+    """Bytes of memory for the names in one remote list: 16,384 names of ordinary length. A name may take four
+    times its size on the wire."""
 
     replies: int = attrs.field(default=3 * MIB, validator=_positive)
-    """Unsent answers to the remote's own requests, and 64 bytes of memory for each: 30,000 refusals, more
-    than an honest peer provokes without reading any of them."""
+    """Bytes of unsent answers to a remote, plus 64 bytes of memory for each: 30,000 refusals. An honest
+    peer does not provoke more without reading any of them."""
 
     send_buffer: int = attrs.field(default=MIB, validator=_positive)
-    """High-water mark of unsent bytes on one connection: enough to fill a fast line between two wakes."""
+    """The high-water mark of unsent bytes on one connection: enough to fill a fast line between two
+    wake-ups."""
 
     receive_messages: int = attrs.field(default=16_384, validator=_positive)
-    """Messages waiting in one topic handle before its senders are read no further."""
+    """Messages that wait in one topic handle before we stop reading from its senders."""
 
     receive_bytes: int = attrs.field(default=16 * MIB, validator=_positive)
-    """The same in bytes, `MESSAGE_COST` for each message included: two of the largest messages."""
+    """The same in bytes, including `MESSAGE_COST` for each message: two of the largest messages."""
 
     watch_events: int = attrs.field(default=4096, validator=_positive)
-    """Events waiting in one watch before members that came and went unseen are left out."""
+    """Events that wait in one watch. If there are more, the watch drops members that joined and left
+    unseen."""
 
     member_items: int = attrs.field(default=2048, validator=_positive)
-    """Items of a member's input that are worked through before others get their turn: half a millisecond,
-    so that several slices of hostile members do not delay an honest one for longer than a line does."""
+    """Items of a member's input that we process before other remotes get a turn. They take half a
+    millisecond, so that several slices of hostile members delay an honest one no longer than a network
+    line does."""
 
     stranger_items: int = attrs.field(default=256, validator=_positive)
-    """The same for remotes that share no drive with us: what an honest one says to become a member, and an
-    eighth of a member's share."""
+    """The same for strangers: enough input for an honest remote to become a member, and an eighth of a
+    member's share."""
 
     stranger_read: int = attrs.field(default=16 * KIB, validator=_positive)
-    """Bytes read from such a remote at a time: what it sends in haste waits in the kernel, not here."""
+    """Bytes of one read from a stranger. Further bytes wait in the kernel, not in our memory."""
 
     peer_requests: int = attrs.field(default=64, validator=_positive)
-    """Requests of one peer being answered at a time on one topic handle: a page's worth at once. Further
-    ones are answered with the error "busy"."""
+    """Requests of one peer that one topic handle answers at the same time: as many as a web page makes
+    at once. Further ones get the error "busy"."""
 
     requests: int = attrs.field(default=1024, validator=_positive)
-    """The same for all peers together: each is a task, and what the handler holds on to."""
+    """The same for all peers together. Each request takes a task, and the memory of its handler."""
 
     request_bytes: int = attrs.field(default=64 * MIB, validator=_positive)
-    """Data of the requests being answered on one topic handle before further ones are too many: eight of
-    the largest messages, where 1,024 of them could hold 8 GiB."""
+    """Bytes of the requests that one topic handle answers at the same time: eight of the largest
+    messages. Without this bound, 1,024 requests could take 8 GiB."""
 
     peer_ids: int = attrs.field(default=1_000_000, validator=_positive)
-    """Keys met keep their ids, so they are remembered: half a kilobyte each. Beyond this, those that are gone
-    are forgotten, strangers first."""
+    """The number of keys that have a peer id. We remember these keys, at half a kilobyte each. If there are
+    more, we forget peers that are gone, strangers first."""
 
     fold_time: float = attrs.field(default=3.0, validator=_positive)
-    """How long a member whose connection ended stays while another connection of the same key has yet
-    to open the drive, and how long a remote has to end one of two connections that it dialled."""
+    """How long a member stays after its connection has ended, while another connection of the same
+    key has not opened the drive yet; and how long a remote has to end one of two connections that it
+    dialled."""
 
     duplicates: int = attrs.field(default=8, validator=_positive)
-    """Connections of one key at a time; the oldest gives way. Two meet where both sides dial, and more where
-    a peer comes back again and again from dead lines."""
+    """The number of connections of one key; the oldest gives way. There are two if both sides dial, and more
+    if a peer reconnects again and again over a bad line."""
 
     linger: float = attrs.field(default=5.0, validator=_positive)
-    """How long closing waits for the peer to take what was accepted for sending."""
+    """How long closing waits for the peer to take all messages that were accepted for sending."""
 
 
 DEFAULT_LIMITS = Limits()

@@ -1,4 +1,6 @@
-"""`MemoryBudget`: what all remotes together make a node keep, and who gives way when that is too much."""
+"""`MemoryBudget`: bounds the memory that all remotes together make a node keep, and decides which one gives
+way.
+"""
 
 from __future__ import annotations
 
@@ -6,45 +8,49 @@ from collections.abc import Callable, Hashable
 from typing import Final, Generic, TypeVar
 
 SMALL: Final = 4096
-"""Bytes that are not worth ending a connection for: a handshake, and the beginning of what follows."""
+"""Bytes. It is not worth ending a connection that keeps less: a handshake, and the beginning of its input."""
 
 Holder = TypeVar("Holder", bound=Hashable)
 
 
 class MemoryBudget(Generic[Holder]):
-    """The books over what each of many remotes makes us keep: parts of frames, names, channels, answers.
+    """Accounts for the memory that each remote makes us keep: parts of frames, names, channels, answers.
 
-    `Peersockets` has one for its connections (`Connection.kept` says what one keeps). Who embeds connections
-    without a machine does the same: `charge` each connection once after each read, `release` it when it has
-    ended, and when `charge` says that it is too much, close whoever `give_way` names.
+    `Peersockets` has a budget for its connections, which report their memory as `Connection.kept`. A program
+    that embeds connections without a machine does the same: it calls `charge` after each read of a
+    connection and `release` when a connection has ended. When `charge` returns True, it closes the
+    connections that `give_way` returns.
     """
 
     def __init__(self, limit: int) -> None:
         """Allow `limit` bytes for all holders together."""
         self.limit = limit
         self.total = 0
-        """Bytes of all holders, each as when it was last charged."""
+        """Bytes of all holders, as of the last charge of each."""
         self._kept: dict[Holder, int] = {}
 
     def charge(self, holder: Holder, kept: int) -> bool:
-        """Note what a holder keeps now; returns whether all of them keep too much. Takes constant time."""
+        """Note the bytes that a holder keeps now; returns whether all holders together keep too much. Takes
+        constant time.
+        """
         self.total += kept - self._kept.get(holder, 0)
         self._kept[holder] = kept
         return self.total > self.limit
 
     def release(self, holder: Holder) -> None:
-        """A holder has ended. Releasing twice is fine."""
+        """Remove a holder that has ended. Releasing it twice is fine."""
         self.total -= self._kept.pop(holder, 0)
 
     def give_way(
         self, measure: Callable[[Holder], int], is_stranger: Callable[[Holder], bool]
     ) -> list[Holder]:
-        """Release holders until the others keep no more than the limit; returns those released.
+        """Release holders until the others keep no more than the limit; returns the released ones.
 
-        First, `measure` says anew what each keeps, since it may be less than when it was charged. Strangers
-        go first, and members only when no stranger keeps more than `SMALL` bytes; of either, the largest. So
-        nobody goes who keeps no more than a fair share, as long as strangers suffice, and no member who keeps
-        no more than a fair share of what all members may keep. Takes time in proportion to the holders.
+        First, `measure` returns the current bytes of each holder, which may be fewer than at its last charge.
+        Strangers go first, and members only if no stranger keeps more than `SMALL` bytes; within both groups,
+        the largest goes first. As long as releasing strangers suffices, a holder with no more than a fair
+        share stays. A member with no more than a fair share of the members' memory always stays. Takes time
+        proportional to the number of holders.
         """
         self._kept = {holder: measure(holder) for holder in self._kept}
         self.total = sum(self._kept.values())

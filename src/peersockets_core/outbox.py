@@ -1,4 +1,4 @@
-"""What a connection has queued to send, before encryption."""
+"""`Outbox`: holds the output of a connection before encryption."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .limits import MESSAGE_COST
 
 
 class _Sealed(list[bytes]):
-    """The chunks of a closed connection: the last of them can still be taken, and none follows."""
+    """The chunks of a closed connection. They can still be taken, but no chunk can be added."""
 
     def append(self, *_: object) -> Never:
         raise LocalProtocolError("the connection is closed")
@@ -18,7 +18,9 @@ class _Sealed(list[bytes]):
 
 
 class Outbox:
-    """Chunks in the order they go out. Senders append to it directly: this is the hot path of sending."""
+    """Chunks in the order of sending. Senders append to `chunks` directly, because this is the hot path of
+    sending.
+    """
 
     __slots__ = ("_protocol_size", "_reply_limit", "_reply_size", "chunks", "limit", "room", "size")
 
@@ -27,29 +29,30 @@ class Outbox:
         self.size = 0
         """Bytes in `chunks`."""
         self.limit = limit
-        """The size from which messages have to wait."""
+        """The size in bytes from which messages must wait."""
         self.room = limit
-        """The same for a newcomer: `limit`, or 0 while the room is reserved for senders that wait."""
+        """The same for a sender that has not waited: `limit`, or 0 while the room is reserved for waiting
+        senders."""
         self._reply_limit = reply_limit
         self._reply_size = 0
         self._protocol_size = 0
 
     def reserve(self) -> None:
-        """Keep what room there is for senders that wait, so that no newcomer overtakes them."""
+        """Reserve the room for waiting senders, so that no other sender overtakes them."""
         self.room = 0
 
     def open(self) -> None:
-        """Nobody waits any more: let everybody send."""
+        """Let every sender use the room, because none waits any more."""
         self.room = self.limit
 
     @property
     def message_size(self) -> int:
-        """The bytes that are messages, and not the protocol's own."""
+        """Bytes of messages, without the protocol's own output."""
         return self.size - self._protocol_size
 
     @property
     def reply_size(self) -> int:
-        """Bytes of memory that answers to the remote take."""
+        """Bytes of memory that waiting answers to the remote take."""
         return self._reply_size
 
     def extend(self, chunks: tuple[bytes, ...]) -> None:
@@ -58,12 +61,12 @@ class Outbox:
         self.size += sum(map(len, chunks))
 
     def append(self, chunk: bytes) -> None:
-        """Queue a chunk that is the protocol's own."""
+        """Queue a chunk of the protocol's own output."""
         self.extend((chunk,))
         self._protocol_size += len(chunk)
 
     def append_reply_untrusted(self, chunk: bytes) -> None:
-        """Queue an answer to the remote, within the bound that it can push against.
+        """Queue an answer to the remote, within the bound of `Limits.replies`.
 
         Raises only `RemoteProtocolError`.
         """
@@ -75,9 +78,9 @@ class Outbox:
             )
 
     def seal(self) -> None:
-        """Refuse all further chunks with `LocalProtocolError`: the connection is closed.
+        """Refuse all further chunks with `LocalProtocolError`, because the connection is closed.
 
-        The hot path of sending appends without a check, so the list itself has to refuse.
+        The hot path of sending appends without a check, so the list itself must refuse.
         """
         self.chunks = _Sealed(self.chunks)
 
@@ -87,7 +90,7 @@ class Outbox:
         return isinstance(self.chunks, _Sealed)
 
     def take(self) -> list[bytes]:
-        """Hand over everything and start anew."""
+        """Remove and return all chunks."""
         chunks, self.chunks = self.chunks, type(self.chunks)()
         self.size = self._reply_size = self._protocol_size = 0
         return chunks

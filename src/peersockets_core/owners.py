@@ -1,4 +1,4 @@
-"""Type parameters: the objects that the program around the core attaches to the core's own.
+"""Type parameters for the objects that the surrounding program attaches to objects of the core.
 
 A connection, a handle, and a request each have an `owner`: the task, or any other object, that acts for it.
 The core never looks at it. A program that gives the types (`Peersockets[MyStream, MyReader]`) has its owners

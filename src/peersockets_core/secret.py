@@ -1,4 +1,4 @@
-"""`Secret`: bytes that a program can use and that no output shows by accident."""
+"""`Secret`: bytes that a program can use, but that no output shows by accident."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ if TYPE_CHECKING:
 
 
 class Secret(bytes):
-    """Bytes that grant something to everyone who reads them, such as a drive key or a seed.
+    """Bytes that give power to everyone who reads them, such as a drive key or a seed.
 
-    They work wherever bytes do, but `str`, `repr` and `format` show their size only. So no log line, error
-    text, traceback or debugger view contains them, unless the program asks for them: `secret.hex()` and
-    `bytes(secret)` return them as they are. A slice or a concatenation is a secret as well.
+    They work wherever bytes do, but `str`, `repr` and `format` only show their size. No log line, error
+    text, traceback or debugger view therefore contains them, unless the program asks for them:
+    `secret.hex()` and `bytes(secret)` return the real bytes. A slice or a concatenation is a secret, too.
     """
 
     __slots__ = ()
@@ -42,5 +42,7 @@ class Secret(bytes):
 
 
 def as_secret(value: bytes) -> Secret:
-    """Make a field's value a secret; what is no bytes stays as it is, for the field's validator to refuse."""
+    """Make a field's value a secret. A value that is not bytes stays unchanged, so that the field's validator
+    can refuse it.
+    """
     return Secret(value) if isinstance(value, bytes) else value

@@ -12,13 +12,13 @@ State = TypeVar("State", bound=enum.Enum)
 Signal = TypeVar("Signal", bound=enum.Enum)
 
 Table: TypeAlias = Mapping[State, Mapping[Signal, State]]
-"""For each state, the signals that may come in it, and the state that follows each of them."""
+"""For each state, its legal signals, and the state that follows each signal."""
 
 
 def follow(table: Table[State, Signal], state: State, signal: Signal, subject: str) -> State:
     """Return the state that follows a signal.
 
-    Raises `LocalProtocolError`, naming the `subject`, where the table has no such transition.
+    Raises `LocalProtocolError`, which names the `subject`, if the table has no such transition.
     """
     try:
         return table[state][signal]

@@ -1,9 +1,9 @@
-"""`Work`: how much of what has come in is worked through at a time, counted in items.
+"""`Work`: bounds the input that is processed at a time, counted in items.
 
-A remote chooses how much work its bytes are: a read of 256 KiB may be one message, or a hundred thousand. So
-each layer takes what it does out of one `Work`, and stops where that is used up; the rest waits, and goes on
-with the next slice. An item is about a quarter of a microsecond of CPython on a machine of 2024: the time of
-one small message among many of a kind.
+A remote decides how much work its bytes cause: a read of 256 KiB may be one message, or a hundred thousand.
+Each layer therefore subtracts its work from a shared `Work`, and stops when that is used up. The rest of the
+input waits for the next slice. An item takes about a quarter of a microsecond with CPython on a computer of
+2024, which is the time for one small message in a run.
 """
 
 from __future__ import annotations
@@ -11,32 +11,32 @@ from __future__ import annotations
 from typing import Final
 
 UNBOUNDED: Final = 1 << 62
-"""Items that no input has."""
+"""More items than any input has."""
 
 RUN: Final = 8
-"""Items that a message takes which follows one of another kind: an event of its own for all layers above."""
+"""Items of a message that begins a new run, because it causes a separate event in all layers above."""
 
 FIELD: Final = 4
 """Items of one field of a protobuf message."""
 
 RECORD: Final = 4
-"""Items of one frame, or of one message that is not of a run."""
+"""Items of one frame, or of one message outside a run."""
 
 ANSWER: Final = 32
-"""Items of what has to be answered."""
+"""Items of input that must be answered."""
 
 MEMBERSHIP: Final = 128
-"""Items of a drive opened or closed on both sides: a hash, and news for everybody who watches."""
+"""Items of a drive that is opened or closed on both sides: a hash, and an event for every watch."""
 
 BYTES: Final = 512
-"""Bytes that take one item to decrypt and to copy."""
+"""Bytes whose decryption and copying takes one item."""
 
 
 class Work:
-    """What is left of one slice. The layers of a connection share one; hot loops count in a local copy."""
+    """The rest of one slice. All layers of a connection share one object; hot loops count in a local copy."""
 
     __slots__ = ("left",)
 
     def __init__(self, left: int = UNBOUNDED) -> None:
         self.left = left
-        """Items; below zero where the last thing done took more than there was."""
+        """Items; negative if the last piece of work took more than was left."""

@@ -32,9 +32,9 @@ class NodeStatistics:
     drives: int
     """Open here, each counted once."""
     members: int
-    """Memberships: a peer counts once for each drive."""
+    """The memberships; a peer counts once for each drive."""
     peer_ids: int
-    """Peers that have an id, whether they are here or gone; see `Limits.peer_ids`."""
+    """The peers that have an id, present or gone; see `Limits.peer_ids`."""
     bytes_received: int
     """Read from streams, as they came: encrypted, handshakes included."""
     bytes_sent: int

@@ -41,7 +41,7 @@ class SwarmStatistics:
     peers: int
     """Public keys that were heard of."""
     topics: int
-    """Topics that are announced or looked up."""
+    """The number of topics that are announced or looked up."""
     requests: int
     """Requests to the DHT that wait for an answer."""
     answers: int
@@ -50,7 +50,7 @@ class SwarmStatistics:
     timeouts: int
     """Requests that were never answered."""
     dropped: int
-    """Datagrams that were malformed, unasked for, or too many."""
+    """Datagrams that were malformed, unsolicited or too many."""
 
 
 class Discovery:
@@ -192,7 +192,7 @@ class Swarm:
         return await self._runtime.connect(key, relays)
 
     def statistics(self) -> SwarmStatistics:
-        """The counters now."""
+        """Return the current counters."""
         machine = self._runtime.machine
         node = machine.dht.node
         requests = node.request_statistics()

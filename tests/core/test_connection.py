@@ -70,7 +70,7 @@ def wired(wire: WireName | None, label: str = "x", *, initiator: bool = False) -
 
 
 @pytest.mark.parametrize(
-    ("wire", "text"), [(None, "not one yet to be told"), ("hypercore9", "not hypercore9")]
+    ("wire", "text"), [(None, "not one that is not known yet"), ("hypercore9", "not hypercore9")]
 )
 def test_a_mux_is_for_hypercore11_only(wire: WireName | None, text: str) -> None:
     with pytest.raises(LocalProtocolError, match=text):

@@ -101,10 +101,10 @@ def test_connections_that_the_machine_makes_may_hold_and_expect() -> None:
 @pytest.mark.parametrize(
     ("changed", "complaint"),
     [
-        ({"extensions": None}, "without `extensions` of this machine"),
-        ({"extensions": ExtensionNames()}, "without `extensions` of this machine"),
-        ({"limits": Limits(silence=99)}, "other `limits`"),
-        ({"key_pair": key_pair("another")}, "another key pair"),
+        ({"extensions": None}, "without this machine's `extensions`"),
+        ({"extensions": ExtensionNames()}, "without this machine's `extensions`"),
+        ({"limits": Limits(silence=99)}, "`limits` that are not"),
+        ({"key_pair": key_pair("another")}, "a different key pair"),
     ],
 )
 def test_connections_made_without_what_the_machine_needs(changed: dict[str, Any], complaint: str) -> None:
@@ -126,7 +126,7 @@ def test_equal_limits_and_an_equal_identity_will_do() -> None:
 def test_adding_a_connection_twice_closed_or_late(meeting: Meeting) -> None:
     node = meeting.a
     near, _ = meeting.connect()
-    with pytest.raises(LocalProtocolError, match="is here already"):
+    with pytest.raises(LocalProtocolError, match="was already added"):
         node.machine.add_connection(near)
     closed = connection(node)
     closed.close()

@@ -111,4 +111,4 @@ async def test_a_first_byte_of_no_generation_ends_the_connection_at_once(
         with suppress(trio.BrokenResourceError):  # what we sent was not read to its end
             assert await stream.receive_some() == b""
     # Not by the time that handshakes have, which has another text.
-    assert any("a first byte of 0x47 begins no known wire" in text for text in caplog.messages)
+    assert any("the first byte 0x47 begins no known wire" in text for text in caplog.messages)

@@ -48,7 +48,9 @@ _NEXT: Final = {
 
 @attrs.frozen
 class Listening:
-    """Nodes near our key relay handshakes to us from now on; again whenever they change."""
+    """Nodes near our key relay handshakes to us from now on. The event repeats whenever these nodes
+    change.
+    """
 
     relays: tuple[Address, ...]
 

@@ -61,19 +61,19 @@ _NEXT: Final = {
 
 @attrs.frozen
 class Dialled:
-    """The handshake with a key that was dialled is finished: connect the stream."""
+    """The handshake with a dialled key is finished. The caller connects the stream."""
 
     dial: Dial
     keys: Keys
-    """What secures the stream; the dialler is its initiator."""
+    """The keys of the stream, whose initiator is the dialler."""
     remote_stream_id: int
     address: Address | None
-    """Where the remote's stream is, or None where its first packet shows that."""
+    """The address of the remote's stream, or None if only its first packet reveals that."""
 
 
 @attrs.frozen
 class DialFailed:
-    """A key that was dialled cannot be reached."""
+    """A dialled key cannot be reached."""
 
     dial: Dial
     reason: str

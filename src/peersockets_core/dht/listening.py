@@ -74,9 +74,10 @@ class Incoming:
 
 @attrs.frozen
 class ConnectionRequested:
-    """A remote wants to connect; call `HyperDht.accept` or `HyperDht.refuse`.
+    """A remote wants to connect. The caller answers with `HyperDht.accept` or `HyperDht.refuse`.
 
-    Its key is proved, unless somebody repeats an older message of it, who can do nothing with the answer.
+    The remote has proved its key, unless an attacker has replayed an older message; an attacker cannot use
+    our answer.
     """
 
     incoming: Incoming

@@ -20,21 +20,23 @@ from .signing import sign_announcement
 
 @attrs.frozen
 class PeersFound:
-    """A node has named peers of a topic that is looked for; the same peer may be named by many nodes."""
+    """A node has named peers of a topic that we search for. Many nodes may name the same peer."""
 
     search: TopicSearch
     peers: tuple[Peer, ...]
     source: Address | None
-    """The node, which may also relay to them; None for what we know ourselves."""
+    """The node, which may also relay to the peers; None for peers that our own node knows."""
 
 
 @attrs.frozen
 class SearchFinished:
-    """All nodes near a topic have been asked, and told of our announcement if there is one."""
+    """All nodes near a topic have been asked, and those closest to it have received our announcement, if
+    there is one.
+    """
 
     search: TopicSearch
     announced: int
-    """Nodes that keep our announcement."""
+    """The number of nodes that keep our announcement."""
 
 
 class TopicSearch:

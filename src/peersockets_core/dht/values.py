@@ -28,9 +28,9 @@ class ValueFound:
 
     search: ValueSearch
     value: MutableValue | bytes | None
-    """The newest signed value of a key, or the bytes of a hash; None where nobody has it."""
+    """The newest signed value of a key, or the bytes with a hash; None if no node has it."""
     stored: int
-    """Nodes that have stored what the search was to store."""
+    """The number of nodes that have stored the value, if the search was to store one."""
 
 
 class ValueSearch:

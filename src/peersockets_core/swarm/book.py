@@ -1,7 +1,6 @@
-"""The peers that a swarm has heard of, filed by what is to be done with them next.
+"""`PeerBook`: the peers that a swarm knows, filed by the next thing to do with each.
 
-Whatever happens to one peer costs the same however many others are known, but for the logarithm of those that
-wait to be tried again.
+A change of one peer takes constant time, plus the logarithm of the number of peers that wait for a retry.
 """
 
 from __future__ import annotations
@@ -16,27 +15,30 @@ _BUSY = frozenset({Contact.DIALLING, Contact.CONNECTED})
 
 
 class PeerBook:
-    """All peers by public key. Each files itself anew when it changes."""
+    """All peers by public key. Each peer files itself anew when it changes."""
 
     def __init__(self, limit: int) -> None:
-        """Forget one peer for each that comes when `limit` are known, unless all are dialled or connected."""
+        """Begin. At `limit` known peers, each new peer replaces an old one, unless all are dialled or
+        connected.
+        """
         self.peers: dict[bytes, SwarmPeer] = {}
         self._limit = limit
-        # Ordered sets: the peers to dial by priority, those that can be forgotten by whether they are proven.
+        # Ordered sets: the peers to dial, by priority; and the peers that can be forgotten, by whether they
+        # are proven.
         self._queued: tuple[dict[SwarmPeer, None], ...] = tuple({} for _ in PRIORITIES)
         self._spare: tuple[dict[SwarmPeer, None], ...] = ({}, {})
         self._connected: set[SwarmPeer] = set()
-        # A heap, in which an entry is stale once the peer waits no longer, or for another time.
+        # A heap. An entry is stale once its peer no longer waits, or waits for another time.
         self._retries: list[tuple[float, int, SwarmPeer]] = []
         self._count = itertools.count()
 
     @property
     def connected(self) -> int:
-        """How many are connected."""
+        """The number of connected peers."""
         return len(self._connected)
 
     def note(self, public_key: bytes) -> SwarmPeer:
-        """Return a peer, which may be new."""
+        """Return the peer with a key, which may be new."""
         peer = self.peers.get(public_key)
         if peer is None:
             if len(self.peers) >= self._limit:
@@ -46,18 +48,20 @@ class PeerBook:
         return peer
 
     def next_retry(self) -> float:
-        """When the first of those that wait is to be tried again; infinity for never."""
+        """Return the time of the next retry; infinity for never."""
         while self._retries and self._stale(*self._retries[0]):
             heapq.heappop(self._retries)
         return self._retries[0][0] if self._retries else math.inf
 
     def queue_due(self, now: float) -> None:
-        """Queue those whose waiting is over."""
+        """Queue the peers whose retry is due."""
         while self.next_retry() <= now:
             heapq.heappop(self._retries)[2].enter(Contact.QUEUED)
 
     def first_queued(self) -> SwarmPeer | None:
-        """Return the peer to dial next: of those of the highest priority, the one queued first."""
+        """Return the peer to dial next: among those of the highest priority, the one that was queued
+        first.
+        """
         for queue in reversed(self._queued):
             for peer in queue:
                 return peer
@@ -81,7 +85,7 @@ class PeerBook:
                 spare.setdefault(peer)
 
     def _forget_one(self) -> None:
-        """Make room: those never reached go first, the oldest of them."""
+        """Make room: forget the oldest peer that was never reached, or else the oldest."""
         for spare in self._spare:
             for peer in spare:
                 peer.enter(Contact.IDLE)

@@ -108,7 +108,7 @@ class SwarmPeer:
             self._file(self)
 
     def network_changed(self) -> None:
-        """What has failed says nothing any more: one that waits is tried at once."""
+        """Note that earlier failures mean nothing any more, and try a waiting peer at once."""
         if self.contact is Contact.WAITING:
             self.attempts = 0
             self.enter(Contact.QUEUED)

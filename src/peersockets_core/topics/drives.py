@@ -1,4 +1,4 @@
-"""What is open here: drives, and the topics of each. `peersockets` keeps these books."""
+"""Open drives and their topics: the records that `machine` keeps."""
 
 from __future__ import annotations
 
@@ -18,28 +18,28 @@ from .watches import Watch
 
 
 class Machine(Protocol[C, H]):
-    """What a topic asks of the machine it belongs to."""
+    """The interface between a topic and its machine."""
 
     def link_to(self, peer_id: int, topic: Topic[C, H]) -> Link[C, H] | None:
-        """The connection that carries a topic to a peer, or None while it is being replaced."""
+        """Return the connection that carries a topic to a peer, or None while it is being replaced."""
 
     def links_of(self, topic: Topic[C, H]) -> list[Link[C, H]]:
-        """The connections on which messages for a topic may come."""
+        """Return the connections on which messages for a topic may arrive."""
         ...
 
     def meet(self, peer: Peer[C, H]) -> int | None:
         """Return a peer's id, or None if there are too many."""
 
     def count_closed(self, handle: TopicHandle[C, H]) -> None:
-        """A handle has been closed: its counters go into the sum."""
+        """Add the counters of a closed handle to the sum."""
 
     def forget_topic(self, topic: Topic[C, H]) -> None:
-        """The last handle of a topic has been closed."""
+        """Remove a topic whose last handle was closed."""
 
 
 @attrs.define(eq=False)
 class Topic(Generic[C, H]):
-    """A topic of a drive in one scope, as long as it has handles."""
+    """One topic of a drive in one scope; it exists as long as it has handles."""
 
     machine: Machine[C, H]
     drive: OpenDrive[C, H]
@@ -49,10 +49,10 @@ class Topic(Generic[C, H]):
     limits: Limits
     handles: dict[TopicHandle[C, H], None] = attrs.field(factory=dict)
     routes: dict[int, Route[C]] = attrs.field(factory=dict)
-    """Ways in use; entries go as soon as they cease to be right."""
+    """The routes in use by peer id. An entry is removed as soon as it becomes wrong."""
 
     def route(self, peer_id: int) -> Route[C] | None:
-        """Find the way to a peer, or None while its connection is being replaced.
+        """Find the route to a peer; returns None while its connection is being replaced.
 
         Raises `UnknownPeer` or `PeerGone`.
         """
@@ -65,7 +65,7 @@ class Topic(Generic[C, H]):
         return route
 
     def reaches(self, peer_id: int) -> bool:
-        """Whether there is a way to a peer, or will be once its connection has been replaced."""
+        """Return whether there is a route to a peer, now or once its connection has been replaced."""
         try:
             self.machine.link_to(peer_id, self)
         except (UnknownPeer, PeerGone):
@@ -73,10 +73,11 @@ class Topic(Generic[C, H]):
         return True
 
     def deliver(self, link: Link[C, H], payloads: list[bytes], host: Host[C, H], read: int) -> None:
-        """Hand messages to every handle, unless they come from a stranger to the drive.
+        """Deliver messages to every handle, unless a stranger to the drive sent them.
 
-        `read` is the number of the read that has brought them: as long as it may, a sender is held up after
-        it, however much it holds. What comes to a handle that others have filled waits with its connection.
+        `read` is the number of the read that contained them. All messages of one read are accepted, however
+        many there are; then the sender is held up. Messages for a handle that others have filled wait with
+        their connection.
         """
         if self.scope == "drive" and self.drive.key.discovery_key not in link.drives:
             return
@@ -94,13 +95,13 @@ class Topic(Generic[C, H]):
             host.news(handle)
 
     def hold_up(self, link: Link[C, H]) -> None:
-        """A newcomer has to wait where those who came before it do."""
+        """Make a new connection wait for the same overflowing handles as the earlier ones."""
         for handle in self.handles:
             if handle.overflowing:
                 handle.block(link)
 
     def _hold_up_senders(self, handle: TopicHandle[C, H], link: Link[C, H], read: int) -> None:
-        """Let the one who filled a handle wait, or all of them if its last reads were too much."""
+        """Hold up the sender that filled a handle, or all senders if the handle overflows."""
         handle.block(link)
         if handle.overflowing and handle.overflowed_in != read:
             handle.overflowed_in = read
@@ -108,7 +109,7 @@ class Topic(Generic[C, H]):
                 handle.block(other)
 
     def remove(self, handle: TopicHandle[C, H]) -> None:
-        """A handle has been closed."""
+        """Remove a handle that was closed."""
         del self.handles[handle]
         self.machine.count_closed(handle)
         if not self.handles:
@@ -117,11 +118,11 @@ class Topic(Generic[C, H]):
 
 @attrs.define(eq=False)
 class OpenDrive(Generic[C, H]):
-    """A drive that is open here, however often it was opened."""
+    """A drive that is open here, no matter how often it was opened."""
 
     key: DriveKey
     users: int = 0
     members: dict[int, Member[C, H]] = attrs.field(factory=dict)
-    """By peer id, in the order of joining."""
+    """The members by peer id, in the order of joining."""
     topics: dict[tuple[str, str], Topic[C, H]] = attrs.field(factory=dict)
     watches: list[Watch[H]] = attrs.field(factory=list)

@@ -1,6 +1,6 @@
-"""The envelope of requests and replies: what goes over the wire as the messages of a topic.
+"""The envelope of requests and replies: the encoding of a request as a topic message.
 
-A CBOR array (RFC 8949) in its one deterministic form; docs/requests.md shows the bytes:
+An envelope is a CBOR array (RFC 8949) in deterministic form; docs/requests.md shows the bytes:
 
     [0, id, data]   request      [2, id, text]   error, instead of a reply
     [1, id, data]   reply        [3, id]         cancel, by the asker
@@ -17,7 +17,7 @@ import cbor2
 from ..errors import RemoteProtocolError
 
 LARGEST_ID: Final = 2**32 - 1
-"""Four bytes: every language reads them as an exact number, JavaScript in one call."""
+"""The largest id has four bytes: every language can read it as an exact number, JavaScript in one call."""
 
 
 class Kind(enum.IntEnum):
@@ -36,9 +36,9 @@ class Envelope(NamedTuple):
     id: int
     """The asker's number for the request, up to `LARGEST_ID`."""
     data: bytes = b""
-    """Of a request or a reply."""
+    """The data of a request or a reply."""
     text: str = ""
-    """Of an error, for people."""
+    """The text of an error, for people."""
 
 
 _HEADS: Final = re.compile(
@@ -47,12 +47,13 @@ _HEADS: Final = re.compile(
     rb"(?:[\x40-\x5b\x60-\x7b]|\Z)",  # bytes or text of a definite length, or nothing
     re.DOTALL,
 )
-"""How an envelope begins. Nothing else reaches the decoder: cbor2 6.3.0 compiles the regular expressions and
-makes the lists of millions of items that tags and arrays in a message ask for."""
+"""The beginning of an envelope. Only messages that match reach the decoder, because cbor2 6.3.0 compiles
+every regular expression and makes every list of millions of items that a message's tags and arrays ask
+for."""
 
 
 def encode(kind: Kind, number: int, body: bytes | str | None = None) -> bytes:
-    """Encode an envelope: data with a request or a reply, text with an error, nothing with a cancel.
+    """Encode an envelope. The body is data for a request or reply, text for an error, and None for a cancel.
 
     Lone surrogates in a text become question marks.
     """
@@ -64,14 +65,14 @@ def encode(kind: Kind, number: int, body: bytes | str | None = None) -> bytes:
 
 
 def decode_untrusted(message: bytes) -> Envelope:
-    """Decode an envelope. Raises `RemoteProtocolError` for whatever `encode` does not make."""
+    """Decode an envelope. Raises only `RemoteProtocolError`, for any message that `encode` does not make."""
     if not _HEADS.match(message):
         raise RemoteProtocolError("request: not an envelope")
     try:
         items = cbor2.loads(message)
     except cbor2.CBORDecodeError as error:
         raise RemoteProtocolError(f"request: {error}") from None
-    # Each envelope has one encoding: no head is longer than it need be, and nothing follows.
+    # Each envelope has exactly one encoding: every head is as short as possible, and no bytes follow.
     if cbor2.dumps(items) != message:
         raise RemoteProtocolError("request: not in the deterministic form")
     match items:

@@ -1,8 +1,8 @@
-"""Duplicates: which of two connections of one peer stays, and when the other one is retired.
+"""Folding: keeps one of several connections of a peer, and retires the duplicates.
 
-Both sides have to choose the same one, though they may see the two in another order, and the older one may be
-dead without a sign. The choice is the reference's. Where the two sides might differ, one of them decides, and
-the other waits for it as long as `Limits.fold_time`.
+Both sides must choose the same connection. They may see the two in a different order, and the older one may
+be dead without a sign. The rule is that of the reference. If the two sides could disagree, one of them
+decides, and the other one waits for it up to `Limits.fold_time`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .members import Host, Link, Peer
 
 
 def judge(newer: Link, older: Link) -> Verdict:
-    """Return which of two connections between the same keys on one wire stays, by the rule of that wire."""
+    """Apply the rule of their wire to two connections between the same keys; returns which one stays."""
     wire = newer.peer.wire
     dialled = newer.connection.initiator
     pair = Duplicates(
@@ -33,7 +33,7 @@ def judge(newer: Link, older: Link) -> Verdict:
 
 
 class Folding(Generic[C, H]):
-    """The duplicates of one node, and how long it waits for remotes to end theirs."""
+    """The duplicates of one node, and the deadlines by which remotes should end theirs."""
 
     def __init__(self, host: Host[C, H], limits: Limits) -> None:
         self._host = host
@@ -42,26 +42,26 @@ class Folding(Generic[C, H]):
         self._deadlines: dict[Peer[C, H], float] = {}
 
     def __contains__(self, peer: Peer[C, H]) -> bool:
-        """Whether it is open which of a peer's connections stays."""
+        """Whether it is undecided which of a peer's connections stays."""
         return peer in self._deadlines
 
     def __len__(self) -> int:
         return len(self._deadlines)
 
     def next_deadline(self) -> float:
-        """When the first wait is over."""
+        """Return the time at which the first wait is over."""
         return min(self._deadlines.values(), default=math.inf)
 
     def overdue(self, now: float) -> list[Peer[C, H]]:
-        """The peers that have had their time."""
+        """Return the peers whose wait is over."""
         return [peer for peer, deadline in self._deadlines.items() if deadline <= now]
 
     def postpone(self, now: float) -> None:
-        """Give everyone the full time once more."""
+        """Give every peer the full time once more."""
         self._deadlines = dict.fromkeys(self._deadlines, now + self._limits.fold_time)
 
     def add(self, link: Link[C, H]) -> None:
-        """Put a new connection among its peer's, of which the last one is to stay."""
+        """Add a new connection to its peer's list, whose last entry is the one that stays."""
         link.number = next(self._numbers)
         links = link.peer.links
         last = links[-1] if links else None
@@ -70,18 +70,18 @@ class Folding(Generic[C, H]):
             return
         links.insert(0, link)
         if not last.connection.closed:
-            # As hyperswarm 4.17.2 does: if the line is dead, this is how it is found out.
+            # hyperswarm 4.17.2 does the same: if the line is dead, the keepalive reveals it.
             last.connection.send_keepalive()
             self._host.wake(last.connection)
 
     def remove(self, link: Link[C, H]) -> None:
-        """A connection has ended."""
+        """Remove a connection that has ended."""
         link.peer.links.remove(link)
         if len(link.peer.links) < 2:
             self._deadlines.pop(link.peer, None)
 
     def fold(self, peer: Peer[C, H], now: float) -> None:
-        """Retire every duplicate whose time has come."""
+        """Retire every duplicate that may go by now."""
         for link in peer.links[:-1]:
             spent = None if link.retired else self._spent(link, peer.links[-1], now)
             if spent is not None:
@@ -92,7 +92,9 @@ class Folding(Generic[C, H]):
             self._deadlines.pop(peer, None)
 
     def _spent(self, link: Link[C, H], survivor: Link[C, H], now: float) -> Link[C, H] | None:
-        """Which of the two may go now, or None: not before the other carries all drives that it carries."""
+        """Return which of the two may go now, or None. One may only go once the other carries all its
+        drives.
+        """
         newer, older = (link, survivor) if link.number > survivor.number else (survivor, link)
         verdict = judge(newer, older)
         if verdict.stays is Stays.LIVELIER and survivor is older:
@@ -102,18 +104,19 @@ class Folding(Generic[C, H]):
             link, survivor = (older, newer) if stays is newer else (newer, older)
         if not link.drives <= survivor.drives:
             return None
-        # A survivor that carries nothing may be one that the remote knows nothing of yet.
+        # The remote may not know a survivor that carries no drive yet.
         decided = survivor.drives and (verdict.ours or verdict.stays is Stays.LIVELIER)
         return link if decided or self._has_waited(link.peer, now, ours=verdict.ours) else None
 
     def _livelier(self, newer: Link[C, H], older: Link[C, H], *, ours: bool, now: float) -> Link[C, H] | None:
-        """Which of the two stays; None as long as the older one may still be heard."""
+        """Return which of the two stays, or None as long as the older one may still prove to be alive."""
         heard = older.connection.heard_at > newer.connection.began
         if heard and ours:
             return older
         if not self._has_waited(newer.peer, now, ours=ours):
             return None
-        # A remote that deduplicates does not use the one that we dialled where its own older one is alive.
+        # A remote that removes duplicates does not use the connection that we dialled if its own older one is
+        # alive.
         used = bool(newer.drives) and older.drives <= newer.drives
         if heard or (ours and not used):
             return older
@@ -123,6 +126,6 @@ class Folding(Generic[C, H]):
         return newer
 
     def _has_waited(self, peer: Peer[C, H], now: float, *, ours: bool) -> bool:
-        """Whether the wait for the remote is over: half as long where it is for us to decide."""
+        """Return whether the wait for the remote is over. It is half as long if we decide."""
         time = self._limits.fold_time * (0.5 if ours else 1.0)
         return self._deadlines.setdefault(peer, now + time) <= now

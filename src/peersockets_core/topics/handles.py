@@ -1,4 +1,4 @@
-"""What an application holds of a topic: one join of it, which queues what comes, within bounds."""
+"""`TopicHandle`: one join of a topic, which queues received messages within bounds, and sends."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from ..outbox import Outbox
 from ..owners import C, C_co, C_contra, H_co, H_contra
 
 Overflow: TypeAlias = Literal["wait", "drop_oldest", "drop_newest"]
-"""What happens when a handle is full: its senders are read no further, or messages are dropped."""
+"""The reaction of a full handle: stop reading from its senders, or drop messages."""
 
 OVERFLOWS: Final[tuple[Overflow, ...]] = ("wait", "drop_oldest", "drop_newest")
 
 
 class Message(NamedTuple):
-    """A message from a peer. A tuple because hundreds of thousands a second are made."""
+    """A message from a peer. It is a tuple for speed, at hundreds of thousands per second."""
 
     peer_id: int
-    """The sender's."""
+    """The sender's peer id."""
     message: bytes
-    """What it sent, as it was."""
+    """The payload, unchanged."""
     public_key: bytes
     """The sender's 32-byte public key, which it has proved."""
 
 
 @attrs.frozen
 class TopicStatistics:
-    """Counters of one topic handle, at one moment."""
+    """Counters of one topic handle at one moment."""
 
     received_messages: int
-    """Delivered to this handle, those dropped later included."""
+    """Messages delivered to this handle, including those that were dropped later."""
     received_bytes: int
     waiting_messages: int
     waiting_bytes: int
@@ -48,7 +48,7 @@ class TopicStatistics:
 
 @attrs.define(eq=False)
 class Route(Generic[C_co]):
-    """The way of one topic to one peer."""
+    """The route of one topic to one peer."""
 
     connection: Connection[C_co]
     outbox: Outbox
@@ -57,42 +57,42 @@ class Route(Generic[C_co]):
 
 
 class Source(Protocol[C_contra, H_contra]):
-    """Where messages come from: a connection, as far as a handle is concerned."""
+    """A source of messages: the interface between a handle and a connection."""
 
     def block(self, handle: TopicHandle[C_contra, H_contra]) -> None:
-        """A handle is full: read no further."""
+        """Stop reading, because a handle is full."""
 
     def unblock(self, handle: TopicHandle[C_contra, H_contra]) -> None:
-        """A handle has drained."""
+        """Note that a handle has drained."""
 
 
 class Router(Protocol[C, H_contra]):
-    """What a handle asks of its topic."""
+    """The interface between a handle and its topic."""
 
     limits: Limits
     routes: dict[int, Route[C]]
-    """Ways in use by peer id; entries go as soon as they cease to be right."""
+    """The routes in use by peer id. An entry is removed as soon as it becomes wrong."""
 
     def route(self, peer_id: int) -> Route[C] | None:
-        """Find the way to a peer, or None while its connection is being replaced.
+        """Find the route to a peer; returns None while its connection is being replaced.
 
         Raises `UnknownPeer` or `PeerGone`.
         """
 
     def reaches(self, peer_id: int) -> bool:
-        """Whether there is a way to a peer, or will be once its connection has been replaced."""
+        """Return whether there is a route to a peer, now or once its connection has been replaced."""
 
     def remove(self, handle: TopicHandle[C, H_contra]) -> None:
-        """A handle has been closed."""
+        """Remove a handle that was closed."""
 
 
 def _messages(peer_id: int, public_key: bytes, payloads: Iterable[bytes]) -> Iterator[Message]:
-    # The fastest way to make named tuples, in half the time that calling the class takes.
+    # This is the fastest way to make named tuples, and takes half the time of calling the class.
     return map(tuple.__new__, repeat(Message), zip(repeat(peer_id), payloads, repeat(public_key)))
 
 
 class TopicHandle(Generic[C_co, H_co]):
-    """One join of a topic: what it has received and not yet handed over, and the way to send."""
+    """One join of a topic: the queue of received messages, and the way to send."""
 
     __slots__ = (
         "_blocked", "_dropped", "_max_bytes", "_max_messages", "_overflow", "_received", "_received_bytes",
@@ -112,10 +112,10 @@ class TopicHandle(Generic[C_co, H_co]):
         self._routes: dict[int, Route[C_co]] = topic.routes
         self._max_messages = limits.receive_messages
         self._max_bytes = limits.receive_bytes
-        # Sender's id, its key, and its payloads, at least one. Messages are made when they are taken: what
-        # dies young costs the garbage collector nothing.
+        # Runs: the sender's id, its key, and at least one payload. `Message` tuples are only made when
+        # they are taken, because short-lived objects cost the garbage collector nothing.
         self._runs: deque[tuple[int, bytes, list[bytes]]] = deque()
-        # The first of them, begun: the payloads from the last to the first, so that taking one lets go of it.
+        # The run that is being taken, with its payloads in reverse order, so that `pop` takes the oldest one.
         self._run: tuple[int, bytes, list[bytes]] = (0, b"", [])
         self._waiting = self._waiting_bytes = 0
         self._blocked: OrderedDict[Source[C_co, H_co], None] = (
@@ -124,7 +124,7 @@ class TopicHandle(Generic[C_co, H_co]):
         self._received = self._received_bytes = self._dropped = self._sent = self._sent_bytes = 0
         self.closed = False
         self.overflowed_in = 0
-        """The number of the read in which it has last come to be overflowing."""
+        """The number of the read in which it last began to overflow."""
         self.owner = cast(H_co, owner)
         """The object that the host wakes; None if the program around the core has given none."""
 
@@ -133,21 +133,23 @@ class TopicHandle(Generic[C_co, H_co]):
 
     @property
     def full(self) -> bool:
-        """Whether the bounds are reached."""
+        """Whether the bounds of the queue are reached."""
         return self._waiting >= self._max_messages or self._cost >= self._max_bytes
 
     @property
     def holds_up(self) -> bool:
-        """Whether it holds up its sources when it is full, and does not drop."""
+        """Whether a full handle holds up its sources instead of dropping messages."""
         return self._overflow == "wait"
 
     @property
     def overflowing(self) -> bool:
-        """Whether twice the bounds are: more than the last reads of sources that are held up explain."""
+        """Whether twice the bounds are reached, which is more than the last reads of held-up sources
+        explain.
+        """
         return self._waiting >= 2 * self._max_messages or self._cost >= 2 * self._max_bytes
 
     def put(self, peer_id: int, public_key: bytes, payloads: list[bytes]) -> bool:
-        """Take a run of messages from one peer; returns whether it is full now."""
+        """Add a run of messages from one peer; returns whether the handle is full now."""
         size = sum(map(len, payloads))
         self._received += len(payloads)
         self._received_bytes += size
@@ -168,13 +170,15 @@ class TopicHandle(Generic[C_co, H_co]):
         return full
 
     def block(self, source: Source[C_co, H_co]) -> None:
-        """Hold a source's reading up until this handle has drained, if it is full and does not drop."""
+        """Hold up a source until this handle has drained, if the handle is full and does not drop
+        messages.
+        """
         if self.holds_up and self.full:
             source.block(self)
             self._blocked[source] = None
 
     def forget(self, source: Source[C_co, H_co]) -> None:
-        """A source has ended."""
+        """Remove a source that has ended."""
         self._blocked.pop(source, None)
 
     def take(self) -> Message:
@@ -189,7 +193,7 @@ class TopicHandle(Generic[C_co, H_co]):
         return message
 
     def take_all(self) -> list[Message]:
-        """Remove and return everything waiting."""
+        """Remove and return all waiting messages."""
         peer_id, public_key, payloads = self._run
         messages = list(_messages(peer_id, public_key, reversed(payloads)))
         for run in self._runs:
@@ -198,7 +202,7 @@ class TopicHandle(Generic[C_co, H_co]):
         return messages
 
     def take_batch(self, most: int) -> list[Message]:
-        """Remove and return the oldest messages, no more than `most`."""
+        """Remove and return the oldest messages, at most `most`."""
         if self._waiting <= most:
             return self.take_all()
         messages: list[Message] = []
@@ -213,11 +217,11 @@ class TopicHandle(Generic[C_co, H_co]):
         return messages
 
     def send(self, peer_id: int, payload: bytes, *, in_turn: bool = False) -> Connection[C_co] | None:
-        """Queue a message; returns the connection it goes out on, or None if there is no room yet.
+        """Queue a message; returns the connection that carries it, or None if there is no room yet.
 
-        `in_turn` is for a sender that has waited: it may use room that is reserved for those who wait (see
-        `Outbox.reserve`).
-        Raises `UnknownPeer`, `PeerGone` or `MessageTooLarge`, with nothing queued.
+        A sender that has waited passes `in_turn`, and may use the room that is reserved for waiting
+        senders (see `Outbox.reserve`). Raises `UnknownPeer`, `PeerGone` or `MessageTooLarge`, and then
+        queues nothing.
         """
         try:
             route = self._routes[peer_id]
@@ -235,15 +239,19 @@ class TopicHandle(Generic[C_co, H_co]):
         return route.connection
 
     def route(self, peer_id: int) -> Route[C_co] | None:
-        """The way to a peer now, or None while its connection is being replaced. Raises as `send`."""
+        """Return the current route to a peer, or None while its connection is being replaced. Raises
+        `UnknownPeer` or `PeerGone`.
+        """
         return self._routes.get(peer_id) or self._find(peer_id)
 
     def reaches(self, peer_id: int) -> bool:
-        """Whether a peer can be sent to, now or once its connection has been replaced."""
+        """Return whether messages can reach a peer, now or once its connection has been replaced."""
         return not self.closed and self._topic.reaches(peer_id)
 
     def close(self) -> None:
-        """Leave: nothing further is received, and what was is gone. Other handles are not touched."""
+        """Leave the topic: the handle receives nothing more and drops its waiting messages. Other handles are
+        not affected.
+        """
         if not self.closed:
             self.closed = True
             self._routes = {}
@@ -251,7 +259,7 @@ class TopicHandle(Generic[C_co, H_co]):
             self._topic.remove(self)
 
     def statistics(self) -> TopicStatistics:
-        """The counters now."""
+        """Return the current counters."""
         return TopicStatistics(
             received_messages=self._received,
             received_bytes=self._received_bytes,
@@ -276,7 +284,7 @@ class TopicHandle(Generic[C_co, H_co]):
             self._dropped += 1
 
     def _without_newest(self, payloads: list[bytes]) -> list[bytes]:
-        """Drop as many of the payloads just counted as it takes; returns the others."""
+        """Drop as many of the payloads just counted as necessary; returns the others."""
         kept = payloads.copy()
         while self._over:
             self._waiting -= 1
@@ -291,7 +299,7 @@ class TopicHandle(Generic[C_co, H_co]):
         self._release()
 
     def _begin_run(self) -> tuple[int, bytes, list[bytes]]:
-        """The run that holds the oldest message. Raises `IndexError` if there is none."""
+        """Return the run that holds the oldest message. Raises `IndexError` if there is none."""
         if not self._run[2]:
             self._run = self._runs.popleft()
             self._run[2].reverse()
@@ -303,12 +311,12 @@ class TopicHandle(Generic[C_co, H_co]):
         return self._topic.route(peer_id)
 
     def _release(self) -> None:
-        while self._blocked and not self.full:  # a source may have kept something that fills it again
+        while self._blocked and not self.full:  # a source may have held back messages that fill it again
             self._blocked.popitem(last=False)[0].unblock(self)
 
 
 def check_overflow(overflow: str) -> None:
-    """Raise `ValueError` unless `overflow` is one of the ways."""
+    """Raise `ValueError` unless `overflow` is one of `OVERFLOWS`."""
     if overflow not in OVERFLOWS:
         raise ValueError(f"overflow must be one of {', '.join(OVERFLOWS)}, not {overflow!r}")
 

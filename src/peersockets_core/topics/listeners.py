@@ -1,4 +1,4 @@
-"""`Listeners`: which joined topics hear an extension's messages."""
+"""`Listeners`: the joined topics that receive an extension's messages."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from .naming import Address
 
 
 class Listeners(Generic[C, H]):
-    """The joined topics by their addresses; those of a connection's extensions are announced by name."""
+    """The joined topics by address. The names of connection extensions are registered for announcement."""
 
     def __init__(self, extensions: ExtensionNames) -> None:
         self.by_address: dict[Address, list[Topic[C, H]]] = {}
         self._extensions = extensions
 
     def add(self, topic: Topic[C, H]) -> None:
-        """Let a topic hear its extensions."""
+        """Deliver the messages of a topic's extensions to it."""
         for address in topic.addresses.values():
             self.by_address.setdefault(address, []).append(topic)
             if address[0] is None:
                 self._extensions.register(address[1], members_only=topic.scope == "drive")
 
     def remove(self, topic: Topic[C, H]) -> None:
-        """Let a topic hear no more."""
+        """Stop delivering messages to a topic."""
         for address in topic.addresses.values():
             self.by_address[address].remove(topic)
             if not self.by_address[address]:

@@ -1,7 +1,8 @@
-"""`Peersockets`: drives, members, peer ids, topics and watches over many connections.
+"""`Peersockets`: manages drives, members, peer ids, topics and watches over many connections.
 
-It knows nothing of wires: connections' events go in with `receive_events`, and commands come out as
-calls on the `Connection` they concern and on the `Host`, which moves bytes and wakes tasks.
+It knows nothing about wires. The events of connections go in with `receive_events`. Commands come
+out as calls on the `Connection` that they concern, and on the `Host`, which moves bytes and wakes
+tasks.
 """
 
 from __future__ import annotations
@@ -40,15 +41,15 @@ _Handler: TypeAlias = Callable[["Peersockets[Any, Any]", Connection[Any], Any, f
 
 
 class Peersockets(Generic[C, H]):
-    """The bookkeeping of one node."""
+    """The state of one node."""
 
     def __init__(self, host: Host[C, H], limits: Limits = DEFAULT_LIMITS) -> None:
         self.extensions = ExtensionNames()
-        """The node's stream extensions, which every `Connection` of the node shares."""
+        """The node's stream extensions, which all its connections share."""
         self._host = host
         self._limits = limits
         self._reads = 0
-        self._closed_topics = NOTHING  # the counters of handles that have been closed
+        self._closed_topics = NOTHING  # the counters of closed handles
         # For the modules beside this one, and for tests:
         self.registry: Registry[C, H] = Registry(self.extensions, limits)
         self.memberships = Memberships(host, limits, self.registry)
@@ -69,10 +70,10 @@ class Peersockets(Generic[C, H]):
         keys: Keys | None = None,
         owner: C | None = None,
     ) -> Connection[C]:
-        """Begin a connection of this node and take care of it, with the node's extensions and limits.
+        """Make a connection with the node's extensions and limits, and add it.
 
-        The arguments are those of `Connection`; `owner` is what the host finds as the connection's `owner`.
-        Raises `ValueError` as `Connection` does, and `LocalProtocolError` as `add_connection` does.
+        The arguments are those of `Connection`; `owner` becomes the connection's `owner`. Raises
+        `ValueError` as `Connection` does, and `LocalProtocolError` as `add_connection` does.
         """
         connection: Connection[C] = Connection(
             wire=wire,
@@ -92,25 +93,25 @@ class Peersockets(Generic[C, H]):
         return connection
 
     def add_connection(self, connection: Connection[C]) -> None:
-        """Take care of a new connection, before anything has come in on it.
+        """Add a new connection, before it has received anything.
 
-        For a connection that was not made by `make_connection`. Raises `LocalProtocolError` for one without
-        this machine's `extensions` or limits, one of another identity than the node's other connections, one
-        that has finished its handshake or is closed, and one that is here already: in silence, messages would
-        be lost.
+        This is for connections that `make_connection` did not make. Raises `LocalProtocolError` if the
+        connection does not have this machine's `extensions` and limits, has a different identity than the
+        node's other connections, has finished its handshake, is closed, or was already added. Without these
+        checks, messages would be lost silently.
         """
         self.registry.add(connection)
         for drive in self.memberships.drives.values():
             connection.open_drive(drive.key)
 
     def receive_events(self, connection: Connection[C], events: list[Event], now: float) -> None:
-        """Take what a method of a connection returned: all of its events, in order, also if there are none.
+        """Take in all events that a method of a connection has returned, in order, even if there are none.
 
-        What the connection keeps is counted then, and who gives way if all of them keep too much is dropped.
-        And what comes without an event matters while duplicates are folded.
+        This also counts the memory that the connection keeps, and drops connections if all of them keep too
+        much. While duplicates are folded, input without an event matters, too.
 
-        Raises `LocalProtocolError` for a connection that was not added, or was removed, and for events that
-        others should have preceded: `HandshakeCompleted` comes first, and not before the remote is admitted.
+        Raises `LocalProtocolError` for a connection that was not added or was removed, and for events in the
+        wrong order: `HandshakeCompleted` comes first, and not before the remote is admitted.
         """
         self.registry.check_order(connection, events)
         self._reads += 1
@@ -133,10 +134,11 @@ class Peersockets(Generic[C, H]):
         reason: str | None = None,
         unsent: int | None = None,
     ) -> None:
-        """A connection has ended, and is closed if it was not.
+        """Remove a connection that has ended, and close it if it is not closed.
 
-        The `PeerLeft` of its peer says why (by default the error of the connection, if there is one), and how
-        many accepted bytes did not leave (by default those that were never handed over to be sent).
+        The `PeerLeft` event of its peer has the `reason` (by default the error of the connection, if there is
+        one) and the number of `unsent` bytes (by default those that the connection never returned for
+        sending).
         """
         connection.close()
         reason = str(connection.error or "") if reason is None else reason
@@ -151,10 +153,10 @@ class Peersockets(Generic[C, H]):
         self.memberships.remove_link(link, now, reason, unsent)
 
     def end_sending(self, connection: Connection[C]) -> None:
-        """Send no more on a connection that is ending, though what it has queued may still leave.
+        """Send no more messages on a connection that is ending, although its queued output may still leave.
 
-        What is accepted from now on waits for another connection, or for `remove_connection`, so that it
-        overtakes nothing.
+        Messages that are accepted from now on wait for another connection, or for `remove_connection`,
+        so that they overtake nothing.
         """
         link = self.registry.links.get(connection)
         if link is not None:
@@ -162,42 +164,43 @@ class Peersockets(Generic[C, H]):
             self.memberships.reroute_all(link.peer)
 
     def connection_to(self, wire: WireName, public_key: bytes) -> Connection[C] | None:
-        """Return the connection to a key, the one that stays where there are several."""
+        """Return the connection to a key; if there are several, the one that stays."""
         peer = self.memberships.peers.get(wire, public_key)
         links = [link for link in peer.links if not link.retired] if peer is not None else []
         return links[-1].connection if links else None
 
     @property
     def connections(self) -> int:
-        """How many connections there are, those within a handshake included."""
+        """The number of connections, including those within a handshake."""
         return len(self.registry.connections)
 
     def oldest_stranger(self) -> Connection[C] | None:
-        """The connection to close first when places for connections run short; None if there is none.
+        """Return the connection to close first when there are too many; None if there is none.
 
-        It is the oldest of those that share no drive with us and that the remote has dialled: whoever knows
-        no drive key keeps nobody out who does.
+        It is the oldest connection that a remote has dialled and that carries no drive. Remotes that know
+        no drive key therefore cannot keep out those that do.
         """
         return self.registry.oldest_stranger()
 
     def may_read(self, connection: Connection[C]) -> bool:
-        """Whether no full handle holds the connection up."""
+        """Return whether no full handle holds up the connection."""
         link = self.registry.links.get(connection)
         return link is None or not link.blockers
 
     def is_member(self, connection: Connection[C]) -> bool:
-        """Whether the connection carries a drive: the remote has proved that it knows the key."""
+        """Return whether the connection carries a drive, whose key the remote has proved to know."""
         return not self.registry.is_stranger(connection)
 
     def next_deadline(self) -> float:
-        """When to call `handle_deadline`, at the latest; infinity for never."""
+        """Return the latest time at which to call `handle_deadline`; infinity for never."""
         return self.memberships.next_deadline()
 
     def handle_deadline(self, now: float) -> None:
-        """Let go of members whose connection was not replaced, and of duplicates not ended, in time.
+        """Remove members whose connection was not replaced in time, and duplicates that were not ended in
+        time.
 
-        Call it when everything that has arrived has been read. Remotes have their full time once more if the
-        call comes much later than it was due.
+        Call it after everything that has arrived was read. If the call comes much later than it was due,
+        remotes get their full time once more.
         """
         if now - self.next_deadline() > LATENESS:
             self.memberships.postpone(now)
@@ -207,7 +210,7 @@ class Peersockets(Generic[C, H]):
     # Drives, topics, watches: the application's commands
 
     def open_drive(self, key: DriveKey) -> OpenDrive[C, H]:
-        """Open a drive, or open it once more."""
+        """Open a drive, or count one more user of an open one."""
         drives = self.memberships.drives
         drive = drives.get(key.discovery_key)
         if drive is None:
@@ -218,10 +221,10 @@ class Peersockets(Generic[C, H]):
         return drive
 
     def close_drive(self, drive: OpenDrive[C, H]) -> None:
-        """Close a drive as often as it was opened; the last time, for all remotes.
+        """Undo one `open_drive`. The last call closes the drive on all connections.
 
-        Topic handles and watches that are still open then are closed, too. Raises `LocalProtocolError` if the
-        drive is not open here.
+        It also closes the remaining topic handles and watches. Raises `LocalProtocolError` if the drive is
+        not open here.
         """
         self._check_drive(drive)
         drive.users -= 1
@@ -277,7 +280,9 @@ class Peersockets(Generic[C, H]):
         return watch
 
     def peer(self, peer_id: int) -> Peer[C, H]:
-        """Return a peer that has been met and was not forgotten. Raises `UnknownPeer`."""
+        """Return the peer with an id. Raises `UnknownPeer` if the id was never given, or its peer was
+        forgotten.
+        """
         check_peer_id(peer_id)
         return self.memberships.peers.by_id(peer_id)
 
@@ -286,7 +291,7 @@ class Peersockets(Generic[C, H]):
         return [drive.key for drive in self.memberships.drives.values() if peer_id in drive.members]
 
     def statistics(self) -> MachineStatistics:
-        """The counters now."""
+        """Return the current counters."""
         drives = self.memberships.drives.values()
         handles = [handle for drive in drives for topic in drive.topics.values() for handle in topic.handles]
         return MachineStatistics(
@@ -296,27 +301,29 @@ class Peersockets(Generic[C, H]):
             topics=total([self._closed_topics, *(handle.statistics() for handle in handles)]),
         )
 
-    # What topics ask
+    # The interface for topics
 
     def count_closed(self, handle: TopicHandle[C, H]) -> None:
-        """Keep the counters of a handle that has been closed."""
+        """Keep the counters of a closed handle."""
         self._closed_topics = total([self._closed_topics, handle.statistics()])
 
     def meet(self, peer: Peer[C, H]) -> int | None:
-        """Return a peer's id, which it gets when first met; None if there are too many, and it has to go."""
+        """Return a peer's id, and give it one when it is first met. Returns None, and drops the peer, if
+        there are too many.
+        """
         return self.memberships.meet(peer)
 
     def links_of(self, topic: Topic[C, H]) -> list[Link[C, H]]:
-        """The connections on which messages for a topic may come."""
+        """Return the connections on which messages for a topic may arrive."""
         return self.registry.links_of(topic)
 
     def link_to(self, peer_id: int, topic: Topic[C, H]) -> Link[C, H] | None:
-        """The connection that carries a topic to a peer, or None while it is being replaced."""
+        """Return the connection that carries a topic to a peer, or None while it is being replaced."""
         check_peer_id(peer_id)
         return self.memberships.link_to(peer_id, topic)
 
     def forget_topic(self, topic: Topic[C, H]) -> None:
-        """The last handle of a topic has been closed."""
+        """Remove a topic whose last handle was closed."""
         del topic.drive.topics[topic.name, topic.scope]
         self.listeners.remove(topic)
 

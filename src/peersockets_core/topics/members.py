@@ -1,4 +1,4 @@
-"""Who is there: peers, their connections, and their memberships. `peersockets` keeps these books."""
+"""Peers, their connections, and their memberships: the records that `machine` keeps."""
 
 from __future__ import annotations
 
@@ -17,25 +17,27 @@ from .watches import PeerJoined, Watch
 
 
 class Host(Protocol[C_contra, H_contra]):
-    """What the machine asks of the code around it. None of these may call back into the machine."""
+    """The interface between the machine and the code around it. None of these methods may call the
+    machine.
+    """
 
     def news(
         self,
         handle: TopicHandle[C_contra, H_contra] | Watch[H_contra],
     ) -> None:
-        """A handle has something to take."""
+        """Note that a handle has something to take."""
 
     def readable(self, connection: Connection[C_contra]) -> None:
-        """A connection that `may_read` held up may be read again."""
+        """Note that a connection that `may_read` held up may be read again."""
 
     def rerouted(self) -> None:
-        """A send that found no room because a connection was being replaced may be tried again."""
+        """Note that sends that failed because a connection was being replaced can be tried again."""
 
     def wake(self, connection: Connection[C_contra]) -> None:
-        """A connection has something to send, though nothing has come on it."""
+        """Note that a connection has output, although it got no input."""
 
     def retire(self, connection: Connection[C_contra]) -> None:
-        """A duplicate has served its time: send what it has queued, and close it."""
+        """Send the queued output of a duplicate connection, and close it."""
 
     def drop(self, connection: Connection[C_contra], error: RemoteProtocolError) -> None:
         """Close a connection at once."""
@@ -43,18 +45,18 @@ class Host(Protocol[C_contra, H_contra]):
 
 @attrs.define(eq=False)
 class Peer(Generic[C_co, H_co]):
-    """One public key on one wire."""
+    """A peer: one public key on one wire."""
 
     wire: WireName
     public_key: bytes
     id: int | None = None
-    """Given when first met: as a member, or as the sender of a message in network scope."""
+    """The peer id. A peer gets it when it first becomes a member, or sends a message in network scope."""
     was_member: bool = False
-    """Whether it is, or ever was, a member of a drive."""
+    """Whether it is or was a member of any drive."""
     memberships: int = 0
-    """Of how many drives it is a member."""
+    """The number of drives of which it is a member."""
     links: list[Link[C_co, H_co]] = attrs.field(factory=list)
-    """Its connections, the one that survives folding last."""
+    """Its connections; the last one is the one that survives folding."""
 
 
 @attrs.define(eq=False)
@@ -65,25 +67,25 @@ class Link(Generic[C_co, H_co]):
     peer: Peer[C_co, H_co]
     _host: Host[C_co, H_co]
     number: int = 0
-    """Of two connections, the newer has the larger number."""
+    """The number of the connection; a newer connection has a larger number."""
     drives: set[bytes] = attrs.field(factory=set)
-    """Discovery keys of the drives that both sides have open."""
+    """The discovery keys of the drives that both sides have open."""
     blockers: set[TopicHandle[C_co, H_co]] = attrs.field(factory=set)
-    """Full handles, for which the connection is read no further."""
+    """The full handles that stop us from reading the connection."""
     retired: bool = False
     dropped: bool = False
-    """Whether it is one of too many duplicates, and the host has been asked to close it."""
+    """Whether it was one of too many duplicates, so that the host was asked to close it."""
     held_back: list[tuple[TopicHandle[C_co, H_co], list[bytes]]] = attrs.field(factory=list)
-    """Messages for handles that overflowed already, all of one read."""
+    """Messages for handles that were already overflowing, all from one read."""
     held_size: int = 0
-    """Bytes of memory that they take."""
+    """Bytes of memory that these messages take."""
     _held_in: int = 0
 
     def hold_back(self, handle: TopicHandle[C_co, H_co], payloads: list[bytes], read: int) -> bool:
-        """Keep messages until an overflowing handle has drained, and be read no further.
+        """Keep messages until an overflowing handle has drained, and stop reading the connection.
 
-        Whoever comes to a topic that others have filled may not know: what the read numbered `read` has
-        brought waits. Returns False for more than that, since it should not have been read.
+        A peer cannot know that others have filled a topic, so the messages of the read with the number
+        `read` wait. Returns False for messages of a later read, which should not have happened.
         """
         if self.held_back and self._held_in != read:
             return False
@@ -94,11 +96,11 @@ class Link(Generic[C_co, H_co]):
         return True
 
     def block(self, handle: TopicHandle[C_co, H_co]) -> None:
-        """A handle is full: read the connection no further."""
+        """Stop reading the connection, because a handle is full."""
         self.blockers.add(handle)
 
     def unblock(self, handle: TopicHandle[C_co, H_co]) -> None:
-        """A handle has drained."""
+        """Note that a handle has drained."""
         self.blockers.discard(handle)
         if self.held_back:
             self._let_go(handle)
@@ -106,7 +108,7 @@ class Link(Generic[C_co, H_co]):
             self._host.readable(self.connection)
 
     def _let_go(self, handle: TopicHandle[C_co, H_co]) -> None:
-        """Hand over what was held back for a handle, unless others have filled it again."""
+        """Deliver the messages that were held back for a handle, unless others have filled it again."""
         waiting, self.held_back = self.held_back, []
         for other, payloads in waiting:
             if other is not handle or (handle.full and not handle.closed):
@@ -122,7 +124,7 @@ class Link(Generic[C_co, H_co]):
 
 @attrs.define(eq=False)
 class Member(Generic[C_co, H_co]):
-    """A peer that has a drive open, and has proved that it may."""
+    """A peer that has a drive open, and has proved that it knows the drive's key."""
 
     peer: Peer[C_co, H_co]
     peer_id: int
@@ -137,5 +139,5 @@ class Member(Generic[C_co, H_co]):
 
     @property
     def joined(self) -> PeerJoined:
-        """The event of its joining."""
+        """The event for its join."""
         return PeerJoined(self.peer_id, self.peer.public_key, self.peer.wire)

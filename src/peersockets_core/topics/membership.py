@@ -1,4 +1,4 @@
-"""`Memberships`: who is a member of which open drive, and on which connection each member is reached."""
+"""`Memberships`: the members of the open drives, and the connection to each member."""
 
 from __future__ import annotations
 
@@ -35,12 +35,14 @@ class Memberships(Generic[C, H]):
         self._registry = registry
 
     def next_deadline(self) -> float:
-        """When to call `handle_deadline`, at the latest; infinity for never."""
+        """Return the latest time at which to call `handle_deadline`; infinity for never."""
         replacing = (member.deadline for _, member in self.replacing)
         return min(self.folding.next_deadline(), *replacing, math.inf)
 
     def handle_deadline(self, now: float) -> None:
-        """Let go of members whose connection was not replaced, and of duplicates not ended, in time."""
+        """Remove members whose connection was not replaced in time, and duplicates that were not ended in
+        time.
+        """
         for peer in self.folding.overdue(now):
             self.fold(peer, now)
         for drive, member in list(self.replacing):
@@ -48,7 +50,7 @@ class Memberships(Generic[C, H]):
                 self.leave(drive, member)
 
     def postpone(self, now: float) -> None:
-        """Give everyone the full time once more."""
+        """Give every peer the full time once more."""
         self.folding.postpone(now)
         for _, member in self.replacing:
             member.deadline = now + self._limits.fold_time
@@ -56,7 +58,7 @@ class Memberships(Generic[C, H]):
     # Links
 
     def add_link(self, link: Link[C, H], now: float) -> None:
-        """Put a new connection among its peer's."""
+        """Add a new connection to its peer."""
         peer = link.peer
         self.folding.add(link)
         for drive in self.drives.values():
@@ -66,7 +68,7 @@ class Memberships(Generic[C, H]):
         self.fold(peer, now)
 
     def remove_link(self, link: Link[C, H], now: float, reason: str, unsent: int) -> None:
-        """Take the memberships of a connection that has ended to another one, or end them."""
+        """Move the memberships of a connection that has ended to another connection, or end them."""
         self.folding.remove(link)
         peer = link.peer
         for drive in self.drives.values():
@@ -82,7 +84,7 @@ class Memberships(Generic[C, H]):
         self._part(peer)
 
     def settle(self, connection: Connection[C]) -> None:
-        """It is known by now whose a connection is: members that waited for that only leave."""
+        """Note that the owner of a connection is known. Members that waited for nothing else leave."""
         for drive, member in list(self.replacing):
             if connection in member.awaited:
                 member.awaited.discard(connection)
@@ -90,14 +92,14 @@ class Memberships(Generic[C, H]):
                     self.leave(drive, member)
 
     def fold(self, peer: Peer[C, H], now: float) -> None:
-        """Retire duplicates, and reach the peer's memberships on what is left."""
+        """Retire duplicates, and use the remaining connection for the peer's memberships."""
         if len(peer.links) < 2:
             return
         self.folding.fold(peer, now)
         self.reroute_all(peer)
 
     def reroute_all(self, peer: Peer[C, H]) -> None:
-        """Choose anew the link that each membership of a peer is reached on."""
+        """Choose the link for each membership of a peer anew."""
         for drive in self.drives.values():
             self.forget_routes(drive, peer)
             member = drive.members.get(peer.id or 0)
@@ -107,7 +109,9 @@ class Memberships(Generic[C, H]):
     # Members
 
     def meet(self, peer: Peer[C, H]) -> int | None:
-        """Return a peer's id, which it gets when first met; None if there are too many, and it has to go."""
+        """Return a peer's id, and give it one when it is first met. Returns None, and drops the peer, if
+        there are too many.
+        """
         peer_id = self.peers.identify(peer)
         if peer_id is None:
             error = RemoteProtocolError(f"more than {self._limits.peer_ids} peers are here")
@@ -116,7 +120,7 @@ class Memberships(Generic[C, H]):
         return peer_id
 
     def drive_opened(self, link: Link[C, H], discovery_key: bytes, now: float) -> None:
-        """Both sides of a link have a drive open: its peer is a member."""
+        """Make a peer a member of a drive that both sides of a link have open."""
         drive = self.drives[discovery_key]
         peer_id = self.meet(link.peer)
         if peer_id is None:
@@ -135,7 +139,7 @@ class Memberships(Generic[C, H]):
         self.fold(link.peer, now)
 
     def drive_closed(self, link: Link[C, H], discovery_key: bytes, now: float) -> None:
-        """The remote has closed a drive on a link."""
+        """Handle that the remote has closed a drive on a link."""
         drive = self.drives[discovery_key]
         self._registry.unshare(link, discovery_key)
         self.forget_routes(drive, link.peer)
@@ -143,7 +147,7 @@ class Memberships(Generic[C, H]):
         self.fold(link.peer, now)
 
     def end_drive(self, drive: OpenDrive[C, H]) -> None:
-        """End all memberships of a drive that is no longer open here; nobody watches it any more."""
+        """End all memberships of a drive that is no longer open here, without events."""
         del self.drives[drive.key.discovery_key]
         for member in drive.members.values():
             self.replacing.discard((drive, member))
@@ -183,7 +187,7 @@ class Memberships(Generic[C, H]):
         return self._in_order(peer, links)
 
     def forget_routes(self, drive: OpenDrive[C, H], peer: Peer[C, H]) -> None:
-        """Let the topics of a drive look anew for their way to a peer."""
+        """Remove a peer's routes from the topics of a drive, so that they find new ones."""
         if peer.id is not None:
             for topic in drive.topics.values():
                 topic.routes.pop(peer.id, None)
@@ -197,7 +201,9 @@ class Memberships(Generic[C, H]):
             self._host.drop(oldest.connection, RemoteProtocolError(text))
 
     def _lose(self, drive: OpenDrive[C, H], link: Link[C, H], now: float, reason: str, unsent: int) -> None:
-        """A link no longer carries a drive: another one takes over, or is waited for, or the member goes."""
+        """Handle that a link no longer carries a drive: switch to another link, wait for one, or let the
+        member leave.
+        """
         member = drive.members.get(link.peer.id or 0)
         if member is None:
             return
@@ -213,7 +219,7 @@ class Memberships(Generic[C, H]):
             self.leave(drive, member)
 
     def _reroute(self, drive: OpenDrive[C, H], member: Member[C, H]) -> bool:
-        """Choose the link that a member is reached on; returns whether there is any."""
+        """Choose the link to a member; returns whether there is any."""
         links = [link for link in member.peer.links if drive.key.discovery_key in link.drives]
         member.link = self._in_order(member.peer, links)
         self.forget_routes(drive, member.peer)
@@ -226,14 +232,14 @@ class Memberships(Generic[C, H]):
     def _in_order(self, peer: Peer[C, H], links: list[Link[C, H]]) -> Link[C, H] | None:
         """Return the link to send on, or None while a new message could overtake an earlier one.
 
-        What was sent on one that is going to end may still be on its way until it has ended.
+        Until a retired link has ended, messages that were sent on it may still be on their way.
         """
         if not links or peer in self.folding or any(link.retired for link in peer.links):
             return None
         return links[-1]
 
     def _part(self, peer: Peer[C, H]) -> None:
-        """Note that a peer is gone, if it is."""
+        """Note that a peer is gone, if it has no links and no memberships left."""
         if not peer.links and not peer.memberships:
             self.peers.depart(peer)
 

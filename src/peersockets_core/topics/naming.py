@@ -1,8 +1,8 @@
-"""Where a topic lives on each wire: the one place for names.
+"""The names of extensions that carry a topic on each wire.
 
-Where extensions belong to the connection (hypercore9), Beaker 1.1 put the drive's discovery key into the
-name, and npm peersockets 1.0.0 leaves the name as the application gave it. Where extensions belong to a drive
-(hypercore11), the drive's channel carries the topic.
+On hypercore9, extensions belong to the connection. Beaker 1.1 puts the drive's discovery key into the name,
+and npm peersockets 1.0.0 uses the application's name unchanged. On hypercore11, extensions belong to a drive,
+so the drive's channel carries the topic.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from ..events import WireName
 from ..wires.table import KINDS
 
 TopicScope: TypeAlias = Literal["drive", "network"]
-"""Beaker's naming, heard from members only; or npm peersockets' naming, heard from any connection."""
+""""drive": Beaker's naming, whose messages only members can send. "network": npm peersockets' naming, whose
+messages any connection can carry."""
 
 TOPIC_SCOPES: Final[tuple[TopicScope, ...]] = ("drive", "network")
 
 Address: TypeAlias = tuple[bytes | None, str]
-"""An extension: the discovery key of the drive whose channel carries it, or None, and its name."""
+"""An extension: the discovery key of the drive whose channel carries it, or None; and its name."""
 
 PREFIX: Final = "peersockets/v0/"
 

@@ -1,4 +1,4 @@
-"""Whom a node has met: its peers by key and by id. `peersockets` keeps these books."""
+"""`Peers`: the peers that a node has met, by key and by id."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from .members import Peer
 
 
 class Peers(Generic[C, H]):
-    """The peers that are connected, and those that have an id and are gone.
+    """The connected peers, and the peers that have an id and are gone.
 
-    Ids count from 1 and are used once. At most `limit` peers have one: for a newcomer, one that is gone is
-    forgotten, those that never were members first, and of these the one that has been gone longest. Its id
-    is unknown from then on, and its key gets another if it returns.
+    Ids count from 1, and no id is used twice. At most `limit` peers have one. To make room for a newcomer,
+    a peer that is gone is forgotten: first those that never were members, and among these the one that has
+    been gone longest. Its id is unknown from then on, and its key gets a new id if it returns.
     """
 
     def __init__(self, limit: int) -> None:
@@ -25,7 +25,7 @@ class Peers(Generic[C, H]):
         self._by_key: dict[tuple[WireName, bytes], Peer[C, H]] = {}
         self._by_id: dict[int, Peer[C, H]] = {}
         self._last_id = 0
-        # Ordered dictionaries, since a dictionary takes longer and longer to find the first of many removed.
+        # In a plain dictionary, finding the first entry takes longer and longer after many removals.
         self._gone: tuple[OrderedDict[Peer[C, H], None], ...] = (OrderedDict(), OrderedDict())
 
     def __len__(self) -> int:
@@ -36,15 +36,15 @@ class Peers(Generic[C, H]):
 
     @property
     def identified(self) -> int:
-        """How many have an id."""
+        """The number of peers that have an id."""
         return len(self._by_id)
 
     def get(self, wire: WireName, public_key: bytes) -> Peer[C, H] | None:
-        """Return the peer of a key, if it is connected or has an id."""
+        """Return the peer with a key if it is connected or has an id, otherwise None."""
         return self._by_key.get((wire, public_key))
 
     def arrive(self, wire: WireName, public_key: bytes) -> Peer[C, H]:
-        """A connection to a key is there; returns its peer."""
+        """Note a new connection to a key; returns its peer."""
         peer = self._by_key.get((wire, public_key))
         if peer is None:
             peer = self._by_key[wire, public_key] = Peer(wire, public_key)
@@ -52,16 +52,16 @@ class Peers(Generic[C, H]):
         return peer
 
     def depart(self, peer: Peer[C, H]) -> None:
-        """A peer has no connection left, and is a member of no drive."""
+        """Note that a peer has no connection left and is a member of no drive."""
         if peer.id is None:
             del self._by_key[peer.wire, peer.public_key]
         else:
             self._gone[peer.was_member][peer] = None
 
     def identify(self, peer: Peer[C, H]) -> int | None:
-        """Return the id of a peer that is here, which it gets the first time.
+        """Return the id of a present peer, and give it one the first time.
 
-        None if there are too many, and nobody can be forgotten.
+        Returns None if too many peers have an id, and none can be forgotten.
         """
         if peer.id is None:
             if len(self._by_id) >= self._limit and not self._forget():
@@ -72,7 +72,9 @@ class Peers(Generic[C, H]):
         return peer.id
 
     def by_id(self, peer_id: int) -> Peer[C, H]:
-        """Return a peer. Raises `UnknownPeer` for an id that was never given, or whose peer was forgotten."""
+        """Return the peer with an id. Raises `UnknownPeer` if the id was never given, or its peer was
+        forgotten.
+        """
         try:
             return self._by_id[peer_id]
         except KeyError:

@@ -1,4 +1,4 @@
-"""`Registry`: the connections of one node, how far each has come, and what each makes us keep."""
+"""`Registry`: the connections of one node, their progress, and the memory that each makes us keep."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from .members import Link
 
 
 class Registry(Generic[C, H]):
-    """All connections, those whose handshake is finished, and those that share no drive with us."""
+    """All connections of a node, and among them those with a finished handshake and those of strangers."""
 
     def __init__(self, extensions: ExtensionNames, limits: Limits) -> None:
         self.connections: dict[Connection[C], None] = {}  # a set in the order of arrival
         self.links: dict[Connection[C], Link[C, H]] = {}
-        """Of the connections whose handshake is finished."""
+        """The links of the connections whose handshake is finished."""
         self.memory: MemoryBudget[Connection[C]] = MemoryBudget(limits.kept)
         self._extensions = extensions
         self._limits = limits
-        self._handshakes: dict[Connection[C], None] = {}  # those that remotes have dialled and not finished
-        # Of the connections that remotes have dialled, those that share no drive with us, the oldest first.
+        self._handshakes: dict[Connection[C], None] = {}  # unfinished ones that remotes have dialled
+        # The connections that remotes have dialled and that carry no drive, oldest first.
         self._strangers: OrderedDict[Connection[C], None] = OrderedDict()
 
     def oldest_stranger(self) -> Connection[C] | None:
-        """Return the oldest connection that a remote has dialled and that shares no drive with us."""
+        """Return the oldest connection that a remote has dialled and that carries no drive, or None."""
         return next(iter(self._strangers), None)
 
     def open_connections(self) -> list[Connection[C]]:
@@ -39,7 +39,7 @@ class Registry(Generic[C, H]):
         return [connection for connection in self.connections if not connection.closed]
 
     def add(self, connection: Connection[C]) -> None:
-        """Add a new connection. Raises `LocalProtocolError` for one that does not belong to this node."""
+        """Add a new connection. Raises `LocalProtocolError` if it does not belong to this node."""
         self._check_new(connection)
         self.connections[connection] = None
         self._estrange(connection)
@@ -72,22 +72,22 @@ class Registry(Generic[C, H]):
                 self._estrange(link.connection)
 
     def is_stranger(self, connection: Connection[C]) -> bool:
-        """Return whether a connection shares no drive with us."""
+        """Return whether a connection carries no drive."""
         link = self.links.get(connection)
         return link is None or not link.drives
 
     def links_of(self, topic: Topic[C, H]) -> list[Link[C, H]]:
-        """Return the links on which messages for a topic may come."""
+        """Return the links on which messages for a topic may arrive."""
         if topic.scope == "network":
             return list(self.links.values())
         return [link for link in self.links.values() if topic.drive.key.discovery_key in link.drives]
 
     def successors(self, link: Link[C, H]) -> set[Connection[C]]:
-        """Return the connections that may turn out to be of a link's peer, and to replace it.
+        """Return the connections that may turn out to belong to a link's peer and to replace the link.
 
         A remote that dialled twice ends the older connection as soon as it has finished the newer one's
-        handshake, of which the last message may still be on its way to us (hyperswarm 2.15.3). Whoever has
-        not even been answered, or speaks another wire, cannot be that remote.
+        handshake (hyperswarm 2.15.3). The last message of that handshake may still be on its way to us. A
+        remote that has not even got our answer, or speaks another wire, cannot be that one.
         """
         if link.connection.initiator or link.connection in self.links:
             return set()
@@ -100,13 +100,15 @@ class Registry(Generic[C, H]):
         return connection.kept + (link.held_size if link is not None else 0)
 
     def charge(self, connection: Connection[C]) -> list[Connection[C]]:
-        """Note what a connection keeps now; returns those that give way if all of them keep too much."""
+        """Note the memory that a connection keeps now; returns the connections that must give way, if all
+        keep too much.
+        """
         if not self.memory.charge(connection, self.kept(connection)):
             return []
         return self.memory.give_way(self.kept, self.is_stranger)
 
     def check_order(self, connection: Connection[C], events: list[Event]) -> None:
-        """Raise `LocalProtocolError` for events that are not due, or of a connection that is not here."""
+        """Raise `LocalProtocolError` for events in the wrong order, or of an unknown connection."""
         if connection not in self.connections:
             raise LocalProtocolError("the connection was not added to this machine, or was removed")
         if connection.on_hold and events:
@@ -120,12 +122,15 @@ class Registry(Generic[C, H]):
     def _check_new(self, connection: Connection[C]) -> None:
         other = next(iter(self.connections), connection)
         for wrong, text in (
-            (connection in self.connections, "is here already"),
+            (connection in self.connections, "was already added"),
             (connection.closed, "is closed"),
             (connection.remote_public_key is not None, "has finished its handshake before it was added"),
-            (connection.extensions is not self._extensions, "was made without `extensions` of this machine"),
-            (connection.limits != self._limits, "was made with other `limits` than this machine's"),
-            (connection.key_pair != other.key_pair, "has another key pair than this node's others"),
+            (connection.extensions is not self._extensions, "was made without this machine's `extensions`"),
+            (connection.limits != self._limits, "was made with `limits` that are not this machine's"),
+            (
+                connection.key_pair != other.key_pair,
+                "has a different key pair than this node's other connections",
+            ),
         ):
             if wrong:
                 raise LocalProtocolError(f"the connection {text}")

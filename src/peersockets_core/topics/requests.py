@@ -1,4 +1,4 @@
-"""The books of requests and replies on one topic: who waits for what, on both sides. No I/O, no waiting."""
+"""`RequestBook`: keeps track of requests and replies on one topic handle, in both directions, without I/O."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..owners import AnswerOwner, AskOwner
 from .envelope import LARGEST_ID, Envelope, Kind, decode_untrusted
 from .handles import Message, check_peer_id
 
-# What an asker is told instead of a reply.
+# The error texts that an asker gets instead of a reply.
 BUSY: Final = "busy"
 FAILED: Final = "the handler failed"
 STOPPED: Final = "no longer answering"
@@ -23,7 +23,7 @@ TOO_LARGE: Final = "the reply is too large"
 
 @attrs.frozen
 class Request:
-    """What a peer asks."""
+    """A request of a peer."""
 
     peer_id: int
     public_key: bytes = attrs.field(repr=lambda key: key.hex())
@@ -38,12 +38,12 @@ class Asked(Generic[AskOwner]):
     peer_id: int
     id: int
     owner: AskOwner
-    """The object to wake when `result` is there."""
+    """The object to wake when `result` is available."""
     reply: bytes = b""
     error: Exception | None = None
 
     def result(self) -> bytes:
-        """Return the reply, or raise the error that came instead."""
+        """Return the reply, or raise the error that arrived instead."""
         if self.error is not None:
             raise self.error
         return self.reply
@@ -51,7 +51,7 @@ class Asked(Generic[AskOwner]):
 
 @attrs.define(eq=False)
 class Answering(Generic[AnswerOwner]):
-    """A request of a peer that is being answered here."""
+    """A peer's request that is being answered here."""
 
     request: Request
     id: int
@@ -63,49 +63,50 @@ class Answering(Generic[AnswerOwner]):
 
 @attrs.frozen
 class OverLimit:
-    """A request of a peer that is over the limits; the answer is the error `BUSY`."""
+    """A peer's request that exceeds the limits; the answer is the error `BUSY`."""
 
     peer_id: int
     id: int
 
 
 News: TypeAlias = Asked[AskOwner] | Answering[AnswerOwner] | OverLimit
-"""`Asked` has its reply or error; `Answering` is new, or no longer `wanted`."""
+"""A change: an `Asked` has its reply or error; an `Answering` is new, or no longer `wanted`."""
 
 
 @attrs.frozen
 class RequestStatistics:
-    """Counters of the requests on one topic handle, at one moment."""
+    """Counters of the requests on one topic handle at one moment."""
 
     asked: int = 0
-    """Requests sent that wait for a reply."""
+    """Sent requests that wait for a reply."""
     answering: int = 0
-    """Requests received whose handlers are at work."""
+    """Received requests whose handlers are at work."""
     refused: int = 0
-    """Requests received while too many were being answered, since the beginning."""
+    """Received requests that were refused because too many were being answered, since the beginning."""
     unexpected: int = 0
-    """Replies, errors and cancels of what is not in progress (late ones, mostly), requests whose id is in
-    progress, and those that came while nobody served, since the beginning. All are ignored."""
+    """Ignored messages since the beginning: replies, errors and cancels of requests that are not in
+    progress (mostly late ones), requests whose id is already in progress, and requests that arrived while
+    no task served."""
     malformed: int = 0
-    """Messages that are no envelope, since the beginning. They are ignored."""
+    """Ignored messages that are not envelopes, since the beginning."""
 
 
 class RequestBook(Generic[AskOwner, AnswerOwner]):
     """The requests in progress on one topic handle, in both directions."""
 
     def __init__(self, limits: Limits, ids: Iterator[int]) -> None:
-        """`ids` gives numbers that no other request of this identity has had for long.
+        """Begin. `ids` yields numbers that no other recent request of this identity has.
 
-        Numbers over `LARGEST_ID` start again from 0.
+        Numbers above `LARGEST_ID` wrap around to 0.
         """
         self._limits = limits
         self._ids = ids
-        self._asked: dict[int, dict[int, Asked[AskOwner]]] = {}  # by peer and id, as the next
+        self._asked: dict[int, dict[int, Asked[AskOwner]]] = {}  # by peer and id, like the next one
         self._answering: dict[int, dict[int, Answering[AnswerOwner]]] = {}
-        self._count = self._bytes = 0  # of requests being answered
+        self._count = self._bytes = 0  # number and bytes of the requests being answered
         self._refused = self._unexpected = self._malformed = 0
         self.serving = False
-        """Whether requests of peers are to be answered."""
+        """Whether a task answers the requests of peers."""
 
     @property
     def peers(self) -> set[int]:
@@ -129,7 +130,9 @@ class RequestBook(Generic[AskOwner, AnswerOwner]):
         return self._settle(asked.peer_id, asked.id) is not None
 
     def receive_untrusted(self, message: Message) -> News[AskOwner, AnswerOwner] | None:
-        """Take a message of a peer, and return what it changes; None for what is ignored and counted."""
+        """Take in a message of a peer; returns the change that it causes, or None if it is ignored and
+        counted.
+        """
         try:
             envelope = decode_untrusted(message.message)
         except RemoteProtocolError:
@@ -141,7 +144,9 @@ class RequestBook(Generic[AskOwner, AnswerOwner]):
         return news
 
     def finish(self, answering: Answering[AnswerOwner]) -> bool:
-        """An answer has been sent or given up, and makes room; returns whether it is still wanted."""
+        """Free the room of an answer that was sent or given up; returns whether the asker still waits for
+        it.
+        """
         peer_id = answering.request.peer_id
         theirs = self._answering[peer_id]
         del theirs[answering.id]
@@ -152,15 +157,15 @@ class RequestBook(Generic[AskOwner, AnswerOwner]):
         return answering.wanted
 
     def lose(self, peer_id: int) -> list[Asked[AskOwner] | Answering[AnswerOwner]]:
-        """A peer cannot be reached any more; returns whom that concerns."""
+        """End the requests of a peer that cannot be reached any more; returns the affected ones."""
         return self._end(peer_id, partial(PeerGone, peer_id))
 
     def close(self, make_error: Callable[[], Exception]) -> list[Asked[AskOwner] | Answering[AnswerOwner]]:
-        """Nothing is sent or received any more; returns whom that concerns."""
+        """End all requests; returns the affected ones."""
         return [concerned for peer_id in self.peers for concerned in self._end(peer_id, make_error)]
 
     def statistics(self) -> RequestStatistics:
-        """The counters now."""
+        """Return the current counters."""
         return RequestStatistics(
             asked=sum(map(len, self._asked.values())),
             answering=self._count,
@@ -219,8 +224,8 @@ class RequestBook(Generic[AskOwner, AnswerOwner]):
     ) -> list[Asked[AskOwner] | Answering[AnswerOwner]]:
         asked = list(self._asked.pop(peer_id, {}).values())
         for ours in asked:
-            ours.error = make_error()  # its own, for its own traceback
-        # Their room they keep until they have finished: a peer that comes and goes gets no more of it.
+            ours.error = make_error()  # each one has its own error, for its own traceback
+        # They keep their slots until done, so reconnecting gains a peer nothing.
         theirs = [answering for answering in self._answering.get(peer_id, {}).values() if answering.wanted]
         for answering in theirs:
             answering.wanted = False

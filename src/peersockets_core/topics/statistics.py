@@ -1,4 +1,4 @@
-"""Counters of a whole machine. Nothing is counted for them: they are summed up from what handles count."""
+"""The counters of a whole machine, which are sums of the handles' counters."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ NOTHING = TopicStatistics(*[0] * len(attrs.fields(TopicStatistics)))
 
 @attrs.frozen
 class MachineStatistics:
-    """What a machine has at one moment."""
+    """The counters of a machine at one moment."""
 
     drives: int
-    """Open here."""
+    """The drives that are open here."""
     members: int
-    """Memberships: a peer counts once for each drive."""
+    """The memberships; a peer counts once for each drive."""
     peer_ids: int
-    """Peers that have an id, whether they are here or gone; see `Limits.peer_ids`."""
+    """The peers that have an id, present or gone; see `Limits.peer_ids`."""
     topics: TopicStatistics
-    """Of all topic handles together, those closed since included."""
+    """The sums over all topic handles, including closed ones."""
 
 
 def total(statistics: Iterable[TopicStatistics]) -> TopicStatistics:
-    """Add counters up."""
+    """Return the sums of counters."""
     return TopicStatistics(*map(sum, zip(*map(attrs.astuple, [NOTHING, *statistics]), strict=True)))

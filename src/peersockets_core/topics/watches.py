@@ -1,4 +1,4 @@
-"""What an application holds of a drive: a watch of its members, which queues who comes and goes."""
+"""`Watch`: queues the joins and leaves of a drive's members for an application."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ class PeerLeft:
     public_key: bytes = attrs.field(repr=lambda key: key.hex())
     wire: WireName
     reason: str = ""
-    """Why, for people; empty where the peer closed in good order."""
+    """The reason, for people; empty if the peer closed in good order."""
     unsent: int = 0
-    """Bytes of messages that were accepted for sending and had not left when the peer did."""
+    """Bytes of messages that were accepted for sending but had not left when the peer did."""
 
 
 PeerEvent: TypeAlias = PeerJoined | PeerLeft
 
 
 class Watch(Generic[H_co]):
-    """A feed of members joining and leaving, which begins with those present."""
+    """A feed of members that join and leave, which begins with those present."""
 
     __slots__ = ("_events", "_joins", "_max_events", "_numbers", "_watches", "closed", "owner")
 
@@ -53,9 +53,12 @@ class Watch(Generic[H_co]):
         self._watches = watches
         self._max_events = max_events
         self._numbers = itertools.count()
-        # By number, in their order. Not a dictionary, in which finding the first of many removed takes long.
+        # The events by number, in order. In a plain dictionary, finding the first entry takes long after many
+        # removals.
         self._events: OrderedDict[int, PeerEvent] = OrderedDict()
-        self._joins: dict[int, int] = {}  # where a peer's last event waits and is its joining
+        self._joins: dict[
+            int, int
+        ] = {}  # by peer id, the number of a waiting join without a later event of that peer
         self.closed = False
         self.owner = cast(H_co, owner)
         """The object that the host wakes; None if the program around the core has given none."""
@@ -66,10 +69,10 @@ class Watch(Generic[H_co]):
         return len(self._events)
 
     def put(self, event: PeerEvent) -> None:
-        """Take an event.
+        """Add an event.
 
-        Once there are too many, who leaves unseen is left out, with the joining: what waits beyond the bound
-        is bounded by the members there are.
+        If too many events wait and a peer leaves whose join was not taken yet, both events are dropped. The
+        events beyond the bound are therefore never more than the current members.
         """
         unseen = self._joins.pop(event.peer_id, None)
         if isinstance(event, PeerLeft) and unseen is not None and len(self._events) >= self._max_events:

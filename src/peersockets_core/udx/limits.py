@@ -20,7 +20,7 @@ def _positive(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
 class UdxLimits:
     """The bounds of one endpoint and its streams. Times are in seconds, sizes in bytes.
 
-    Raises `ValueError`, naming the field, for a bound that is not positive.
+    Raises `ValueError`, which names the field, for a bound that is not positive.
     """
 
     window: int = attrs.field(default=4 * MIB, validator=_positive)

@@ -1,6 +1,6 @@
-"""Duplicates: the facts about two connections of one peer, and what a wire decides from them.
+"""Duplicates: the facts about two connections of one peer, and the verdict of a wire on them.
 
-Each wire has a rule of its own, `judge` in its `duplicates.py`, which is that of its reference.
+Each wire has its own rule, `judge` in its `duplicates.py`, which is that of its reference.
 """
 
 from __future__ import annotations
@@ -17,32 +17,33 @@ class Duplicates:
     """Two connections between the same keys on one wire, as this side sees them."""
 
     dialled: bool
-    """Whether we dialled the newer one."""
+    """Whether we dialled the newer connection."""
     same_dialler: bool
-    """Whether the same side dialled both."""
+    """Whether the same side dialled both connections."""
     smaller: bool
-    """Whether our key is the smaller of the two."""
+    """Whether our key is smaller than the remote's."""
     follows: bool
-    """Whether the remote dialled the newer one after it had finished the older one's handshake, so that it
-    knows their order."""
+    """Whether the remote dialled the newer connection after it had finished the older one's handshake, so
+    that it knows their order."""
 
 
 class Stays(enum.Enum):
-    """Which of two connections stays."""
+    """The connection that stays."""
 
     NEWER = enum.auto()
     OLDER = enum.auto()
     LIVELIER = enum.auto()
-    """The older, if it is heard from; the newer, if it is not."""
+    """The older one if it proves to be alive, otherwise the newer one."""
 
 
 class Verdict(NamedTuple):
-    """Which of two connections of one peer stays, and which side ends the other."""
+    """The decision which of two connections of one peer stays, and which side ends the other one."""
 
     stays: Stays
     ours: bool
-    """Whether we end the other one. If not, the remote does, and we only if it does not in time."""
+    """Whether we end the other one. Otherwise the remote does, and we only do if the remote does not in
+    time."""
 
 
 Judge: TypeAlias = Callable[[Duplicates], Verdict]
-"""A wire's rule: which of two connections stays."""
+"""A wire's rule, which decides which of two connections stays."""

@@ -1,7 +1,7 @@
-"""The names of our extensions, shared by all connections of a node, as a networker's are.
+"""`ExtensionNames`: the names of our extensions, which all connections of a node share, as in a networker.
 
-On hypercore9 an extension message carries an index into the sender's list of names. The list is sorted
-as JavaScript sorts strings, by UTF-16 code units (abstract-extension 3.1.1, `sortMessages`).
+On hypercore9, an extension message carries an index into the sender's list of names. The list is
+sorted by UTF-16 code units, as JavaScript sorts strings (abstract-extension 3.1.1, `sortMessages`).
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from ..errors import LocalProtocolError
 
 
 def utf16_order(name: str) -> bytes:
-    """Sort key of JavaScript's string order."""
+    """Return the sort key for JavaScript's string order."""
     return name.encode("utf-16-be")
 
 
 class ExtensionNames:
-    """The extensions registered here, each as often as somebody registered it, listed once."""
+    """The extensions registered here. Each may have several users, but is listed once."""
 
     def __init__(self) -> None:
         self.version = 0
-        """Changes with the list, so that a connection knows when the remote's copy is stale."""
+        """A number that changes with the list, so that a connection knows when the remote's copy is stale."""
         self._registrations: Counter[str] = Counter()
         self._names: list[str] = []
         self._for_strangers = 0
@@ -32,24 +32,25 @@ class ExtensionNames:
 
     @property
     def names(self) -> list[str]:
-        """The list in wire order; not to be changed."""
+        """The list in wire order. The caller must not change it."""
         return self._names
 
     def index(self, name: str) -> int:
-        """The position of a registered name, which is its id on the wire.
+        """Return the position of a registered name, which is its id on the wire.
 
-        Raises `LocalProtocolError` for a name that is not registered: in its place stands another.
+        Raises `LocalProtocolError` for a name that is not registered, because another name would be at its
+        position.
         """
         self._check(name)
         return bisect_left(self._names, utf16_order(name), key=utf16_order)
 
     @property
     def for_strangers(self) -> bool:
-        """Whether anybody listens to more than members of drives: a stranger's message may be of use."""
+        """Whether any user listens to strangers, too, so that a stranger's message may be useful."""
         return self._for_strangers > 0
 
     def register(self, name: str, *, members_only: bool = False) -> None:
-        """Add a name, or one more user of it: one who listens to `members_only`, or to everybody."""
+        """Add a name, or one more user of it. The user listens to `members_only`, or to all remotes."""
         if name not in self._registrations:
             insort(self._names, name, key=utf16_order)
             self.version += 1
@@ -57,7 +58,7 @@ class ExtensionNames:
         self._for_strangers += not members_only
 
     def unregister(self, name: str, *, members_only: bool = False) -> None:
-        """Take one user of a registered name away, as it was registered, and the name with the last.
+        """Remove one user of a registered name, with the same `members_only`; the last user removes the name.
 
         Raises `LocalProtocolError` for a name that is not registered.
         """

@@ -1,4 +1,6 @@
-"""The pieces of something large that is still coming in, put together once when the last is there."""
+"""`Pieces`: collects the pieces of a large message, which are joined only once, when the last one is
+there.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +10,21 @@ _LARGE: Final = 4096
 
 
 class Pieces:
-    """Bytes in the order they came, and how many are missing."""
+    """The bytes received so far, and the number of missing bytes."""
 
     __slots__ = ("_pieces", "begun", "missing", "size")
 
     def __init__(self) -> None:
         self._pieces: list[bytes | bytearray] = []
         self.missing = 0
-        """Bytes that have to come before the whole is worth a look."""
+        """Bytes that must arrive before it is worth looking at the whole."""
         self.size = 0
         """Bytes that are kept."""
         self.begun = 0
-        """How often something has been begun: as long as that stays, it is the same."""
+        """The number of messages begun so far. As long as it stays the same, so does the message."""
 
     def __bool__(self) -> bool:
-        """Whether anything has been begun."""
+        """Whether a message is incomplete."""
         return bool(self._pieces)
 
     def begin(self, piece: bytes, *, missing: int) -> None:
@@ -33,11 +35,12 @@ class Pieces:
         self.begun += 1
 
     def add(self, piece: bytes) -> None:
-        """Keep one more, which does not complete it."""
+        """Keep one more piece, which does not complete the message."""
         self.missing -= len(piece)
         self.size += len(piece)
         last = self._pieces[-1]
-        # Small pieces share an object, lest a remote that sends single bytes have fifty kept for each.
+        # Small pieces share an object. Otherwise, a remote that sends single bytes could take fifty bytes of
+        # memory for each.
         if len(piece) >= _LARGE:
             self._pieces.append(piece)
         elif isinstance(last, bytearray):
@@ -46,7 +49,7 @@ class Pieces:
             self._pieces.append(bytearray(piece))
 
     def take(self) -> list[bytes | bytearray]:
-        """Hand over the pieces, for joining."""
+        """Remove and return the pieces, for joining."""
         pieces, self._pieces = self._pieces, []
         self.size = 0
         return pieces

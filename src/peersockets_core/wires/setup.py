@@ -1,4 +1,4 @@
-"""`WireSetup`: what a connection gives to the wire that it begins."""
+"""`WireSetup`: the arguments that a connection passes to its wire."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from .keys import Keys
 
 @attrs.frozen(kw_only=True)
 class WireSetup:
-    """What a connection gives to its wire."""
+    """The arguments that a connection passes to its wire."""
 
     initiator: bool
     key_pair: KeyPair
     entropy: Entropy
     limits: Limits
     extensions: ExtensionNames
-    """The extensions registered here, for wires on which they belong to the connection."""
+    """The registered extensions, for wires on which they belong to the connection."""
     outbox: Outbox
     work: Work
     keys: Keys | None = None

@@ -1,4 +1,4 @@
-"""The table of wires, and how a listener detects the one that an initiator speaks."""
+"""The table of wires, from which a listener also detects the wire of an initiator."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .wire import Sender, Wire
 
 
 class Undecided:
-    """Stands for the wire until the first byte has come: nothing to say, nothing that can be asked."""
+    """Stands for the wire until the first byte has arrived; it has no output and accepts no commands."""
 
     keepalive = silence = math.inf
     has_input = has_output = between_messages = False
@@ -32,13 +32,13 @@ class Undecided:
     unfinished = Pieces()
 
     def receive_data_untrusted(self, data: Buffer, events: list[Event]) -> None:
-        """There was no data."""
+        """Ignore an empty read."""
 
     def forget_input(self) -> None:
-        """There was none."""
+        """Do nothing, because there is no input."""
 
     def data_to_send(self) -> bytes:
-        """A responder has to be spoken to first."""
+        """Return nothing, because a responder does not speak first."""
         return b""
 
     def send_keepalive(self) -> None:
@@ -56,17 +56,17 @@ class Undecided:
 
 @attrs.frozen(kw_only=True)
 class WireKind:
-    """What callers of a wire need to know before there is one, or beside it."""
+    """The properties of a wire that are known before a connection exists."""
 
     make: Callable[[WireSetup], Wire]
     first_byte: int
-    """The first byte of an initiator's first message, which is that message's length."""
+    """The first byte of an initiator's first message, which is the first byte of its length."""
     takes_keys: bool
-    """Whether it can start with the keys of a handshake that has passed elsewhere."""
+    """Whether it can start with the keys of a handshake that took place elsewhere."""
     has_drive_extensions: bool
-    """Whether an extension belongs to a drive, and not to the connection."""
+    """Whether an extension belongs to a drive instead of the connection."""
     judge: Judge
-    """Which of two connections of one peer stays."""
+    """The rule that decides which of two connections of one peer stays."""
 
 
 KINDS: Final[dict[WireName, WireKind]] = {
@@ -93,10 +93,10 @@ _BY_FIRST_BYTE: Final = {kind.first_byte: wire for wire, kind in KINDS.items()}
 
 
 def detect_untrusted(first_byte: int) -> WireName:
-    """Tell the wire that an initiator speaks. Raises only `RemoteProtocolError`."""
+    """Return the wire of an initiator from its first byte. Raises only `RemoteProtocolError`."""
     try:
         return _BY_FIRST_BYTE[first_byte]
     except KeyError:
         raise RemoteProtocolError(
-            f"handshake: a first byte of {first_byte:#04x} begins no known wire"
+            f"handshake: the first byte {first_byte:#04x} begins no known wire"
         ) from None

@@ -19,7 +19,7 @@ class Sender(Protocol):
         ...
 
     def send(self, payload: bytes) -> None:
-        """Queue one message. Raises `MessageTooLarge`, with nothing queued."""
+        """Queue one message. Raises `MessageTooLarge`, and then queues nothing."""
         ...
 
 
@@ -29,15 +29,15 @@ class Wire(Protocol):
     keepalive: float
     """Seconds without output after which a keepalive is due."""
     unfinished: Pieces
-    """What has come of a frame that is not complete."""
+    """The received pieces of an incomplete frame."""
 
     @property
     def mux(self) -> Mux | None:
-        """The channels for protocols beside hypercore's; None on a wire that has none."""
+        """The channels for protocols besides hypercore's; None on a wire that has none."""
 
     @property
     def silence(self) -> float:
-        """How long the remote may say nothing, in seconds."""
+        """Seconds that the remote may be silent."""
 
     @property
     def has_output(self) -> bool:
@@ -45,34 +45,34 @@ class Wire(Protocol):
 
     @property
     def has_input(self) -> bool:
-        """Whether something waits for the next slice of work."""
+        """Whether input waits for the next slice of work."""
 
     @property
     def between_messages(self) -> bool:
-        """Whether the remote may end the stream here without cutting anything short."""
+        """Whether the remote may end the stream here without cutting off a message."""
 
     @property
     def kept(self) -> int:
-        """Bytes of memory that the remote makes this wire keep, answers to it left out."""
+        """Bytes of memory that the remote makes this wire keep, not counting answers to it."""
         ...
 
     def receive_data_untrusted(self, data: Buffer, events: list[Event]) -> None:
-        """Append to `events` what `data`, which is spent, causes. Raises only `RemoteProtocolError`.
+        """Append the events that `data` causes to `events`, and overwrite `data` if it is writable. Raises
+        only `RemoteProtocolError`.
 
-        Stops where the work that it shares is used up; then it `has_input`, and goes on with that when called
-        again, with or without data. What stands behind the handshake is kept for the call after the one that
-        has finished it.
+        The call stops when the shared work is used up. Then it `has_input`, and the next call continues with
+        that input, with or without data. Bytes that follow the handshake are kept for the next call.
         """
 
     def forget_input(self) -> None:
-        """Let go of what has come of a message that will not be finished, and of what waits."""
+        """Drop the unfinished message and all waiting input."""
 
     def data_to_send(self) -> bytes | memoryview:
-        """Hand over everything queued, encrypted in one pass."""
+        """Return all queued output, encrypted in one pass."""
         ...
 
     def send_keepalive(self) -> None:
-        """Queue what says nothing."""
+        """Queue a keepalive."""
 
     def open_drive(self, key: DriveKey) -> None:
         """Open a drive, after the handshake."""
@@ -81,5 +81,5 @@ class Wire(Protocol):
         """Close a drive that is open, after the handshake."""
 
     def sender(self, discovery_key: bytes | None, name: str) -> Sender:
-        """Return what sends the messages of one extension. Raises `LocalProtocolError`."""
+        """Return the sender of one extension's messages. Raises `LocalProtocolError`."""
         ...

@@ -31,7 +31,7 @@ def check_host(host: str) -> None:
     if not isinstance(host, str):
         raise TypeError(f"host must be str, not {type(host).__name__}")
     try:
-        host.encode("idna")  # as the resolver is going to
+        host.encode("idna")  # the resolver does the same
     except UnicodeError as error:
         raise ValueError(f"host {host[:80]!r} is not a host name: {error}") from None
 

@@ -115,13 +115,13 @@ class NodeRuntime:
         return peer_info(self.machine, peer_id)
 
     def statistics(self) -> NodeStatistics:
-        """The counters now."""
+        """Return the current counters."""
         return node_statistics(self.machine, self.tasks, len(self._handshaking), self.report)
 
     # Drives
 
     def open_drive(self, key: DriveKey) -> NodeDrive:
-        """Open a drive, or open it once more."""
+        """Open a drive, or count one more user of an open one."""
         opened = self.machine.open_drive(key)
         if opened.users == 1:
             _Members(self, opened)
@@ -233,7 +233,7 @@ class NodeRuntime:
     # The machine's Host
 
     def news(self, handle: NodeTopicHandle | Watch[Wakeable]) -> None:
-        """A handle has something to take."""
+        """Note that a handle has something to take."""
         handle.owner.wake()
 
     def readable(self, connection: NodeConnection) -> None:

@@ -42,7 +42,7 @@ class ProbeSocket:
 
 @asynccontextmanager
 async def open_probe_socket(host: str) -> AsyncIterator[ProbeSocket]:
-    """Bind a UDP socket to any free port. Raises `OSError` where binding fails."""
+    """Bind a UDP socket to any free port. Raises `OSError` if binding fails."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.setblocking(False)
         sock.bind((host, 0))

@@ -83,7 +83,7 @@ class UdpSocket:
         self._gone = trio.lowlevel.ParkingLot()
         self._closing: dict[UdxStream, float] = {}  # the time until which each may linger, in that order
         self.address = datagrams.address
-        """Host and port that it is bound to."""
+        """The host and port that the socket is bound to."""
 
     # Streams
 

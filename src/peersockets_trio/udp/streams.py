@@ -23,10 +23,10 @@ class StreamSocket(Protocol):
         """Adjust the timer if something is due earlier."""
 
     def let_finish(self, stream: UdxStream) -> None:
-        """A stream was closed: give it some time."""
+        """Give a stream that was closed some time to finish."""
 
     def left(self) -> None:
-        """A stream was destroyed."""
+        """Note that a stream was destroyed."""
 
 
 class UdxStream(trio.abc.HalfCloseableStream):

@@ -64,13 +64,13 @@ def test_only_connections_of_this_node_are_taken() -> None:
     registry = made(node)
     connection = node.connection(initiator=True)
     registry.add(connection)
-    with pytest.raises(LocalProtocolError, match="is here already"):
+    with pytest.raises(LocalProtocolError, match="was already added"):
         registry.add(connection)
     other = connection_of(key_pair("another"), extensions=node.machine.extensions)
-    with pytest.raises(LocalProtocolError, match="another key pair"):
+    with pytest.raises(LocalProtocolError, match="a different key pair"):
         registry.add(other)
     foreign = Registry(ExtensionNames(), attrs.evolve(DEFAULT_LIMITS, kept=1))
-    with pytest.raises(LocalProtocolError, match="without `extensions`"):
+    with pytest.raises(LocalProtocolError, match="made without this machine's"):
         foreign.add(connection)
     assert list(registry.connections) == [connection]
 

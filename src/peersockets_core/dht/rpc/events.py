@@ -80,22 +80,24 @@ class BecamePersistent:
 
 @attrs.frozen
 class NetworkChanged:
-    """We may be somewhere else: the machine slept, others answer again after a silence, or the application
-    has said so. What others keep for us may be lost.
+    """Our network may have changed: the computer was asleep, others answer again after a silence, or the
+    application has said so. Records that others keep for us may be lost.
     """
 
 
 @attrs.frozen
 class BecameEphemeral:
-    """We have no id any longer: our address has changed, or we have slept, and nobody can rely on us."""
+    """The node no longer has an id: our address has changed, or the computer was asleep, so others cannot
+    rely on us.
+    """
 
 
 @attrs.frozen
 class ReachabilityChanged:
-    """A test has shown that strangers can reach our main socket, or that is no longer known."""
+    """A test has shown that strangers can reach our main socket, or this is no longer known."""
 
     address: Address | None
-    """Where they reach us."""
+    """The address at which they reach us, or None if it is no longer known."""
 
 
 DhtEvent: TypeAlias = (

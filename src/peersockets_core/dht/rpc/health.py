@@ -1,7 +1,7 @@
-"""Whether the network is there, judged by who answers.
+"""`NetworkHealth`: detects from the answers of other nodes whether the network is there.
 
-Source: dht-rpc 6.27.0, `lib/health.js`. The reference judges from four requests in a tick on. A node with one
-relay sends fewer, so here each tick counts in which requests have timed out and none was answered.
+Source: dht-rpc 6.27.0, `lib/health.js`. The reference only judges a tick with at least four requests. A node
+with one relay sends fewer. Here, every tick counts in which requests have timed out and none was answered.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 _OFFLINE: Final = 2
-"""Ticks without an answer after which the network is held to be gone."""
+"""Ticks without an answer after which we consider the network gone."""
 
 
 class NetworkHealth:
@@ -19,7 +19,7 @@ class NetworkHealth:
         self._answers = self._timeouts = self._silent = 0
 
     def has_come_back(self, answers: int, timeouts: int) -> bool:
-        """Look at the counters at the end of a tick; returns whether others answer again after a silence."""
+        """Compare the counters at the end of a tick; returns whether others answer again after a silence."""
         answered, timed_out = answers > self._answers, timeouts > self._timeouts
         self._answers, self._timeouts = answers, timeouts
         was_offline = self._silent >= _OFFLINE

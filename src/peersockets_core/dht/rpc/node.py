@@ -306,7 +306,7 @@ class DhtNode:
 
     @property
     def upkeep_socket(self) -> Socket:
-        """The socket through which the table is kept fresh."""
+        """The socket that keeps the table fresh."""
         return Socket.MAIN if self.reachability is None else self.reachability.socket
 
     def become_ephemeral(self) -> None:

@@ -1,12 +1,12 @@
-"""Whether strangers can reach us, and the persistence that follows from it.
+"""`Reachability`: tests whether strangers can reach us, and makes the node persistent if they can.
 
-A node that is to become persistent by itself has a second socket, the *probe*. As long as nobody knows
-whether a firewall shields the main socket, the table is kept fresh through the probe, so that the main socket
-writes to as few hosts as possible. The test then asks nodes, through the probe, to answer to the main socket.
-An answer that arrives there has come through no hole that we have opened ourselves.
+A node that may become persistent by itself has a second socket, the *probe*. As long as it is unknown whether
+a firewall shields the main socket, the table is kept fresh through the probe, so that the main socket writes
+to as few hosts as possible. The test then asks nodes, through the probe, to answer to the main socket. An
+answer that arrives there did not come through a hole that we opened ourselves.
 
-Source: dht-rpc 6.27.0, `index.js` (`_checkIfFirewalled`, `_updateNetworkState`). There the roles are turned
-round: everything leaves from the second socket until the test has succeeded.
+Source: dht-rpc 6.27.0, `index.js` (`_checkIfFirewalled`, `_updateNetworkState`). There, the roles are
+reversed: all datagrams leave from the second socket until the test has succeeded.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ _TESTERS: Final = 5
 """Nodes that are asked to answer to the main socket."""
 
 _AGREEING: Final = 3
-"""How many of them have to, or all where fewer are known."""
+"""The number of them that must reach us, or all if fewer are known."""
 
 _SLOW: Final = 3
-"""Stable times before the next test after a failed one."""
+"""The wait after a failed test, in multiples of `DhtLimits.stable_time`."""
 
 _HOLE_TIME: Final = 600.0
-"""Seconds for which a filter may let answers of a host in that the main socket has written to: twice what RFC
-4787 recommends."""
+"""Seconds that a filter may admit packets of a host to which the main socket has written: twice the time that
+RFC 4787 recommends."""
 
 
 class Reach(enum.Enum):
-    """What is known of the way from strangers to us."""
+    """Our knowledge of the way from strangers to us."""
 
     UNKNOWN = enum.auto()
     TESTING = enum.auto()
@@ -49,7 +49,7 @@ class Reach(enum.Enum):
     OPEN = enum.auto()
     """Strangers can reach us, but not for long enough yet."""
     PERSISTENT = enum.auto()
-    """They could for long enough: the node has an id."""
+    """Strangers could reach us for long enough, and the node has an id."""
 
 
 _NEXT: Final = {
@@ -62,40 +62,40 @@ _NEXT: Final = {
 
 
 class Reachability:
-    """Tests whether strangers reach our main socket, and makes the node persistent once they have for long
-    enough.
+    """Tests whether strangers reach our main socket, and makes the node persistent once they have done so
+    for long enough.
     """
 
     def __init__(self, node: DhtNode, port: int) -> None:
-        """`port` is the one that the main socket is bound to."""
+        """Begin; `port` is the port of the main socket."""
         self.state = Reach.UNKNOWN
         self.address: Address | None = None
-        """Where strangers reach us, as far as that is known."""
+        """The address at which strangers reach us, or None."""
         self.next_deadline = math.inf
-        """When to call `handle_deadline`."""
+        """The time at which to call `handle_deadline`."""
         self._node = node
         self._port = port
         self._written_to: dict[str, float] = {}
-        """When the main socket last wrote to a host, the one longest ago first."""
+        """For each host, the time at which the main socket last wrote to it, oldest first."""
         self._waiting: set[PendingRequest] = set()
         self._asked = 0
         self._seen_at: Counter[str] = Counter()
-        """The hosts at which those that answered to the main socket see us."""
+        """Our own hosts, as the nodes see them that answered to the main socket, with their counts."""
 
     @property
     def socket(self) -> Socket:
-        """The socket through which the table is kept fresh."""
+        """The socket that keeps the table fresh."""
         return Socket.MAIN if self.state in {Reach.OPEN, Reach.PERSISTENT} else Socket.PROBE
 
     def wrote_to(self, host: str, now: float) -> None:
-        """The main socket writes to a host: what comes from there proves nothing for a while."""
+        """Note that the main socket writes to a host, whose answers then prove nothing for a while."""
         self._written_to.pop(host, None)
         self._written_to[host] = now
         if len(self._written_to) > self._node.limits.hosts:
             del self._written_to[next(iter(self._written_to))]
 
     def begin(self) -> None:
-        """The table holds nodes: the first test is due."""
+        """Start the first test, now that the table holds nodes."""
         self.next_deadline = -math.inf
 
     def _test(self, now: float) -> None:
@@ -123,16 +123,16 @@ class Reachability:
         elif self.address is not None and self._node.address == self.address:
             self._enter(Reach.PERSISTENT, math.inf)
             self._node.become_persistent(self.address)
-        else:  # others see us elsewhere than where the test reached us
+        else:  # others see us at another address than the test did
             self.start_over(now)
 
     def moved(self, host: str, port: int, now: float) -> None:
-        """Others see us at an address, whose port is 0 where they differ about it."""
+        """Note the address at which others see us; the port is 0 if they disagree about it."""
         if self.address is not None and (host != self.address[0] or port not in {0, self.address[1]}):
             self.start_over(now)
 
     def start_over(self, now: float) -> None:
-        """Forget what is known: the network may be another one."""
+        """Start over, because the network may be a different one."""
         if self.state is Reach.UNKNOWN:
             return
         for request in self._waiting:
@@ -143,18 +143,18 @@ class Reachability:
         self._enter(Reach.UNKNOWN, now + _SLOW * self._node.limits.stable_time)
         self._learn(None)
 
-    # The fate of the requests of a test
+    # The results of a test's requests
 
     def answered(self, request: PendingRequest, response: Response, now: float) -> None:
-        """A node has reached the main socket."""
+        """Note that a node has reached the main socket."""
         self._seen_at[response.to[0]] += 1
         self._land(request, now)
 
     def slow(self, request: PendingRequest, now: float) -> None:
-        """A node takes its time."""
+        """Ignore that a node is slow."""
 
     def timed_out(self, request: PendingRequest, now: float) -> None:
-        """A node has not reached the main socket."""
+        """Note that a node has not reached the main socket."""
         self._land(request, now)
 
     # Inside
@@ -172,7 +172,7 @@ class Reachability:
         elif agreeing >= min(_AGREEING, self._asked):
             self._enter(Reach.OPEN, now + stable_time)
             self._learn((host, self._port))
-            # From here on the main socket asks: the answers show where others see it.
+            # From here on, the main socket sends the requests, and the answers show its address.
             self._node.upkeep.refresh(self._node.upkeep.table.own_id, now)
         else:
             self._enter(Reach.FIREWALLED, now + _SLOW * stable_time)
@@ -183,7 +183,7 @@ class Reachability:
             self._node.emit(ReachabilityChanged(address))
 
     def _strangers(self, now: float) -> Iterator[Address]:
-        """The nodes for whose hosts the main socket has opened no hole, those heard from last first."""
+        """Yield nodes on hosts for which the main socket has opened no hole, most recently heard first."""
         known = (contact.address for contact in self._node.upkeep.latest())
         for address in dict.fromkeys(chain(known, self._node.bootstrap)):
             if self._written_to.get(address[0], -math.inf) <= now - _HOLE_TIME:

@@ -110,7 +110,7 @@ class Requests:
         self._count = itertools.count()
         self._tids: list[int] = []
         self._outputs: tuple[list[tuple[Address, bytes]], ...] = ([], [])
-        """What leaves, by socket."""
+        """The datagrams to send, by socket."""
         self.retried = 0
         """Datagrams that were sent because an earlier one was not answered in time."""
         self.timeouts = 0

@@ -1,4 +1,5 @@
-"""hypercore/alpha, as a peer without data speaks it: proves its right, keeps the channel, answers politely.
+"""hypercore/alpha for a peer without data: it proves that it knows the key, keeps the channel open, and
+answers requests.
 
 Source: hypercore 11.37.1 (`lib/replicator.js`, `lib/messages.js`, `lib/caps.js`).
 """
@@ -41,31 +42,32 @@ _REPLICATE = {True: _NAMESPACES[1], False: _NAMESPACES[2]}  # by the role of the
 
 _UPLOADING, _DOWNLOADING = 2, 4
 _POLITE_SYNC = b"".join(map(encode_uint, (_UPLOADING | _DOWNLOADING, 0, 0, 0)))
-"""Flags, fork, length, and the remote's length as far as we know. Without it `core.update({wait: true})`
-waits for us for ever; with downloading off, the channel may be closed as idle."""
+"""Flags, fork, length, and the remote's length as far as we know. Without this message,
+`core.update({wait: true})` waits for us for ever. With downloading off, the remote might close the
+channel as idle."""
 
-_ONE_BYTE, _TWO_BYTES = 0xFC, 0xFD  # of encoding.py, which a run of messages has no time to call
-_SMALLEST = 3  # bytes of a message without a name or a payload, behind its size
+_ONE_BYTE, _TWO_BYTES = 0xFC, 0xFD  # as in encoding.py, which is too slow to call in a run of messages
+_SMALLEST = 3  # bytes of a message without a name or a payload, after its size
 
 
 def capability(keys: Keys, core_key: bytes, *, initiator: bool) -> Secret:
-    """What proves knowledge of a core's key, said by the side in that role."""
+    """Return the capability: the proof that the side in this role knows a core's key."""
     named = _REPLICATE[initiator] + core_key
     return Secret(hashlib.blake2b(named, digest_size=32, key=keys.handshake_hash).digest())
 
 
 class Core:
-    """A drive that is open here, on one connection; the handler of its channel, whenever there is one."""
+    """A drive that is open here, on one connection. It handles the drive's channel when there is one."""
 
     def __init__(
         self, mux: Mux, keys: Keys, key: DriveKey, *, initiator: bool, limits: Limits, events: list[Event]
     ) -> None:
-        """Open the channel. What happens on it is appended to `events`."""
+        """Open the channel. The events of the channel are appended to `events`."""
         self.key = key
         self.channel: Channel | None = None
         """The channel, once both sides have opened it."""
         self.last_name_sent: str | None = None
-        """The name that the next message on this channel may leave out."""
+        """The extension name that the next message on this channel may leave out."""
         self._mux = mux
         self._keys = keys
         self._initiator = initiator
@@ -73,13 +75,15 @@ class Core:
         self._events = events
         self._last_name_received = ""
         self.name_size = 0
-        """Bytes of memory of the last name that the remote has used, if it is a long one."""
-        self._longest_name = min(_ONE_BYTE, limits.extension_name)  # of those read within a run
+        """Bytes of memory of the last extension name that the remote used, if it is a long one."""
+        self._longest_name = min(
+            _ONE_BYTE, limits.extension_name
+        )  # the longest name that is decoded within a run
         self._channel: Channel | None = None
         self.offer()
 
     def offer(self) -> None:
-        """Open our half of the channel, unless it is."""
+        """Open our half of the channel, unless it is already open."""
         if self._channel is None:
             proof = capability(self._keys, self.key.public_key, initiator=self._initiator)
             # Seeking is not for peers without data: no flags.
@@ -87,7 +91,7 @@ class Core:
             self._channel = self._mux.open(
                 PROTOCOL, self.key.discovery_key, handshake, self, self.run_untrusted
             )
-            if self._channel.state is ChannelState.OPEN:  # the remote was first
+            if self._channel.state is ChannelState.OPEN:  # the remote opened its half first
                 self.channel = self._channel
 
     def close(self) -> None:
@@ -97,7 +101,7 @@ class Core:
         self._reset()
 
     def opened_untrusted(self, handshake: bytes) -> None:
-        """The remote has opened. Raises only `RemoteProtocolError`, for a wrong capability."""
+        """Handle the remote's Open. Raises only `RemoteProtocolError`, for a wrong capability."""
         self._mux.work.left -= MEMBERSHIP
         _, position = decode_uint_untrusted(handshake, 0, len(handshake))
         expected = capability(self._keys, self.key.public_key, initiator=not self._initiator)
@@ -109,7 +113,7 @@ class Core:
         self._events.append(DriveOpened(self.key.discovery_key))
 
     def message_untrusted(self, message_type: int, data: bytes, start: int, end: int) -> None:
-        """Answer what needs an answer. Raises only `RemoteProtocolError`."""
+        """Handle one message, and answer it if necessary. Raises only `RemoteProtocolError`."""
         if message_type == EXTENSION:
             if start < end and not data[start]:
                 name, start = self._last_name_received, start + 1
@@ -123,9 +127,10 @@ class Core:
             self._mux.send_to(PROTOCOL, self.key.discovery_key, _NO_DATA, encode_uint(request))
 
     def run_untrusted(self, data: bytes, position: int, end: int) -> int:
-        """Take the extension messages at the head of a batch; returns where others, or odd ones, begin.
+        """Handle the run of extension messages at `position` in a batch; returns the position at which it
+        stops.
 
-        Or where the work is used up.
+        It stops at any other or unusual message, or when the work is used up.
         """
         payloads: list[bytes] | None = None
         before = 0
@@ -169,7 +174,7 @@ class Core:
         return position
 
     def closed(self) -> None:
-        """The remote has refused or closed the drive; it may open it later."""
+        """Note that the remote has refused or closed the drive; it may open the drive later."""
         was_open = self.channel is not None
         self._reset()
         if was_open:
@@ -177,7 +182,7 @@ class Core:
             self._events.append(DriveClosed(self.key.discovery_key))
 
     def _payloads(self, name: str) -> list[bytes]:
-        """Where to put the next payload: messages in a row become one event."""
+        """Return the list for the next payload. Consecutive messages share one event."""
         last = self._events[-1] if self._events else None
         discovery_key = self.key.discovery_key
         if isinstance(last, MessagesReceived) and last.name == name and last.discovery_key == discovery_key:
@@ -197,7 +202,7 @@ class Core:
         return self._last_name_received, start
 
     def forget_name(self) -> None:
-        """Let go of the last name that the remote has used."""
+        """Forget the last extension name that the remote used."""
         self._last_name_received = ""
         self.name_size = 0
 
@@ -210,7 +215,9 @@ class Core:
 
 @lru_cache(4096)
 def _decode_name(encoded: bytes) -> str:
-    """Read the name of an extension, up to 252 bytes; what is kept, for all connections, is a megabyte."""
+    """Decode the name of an extension, up to 252 bytes. The cache for all connections takes up to a
+    megabyte.
+    """
     return encoded.decode()
 
 
@@ -234,7 +241,9 @@ class ExtensionSender:
         self._named_heads = _heads(self._encoded_name)
 
     def check_size(self, size: int) -> None:
-        """Raise `MessageTooLarge` for what does not fit a frame together with the extension's full name."""
+        """Raise `MessageTooLarge` if a payload of `size` bytes and the extension's full name do not fit into
+        a frame.
+        """
         channel = self._core.channel
         number = encode_uint(channel.local if channel is not None else 1)
         largest = MAX_PLAINTEXT - len(number) - 1 - len(self._encoded_name)
@@ -242,7 +251,7 @@ class ExtensionSender:
             raise MessageTooLarge(size, largest)
 
     def send(self, payload: bytes) -> None:
-        """Queue one message. Raises `MessageTooLarge`, with nothing queued."""
+        """Queue one message. Raises `MessageTooLarge`, and then queues nothing."""
         batcher, outbox, size = self._batcher, self._outbox, len(payload)
         if batcher.sender is self and outbox.size + size + self._room <= batcher.end:
             head = self._heads[size]
@@ -257,7 +266,7 @@ class ExtensionSender:
         outbox.size += len(head) + size
 
     def _enter(self, channel: Channel, size: int) -> bytes:
-        """Have the batch go on with a message of ours; returns what stands before its payload."""
+        """Continue the batch with a message of ours; returns the bytes that precede its payload."""
         core = self._core
         self._outbox.extend(self._batcher.enter(channel.local, size + self._room, self))
         if core.last_name_sent == self._name:

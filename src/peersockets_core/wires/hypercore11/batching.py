@@ -1,4 +1,6 @@
-"""How messages of protomux go out: small ones in batches, large ones alone. Source: protomux 3.12.1."""
+"""`Batcher`: puts small messages of protomux into batches, and sends large ones alone. Source: protomux
+3.12.1.
+"""
 
 from __future__ import annotations
 
@@ -11,28 +13,28 @@ from ...outbox import Outbox
 from .encoding import encode_uint
 
 MAX_BATCH: Final = 64 * KIB
-"""Bytes of one batch: large enough to make the cost of a frame small, small enough not to delay its first
-message. The reference receives up to 8 MiB."""
+"""Bytes of one batch. It is large enough to make the cost of a frame small, and small enough not to delay
+its first message. The reference accepts up to 8 MiB."""
 
 ROOM: Final = 16
-"""Bytes that may stand around a message in a batch."""
+"""The most bytes that surround a message in a batch."""
 
 BATCH_HEAD: Final = b"\0\0"
-"""The control channel, and the type of a batch."""
+"""The number of the control channel, and the type of a batch."""
 
 _SWITCH: Final = b"\0"
 
 
 class Batcher:
-    """Where the messages of the stream below begin in an outbox."""
+    """Marks where the messages of the stream below begin in an outbox."""
 
     __slots__ = ("_cuts", "_outbox", "channel", "end", "sender")
 
     def __init__(self, outbox: Outbox) -> None:
         self.channel = -1
-        """The channel of the last message in the batch being made, or -1 if it is empty."""
+        """The channel of the last message in the current batch, or -1 if the batch is empty."""
         self.end = 0
-        """The size of the outbox up to which the batch goes on."""
+        """The size of the outbox up to which the batch may grow."""
         self.sender: object = None
         """The sender that has entered the batch last, if nothing else has followed: its next message may
         follow without asking."""
@@ -41,9 +43,9 @@ class Batcher:
         self._cuts: list[tuple[int, int, bool]] = []
 
     def place(self, local: int, message: bytes, payload: bytes = b"") -> tuple[bytes, ...]:
-        """Return what has to go into the outbox next, for a message on the channel of that number.
+        """Return the chunks to add to the outbox for a message on the channel with the number `local`.
 
-        `message` is its type and body, the end of which may stand in `payload`.
+        `message` is its type and body; the end of the body may be in `payload`.
         """
         size = len(message) + len(payload)
         if size + ROOM > MAX_BATCH:
@@ -53,7 +55,7 @@ class Batcher:
         return *self.enter(local, size), encode_uint(size), message, payload
 
     def take_messages(self) -> list[tuple[int, list[bytes]]]:
-        """Hand over the messages of the stream below, in order: the size of each, and its chunks."""
+        """Remove and return the messages for the stream below, in order: the size of each, and its chunks."""
         if not self._cuts:
             return []
         end = (len(self._outbox.chunks), self._outbox.size, False)
@@ -73,7 +75,7 @@ class Batcher:
         self.sender = None
 
     def enter(self, local: int, size: int, sender: object = None) -> tuple[bytes, ...]:
-        """Return what has to go before the size of a message of `size` bytes for it to join a batch.
+        """Return the chunks that precede the size of a message of `size` bytes in a batch.
 
         A `sender` may let more of its messages follow as long as it stays in `sender`.
         """

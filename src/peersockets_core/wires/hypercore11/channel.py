@@ -20,7 +20,7 @@ import attrs
 from ...transitions import follow
 
 Key: TypeAlias = tuple[str, bytes]
-"""A protocol's name and the id of a channel, empty for none."""
+"""A protocol's name and the id of a channel; the id is empty if there is none."""
 
 
 class ChannelState(enum.Enum):
@@ -29,13 +29,13 @@ class ChannelState(enum.Enum):
     __hash__ = object.__hash__  # states are looked up for every message, and Enum's own hash is Python code
 
     WAITING = "waiting"
-    """An earlier channel of the same key is not answered yet; ours is offered after that."""
+    """An earlier channel with the same key waits for its answer; ours is offered after that."""
     OFFERED = "offered"
     """Our Open is sent, and the remote has not answered it."""
     OPEN = "open"
-    """Both sides have opened."""
+    """Both sides have opened the channel."""
     GIVEN_UP = "given up"
-    """We have closed before the remote answered; the answer is still to come."""
+    """We closed the channel before the remote answered, and still wait for the answer."""
     CLOSED = "closed"
     """The channel is over."""
 
@@ -45,11 +45,11 @@ class ChannelSignal(enum.Enum):
 
     OFFER = "offer"
     ACCEPT = "accept"
-    """The remote has opened, too."""
+    """The remote has opened the channel, too."""
     REFUSE = "refuse"
     """The remote has rejected our Open."""
     CLOSE = "close"
-    """Either side has closed."""
+    """Either side has closed the channel."""
 
 
 TRANSITIONS: Final[dict[ChannelState, dict[ChannelSignal, ChannelState]]] = {
@@ -69,7 +69,7 @@ TRANSITIONS: Final[dict[ChannelState, dict[ChannelSignal, ChannelState]]] = {
     },
     ChannelState.CLOSED: {},
 }
-"""What is not in here cannot happen, or is the caller's fault."""
+"""Every legal transition. Any other one cannot happen, or is the caller's fault."""
 
 UNANSWERED: Final = frozenset({ChannelState.OFFERED, ChannelState.GIVEN_UP})
 """States in which the remote owes an answer to our Open."""
@@ -79,26 +79,30 @@ ENDED: Final = frozenset({ChannelState.GIVEN_UP, ChannelState.CLOSED})
 
 
 class Handler(Protocol):
-    """What a protocol does with one channel."""
+    """The interface between a protocol and one of its channels."""
 
     def opened_untrusted(self, handshake: bytes) -> None:
-        """Both sides have opened; `handshake` is the remote's. Raises only `RemoteProtocolError`."""
+        """Note that both sides have opened the channel; `handshake` is the remote's. Raises only
+        `RemoteProtocolError`.
+        """
 
     def message_untrusted(self, message_type: int, data: bytes, start: int, end: int) -> None:
-        """A message: its body is `data[start:end]`. Raises only `RemoteProtocolError`."""
+        """Handle a message with the body `data[start:end]`. Raises only `RemoteProtocolError`."""
 
     def closed(self) -> None:
-        """The remote has rejected or closed the channel."""
+        """Note that the remote has rejected or closed the channel."""
 
 
 RunReader: TypeAlias = Callable[[bytes, int, int], int]
-"""Called with the rest of a batch, `data[position:end]`; it takes as many messages as are of a kind that
-comes in thousands, each behind its size, and returns where the others begin, or where `Mux.work` is used up,
-of which it takes an item for each. Raises nothing."""
+"""A function that reads a run of frequent messages from the rest of a batch, `data[position:end]`, in which
+a size precedes each message. It returns the position of the first other message, or the position at which
+`Mux.work` is used up; it subtracts an item for each message. Raises nothing."""
 
 
 def take_none_untrusted(data: bytes, position: int, end: int) -> int:
-    """Take no messages: the `RunReader` of a handler that wants each by itself. Raises nothing."""
+    """Read no messages. This is the `RunReader` of a handler that handles messages one by one. Raises
+    nothing.
+    """
     return position
 
 
@@ -109,12 +113,12 @@ class Channel:
     key: Key
     handler: Handler
     handshake: bytes = attrs.field(repr=False)
-    """What the protocol proves with, such as a capability."""
+    """The protocol's own handshake, such as a capability."""
     run_untrusted: RunReader
     local: int = 0
-    """Our number for it, or 0 as long as it is not offered."""
+    """Our number for the channel, or 0 before we offer it."""
     remote: int = 0
-    """The remote's number for it, or 0 as long as it has not opened."""
+    """The remote's number for the channel, or 0 before the remote opens it."""
     state: ChannelState = ChannelState.WAITING
     held: list[bytes] = attrs.field(factory=list)
     """Messages that wait until the channel is offered."""

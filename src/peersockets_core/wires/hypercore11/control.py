@@ -1,4 +1,4 @@
-"""The control channel of protomux: its number, and those of its messages. Source: protomux 3.12.1."""
+"""The control channel of protomux: its number, and the types of its messages. Source: protomux 3.12.1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which of two connections of one peer stays. Source: hyperswarm 4.17.2, `_handleServerConnection`."""
+"""The rule for two connections of one peer. Source: hyperswarm 4.17.2, `_handleServerConnection`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from ..duplicates import Duplicates, Stays, Verdict
 def judge(pair: Duplicates) -> Verdict:
     """Return which of two connections stays.
 
-    The newer stays where the older one was established before the newer began, and otherwise the one dialled
-    by the larger key.
+    The newer one stays if the older one was established before the newer one began. Otherwise, the
+    connection that the larger key dialled stays.
     """
     if pair.dialled:
         return Verdict(Stays.NEWER, ours=pair.same_dialler or not pair.smaller)

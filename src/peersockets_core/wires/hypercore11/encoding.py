@@ -8,7 +8,9 @@ _SIZES = {0xFD: 2, 0xFE: 4, 0xFF: 8}
 
 
 def encode_uint(number: int) -> bytes:
-    """Return a number from 0: one byte up to 252, else a mark and 2, 4 or 8 bytes, little-endian."""
+    """Encode a number that is not negative: one byte up to 252, else a mark and 2, 4 or 8 bytes,
+    little-endian.
+    """
     if number <= 0xFC:
         return bytes((number,))
     for mark, size in _SIZES.items():
@@ -18,12 +20,14 @@ def encode_uint(number: int) -> bytes:
 
 
 def encode_buffer(data: bytes) -> bytes:
-    """Return bytes behind their length; a string is its UTF-8, an absent optional buffer is empty."""
+    """Encode bytes: their length, then the bytes. A string is encoded as UTF-8, and an absent optional buffer
+    as empty.
+    """
     return encode_uint(len(data)) + data
 
 
 def decode_uint_untrusted(data: bytes, position: int, end: int) -> tuple[int, int]:
-    """Read a number; returns it and where it ends. Raises only `RemoteProtocolError`."""
+    """Decode a number; returns it and its end position. Raises only `RemoteProtocolError`."""
     if position < end:
         first = data[position]
         if first <= 0xFC:
@@ -35,7 +39,9 @@ def decode_uint_untrusted(data: bytes, position: int, end: int) -> tuple[int, in
 
 
 def decode_buffer_untrusted(data: bytes, position: int, end: int) -> tuple[bytes, int]:
-    """Read bytes behind their length; returns them and where they end. Raises only `RemoteProtocolError`."""
+    """Decode a length and as many bytes; returns the bytes and their end position. Raises only
+    `RemoteProtocolError`.
+    """
     size, position = decode_uint_untrusted(data, position, end)
     stop = position + size
     if stop > end:
@@ -44,7 +50,7 @@ def decode_buffer_untrusted(data: bytes, position: int, end: int) -> tuple[bytes
 
 
 def decode_string_untrusted(data: bytes, position: int, end: int) -> tuple[str, int]:
-    """Read text; returns it and where it ends. Raises only `RemoteProtocolError`."""
+    """Decode text; returns it and its end position. Raises only `RemoteProtocolError`."""
     encoded, position = decode_buffer_untrusted(data, position, end)
     try:
         return encoded.decode(), position

@@ -6,29 +6,29 @@ from .channel import Channel, ChannelState, Key
 
 
 class LocalChannels:
-    """Our halves, and the numbers that they have.
+    """Our halves of the channels, and their numbers.
 
-    A number is free again once the remote has answered. Before that, a message of the remote about it would
-    be taken for one about another channel.
+    A number is free again once the remote has answered. Before that, a late message of the remote about it
+    could be mistaken for one about another channel.
     """
 
     __slots__ = ("_free", "_highest", "by_key", "by_number", "unanswered", "waiting")
 
     def __init__(self) -> None:
         self.by_key: dict[Key, Channel] = {}
-        """Those that their handlers have not closed."""
+        """The channels that their handlers have not closed."""
         self.by_number: dict[int, Channel] = {}
-        """Those that have a number."""
+        """The channels that have a number."""
         self.unanswered: dict[Key, Channel] = {}
-        """Those whose Open the remote has not answered."""
+        """The channels whose Open the remote has not answered."""
         self.waiting: dict[Key, Channel] = {}
-        """Those to be offered when the one before them has been answered."""
+        """The channels that will be offered when the earlier one with their key has been answered."""
         self._free: list[int] = []
         self._highest = 0
 
     @property
     def any_open(self) -> bool:
-        """Whether both sides have opened any channel."""
+        """Whether any channel is open on both sides."""
         return any(channel.state is ChannelState.OPEN for channel in self.by_key.values())
 
     @property

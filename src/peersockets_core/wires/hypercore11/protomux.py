@@ -1,16 +1,16 @@
-"""protomux: channels of any protocols over one stream of messages. Source: protomux 3.12.1.
+"""`Mux`: channels of any protocol over one stream of messages, as in protomux. Source: protomux 3.12.1.
 
-To run a protocol of your own beside hypercore's, take `Connection.mux` and open a channel with
-`Mux.open(protocol, id, handshake, handler)`, or answer the remote's with `Mux.pair(protocol, id, notify)`,
-where `notify` opens one, or returns True to decide later. The handler is told when both sides have opened,
-of every message, and of the end.
+To run your own protocol besides hypercore's, open a channel of `Connection.mux` with `Mux.open(protocol,
+id, handshake, handler)`. To answer the remote's channels, call `Mux.pair(protocol, id, notify)`; `notify`
+opens a channel, or returns True to decide later. The mux calls the handler when both sides have opened the
+channel, for every message, and at the end.
 
-Every Open is answered, by an Open or a Reject, and a side has one unanswered Open for a key at most: a
-channel that is closed before the answer says so when the answer has come, and only then may the next of its
-key open. The reference closes at once, which its other end overlooks as long as it has not decided (protomux
-3.12.1, `_onclosesession`): the two then disagree on what is open.
+Every Open gets an answer, an Open or a Reject, and a side has at most one unanswered Open for a key. If a
+channel is closed before the answer, the Close follows the answer, and only then can the next channel with
+its key open. The reference sends the Close at once, but a remote that has not decided yet overlooks it
+(protomux 3.12.1, `_onclosesession`); the two sides then disagree about the open channels.
 
-What is queued between two flushes goes out in batches, and large messages by themselves.
+Messages that are queued between two flushes leave in batches; large messages leave alone.
 """
 
 from __future__ import annotations
@@ -48,8 +48,9 @@ from .secret_stream import MAX_PLAINTEXT
 __all__ = ["Channel", "Handler", "Key", "Mux", "Notify", "RunReader"]
 
 Notify: TypeAlias = Callable[[str, bytes], bool]
-"""Called with protocol and id of a channel that the remote has opened; it may call `Mux.open`. Returns
-whether a decision comes later: then call `Mux.open` or `Mux.reject`."""
+"""A function that is called with the protocol and id of a channel that the remote has opened. It may
+call `Mux.open`. It returns whether the decision comes later; the owner then calls `Mux.open` or
+`Mux.reject`."""
 
 
 class Mux:
@@ -63,10 +64,10 @@ class Mux:
         aliases: dict[str, str] | None = None,
         work: Work | None = None,
     ) -> None:
-        """Queue to `outbox`. `aliases` maps other names of protocols to the one in use."""
+        """Begin. Output goes to `outbox`. `aliases` maps alternative protocol names to the one in use."""
         self.outbox = outbox
         self.work = work or Work()
-        """What is left of this slice of work: handlers whose messages take long take of it."""
+        """The rest of this slice of work. Handlers whose messages take long subtract from it."""
         self.batcher = Batcher(outbox)
         self.local = LocalChannels()
         self.remote = RemoteChannels(limits)
@@ -79,11 +80,11 @@ class Mux:
     # Commands
 
     def pair(self, protocol: str, channel_id: bytes | None, notify: Notify) -> None:
-        """Be asked about channels that the remote opens: of one id, or with None of all others."""
+        """Call `notify` for channels that the remote opens: those with one id, or, with None, all others."""
         self._pairs[protocol, channel_id] = notify
 
     def unpair(self, protocol: str, channel_id: bytes | None) -> None:
-        """Be asked no longer."""
+        """Undo `pair`."""
         self._pairs.pop((protocol, channel_id), None)
 
     def open(
@@ -94,10 +95,10 @@ class Mux:
         handler: Handler,
         run_untrusted: RunReader = take_none_untrusted,
     ) -> Channel:
-        """Open a channel; a handler that is in a hurry has a `RunReader` for batches beside it.
+        """Open a channel. For speed, a handler may have a `RunReader` that reads whole runs of a batch.
 
-        Raises `LocalProtocolError` if one of that protocol and id is open, and what the handler raises
-        where the remote had opened it before.
+        Raises `LocalProtocolError` if a channel with that protocol and id is open. If the remote had
+        already opened the channel, errors of the handler propagate.
         """
         key = (protocol, channel_id)
         if key in self.local.by_key:
@@ -110,7 +111,7 @@ class Mux:
         return channel
 
     def reject(self, protocol: str, channel_id: bytes) -> None:
-        """Refuse what the remote opened and `notify` put off."""
+        """Refuse a channel that the remote opened and whose decision `notify` postponed."""
         for number in self.remote.waiting.pop((protocol, channel_id), ()):
             self._refuse(number)
 
@@ -128,7 +129,7 @@ class Mux:
             del self.local.waiting[channel.key]
 
     def send(self, channel: Channel, message_type: int, body: bytes) -> None:
-        """Queue a message. Raises `LocalProtocolError` on a closed channel, `MessageTooLarge`."""
+        """Queue a message. Raises `LocalProtocolError` if the channel is closed, and `MessageTooLarge`."""
         if channel.closed:
             raise LocalProtocolError("the channel is closed")
         message = encode_uint(message_type) + body
@@ -141,14 +142,17 @@ class Mux:
             self.queue(channel.local, message)
 
     def send_to(self, protocol: str, channel_id: bytes, message_type: int, body: bytes) -> None:
-        """Queue a message on the channel of that protocol and id, which is open on our side; as `send`."""
+        """Queue a message on the channel with that protocol and id, which must be open on our side. Raises as
+        `send` does.
+        """
         self.send(self.local.by_key[protocol, channel_id], message_type, body)
 
     # Output
 
     def queue(self, local: int, message: bytes) -> None:
-        """Queue the type and body of a message of the protocol's own, not of an application."""
-        # One piece: an answer is three bytes, and each piece of it would cost many times that in memory.
+        """Queue the type and body of a protocol message, as opposed to an application's message."""
+        # Join the pieces: an answer has three bytes, and each separate piece would take many times that in
+        # memory.
         chunk = b"".join(self.batcher.place(local, message))
         if self._replying:
             self.outbox.append_reply_untrusted(chunk)
@@ -156,7 +160,7 @@ class Mux:
             self.outbox.append(chunk)
 
     def take_messages(self) -> list[tuple[int, list[bytes]]]:
-        """Hand over the messages of the stream below, in order: the size of each, and its chunks."""
+        """Remove and return the messages for the stream below, in order: the size of each, and its chunks."""
         return self.batcher.take_messages()
 
     def _control(self, message_type: int, body: bytes) -> None:
@@ -177,14 +181,14 @@ class Mux:
 
     @property
     def any_open(self) -> bool:
-        """Whether both sides have opened any channel."""
+        """Whether any channel is open on both sides."""
         return self.local.any_open
 
     def receive_untrusted(self, message: bytes) -> None:
-        """Take one message of the stream below. Raises only `RemoteProtocolError`.
+        """Take in one message of the stream below. Raises only `RemoteProtocolError`.
 
-        Of a batch, it takes as many messages as the work allows: before the next message of the stream, call
-        `go_on_untrusted` as long as `has_input`.
+        It processes as many messages of a batch as the work allows. Before the next message of the stream,
+        call `go_on_untrusted` as long as `has_input`.
         """
         number, position = decode_uint_untrusted(message, 0, len(message))
         if number == CONTROL and decode_uint_untrusted(message, position, len(message))[0] == BATCH:
@@ -199,7 +203,7 @@ class Mux:
             self._replying = False
 
     def go_on_untrusted(self) -> None:
-        """Go on with a batch. Raises only `RemoteProtocolError`."""
+        """Continue with a batch. Raises only `RemoteProtocolError`."""
         if self._batch is None:
             return
         batch, self._batch = self._batch, None
@@ -210,7 +214,7 @@ class Mux:
             self._replying = False
 
     def forget_input(self) -> None:
-        """Let go of what waits: for the next slice of work, and for a decision."""
+        """Drop the input that waits for the next slice of work or for a decision."""
         self._batch = None
         self.remote.forget_input()
 
@@ -224,7 +228,7 @@ class Mux:
             return
         remote = self.remote.by_number.get(number)
         if remote is None:
-            return  # sent before the remote learned that we closed
+            return  # the remote sent this before it learned that we closed
         if remote.channel is not None:
             remote.channel.handler.message_untrusted(message_type, data, position, end)
         else:
@@ -236,7 +240,8 @@ class Mux:
             if work.left <= 0:
                 self._batch = (data, position, number)
                 return
-            # Looked up for each message that is not of a run, since messages close and open channels.
+            # Look the channel up for each message outside a run, because messages can close and open
+            # channels.
             remote = by_number.get(number)
             if remote is not None and remote.channel is not None:
                 reached = remote.channel.run_untrusted(data, position, end)
@@ -277,7 +282,7 @@ class Mux:
         local, _ = decode_uint_untrusted(data, position, end)
         channel = self.local.by_number.get(local)
         if channel is None or channel.state not in UNANSWERED:
-            raise RemoteProtocolError(f"the remote rejected channel {local}, which waits for nothing")
+            raise RemoteProtocolError(f"the remote rejected channel {local}, which waits for no answer")
         wanted = not channel.closed
         channel.signal(ChannelSignal.REFUSE)
         if wanted:
@@ -298,12 +303,12 @@ class Mux:
             self._disconnect(channel)
             channel.handler.closed()
             return
-        # It gave up before we decided, and still wants an answer.
+        # The remote gave up before we decided, but still expects an answer.
         self.remote.stop_waiting(number, remote.key)
         self._refuse(number)
 
     def _offer(self, channel: Channel) -> None:
-        """Open our half; the remote's may be there."""
+        """Open our half of a channel; the remote's half may already be open."""
         key = channel.key
         self.local.assign(channel)
         channel.signal(ChannelSignal.OFFER)
@@ -318,7 +323,7 @@ class Mux:
             self._accept_untrusted(channel, number)
 
     def _accept_untrusted(self, channel: Channel, number: int) -> None:
-        """Take the remote's Open for the answer to ours."""
+        """Treat the remote's Open as the answer to ours."""
         wanted = not channel.closed
         channel.signal(ChannelSignal.ACCEPT)
         if wanted:
@@ -337,7 +342,7 @@ class Mux:
                 channel.handler.message_untrusted(message_type, message, 0, len(message))
 
     def _answered(self, channel: Channel) -> None:
-        """Free number and key of a channel that does not come about, since the remote has answered."""
+        """Free the number and key of a channel that never opened, because the remote has answered."""
         del self.local.unanswered[channel.key]
         self.local.release(channel)
         waiting = self.local.waiting.pop(channel.key, None)
@@ -349,7 +354,7 @@ class Mux:
         self._control(REJECT, encode_uint(number))
 
     def _disconnect(self, channel: Channel) -> None:
-        """Let go of both halves of a channel that was open."""
+        """Release both halves of a channel that was open."""
         self.remote.remove(channel.remote)
         self.local.release(channel)
 

@@ -1,4 +1,4 @@
-"""`RemoteChannels`: the remote's halves of the channels of one stream, and what they make us keep."""
+"""`RemoteChannels`: the remote's halves of the channels of one stream, and the memory that they take."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ...limits import MESSAGE_COST, Limits
 from .channel import Channel, Key
 from .control import CONTROL
 
-_OVERHEAD = 512  # bytes of memory that a channel costs beside its names and its handshake
+_OVERHEAD = 512  # bytes of memory of a channel, besides its names and its handshake
 
 
 @attrs.define(eq=False)
@@ -21,30 +21,33 @@ class RemoteChannel:
     channel: Channel | None = None
     """Our half, once both sides have opened."""
     early: list[tuple[int, bytes]] = attrs.field(factory=list)
-    """Types and bodies of messages that have come before we opened."""
+    """The types and bodies of messages that arrived before we opened the channel."""
 
     @property
     def early_size(self) -> int:
-        """What the early messages count against the limit."""
+        """Bytes of the early messages that count against the limit."""
         return sum(len(message) + MESSAGE_COST for _, message in self.early)
 
     @property
     def size(self) -> int:
-        """Bytes of memory, early messages left out."""
+        """Bytes of memory, without early messages."""
         return _OVERHEAD + len(self.key[0]) + len(self.key[1]) + len(self.handshake)
 
 
 class RemoteChannels:
-    """The remote's halves: those that we have opened, too, and those that wait for our decision."""
+    """The remote's halves of channels: those that we have opened, too, and those that wait for our
+    decision.
+    """
 
     __slots__ = ("_highest", "_limits", "_size", "by_number", "early_size", "waiting")
 
     def __init__(self, limits: Limits) -> None:
         self.by_number: dict[int, RemoteChannel] = {}
         self.waiting: dict[Key, dict[int, None]] = {}
-        """Numbers that wait for our decision, in order; the remote may give up any of them."""
+        """The numbers of channels that wait for our decision, in order; the remote may give up any of
+        them."""
         self.early_size = 0
-        """What all early messages count against the limit."""
+        """Bytes of all early messages that count against the limit."""
         self._limits = limits
         self._highest = 0
         self._size = 0
@@ -55,7 +58,7 @@ class RemoteChannels:
         return self._size + self.early_size
 
     def add_untrusted(self, number: int, key: Key, handshake: bytes) -> None:
-        """Note what the remote has opened. Raises only `RemoteProtocolError`."""
+        """Note a channel that the remote has opened. Raises only `RemoteProtocolError`."""
         if number == CONTROL or number in self.by_number or number > self._highest + 1:
             raise RemoteProtocolError(f"the remote opened channel {number} out of order")
         if len(self.by_number) >= self._limits.channels:
@@ -67,7 +70,7 @@ class RemoteChannels:
     def keep_untrusted(
         self, remote: RemoteChannel, message_type: int, data: bytes, start: int, end: int
     ) -> None:
-        """Keep a message, `data[start:end]`, that has come before we opened.
+        """Keep a message, `data[start:end]`, that arrived before we opened the channel.
 
         Raises only `RemoteProtocolError`.
         """
@@ -77,25 +80,25 @@ class RemoteChannels:
         remote.early.append((message_type, data[start:end]))
 
     def wait(self, number: int, key: Key) -> None:
-        """Let a number wait for our decision."""
+        """Let a channel number wait for our decision."""
         self.waiting.setdefault(key, {})[number] = None
 
     def take_waiting(self, key: Key) -> int | None:
-        """Return the first number that waits for our decision, which has been made; None if none does."""
+        """Remove and return the first number that waits for our decision, or None if there is none."""
         number = next(iter(self.waiting.get(key, ())), None)
         if number is not None:
             self.stop_waiting(number, key)
         return number
 
     def stop_waiting(self, number: int, key: Key) -> None:
-        """Let a number wait no longer."""
+        """Remove a number that waits for our decision."""
         numbers = self.waiting[key]
         del numbers[number]
         if not numbers:
             del self.waiting[key]
 
     def join(self, number: int, channel: Channel) -> tuple[bytes, list[tuple[int, bytes]]]:
-        """Put both halves of a channel together; returns the remote's handshake and its early messages."""
+        """Connect both halves of a channel; returns the remote's handshake and its early messages."""
         remote = self.by_number[number]
         remote.channel = channel
         channel.remote = number
@@ -106,13 +109,13 @@ class RemoteChannels:
         return handshake, early
 
     def remove(self, number: int) -> None:
-        """Let go of one that is over."""
+        """Remove a channel that is over."""
         remote = self.by_number.pop(number)
         self.early_size -= remote.early_size
         self._size -= remote.size
 
     def forget_input(self) -> None:
-        """Let go of handshakes and messages that wait for a decision, since there will be none."""
+        """Drop the handshakes and messages that wait for a decision, because there will be none."""
         for remote in self.by_number.values():
             remote.handshake = b""
             remote.early.clear()

@@ -1,6 +1,6 @@
 """secret-stream: Noise XX over Ed25519, then frames of libsodium's secretstream.
 
-Every frame stands behind its length, three bytes, little-endian. Source: @hyperswarm/secret-stream 6.9.2,
+A length of three bytes, little-endian, precedes every frame. Source: @hyperswarm/secret-stream 6.9.2,
 noise-handshake 4.2.0, noise-curve-ed 2.1.0.
 """
 
@@ -22,7 +22,7 @@ from ..pieces import Pieces
 
 OVERHEAD: Final = MESSAGE_TAG_SIZE + MAC_SIZE
 MAX_PLAINTEXT: Final = HYPERCORE11_FRAME - OVERHEAD
-"""Bytes of one message of the layer above."""
+"""The most bytes in one message of the layer above."""
 
 LENGTH_SIZE: Final = 3
 """Bytes of the length before a frame."""
@@ -33,13 +33,13 @@ _ID_SIZE = 32
 _NOTHING = memoryview(b"")
 _TAG_ROOM, _MAC_ROOM = bytes(MESSAGE_TAG_SIZE), bytes(MAC_SIZE)
 _HANDSHAKE_SIZES = {True: (96,), False: (32, 64)}
-"""What an initiator and a responder are sent."""
+"""The sizes of the handshake messages that an initiator (True) and a responder (False) receive."""
 
 _ED25519 = Ed25519()
 
 
 def namespace(name: bytes, count: int) -> list[bytes]:
-    """The constants of a protocol (hypercore-crypto 3, `namespace`): 32 bytes each."""
+    """Return the constants of a protocol, 32 bytes each (hypercore-crypto 3, `namespace`)."""
     root = _hash(name)
     return [_hash(root + bytes((index,))) for index in range(count)]
 
@@ -52,7 +52,7 @@ _INITIATOR, _RESPONDER, _SEND = namespace(b"hyperswarm/secret-stream", 3)
 
 
 class SecretStream:
-    """One side of a secured stream of messages."""
+    """One side of an encrypted stream of messages."""
 
     def __init__(
         self,
@@ -66,21 +66,21 @@ class SecretStream:
     ) -> None:
         """Begin a handshake for `key_pair`, or start with the `keys` of one that is finished.
 
-        Takes from `entropy` 32 bytes for the ephemeral seed if there is a handshake, then 24 for the
+        Draws 32 bytes of `entropy` for the ephemeral seed if there is a handshake, then 24 for the
         header of our direction.
         """
         self.output: list[bytes] = []
-        """What to send, in order; the owner empties it."""
+        """The chunks to send, in order; the owner empties the list."""
         self.keys: Keys | None = None
         self.keepalive_received = False
-        """Whether the remote has sent one: it goes on to send them then (`setKeepAlive`)."""
+        """Whether the remote has sent a keepalive, after which it keeps sending them (`setKeepAlive`)."""
         self._initiator = initiator
         self._entropy = entropy
         self._work = work or Work()
         self._max_frame = max_frame
         self.unfinished = Pieces()
-        """What has come of a frame that is not complete."""
-        self._waiting = _NOTHING  # for the next slice of work; a buffer of our own
+        """The received pieces of an incomplete frame."""
+        self._waiting = _NOTHING  # input for the next slice of work, in a buffer of our own
         self._transmit: SecretStreamCipher | None = None
         self._receive: SecretStreamCipher | None = None
         self._noise: NoiseHandshake | None = None
@@ -99,17 +99,17 @@ class SecretStream:
 
     @property
     def has_input(self) -> bool:
-        """Whether something waits for the next slice of work."""
+        """Whether input waits for the next slice of work."""
         return bool(self._waiting)
 
     @property
     def kept(self) -> int:
-        """Bytes that are kept, of an unfinished frame or for the next slice of work."""
+        """Bytes that are kept: an unfinished frame, and input for the next slice of work."""
         return self.unfinished.size + len(self._waiting)
 
     @property
     def between_frames(self) -> bool:
-        """Whether the stream stands between two frames."""
+        """Whether the input so far ends between two frames."""
         return not (self.unfinished or self._waiting)
 
     def encrypt(self, plaintext: bytes) -> bytes:
@@ -117,14 +117,14 @@ class SecretStream:
         return bytes(self.encrypt_all([(len(plaintext), (plaintext,))]))
 
     def forget_input(self) -> None:
-        """Let go of what has come of a frame, and of what waits."""
+        """Drop the unfinished frame and all waiting input."""
         self.unfinished.take()
         self._waiting = _NOTHING
 
     def encrypt_all(self, messages: Sequence[tuple[int, Sequence[bytes]]]) -> bytearray:
         """Return the frames of messages, each given as its size, up to `MAX_PLAINTEXT`, and its chunks.
 
-        They are laid out in one buffer and encrypted there: a message is copied once.
+        The frames are laid out in one buffer and encrypted in place, so that a message is copied only once.
         """
         assert self._transmit is not None
         parts: list[bytes] = []
@@ -141,10 +141,10 @@ class SecretStream:
         return buffer
 
     def receive_data_untrusted(self, received: Buffer, messages: MutableSequence[bytes]) -> None:
-        """Append the messages that `received` completes, keepalives left out, as far as the work allows.
+        """Append the messages that `received` completes, without keepalives, as far as the work allows.
 
         What may be written to is decrypted where it lies; what is left is copied. As long as `has_input`,
-        call it again; there may be no data then. Nothing behind the handshake is looked at before the next
+        call it again; there may be no data then. Bytes that follow the handshake are kept for the next
         call. Raises only `RemoteProtocolError`.
         """
         data = memoryview(received)
@@ -166,7 +166,7 @@ class SecretStream:
             else:
                 data = memoryview(bytearray().join((*pieces, data)))
         self._parse_untrusted(data, messages)
-        if self._waiting:  # in a buffer that is the caller's
+        if self._waiting:  # copy it out of the caller's buffer
             self._waiting = memoryview(bytearray(self._waiting))
 
     def _parse_untrusted(self, data: memoryview, messages: MutableSequence[bytes]) -> None:
@@ -199,7 +199,9 @@ class SecretStream:
             self._open_untrusted(bytearray(data[:position]) if data.readonly else data, frames, messages)
 
     def _keep(self, rest: memoryview) -> None:
-        """Keep the beginning of a frame, what comes behind the handshake, or what the work did not reach."""
+        """Keep the beginning of a frame, bytes that follow the handshake, or input that the work did not
+        reach.
+        """
         missing = LENGTH_SIZE - len(rest)
         if missing <= 0:
             missing += int.from_bytes(rest[:LENGTH_SIZE], "little")
@@ -209,7 +211,9 @@ class SecretStream:
             self._waiting = rest
 
     def keep_untrusted(self, data: bytes) -> None:
-        """Keep the first `data` behind another handshake for the next `receive_data_untrusted`."""
+        """Keep `data`, the first bytes after a handshake that took place elsewhere, for the next
+        `receive_data_untrusted`.
+        """
         self.unfinished.begin(data, missing=0)
 
     def _open_untrusted(
@@ -225,7 +229,7 @@ class SecretStream:
             raise RemoteProtocolError(str(error)) from None
 
     def _begin_untrusted(self, frame: bytes) -> None:
-        """Take a frame of the handshake, or the one behind it."""
+        """Take in a frame of the handshake, or the header frame that follows it."""
         if self._noise is None:
             self._header_untrusted(frame)
             return

@@ -30,7 +30,7 @@ class Hypercore11:
         self.keepalive = limits.hypercore11_keepalive
         self.outbox = setup.outbox
         self.mux = Mux(limits=limits, outbox=self.outbox, aliases=alpha.ALIASES, work=setup.work)
-        """For protocols beside hypercore's, which may be registered once the handshake is finished."""
+        """The channels, for protocols besides hypercore's."""
         self._initiator = setup.initiator
         self._limits = limits
         self._work = setup.work
@@ -43,8 +43,8 @@ class Hypercore11:
             max_frame=limits.hypercore11_frame,
         )
         self.unfinished = self.stream.unfinished
-        """What has come of a frame that is not complete."""
-        # Decrypted, for the next slice of work; and what then ends the connection.
+        """The received pieces of an incomplete frame."""
+        # Decrypted messages for the next slice of work, and the fault that ends the connection after them.
         self._messages: deque[bytes] = deque()
         self._fault: RemoteProtocolError | None = None
         self._keys: Keys | None = None
@@ -55,7 +55,9 @@ class Hypercore11:
 
     @property
     def silence(self) -> float:
-        """How long the remote may be silent: that means something once it has sent a keepalive."""
+        """Seconds that the remote may be silent. Silence only matters once the remote has sent a
+        keepalive.
+        """
         limits = self._limits
         if self.stream.keepalive_received:
             return min(limits.silence, limits.hypercore11_silence)
@@ -68,24 +70,24 @@ class Hypercore11:
 
     @property
     def has_input(self) -> bool:
-        """Whether something waits for the next slice of work."""
+        """Whether input waits for the next slice of work."""
         return bool(self.mux.has_input or self._messages or self.stream.has_input or self._fault)
 
     @property
     def between_messages(self) -> bool:
-        """Whether the remote may end the stream here without cutting anything short."""
+        """Whether the remote may end the stream here without cutting off a message."""
         return self._keys is not None and self.stream.between_frames and not self.has_input
 
     @property
     def kept(self) -> int:
-        """Bytes of memory that the remote makes this wire keep, answers to it left out."""
+        """Bytes of memory that the remote makes this wire keep, not counting answers to it."""
         names = sum(core.name_size for core in self._cores.values())
         return self.stream.kept + sum(map(len, self._messages)) + self.mux.kept + names
 
     def receive_data_untrusted(self, data: Buffer, events: list[Event]) -> None:
-        """Append to `events` what `data` causes. Raises only `RemoteProtocolError`.
+        """Append the events that `data` causes to `events`. Raises only `RemoteProtocolError`.
 
-        Nothing behind the handshake is looked at before the next call.
+        Bytes that follow the handshake are kept for the next call.
         """
         if self._keys is None:
             self._shake_hands_untrusted(data, events)
@@ -104,7 +106,7 @@ class Hypercore11:
             self._events.clear()
 
     def forget_input(self) -> None:
-        """Let go of what has come of a frame that will not be finished, and of what waits."""
+        """Drop the unfinished frame and all waiting input."""
         self.stream.forget_input()
         self.mux.forget_input()
         for core in self._cores.values():
@@ -113,7 +115,7 @@ class Hypercore11:
         self._fault = None
 
     def _check_large_untrusted(self, size: int) -> None:
-        """Give up a stranger that has a large frame under way, one of so many bytes.
+        """Raise `RemoteProtocolError` if a stranger sends a large frame, of `size` bytes.
 
         Before a channel is open, frames are small.
         """
@@ -121,7 +123,7 @@ class Hypercore11:
             raise RemoteProtocolError(f"a frame of {size} bytes from a remote that is not a member")
 
     def _go_on_untrusted(self) -> None:
-        """Do what is next: what came first comes first."""
+        """Process the next piece of waiting input, in the order of arrival."""
         if self.mux.has_input:
             self.mux.go_on_untrusted()
         elif self._messages:
@@ -132,14 +134,14 @@ class Hypercore11:
             self._decrypt_untrusted(b"")
 
     def _decrypt_untrusted(self, data: Buffer) -> None:
-        """Decrypt what the work allows; a fault waits for its turn behind the messages before it."""
+        """Decrypt as much as the work allows; a fault waits behind the messages before it."""
         try:
             self.stream.receive_data_untrusted(data, self._messages)
         except RemoteProtocolError as error:
             self._fault = error
 
     def data_to_send(self) -> bytes | memoryview:
-        """Everything queued, encrypted frame by frame."""
+        """Return all queued output, encrypted frame by frame."""
         stream = self.stream
         plain = b""
         if stream.output:
@@ -154,7 +156,7 @@ class Hypercore11:
         return plain + encrypted if plain else memoryview(encrypted)
 
     def send_keepalive(self) -> None:
-        """Queue the frame that says nothing."""
+        """Queue an empty frame."""
         self._keepalive_due = True
 
     def open_drive(self, key: DriveKey) -> None:
@@ -169,9 +171,9 @@ class Hypercore11:
         self._cores.pop(discovery_key).close()
 
     def sender(self, discovery_key: bytes | None, name: str) -> alpha.ExtensionSender:
-        """Return what sends the messages of one extension of a drive that both sides have open.
+        """Return the sender of one extension's messages, on the channel of a drive that both sides have open.
 
-        Raises `LocalProtocolError` if they have not.
+        Raises `LocalProtocolError` if they do not have the drive open.
         """
         core = self._cores.get(discovery_key or b"")
         if core is None or core.channel is None:

@@ -1,4 +1,4 @@
-"""Which of two connections of one peer stays. Source: hyperswarm 2.15.3, `deduplicate`."""
+"""The rule for two connections of one peer. Source: hyperswarm 2.15.3, `deduplicate`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from ..duplicates import Duplicates, Stays, Verdict
 def judge(pair: Duplicates) -> Verdict:
     """Return which of two connections stays.
 
-    The one dialled by the smaller key stays, and of two of these the newer; of two dialled by the larger key,
-    the older stays, unless it turns out to be dead.
+    The connection that the smaller key dialled stays; of two of these, the newer one. Of two connections that
+    the larger key dialled, the older one stays, unless it turns out to be dead.
     """
     if pair.dialled != pair.smaller:  # the larger key has dialled the newer one
         return Verdict(Stays.LIVELIER, ours=pair.dialled)

@@ -251,7 +251,7 @@ def test_a_handler_that_refuses_the_handshake() -> None:
 @pytest.mark.parametrize("number", [0, 1, 2, 5, 2**40])
 def test_reject_of_nothing(number: int) -> None:
     side, _ = opened_side()
-    with pytest.raises(RemoteProtocolError, match=f"rejected channel {number}, which waits for nothing"):
+    with pytest.raises(RemoteProtocolError, match=f"rejected channel {number}, which waits for no answer"):
         side.say(rejecting(number))
 
 
@@ -260,7 +260,7 @@ def test_reject_of_one_of_many() -> None:
     channels = [side.open("p", bytes([number])) for number in range(3)]
     assert side.say(rejecting(2)) == ["closed"]
     assert [channel.closed for channel in channels] == [False, True, False]
-    with pytest.raises(RemoteProtocolError, match="waits for nothing"):
+    with pytest.raises(RemoteProtocolError, match="waits for no answer"):
         side.say(rejecting(2))
 
 

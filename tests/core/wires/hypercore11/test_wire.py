@@ -344,7 +344,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "open of number 0": (b"\0\x01\0\x01p\0", "opened channel 0 out of order"),
     "open twice": (b"\0\x01\x01\x01p\0", "opened channel 1 out of order"),
     "a protocol that is not UTF-8": (b"\0\x01\x02\x01\xff\0", "not UTF-8"),
-    "reject of nothing": (b"\0\x02\x07", "waits for nothing"),
+    "reject of nothing": (b"\0\x02\x07", "waits for no answer"),
     "a batch within a batch": (b"\0\0\0\x02\0\0", "a batch within a batch"),
     "a truncated batch": (b"\0\0\x01\x09\0", "a batch ends within a message"),
     "an extension without a name": (b"\x01\x09", "ends within a number"),
