@@ -1,4 +1,4 @@
-"""What holds for every test: how properties are tried, and that a run which skips a test fails."""
+"""Rules for every test: how properties are tried, what runs first, and that a skipped test fails the run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import pytest
 from hypothesis import HealthCheck, settings
 
+from ordering import slow_first
 from peersockets_trio.runtime import bootstrap as bootstrapping
 
 # A slow or busy machine must not fail a property: no deadline, and no health check of the time that drawing
@@ -33,6 +34,12 @@ def _no_public_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
         return await resolve(nodes)
 
     monkeypatch.setattr(bootstrapping, "resolve", checked)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    items[:] = slow_first(items, lambda item: item.get_closest_marker("slow") is not None, workers)
 
 
 @pytest.hookimpl(trylast=True)

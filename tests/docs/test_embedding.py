@@ -63,9 +63,10 @@ async def test_a_real_peer_with_another_drive_another_wire_or_no_answer(
     [other] = [generation.wire for generation in GENERATIONS if generation is not real]
     async with real.open_peer() as peer:
         key = (await peer.call("createDrive"))["key"]
-        await all_end(peer.port, KEY, real.wire, NO_DRIVE, tmp_path)
-        await all_end(peer.port, key, real.wire, NO_ANSWER, tmp_path)
-        await all_end(peer.port, key, other, WRONG_WIRE, tmp_path)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(all_end, peer.port, KEY, real.wire, NO_DRIVE, tmp_path)
+            nursery.start_soon(all_end, peer.port, key, real.wire, NO_ANSWER, tmp_path)
+            nursery.start_soon(all_end, peer.port, key, other, WRONG_WIRE, tmp_path)
 
 
 async def close_at_once(stream: trio.SocketStream) -> None:

@@ -1,0 +1,25 @@
+"""The order in which tests run: each worker begins with its share of the slow ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+_Item = TypeVar("_Item")
+
+
+def slow_first(items: Sequence[_Item], is_slow: Callable[[_Item], bool], workers: int) -> list[_Item]:
+    """Deal the slow items to the beginnings of the parts that the workers begin with.
+
+    pytest-xdist's worksteal gives each worker a part of the list, and moves what is left at the ends of the
+    parts from busy workers to idle ones. A test that takes a minute has to begin early, or it ends alone.
+    """
+    slow = [item for item in items if is_slow(item)]
+    others = iter([item for item in items if not is_slow(item)])
+    ordered: list[_Item] = []
+    for worker in range(workers):
+        size = (len(items) - len(ordered)) // (workers - worker)
+        mine = slow[worker::workers]
+        ordered += mine
+        ordered += [item for _, item in zip(range(size - len(mine)), others, strict=False)]
+    return ordered + list(others)
