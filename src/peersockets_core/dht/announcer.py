@@ -40,7 +40,7 @@ class AnnouncerState(enum.Enum):
 
 _NEXT: Final = {
     AnnouncerState.IDLE: {AnnouncerState.ANNOUNCING, AnnouncerState.STOPPED},
-    AnnouncerState.ANNOUNCING: {AnnouncerState.KEEPING, AnnouncerState.STOPPED},
+    AnnouncerState.ANNOUNCING: {AnnouncerState.ANNOUNCING, AnnouncerState.KEEPING, AnnouncerState.STOPPED},
     AnnouncerState.KEEPING: {AnnouncerState.ANNOUNCING, AnnouncerState.STOPPED},
     AnnouncerState.STOPPED: {AnnouncerState.ANNOUNCING},
 }

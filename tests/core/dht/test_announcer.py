@@ -51,6 +51,17 @@ def test_the_three_nearest_relay_to_us() -> None:
             assert other.machine._forwarding.address(target, network.now) == alice.address
 
 
+def test_the_network_changes_before_we_are_announced() -> None:
+    network = hyper_network(20)
+    alice = network.members[5]
+    alice.machine.listen(network.now)
+    alice.machine.network_changed(network.now)
+    alice.machine.take_events(network.now)
+    assert announcer(alice).state is AnnouncerState.ANNOUNCING
+    network.until(lambda: bool(alice.of_type(Listening)))
+    assert set(alice.machine.relays) == holders(network, alice)
+
+
 def test_listening_twice_announces_once() -> None:
     network = hyper_network(5)
     alice = network.members[2]
