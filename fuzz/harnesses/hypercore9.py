@@ -12,7 +12,7 @@ from fuzz.support import Script, fixed_entropy
 from peersockets_core import Connection, DriveKey, KeyPair
 from peersockets_core.crypto.sodium import XSalsa20
 from peersockets_core.wires.hypercore9 import frames, messages
-from peersockets_core.wires.hypercore9.channels import _capability
+from peersockets_core.wires.hypercore9.channels import capability
 from peersockets_core.wires.hypercore9.handshake import Handshake
 
 _OPEN: Final = frames.encode(5, 0, messages.encode(messages.Open(b"unknown!")))
@@ -41,7 +41,7 @@ class _Remote:
         return bytes(self._transmit.apply(plain))
 
     def offer(self, key: DriveKey, number: int) -> bytes:
-        proof = _capability(key, self._sending_key, self._receiving_key)
+        proof = capability(key, self._sending_key, self._receiving_key)
         return frames.encode(number, 0, messages.encode(messages.Open(key.discovery_key, proof)))
 
 

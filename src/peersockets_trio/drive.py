@@ -48,10 +48,7 @@ class Drive:
         `overflow`; `trio.ClosedResourceError` when the drive is closed.
         """
         self._check_open()
-        joined = Topic(self._runtime, self._opened, topic)
-        joined._handle = self._runtime.machine.join(
-            self._opened, topic, scope=self._topic_scope, overflow=overflow, owner=joined
-        )
+        joined = Topic(self._runtime, self._opened, topic, scope=self._topic_scope, overflow=overflow)
         self._adopt(joined)
         return joined
 
@@ -61,8 +58,7 @@ class Drive:
         Raises `trio.ClosedResourceError` when the drive is closed.
         """
         self._check_open()
-        events = PeerEvents(self._runtime.home)
-        events._handle = self._runtime.machine.watch(self._opened, owner=events)
+        events = PeerEvents(self._runtime, self._opened)
         self._adopt(events)
         return events
 

@@ -39,7 +39,7 @@ from .runtime.home import Home
 from .runtime.memory import keep_memory
 from .runtime.node_runtime import NodeRuntime
 from .runtime.places import accept_connections
-from .runtime.transport import connect, listen
+from .runtime.transport import connect, listen, remote_address
 from .swarm import Swarm, open_swarm
 from .udp import UdxStream
 
@@ -179,7 +179,7 @@ class Node:
         self._runtime.home.check()
         if id(stream) in attached:
             raise trio.BusyResourceError("the stream belongs to a connection already")
-        address = _remote_address(stream)
+        address = remote_address(stream)
         task = await self._attach(stream, wire, initiator, key, address)
         return task.facts()
 
@@ -274,7 +274,7 @@ class Node:
         except OSError as error:
             self._runtime.report.failed(address, wire, None, error)
             raise
-        return await self._attach(stream, wire, True, expect, _remote_address(stream))
+        return await self._attach(stream, wire, True, expect, remote_address(stream))
 
     async def _attach(
         self,
@@ -325,7 +325,7 @@ class Node:
             await trio.aclose_forcefully(stream)
             return
         connection = self._runtime.connection(None, initiator=False)
-        await ConnectionTask(self._runtime, stream, connection, _remote_address(stream)).run()
+        await ConnectionTask(self._runtime, stream, connection, remote_address(stream)).run()
 
     def _check_open(self) -> None:
         self._runtime.home.check()
@@ -376,13 +376,6 @@ async def open_node(
             node._close_children()
 
 
-def _remote_address(stream: trio.abc.Stream) -> Address | None:
-    if isinstance(stream, UdxStream):
-        remote = stream.remote_address
-        return None if remote is None else Address(*remote)
-    if not isinstance(stream, trio.SocketStream):
-        return None
-    try:
-        return address_of(stream.socket.getpeername())
-    except OSError:  # gone already, as the task will find out
-        return None
+def runtime_of(node: Node) -> NodeRuntime:
+    """Return the inside of a node (see `peersockets_trio.testing.internals`)."""
+    return node._runtime

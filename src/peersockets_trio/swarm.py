@@ -286,6 +286,11 @@ async def open_swarm(
             runtime.close()
 
 
+def runtime_of(swarm: Swarm) -> SwarmRuntime:
+    """Return the inside of a swarm (see `peersockets_trio.testing.internals`)."""
+    return swarm._runtime
+
+
 def _topic(topic: Drive | DriveKey | bytes | str) -> bytes:
     """Return the 32 bytes that a drive is found by."""
     if isinstance(topic, Drive):

@@ -11,8 +11,10 @@ import trio
 
 from peersockets_core import (
     Message,
+    Overflow,
     PeerGone,
     RequestStatistics,
+    TopicScope,
     TopicStatistics,
 )
 
@@ -44,8 +46,11 @@ class Topic(Receiver):
 
     _handle: NodeTopicHandle
 
-    def __init__(self, runtime: NodeRuntime, drive: NodeDrive, name: str) -> None:
+    def __init__(
+        self, runtime: NodeRuntime, drive: NodeDrive, name: str, *, scope: TopicScope, overflow: Overflow
+    ) -> None:
         super().__init__(runtime.home)
+        self._handle = runtime.machine.join(drive, name, scope=scope, overflow=overflow, owner=self)
         self.name = name
         self._runtime = runtime
         self._drive = drive
@@ -305,3 +310,8 @@ class Topic(Receiver):
         super().close()
         for scope in self._waiting:
             scope.cancel()
+
+
+def handle_of(topic: Topic) -> NodeTopicHandle:
+    """Return the handle of the core behind a topic (see `peersockets_trio.testing.internals`)."""
+    return topic._handle

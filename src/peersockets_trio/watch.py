@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from peersockets_core import PeerEvent, Watch
 
+from .runtime.machine import NodeDrive
+from .runtime.node_runtime import NodeRuntime
 from .runtime.receiver import Receiver, Wakeable
 
 
@@ -11,6 +13,10 @@ class PeerEvents(Receiver):
     """Joined and left events of one drive, beginning with the members present at the call of `watch`."""
 
     _handle: Watch[Wakeable]
+
+    def __init__(self, runtime: NodeRuntime, drive: NodeDrive) -> None:
+        super().__init__(runtime.home)
+        self._handle = runtime.machine.watch(drive, owner=self)
 
     async def receive(self) -> PeerEvent:
         """Return the next event, waiting for it; checkpoints as `Topic.receive` does.

@@ -26,6 +26,7 @@ from peersockets_core import (
 from peersockets_trio import Node, Topic
 from peersockets_trio.runtime.connection_task import ConnectionTask
 from peersockets_trio.testing import Connect, NodePair, connect_nodes, open_node_pair
+from peersockets_trio.testing.internals import connection_tasks
 
 KEY: Final = DriveKey(bytes(range(32)))
 OTHER_KEY: Final = DriveKey(bytes(range(32, 64)))
@@ -85,12 +86,12 @@ async def meet(
 
 
 def tasks(node: Node) -> list[ConnectionTask]:
-    return list(node._runtime.tasks)
+    return connection_tasks(node)
 
 
 def outbox_size(node: Node) -> int:
     """Bytes that wait in the node, ahead of the stream."""
-    return max((task.connection.outbox.size for task in node._runtime.tasks), default=0)
+    return max((task.connection.outbox.size for task in connection_tasks(node)), default=0)
 
 
 async def fill(topic: Topic, peer_id: int, size: int = 500) -> int:
@@ -131,7 +132,7 @@ class RawPeer:
             entropy=os.urandom,
             now=0.0,
         )
-        self._events: list[Event] = []
+        self.events: list[Event] = []
 
     async def flush(self) -> None:
         data = self.connection.data_to_send()
@@ -156,16 +157,16 @@ class RawPeer:
         data = await self.stream.receive_some(64 * 1024)
         if not data:
             return False
-        self._events += self.connection.receive_data(bytes(data), 0.0)
+        self.events += self.connection.receive_data(bytes(data), 0.0)
         await self.flush()
         return True
 
     async def until(self, kind: type[_Kind]) -> _Kind:
         """Read until an event of that kind has come."""
         while True:
-            for event in self._events:
+            for event in self.events:
                 if isinstance(event, kind):
-                    self._events.remove(event)
+                    self.events.remove(event)
                     return event
             assert await self.read(), f"the stream ended before {kind.__name__}"
 

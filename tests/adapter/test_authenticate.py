@@ -37,6 +37,7 @@ from peersockets_trio import (
 )
 from peersockets_trio.info import Authenticate
 from peersockets_trio.testing import join_side
+from peersockets_trio.testing.internals import node_runtime
 
 BOTH = list(itertools.product(WIRES, ("we dial", "they dial")))
 
@@ -154,7 +155,7 @@ async def test_a_refused_remote_sees_nothing_but_a_handshake() -> None:
             await visitor.flush()
             await visitor.until(HandshakeCompleted)
             await visitor.until_dropped()
-            assert visitor._events == []
+            assert visitor.events == []
 
 
 async def test_the_exception_of_a_bug_comes_out_of_the_node(meeting: Meeting) -> None:
@@ -327,7 +328,7 @@ async def test_another_key_than_the_one_expected(wire: Any) -> None:
             assert not drive.peers
             assert not tasks(node)
             assert not tasks(other)
-            assert not other._runtime.machine.memberships.peers
+            assert not node_runtime(other).machine.memberships.peers
 
 
 async def test_a_responder_may_expect_a_key_as_well() -> None:

@@ -46,7 +46,7 @@ from peersockets_trio import (
     open_node,
 )
 from peersockets_trio.reconnect import DEFAULT_BACKOFF
-from peersockets_trio.runtime.connection_task import ConnectionTask
+from peersockets_trio.runtime.background import background_tasks
 from peersockets_trio.testing import join_side
 from ports import unused_port
 
@@ -85,33 +85,39 @@ class Line:
         self.dialled: list[float] = []
         self.answering: Node | None = None
 
-        async def dial(node: Node, *arguments: Any) -> ConnectionTask:
-            return await self._dial_for(node, *arguments)
+        self._nursery: trio.Nursery | None = None
+        self._streams: set[trio.abc.Stream] = set()  # our ends
+        monkeypatch.setattr("peersockets_trio.node.connect", self._connect)
+        monkeypatch.setattr("peersockets_trio.node.remote_address", self._remote_address)
 
-        monkeypatch.setattr(Node, "_dial", dial)
-
-    async def _dial_for(
-        self, node: Node, address: tuple[str, int], wire: Any, expect: bytes | None, timeout: float
-    ) -> ConnectionTask:
-        assert address == ADDRESS
+    async def _connect(self, host: str, port: int, timeout: float) -> trio.abc.Stream:
+        assert (host, port) == ADDRESS
         assert timeout == 10
         self.dialled.append(trio.current_time())
         await trio.lowlevel.checkpoint()
-        if self.answering is None:
+        if self.answering is None or self._nursery is None:
             raise OSError("nobody is there")
         ours, theirs = trio.testing.memory_stream_pair()
-        self.answering._nursery.start_soon(_answer, self.answering, theirs, wire)
-        return await node._attach(ours, wire, True, expect, address)
+        self._streams.add(ours)
+        self._nursery.start_soon(_answer, self.answering, theirs, WIRE)
+        return ours
+
+    def _remote_address(self, stream: trio.abc.Stream) -> Address | None:
+        return ADDRESS if stream in self._streams else None
 
     @asynccontextmanager
     async def answered(self, key_pair: KeyPair | None = None) -> AsyncIterator[Node]:
         """Somebody answers there for the length of the block, with a drive open."""
-        async with open_node(key_pair=key_pair) as node, node.open_drive(KEY):
+        async with (
+            open_node(key_pair=key_pair) as node,
+            node.open_drive(KEY),
+            background_tasks() as self._nursery,
+        ):
             self.answering = node
             try:
                 yield node
             finally:
-                self.answering = None
+                self.answering = self._nursery = None
 
 
 async def _answer(node: Node, stream: trio.abc.Stream, wire: Any) -> None:

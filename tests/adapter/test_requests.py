@@ -43,6 +43,7 @@ from peersockets_trio import (
     open_node,
 )
 from peersockets_trio.testing import Connect, Side, cancelled_at_every_step, join_side
+from peersockets_trio.testing.internals import topic_handle
 
 NOTHING = RequestStatistics()
 CONNECTS = pytest.mark.parametrize("connect", [connect_memory, connect_tcp, connect_hypercore11])
@@ -649,7 +650,9 @@ async def test_a_request_that_comes_while_the_server_is_cancelled() -> None:
                 await all_tasks_blocked(0)
                 scope.cancel()
                 # As the node does when it has read the message just now.
-                answerer.topic._handle.put(answerer.side.peer_id, bytes(32), [encode(Kind.REQUEST, 7, b"x")])
+                topic_handle(answerer.topic).put(
+                    answerer.side.peer_id, bytes(32), [encode(Kind.REQUEST, 7, b"x")]
+                )
                 answerer.topic.wake()
         message = await asker.topic.receive()
         assert message.message == encode(Kind.ERROR, 7, "no longer answering")

@@ -28,6 +28,7 @@ from peersockets_trio import (
     open_node,
 )
 from peersockets_trio.runtime import bootstrap
+from peersockets_trio.testing.internals import swarm_runtime
 
 HOST = "127.0.0.1"
 KEY = "11" * 32
@@ -313,7 +314,7 @@ async def test_closing_a_discovery() -> None:
             await discovery.flushed()
         with pytest.raises(trio.ClosedResourceError):
             discovery.refresh()
-        await alice.swarm._runtime.wait_withdrawn()
+        await swarm_runtime(alice.swarm).wait_withdrawn()
         found = bob.swarm.join(bob.drive, announce=False)
         await found.flushed()
         assert bob.swarm.statistics().peers == 0

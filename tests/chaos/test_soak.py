@@ -25,6 +25,7 @@ from peersockets_trio import (
     open_node,
 )
 from peersockets_trio.testing import ChaosStream, Cut, connect_nodes
+from peersockets_trio.testing.internals import node_runtime
 
 VISITORS = 1000
 RETURNING = 100
@@ -98,7 +99,8 @@ async def visit(host: Host, number: int, random: Random) -> None:
 
 def books(node: Node) -> dict[str, int]:
     """The sizes of everything that a node keeps, but for the keys that it has met."""
-    runtime, machine = node._runtime, node._runtime.machine
+    runtime = node_runtime(node)
+    machine = runtime.machine
     (drive,) = machine.memberships.drives.values()
     (topic,) = drive.topics.values()
     return {
@@ -113,7 +115,7 @@ def books(node: Node) -> dict[str, int]:
         "names": len(machine.extensions.names),
         "links of peers": sum(len(peer.links) for peer in machine.memberships.peers),
         "tasks": len(runtime.tasks),
-        "handshakes": len(runtime._handshaking),
+        "handshakes": len(runtime.handshaking),
         "deadlines": len(runtime.deadlines),
     }
 
@@ -153,7 +155,7 @@ async def spend_a_day(random: Random) -> None:
 
 def check_met(host: Host) -> None:
     """What is remembered: one id for each key, counted from 1, and nobody who was never met."""
-    machine = host.node._runtime.machine
+    machine = node_runtime(host.node).machine
     assert sorted(host.keys) == list(range(1, len(host.keys) + 1))
     assert len(set(host.keys.values())) == len(host.keys) <= VISITORS
     assert {(peer.wire, peer.public_key): peer.id for peer in machine.memberships.peers} == {

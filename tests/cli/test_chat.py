@@ -65,7 +65,7 @@ def test_input_without_a_line_waits_for_nobody(reached_by: tuple[str, ...]) -> N
 WITHOUT_PATIENCE = """
 import sys
 import peersockets_command, peersockets_trio.cli
-sys.modules["peersockets_trio.cli.chat"]._MEETING_TIME = 0
+sys.modules["peersockets_trio.cli.chat"].MEETING_TIME = 0
 peersockets_command.main()
 """
 

@@ -39,7 +39,7 @@ if moment == "running":
     trio.run = run_soon
 if moment == "waiting":
     import peersockets_trio.cli
-    Chat = sys.modules["peersockets_trio.cli.chat"]._Chat
+    Chat = sys.modules["peersockets_trio.cli.chat"].Chat
     until_heard = Chat.until_heard
     def until_heard_or_signalled(*args):
         signal.raise_signal(number)

@@ -10,6 +10,7 @@ from adapter.support import all_tasks_blocked, connect_memory, meet
 from peersockets_core import Message, PeerEvent
 from peersockets_trio import Topic
 from peersockets_trio.cli.feed import Feed
+from peersockets_trio.testing.internals import topic_handle
 
 
 class Rounds(trio.abc.Instrument):
@@ -96,7 +97,7 @@ async def test_before_a_leave_a_few_messages_are_told_in_a_turn_too() -> None:
             nursery.start_soon(feed.follow_members)
             await all_tasks_blocked(0)
             nursery.cancel_scope.cancel()
-        assert len(here._handle) == 0
+        assert len(topic_handle(here)) == 0
     assert what == ["PeerJoined", *range(3000), "PeerLeft"]
     assert max(told.values()) <= 64
 

@@ -13,6 +13,7 @@ import trio.testing
 from cli.support import ANY_PORT, KEY, TIME, complaint, parse_lines, pipe, run
 from peersockets_core import Address, KeyPair, WireName
 from peersockets_trio import open_node
+from peersockets_trio.testing.internals import connection_tasks
 
 SEED = bytes(range(32)).hex()
 
@@ -151,7 +152,7 @@ async def test_who_is_not_allowed_is_sent_away() -> None:
                 host, _, port = ours.address.rpartition(":")
                 await visitor.connect_tcp(host, int(port), wire=wire)
                 if number is None:
-                    while visitor._runtime.tasks:
+                    while connection_tasks(visitor):
                         await trio.testing.wait_all_tasks_blocked(0.01)
                     assert not drive.peers
                     continue

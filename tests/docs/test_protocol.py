@@ -176,7 +176,7 @@ class Drive:
 
     @property
     def state(self) -> str:
-        channel = self._side.channels._channels.get(KEY.discovery_key)
+        channel = self._side.channels.by_key.get(KEY.discovery_key)
         if channel is None:
             return "closed"
         if channel.remote is not None:

@@ -20,6 +20,7 @@ from peersockets_core.wires.hypercore9 import frames, messages
 from peersockets_core.wires.hypercore9.messages import Open, Options
 from peersockets_trio import Instrument, Node, open_node
 from peersockets_trio.testing import connect_nodes
+from peersockets_trio.testing.internals import connection_tasks, node_runtime
 
 NAME = "chat"
 MESSAGE = b"pay 100 to Alice"
@@ -124,14 +125,14 @@ class _Shows(Instrument):
 
 
 def _offer_with_a_wrong_capability(stranger: Node, key: DriveKey) -> None:
-    [task] = stranger._runtime.tasks
+    [task] = connection_tasks(stranger)
     if task.connection.wire == "hypercore9":
         wrong = messages.Open(key.discovery_key, bytes(32))
         task.connection.outbox.append(frames.encode(1, 0, messages.encode(wrong)))
     else:
         named = b"\x0fhypercore/alpha\x20" + key.discovery_key
         task.connection.mux.queue(0, b"\1\1" + named + b"\0" + bytes(32))
-    stranger._runtime.flush()
+    node_runtime(stranger).flush()
 
 
 @pytest.mark.parametrize("wire", ["hypercore9", "hypercore11"])
@@ -154,7 +155,7 @@ async def test_no_output_of_a_node_shows_a_secret(wire: WireName, caplog: pytest
         await connect_nodes(stranger, node, wire=wire)
         _offer_with_a_wrong_capability(stranger, key)
         await wait_all_tasks_blocked()
-        assert not stranger._runtime.tasks
+        assert not connection_tasks(stranger)
         theirs.close()
         texts += [await events.receive(), node.peer(1)]
         for call in (lambda: node.open_drive(key.url[:-2]), lambda: node.peer(99)):

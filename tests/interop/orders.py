@@ -23,6 +23,8 @@ from typing import Literal, TypeAlias
 import attrs
 import trio
 
+from peersockets_trio.testing.internals import node_runtime
+
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from interop import hyperdrive13, real_peer
@@ -194,7 +196,7 @@ class Meeting:
             await self.counter.one_is_left_of(2)
             await self.generation.both_ways(self.node, self.drive, peer, 1)
         seconds = SETTLING_TIME if scope.cancelled_caught else trio.current_time() - began
-        links = self.node._runtime.machine.peer(1).links
+        links = node_runtime(self.node).machine.peer(1).links
         ours = [link.connection.initiator for link in links]
         stays = ", ".join("ours" if initiator else "theirs" for initiator in ours) or "none"
         leaves = 0

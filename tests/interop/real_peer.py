@@ -16,6 +16,7 @@ import trio.testing
 from interop.node_host import open_hosted_peer
 from interop.node_peer import JsonObject, NodePeer, open_node_peer
 from peersockets_trio import Drive, Node, PeerEvents, PeerJoined
+from peersockets_trio.testing.internals import connection_tasks
 
 HOST = "127.0.0.1"
 WIRE: Literal["hypercore9"] = "hypercore9"
@@ -155,8 +156,8 @@ def digest(messages: Iterable[bytes]) -> JsonObject:
 
 async def held_up(node: Node) -> None:
     """Wait until there are bytes for the only connection of an idle node, which it does not read."""
-    [task] = node._runtime.tasks
-    stream = task._stream
+    [task] = connection_tasks(node)
+    stream = task.stream
     assert isinstance(stream, trio.SocketStream)
 
     def unread() -> bool:

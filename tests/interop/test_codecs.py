@@ -19,7 +19,7 @@ from interop.codecs import Codecs, Refused, hexed, open_codecs
 from peersockets_core import DEFAULT_LIMITS, DriveKey, KeyPair, RemoteProtocolError
 from peersockets_core.outbox import Outbox
 from peersockets_core.wires.hypercore9 import frames, messages, varint
-from peersockets_core.wires.hypercore9.channels import _capability
+from peersockets_core.wires.hypercore9.channels import capability
 from peersockets_core.wires.hypercore9.frames import ExtensionRun, FrameParser, Item
 from peersockets_core.wires.hypercore9.messages import BOOL, BYTES, STRING, UINT64
 from peersockets_core.wires.hypercore11 import alpha
@@ -369,7 +369,7 @@ def test_extension_messages(codecs11: Codecs, values: list[tuple[str, bytes]]) -
 
 
 def test_the_other_messages_we_send(codecs11: Codecs) -> None:
-    sync = codecs11.one("alpha", "decode", "sync", hexed(alpha._POLITE_SYNC))
+    sync = codecs11.one("alpha", "decode", "sync", hexed(alpha.POLITE_SYNC))
     flags = {
         "canUpgrade": False,
         "uploading": True,
@@ -487,7 +487,7 @@ def test_keys(codecs9: Codecs, codecs11: Codecs, values: list[bytes]) -> None:
             assert raw(codecs.one("keys", "ed25519", hexed(key))) == KeyPair.from_seed(key).ed25519_public_key
         assert raw(codecs9.one("keys", "x25519", hexed(key))) == KeyPair.from_seed(key).x25519_public_key
         proof = codecs9.one("keys", "capability", hexed(key), hexed(drive.discovery_key), hexed(bytes(32)))
-        assert raw(proof) == _capability(drive, bytes(32), drive.discovery_key)
+        assert raw(proof) == capability(drive, bytes(32), drive.discovery_key)
 
 
 spellings = st.text("ybndrfg8ejkmcpqxot1uwisza345h769", min_size=52, max_size=52) | st.text(

@@ -20,6 +20,7 @@ from peersockets_core.dht.rpc import DhtLimits
 from peersockets_core.dht.rpc.reachability import Reach
 from peersockets_core.dht.signing import key_hash
 from peersockets_trio import Limits, open_node
+from peersockets_trio.testing.internals import swarm_runtime
 
 pytestmark = pytest.mark.interop
 
@@ -82,7 +83,7 @@ async def test_announcing_and_looking_up_in_both_directions() -> None:
         found = await peer.call("dhtLookup", topic=TOPIC.hex())
         assert set(found["publicKeys"]) == {listening["publicKey"], ours.key.hex()}
         discovery.close()
-        await ours.swarm._runtime.wait_withdrawn()
+        await swarm_runtime(ours.swarm).wait_withdrawn()
         found = await peer.call("dhtLookup", topic=TOPIC.hex())
         assert found["publicKeys"] == [listening["publicKey"]]
 
@@ -226,7 +227,7 @@ async def test_among_real_nodes_one_that_can_be_reached_becomes_persistent_by_it
                 await peer.call("dhtLookup", topic=TOPIC.hex())
             await peer.call("dhtListen")
             await peer.call("dhtAnnounce", topic=TOPIC.hex())
-            storage = swarm._runtime.machine.dht._storage
+            storage = swarm_runtime(swarm).machine.dht._storage
             assert [len(found) for found in storage._topics.values()] == [1]
 
 
@@ -240,8 +241,9 @@ async def test_among_real_nodes_one_that_cannot_be_reached_stays_ephemeral(
         node.open_swarm(bootstrap=network.bootstrap, host=HOST, limits=soon_stable(0.5)) as swarm,
     ):
         written: set[object] = set()
-        runtime = swarm._runtime
-        send, receive = runtime.udp.send_datagrams, runtime._receive
+        runtime = swarm_runtime(swarm)
+        send, receive = runtime.udp.send_datagrams, runtime.udp.on_datagram
+        assert receive is not None
 
         def outbound(datagrams: Any) -> None:
             written.update(destination for destination, _, _ in datagrams)

@@ -24,7 +24,7 @@ from .swarming import SwarmReport, announced_line, found_line
 from .text import UNREACHABLE, outcome, printable, short_name, show_message_untrusted
 
 _TOPIC = "chat"
-_MEETING_TIME = 10.0
+MEETING_TIME = 10.0
 """Seconds from the start of a chat within which a peer must join before untyped input can be said."""
 _NOTICE = "*"
 _HELP = """\
@@ -92,7 +92,7 @@ async def _run(ending: Ending, key: DriveKey, name: str, options: NodeOptions) -
         # Join before any peer can connect, so that no message is missed.
         topics = [drive.join(name) for name in dict.fromkeys(options.topics or (_TOPIC,))]
         async with open_console(ending) as console, trio.open_nursery() as chat_nursery:
-            session = _Chat(node, drive, topics, console, chat_nursery, nursery)
+            session = Chat(node, drive, topics, console, chat_nursery, nursery)
             session.introduce(name, listening, reachable=options.reachable)
             report.announced, report.found = session.tell_announced, session.tell_found
             options.join(swarm, drive)
@@ -119,7 +119,7 @@ def _explain(swarm: Swarm | None, report: SwarmReport) -> str:
     return "" if swarm is None else f" ({report.explain(swarm.statistics().nodes)})"
 
 
-class _Chat:
+class Chat:
     """One conversation."""
 
     def __init__(
@@ -136,7 +136,7 @@ class _Chat:
         self._drive = drive
         self._console = console
         self._met = trio.Event()
-        self._meeting_ends = trio.current_time() + _MEETING_TIME
+        self._meeting_ends = trio.current_time() + MEETING_TIME
         self._feed = Feed(drive, member=self._tell_member, message=self._tell_message, room=console.room)
         self._feed.topics = {topic.name: topic for topic in topics}
         self._topic = topics[0]
@@ -188,7 +188,7 @@ class _Chat:
             await self._met.wait()
         if meeting.cancelled_caught:
             raise click.ClickException(
-                f"nobody was there within {_MEETING_TIME:g} seconds{why()}; nothing was said"
+                f"nobody was there within {MEETING_TIME:g} seconds{why()}; nothing was said"
             )
         return self._met.is_set()
 

@@ -74,9 +74,9 @@ class ConnectionTask:
 
     __slots__ = (
         "__weakref__", "_broken", "_doom", "_handshake_over", "_nursery", "_output", "_phase",
-        "_readable", "_remote_finished", "_scope", "_stream", "_transport", "_writer", "_written",
+        "_readable", "_remote_finished", "_scope", "_writer", "_written",
         "address", "connection", "idle", "info", "not_before", "progress", "reason", "runtime", "scheduled",
-        "send_queue",
+        "send_queue", "stream", "transport",
     )  # fmt: skip
 
     def __init__(
@@ -100,12 +100,14 @@ class ConnectionTask:
         """Whether there was nothing to write, so that whoever queues something has to `wake` us."""
         self.reason = ""
         """Why the connection ended, for people."""
-        self._stream = stream
+        self.stream = stream
+        """The stream, which belongs to this task."""
         attached.add(id(stream))
-        self._transport = transport(stream, runtime.limits.send_time)
+        self.transport = transport(stream, runtime.limits.send_time)
+        """The way in which the stream is read and written."""
         self.send_queue = SendQueue(connection.outbox)
         """The senders that wait for room."""
-        self.progress = Progress(connection, self._transport, trio.current_time())
+        self.progress = Progress(connection, self.transport, trio.current_time())
         """How far the output has come."""
         self._phase = Phase.HANDSHAKE
         self._handshake_over = trio.Event()  # finished or failed
@@ -136,8 +138,8 @@ class ConnectionTask:
             self._ended(self.connection.close())
             runtime.discard(self)
             with trio.CancelScope(shield=True):  # a cancellation would replace the exception of a bug
-                await trio.aclose_forcefully(self._stream)
-            attached.discard(id(self._stream))
+                await trio.aclose_forcefully(self.stream)
+            attached.discard(id(self.stream))
 
     async def _carry(self, nursery: trio.Nursery) -> None:
         """Read to the end, while others write by way of `wake`."""
@@ -213,13 +215,13 @@ class ConnectionTask:
 
     def _write_now(self) -> bool:
         """Write what is queued; returns whether that is done, and there is nothing for the write loop."""
-        if self._output is not OutputState.OPEN or not self._transport.immediate:
+        if self._output is not OutputState.OPEN or not self.transport.immediate:
             return False
         self._take()
         data = self.progress.unwritten
         if not data:
             return True
-        written = self._transport.write(data)
+        written = self.transport.write(data)
         if written == len(data):
             self.progress.unwritten = b""
             return True
@@ -244,7 +246,7 @@ class ConnectionTask:
         self.progress.look(now)
         connection, vanishes_at = self.connection, self._vanishes_at()
         deadline = min(connection.remote_deadline, vanishes_at)
-        if deadline <= now and connection.heard_at < deadline and not self._transport.is_read():
+        if deadline <= now and connection.heard_at < deadline and not self.transport.is_read():
             self.not_before = now + LOOK_AGAIN
             return
         if vanishes_at <= now:
@@ -313,7 +315,7 @@ class ConnectionTask:
 
         Raises what reading raises.
         """
-        connection, transport, machine = self.connection, self._transport, self.runtime.machine
+        connection, transport, machine = self.connection, self.transport, self.runtime.machine
         lane = self.runtime.turns.lane(connection, is_member=machine.is_member(connection))
         fresh = not connection.has_input
         transport.read_size = lane.read_size
@@ -377,7 +379,7 @@ class ConnectionTask:
         return [*completed, *connection.admit(trio.current_time(), runtime.limits.stranger_items)]
 
     async def _write(self) -> None:
-        stream, lot = self._stream, self._writer
+        stream, lot = self.stream, self._writer
         assert lot is not None
         try:
             while True:
@@ -396,16 +398,16 @@ class ConnectionTask:
                     self.cancel()
                     return
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            self._stop_writing(error)
+            self.stop_writing(error)
 
     async def _send(self) -> None:
         data = memoryview(self.progress.unwritten)
         while data:
-            data = data[await self._transport.send(data) :]
+            data = data[await self.transport.send(data) :]
             self.progress.unwritten = data
             self.connection.output_taken()
 
-    def _stop_writing(self, error: Exception) -> None:
+    def stop_writing(self, error: Exception) -> None:
         """Nothing can be written any more; what the remote said before may still lie unread.
 
         Reading finds out that there is no more of it. Of a stream that is broken in one direction only, it

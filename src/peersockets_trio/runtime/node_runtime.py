@@ -77,7 +77,8 @@ class NodeRuntime:
         self.request_ids = itertools.count(int.from_bytes(os.urandom(4)))
         self.on_rerouted: set[Callable[[], None]] = set()
         """Called when peers may be reached in another way, or no longer."""
-        self._handshaking: dict[ConnectionTask, None] = {}  # a set in the order of arrival
+        self.handshaking: dict[ConnectionTask, None] = {}
+        """The tasks that are not admitted, in the order of arrival."""
         self._empty = trio.lowlevel.ParkingLot()
         self._freed = trio.lowlevel.ParkingLot()
         self._rerouted = trio.lowlevel.ParkingLot()
@@ -116,7 +117,7 @@ class NodeRuntime:
 
     def statistics(self) -> NodeStatistics:
         """Return the current counters."""
-        return node_statistics(self.machine, self.tasks, len(self._handshaking), self.report)
+        return node_statistics(self.machine, self.tasks, len(self.handshaking), self.report)
 
     # Drives
 
@@ -141,16 +142,16 @@ class NodeRuntime:
 
     def add(self, task: ConnectionTask) -> None:
         """A task starts, with its handshake."""
-        if len(self._handshaking) >= handshake_places(self.limits):
+        if len(self.handshaking) >= handshake_places(self.limits):
             self._end_oldest_handshake()
-        self._handshaking[task] = None
+        self.handshaking[task] = None
         self.tasks.add(task)
         if self.closed:
             task.cancel()
         self.schedule(task)
 
     def _end_oldest_handshake(self) -> None:
-        for task in self._handshaking:
+        for task in self.handshaking:
             if not task.connection.initiator:  # who dials us does not end what we dial
                 task.fail(RemoteProtocolError("handshake: gave way to newer connections"))
                 return
@@ -179,13 +180,13 @@ class NodeRuntime:
 
     def handshaken(self, task: ConnectionTask) -> None:
         """A task's handshake is finished, and its remote admitted."""
-        self._handshaking.pop(task, None)
+        self.handshaking.pop(task, None)
         self.report.opened(task.facts())
         self.changed.unpark_all()
 
     def ended(self, task: ConnectionTask, unsent: int) -> None:
         """A task's connection has closed, with so many accepted bytes that did not leave."""
-        self._handshaking.pop(task, None)
+        self.handshaking.pop(task, None)
         if task.info is not None:
             self.report.closed(task.info, task.reason, unsent)
         else:
@@ -205,7 +206,7 @@ class NodeRuntime:
     async def finish(self) -> None:
         """Close every connection in good order, as long as that takes no longer than the limit."""
         self.closed = True
-        for task in list(self._handshaking):
+        for task in list(self.handshaking):
             task.cancel()
         for task in self.tasks:
             task.finish(self.limits.linger)

@@ -21,6 +21,7 @@ import trio
 from peersockets_core import Address
 
 from ..udp.streams import UdxStream
+from .addresses import address_of
 
 READ_SIZE: Final = 256 * 1024
 """Bytes asked of a stream at a time: one decryption, one parse and one wake for all of them."""
@@ -120,7 +121,8 @@ class SocketTransport:
             milliseconds = int(min(max(send_time * 1000, 1), _MAX_USER_TIMEOUT))
             with contextlib.suppress(OSError):  # gone already, as will be found out
                 self._socket.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, milliseconds)
-        self._buffer = _shared_buffer()
+        self.buffer = _shared_buffer()
+        """The memory that the socket is read into."""
         self._more = False  # whether the last read did not exhaust it
 
     async def wait(self) -> None:
@@ -132,7 +134,7 @@ class SocketTransport:
             await trio.lowlevel.wait_readable(self._socket)
 
     def take(self) -> memoryview | None:
-        buffer = self._buffer[: self.read_size]
+        buffer = self.buffer[: self.read_size]
         try:
             size = os.readv(self._socket.fileno(), (buffer,))
         except BlockingIOError:
@@ -257,6 +259,19 @@ def transport(stream: trio.abc.Stream, send_time: float) -> Transport:
     if isinstance(stream, trio.SocketStream):
         return SocketTransport(stream, send_time)
     return UdxTransport(stream) if isinstance(stream, UdxStream) else StreamTransport(stream)
+
+
+def remote_address(stream: trio.abc.Stream) -> Address | None:
+    """Return the address at the other end of a stream, or None where there is none."""
+    if isinstance(stream, UdxStream):
+        remote = stream.remote_address
+        return None if remote is None else Address(*remote)
+    if not isinstance(stream, trio.SocketStream):
+        return None
+    try:
+        return address_of(stream.socket.getpeername())
+    except OSError:  # gone already, as the task will find out
+        return None
 
 
 _buffer: trio.lowlevel.RunVar[memoryview] = trio.lowlevel.RunVar("peersockets_trio.buffer")

@@ -3,7 +3,7 @@
 `nodes` connects nodes in memory, so that a test can run under `trio.testing.MockClock`, where hours pass in
 milliseconds; `chaos` is a stream that is slow, cut to pieces, or breaks where a test wants it to;
 `cancellation` cancels an operation at each of its checkpoints in turn. `peersockets_trio` itself imports
-none of it.
+none of it. `internals` shows the insides of nodes to the tests of this package only.
 """
 
 from .cancellation import cancelled_at, cancelled_at_every_step

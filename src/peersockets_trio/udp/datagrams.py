@@ -55,7 +55,8 @@ class Datagrams:
     def __init__(self, sock: socket.socket) -> None:
         """Take over a socket, and set it up."""
         self.socket = sock
-        self._segments = _LINUX
+        self.segments = _LINUX
+        """Whether the kernel is given many datagrams in one call; some kernels turn out not to take them."""
         self._buffer = memoryview(bytearray(_ROOM))
         self._ipv6 = sock.family == socket.AF_INET6
         sock.setblocking(False)
@@ -134,7 +135,7 @@ class Datagrams:
     def _send(self, destination: Address, buffers: list[Buffer], size: int) -> bool:
         many = len(buffers) > 3
         try:
-            if many and self._segments:
+            if many and self.segments:
                 option = (socket.IPPROTO_UDP, _UDP_SEGMENT, size.to_bytes(2, sys.byteorder))
                 self.socket.sendmsg(buffers, (option,), 0, destination)
             elif many:
@@ -144,9 +145,9 @@ class Datagrams:
         except BlockingIOError:
             return False
         except OSError as error:
-            if not (many and self._segments) or error.errno not in _NO_SEGMENTS:
+            if not (many and self.segments) or error.errno not in _NO_SEGMENTS:
                 raise
-            self._segments = False
+            self.segments = False
             self._send_each(destination, buffers, size)
         return True
 

@@ -23,19 +23,21 @@ class ProbeSocket:
     def __init__(self, sock: socket.socket) -> None:
         self.on_datagram: Callable[[bytes, Address], None] | None = None
         """Called with each datagram."""
-        self._socket = sock
+        self.address: Address = sock.getsockname()
+        """Host and port that it is bound to."""
+        self.socket = sock
 
     def send_datagram(self, data: bytes, destination: Address) -> None:
         """Send a datagram; it may be lost."""
         with suppress(OSError):  # no route, no permission, no room: as if lost on its way
-            self._socket.sendto(data, destination)
+            self.socket.sendto(data, destination)
 
     async def run(self) -> None:
         """Read for ever."""
         while True:
-            await trio.lowlevel.wait_readable(self._socket)
+            await trio.lowlevel.wait_readable(self.socket)
             with suppress(OSError):  # BlockingIOError, or an earlier datagram was not deliverable
-                data, source = self._socket.recvfrom(_LARGEST)
+                data, source = self.socket.recvfrom(_LARGEST)
                 if self.on_datagram is not None:
                     self.on_datagram(data, source)
 

@@ -264,7 +264,7 @@ async def test_a_stream_that_breaks_in_one_direction_ends_in_bounded_time(
             peer = await raw_member(node)
             joined = await events.receive()
             (task,) = tasks(node)
-            task._stop_writing(trio.BrokenResourceError("broken"))
+            task.stop_writing(trio.BrokenResourceError("broken"))
             assert await events.receive() == PeerLeft(joined.peer_id, joined.public_key, WIRE, "broken")
             await trio.aclose_forcefully(peer.stream)
 

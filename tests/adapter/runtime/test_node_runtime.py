@@ -37,6 +37,7 @@ from peersockets_trio import Limits, PeerEvents, PeerGone, PeerJoined, PeerLeft,
 from peersockets_trio.runtime.connection_task import LOOK_AGAIN, ConnectionTask
 from peersockets_trio.runtime.transport import SocketTransport
 from peersockets_trio.testing import join_side
+from peersockets_trio.testing.internals import node_runtime
 
 LIMITS = Limits()
 
@@ -489,7 +490,7 @@ async def test_connections_that_have_ended_leave_nothing_behind() -> None:
             left = [
                 thing
                 for thing in gc.get_objects()
-                if type(thing) is ConnectionTask and thing.runtime is node._runtime
+                if type(thing) is ConnectionTask and thing.runtime is node_runtime(node)
             ]
             assert len(left) <= 2
 

@@ -26,6 +26,7 @@ from adapter.support import (
 from peersockets_core import HandshakeCompleted
 from peersockets_trio import Limits, Node, PeerJoined, open_node
 from peersockets_trio.runtime.places import connection_places, handshake_places
+from peersockets_trio.testing.internals import node_runtime
 
 
 @contextmanager
@@ -172,13 +173,14 @@ async def test_want_of_descriptors_is_logged_once_a_minute_and_passes(
     with limited():
         async with open_node() as node, node.open_drive(KEY) as drive, drive.watch() as events:
             (listener,) = await node.listen_tcp(0, host=LOOPBACK)
-            exhausted = node._runtime.report.exhausted
+            report = node_runtime(node).report
+            exhausted = report.exhausted
 
             def count(error: OSError, now: float) -> None:
                 attempts.append(now)
                 exhausted(error, 30.0 * len(attempts))  # half a minute from one attempt to the next
 
-            monkeypatch.setattr(node._runtime.report, "exhausted", count)
+            monkeypatch.setattr(report, "exhausted", count)
             async with raw_tcp_peer(listener.address) as member:
                 await member.join()
                 waiting = trio.socket.socket()

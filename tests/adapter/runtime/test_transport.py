@@ -75,8 +75,8 @@ async def read(reader: SocketTransport) -> bytes:
 
 def buffers(*nodes: Node) -> list[memoryview]:
     """What the sockets of nodes are read into."""
-    transports = [task._transport for node in nodes for task in tasks(node)]
-    return [one._buffer for one in transports if isinstance(one, SocketTransport)]
+    transports = [task.transport for node in nodes for task in tasks(node)]
+    return [one.buffer for one in transports if isinstance(one, SocketTransport)]
 
 
 def messages(name: str, read_size: int) -> list[bytes]:

@@ -25,6 +25,7 @@ from peersockets_core.wires.hypercore9.messages import Options
 from peersockets_trio import Node, open_node
 from peersockets_trio.runtime.transport import READ_SIZE
 from peersockets_trio.runtime.turns import HANDSHAKE_ITEMS, Lane
+from peersockets_trio.testing.internals import connection_tasks
 
 SLICE, READ = 100, 1000
 
@@ -256,17 +257,17 @@ async def test_a_stranger_is_read_in_small_pieces_and_a_member_in_large_ones(sli
     async with open_node(limits=LIMITS) as node, node.open_drive(KEY):
         with limited():
             async with stranger(node) as peer:
-                (task,) = node._runtime.tasks
+                (task,) = connection_tasks(node)
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(peer.send_frames, TINY)
                     await all_tasks_blocked(0)
-                assert task._transport.read_size == LIMITS.stranger_read
+                assert task.transport.read_size == LIMITS.stranger_read
                 peer.connection.open_drive(KEY)
                 await peer.flush()
                 await peer.until(DriveOpened)
                 await peer.send_frames(TINY)
                 await all_tasks_blocked(0)
-                assert task._transport.read_size == READ_SIZE
+                assert task.transport.read_size == READ_SIZE
                 assert slices[-1].budget == LIMITS.member_items
 
 
@@ -394,7 +395,7 @@ async def test_handshakes_have_turns_of_their_own(slices: list[Slice]) -> None:
                         newcomers.start_soon(raw_member, node)
                 assert len(drive.peers) == 8
                 nursery.cancel_scope.cancel()
-            for task in node._runtime.tasks:
+            for task in connection_tasks(node):
                 task.cancel()
     shaking = [done for done in slices if done.connection not in (one.connection, two.connection)]
     assert max(in_rounds(shaking)) <= 8

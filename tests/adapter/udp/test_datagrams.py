@@ -51,7 +51,7 @@ def test_a_run_arrives_whole(
     two: tuple[Datagrams, Datagrams], segments: bool, count: int, size: int, last: int
 ) -> None:
     sender, receiver = two
-    sender._segments = sender._segments and segments
+    sender.segments = sender.segments and segments
     sent = buffers(count, size, last)
     assert sender.send(receiver.address, list(sent), size)
     runs = read(receiver)
@@ -117,7 +117,7 @@ def refuse(sender: Datagrams, error: int, times: int = 1) -> None:
 def test_a_kernel_that_does_not_take_runs(two: tuple[Datagrams, Datagrams], error: int) -> None:
     sender, receiver = two
     refuse(sender, error)
-    sender._segments = True
+    sender.segments = True
     for _ in range(2):
         assert sender.send(receiver.address, list(buffers(5, 100, 50)), 100)
     assert [len(piece) for piece in pieces(read(receiver))] == 2 * [100, 100, 100, 100, 50]
@@ -136,7 +136,7 @@ def test_no_room(two: tuple[Datagrams, Datagrams]) -> None:
     sender, receiver = two
     refuse(sender, errno.EAGAIN)
     assert not sender.send(receiver.address, list(buffers(5, 100, 50)), 100)
-    sender._segments = False
+    sender.segments = False
     refuse(sender, errno.EAGAIN)
     assert sender.send(receiver.address, list(buffers(5, 100, 50)), 100)
     assert read(receiver) == []

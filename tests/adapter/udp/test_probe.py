@@ -14,15 +14,15 @@ HOST = "127.0.0.1"
 async def test_datagrams_go_out_and_come_in() -> None:
     async with open_probe_socket(HOST) as alice, open_probe_socket(HOST) as bob:
         sending, receiving = trio.open_memory_channel[tuple[bytes, tuple[str, int]]](10)
-        address = bob._socket.getsockname()
+        address = bob.address
         alice.send_datagram(b"nobody listens", address)
         with limited():
-            await trio.lowlevel.wait_readable(bob._socket)
+            await trio.lowlevel.wait_readable(bob.socket)
         await trio.testing.wait_all_tasks_blocked()
         bob.on_datagram = lambda data, source: sending.send_nowait((data, source))
         alice.send_datagram(b"question", address)
         with limited():
-            assert await receiving.receive() == (b"question", alice._socket.getsockname())
+            assert await receiving.receive() == (b"question", alice.address)
 
 
 async def test_what_cannot_be_sent_is_lost() -> None:

@@ -41,7 +41,7 @@ _NAMESPACES = namespace(b"hypercore", 3)
 _REPLICATE = {True: _NAMESPACES[1], False: _NAMESPACES[2]}  # by the role of the sender's stream
 
 _UPLOADING, _DOWNLOADING = 2, 4
-_POLITE_SYNC = b"".join(map(encode_uint, (_UPLOADING | _DOWNLOADING, 0, 0, 0)))
+POLITE_SYNC = b"".join(map(encode_uint, (_UPLOADING | _DOWNLOADING, 0, 0, 0)))
 """Flags, fork, length, and the remote's length as far as we know. Without this message,
 `core.update({wait: true})` waits for us for ever. With downloading off, the remote might close the
 channel as idle."""
@@ -109,7 +109,7 @@ class Core:
             raise RemoteProtocolError(f"invalid remote capability for drive {self.key}")
         self.channel = self._channel
         # The mux is still inside `offer` where the remote was first; the channel is known by its key.
-        self._mux.send_to(PROTOCOL, self.key.discovery_key, _SYNC, _POLITE_SYNC)
+        self._mux.send_to(PROTOCOL, self.key.discovery_key, _SYNC, POLITE_SYNC)
         self._events.append(DriveOpened(self.key.discovery_key))
 
     def message_untrusted(self, message_type: int, data: bytes, start: int, end: int) -> None:

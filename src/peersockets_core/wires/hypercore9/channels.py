@@ -54,44 +54,46 @@ class Channels:
         self._receiving_key = receiving_key
         self._send = send
         self._reply_untrusted = reply_untrusted
-        self._channels: dict[bytes, _Channel] = {}
+        self.by_key: dict[bytes, _Channel] = {}
+        """The drives that are open here, by discovery key."""
         # `Channelizer.allocLocal` tries to take the lowest free number, but never finds one.
         self._numbers = itertools.count(1)
-        self._remote: dict[int, _Channel] = {}
+        self.by_number: dict[int, _Channel] = {}
+        """Those that the remote has open as well, by its number."""
 
     @property
     def any_open(self) -> bool:
         """Whether both sides have any drive open."""
-        return bool(self._remote)
+        return bool(self.by_number)
 
     def open(self, key: DriveKey) -> None:
         """Open a drive here and offer it to the remote. Raises `LocalProtocolError` if it is open."""
-        if key.discovery_key in self._channels:
+        if key.discovery_key in self.by_key:
             raise LocalProtocolError(f"drive {key} is already open on this connection")
-        channel = self._channels[key.discovery_key] = _Channel(key)
+        channel = self.by_key[key.discovery_key] = _Channel(key)
         self._send(self._number(channel), self._offer(channel))
 
     def close(self, discovery_key: bytes) -> None:
         """Close a drive that is open here, and send a Close. Raises `LocalProtocolError` if it is not
         open.
         """
-        channel = self._channels.pop(discovery_key, None)
+        channel = self.by_key.pop(discovery_key, None)
         if channel is None:
             raise LocalProtocolError(f"no drive with discovery key {discovery_key.hex()} is open")
         if channel.remote is not None:
-            del self._remote[channel.remote]
+            del self.by_number[channel.remote]
         if channel.local is not None:
             self._send(channel.local, Close())
 
     def receive_open_untrusted(self, number: int, message: Open, events: list[Event]) -> None:
         """Handle an Open of the remote. Raises only `RemoteProtocolError`."""
-        channel = self._channels.get(message.discovery_key)
+        channel = self.by_key.get(message.discovery_key)
         if channel is None:
             self._reply_untrusted(next(self._numbers), Close(message.discovery_key))
             return
-        if self._remote.get(number, channel) is not channel or number == 0:
+        if self.by_number.get(number, channel) is not channel or number == 0:
             raise RemoteProtocolError(f"the remote opened channel {number} for two cores")
-        expected = _capability(channel.key, self._receiving_key, self._sending_key)
+        expected = capability(channel.key, self._receiving_key, self._sending_key)
         if not hmac.compare_digest(message.capability or b"", expected):
             raise RemoteProtocolError(f"invalid remote capability for drive {channel.key}")
         if channel.local is None or not channel.offered:
@@ -100,25 +102,25 @@ class Channels:
             channel.offered = True
         assert channel.local is not None
         if channel.remote is not None:  # a second Open moves the core to another number
-            del self._remote[channel.remote]
+            del self.by_number[channel.remote]
         else:
             self._reply_untrusted(channel.local, _POLITE_STATUS)
             events.append(DriveOpened(message.discovery_key))
         channel.remote = number
-        self._remote[number] = channel
+        self.by_number[number] = channel
 
     def receive_close_untrusted(self, number: int, message: Close, events: list[Event]) -> None:
         """Handle a Close of the remote, which closes or refuses a channel. Raises only
         `RemoteProtocolError`.
         """
-        channel = self._remote.get(number) or self._channels.get(message.discovery_key or b"")
+        channel = self.by_number.get(number) or self.by_key.get(message.discovery_key or b"")
         if channel is None:
             return
         if channel.remote is not None:
             # Keep our half, and offer it again when the remote opens the drive again. hypercore-protocol
             # closes its half and sends a Close. If both sides did that while closing and reopening,
             # their answers would chase each other for ever.
-            del self._remote[channel.remote]
+            del self.by_number[channel.remote]
             channel.remote = None
             channel.offered = False
             events.append(DriveClosed(channel.key.discovery_key))
@@ -129,7 +131,7 @@ class Channels:
 
     def _offer(self, channel: _Channel) -> Open:
         return Open(
-            channel.key.discovery_key, _capability(channel.key, self._sending_key, self._receiving_key)
+            channel.key.discovery_key, capability(channel.key, self._sending_key, self._receiving_key)
         )
 
     def _number(self, channel: _Channel) -> int:
@@ -137,7 +139,7 @@ class Channels:
         return channel.local
 
 
-def _capability(key: DriveKey, sending_key: bytes, receiving_key: bytes) -> Secret:
+def capability(key: DriveKey, sending_key: bytes, receiving_key: bytes) -> Secret:
     """Return the capability: the proof that the side that sends with `sending_key` knows the key."""
     named = b"hypercore capability" + sending_key + key.public_key
     return Secret(hashlib.blake2b(named, digest_size=32, key=receiving_key).digest())

@@ -88,8 +88,8 @@ def test_what_is_not_open_here_is_refused_and_leaves_nothing() -> None:
     for number in range(5000):
         side.receive(number, Open(number.to_bytes(32, "big"), bytes(32)))
     assert side.take() == [(number + 1, Close(number.to_bytes(32, "big"))) for number in range(5000)]
-    assert not side.channels._channels
-    assert not side.channels._remote
+    assert not side.channels.by_key
+    assert not side.channels.by_number
     assert side.events == []
 
 
@@ -150,7 +150,7 @@ def test_moving_a_drive_about_keeps_no_old_numbers() -> None:
     side.channels.open(KEY)
     for number in range(1, 3000):
         side.receive(number, theirs())
-    assert len(side.channels._remote) == 1
+    assert len(side.channels.by_number) == 1
     assert side.take() == [(1, ours()), (1, POLITE)]
 
 
@@ -310,7 +310,7 @@ class Line:
         raise AssertionError("the two sides talk for ever")
 
     def opened(self, index: int) -> bool:
-        channel = self.sides[index].channels._channels.get(DISCOVERY_KEY)
+        channel = self.sides[index].channels.by_key.get(DISCOVERY_KEY)
         return channel is not None and channel.remote is not None
 
 

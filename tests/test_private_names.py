@@ -1,0 +1,136 @@
+"""No module uses another one's names that begin with an underscore, in the packages as in the tests.
+
+Tests reach what they need by names without one, and through `peersockets_trio.testing.internals`.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parents[1]
+
+FOREIGN: Final = {"os._exit", "nacl._sodium"}
+"""Names of others that have no substitute without an underscore."""
+
+NOT_YET: Final[dict[str, int]] = {
+    "benchmarks/dht/ours.py": 3,
+    "benchmarks/hostile.py": 2,
+    "fuzz/harnesses/dht_node.py": 24,
+    "fuzz/harnesses/pipe.py": 6,
+    "fuzz/harnesses/siege.py": 2,
+    "tests/core/dht/rpc/test_node.py": 2,
+    "tests/core/dht/rpc/test_query.py": 4,
+    "tests/core/dht/rpc/test_rates.py": 1,
+    "tests/core/dht/rpc/test_reachability.py": 3,
+    "tests/core/dht/rpc/test_server.py": 3,
+    "tests/core/dht/rpc/test_upkeep.py": 4,
+    "tests/core/dht/test_announcer.py": 4,
+    "tests/core/dht/test_dialing.py": 2,
+    "tests/core/dht/test_forwarding.py": 2,
+    "tests/core/dht/test_hostile.py": 3,
+    "tests/core/dht/test_hyperdht.py": 3,
+    "tests/core/dht/test_listening.py": 3,
+    "tests/core/dht/test_storage.py": 5,
+    "tests/core/dht/test_store.py": 2,
+    "tests/core/dht/test_topics.py": 2,
+    "tests/core/swarm/test_book.py": 3,
+    "tests/core/swarm/test_discovery.py": 1,
+    "tests/core/swarm/test_swarm.py": 14,
+    "tests/core/test_memory.py": 1,
+    "tests/core/topics/test_folding.py": 4,
+    "tests/core/topics/test_handles.py": 4,
+    "tests/core/topics/test_requests.py": 4,
+    "tests/core/udx/test_bbr.py": 1,
+    "tests/core/udx/test_recovery.py": 3,
+    "tests/core/udx/test_send_half.py": 1,
+    "tests/core/udx/test_stream.py": 1,
+    "tests/interop/test_hyperdht.py": 2,
+    "tests/test_fuzz.py": 1,
+}
+"""The files that still do, and how often; the numbers may only fall."""
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def defined(tree: ast.AST) -> set[str]:
+    """The names that the classes of a module define: methods, fields, and what is assigned to `self`."""
+    names: set[str] = set()
+    for definition in ast.walk(tree):
+        if not isinstance(definition, ast.ClassDef):
+            continue
+        for node in ast.walk(definition):
+            match node:
+                case ast.FunctionDef(name) | ast.AsyncFunctionDef(name) | ast.Name(name, ast.Store()):
+                    names.add(name)
+                case ast.Attribute(ast.Name("self" | "cls"), name, ast.Store()):
+                    names.add(name)
+    return names
+
+
+def uses(code: str) -> Iterator[str]:
+    """Yield the uses of other modules' private names."""
+    tree = ast.parse(code)
+    ours = defined(tree)
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(ast.Name("self" | "cls")):
+                pass
+            case ast.Attribute(_, name) if is_private(name) and name not in ours:
+                if (used := ast.unparse(node)) not in FOREIGN:
+                    yield f"line {node.lineno}: {used}"
+            case ast.ImportFrom():
+                yield from (
+                    f"line {node.lineno}: import {alias.name}"
+                    for alias in node.names
+                    if is_private(alias.name)
+                )
+
+
+def files() -> list[Path]:
+    found = [
+        path
+        for folder in ("src", "tests", "fuzz", "benchmarks", "examples", "docs")
+        for path in (ROOT / folder).rglob("*.py")
+        if "node_modules" not in path.parts
+    ]
+    return sorted(found)
+
+
+def test_no_file_uses_anothers_private_names() -> None:
+    found = {
+        name: used
+        for path in files()
+        if len(used := list(uses(path.read_text("utf-8"))))
+        > NOT_YET.get(name := str(path.relative_to(ROOT)), 0)
+    }
+    assert found == {}
+
+
+def test_the_list_names_only_files_that_do() -> None:
+    for name, count in NOT_YET.items():
+        assert len(list(uses((ROOT / name).read_text("utf-8")))) == count, name
+
+
+@pytest.mark.parametrize(
+    ("code", "used"),
+    [
+        ("node._runtime", ["line 1: node._runtime"]),
+        ("def f(node):\n    return node.peers[0]._link.x", ["line 2: node.peers[0]._link"]),
+        ("from trio import _core", ["line 1: import _core"]),
+        ("class A:\n    def f(self, other):\n        return self._x + other._x", ["line 3: other._x"]),
+        ("class A:\n    _x: int\n    def f(self, other):\n        return other._x", []),
+        ("class A:\n    def __init__(self):\n        self._x = 1\ndef f(a):\n    return a._x", []),
+        ("class A:\n    def _x(self): ...\ndef f(a):\n    return a._x()", []),
+        ("x.__class__", []),
+        ("import os\nos._exit(0)", []),
+    ],
+)
+def test_it_finds_uses(code: str, used: list[str]) -> None:
+    assert list(uses(code)) == used
