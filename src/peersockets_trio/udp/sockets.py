@@ -180,9 +180,9 @@ class UdpSocket:
         self._send()
 
     def look_again(self) -> None:
-        """Adjust the timer if something is due earlier."""
+        """Adjust the timer. A timer that fires in vain costs more than moving it twice."""
         deadline = min(self.endpoint.next_deadline(), self._answer_time, self._closing_time())
-        if deadline < self._scope.deadline:
+        if deadline != self._scope.deadline:
             self._scope.deadline = deadline
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
