@@ -8,7 +8,6 @@ streams do everything else.
 from __future__ import annotations
 
 import heapq
-import itertools
 import math
 from collections.abc import Iterator
 from typing import Generic, TypeAlias
@@ -72,8 +71,7 @@ class Endpoint(Generic[S]):
         self._early = EarlyPackets(limits)
         self._farewells = Farewells(limits)
         self._connected: dict[Stream[S], None] = {}  # streams that have early packets to receive
-        self._deadlines: list[tuple[float, int, Stream[S]]] = []
-        self._count = itertools.count()
+        self._deadlines: list[tuple[float, int]] = []  # with the stream's id; only `Stream.scheduled` counts
         self._statistics = EndpointStatistics()
 
     def open_stream(self, local_id: int, now: float, *, owner: S | None = None) -> Stream[S]:
@@ -222,21 +220,22 @@ class Endpoint(Generic[S]):
                 events += self.receive_datagrams(packets, size, source, now)
         deadlines = self._deadlines
         while deadlines and deadlines[0][0] <= now:
-            stream = heapq.heappop(deadlines)[2]
-            stream.scheduled = math.inf
-            if stream.connected:
-                stream.handle_timers(now, events)
-                self._schedule(stream)
+            due, local_id = heapq.heappop(deadlines)
+            timed = self.streams.get(local_id)
+            if timed is not None and timed.scheduled == due:
+                timed.scheduled = math.inf
+                timed.handle_timers(now, events)
+                self._schedule(timed)
         return events
 
     def _schedule(self, stream: Stream[S]) -> None:
         """Schedule a stream's next timer. A timer that has moved to a later time causes one look at the
-        stream in vain.
+        stream in vain. The schedule holds ids, so that it does not keep streams that are over.
         """
         due = stream.timers.next()
         if due < stream.scheduled:
             stream.scheduled = due
-            heapq.heappush(self._deadlines, (due, next(self._count), stream))
+            heapq.heappush(self._deadlines, (due, stream.local_id))
 
     # For the streams
 

@@ -67,9 +67,11 @@ class Stream(Generic[S_co]):
         "local_id",
         "messages",
         "owner",
+        "receiving",
         "remote_address",
         "remote_id",
         "scheduled",
+        "sending",
         "source",
         "state",
         "timers",
@@ -91,6 +93,10 @@ class Stream(Generic[S_co]):
         self._endpoint = endpoint
         self._sending: SendHalf | None = None
         self._receiving: ReceiveHalf | None = None
+        self.sending: SendHalf
+        """The sending half; only once connected."""
+        self.receiving: ReceiveHalf
+        """The receiving half; only once connected."""
         self._message_size = 0
         self._held_up = False  # whether the caller waits for `WritableAgain`
         self._unanswered = 0  # heartbeats since the last packet arrived
@@ -102,18 +108,6 @@ class Stream(Generic[S_co]):
         self.urgent: list[Run] = []  # packets that leave ahead of others
         self.heartbeat_due = False
         self.source: Address | None = None  # the source address of the last packet
-
-    @property
-    def sending(self) -> SendHalf:
-        """The sending half; only once connected."""
-        assert self._sending is not None
-        return self._sending
-
-    @property
-    def receiving(self) -> ReceiveHalf:
-        """The receiving half; only once connected."""
-        assert self._receiving is not None
-        return self._receiving
 
     # Commands
 
@@ -131,8 +125,8 @@ class Stream(Generic[S_co]):
         self._check(Signal.CONNECT)
         limits = self._endpoint.limits
         self.remote_id, self.remote_address, self.source = remote_id, address, address
-        self._receiving = ReceiveHalf(first=remote_seq & MASK, limits=limits)
-        self._sending = SendHalf(
+        self._receiving = self.receiving = ReceiveHalf(first=remote_seq & MASK, limits=limits)
+        self._sending = self.sending = SendHalf(
             first=local_seq & MASK,
             ipv6=":" in address[0],
             phase=self.local_id,

@@ -9,6 +9,7 @@ from ..crypto.sodium import Buffer
 from .events import Address
 from .flight import Fate, Run
 from .packet import HEADER_SIZE, Flag, header, headers, pack_ranges, word
+from .state import State
 from .stream import Stream
 from .timers import Timer
 
@@ -29,14 +30,14 @@ def transmissions(stream: Stream, now: float) -> Iterator[Transmission]:
         run = stream.urgent.pop()
         if run.fate is Fate.SENT:
             yield _run(stream, run)
-    while stream.connected and (next_run := sending.next_run(now)) is not None:
+    while stream.state is not State.CLOSED and (next_run := sending.next_run(now)) is not None:
         yield _run(stream, next_run)
     if sending.wants_window and stream.timers.due[Timer.WINDOW] > now + 2 * sending.rtt.timeout:
         stream.timers.due[Timer.WINDOW] = now + sending.rtt.timeout
-    if stream.heartbeat_due and stream.connected:
+    if stream.heartbeat_due and stream.state is not State.CLOSED:
         stream.heartbeat_due = False
         yield _lone(stream, Flag.HEARTBEAT)
-    if receiving.ack_due and stream.connected:
+    if receiving.ack_due and stream.state is not State.CLOSED:
         yield state(stream)
 
 

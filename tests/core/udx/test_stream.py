@@ -59,6 +59,8 @@ def test_nothing_follows_once_both_ends_are_acknowledged() -> None:
     told = [(name, data[2], data[16]) for name, data, _ in pair.sent]
     assert told == [(ALICE, Flag.END, 0), (BOB, 0, 1), (BOB, Flag.END, 1), (ALICE, 0, 1)]
     assert error(pair, ALICE) is error(pair, BOB) is None
+    pair.endpoints[BOB].receive_datagrams(pair.sent[-1][1], 0, ALICE, pair.now)
+    assert not list(pair.endpoints[BOB].datagrams_to_send(pair.now))
 
 
 @pytest.mark.parametrize("lost", range(8))
@@ -285,6 +287,14 @@ def test_keepalive_is_quiet_while_packets_come() -> None:
         pair.bob.write(b"tick")
         pair.alice.write(b"tack")
     assert not [data for _, data, _ in pair.sent if data[2] == Flag.HEARTBEAT]
+
+
+def test_keepalive_is_quiet_while_data_waits_for_its_acknowledgement() -> None:
+    pair = Pair(limits=UdxLimits(keepalive=0.5))
+    pair.lose = set(range(10_000))
+    pair.alice.write(b"lost")
+    pair.run(until=5.0)
+    assert {data[2] for name, data, _ in pair.sent if name == ALICE} == {Flag.DATA}
 
 
 def test_changing_the_remote() -> None:
