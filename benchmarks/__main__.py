@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 from . import core, report
+from .comparison import misses
 from .runner import compare, grow
 from .scenarios import SCENARIOS, SERIES, WIRES
 
@@ -18,7 +19,7 @@ _FLIGHTS = {False: 20, True: 3}  # of the core, by whether it is to be quick
 
 
 def measure(results: report.Results, *, quick: bool, only: str) -> None:
-    """Fill in the results, telling them as they come."""
+    """Fill in the results, and print them as they come."""
     report.say(report.ROW_HEAD)
     for scenario in SCENARIOS:
         if not any(only in figure.name for figure in scenario.figures) or (quick and not scenario.quick):
@@ -38,7 +39,7 @@ def measure(results: report.Results, *, quick: bool, only: str) -> None:
             for point in grow(series, wire, min(results.rounds, 3), quick=quick):
                 results.points.append(point)
                 report.say(report.point_line(point))
-    report.say(f"\n{report.misses(results.rows)} of {len(results.rows)} ratios are not what they should be")
+    report.say("\n" + misses(results.rows))
 
 
 def main() -> None:

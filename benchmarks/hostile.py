@@ -32,6 +32,7 @@ from peersockets_core.wires.hypercore11.encoding import encode_buffer, encode_ui
 from peersockets_core.wires.hypercore11.wire import Hypercore11
 from peersockets_trio import Topic, open_node
 
+from .comparison import replace_figures
 from .crowd import HOST, KEY, READ_SIZE, Member
 from .process import Report, RoleProcess, allow_many_files, arguments, resident, say
 
@@ -297,7 +298,6 @@ def _look(member: Member, wire: str, port: int, seconds: float) -> tuple[list[fl
 
 # The table
 
-MARKS: Final = ("<!-- figures of attacks -->\n", "<!-- end of figures of attacks -->\n")
 HEAD: Final = (
     "| attackers | wire | how many | MiB/s | p50, ms | p99, ms | longest, ms | newcomers, ms | peak, MiB |",
     "|---|---|--:|--:|--:|--:|--:|--:|--:|",
@@ -312,11 +312,7 @@ def line(row: Row) -> str:
 
 def write(rows: list[Row], page: Path) -> None:
     """Replace the table of a page of the documentation."""
-    before, _, rest = page.read_text().partition(MARKS[0])
-    _, mark, after = rest.partition(MARKS[1])
-    if not mark:
-        raise SystemExit(f"benchmarks: {page} has no place for the table")
-    page.write_text(before + MARKS[0] + "\n".join((*HEAD, *map(line, rows))) + "\n" + mark + after)
+    replace_figures(page, "figures of attacks", (*HEAD, *map(line, rows)))
 
 
 def main() -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
 
+from .comparison import number, replace_figures
 from .core import CoreRow
 from .runner import Point, Row
 
@@ -60,12 +61,10 @@ CORE_HEAD = f"{'the core alone':<36}{'sent/s':>14}{'received/s':>14}{'MB/s sent'
 def row_line(row: Row) -> str:
     """One line of the table."""
     what = f"{row.figure:<36}{row.wire:<12}{row.reference:<10}"
-    spread = f"{row.lowest:.2f} to {row.highest:.2f}"
-    wanted = f"{'≥' if row.better == 'higher' else '≤'} {row.target:g}"
     figures = (
-        f"{_number(row.theirs):>12}{_number(row.ours):>12} {row.unit:<14}{row.ratio:>7.2f}   {spread:<14}"
+        f"{number(row.theirs):>12}{number(row.ours):>12} {row.unit:<14}{row.ratio:>7.2f}   {row.spread:<14}"
     )
-    return f"{what}{figures}{wanted:>8}{'' if row.met else '  missed'}"
+    return f"{what}{figures}{row.wanted:>8}{'' if row.met else '  missed'}"
 
 
 def core_line(row: CoreRow) -> str:
@@ -80,28 +79,16 @@ def point_line(point: Point) -> str:
     return f"{what:<80}{point.median:>10,.3g} {point.unit:<4} {point.lowest:,.3g} to {point.highest:,.3g}"
 
 
-MARKS = ("<!-- figures -->\n", "<!-- end of figures -->\n")
-"""What the tables of the documentation stand between."""
-
-
 def write_tables(results: Results, page: Path) -> None:
     """Replace the tables of a page of the documentation."""
-    before, _, rest = page.read_text().partition(MARKS[0])
-    _, mark, after = rest.partition(MARKS[1])
-    if not mark:
-        raise SystemExit(f"benchmarks: {page} has no place for the tables")
-    page.write_text(before + MARKS[0] + "\n".join(_tables(results)) + "\n" + mark + after)
+    replace_figures(page, "figures", _tables(results))
 
 
 def _tables(results: Results) -> Iterator[str]:
     yield "| | wire | reference | theirs | ours | ratio (spread) | wanted |"
     yield "|---|---|---|--:|--:|--:|--:|"
     for row in results.rows:
-        sign = "≥" if row.better == "higher" else "≤"
-        ratio = f"{row.ratio:.2f} ({row.lowest:.2f} to {row.highest:.2f})"
-        what = f"{row.figure}, {row.unit} | {row.wire} | {row.reference}"
-        figures = f"{_number(row.theirs)} | {_number(row.ours)} | {ratio if row.met else f'**{ratio}**'}"
-        yield f"| {what} | {figures} | {sign} {row.target:g} |"
+        yield f"| {row.figure}, {row.unit} | {row.wire} | {row.reference} | {row.cells} |"
     yield "\nThe core alone:\n"
     yield "| wire | bytes | sent/s | received/s | sent, MB/s | received, MB/s |"
     yield "|---|--:|--:|--:|--:|--:|"
@@ -115,18 +102,9 @@ def _tables(results: Results) -> Iterator[str]:
     yield "| | wire | of | median (spread) |"
     yield "|---|---|--:|--:|"
     for point in results.points:
-        spread = f"{_number(point.lowest)} to {_number(point.highest)}"
-        median = f"{_number(point.median)} {point.unit} ({spread})"
+        spread = f"{number(point.lowest)} to {number(point.highest)}"
+        median = f"{number(point.median)} {point.unit} ({spread})"
         yield f"| {point.series}: {point.figure} | {point.wire} | {point.size:,} | {median} |"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
-
-
-def misses(rows: Sequence[Row]) -> int:
-    """How many ratios are not what they should be."""
-    return sum(not row.met for row in rows)
 
 
 def say(line: str) -> None:

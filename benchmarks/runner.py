@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import statistics
 import sys
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ from typing import Any
 
 import attrs
 
+from .comparison import Comparison, node_command
 from .process import Report, RoleProcess
 from .scenarios import Figure, Run, Scenario, Series, Variant
 
@@ -18,23 +18,12 @@ _CROWD_ROLES = ("half-open", "members", "sink")
 _OURS: Variant = ("", "ours")
 
 
-@attrs.frozen
-class Row:
+@attrs.frozen(kw_only=True)
+class Row(Comparison):
     """One figure beside the reference's."""
 
-    figure: str
-    unit: str
-    better: str
     wire: str
     reference: str
-    theirs: float
-    ours: float
-    ratio: float
-    """The median of the rounds' ratios."""
-    lowest: float
-    highest: float
-    target: float
-    met: bool
 
 
 @attrs.frozen
@@ -53,13 +42,9 @@ class Point:
 
 def commands() -> dict[str, list[str]]:
     """How to start a process of each implementation."""
-    node = shutil.which("node")
-    if node is None:
-        raise SystemExit("benchmarks: Node is needed for the reference")
-    here = Path(__file__).parent
     return {
         "ours": [sys.executable, "-m", "benchmarks.ours"],
-        "reference": [node, "--expose-gc", str(here / "reference.js")],
+        "reference": node_command(Path(__file__).with_name("reference.js")),
         "crowd": [sys.executable, "-m", "benchmarks.crowd"],
     }
 
@@ -101,21 +86,16 @@ def compare(scenario: Scenario, wire: str, rounds: int, shrink: int) -> Iterator
 
 
 def _row(figure: Figure, variant: Variant, theirs: list[float], mine: list[float]) -> Row:
-    ratios = [ours / other if other else float("inf") for other, ours in zip(theirs, mine, strict=True)]
-    ratio, target = statistics.median(ratios), figure.targets[variant]
-    return Row(
+    wire, reference = variant
+    return Row.of(
+        theirs,
+        mine,
         figure=figure.name,
         unit=figure.unit,
         better=figure.better,
-        wire=variant[0],
-        reference=variant[1],
-        theirs=statistics.median(theirs),
-        ours=statistics.median(mine),
-        ratio=ratio,
-        lowest=min(ratios),
-        highest=max(ratios),
-        target=target,
-        met=ratio >= target if figure.better == "higher" else ratio <= target,
+        target=figure.targets[variant],
+        wire=wire,
+        reference=reference,
     )
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 import statistics
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Final, Literal
-
-import attrs
+from typing import Final
 
 from peersockets_core.dht.messages import Command
 from peersockets_core.dht.rpc.messages import Command as RpcCommand
 
+from ..comparison import Better, Comparison, node_command
 from ..process import Report, RoleProcess
 from .load import Load
 
@@ -26,36 +24,12 @@ Figures = dict[str, float]
 MIB: Final = 1 << 20
 
 
-@attrs.frozen
-class Row:
-    """One figure of ours beside hyperdht's."""
-
-    figure: str
-    unit: str
-    theirs: float
-    ours: float
-    ratio: float
-    """The median of the rounds' ratios."""
-    lowest: float
-    highest: float
-    better: Literal["higher", "lower"]
-    target: float
-
-    @property
-    def met(self) -> bool:
-        """Whether the ratio is as wanted."""
-        return self.ratio >= self.target if self.better == "higher" else self.ratio <= self.target
-
-
 def start(stack: ExitStack, implementation: str, role: str, **options: object) -> tuple[RoleProcess, Report]:
     """Start a process; returns it and the first thing that it says."""
     if implementation == "ours":
         command = [sys.executable, "-m", "benchmarks.dht.ours"]
     else:
-        node = shutil.which("node")
-        if node is None:
-            raise SystemExit("benchmarks: Node is needed for the reference")
-        command = [node, "--expose-gc", str(Path(__file__).with_name("reference.js"))]
+        command = node_command(Path(__file__).with_name("reference.js"))
     process = stack.enter_context(RoleProcess(command, role, {"bootstrap": [], **options}))
     return process, process.next()
 
@@ -105,7 +79,7 @@ SCENARIOS: Final[dict[str, Callable[[str, int], Figures]]] = {
     "answers": answers,
 }
 
-_FIGURES: Final[dict[str, tuple[str, Literal["higher", "lower"], float]]] = {
+_FIGURES: Final[dict[str, tuple[str, Better, float]]] = {
     "lookups": ("lookups/s", "higher", 1.0),
     "lookup, processor": ("ms", "lower", 1.0),
     "dial, p50": ("ms", "lower", 1.0),
@@ -116,7 +90,7 @@ _FIGURES: Final[dict[str, tuple[str, Literal["higher", "lower"], float]]] = {
 }
 
 
-def compare(name: str, rounds: int) -> Iterator[Row]:
+def compare(name: str, rounds: int) -> Iterator[Comparison]:
     """Measure both implementations, in turns."""
     scenario = SCENARIOS[name]
     results: dict[str, list[Figures]] = {implementation: [] for implementation in IMPLEMENTATIONS}
@@ -127,9 +101,5 @@ def compare(name: str, rounds: int) -> Iterator[Row]:
                 results[implementation].append(scenario(implementation, network["port"]))
     for figure in results["ours"][0]:
         theirs, ours = ([found[figure] for found in results[each]] for each in IMPLEMENTATIONS)
-        ratios = [b / a for a, b in zip(theirs, ours, strict=True)]
         unit, better, target = _FIGURES[figure]
-        yield Row(
-            figure, unit, statistics.median(theirs), statistics.median(ours), statistics.median(ratios),
-            min(ratios), max(ratios), better, target,
-        )  # fmt: skip
+        yield Comparison.of(theirs, ours, figure=figure, unit=unit, better=better, target=target)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from ..comparison import misses
 from . import report
 from .runner import Row, compare
 from .scenarios import SCENARIOS
@@ -37,7 +38,7 @@ def main() -> None:
         for row in compare(scenario, rounds, _QUICK_SHRINK if options.quick else 1):
             rows.append(row)
             print(report.line(row), flush=True)
-    print(f"\n{sum(not row.met for row in rows)} of {len(rows)} ratios are not what they should be")
+    print("\n" + misses(rows))
     if options.page is not None:
         report.write_table(rows, options.page)
 

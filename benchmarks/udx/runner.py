@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import statistics
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -13,39 +11,26 @@ from typing import Any
 
 import attrs
 
+from ..comparison import Comparison, node_command
 from ..process import Report, RoleProcess
 from .scenarios import THEIRS, Figure, Pairing, Run, Scenario
 
 ROOT = Path(__file__).parent.parent.parent
 
 
-@attrs.frozen
-class Row:
+@attrs.frozen(kw_only=True)
+class Row(Comparison):
     """One figure of one pairing, beside udx-native with itself."""
 
-    figure: str
-    unit: str
-    better: str
     client: str
     server: str
-    theirs: float
-    ours: float
-    ratio: float
-    """The median of the rounds' ratios."""
-    lowest: float
-    highest: float
-    target: float
-    met: bool
 
 
 def command(implementation: str) -> list[str]:
     """How to start a process of an implementation."""
     if implementation == "ours":
         return [sys.executable, "-m", "benchmarks.udx.ours"]
-    node = shutil.which("node")
-    if node is None:
-        raise SystemExit("benchmarks: Node is needed for the reference")
-    return [node, "--expose-gc", str(Path(__file__).with_name("reference.js"))]
+    return node_command(Path(__file__).with_name("reference.js"))
 
 
 def run(scenario: Scenario, pairing: Pairing, options: Mapping[str, Any]) -> Run:
@@ -91,20 +76,15 @@ def compare(scenario: Scenario, rounds: int, shrink: int) -> Iterator[Row]:
 
 
 def _row(figure: Figure, pairing: Pairing, runs: Mapping[Pairing, list[Run]]) -> Row:
-    theirs, mine = ([figure.value(each) for each in runs[who]] for who in (THEIRS, pairing))
-    ratios = [ours / other if other else float("inf") for other, ours in zip(theirs, mine, strict=True)]
-    ratio, target = statistics.median(ratios), figure.targets[pairing]
-    return Row(
+    theirs, mine = ([figure.value(each) for each in runs[sides]] for sides in (THEIRS, pairing))
+    client, server = pairing
+    return Row.of(
+        theirs,
+        mine,
         figure=figure.name,
         unit=figure.unit,
         better=figure.better,
-        client=pairing[0],
-        server=pairing[1],
-        theirs=statistics.median(theirs),
-        ours=statistics.median(mine),
-        ratio=ratio,
-        lowest=min(ratios),
-        highest=max(ratios),
-        target=target,
-        met=ratio >= target if figure.better == "higher" else ratio <= target,
+        target=figure.targets[pairing],
+        client=client,
+        server=server,
     )
