@@ -15,7 +15,7 @@ deadline."""
 
 
 def absence(now: float, *, told: float, due: float) -> float:
-    """Return the seconds that we were away: the time since the call at `told`, if the call that was `due` is
-    much late; otherwise 0.
+    """Return the seconds that we were away at `now`: if the call that was `due` is much late, the whole time
+    since the call at `told`; otherwise 0.
     """
     return now - told if now - due > LATENESS else 0.0

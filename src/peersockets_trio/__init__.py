@@ -1,8 +1,8 @@
 """Topic messages between the peers of a Hyperdrive, for Trio.
 
-Begin with `open_node`. The modules of this folder are the objects that an application holds: `node`, `drive`,
-`topic`, `watch`, `requests`, `reconnect` and `swarm`, with `info` (facts about them) and `instruments`
-(callbacks while they work). The rooms:
+Start with `open_node`. The modules of this folder define the objects that an application holds: `node`,
+`drive`, `topic`, `watch`, `requests`, `reconnect` and `swarm`, with `info` (facts about them) and
+`instruments` (callbacks while they work). The rooms:
 
     runtime/        the machinery below: connection tasks, deadlines, turns, flushing, transports
     udp/            UDP sockets and the streams of UDX on them

@@ -18,7 +18,7 @@ from .watch import PeerEvents
 
 
 class Drive:
-    """One opening of a drive; use it as an async context manager, or close it."""
+    """One opening of a drive. Use it as an async context manager, or close it."""
 
     def __init__(self, runtime: NodeRuntime, opened: NodeDrive, topic_scope: TopicScope) -> None:
         self._runtime = runtime
@@ -26,7 +26,7 @@ class Drive:
         self._topic_scope = topic_scope
         self._children: list[Topic | PeerEvents] = []
         self.closed = False
-        """Whether it has been closed here, by itself or with its node."""
+        """Whether it was closed here, by itself or with its node."""
 
     @property
     def key(self) -> DriveKey:
@@ -41,11 +41,12 @@ class Drive:
     def join(self, topic: str, *, overflow: Overflow = "wait") -> Topic:
         """Join a topic of the drive, for sending and receiving.
 
-        `overflow` tells what happens when messages are not received as fast as they come: `"wait"` reads
-        their senders no further, `"drop_oldest"` and `"drop_newest"` drop and count.
+        `overflow` is the reaction if messages arrive faster than the application receives them: `"wait"`
+        stops reading from their senders; `"drop_oldest"` and `"drop_newest"` drop messages and count
+        them.
 
-        Raises `TypeError` or `ValueError` for a topic that is not text or has lone surrogates, or another
-        `overflow`; `trio.ClosedResourceError` when the drive is closed.
+        Raises `TypeError` or `ValueError` for a topic that is not text or has lone surrogates, or for an
+        unknown `overflow`, and `trio.ClosedResourceError` if the drive is closed.
         """
         self._check_open()
         joined = Topic(self._runtime, self._opened, topic, scope=self._topic_scope, overflow=overflow)
@@ -53,9 +54,9 @@ class Drive:
         return joined
 
     def watch(self) -> PeerEvents:
-        """Watch members join and leave, beginning with those present.
+        """Watch members join and leave, beginning with the members present.
 
-        Raises `trio.ClosedResourceError` when the drive is closed.
+        Raises `trio.ClosedResourceError` if the drive is closed.
         """
         self._check_open()
         events = PeerEvents(self._runtime, self._opened)
@@ -63,7 +64,9 @@ class Drive:
         return events
 
     def close(self) -> None:
-        """Close the drive with its topics and watches; other openings of it stay. Twice is fine."""
+        """Close the drive with its topics and watches. Other openings of the drive stay open. Closing it
+        twice is fine.
+        """
         self._runtime.home.check()
         if self.closed:
             return

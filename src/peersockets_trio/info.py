@@ -1,4 +1,4 @@
-"""Facts that a node tells, frozen at the moment of asking."""
+"""Facts about a node, its connections and its peers, frozen at the moment of the call."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from peersockets_core import Address, DriveKey, WireName
 
 @attrs.frozen
 class ConnectionInfo:
-    """The facts of a secured connection."""
+    """The facts of an encrypted connection."""
 
     public_key: bytes = attrs.field(repr=lambda key: key.hex())
-    """The remote's, 32 bytes, which it has proved."""
+    """The remote's 32-byte public key, which it has proved."""
     wire: WireName
     address: Address | None
     """The remote's host and port, or None for a stream that was attached."""
@@ -23,37 +23,38 @@ class ConnectionInfo:
 
 @attrs.frozen(kw_only=True)
 class NodeStatistics:
-    """What a node has at one moment, and has done since it was opened; sizes in bytes."""
+    """Counters of a node: its state at one moment, and its work since it was opened. Sizes are in bytes."""
 
     connections: int
-    """Admitted, and not ended."""
+    """Connections that are admitted and have not ended."""
     handshaking: int
-    """Not yet admitted."""
+    """Connections that are not admitted yet."""
     drives: int
-    """Open here, each counted once."""
+    """Drives that are open here, each counted once."""
     members: int
     """The memberships; a peer counts once for each drive."""
     peer_ids: int
     """The peers that have an id, present or gone; see `Limits.peer_ids`."""
     bytes_received: int
-    """Read from streams, as they came: encrypted, handshakes included."""
+    """Bytes read from streams: encrypted, including handshakes."""
     bytes_sent: int
-    """Written to streams, likewise."""
+    """Bytes written to streams: encrypted, including handshakes."""
     messages_received: int
-    """Delivered to topic handles; one that goes to two handles counts twice."""
+    """Messages delivered to topic handles. A message for two handles counts twice."""
     messages_sent: int
-    """Accepted for sending."""
+    """Messages accepted for sending."""
     messages_dropped: int
-    """Dropped by handles that were full."""
+    """Messages dropped by full handles."""
     unsent_bytes: int
-    """Of messages that were accepted and have not left."""
+    """Bytes of messages that were accepted but have not left."""
     waiting_messages: int
-    """Delivered, and not taken."""
+    """Messages delivered to handles, but not received by the application."""
     waiting_bytes: int
 
 
 Authenticate: TypeAlias = Callable[[ConnectionInfo], Awaitable[object]]
-"""Decides about a remote that has proved its key: returns to admit it, raises `Refused` to send it away."""
+"""A function that decides about a remote that has proved its key. It returns to admit the remote, or raises
+`Refused`."""
 
 
 @attrs.frozen
@@ -62,12 +63,12 @@ class PeerInfo:
 
     peer_id: int
     public_key: bytes = attrs.field(repr=lambda key: key.hex())
-    """32 bytes, which the peer has proved."""
+    """The peer's 32-byte public key, which it has proved."""
     wire: WireName
     address: Address | None
-    """Host and port of its connection; None if it is gone, or on an attached stream."""
+    """The host and port of its connection; None if it is gone, or on an attached stream."""
     drives: tuple[DriveKey, ...]
-    """The drives of which it is a member now."""
+    """The drives of which it is currently a member."""
     unsent: int
-    """Bytes of messages that were accepted for it and have not left; those that never will are told by
-    `PeerLeft`."""
+    """Bytes of messages that were accepted for it but have not left. `PeerLeft` reports those that
+    never leave."""

@@ -1,4 +1,4 @@
-"""`Instrument`: what a program implements to watch a node at work, in the style of trio's instruments."""
+"""`Instrument`: a base class for programs that observe a node at work, in the style of Trio's instruments."""
 
 from __future__ import annotations
 
@@ -13,27 +13,29 @@ logger = logging.getLogger("peersockets.instruments")
 
 
 class Instrument:
-    """Base of instruments: override what is of interest, and give it to `open_node(instruments=[...])`.
+    """The base class of instruments. Override the methods of interest, and pass instances to
+    `open_node(instruments=[...])`.
 
-    The methods are called in the middle of the node's work: they must not block, await, or call the node.
-    An instrument that raises is removed, and logged with its traceback; the node goes on.
+    The node calls the methods in the middle of its work, so they must not block, await, or call the node.
+    If an instrument raises, the node removes it, logs the traceback, and continues.
     """
 
     def connection_opened(self, info: ConnectionInfo) -> None:
-        """A handshake is finished and the remote admitted, whoever dialled."""
+        """A handshake is finished and the remote is admitted, no matter which side dialled."""
 
     def connection_closed(self, info: ConnectionInfo, reason: str, unsent: int) -> None:
-        """Such a connection has ended, with `unsent` bytes of messages that had been accepted for sending.
+        """An admitted connection has ended. `unsent` bytes of messages were accepted for sending but did not
+        leave.
 
-        `reason` is for people; empty where either side closed in good order.
+        `reason` is for people; it is empty if either side closed in good order.
         """
 
     def connection_failed(
         self, address: tuple[str, int] | None, wire: WireName | None, error: Exception
     ) -> None:
-        """No connection has come about: nobody answers, the handshake fails, or the remote is refused.
+        """A connection attempt has failed: no host answers, the handshake fails, or the remote is refused.
 
-        `address` is None on a stream that was attached, `wire` where nothing has told it yet.
+        `address` is None for an attached stream. `wire` is None if it is not known yet.
         """
 
     def peer_joined(self, drive_key: DriveKey, event: PeerJoined) -> None:
@@ -43,29 +45,31 @@ class Instrument:
         """A peer is no longer a member: it has left, or the drive was closed here."""
 
     def retrying(self, address: tuple[str, int], seconds: float, error: Exception | None) -> None:
-        """A kept connection is dialled again in so many seconds.
+        """A kept connection will be dialled again in `seconds`.
 
-        `error` is what the last dialling failed with, None where it is a connection that has ended.
+        `error` is the error of the last dial, or None if a connection has ended.
         """
 
     def topic_announced(self, topic: bytes, nodes: int) -> None:
-        """So many nodes of the DHT keep our announcement under a topic; again with each renewal."""
+        """`nodes` nodes of the DHT keep our announcement under a topic. The call repeats with each
+        renewal.
+        """
 
     def peer_found(self, topic: bytes, public_key: bytes) -> None:
         """A peer of a topic was found in the DHT for the first time."""
 
     def data_received(self, info: ConnectionInfo, size: int) -> None:
-        """So many bytes were read from a connection, at once. What belongs to the handshake is not told."""
+        """A single read of a connection returned `size` bytes. Bytes of the handshake are not reported."""
 
     def data_sent(self, info: ConnectionInfo, size: int) -> None:
-        """So many bytes were written to a connection, at once."""
+        """A single write to a connection took `size` bytes."""
 
 
 class Instruments:
-    """The instruments of one node; false if there are none."""
+    """The instruments of one node. The object is false if there are none."""
 
     def __init__(self, instruments: Iterable[Instrument] = ()) -> None:
-        """Raises `TypeError` for what is no `Instrument`."""
+        """Raise `TypeError` if an item is not an `Instrument`."""
         self._instruments = list(instruments)
         for instrument in self._instruments:
             if not isinstance(instrument, Instrument):
@@ -75,16 +79,16 @@ class Instruments:
         return bool(self._instruments)
 
     def add(self, instrument: Instrument) -> None:
-        """Call one more."""
+        """Add an instrument."""
         self._instruments.append(instrument)
 
     def remove(self, instrument: Instrument) -> None:
-        """Call one no longer, if it is here."""
+        """Remove an instrument, if it is here."""
         if instrument in self._instruments:
             self._instruments.remove(instrument)
 
     def call(self, hook: str, *arguments: object) -> None:
-        """Call a method of each."""
+        """Call a method of every instrument."""
         for instrument in self._instruments.copy():
             try:
                 getattr(instrument, hook)(*arguments)

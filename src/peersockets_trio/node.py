@@ -44,8 +44,8 @@ from .swarm import Swarm, open_swarm
 from .udp import UdxStream
 
 CONNECT_TIMEOUT: Final = 10.0
-"""Seconds that a host may take to answer. A system's own limit is about two minutes; a host farther away than
-ten seconds could not finish a handshake within `Limits.handshake_time` either."""
+"""Seconds that a host may take to answer. The operating system's own limit is about two minutes, but a host
+more than ten seconds away could not finish a handshake within `Limits.handshake_time` anyway."""
 
 
 @attrs.frozen
@@ -53,20 +53,20 @@ class Listener:
     """A listening socket of a node."""
 
     address: Address
-    """Host and port it is bound to."""
+    """The host and port to which it is bound."""
     _home: Home = attrs.field(repr=False)
     _scope: trio.CancelScope = attrs.field(repr=False)
     _listener: trio.SocketListener = attrs.field(repr=False)
 
     async def aclose(self) -> None:
-        """Listen no longer; connections that are there stay."""
+        """Stop listening. Existing connections stay."""
         self._home.check()
         self._scope.cancel()
         await self._listener.aclose()
 
 
 class Node:
-    """Made by `open_node`."""
+    """A node, made by `open_node`."""
 
     def __init__(self, runtime: NodeRuntime, nursery: trio.Nursery) -> None:
         self._runtime = runtime
@@ -75,13 +75,13 @@ class Node:
 
     @property
     def public_keys(self) -> Mapping[WireName, bytes]:
-        """The keys by which remotes know this node, 32 bytes for each wire."""
+        """This node's public key on each wire, 32 bytes each."""
         return MappingProxyType(self._runtime.key_pair.public_keys)
 
     async def listen_tcp(self, port: int, *, host: str) -> list[Listener]:
-        """Listen for connections on every address that `host` has; port 0 is any free one.
+        """Listen for connections on every address of `host`. Port 0 takes any free port.
 
-        Raises `ValueError` for a port that is none, `OSError` where binding fails.
+        Raises `ValueError` for a bad port, and `OSError` if binding fails.
         """
         check_port(port, lowest=0)
         self._check_open()
@@ -114,16 +114,16 @@ class Node:
         expect: bytes | str | None = None,
         timeout: float = CONNECT_TIMEOUT,
     ) -> ConnectionInfo:
-        """Connect, and return after the handshake, once the remote is admitted.
+        """Connect, and return once the handshake is finished and the remote is admitted.
 
-        `expect` is the public key that the remote has to prove, 32 bytes or 64 hex digits; one that proves
-        another does not even learn ours. `timeout` is how many seconds the host may take to be resolved and
-        to answer; the handshake then has `Limits.handshake_time`.
+        `expect` is the public key that the remote must prove, as 32 bytes or 64 hex digits. A remote with
+        another key does not even learn ours. Resolving the host and connecting may take `timeout` seconds,
+        and then the handshake may take `Limits.handshake_time`.
 
-        Raises `ValueError` for a bad port, wire, `expect` or `timeout`, `OSError` where no connection comes
-        about (`TimeoutError` after `timeout`), `RemoteProtocolError` if the other end does not speak the
-        wire, its subclass `UnexpectedKey` for another key than the one expected, `Refused` for one that
-        `authenticate` refuses, `trio.BrokenResourceError` if the remote breaks off.
+        Raises `ValueError` for a bad port, wire, `expect` or `timeout`; `OSError` if connecting fails
+        (`TimeoutError` after `timeout`); `RemoteProtocolError` if the remote does not speak the wire; its
+        subclass `UnexpectedKey` if the remote has a different key than `expect`; `Refused` if
+        `authenticate` refuses the remote; and `trio.BrokenResourceError` if the remote breaks off.
         """
         check_port(port, lowest=1)
         check_wire(wire)
@@ -143,11 +143,12 @@ class Node:
         backoff: Backoff = DEFAULT_BACKOFF,
         timeout: float = CONNECT_TIMEOUT,
     ) -> KeptConnection:
-        """Connect to a host and port, and again whenever that fails or ends; returns at once.
+        """Connect to a host and port, and reconnect whenever that fails or ends. Returns at once.
 
-        Tell how it goes by iterating over what it returns, or by its `connected`. As long as the remote's
-        key is connected in another way (it may have dialled us), it is not dialled. Goes on until the
-        returned handle is closed, or the node. `timeout` is that of each dial, as for `connect_tcp`.
+        Iterate over the returned handle to follow its progress, or read its `connected`. The node does
+        not dial as long as it has another connection to the remote's key (the remote may have dialled
+        us). Dialling continues until the returned handle or the node is closed. `timeout` applies to each
+        dial, as for `connect_tcp`.
 
         Raises `TypeError` or `ValueError` for a bad address, wire, `expect` or `timeout`.
         """
@@ -170,15 +171,15 @@ class Node:
         initiator: bool,
         expect: bytes | str | None = None,
     ) -> ConnectionInfo:
-        """Connect over a stream that is there, which then belongs to the node; otherwise as `connect_tcp`.
+        """Connect over an existing stream, which then belongs to the node; otherwise like `connect_tcp`.
 
-        Raises `trio.BusyResourceError` for a stream that belongs to a connection already.
+        Raises `trio.BusyResourceError` if the stream already belongs to a connection.
         """
         check_wire(wire)
         key = check_expect(expect)
         self._runtime.home.check()
         if id(stream) in attached:
-            raise trio.BusyResourceError("the stream belongs to a connection already")
+            raise trio.BusyResourceError("the stream already belongs to a connection")
         address = remote_address(stream)
         task = await self._attach(stream, wire, initiator, key, address)
         return task.facts()
@@ -192,20 +193,21 @@ class Node:
         persistent: bool | None = None,
         limits: HyperDhtLimits = DEFAULT_HYPER_DHT_LIMITS,
     ) -> AbstractAsyncContextManager[Swarm]:
-        """Open a swarm: one UDP socket through which peers are found in HyperDHT, and connected to.
+        """Open a swarm: one UDP socket that finds peers in HyperDHT and connects to them.
 
-        Joining a drive there finds the applications that have it open, wherever they are. Connections made
-        by a swarm are connections of the node like any other, and stay when a discovery is closed; they end
-        with the swarm. `bootstrap` are the nodes of the DHT to begin with, pairs of host and port; with none,
-        this node begins a network of its own. `limits` are the bounds of what others can have it keep and do.
+        Joining a drive there finds other applications that have the drive open, wherever they are. A swarm's
+        connections are connections of the node like any others. They stay when a discovery is closed, and end
+        with the swarm. `bootstrap` lists the first nodes of the DHT to ask, as pairs of host and port; if it
+        is empty, this node begins a network of its own. `limits` bounds the memory and work that others can
+        cause.
 
-        A `persistent` one is a complete node, which keeps the records of others, once most of them see it at
-        one address; the first node of a network is one in any case. With None, it becomes one by itself once
-        strangers have been able to reach it for 20 minutes (`HyperDhtLimits.rpc.stable_time`). Until then,
-        a second UDP socket asks other nodes whether they can.
+        A `persistent` swarm is a complete node of the DHT, which keeps the records of others, once most of
+        them see it at the same address. The first node of a network is always persistent. With None, the
+        swarm becomes persistent by itself once strangers have been able to reach it for 20 minutes
+        (`HyperDhtLimits.rpc.stable_time`). Until then, a second UDP socket tests whether they can.
 
-        Entering the block raises `TypeError` or `ValueError` for a bad argument, `OSError` where binding
-        fails.
+        Entering the block raises `TypeError` or `ValueError` for a bad argument, and `OSError` if
+        binding fails.
         """
         self._check_open()
         return open_swarm(
@@ -219,12 +221,13 @@ class Node:
         )
 
     def open_drive(self, key: DriveKey | bytes | str, *, topic_scope: TopicScope = "drive") -> Drive:
-        """Open a drive: offer it to all connections, and welcome those that know its key.
+        """Open a drive: offer it to all connections, and accept the remotes that know its key as members.
 
-        `topic_scope` is `"drive"` for Beaker's topics, heard from members only, or `"network"` for those of
-        applications that use npm peersockets directly, heard from any connection (see `TopicScope`).
+        `topic_scope` is `"drive"` for Beaker's topics, which only members can send to, or `"network"` for
+        the topics of applications that use npm peersockets directly, which any connection can carry (see
+        `TopicScope`).
 
-        Raises `TypeError` or `ValueError` for what is not a drive key, or another scope.
+        Raises `TypeError` or `ValueError` for a bad drive key, or an unknown scope.
         """
         parsed = DriveKey.parse(key)
         if topic_scope not in TOPIC_SCOPES:
@@ -236,34 +239,36 @@ class Node:
         return drive
 
     def peer(self, peer_id: int) -> PeerInfo:
-        """Return what is known of a peer. Raises `UnknownPeer` for an id that was never given."""
+        """Return the facts about a peer. Raises `UnknownPeer` if the id was never given, or its peer was
+        forgotten.
+        """
         return self._runtime.peer(peer_id)
 
     def disconnect(self, peer_id: int, reason: str = "disconnected here") -> None:
-        """Close every connection to a peer, at once: for one that does not read, or is not wanted.
+        """Close every connection to a peer at once, for example because it does not read, or is unwanted.
 
-        What was accepted for the peer and has not left is lost. Its `PeerLeft` has the `reason` and the
-        bytes that were unsent. Nothing keeps the peer from coming back; `keep_connected` dials it again, and
-        `authenticate` can refuse it. A peer that is not connected is left alone.
+        Messages that were accepted for the peer but have not left are lost. Its `PeerLeft` has the `reason`
+        and the number of unsent bytes. Nothing keeps the peer from coming back: `keep_connected` dials it
+        again, while `authenticate` can refuse it. If the peer is not connected, nothing happens.
 
-        Raises `UnknownPeer` for an id that was never given.
+        Raises `UnknownPeer` if the id was never given, or its peer was forgotten.
         """
         self._runtime.home.check()
         for link in list(self._runtime.machine.peer(peer_id).links):
             link.connection.owner.disconnect(reason)
 
     async def finish(self) -> None:
-        """Close every connection in good order, before the node is closed, so that watches tell how it went.
+        """Close every connection in good order before the node is closed, so that watches report the result.
 
-        Sends what has been accepted and waits until the remotes have taken it and finished, too, for as
-        long as `limits.linger`. Then every member has left: a `PeerLeft` with a reason, or with unsent bytes,
-        is one that did not. Nothing can be listened to, connected or opened any more.
+        This sends all accepted messages, and waits up to `limits.linger` until the remotes have taken them
+        and finished, too. Then every member has left. A `PeerLeft` with a reason or unsent bytes reports a
+        member that did not take everything. The node cannot listen, connect or open drives any more.
         """
         self._runtime.home.check()
         await self._runtime.finish()
 
     def statistics(self) -> NodeStatistics:
-        """What the node has now, and has done so far."""
+        """Return the current counters."""
         return self._runtime.statistics()
 
     async def _dial(
@@ -293,7 +298,7 @@ class Node:
         try:
             await task.handshaken()
         except Refused:
-            raise  # the task is on its way out
+            raise  # the task is ending by itself
         except BaseException:
             task.cancel()
             raise
@@ -302,7 +307,7 @@ class Node:
     def _attach_swarm(
         self, stream: UdxStream, keys: Keys, initiator: bool, address: tuple[str, int]
     ) -> ConnectionTask:
-        """Make a connection on a stream that HyperDHT's handshake has secured."""
+        """Make a connection on a stream that HyperDHT's handshake has encrypted."""
         connection = self._runtime.connection(
             "hypercore11", initiator=initiator, keys=keys, admitted=not initiator
         )
@@ -349,17 +354,18 @@ async def open_node(
     limits: Limits = DEFAULT_LIMITS,
     instruments: Iterable[Instrument] = (),
 ) -> AsyncIterator[Node]:
-    """Open a node, with a new identity unless a `key_pair` is given.
+    """Open a node, with a new identity by default.
 
-    `authenticate` is an async function that is called with the `ConnectionInfo` of every remote, whoever
-    dialled, once that has proved its key. Until it returns, nothing of the remote is delivered, and nothing
-    of ours told to it: no drive, no topic. It refuses by raising `Refused`; any other exception is taken
-    for a bug and comes out of the node. Its time is part of `limits.handshake_time`.
+    `authenticate` is an async function. The node calls it with the `ConnectionInfo` of every remote that
+    has proved its key, no matter which side dialled. Until it returns, the node delivers nothing from the
+    remote, and reveals no drive and no topic to it. The function raises `Refused` to refuse the remote; any
+    other exception is a bug and propagates out of the node. Its time counts as part of
+    `limits.handshake_time`.
 
-    `instruments` are told what the node does (see `Instrument`).
+    `instruments` observe the node (see `Instrument`).
 
-    Leaving the block sends what has been accepted for sending, for as long as `limits.linger`, and closes
-    everything; leaving it by an exception or a cancellation closes everything at once.
+    Leaving the block sends all accepted messages, for up to `limits.linger` seconds, and then closes
+    everything. An exception or a cancellation closes everything at once.
     """
     keep_memory()
     runtime = NodeRuntime(key_pair or KeyPair.generate(os.urandom), limits, authenticate, instruments)

@@ -1,4 +1,4 @@
-"""`KeptConnection`: a connection to one address that is made anew whenever it ends."""
+"""`KeptConnection`: a connection to one address that is reconnected whenever it ends."""
 
 from __future__ import annotations
 
@@ -19,32 +19,35 @@ from .runtime.receiver import Receiver
 from .runtime.report import explain
 
 _UNREAD_EVENTS: Final = 64
-"""Events kept for a reader that does not read; of more, the oldest go. Half an hour of a dead address."""
+"""The most unread events: half an hour of a dead address. If there are more, the oldest are dropped."""
 
 _NOT_CONNECTED = (OSError, PeersocketsError, trio.BrokenResourceError)
 
 
 @attrs.frozen(kw_only=True)
 class Backoff:
-    """How long to wait before dialling again; times in seconds."""
+    """The waits before further dials. Times are in seconds."""
 
     first: float = 1.0
-    """After the first failure, as in hyperswarm 4.17.2: a peer that restarts is back in about a second."""
+    """The wait after the first failure, as in hyperswarm 4.17.2. A peer that restarts is back in about a
+    second."""
     factor: float = 2.0
-    """Each further failure in a row waits so much longer than the one before."""
+    """The factor by which the wait grows with each further failure in a row."""
     longest: float = 60.0
-    """A dial a minute costs nobody anything, and who comes back after a night is met within it."""
+    """The longest wait. One dial a minute costs next to nothing, and we reach a peer that returns after a
+    night within a minute."""
     steady: float = 15.0
-    """A connection that lasted so long was a good one, and failures are counted anew (hyperswarm 4.17.2).
-    One that ends sooner counts as a failure, or a peer that sends everybody away would be stormed."""
+    """After a connection that lasted this long, failures are counted from zero (hyperswarm 4.17.2). A
+    shorter one counts as a failure; otherwise, we would dial a peer that sends everyone away again and
+    again."""
     jitter: tuple[float, float] = (0.66, 1.32)
-    """A wait is multiplied by something between these (hyperswarm 4.17.2), so that those who lost the same
-    peer do not all come back at once."""
+    """Each wait is multiplied by a random factor between these (hyperswarm 4.17.2), so that nodes that
+    lost the same peer do not all return at once."""
     random: Callable[[], float] = random.random
-    """Gives numbers from 0 to 1."""
+    """A function that returns random numbers from 0 to 1."""
 
     def seconds(self, failures: int) -> float:
-        """How long to wait after so many failures in a row, at least one."""
+        """Return the wait in seconds after `failures` failures in a row, which must be at least one."""
         exact = self.first
         for _ in range(failures - 1):
             exact = min(exact * self.factor, self.longest)
@@ -59,28 +62,28 @@ DEFAULT_BACKOFF: Final = Backoff()
 
 @attrs.frozen
 class Connected:
-    """The peer is connected: by our dialling, or because it has dialled us."""
+    """The peer is connected, because we or the peer dialled."""
 
     info: ConnectionInfo
 
 
 @attrs.frozen
 class Disconnected:
-    """The peer is not connected, or no longer."""
+    """The peer is not connected, or no longer connected."""
 
     reason: str
-    """For people; empty where the peer closed in good order."""
+    """The reason, for people; empty if the peer closed in good order."""
     retry_in: float
-    """Seconds until it is dialled again."""
+    """Seconds until the next dial."""
     error: Exception | None = None
-    """What the dialling failed with, or None where a connection had come about."""
+    """The error of the dial, or None if a connection had existed."""
 
 
 KeptConnectionEvent: TypeAlias = Connected | Disconnected
 
 
 class _Feed:
-    """Events that wait to be taken."""
+    """The queue of events."""
 
     def __init__(self) -> None:
         self.events: deque[KeptConnectionEvent] = deque(maxlen=_UNREAD_EVENTS)
@@ -95,9 +98,10 @@ class _Feed:
 
 
 class KeptConnection(Receiver):
-    """Made by `Node.keep_connected`; a feed of `Connected` and `Disconnected` besides.
+    """A kept connection, made by `Node.keep_connected`. It is also a feed of `Connected` and `Disconnected`
+    events.
 
-    The feed need not be read: of more than 64 unread events the oldest are dropped.
+    Reading the feed is optional: if there are more than 64 unread events, the oldest are dropped.
     """
 
     _handle: _Feed
@@ -113,10 +117,10 @@ class KeptConnection(Receiver):
     ) -> None:
         super().__init__(runtime.home)
         self.address = Address(*address)
-        """Host and port that are dialled."""
+        """The host and port to dial."""
         self.wire = wire
         self.connected: ConnectionInfo | None = None
-        """The facts of the connection there is now, whoever dialled it; None if there is none."""
+        """The facts of the current connection, no matter which side dialled; None if there is none."""
         self._handle = _Feed()
         self._runtime = runtime
         self._key = expect
@@ -126,7 +130,7 @@ class KeptConnection(Receiver):
         self._scope = trio.CancelScope()
 
     def close(self) -> None:
-        """Dial no more, and close the connection if it was dialled here; what was accepted is still sent.
+        """Stop dialling, and close the connection if we dialled it. Accepted messages are still sent.
 
         A task that waits in `receive` gets `trio.ClosedResourceError`. Closing twice is fine.
         """
@@ -137,16 +141,16 @@ class KeptConnection(Receiver):
             self._dialled.finish(self._runtime.limits.linger)
 
     async def receive(self) -> KeptConnectionEvent:
-        """Return the next event, waiting for it; checkpoints as `Topic.receive` does.
+        """Wait for the next event and return it. It checkpoints as `Topic.receive` does.
 
-        Raises `trio.ClosedResourceError` when closed here or with the node, `trio.BusyResourceError` for a
-        second receiver.
+        Raises `trio.ClosedResourceError` if it is closed here or with the node, and
+        `trio.BusyResourceError` for a second receiver.
         """
         await self._until_news()
         return self._handle.events.popleft()
 
     def receive_nowait(self) -> KeptConnectionEvent:
-        """Return the next event. Raises `trio.WouldBlock` if there is none."""
+        """Return the next event without waiting. Raises `trio.WouldBlock` if there is none."""
         self._check_news()
         return self._handle.events.popleft()
 
@@ -154,7 +158,7 @@ class KeptConnection(Receiver):
         return await self.receive()
 
     async def run(self) -> None:
-        """Dial for ever (called by the node)."""
+        """Dial for ever. The node calls this."""
         failures = 0
         with self._scope:
             while not self.closed and not self._runtime.closed:
@@ -169,7 +173,9 @@ class KeptConnection(Receiver):
                     await self._wait(Disconnected(reason, self._backoff.seconds(failures), error))
 
     async def _connect_and_stay(self) -> tuple[str, float]:
-        """Connect; returns why that ended, and after how many seconds. Raises as `Node.connect_tcp`."""
+        """Connect; returns the reason why the connection ended, and its duration in seconds. Raises as
+        `Node.connect_tcp` does.
+        """
         task = self._standing()
         if task is None:
             task = self._dialled = await self._dial()
@@ -178,7 +184,7 @@ class KeptConnection(Receiver):
         self._tell(Connected(self.connected))
         began = trio.current_time()
         reason = task.reason
-        # Where both sides have dialled, one connection is folded away and the other is as good.
+        # If both sides have dialled, folding ends one connection, and the other one is as good.
         while (task := self._standing()) is not None:
             self.connected = task.facts()
             await self._runtime.changed.park()
@@ -194,9 +200,9 @@ class KeptConnection(Receiver):
                 await self._runtime.changed.park()
 
     def _standing(self) -> ConnectionTask | None:
-        """The connection to the peer's key that there is, whoever dialled it.
+        """Return the existing connection to the peer's key, no matter which side dialled, or None.
 
-        A key that is connected is not dialled (hyperswarm 4.17.2).
+        As in hyperswarm 4.17.2, we do not dial a key that is connected.
         """
         if self._key is None:
             return None

@@ -1,8 +1,9 @@
-"""Requests and replies on a topic: the waiting and the handlers' tasks. The books are the core's.
+"""`Requests`: requests and replies on a topic. It waits for replies and runs handlers; the core keeps track
+of both.
 
-What arrives is entered in the books by the task that has read it: so a reply wakes exactly who waits for it,
-what a peer said before it left counts, and one end's replies are never held up by its requests. Nothing is
-sent from there; handlers and refusals are left to the server's task.
+The task that reads a message passes it to the core's `RequestBook` at once. A reply therefore wakes exactly
+the task that waits for it, messages that a peer sent before it left count, and requests never hold up
+replies. The reading task sends nothing; the server's task starts handlers and refuses requests.
 """
 
 from __future__ import annotations
@@ -38,11 +39,12 @@ from .runtime.receiver import CHECKPOINT_INTERVAL
 logger = logging.getLogger("peersockets")
 
 Handler: TypeAlias = Callable[[Request], Awaitable[Buffer]]
-"""What answers requests: returns the reply, or raises `RequestError` to tell the asker why there is none."""
+"""A function that answers a request. It returns the reply, or raises `RequestError`, whose text the asker
+gets."""
 
 
 class RequestTopic(Protocol):
-    """The methods of a topic by which requests and replies leave."""
+    """The methods of a topic that send requests and replies."""
 
     async def send(self, peer_id: int, message: Buffer) -> None:
         """See `Topic.send`."""
@@ -52,7 +54,7 @@ class RequestTopic(Protocol):
 
 
 class Requests:
-    """What a topic handle hands its messages to, once it is used for requests."""
+    """Handles the messages of a topic handle that is used for requests."""
 
     def __init__(self, topic: RequestTopic, handle: NodeTopicHandle, runtime: NodeRuntime) -> None:
         self._topic = topic
@@ -62,7 +64,7 @@ class Requests:
             runtime.limits, runtime.request_ids
         )
         self._server: _Server | None = None
-        self._more = False  # whether the flusher takes what comes, a turn in each round of tasks
+        self._more = False  # whether the flusher processes messages, one batch in each round of tasks
         runtime.on_rerouted.add(self._look_soon)
 
     async def request(self, peer_id: int, data: bytes, timeout: float) -> bytes:
@@ -71,7 +73,7 @@ class Requests:
         with trio.fail_after(timeout):
             number = book.new_id(peer_id)
             await self._topic.send(peer_id, encode(Kind.REQUEST, number, data))
-            # `send` gives way before it sends and not after: no reply can have come yet.
+            # `send` checkpoints before it sends and not after, so no reply can have arrived yet.
             asked = book.ask(peer_id, number, trio.Event())
             try:
                 await asked.owner.wait()
@@ -93,22 +95,22 @@ class Requests:
             self._server = _Server(self, handler, nursery)
             self._book.serving = True
             nursery.start_soon(self._server.run)
-            self.wake()  # to what came before
+            self.wake()  # process the messages that arrived before
             try:
                 yield
             except BaseException as error:
                 raised = error
             nursery.cancel_scope.cancel()
-        # What the block raised comes out as it was, and not in a group.
+        # Raise the exception of the block itself, and not a group.
         if raised is not None:
             raise raised
 
     def statistics(self) -> RequestStatistics:
-        """Counters of this handle's requests."""
+        """Return the counters of this handle's requests."""
         return self._book.statistics()
 
     def wake(self) -> None:
-        """Messages have come."""
+        """Process messages that have arrived."""
         if not self._more:
             self._take(CHECKPOINT_INTERVAL)
             if len(self._handle):
@@ -116,37 +118,38 @@ class Requests:
                 self._runtime.flusher.add(self)
 
     def flush(self) -> None:
-        """Go on with those that were too many for one turn (called by the flusher)."""
+        """Continue with messages that were too many for one batch. The flusher calls this."""
         if len(self._handle):
-            # What comes in this round, too, waits for the next: one round takes no more than one turn.
+            # Messages that arrive in this round also wait for the next one: each round processes one batch at
+            # most.
             self._take(CHECKPOINT_INTERVAL)
             self._runtime.flusher.add(self)
         else:
             self._more = False
-            self._look()  # who has gone meanwhile was heard first
+            self._look()  # the messages of peers that have gone were processed first
 
     def _take(self, most: int) -> None:
-        """Enter messages in the books, so many at most; the others wait for the next round of tasks."""
+        """Process at most `most` messages; the others wait for the next round of tasks."""
         for _ in range(min(most, len(self._handle))):
             news = self._book.receive_untrusted(self._handle.take())
             if isinstance(news, OverLimit) or (isinstance(news, Answering) and news.wanted):
-                assert self._server is not None  # or the book would take no requests
+                assert self._server is not None  # without a server, the book refuses requests
                 self._server.add(news)
             elif news is not None:
                 _notify(news)
 
     def stop_serving(self) -> None:
-        """Requests of peers are no longer answered."""
+        """Stop answering the requests of peers."""
         self._server = None
         self._book.serving = False
 
     def finish(self, answering: Answering[trio.CancelScope]) -> None:
-        """A request has been dealt with: tell the asker if it was not answered."""
+        """End a request, and send the asker an error if it was not answered."""
         if self._book.finish(answering):
             self.tell(answering.request.peer_id, encode(Kind.ERROR, answering.id, STOPPED))
 
     async def send(self, answering: Answering[trio.CancelScope], message: bytes) -> None:
-        """Send what a handler came to, when there is room."""
+        """Send the result of a handler as soon as there is room."""
         peer_id = answering.request.peer_id
         with suppress(PeerGone, trio.ClosedResourceError):
             try:
@@ -158,15 +161,15 @@ class Requests:
     def tell(self, peer_id: int, message: bytes) -> None:
         """Send a message if there is room.
 
-        A peer that does not read what it is sent goes without it, and holds up nobody else.
+        A peer that does not read misses the message, and does not hold up others.
         """
         with suppress(PeerGone, trio.WouldBlock, trio.ClosedResourceError):
             self._topic.send_nowait(peer_id, message)
 
     def close(self) -> None:
-        """The topic is about to be closed: end what is in progress."""
+        """End the requests in progress, because the topic is about to be closed."""
         self._runtime.on_rerouted.discard(self._look_soon)
-        self._take(len(self._handle))  # who asked in time is told
+        self._take(len(self._handle))  # peers that asked in time get an error
         for concerned in self._book.close(partial(trio.ClosedResourceError, "this Topic was closed")):
             if isinstance(concerned, Asked):
                 self.tell(concerned.peer_id, encode(Kind.CANCEL, concerned.id))
@@ -175,7 +178,7 @@ class Requests:
             _notify(concerned)
 
     def _look_soon(self) -> None:
-        """Some peer may have gone: look once in this round of tasks, however many have."""
+        """Look for peers that have gone, once in this round of tasks."""
         if not self._more:
             self._more = True
             self._runtime.flusher.add(self)
@@ -189,7 +192,7 @@ class Requests:
 
 @attrs.define(eq=False)
 class _Server:
-    """One `serve` of a topic."""
+    """One call of `serve` on a topic."""
 
     requests: Requests
     handler: Handler
@@ -198,7 +201,7 @@ class _Server:
     _news: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot)
 
     def add(self, news: Answering[trio.CancelScope] | OverLimit) -> None:
-        """A request has come."""
+        """Add a request that has arrived."""
         if isinstance(news, Answering):
             news.owner = trio.CancelScope()
         self._waiting.append(news)
@@ -238,7 +241,7 @@ class _Server:
         text = STOPPED
         try:
             with answering.owner:
-                reply = as_bytes(await self.handler(answering.request), "what a handler returns")
+                reply = as_bytes(await self.handler(answering.request), "the handler's result")
                 return encode(Kind.REPLY, answering.id, reply)
         except RequestError as error:
             text = error.text
@@ -249,7 +252,7 @@ class _Server:
 
 
 def _notify(concerned: Asked[trio.Event] | Answering[trio.CancelScope]) -> None:
-    """Wake who waits for a reply, or cancel the handler whose answer nobody waits for."""
+    """Wake the task that waits for a reply, or cancel a handler whose answer is no longer wanted."""
     if isinstance(concerned, Asked):
         concerned.owner.set()
     else:

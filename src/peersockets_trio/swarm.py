@@ -1,4 +1,4 @@
-"""`Swarm`: a node's presence in HyperDHT, through which it meets peers by a drive's key alone."""
+"""`Swarm`: a node's presence in HyperDHT, in which it finds peers by nothing but a drive's key."""
 
 from __future__ import annotations
 
@@ -25,28 +25,29 @@ from .runtime.swarm_runtime import Attach, SwarmRuntime
 from .udp import open_probe_socket, open_udp_socket
 
 NatKind = Literal["unknown", "open", "consistent", "random"]
-"""How a node can be reached from outside: not known yet, by everybody, at one address through a NAT that
-opens it for those that were written to, or at another port for each of them."""
+"""The way to reach a node from outside: "unknown"; "open", for everyone; "consistent", through a NAT
+that uses one public port for all remotes; or "random", through a NAT that uses a different port for each
+remote."""
 
 _WITHDRAW_TIME: Final = 2.0
-"""Seconds that closing waits for nodes of the DHT to forget us."""
+"""Seconds that closing waits for nodes of the DHT to remove our announcements."""
 
 
 @attrs.frozen(kw_only=True)
 class SwarmStatistics:
-    """What a swarm has now, and has done since it was opened."""
+    """Counters of a swarm: its current state, and its work since it was opened."""
 
     nodes: int
-    """Nodes of the DHT that are known."""
+    """The number of known nodes of the DHT."""
     peers: int
-    """Public keys that were heard of."""
+    """The number of known public keys."""
     topics: int
     """The number of topics that are announced or looked up."""
     requests: int
-    """Requests to the DHT that wait for an answer."""
+    """The number of requests to the DHT that wait for an answer."""
     answers: int
     retried: int
-    """Datagrams that were sent again."""
+    """Datagrams that were repeated."""
     timeouts: int
     """Requests that were never answered."""
     dropped: int
@@ -54,7 +55,7 @@ class SwarmStatistics:
 
 
 class Discovery:
-    """One join of a topic; use it as an async context manager, or close it."""
+    """One join of a topic. Use it as an async context manager, or close it."""
 
     def __init__(self, swarm: Swarm, handle: core.Discovery) -> None:
         self._swarm = swarm
@@ -63,30 +64,33 @@ class Discovery:
 
     @property
     def topic(self) -> bytes:
-        """The 32 bytes that are announced and looked up."""
+        """The 32-byte topic to announce and look up."""
         return self._handle.topic
 
     @property
     def closed(self) -> bool:
-        """Whether it has been closed here, by itself or with its swarm."""
+        """Whether it was closed here, by itself or with its swarm."""
         return self._handle.closed
 
     async def flushed(self) -> None:
-        """Wait until it is announced and each peer that was found first has been connected or has failed.
+        """Wait until it is announced, and each peer that the first search found has been connected or has
+        failed.
 
-        Raises `trio.ClosedResourceError` when it is closed.
+        Raises `trio.ClosedResourceError` if it is closed.
         """
         self._check_open()
         await self._flushed.wait()
         self._check_open()
 
     def refresh(self) -> None:
-        """Announce and look up once more, now. Raises `trio.ClosedResourceError` when it is closed."""
+        """Announce and look up once more now. Raises `trio.ClosedResourceError` if it is closed."""
         self._check_open()
         self._swarm._refresh(self._handle)
 
     def close(self) -> None:
-        """Look for no more peers, and withdraw the announcement. Connections stay. Twice is fine."""
+        """Stop looking for peers, and withdraw the announcement. Connections stay. Closing it twice is
+        fine.
+        """
         self._swarm._node_runtime.home.check()
         if not self._handle.closed:
             self._swarm._leave(self)
@@ -112,7 +116,7 @@ class Discovery:
 
 
 class Swarm:
-    """Made by `Node.open_swarm`."""
+    """A swarm, made by `Node.open_swarm`."""
 
     def __init__(self, node_runtime: NodeRuntime) -> None:
         self._node_runtime = node_runtime
@@ -122,22 +126,22 @@ class Swarm:
 
     @property
     def public_key(self) -> bytes:
-        """The 32-byte key by which others find and dial this node."""
+        """The 32-byte key under which others find and dial this node."""
         return self._node_runtime.key_pair.ed25519_public_key
 
     @property
     def bound_address(self) -> tuple[str, int]:
-        """Host and port that the UDP socket is bound to."""
+        """The host and port to which the UDP socket is bound."""
         return self._runtime.udp.address
 
     @property
     def address(self) -> tuple[str, int] | None:
-        """Host and port at which others see us, or None as long as they do not agree."""
+        """The host and port at which others see us, or None if they disagree."""
         return self._runtime.machine.dht.node.address
 
     @property
     def nat(self) -> NatKind:
-        """How we can be reached from outside, as far as is known."""
+        """The way to reach us from outside, as far as it is known."""
         sampler = self._runtime.machine.dht.node.nat
         if self._runtime.machine.dht.open_address is not None:
             return "open"
@@ -147,24 +151,24 @@ class Swarm:
 
     @property
     def persistent(self) -> bool:
-        """Whether this is a complete node of the DHT now, which keeps the records of others."""
+        """Whether this is currently a complete node of the DHT, which keeps the records of others."""
         return self._runtime.machine.dht.node.id is not None
 
     @property
     def closed(self) -> bool:
-        """Whether it has been closed."""
+        """Whether it was closed."""
         return self._runtime.closed
 
     def join(
         self, topic: Drive | DriveKey | bytes | str, *, announce: bool = True, lookup: bool = True
     ) -> Discovery:
-        """Find the peers of a drive and connect to them; returns at once.
+        """Find the peers of a drive and connect to them. Returns at once.
 
-        `topic` is a drive, the key of one in any spelling, or the 32 bytes of a topic of your own. `announce`
-        lets others find us, `lookup` finds them.
+        `topic` is a drive, a drive key in any spelling, or the 32 bytes of your own topic. `announce` lets
+        others find us, and `lookup` finds others.
 
-        Raises `TypeError` or `ValueError` for what is none of these, or where neither is wanted,
-        `trio.ClosedResourceError` when the swarm is closed.
+        Raises `TypeError` or `ValueError` for a bad topic, or if both `announce` and `lookup`
+        are False, and `trio.ClosedResourceError` if the swarm is closed.
         """
         self._check_open()
         handle = self._runtime.machine.join(
@@ -175,13 +179,13 @@ class Swarm:
         return discovery
 
     async def connect(self, public_key: bytes | str, *, relays: Iterable[Address] = ()) -> ConnectionInfo:
-        """Dial a key, and return once the remote is admitted; at once if it is connected.
+        """Dial a key, and return once the remote is admitted; if the key is connected, return at once.
 
-        `relays` are nodes of the DHT that are said to know the way to it.
+        `relays` are nodes of the DHT that may relay to the key.
 
-        Raises `ValueError` for what is not a public key, `PeerUnreachable`, with the reason, where it
-        cannot be reached, `RemoteProtocolError` and `Refused` as `Node.connect_tcp`,
-        `trio.ClosedResourceError`.
+        Raises `ValueError` for a bad public key; `PeerUnreachable`, with the reason, if the key
+        cannot be reached; `RemoteProtocolError` and `Refused` as `Node.connect_tcp` does; and
+        `trio.ClosedResourceError` if the swarm is closed.
         """
         key = parse_public_key(public_key, "public_key")
         self._check_open()
@@ -208,7 +212,7 @@ class Swarm:
         )
 
     def nodes(self) -> list[tuple[str, int]]:
-        """Return the nodes of the DHT that are known: good ones to begin with the next time."""
+        """Return the known nodes of the DHT, which are good bootstrap nodes for the next time."""
         return [contact.address for contact in self._runtime.machine.dht.node.upkeep.table]
 
     def _refresh(self, handle: core.Discovery) -> None:
@@ -221,7 +225,7 @@ class Swarm:
         self._runtime.flush()
 
     def _heard(self, event: SwarmEvent) -> None:
-        """Something has come of a discovery."""
+        """Handle an event of a discovery."""
         match event:
             case Flushed(handle):
                 if handle in self._discoveries:
@@ -239,7 +243,7 @@ class Swarm:
             raise trio.ClosedResourceError("this Swarm is closed")
 
     async def _finish(self) -> None:
-        """Close the discoveries, and wait a moment for the nodes that keep our announcements."""
+        """Close the discoveries, and wait a moment until nodes have removed our announcements."""
         for discovery in list(self._discoveries.values()):
             discovery.close()
         with trio.move_on_after(_WITHDRAW_TIME):
@@ -292,7 +296,7 @@ def runtime_of(swarm: Swarm) -> SwarmRuntime:
 
 
 def _topic(topic: Drive | DriveKey | bytes | str) -> bytes:
-    """Return the 32 bytes that a drive is found by."""
+    """Return the 32-byte topic of a drive."""
     if isinstance(topic, Drive):
         return topic.key.discovery_key
     if isinstance(topic, bytes):

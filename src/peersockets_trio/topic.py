@@ -25,23 +25,24 @@ from .runtime.node_runtime import NodeRuntime
 from .runtime.receiver import CHECKPOINT_INTERVAL, Receiver
 
 BATCH: Final = 256
-"""Messages that `receive_batch` returns at most. An application lets go of so few before the garbage
-collector looks at new objects, which it does for every 700, even if it holds the batch before as well.
-Messages that the collector has seen alive soon cause a full collection, which looks at all objects of the
-program and stops it for as long."""
+"""The most messages that `receive_batch` returns. The garbage collector examines new objects after every
+700. An application that drops batches of this size has released the messages before that, even if it
+holds two batches. Messages that survive an examination soon cause a full collection, which examines all
+objects of the program and stops the program meanwhile."""
 
 _BATCHCHECKPOINT_INTERVAL: Final = 8
-"""What a batch counts of the operations without a checkpoint: 2048 messages pass between two of them."""
+"""The number of operations without a checkpoint that a batch counts for: 2048 messages pass between two
+checkpoints."""
 
 _FITS_EVERYWHERE: Final = 1024 * 1024
-"""Bytes of which every wire takes several times as many in one message."""
+"""Bytes. On every wire, a message can have several times as many."""
 
 
 class Topic(Receiver):
-    """A topic handle. Handles of one topic are independent: each receives every message.
+    """A topic handle. Handles of one topic are independent: every handle receives every message.
 
-    Receiving is bounded: a handle that is full holds up the connections that fill it, unless it was
-    joined with `overflow="drop_oldest"` or `"drop_newest"`.
+    Its queue is bounded: a full handle holds up the connections that fill it, unless it was joined
+    with `overflow="drop_oldest"` or `"drop_newest"`.
     """
 
     _handle: NodeTopicHandle
@@ -56,14 +57,14 @@ class Topic(Receiver):
         self._drive = drive
         self._send_turns = CHECKPOINT_INTERVAL
         self._requests: Requests | None = None
-        self._waiting: set[trio.CancelScope] = set()  # of sends that wait for room
+        self._waiting: set[trio.CancelScope] = set()  # the scopes of sends that wait for room
 
     # Sending
 
     def send_nowait(self, peer_id: int, message: Buffer) -> None:
-        """Send a message, now or not at all.
+        """Send a message without waiting.
 
-        Raises `trio.WouldBlock` where `send` would wait, and otherwise as `send`.
+        Raises `trio.WouldBlock` if `send` would wait, and otherwise the errors of `send`.
         """
         handle = self._handle
         if handle.closed or get_ident() != self._home.thread:
@@ -77,14 +78,15 @@ class Topic(Receiver):
             connection.owner.wake()
 
     async def send(self, peer_id: int, message: Buffer) -> None:
-        """Send a message to a member; in network scope, to any peer met.
+        """Send a message to a member, or, in network scope, to any peer that this node has met.
 
-        Returns when the message is accepted, which may be before it has left. Past the high-water mark
-        of unsent bytes it waits, first come first served. It checkpoints when it waits, and otherwise
-        every 64th time. Cancelled, it has sent nothing.
+        It returns when the message is accepted, which may be before it has left. If there are more
+        unsent bytes than the high-water mark, it waits, first come, first served. It checkpoints when
+        it waits, and otherwise every 64th time. If it is cancelled, it has sent nothing.
 
-        Raises `UnknownPeer` for an id that was never given, `PeerGone` for a peer that is not there,
-        `MessageTooLarge`, `TypeError` for a message that is not bytes, `trio.ClosedResourceError`.
+        Raises `UnknownPeer` for an unknown id, `PeerGone` if the peer is not there,
+        `MessageTooLarge`, `TypeError` if the message is not bytes, and `trio.ClosedResourceError` if
+        the topic is closed.
         """
         if self._send_turns:
             self._send_turns -= 1
@@ -102,12 +104,13 @@ class Topic(Receiver):
             connection.owner.wake()
 
     async def broadcast(self, message: Buffer) -> int:
-        """Send a message to all members; returns to how many.
+        """Send a message to all members; returns the number of members that it was sent to.
 
-        Those with room get it at once, and each of the others as soon as it has room: a member that does
-        not read holds up the return, and no other member. Cancelled, those that still had no room go
-        without. Members that leave meanwhile do not count. Raises as `send`; `MessageTooLarge`, before
-        anything is sent, if it is too large for any of them.
+        Members with room get it at once, and each other member gets it as soon as it has room. A member
+        that does not read therefore delays the return, but no other member. If the call is cancelled,
+        members that still had no room miss the message. Members that leave meanwhile do not count.
+        Raises the errors of `send`. If the message is too large for any member, it raises
+        `MessageTooLarge` before it sends anything.
         """
         if self._send_turns:
             self._send_turns -= 1
@@ -123,18 +126,18 @@ class Topic(Receiver):
         return sent
 
     def broadcast_nowait(self, message: Buffer, *, behind: Container[int] = ()) -> tuple[int, list[int]]:
-        """Send a message to all members that have room now.
+        """Send a message to all members that currently have room.
 
-        Returns how many got it, and the ids of those that did not. The members in `behind` are not sent
-        to, and are among the latter: it is for those for whom earlier messages still wait. Raises as
-        `broadcast`.
+        Returns the number of members that got it, and the ids of those that did not. `behind` lists
+        members for which the caller still holds earlier messages; they do not get the message, and
+        their ids are among the returned ones. Raises the errors of `broadcast`.
         """
         self._check_open()
         if type(message) is not bytes:
             message = as_bytes(message, "message")
         members = list(self._drive.members)
         handle = self._handle
-        # On hypercore11, the topic's name has to fit, too.
+        # On hypercore11, the topic's name must fit, too.
         if len(message) + 4 * len(self.name) > _FITS_EVERYWHERE:
             for peer_id in members:
                 self.check_size(peer_id, len(message))
@@ -148,9 +151,10 @@ class Topic(Receiver):
         return len(members) - len(late), late
 
     def check_size(self, peer_id: int, size: int) -> None:
-        """Raise `MessageTooLarge` if the wire to a peer cannot carry a message of so many bytes.
+        """Raise `MessageTooLarge` if the wire to a peer cannot carry a message of `size` bytes.
 
-        Otherwise raises as `send`. While the peer's connection is being replaced, nothing is known.
+        Otherwise, it raises the errors of `send`. While the peer's connection is being replaced, any size
+        passes.
         """
         self._check_open()
         route = self._handle.route(peer_id)
@@ -158,7 +162,9 @@ class Topic(Receiver):
             route.check_size(size)
 
     async def _send_to_late(self, late: list[int], message: bytes) -> int:
-        """Send to members as each gets room; returns how many there were that did not leave."""
+        """Send to each member as soon as it has room; returns the number of members that did not leave
+        meanwhile.
+        """
         sent = 0
         failures: list[Exception] = []
 
@@ -193,7 +199,7 @@ class Topic(Receiver):
             self._check_open()
 
     async def _send_in_turn(self, peer_id: int, message: bytes) -> NodeConnection:
-        # Some other member may have been waited for: there may be room by now, and nobody to say so.
+        # The caller may have waited for another member. There may be room by now, without any further signal.
         connection = self._handle.send(peer_id, message)
         while connection is None:
             route = self._handle.route(peer_id)
@@ -210,15 +216,16 @@ class Topic(Receiver):
     # Receiving
 
     async def receive(self) -> Message:
-        """Return the next message, waiting for it.
+        """Wait for the next message and return it.
 
-        It checkpoints when it has to wait, and otherwise every 64th time: often enough for other tasks
-        and for cancellation, seldom enough for hundreds of thousands of messages a second. Cancelled, it
-        has taken nothing.
+        It checkpoints when it has to wait, and otherwise every 64th time. That is often enough for other
+        tasks and for cancellation, and rarely enough for hundreds of thousands of messages per second.
+        If it is cancelled, it has taken nothing.
 
-        Raises `trio.ClosedResourceError` when closed here, `trio.BusyResourceError` for a second receiver.
+        Raises `trio.ClosedResourceError` if it is closed here, and `trio.BusyResourceError` for a second
+        receiver.
         """
-        # The first two lines are for haste: a call costs as much as the rest.
+        # The first two lines are for speed: a call costs as much as the rest.
         if self._turns and len(self._handle) and get_ident() == self._home.thread:
             self._turns -= 1
         else:
@@ -226,14 +233,14 @@ class Topic(Receiver):
         return self._handle.take()
 
     def receive_nowait(self) -> Message:
-        """Return the next message. Raises `trio.WouldBlock` if there is none."""
+        """Return the next message without waiting. Raises `trio.WouldBlock` if there is none."""
         if self._requests is not None:
-            self._claim()  # which raises `trio.BusyResourceError`
+            self._claim()  # this raises `trio.BusyResourceError`
         self._check_news()
         return self._handle.take()
 
     async def receive_batch(self) -> list[Message]:
-        """Return what is waiting, at least one message and at most 256; otherwise as `receive`.
+        """Wait for messages and return at least one and at most 256 of them; otherwise like `receive`.
 
         It checkpoints when it has to wait, and otherwise every eighth time.
         """
@@ -243,44 +250,45 @@ class Topic(Receiver):
     __anext__ = receive
 
     def statistics(self) -> TopicStatistics:
-        """Counters of this handle."""
+        """Return the counters of this handle."""
         return self._handle.statistics()
 
     # Requests
 
     async def request(self, peer_id: int, data: Buffer, *, timeout: float) -> bytes:
-        """Ask a peer that serves the topic, and return its reply.
+        """Send a request to a peer that serves the topic, and return its reply.
 
-        From the first request on, this handle is for requests: its messages are requests and replies as
-        `docs/requests.md` describes them, and `receive` raises `trio.BusyResourceError`. A peer that does
-        not serve says nothing at all, so `timeout`, in seconds, has to be given; `math.inf` waits for ever.
-        Cancelled or timed out, it tells the peer, and the handler there is cancelled. It always checkpoints.
+        From the first request on, this handle only carries requests and replies, which `docs/requests.md`
+        describes, and `receive` raises `trio.BusyResourceError`. A peer that does not serve never answers,
+        so `timeout`, in seconds, is required; `math.inf` waits for ever. If the call is cancelled or times
+        out, the peer is informed and cancels its handler. The call always checkpoints.
 
-        Raises `RequestError` where the peer answers with an error, `trio.TooSlowError` after `timeout`,
-        `PeerGone` as soon as the peer leaves, `trio.ClosedResourceError` when the topic is closed, and
-        otherwise as `send`; what `MessageTooLarge` counts is the data and up to 12 bytes around them.
+        Raises `RequestError` if the peer answers with an error, `trio.TooSlowError` after `timeout`,
+        `PeerGone` as soon as the peer leaves, `trio.ClosedResourceError` if the topic is closed, and
+        otherwise the errors of `send`. `MessageTooLarge` counts the data and up to 12 bytes around it.
         """
         data = as_bytes(data, "data")
         check_timeout(timeout)
         return await self._for_requests().request(peer_id, data, timeout)
 
     def serve(self, handler: Handler) -> AbstractAsyncContextManager[None]:
-        """Answer the requests of peers for the length of the block, each in a task of its own.
+        """Answer the requests of peers during the block, each in a task of its own.
 
-        `handler` is called with a `Request` and returns the reply. Where it raises `RequestError`, the
-        asker is told its text; any other exception is logged, and the asker told that the handler failed.
-        It is cancelled when the asker cancels the request or leaves. Leaving the block cancels what is in
-        progress, and the askers are told. As with `request`, this handle is for requests from then on.
+        `handler` is called with a `Request` and returns the reply. If it raises `RequestError`, the asker
+        gets its text. Any other exception is logged, and the asker gets the error that the handler
+        failed. The handler is cancelled if the asker cancels the request or leaves. Leaving the block
+        cancels the requests in progress, and their askers get an error. As with `request`, this handle
+        only carries requests and replies from then on.
 
-        Raises `TypeError` for a handler that is not callable, `trio.BusyResourceError` for a second server
-        or while a task waits in `receive`, `trio.ClosedResourceError`.
+        Raises `TypeError` if the handler is not callable, `trio.BusyResourceError` for a second server or
+        while a task waits in `receive`, and `trio.ClosedResourceError` if the topic is closed.
         """
         if not callable(handler):
             raise TypeError(f"handler must be an async function, not {type(handler).__name__}")
         return self._for_requests().serve(handler)
 
     def request_statistics(self) -> RequestStatistics:
-        """Counters of the requests on this handle."""
+        """Return the counters of the requests on this handle."""
         return RequestStatistics() if self._requests is None else self._requests.statistics()
 
     def _for_requests(self) -> Requests:
@@ -293,16 +301,16 @@ class Topic(Receiver):
     # Waking and closing
 
     def wake(self) -> None:
-        """Something has come (called by the node)."""
+        """Note that something has arrived. The node calls this."""
         if self._requests is None:
-            Receiver.wake(self)  # `super` takes as long as all the rest
+            Receiver.wake(self)  # `super` takes as long as everything else here
         else:
             self._requests.wake()
 
     def close(self) -> None:
-        """Close, with what is in progress; `trio.ClosedResourceError` is raised where somebody waits.
+        """Close the handle and end its requests. Tasks that wait get `trio.ClosedResourceError`.
 
-        A send that waits for room has sent nothing.
+        A send that waited for room has sent nothing.
         """
         self._home.check()
         if self._requests is not None and not self.closed:

@@ -1,4 +1,4 @@
-"""`PeerEvents`: a feed of a drive's members, joining and leaving."""
+"""`PeerEvents`: a feed of a drive's members that join and leave."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from .runtime.receiver import Receiver, Wakeable
 
 
 class PeerEvents(Receiver):
-    """Joined and left events of one drive, beginning with the members present at the call of `watch`."""
+    """The `PeerJoined` and `PeerLeft` events of one drive, beginning with the members present at the call of
+    `watch`.
+    """
 
     _handle: Watch[Wakeable]
 
@@ -19,15 +21,16 @@ class PeerEvents(Receiver):
         self._handle = runtime.machine.watch(drive, owner=self)
 
     async def receive(self) -> PeerEvent:
-        """Return the next event, waiting for it; checkpoints as `Topic.receive` does.
+        """Wait for the next event and return it. It checkpoints as `Topic.receive` does.
 
-        Raises `trio.ClosedResourceError` when closed here, `trio.BusyResourceError` for a second receiver.
+        Raises `trio.ClosedResourceError` if it is closed here, and `trio.BusyResourceError` for a second
+        receiver.
         """
         await self._until_news()
         return self._handle.take()
 
     def receive_nowait(self) -> PeerEvent:
-        """Return the next event. Raises `trio.WouldBlock` if there is none."""
+        """Return the next event without waiting. Raises `trio.WouldBlock` if there is none."""
         self._check_news()
         return self._handle.take()
 

@@ -973,7 +973,7 @@ async def test_a_stream_is_attached_once(second: str) -> None:
             nursery.start_soon(lambda: other.attach(theirs, wire=WIRE, initiator=False))
             await node.attach(ours, wire=WIRE, initiator=True)
             await trio.testing.wait_all_tasks_blocked()
-            with pytest.raises(trio.BusyResourceError, match="belongs to a connection already"):
+            with pytest.raises(trio.BusyResourceError, match="already belongs to a connection"):
                 await (node if second == "the same node" else other).attach(ours, wire=WIRE, initiator=False)
             assert node.statistics().connections == other.statistics().connections == 1
     assert not attached

@@ -298,7 +298,7 @@ async def test_a_handler_that_returns_no_bytes(reply: Any, caplog: pytest.LogCap
     async with ends() as (asker, answerer), answerer.topic.serve(wrong):
         with pytest.raises(RequestError, match="the handler failed"):
             await asker.ask(b"")
-    assert f"what a handler returns must be bytes, not {type(reply).__name__}" in caplog.text
+    assert f"the handler's result must be bytes, not {type(reply).__name__}" in caplog.text
 
 
 async def test_a_reply_over_the_wires_limit(caplog: pytest.LogCaptureFixture) -> None:

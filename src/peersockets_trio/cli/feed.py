@@ -18,7 +18,7 @@ _AT_ONCE: Final = 64
 """Messages delivered in one turn. A handle may hold many thousands, and other tasks wait meanwhile."""
 
 _BYTES_AT_ONCE: Final = 4096
-"""Bytes of messages told in one turn. Characters that have to be escaped take microseconds each."""
+"""Bytes of messages delivered in one turn. Each character that must be escaped takes microseconds."""
 
 
 class Feed:

@@ -101,7 +101,7 @@ def _bootstrap(text: str) -> Address:
     if ":" in address.host:
         raise ValueError(f"the DHT has IPv4 addresses only, not {text[:80]!r}")
     if address.host == "0.0.0.0":
-        raise ValueError("0.0.0.0 is every address of a host; give one that it has")
+        raise ValueError("0.0.0.0 stands for every address of a host; give a real one")
     return address
 
 

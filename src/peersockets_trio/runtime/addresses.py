@@ -1,4 +1,4 @@
-"""The addresses of sockets, as they are reported: complete, so that they can be dialled."""
+"""The addresses of sockets, in a complete form that can be dialled."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from peersockets_core import Address
 ANY_HOST: Final = "0.0.0.0"
 _LOOPBACK: Final = "127.0.0.1"
 _ELSEWHERE: Final = "192.0.2.1"
-"""An address that nobody has (RFC 5737): the way to it is the way to the internet."""
+"""An address that no host has (RFC 5737). The route to it is the route to the internet."""
 _SOME_PORT: Final = 9
 
 
 def address_of(name: Any) -> Address | None:
-    """Return what `getsockname` or `getpeername` returned as an address; None for other families than IP.
+    """Convert the result of `getsockname` or `getpeername` to an address; returns None for families other
+    than IP.
 
-    The zone of an IPv6 address, which the system returns as a number beside it, becomes part of the host.
+    The zone of an IPv6 address, which the system returns as a separate number, becomes part of the host.
     """
     match name:
         case (str(host), int(port), int(), int(zone)) if zone and "%" not in host:
@@ -37,10 +38,11 @@ def _zone_name(index: int) -> str:
 
 
 def local_addresses(bound: tuple[str, int], toward: Iterable[str]) -> tuple[tuple[str, int], ...]:
-    """Return where hosts of our own networks reach a UDP socket: the address that it is bound to, or where
-    that is every address, those that it sends from to the internet and to the hosts of `toward`.
+    """Return the addresses at which hosts of our own networks reach a UDP socket. This is the address that
+    it is bound to. If it is bound to every address, these are the source addresses of packets to the
+    internet and to the hosts of `toward`.
 
-    Nothing is sent. A host without a network has its loopback address only, as hyperdht 6.34.0 has it
+    This sends nothing. A host without a network only has its loopback address, as in hyperdht 6.34.0
     (`lib/holepuncher.js`, `localAddresses`).
     """
     host, port = bound
@@ -52,7 +54,7 @@ def local_addresses(bound: tuple[str, int], toward: Iterable[str]) -> tuple[tupl
 
 
 def _source_toward(host: str) -> str:
-    """Return the address that a packet to a host would come from; empty where there is no way to it."""
+    """Return the source address of packets to a host, or an empty string if there is no route to it."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         try:
             sock.connect((host, _SOME_PORT))

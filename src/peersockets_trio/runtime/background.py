@@ -1,4 +1,4 @@
-"""A nursery for the tasks behind an `async with` block."""
+"""A nursery for the background tasks of an `async with` block."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import trio
 async def background_tasks() -> AsyncIterator[trio.Nursery]:
     """Open a nursery whose tasks are cancelled at the end of the block.
 
-    The block's own exception comes out as it was, and not in a group: the user of the block has opened no
-    nursery. The tasks end by cancellation; any other exception of theirs is a bug to be seen.
+    An exception of the block itself propagates unchanged, and not in a group, because the user of the
+    block has opened no nursery. The tasks end by cancellation; any other exception of a task is a bug and
+    propagates, too.
     """
     raised: BaseException | None = None
     try:

@@ -1,4 +1,4 @@
-"""The nodes of the DHT to begin with, and the addresses that their names have."""
+"""The bootstrap nodes of the DHT, and the addresses of their names."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ PUBLIC_BOOTSTRAP: Final[tuple[BootstrapNode, ...]] = (
     ("node2.hyperdht.org", 49737),
     ("node3.hyperdht.org", 49737),
 )
-"""The nodes that everybody begins with (hyperdht 6.34.0, `lib/constants.js`)."""
+"""The public bootstrap nodes (hyperdht 6.34.0, `lib/constants.js`)."""
 
 RETRY: Final = 30.0
-"""Seconds until names are looked up again that have no address, as where there is no network yet."""
+"""Seconds until names without an address are resolved again, for example because there is no network yet."""
 
 
 def check_bootstrap(bootstrap: Iterable[BootstrapNode]) -> tuple[BootstrapNode, ...]:
-    """Return the nodes. Raises `TypeError` or `ValueError`, naming the argument."""
+    """Return the nodes. Raises `TypeError` or `ValueError`, which name the argument."""
     nodes = tuple(bootstrap)
     for node in nodes:
         if not (isinstance(node, tuple) and len(node) == 2 and isinstance(node[0], str)):
@@ -33,12 +33,12 @@ def check_bootstrap(bootstrap: Iterable[BootstrapNode]) -> tuple[BootstrapNode, 
         if ":" in node[0]:
             raise ValueError(f"bootstrap: the DHT has IPv4 addresses only, not {node[0]!r}")
         if is_ipv4(node[0]) and ipaddress.IPv4Address(node[0]).is_unspecified:
-            raise ValueError(f"bootstrap: {node[0]} is every address of a host; give one that it has")
+            raise ValueError(f"bootstrap: {node[0]} stands for every address of a host; give a real one")
     return nodes
 
 
 async def resolve(bootstrap: Iterable[BootstrapNode]) -> list[tuple[str, int]]:
-    """Return the IPv4 addresses of nodes; those whose name has none now are left out."""
+    """Return the IPv4 addresses of nodes, without nodes whose name currently has none."""
     addresses: list[tuple[str, int]] = []
     for host, port in bootstrap:
         if is_ipv4(host):
@@ -53,7 +53,7 @@ async def resolve(bootstrap: Iterable[BootstrapNode]) -> list[tuple[str, int]]:
 
 
 def is_ipv4(host: str) -> bool:
-    """Whether a host is an IPv4 address, and not a name."""
+    """Return whether a host is an IPv4 address and not a name."""
     try:
         ipaddress.IPv4Address(host)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Checks of arguments: what is wrong is said at the call, and by the argument's name."""
+"""Checks of arguments: a bad argument raises at the call, with an error that names the argument."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import TypeAlias
 from peersockets_core import WIRES, parse_public_key
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
-"""What is taken where bytes are asked for."""
+"""The types that are accepted as bytes."""
 
 
 def as_bytes(value: object, name: str) -> bytes:
-    """Return an immutable copy, or `value` itself if it is one. Raises `TypeError`, naming it."""
+    """Return an immutable copy, or `value` itself if it is `bytes`. Raises `TypeError`, which names the
+    argument.
+    """
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
     raise TypeError(f"{name} must be bytes, not {type(value).__name__}")
@@ -27,7 +29,7 @@ def check_address(address: tuple[str, int]) -> None:
 
 
 def check_host(host: str) -> None:
-    """Raise `TypeError` or `ValueError` unless `host` can be given to the resolver."""
+    """Raise `TypeError` or `ValueError` unless the resolver accepts `host`."""
     if not isinstance(host, str):
         raise TypeError(f"host must be str, not {type(host).__name__}")
     try:
@@ -37,7 +39,7 @@ def check_host(host: str) -> None:
 
 
 def check_port(port: int, *, lowest: int) -> None:
-    """Raise `TypeError` or `ValueError` unless `port` is one, from `lowest` on."""
+    """Raise `TypeError` or `ValueError` unless `port` is a port of at least `lowest`."""
     if not isinstance(port, int):
         raise TypeError(f"port must be int, not {type(port).__name__}")
     if not lowest <= port <= 65535:
@@ -45,13 +47,13 @@ def check_port(port: int, *, lowest: int) -> None:
 
 
 def check_wire(wire: str) -> None:
-    """Raise `ValueError` unless `wire` is one that we speak."""
+    """Raise `ValueError` unless `wire` is a known wire."""
     if wire not in WIRES:
         raise ValueError(f"wire must be one of {', '.join(WIRES)}, not {wire!r}")
 
 
 def check_expect(expect: bytes | str | None) -> bytes | None:
-    """Read the key that a remote is expected to prove, if any. Raises `ValueError`."""
+    """Parse the key that a remote must prove, if any. Raises `ValueError`."""
     return None if expect is None else parse_public_key(expect, "expect")
 
 

@@ -1,4 +1,4 @@
-"""One connection's tasks: bytes from the stream into the core, and from the core to the stream."""
+"""`ConnectionTask`: moves the bytes of one connection between its stream and the core."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from .transport import transport
 from .turns import Turns
 
 LOOK_AGAIN: Final = 0.1
-"""Seconds until a remote is judged that has something unread, for which its turn has not come."""
+"""Seconds until we look at a deadline again if the remote has unread input that still waits for its turn."""
 
 
 attached: Final[set[int]] = set()
@@ -38,7 +38,7 @@ attached: Final[set[int]] = set()
 
 
 class TaskHost(Protocol):
-    """The attributes and methods of its node that a connection's task uses."""
+    """The attributes and methods of a node that its connection tasks use."""
 
     limits: Limits
     authenticate: Authenticate | None
@@ -48,25 +48,25 @@ class TaskHost(Protocol):
 
     @property
     def machine(self) -> Peersockets[ConnectionTask, Wakeable]:
-        """The machine that the connection belongs to."""
+        """The machine of the node."""
 
     def add(self, task: ConnectionTask) -> None:
-        """A task starts, with its handshake."""
+        """Add a task that starts with its handshake."""
 
     def handshaken(self, task: ConnectionTask) -> None:
-        """A task's handshake is finished, and its remote admitted."""
+        """Note that a task's handshake is finished and its remote is admitted."""
 
     def schedule(self, task: ConnectionTask) -> None:
         """Make sure that a task's next deadline is not missed."""
 
     def look_again(self) -> None:
-        """Look at the deadlines: something may be due earlier than it was."""
+        """Check whether something is due earlier than before."""
 
     def ended(self, task: ConnectionTask, unsent: int) -> None:
-        """A task's connection has closed, with so many accepted bytes that did not leave."""
+        """Note that a task's connection has closed; `unsent` accepted bytes did not leave."""
 
     def discard(self, task: ConnectionTask) -> None:
-        """A task has stopped."""
+        """Remove a task that has stopped."""
 
 
 class ConnectionTask:
@@ -91,39 +91,39 @@ class ConnectionTask:
         self.connection = connection
         self.address = address
         self.info: ConnectionInfo | None = None
-        """The facts, from when the remote is admitted."""
+        """The facts of the connection, once the remote is admitted."""
         self.scheduled = float("inf")
-        """The earliest time at which the runtime is going to look at our deadlines."""
+        """The earliest time at which the runtime looks at our deadlines."""
         self.not_before = 0.0
-        """When to look at our deadlines again, where they could not be judged yet."""
+        """The time at which to look at our deadlines again, if they could not be judged yet."""
         self.idle = False
-        """Whether there was nothing to write, so that whoever queues something has to `wake` us."""
+        """Whether there is nothing to write, so that a sender must `wake` us."""
         self.reason = ""
-        """Why the connection ended, for people."""
+        """The reason why the connection ended, for people."""
         self.stream = stream
         """The stream, which belongs to this task."""
         attached.add(id(stream))
         self.transport = transport(stream, runtime.limits.send_time)
         """The way in which the stream is read and written."""
         self.send_queue = SendQueue(connection.outbox)
-        """The senders that wait for room."""
+        """The queue of senders that wait for room."""
         self.progress = Progress(connection, self.transport, trio.current_time())
-        """How far the output has come."""
+        """The progress of the output."""
         self._phase = Phase.HANDSHAKE
         self._handshake_over = trio.Event()  # finished or failed
         self._output = OutputState.OPEN
-        self._broken: Exception | None = None  # why nothing more can be written
+        self._broken: Exception | None = None  # the reason why nothing more can be written
         self._scope = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
         # The write loop while it has nothing to do; most connections never need one.
         self._writer: trio.lowlevel.ParkingLot | None = None
-        self._readable = trio.lowlevel.ParkingLot()  # the read loop, while a topic handle is full
+        self._readable = trio.lowlevel.ParkingLot()  # the read loop parks here while a topic handle is full
         self._remote_finished = False  # whether the remote has ended its direction
-        self._written = trio.lowlevel.ParkingLot()  # the read loop, while the write loop finishes
+        self._written = trio.lowlevel.ParkingLot()  # the read loop parks here while the write loop finishes
         self._doom: RemoteProtocolError | None = None
 
     async def run(self) -> None:
-        """Move bytes until the connection has ended. Raises nothing but cancellation from outside."""
+        """Move bytes until the connection has ended. Raises nothing except a cancellation from outside."""
         runtime = self.runtime
         runtime.add(self)
         try:
@@ -137,18 +137,18 @@ class ConnectionTask:
                 self._ended(self.connection.fail(self._doom))
             self._ended(self.connection.close())
             runtime.discard(self)
-            with trio.CancelScope(shield=True):  # a cancellation would replace the exception of a bug
+            with trio.CancelScope(shield=True):  # a cancellation here would replace the exception of a bug
                 await trio.aclose_forcefully(self.stream)
             attached.discard(id(self.stream))
 
     async def _carry(self, nursery: trio.Nursery) -> None:
-        """Read to the end, while others write by way of `wake`."""
+        """Read to the end; meanwhile, other tasks write through `wake`."""
         self._nursery = nursery
         try:
             self.idle = True
             self.wake()
             if await self._read():
-                # The remote says no more, but may still listen to what it has been promised.
+                # The remote sends no more, but may still read the messages that were accepted for it.
                 self.finish(self.runtime.limits.linger)
             else:
                 nursery.cancel_scope.cancel()
@@ -156,9 +156,9 @@ class ConnectionTask:
             self._nursery = None
 
     async def handshaken(self) -> None:
-        """Wait until the handshake is finished and the remote admitted.
+        """Wait until the handshake is finished and the remote is admitted.
 
-        Raises the `RemoteProtocolError`, `Refused` or `trio.BrokenResourceError` that it ended in.
+        Raises `RemoteProtocolError`, `Refused` or `trio.BrokenResourceError` if it fails.
         """
         if self._phase is Phase.HANDSHAKE:
             await self._handshake_over.wait()
@@ -166,12 +166,12 @@ class ConnectionTask:
             raise self.failure()
 
     def failure(self) -> Exception:
-        """What the connection has ended in, as an exception."""
+        """Return the reason why the connection ended, as an exception."""
         text = self.reason or "the connection ended within the handshake"
         return self.connection.error or trio.BrokenResourceError(text)
 
     def facts(self) -> ConnectionInfo:
-        """What is known once the remote has proved its key."""
+        """Return the facts of a connection whose remote has proved its key."""
         connection = self.connection
         assert connection.remote_public_key is not None
         assert connection.wire is not None
@@ -179,7 +179,7 @@ class ConnectionTask:
 
     @property
     def unsent(self) -> int:
-        """Bytes of messages that have been accepted and not yet left."""
+        """Bytes of messages that were accepted but have not left yet."""
         return self.progress.unsent
 
     @property
@@ -188,7 +188,7 @@ class ConnectionTask:
         return self.connection.closed
 
     def wake(self) -> None:
-        """There may be something to write: write it at once, if that takes no waiting."""
+        """Write pending output, at once if that needs no waiting."""
         if self.idle:
             self.idle = False
             if self._write_now():
@@ -197,7 +197,7 @@ class ConnectionTask:
                 self._hand_over()
 
     def flush(self) -> None:
-        """Write what has been queued since."""
+        """Write the output that was queued since."""
         if self._write_now():
             self.idle = True
             if self.connection.has_output:  # an instrument has sent something
@@ -206,7 +206,7 @@ class ConnectionTask:
             self._hand_over()
 
     def _hand_over(self) -> None:
-        """Let the write loop go on, which can wait."""
+        """Hand the output to the write loop, which can wait."""
         if self._writer is not None:
             self._writer.unpark()
         elif self._nursery is not None:
@@ -214,7 +214,9 @@ class ConnectionTask:
             self._nursery.start_soon(self._write)
 
     def _write_now(self) -> bool:
-        """Write what is queued; returns whether that is done, and there is nothing for the write loop."""
+        """Write the queued output; returns whether everything is written, so that the write loop has nothing
+        to do.
+        """
         if self._output is not OutputState.OPEN or not self.transport.immediate:
             return False
         self._take()
@@ -229,7 +231,7 @@ class ConnectionTask:
         return False
 
     def _take(self) -> None:
-        """Take what to write next. Senders may queue more meanwhile."""
+        """Take the next output from the core. Senders may queue more from now on."""
         messages = self.progress.take(trio.current_time())
         size = len(self.progress.unwritten)
         if size:
@@ -238,11 +240,11 @@ class ConnectionTask:
             self.runtime.report.sent(self.address, self.info, size, messages)
 
     def readable(self) -> None:
-        """Nothing holds up reading any more."""
+        """Continue to read, because nothing holds it up any more."""
         self._readable.unpark_all()
 
     def handle_deadline(self, now: float) -> None:
-        """A deadline may have come; what has arrived by then should have been read."""
+        """Handle deadlines that have come. Input that has arrived by then should be read first."""
         self.progress.look(now)
         connection, vanishes_at = self.connection, self._vanishes_at()
         deadline = min(connection.remote_deadline, vanishes_at)
@@ -258,16 +260,16 @@ class ConnectionTask:
             self.cancel()
 
     def next_deadline(self) -> float:
-        """When to call `handle_deadline`, at the latest."""
+        """Return the latest time at which to call `handle_deadline`."""
         return max(min(self.connection.next_deadline(), self._vanishes_at()), self.not_before)
 
     def _vanishes_at(self) -> float:
-        """When the remote has vanished, unless something comes of it until then."""
+        """Return the time at which the remote counts as vanished if it sends nothing until then."""
         silent_since = max(self.progress.silent_since(), self.connection.heard_at)
         return silent_since + self.runtime.limits.vanished
 
     def finish(self, linger: float) -> None:
-        """Write what is queued, say that no more follows, and read until the remote does the same."""
+        """Write the queued output and the end of the stream, and read until the remote ends, too."""
         self._output = follow(OUTPUT_STATES, self._output, Signal.FINISH, "output")
         self._scope.deadline = min(self._scope.deadline, trio.current_time() + linger)
         self.idle = False
@@ -279,12 +281,12 @@ class ConnectionTask:
         self.cancel()
 
     def doom(self, error: RemoteProtocolError) -> None:
-        """End the connection for what the peer did, as soon as the caller has finished what it does."""
+        """End the connection because of the peer's fault, as soon as the caller has finished."""
         self._doom = error
         self._scope.cancel()
 
     def disconnect(self, reason: str) -> None:
-        """End the connection now, because our side wants no more of it."""
+        """End the connection now at our own will."""
         self.reason = reason
         self._ended(self.connection.close())
         self.cancel()
@@ -294,7 +296,7 @@ class ConnectionTask:
         self._scope.cancel()
 
     async def _read(self) -> bool:
-        """Read to the end; returns whether it was one in good order."""
+        """Read to the end; returns whether the remote ended in good order."""
         connection = self.connection
         may_read = self.runtime.machine.may_read
         while not connection.closed:
@@ -311,9 +313,9 @@ class ConnectionTask:
         return not isinstance(connection.error, RemoteProtocolError)
 
     async def _receive(self) -> list[Event]:
-        """Wait for our turn, and read on, or go on with what waits; returns what comes of one slice.
+        """Wait for our turn, then read, or continue with waiting input; returns the events of one slice.
 
-        Raises what reading raises.
+        Raises the errors of reading.
         """
         connection, transport, machine = self.connection, self.transport, self.runtime.machine
         lane = self.runtime.turns.lane(connection, is_member=machine.is_member(connection))
@@ -323,7 +325,7 @@ class ConnectionTask:
             await transport.wait()
         budget = await lane.turn(connection.remote_public_key, fresh=fresh)
         if connection.closed or not machine.may_read(connection):
-            return []  # others have filled what this would overflow
+            return []  # others have filled a handle, which this input would overflow
         data = transport.take() if fresh else b""
         if data is None:
             return []
@@ -343,9 +345,9 @@ class ConnectionTask:
         return events
 
     async def _finish_writing(self) -> None:
-        """Let go what is queued, since the remote has ended but may still listen.
+        """Write the queued output after the remote has ended, because it may still read.
 
-        Until then the connection is not over: what is sent on another one would overtake.
+        Until then, the connection is not over, because messages on another one could overtake.
         """
         if self.unsent and not self.connection.closed:
             self.runtime.machine.end_sending(self.connection)
@@ -353,7 +355,7 @@ class ConnectionTask:
             await self._written.park()
 
     async def _until_readable(self) -> None:
-        """Wait until no full handle holds this connection up any more."""
+        """Wait until no full handle holds up this connection any more."""
         connection, machine = self.connection, self.runtime.machine
         connection.pause_reading(trio.current_time())
         while not machine.may_read(connection):
@@ -362,9 +364,9 @@ class ConnectionTask:
         self.runtime.schedule(self)
 
     async def _authenticate(self, completed: list[Event]) -> list[Event]:
-        """Let the application decide about a remote on hold; returns the events that come of it.
+        """Let the application decide about a remote on hold; returns the events that follow.
 
-        Of one that is not admitted, the machine does not hear.
+        The machine never learns of a remote that was not admitted.
         """
         connection, runtime = self.connection, self.runtime
         assert runtime.authenticate is not None
@@ -408,10 +410,10 @@ class ConnectionTask:
             self.connection.output_taken()
 
     def stop_writing(self, error: Exception) -> None:
-        """Nothing can be written any more; what the remote said before may still lie unread.
+        """Stop writing after an error. Earlier input of the remote may still be unread.
 
-        Reading finds out that there is no more of it. Of a stream that is broken in one direction only, it
-        does not, and a full topic may keep us from reading: hence the limit.
+        Reading normally detects the end. If only one direction of the stream is broken, it does not, and a
+        full topic may keep us from reading; hence the time limit.
         """
         self._broken = error
         self.reason = _reason(error)
@@ -443,7 +445,9 @@ class ConnectionTask:
             self.wake()
 
     def _ended(self, events: list[Event]) -> None:
-        """The connection has closed, if `events` say so: tell everybody."""
+        """If `events` is not empty, the connection has closed: inform the machine, the senders and the
+        node.
+        """
         if not events:
             return
         connection = self.connection
@@ -451,7 +455,7 @@ class ConnectionTask:
             self.reason = str(connection.error)
         unsent = self.unsent
         if not self._remote_finished or self.reason:
-            # What the remote's side has not acknowledged may be lost, too.
+            # Bytes that the remote's side has not acknowledged may be lost, too.
             unsent += self.progress.unacknowledged_messages
         self.runtime.machine.remove_connection(
             connection, trio.current_time(), reason=self.reason, unsent=unsent

@@ -1,4 +1,4 @@
-"""`Deadlines`: keeps the time of all connections of a node, and of its machine, in one task."""
+"""`Deadlines`: one task that handles the deadlines of all connections of a node, and of its machine."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ import trio
 
 
 class Timed(Protocol):
-    """A connection, as far as its deadlines are concerned."""
+    """The interface of a connection for its deadlines."""
 
     scheduled: float
-    """The earliest time at which they are looked at; infinity for never."""
+    """The earliest time at which its deadlines are checked; infinity for never."""
 
     @property
     def ended(self) -> bool:
-        """Whether it has none any more."""
+        """Whether the connection is over and has no deadlines."""
 
     def next_deadline(self) -> float:
-        """When to call `handle_deadline`, at the latest."""
+        """Return the latest time at which to call `handle_deadline`."""
         ...
 
     def handle_deadline(self, now: float) -> None:
-        """A deadline may have come."""
+        """Handle the deadlines that have come by `now`."""
 
 
 class TimedMachine(Protocol):
-    """The machine, as far as its deadlines are concerned."""
+    """The interface of a machine for its deadlines."""
 
     def next_deadline(self) -> float:
-        """When to call `handle_deadline`, at the latest."""
+        """Return the latest time at which to call `handle_deadline`."""
         ...
 
     def handle_deadline(self, now: float) -> None:
-        """A deadline may have come."""
+        """Handle the deadlines that have come by `now`."""
 
 
 class Deadlines:
     """A heap of the next deadline of each connection.
 
-    A deadline that has moved to a later time since it was noted is noted anew when the old time comes: most
-    move on with each read, and that costs nothing here.
+    If a deadline has moved to a later time, its entry is renewed when the old time comes. Most deadlines
+    move with each read, so a read costs nothing here.
     """
 
     def __init__(self, machine: TimedMachine) -> None:
@@ -66,7 +66,7 @@ class Deadlines:
             self.look_again()
 
     def look_again(self) -> None:
-        """Look at the deadlines: something may be due earlier than it was."""
+        """Check whether something is due earlier than before."""
         if self._earliest() < self._next_look:
             self._sooner.set()
 
@@ -75,7 +75,8 @@ class Deadlines:
         while True:
             now = trio.current_time()
             if self._earliest() <= now:
-                # What has arrived by now is read first: in the first turn it is noticed, in the second read.
+                # Let connections read input that has arrived by now: Trio notices it in the first turn, and
+                # they read it in the second.
                 await trio.lowlevel.checkpoint()
                 await trio.lowlevel.checkpoint()
             while self._heap and self._heap[0][0] <= now:

@@ -1,8 +1,9 @@
-"""`Flusher`: one task that writes for all connections of a node, where that needs no waiting.
+"""`Flusher`: one task that writes for all connections of a node, as far as that needs no waiting.
 
-A message to a connection with nothing else to write goes to its socket at once. What follows in the same
-turn of the scheduler is gathered and written here, for all connections in one turn. Only a socket that takes
-no more wakes its connection's own write loop: a switch of tasks costs as much as the rest of a short message.
+A connection with nothing else to write sends a message to its socket at once. Further messages in the same
+turn of the scheduler are gathered, and this task writes them for all connections in one turn. A connection's
+own write loop only wakes if its socket is full, because a task switch costs as much as the rest of a short
+message.
 """
 
 from __future__ import annotations
@@ -16,18 +17,18 @@ class Flushable(Protocol):
     """A connection that has written at once."""
 
     def flush(self) -> None:
-        """Write what has been queued since, and be idle."""
+        """Write the output that was queued since, and become idle."""
 
 
 class Flusher:
-    """The connections that have written in this turn."""
+    """The connections that have written at once in this turn."""
 
     def __init__(self) -> None:
         self._waiting: list[Flushable] = []
         self._lot = trio.lowlevel.ParkingLot()
 
     def add(self, connection: Flushable) -> None:
-        """See to it that `connection.flush` is called in the next turn."""
+        """Schedule a call of `connection.flush` in the next turn."""
         if not self._waiting:
             self._lot.unpark_all()
         self._waiting.append(connection)

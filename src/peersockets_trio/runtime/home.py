@@ -1,4 +1,4 @@
-"""`Home`: the thread and the process in which a node lives. Nothing else may call it."""
+"""`Home`: the thread and process of a node. Calls from any other thread or process raise."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ _homes: Final[weakref.WeakSet[Home]] = weakref.WeakSet()
 
 
 class Home:
-    """Where an object was made; `check` raises elsewhere, before anything has changed."""
+    """The place where an object was made. Anywhere else, `check` raises before anything has changed."""
 
     __slots__ = ("__weakref__", "thread")
 
     def __init__(self) -> None:
         self.thread = get_ident()
-        """The thread; 0, which is none, in a process that has been forked off since."""
+        """The thread's identifier; 0, which no thread has, in a process that was forked since."""
         _homes.add(self)
 
     def check(self) -> None:
-        """Raise `RuntimeError` in another thread than that of `trio.run`, and after a fork."""
+        """Raise `RuntimeError` in any thread other than that of `trio.run`, and after a fork."""
         if self.thread == get_ident():
             return
         if not self.thread:
-            raise RuntimeError("this node lives in the process before the fork: open another one here")
+            raise RuntimeError("this node belongs to the process before the fork: open another one here")
         raise RuntimeError(
-            "this node lives in another thread: call it there, for example with trio.from_thread.run_sync"
+            "this node belongs to another thread: call it there, for example with trio.from_thread.run_sync"
         )
 
 

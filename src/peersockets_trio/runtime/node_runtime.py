@@ -1,4 +1,4 @@
-"""What all connections of a node share: the machine, the clock, and the tasks."""
+"""`NodeRuntime`: the machine, the deadlines and the tasks that all connections of a node share."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ from .statistics import node_statistics, peer_info
 from .turns import Turns
 
 EXHAUSTED_TIME: Final = 1.0
-"""Seconds until another attempt to accept, where no descriptor of ours has become free."""
+"""Seconds until another attempt to accept, if none of our descriptors becomes free."""
 
 
 class _Members:
-    """Reports the members of a drive, from its opening to its closing."""
+    """Reports the members of a drive while it is open."""
 
     def __init__(self, runtime: NodeRuntime, opened: NodeDrive) -> None:
         self._report = runtime.report
@@ -48,13 +48,13 @@ class _Members:
         self._watch = runtime.machine.watch(opened, owner=self)
 
     def wake(self) -> None:
-        """A member has joined or left."""
+        """Report members that have joined or left."""
         while len(self._watch):
             self._report.member(self._key, self._watch.take())
 
 
 class NodeRuntime:
-    """A node's inside; the `Host` of its machine."""
+    """The internals of a node, and the `Host` of its machine."""
 
     def __init__(
         self,
@@ -76,14 +76,14 @@ class NodeRuntime:
         # From anywhere, so that a late reply to what a former process of this identity asked finds nothing.
         self.request_ids = itertools.count(int.from_bytes(os.urandom(4)))
         self.on_rerouted: set[Callable[[], None]] = set()
-        """Called when peers may be reached in another way, or no longer."""
+        """Functions to call when the routes to peers may have changed."""
         self.handshaking: dict[ConnectionTask, None] = {}
         """The tasks that are not admitted, in the order of arrival."""
         self._empty = trio.lowlevel.ParkingLot()
         self._freed = trio.lowlevel.ParkingLot()
         self._rerouted = trio.lowlevel.ParkingLot()
         self.changed = trio.lowlevel.ParkingLot()
-        """Unparked when a connection has been admitted or has ended."""
+        """Unparked when a connection is admitted or has ended."""
         self.deadlines = Deadlines(self.machine)
 
     def connection(
@@ -95,10 +95,10 @@ class NodeRuntime:
         keys: Keys | None = None,
         admitted: bool = False,
     ) -> NodeConnection:
-        """Begin a connection, for a task that starts at once; a responder may leave out the wire.
+        """Make a connection for a task that starts at once; a responder may pass None as the wire.
 
-        `keys` are those of a handshake that has passed already, and `admitted` says that the application has
-        decided for the remote.
+        `keys` are the keys of a handshake that is already finished. `admitted` is whether the application
+        has already admitted the remote.
         """
         return self.machine.make_connection(
             wire=wire,
@@ -112,7 +112,7 @@ class NodeRuntime:
         )
 
     def peer(self, peer_id: int) -> PeerInfo:
-        """Return what is known of a peer. Raises `UnknownPeer`."""
+        """Return the facts about a peer. Raises `UnknownPeer`."""
         return peer_info(self.machine, peer_id)
 
     def statistics(self) -> NodeStatistics:
@@ -129,7 +129,7 @@ class NodeRuntime:
         return opened
 
     def close_drive(self, opened: NodeDrive) -> None:
-        """Close a drive as often as it was opened."""
+        """Undo one `open_drive`."""
         if opened.users == 1:
             for member in opened.members.values():
                 peer = member.peer
@@ -141,7 +141,7 @@ class NodeRuntime:
     # Connection tasks
 
     def add(self, task: ConnectionTask) -> None:
-        """A task starts, with its handshake."""
+        """Add a task that starts with its handshake."""
         if len(self.handshaking) >= handshake_places(self.limits):
             self._end_oldest_handshake()
         self.handshaking[task] = None
@@ -152,12 +152,12 @@ class NodeRuntime:
 
     def _end_oldest_handshake(self) -> None:
         for task in self.handshaking:
-            if not task.connection.initiator:  # who dials us does not end what we dial
+            if not task.connection.initiator:  # a remote that dials us must not end our own dials
                 task.fail(RemoteProtocolError("handshake: gave way to newer connections"))
                 return
 
     def make_place(self) -> bool:
-        """Make a place for one more connection that is accepted; returns whether there is one.
+        """Make a place for one more incoming connection; returns whether there is one.
 
         The oldest stranger gives way; members do not.
         """
@@ -172,20 +172,20 @@ class NodeRuntime:
         return True
 
     async def wait_for_descriptor(self, error: OSError) -> None:
-        """Nothing can be accepted for want of file descriptors: make one free, or wait."""
+        """Free a file descriptor, or wait for one, because none is left to accept a connection."""
         self.report.exhausted(error, trio.current_time())
         self._end_oldest_stranger()
         with trio.move_on_after(EXHAUSTED_TIME):
             await self._freed.park()
 
     def handshaken(self, task: ConnectionTask) -> None:
-        """A task's handshake is finished, and its remote admitted."""
+        """Note that a task's handshake is finished and its remote is admitted."""
         self.handshaking.pop(task, None)
         self.report.opened(task.facts())
         self.changed.unpark_all()
 
     def ended(self, task: ConnectionTask, unsent: int) -> None:
-        """A task's connection has closed, with so many accepted bytes that did not leave."""
+        """Note that a task's connection has closed; `unsent` accepted bytes did not leave."""
         self.handshaking.pop(task, None)
         if task.info is not None:
             self.report.closed(task.info, task.reason, unsent)
@@ -197,14 +197,14 @@ class NodeRuntime:
         self.look_again()
 
     def discard(self, task: ConnectionTask) -> None:
-        """A task has stopped."""
+        """Remove a task that has stopped."""
         self.tasks.discard(task)
         self._freed.unpark_all()
         if not self.tasks:
             self._empty.unpark_all()
 
     async def finish(self) -> None:
-        """Close every connection in good order, as long as that takes no longer than the limit."""
+        """Close every connection in good order, for up to `Limits.linger`."""
         self.closed = True
         for task in list(self.handshaking):
             task.cancel()
@@ -214,13 +214,13 @@ class NodeRuntime:
             await self._empty.park()
 
     def flush(self) -> None:
-        """Write what a command has queued, on any connection."""
+        """Write the output that a command has queued on any connection."""
         for task in self.tasks:
             if task.connection.has_output:
                 task.wake()
 
     async def wait_rerouted(self) -> None:
-        """Wait until a connection that is being replaced may have been."""
+        """Wait until a connection that is being replaced may have been replaced."""
         await self._rerouted.park()
 
     def schedule(self, task: ConnectionTask) -> None:
@@ -228,7 +228,7 @@ class NodeRuntime:
         self.deadlines.schedule(task)
 
     def look_again(self) -> None:
-        """Look at the deadlines: something may be due earlier than it was."""
+        """Check whether something is due earlier than before."""
         self.deadlines.look_again()
 
     # The machine's Host
@@ -238,21 +238,21 @@ class NodeRuntime:
         handle.owner.wake()
 
     def readable(self, connection: NodeConnection) -> None:
-        """A connection may be read again."""
+        """Continue to read a connection."""
         connection.owner.readable()
 
     def rerouted(self) -> None:
-        """Sends that waited for a new connection may be tried again."""
+        """Try sends again that waited for a new connection."""
         self._rerouted.unpark_all()
         for look in self.on_rerouted:
             look()
 
     def wake(self, connection: NodeConnection) -> None:
-        """A connection has something to send."""
+        """Write the output of a connection."""
         connection.owner.wake()
 
     def retire(self, connection: NodeConnection) -> None:
-        """A duplicate is no longer needed."""
+        """Close a duplicate connection in good order."""
         connection.owner.finish(self.limits.linger)
 
     def drop(self, connection: NodeConnection, error: RemoteProtocolError) -> None:

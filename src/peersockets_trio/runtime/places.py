@@ -1,4 +1,6 @@
-"""Places for connections: how many the descriptors of the process allow, and how to accept with none left."""
+"""Places for connections: computes how many the process's descriptors allow, and accepts connections even
+when none is left.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ import trio
 from peersockets_core import Limits
 
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
-"""Errors of `accept` that say that the process or the system has run short, and nothing of the connection."""
+"""Errors of `accept` that mean a shortage of the process or the system, and not a fault of the connection."""
 
 _LEAST_RESERVE: Final = 16
 _RESERVED_SHARE: Final = 8
@@ -22,10 +24,10 @@ AcceptedHandler = Callable[[trio.SocketStream], Awaitable[object]]
 
 
 def connection_places(limits: Limits) -> int:
-    """How many connections there may be now: `Limits.connections`, or as many as there are descriptors for.
+    """Return the number of connections allowed now: `Limits.connections`, or fewer if descriptors are short.
 
-    An eighth of the descriptors, and 16 at least, is left for dialling, files and the rest of the program.
-    The limit of the process is read anew each time, since a program may change it.
+    An eighth of the descriptors, but at least 16, is reserved for dialling, files and the rest of the
+    program. This reads the limit of the process each time, because a program may change it.
     """
     descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if descriptors == resource.RLIM_INFINITY:
@@ -35,7 +37,9 @@ def connection_places(limits: Limits) -> int:
 
 
 def handshake_places(limits: Limits) -> int:
-    """How many of them may be unfinished handshakes: `Limits.handshakes`, and half of the places at most."""
+    """Return the number of unfinished handshakes allowed: `Limits.handshakes`, but at most half of the
+    places.
+    """
     return max(1, min(limits.handshakes, connection_places(limits) // 2))
 
 
@@ -45,10 +49,10 @@ async def accept_connections(
     nursery: trio.Nursery,
     wait_for_descriptor: Callable[[OSError], Awaitable[object]],
 ) -> None:
-    """Accept for ever, and start `handler` in `nursery` with each stream; the listener is closed at the end.
+    """Accept for ever, and start `handler` in `nursery` for each stream; closes the listener at the end.
 
-    Where nothing is left to accept with, `wait_for_descriptor` is called with the error, and returns when it
-    may be worth another attempt: the connection waits in the kernel meanwhile.
+    If no descriptor is left, it calls `wait_for_descriptor` with the error, which returns when another
+    attempt may succeed. Meanwhile, the connection waits in the kernel.
     """
     async with listener:
         while True:
@@ -57,7 +61,7 @@ async def accept_connections(
             except OSError as error:
                 if error.errno not in _EXHAUSTED:
                     raise
-                if _nobody_waits(listener):  # Linux looks for a descriptor first, and for a connection then
+                if _nobody_waits(listener):  # Linux allocates a descriptor before it looks for a connection
                     await trio.lowlevel.wait_readable(listener.socket)
                 else:
                     await wait_for_descriptor(error)

@@ -1,4 +1,4 @@
-"""`Progress`: how far the output of a connection has come: written, acknowledged, or neither."""
+"""`Progress`: tracks how much of a connection's output is written and acknowledged."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from .transport import Transport
 
 
 class Progress:
-    """The output that the core has handed over. Positions count its bytes from the beginning.
+    """The output that the core has returned. Positions count its bytes from the beginning.
 
-    A size of messages is counted before encryption.
+    Sizes of messages are sizes before encryption.
     """
 
     __slots__ = (
@@ -20,16 +20,16 @@ class Progress:
 
     def __init__(self, connection: Connection, transport: Transport, now: float) -> None:
         self.unwritten: bytes | memoryview = b""
-        """What the stream has yet to take; whoever writes some of it removes that."""
+        """The bytes that are not written yet. The writer removes the bytes that it writes."""
         self._connection = connection
         self._transport = transport
-        self._size = self._messages = 0  # of what was handed over last, and of the messages in it
-        self._end = self._messages_end = 0  # positions: of all that was handed over, and of its last message
-        self._acknowledged = 0  # the position when we last looked
-        self._answered_at = now  # when there was nothing to acknowledge, or something was
+        self._size = self._messages = 0  # sizes of the last output, and of the messages in it
+        self._end = self._messages_end = 0  # positions of the end of all output, and of its last message
+        self._acknowledged = 0  # the acknowledged position at the last look
+        self._answered_at = now  # the last time at which something was acknowledged, or nothing was open
 
     def take(self, now: float) -> int:
-        """Have the core hand over what is queued, to be written next; returns the size of messages in it."""
+        """Take the queued output from the core to write it next; returns the size of the messages in it."""
         messages = self._connection.outbox.message_size
         data = self._connection.data_to_send(now)
         if data:
@@ -42,7 +42,7 @@ class Progress:
 
     @property
     def unsent(self) -> int:
-        """Bytes of messages that were accepted and are not written."""
+        """Bytes of messages that were accepted but are not written."""
         queued = self._connection.outbox.message_size
         if not self.unwritten:
             return queued
@@ -50,16 +50,18 @@ class Progress:
 
     @property
     def unacknowledged_messages(self) -> int:
-        """Bytes that were written up to the last message, and that the remote's side has not acknowledged."""
+        """Bytes up to the last message that were written but not acknowledged by the remote's side."""
         written, acknowledged = self._positions()
         return max(min(self._messages_end, written) - acknowledged, 0)
 
     def silent_since(self) -> float:
-        """When the remote's side last acknowledged something, or there was nothing to acknowledge."""
+        """Return the last time at which the remote's side acknowledged something, or had nothing to
+        acknowledge.
+        """
         return self._answered_at
 
     def look(self, now: float) -> None:
-        """See what the remote's side has acknowledged by now."""
+        """Update the acknowledged position."""
         written, acknowledged = self._positions()
         if acknowledged == written or acknowledged > self._acknowledged:
             self._answered_at = now

@@ -1,4 +1,6 @@
-"""What topics, watches and kept connections share: one receiver at a time, waiting for news; and closing."""
+"""`Receiver`: the base of topics, watches and kept connections. One task at a time waits for news; any task
+can close it.
+"""
 
 from __future__ import annotations
 
@@ -10,31 +12,31 @@ import trio
 from .home import Home
 
 CHECKPOINT_INTERVAL: Final = 64
-"""How many operations in a row go without a checkpoint. One costs as much as ten messages, and sixty-four
-messages pass faster than anyone else could notice."""
+"""The number of operations in a row without a checkpoint. A checkpoint costs as much as ten messages, and
+sixty-four messages pass faster than other tasks could notice."""
 
 
 class Wakeable(Protocol):
     """The owner of a handle of the core."""
 
     def wake(self) -> None:
-        """The handle has something to take."""
+        """Note that the handle has something to take."""
 
 
 class Handle(Protocol):
-    """What news come from: a handle of the core, or another queue."""
+    """The source of news: a handle of the core, or another queue."""
 
     closed: bool
 
     def __len__(self) -> int:
-        """How much there is to take."""
+        """Return the number of items to take."""
 
     def close(self) -> None:
-        """Take nothing any more."""
+        """Stop taking items."""
 
 
 class Receiver:
-    """The waiting side of a handle."""
+    """The receiving side of a handle."""
 
     _handle: Handle
 
@@ -46,11 +48,13 @@ class Receiver:
 
     @property
     def closed(self) -> bool:
-        """Whether it has been closed here, by itself or with its drive or node."""
+        """Whether it was closed here, by itself or with its drive or node."""
         return self._handle.closed
 
     def close(self) -> None:
-        """Close; a task that waits in `receive` gets `trio.ClosedResourceError`. Closing twice is fine."""
+        """Close it. A task that waits in `receive` gets `trio.ClosedResourceError`. Closing it twice is
+        fine.
+        """
         self._home.check()
         self._handle.close()
         self._news.unpark_all()
@@ -72,7 +76,7 @@ class Receiver:
         self.close()
 
     def wake(self) -> None:
-        """Something has come (called by the node)."""
+        """Wake the receiver because something has arrived. The node calls this."""
         if self._receiving and self._news:
             self._news.unpark_all()
 
@@ -95,7 +99,7 @@ class Receiver:
     async def _until_news(self, turns: int = 1) -> None:
         """Wait until there is something to take; if there is, checkpoint only now and then.
 
-        `turns` says how many operations this one counts for.
+        This call counts for `turns` operations.
         """
         self._check_open()
         if len(self._handle) and self._turns >= turns:

@@ -1,8 +1,8 @@
-"""`Reporter`: where a node tells what it does, to the log, to instruments and to its counters.
+"""`Reporter`: reports the work of a node to the log, to instruments and to its counters.
 
-Loggers: `peersockets.connection` and `peersockets.drive` have a line an event at INFO; `peersockets.frames`
-one a read and one a write at DEBUG. Secrets (seeds, secret keys, drive keys) and messages are never written;
-a drive is named by the beginning of its discovery key.
+Loggers: `peersockets.connection` and `peersockets.drive` write a line for each event at level INFO;
+`peersockets.frames` writes a line for each read and each write at DEBUG. Secrets (seeds, secret keys, drive
+keys) and messages are never written; a drive appears as the beginning of its discovery key.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ swarm_logger = logging.getLogger("peersockets.swarm")
 frames_logger = logging.getLogger("peersockets.frames")
 
 EXHAUSTED_INTERVAL: Final = 60.0
-"""Seconds between two lines about descriptors that have run out."""
+"""Seconds between two log lines about exhausted descriptors."""
 
 
 class Reporter:
-    """What one node tells."""
+    """The reports of one node."""
 
     def __init__(self, instruments: Iterable[Instrument] = ()) -> None:
         self._instruments = Instruments(instruments)
@@ -51,19 +51,19 @@ class Reporter:
         self._instruments.add(instrument)
 
     def remove(self, instrument: Instrument) -> None:
-        """Report to an instrument no longer."""
+        """Stop reporting to an instrument."""
         self._instruments.remove(instrument)
 
     # The swarm
 
     def announced(self, topic: bytes, nodes: int) -> None:
-        """Nodes of the DHT keep our announcement."""
+        """Report that nodes of the DHT keep our announcement."""
         swarm_logger.info("announced: topic %s at %d nodes", topic.hex(), nodes)
         if self._instruments:
             self._instruments.call("topic_announced", topic, nodes)
 
     def found(self, topic: bytes, public_key: bytes) -> None:
-        """A peer was found in the DHT."""
+        """Report a peer that was found in the DHT."""
         swarm_logger.info("found: key %s under topic %s", public_key.hex(), topic.hex())
         if self._instruments:
             self._instruments.call("peer_found", topic, public_key)
@@ -71,23 +71,23 @@ class Reporter:
     # Connections
 
     def listening(self, address: Address) -> None:
-        """A listener is open."""
+        """Report an open listener."""
         connection_logger.info("listening: %s", _place(address))
 
     def exhausted(self, error: OSError, now: float) -> None:
-        """No connection can be accepted for want of descriptors: this is logged once a minute at most."""
+        """Report that no connection can be accepted for lack of descriptors, at most once a minute."""
         if now >= self._exhausted_again:
             self._exhausted_again = now + EXHAUSTED_INTERVAL
             connection_logger.warning("cannot accept connections: %s", error.strerror)
 
     def opened(self, info: ConnectionInfo) -> None:
-        """A connection's remote has been admitted."""
+        """Report that a connection's remote was admitted."""
         connection_logger.info("connected: %s", _name(info))
         if self._instruments:
             self._instruments.call("connection_opened", info)
 
     def closed(self, info: ConnectionInfo, reason: str, unsent: int) -> None:
-        """Such a connection has ended."""
+        """Report the end of an admitted connection."""
         level = logging.WARNING if unsent else logging.INFO
         text = "disconnected: %s: %s (%d bytes unsent)"
         connection_logger.log(level, text, _name(info), reason or "closed", unsent)
@@ -97,7 +97,7 @@ class Reporter:
     def failed(
         self, address: Address | None, wire: WireName | None, public_key: bytes | None, error: Exception
     ) -> None:
-        """A connection has not come about."""
+        """Report a failed connection attempt."""
         key = f", key {public_key.hex()}" if public_key is not None else ""
         text = "failed: %s on %s%s: %s"
         connection_logger.info(text, _place(address), wire or "no wire", key, explain(error))
@@ -105,7 +105,7 @@ class Reporter:
             self._instruments.call("connection_failed", address, wire, error)
 
     def retrying(self, address: Address, wire: WireName, seconds: float, error: Exception | None) -> None:
-        """A kept connection is going to be dialled again."""
+        """Report that a kept connection will be dialled again."""
         reason = "it has ended" if error is None else explain(error)
         text = "retrying: %s on %s in %.1f seconds: %s"
         connection_logger.info(text, _place(address), wire, seconds, reason)
@@ -117,7 +117,7 @@ class Reporter:
     def received(
         self, address: Address | None, info: ConnectionInfo | None, size: int, events: list[Event]
     ) -> None:
-        """A read has brought so many bytes, and they these events."""
+        """Report a read of `size` bytes, and the events that it caused."""
         self.bytes_received += size
         if frames_logger.isEnabledFor(logging.DEBUG):
             frames_logger.debug("received %d bytes from %s: %s", size, _place(address), _list(events))
@@ -125,12 +125,12 @@ class Reporter:
             self._instruments.call("data_received", info, size)
 
     def went_on(self, address: Address | None, events: list[Event]) -> None:
-        """More of what a read has brought has been worked through, and caused these events."""
+        """Report the events that further input of an earlier read has caused."""
         if frames_logger.isEnabledFor(logging.DEBUG):
-            frames_logger.debug("went on with what %s has sent: %s", _place(address), _list(events))
+            frames_logger.debug("continued with input from %s: %s", _place(address), _list(events))
 
     def sent(self, address: Address | None, info: ConnectionInfo | None, size: int, messages: int) -> None:
-        """A write has taken so many bytes, so many of them messages' before encryption."""
+        """Report a write of `size` bytes; `messages` is the size of the messages in it before encryption."""
         self.bytes_sent += size
         if frames_logger.isEnabledFor(logging.DEBUG):
             frames_logger.debug("sent %d bytes to %s: %d of messages", size, _place(address), messages)
@@ -140,7 +140,7 @@ class Reporter:
     # Members
 
     def member(self, key: DriveKey, event: PeerEvent) -> None:
-        """A peer has joined or left a drive."""
+        """Report a peer that has joined or left a drive."""
         who = f"peer {event.peer_id} of drive {key} on {event.wire}, key {event.public_key.hex()}"
         if isinstance(event, PeerJoined):
             hook = "peer_joined"
@@ -153,8 +153,8 @@ class Reporter:
 
 
 def explain(error: BaseException) -> str:
-    """Say in one line why something failed, with the system's reason where there is one."""
-    # trio.open_tcp_stream tells which address failed, and has the reason as its cause.
+    """Return a one-line reason for a failure, with the system's reason if there is one."""
+    # The error of trio.open_tcp_stream names the address; its cause has the reason.
     cause = error.__cause__
     while isinstance(cause, BaseExceptionGroup):
         cause = cause.exceptions[0]
@@ -179,7 +179,7 @@ def _describe(event: Event) -> str:
     kind = type(event).__name__
     match event:
         case MessagesReceived():
-            # The name may be a remote's invention: it is shown as text that cannot break the line.
+            # The remote chooses the name, so escape it to keep it from breaking the line.
             size = sum(map(len, event.payloads))
             return f"{kind} {event.name[:80]!a}, {len(event.payloads)} of {size} bytes"
         case DriveOpened() | DriveClosed():

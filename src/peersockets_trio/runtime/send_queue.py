@@ -1,4 +1,4 @@
-"""`SendQueue`: the senders that wait until a connection has room, in the order in which they came.
+"""`SendQueue`: the senders that wait until a connection has room, in the order of their arrival.
 
 The contract between those who send, the core, and the connection's task:
 
@@ -24,14 +24,16 @@ from peersockets_core.outbox import Outbox
 
 
 class SendQueue:
-    """Those who wait to send on one connection. As a context manager, one turn of the task that enters it."""
+    """The senders that wait for one connection. As a context manager, it is one turn of the task that enters
+    it.
+    """
 
     __slots__ = ("_closed", "_outbox", "_turn_taken", "_waiting")
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
         self._waiting = trio.lowlevel.ParkingLot()
-        self._turn_taken = False  # whether a sender has been let in and has not left
+        self._turn_taken = False  # whether a sender is in its turn
         self._closed = False
 
     def __len__(self) -> int:
@@ -46,12 +48,14 @@ class SendQueue:
         await self._waiting.park()
 
     async def __aexit__(self, *_: object) -> None:
-        """Give the turn away."""
+        """Pass the turn on."""
         self._turn_taken = False
         self.call_next()
 
     def call_next(self) -> None:
-        """Let the next sender in, if none is in and there is room; open the room to all if nobody waits."""
+        """Let in the next sender, if no other one is in and there is room; open the room to all if none
+        waits.
+        """
         if self._turn_taken or self._closed:
             return
         if not self._waiting:
@@ -61,7 +65,7 @@ class SendQueue:
             self._waiting.unpark()
 
     def close(self) -> None:
-        """The connection has ended: let everybody in."""
+        """Let in every sender, because the connection has ended."""
         self._closed = True
         self._outbox.open()
         self._waiting.unpark_all()

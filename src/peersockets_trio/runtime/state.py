@@ -59,4 +59,4 @@ OUTPUT_STATES: Final[dict[OutputState, dict[Signal, OutputState]]] = {
     OutputState.FINISHING: {Signal.FINISH: OutputState.FINISHING, Signal.BREAK: OutputState.BROKEN},
     OutputState.BROKEN: {Signal.FINISH: OutputState.BROKEN},
 }
-"""To finish twice, or after the stream has broken, changes nothing: several parties may ask for it."""
+"""FINISH in the states FINISHING and BROKEN changes nothing, because several parties may ask for it."""

@@ -1,4 +1,4 @@
-"""What a node reports of itself: counters, and facts about its peers."""
+"""The counters of a node, and the facts about its peers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .report import Reporter
 def node_statistics(
     machine: Machine, tasks: Collection[ConnectionTask], handshaking: int, report: Reporter
 ) -> NodeStatistics:
-    """Return the counters now; `handshaking` connections are not admitted yet."""
+    """Return the current counters; `handshaking` is the number of connections that are not admitted yet."""
     counts = machine.statistics()
     topics = counts.topics
     return NodeStatistics(
@@ -34,7 +34,7 @@ def node_statistics(
 
 
 def peer_info(machine: Machine, peer_id: int) -> PeerInfo:
-    """Return what is known of a peer. Raises `UnknownPeer`."""
+    """Return the facts about a peer. Raises `UnknownPeer`."""
     peer = machine.peer(peer_id)
     return PeerInfo(
         peer_id=peer_id,

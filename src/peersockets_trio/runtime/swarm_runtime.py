@@ -1,4 +1,4 @@
-"""`SwarmRuntime`: moves a swarm's datagrams, keeps its time, and turns its events into connections."""
+"""`SwarmRuntime`: moves a swarm's datagrams, handles its deadlines, and turns its events into connections."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from peersockets_core.dht.rpc.address import Address
 
 Attach = Callable[[UdxStream, Keys, bool, "Address"], ConnectionTask]
-"""Makes a connection of the node on a stream that has been secured: keys, whether we dialled, the address."""
+"""A function that makes a connection of the node on an encrypted stream, from the keys, whether we dialled,
+and the address."""
 
 PASSIVE_TIME: Final = 10.0
 """Seconds to wait for the first packet of a remote that connects to us (hyperdht 6.34.0)."""
@@ -53,7 +54,7 @@ class _Dialling:
 
 
 class _Connections(Instrument):
-    """Reports the node's connections, on whatever transport, to a swarm: who is connected is not dialled."""
+    """Reports the node's connections on every transport to a swarm, which does not dial connected peers."""
 
     def __init__(self, runtime: SwarmRuntime) -> None:
         self._runtime = runtime
@@ -68,7 +69,7 @@ class _Connections(Instrument):
 
 
 class SwarmRuntime:
-    """The inside of a `peersockets_trio.Swarm`."""
+    """The internals of a `peersockets_trio.Swarm`."""
 
     def __init__(
         self,
@@ -83,7 +84,9 @@ class SwarmRuntime:
         probe: ProbeSocket | None,
         limits: HyperDhtLimits,
     ) -> None:
-        """A node with a `probe` becomes persistent by itself, once strangers can reach it for long enough."""
+        """Begin. With a `probe`, the node becomes persistent by itself once strangers have been able to reach
+        it for long enough.
+        """
         self.node_runtime = node_runtime
         self.udp = udp
         self._probe = probe
@@ -94,12 +97,12 @@ class SwarmRuntime:
         self._on_event = on_event
         self._scope = trio.CancelScope()
         self._dials: dict[bytes, UdxStream] = {}
-        """The streams that wait for the answer of the key they are to lead to."""
+        """For each dialled key, the stream that waits for its answer."""
         self._waiting: dict[bytes, _Dialling] = {}
         self._answering = 0
-        """Incoming handshakes that are being decided or wait for their stream."""
+        """The number of incoming handshakes that are being decided or wait for their stream."""
         self._tasks: set[ConnectionTask] = set()
-        """The connections on this swarm's socket; those that have ended go with the next one."""
+        """The connections on this swarm's socket. Ended ones are removed when the next one is added."""
         known = [node for node in bootstrap if is_ipv4(node[0])]
         first = not bootstrap
         self.machine = Swarm(
@@ -127,7 +130,7 @@ class SwarmRuntime:
     # Moving
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Keep time for ever."""
+        """Handle deadlines for ever."""
         self.node_runtime.report.add(self._instrument)
         for task in self.node_runtime.tasks:
             if task.info is not None:
@@ -148,7 +151,7 @@ class SwarmRuntime:
             self._dispatch(self.machine.handle_deadline(trio.current_time()))
 
     def flush(self) -> None:
-        """Send what the machine has queued, and see to its next deadline."""
+        """Send the datagrams that the machine has queued, and schedule its next deadline."""
         if self.closed:
             return
         self.udp.send_datagrams(self.machine.datagrams_to_send(trio.current_time()))
@@ -176,7 +179,7 @@ class SwarmRuntime:
         self.flush()
 
     async def _resolve(self) -> None:
-        """Find the addresses of the bootstrap nodes' names, however long there is no network."""
+        """Resolve the names of the bootstrap nodes, and try again as long as there is no network."""
         while names := [node for node in self._bootstrap if not is_ipv4(node[0])]:
             found = await bootstrapping.resolve(names)
             if found:
@@ -206,12 +209,14 @@ class SwarmRuntime:
             self._withdrawn.unpark_all()
 
     async def wait_withdrawn(self) -> None:
-        """Wait until the nodes that keep our announcements have forgotten us."""
+        """Wait until the nodes that keep our announcements have removed them."""
         while self.machine.withdrawing:
             await self._withdrawn.park()
 
     async def _answer(self, incoming: Incoming) -> None:
-        """Decide about a remote that wants to connect, and let its stream come; no word to one refused."""
+        """Decide about a remote that wants to connect, and accept its stream. A refused remote gets no
+        answer.
+        """
         machine, node_runtime = self.machine.dht, self.node_runtime
         info = ConnectionInfo(incoming.remote_public_key, "hypercore11", NodeAddress(*incoming.address))
         if self._answering >= machine.limits.incoming_handshakes:
@@ -239,12 +244,12 @@ class SwarmRuntime:
             self._answering -= 1
 
     async def _connect(self, dial: Dial, keys: Keys, remote_id: int, address: Address | None) -> None:
-        """Connect the stream of a key that was dialled, and wait until the remote is admitted."""
+        """Connect the stream of a dialled key, and wait until the remote is admitted."""
         stream = self._dials.pop(dial.public_key)
         task = await self._carry(stream, keys, remote_id, address, True)
         error: Exception
         if task is None:
-            error = PeerUnreachable("the peer answered, and its stream did not come")
+            error = PeerUnreachable("the peer answered, but its stream did not arrive")
         else:
             try:
                 await task.handshaken()
@@ -260,7 +265,9 @@ class SwarmRuntime:
     async def _carry(
         self, stream: UdxStream, keys: Keys, remote_id: int, address: Address | None, initiator: bool
     ) -> ConnectionTask | None:
-        """Connect a stream, which may have to wait for the remote's first packet; returns its task."""
+        """Connect a stream, after the remote's first packet if necessary; returns its task, or None if that
+        fails.
+        """
         if address is None:
             with trio.move_on_after(PASSIVE_TIME):
                 address = await stream.wait_early()
@@ -275,7 +282,7 @@ class SwarmRuntime:
     # Commands
 
     async def connect(self, public_key: bytes, relays: Iterable[Address]) -> ConnectionInfo:
-        """Dial a key, and return once its connection is admitted. Raises what that has failed with."""
+        """Dial a key, and return once its connection is admitted. Raises the error of a failed dial."""
         waiting = self._waiting.get(public_key)
         if waiting is None:
             waiting = self._waiting[public_key] = _Dialling()
@@ -289,20 +296,18 @@ class SwarmRuntime:
         return waiting.info
 
     def connection_opened(self, public_key: bytes) -> None:
-        """A connection with a key has come about, on whatever transport."""
+        """Note that a connection with a key exists, on any transport."""
         self.machine.connection_opened(public_key, trio.current_time())
         self._look_again()
 
     def connection_closed(self, public_key: bytes) -> None:
-        """A connection has ended; another with the key may be left."""
+        """Note that a connection has ended; another one with the same key may be left."""
         if self.node_runtime.machine.connection_to("hypercore11", public_key) is None:
             self.machine.connection_lost(public_key, trio.current_time())
             self._look_again()
 
     async def finish(self) -> None:
-        """End the connections on this swarm's socket in good order, as long as that takes no longer than
-        allowed.
-        """
+        """End the connections on this swarm's socket in good order, for up to `Limits.linger`."""
         linger = self.node_runtime.limits.linger
         for task in self._tasks:
             if not task.connection.closed:
@@ -312,7 +317,7 @@ class SwarmRuntime:
                 await self.node_runtime.changed.park()
 
     def close(self) -> None:
-        """Stop: nothing is sent or received any more."""
+        """Stop sending and receiving."""
         self.flush()
         self.closed = True
         self.udp.on_datagram = self.udp.on_datagrams_read = None
@@ -331,7 +336,7 @@ class SwarmRuntime:
             waiting.done.set()
 
     def _look_again(self) -> None:
-        """What the machine wants to send now goes out with the next look at its deadlines."""
+        """Wake the task that handles deadlines, which then also sends the machine's output."""
         self._scope.cancel()
 
     def _open_stream(self, public_key: bytes) -> int:

@@ -1,8 +1,8 @@
-"""How a task reads from a stream and writes to it: by way of Trio, or past it where that is faster.
+"""`Transport`: reads from a stream and writes to it, through Trio or, if that is faster, directly.
 
-A socket that Trio has reported readable is read here, into a buffer that all connections share: no
-memory is asked for, and the attempt that only finds nothing yet is saved. It is written to at once, too, if
-that takes no waiting.
+When Trio reports a socket as readable, this module reads it into a buffer that all connections share. That
+allocates no memory, and saves an attempt that finds no data. The module also writes to sockets directly if
+that needs no waiting.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from ..udp.streams import UdxStream
 from .addresses import address_of
 
 READ_SIZE: Final = 256 * 1024
-"""Bytes asked of a stream at a time: one decryption, one parse and one wake for all of them."""
+"""Bytes of one read: one decryption, one parse and one wake-up serve all of them."""
 
 SEND_SIZE: Final = 64 * 1024
-"""Bytes given to a stream that is no socket at a time, so that it can be told how much has left."""
+"""Bytes of one write to a stream that is not a socket, so that we know how much has left."""
 
 _COUNTS_UNACKNOWLEDGED: Final = sys.platform == "linux"
 _USER_TIMEOUT: Final[int | None] = getattr(socket, "TCP_USER_TIMEOUT", None)
@@ -38,42 +38,47 @@ class Transport(Protocol):
     """The two directions of a stream."""
 
     immediate: bool
-    """Whether it can be written to without waiting."""
+    """Whether `write` can write without waiting."""
 
     read_size: int
     """Bytes to read at a time, `READ_SIZE` at most."""
 
     async def wait(self) -> None:
-        """Wait until there may be something to read; calling it again before `take` loses nothing.
+        """Wait until there may be something to read. Calling it again before `take` loses nothing.
 
         Raises `trio.BrokenResourceError` or `trio.ClosedResourceError`.
         """
 
     def take(self) -> bytes | memoryview | None:
-        """Return what there is to read, empty at the end of the stream, None if it was a false alarm.
+        """Return the bytes read: empty at the end of the stream, None if there was nothing to read.
 
-        It is good until somebody else reads, and may be written to if it is no `bytes`. Raises as `wait`.
+        The result is only valid until the next read of any transport, and may be overwritten if it is not
+        `bytes`. Raises the errors of `wait`.
         """
 
     def write(self, data: bytes | memoryview) -> int:
-        """Write what goes without waiting; returns how many bytes that were."""
+        """Write as much as possible without waiting; returns the number of bytes written."""
         ...
 
     async def send(self, data: memoryview) -> int:
-        """Write some of it as soon as that goes; returns how many bytes that were. Raises as `wait`."""
+        """Write some of the data as soon as possible; returns the number of bytes written. Raises the errors
+        of `wait`.
+        """
         ...
 
     def is_read(self) -> bool:
-        """Whether nothing that has arrived is still to be read, as far as can be known."""
+        """Return whether all arrived bytes were read, as far as that is known."""
         ...
 
     def unacknowledged(self) -> int:
-        """Bytes that were written and that the remote's side has not acknowledged, where that is known."""
+        """Return the bytes that were written but not acknowledged by the remote's side, or 0 if that is not
+        known.
+        """
         ...
 
 
 class StreamTransport:
-    """For any stream."""
+    """The transport for any stream."""
 
     immediate = False
 
@@ -117,13 +122,13 @@ class SocketTransport:
         self.read_size = READ_SIZE
         self._socket = stream.socket
         if _USER_TIMEOUT is not None and self._socket.family in (socket.AF_INET, socket.AF_INET6):
-            # The keepalives of either wire see to it that there is always something to be acknowledged.
+            # Both wires send keepalives, so there is always something for the remote to acknowledge.
             milliseconds = int(min(max(send_time * 1000, 1), _MAX_USER_TIMEOUT))
-            with contextlib.suppress(OSError):  # gone already, as will be found out
+            with contextlib.suppress(OSError):  # already gone; the next read will notice
                 self._socket.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, milliseconds)
         self.buffer = _shared_buffer()
         """The memory that the socket is read into."""
-        self._more = False  # whether the last read did not exhaust it
+        self._more = False  # whether there may be more after the last read
 
     async def wait(self) -> None:
         if self._more:
@@ -150,7 +155,7 @@ class SocketTransport:
     def write(self, data: bytes | memoryview) -> int:
         try:
             return os.write(self._socket.fileno(), data)
-        except OSError:  # full, or broken, as whoever waits for it will find out
+        except OSError:  # full, or broken; the task that waits for it will notice
             return 0
 
     async def send(self, data: memoryview) -> int:
@@ -178,7 +183,9 @@ class SocketTransport:
 
 
 class UdxTransport:
-    """For a stream of UDX, which keeps what it has received, and takes what it is given by reference."""
+    """The transport for a UDX stream, which keeps received data itself, and takes written data by
+    reference.
+    """
 
     immediate = True
 
@@ -214,7 +221,7 @@ class UdxTransport:
 
 
 async def connect(host: str, port: int, timeout: float) -> trio.SocketStream:
-    """Connect to a host, within `timeout` seconds. Raises `OSError`, of which `TimeoutError` is one."""
+    """Connect to a host within `timeout` seconds. Raises `OSError`, which includes `TimeoutError`."""
     place = Address(host, port)
     try:
         version = ipaddress.ip_address(host).version
@@ -239,7 +246,7 @@ async def _connect(family: int, place: Address) -> trio.SocketStream:
         except BaseException:
             connecting.close()
             raise
-    except OSError as error:  # in the words of trio.open_tcp_stream
+    except OSError as error:  # use the text of trio.open_tcp_stream
         raise OSError(f"all attempts to connect to {place} failed") from error
     return trio.SocketStream(connecting)
 
@@ -255,7 +262,7 @@ async def listen(host: str, port: int) -> list[trio.SocketListener]:
 
 
 def transport(stream: trio.abc.Stream, send_time: float) -> Transport:
-    """Return the fastest way there is for a stream, whose remote may take nothing for so many seconds."""
+    """Return the fastest transport for a stream; its remote may take no output for `send_time` seconds."""
     if isinstance(stream, trio.SocketStream):
         return SocketTransport(stream, send_time)
     return UdxTransport(stream) if isinstance(stream, UdxStream) else StreamTransport(stream)
@@ -270,7 +277,7 @@ def remote_address(stream: trio.abc.Stream) -> Address | None:
         return None
     try:
         return address_of(stream.socket.getpeername())
-    except OSError:  # gone already, as the task will find out
+    except OSError:  # already gone; the task will notice
         return None
 
 
@@ -278,7 +285,9 @@ _buffer: trio.lowlevel.RunVar[memoryview] = trio.lowlevel.RunVar("peersockets_tr
 
 
 def _shared_buffer() -> memoryview:
-    """What all sockets of one `trio.run` are read into: who has read uses it up before another reads."""
+    """Return the read buffer that all sockets of one `trio.run` share. A task uses up its data before another
+    one reads.
+    """
     try:
         return _buffer.get()
     except LookupError:

@@ -1,14 +1,14 @@
-"""`Turns`: whose input is worked through next.
+"""`Turns`: decides which connection's input is processed next.
 
-Trio gives every task its turn, but a turn is as long as the task makes it. So a connection works through what
-it has read in slices of `Limits`, and between two of them every other task has its turn. Connections are of
-three classes, and each class has a `Lane` of its own: handshakes, whose remotes nobody knows yet; strangers,
-which have proved a key and share no drive with us; and members. In each round of Trio's scheduler, a lane
-lets one connection have a whole slice, in turns by the remote's key: many connections of one remote get no
-more of the time than one, and a member waits no longer for many strangers than for one.
+Trio gives every task a turn, but a task decides how long its turn lasts. A connection therefore processes its
+input in slices, whose size is in `Limits`, and between two slices every other task gets a turn. There are
+three classes of connections, each with its own `Lane`: handshakes, whose remotes are unknown; strangers,
+which have proved a key but share no drive with us; and members. In each round of Trio's scheduler, a lane
+gives one connection a whole slice, in turn by the remote's key. Many connections of one remote therefore get
+no more time than one, and a member waits no longer for many strangers than for one.
 
-Nothing of that costs a switch of tasks as long as there is little to do: a lane has credit for a few slices,
-and only when it is used up does anybody wait.
+This costs no task switch as long as there is little to do: a lane has credit for a few slices, and
+connections only wait when the credit is used up.
 """
 
 from __future__ import annotations
@@ -25,14 +25,15 @@ Peer: TypeAlias = bytes | None
 """The remote's public key; None for all remotes that have not proved one."""
 
 HANDSHAKE_ITEMS: Final = 2048
-"""What one message of a handshake counts: two or three operations on a curve, half a millisecond."""
+"""Items that one message of a handshake counts for: two or three operations on a curve, which take half a
+millisecond."""
 
 _FIRST_ITEMS: Final = 64
-"""What a member gets of a fresh read without waiting: the few messages of somebody who is not in a hurry are
-heard at once, however many others are."""
+"""Items that a member gets for a fresh read without waiting. The few messages of a slow member are therefore
+received at once, however busy other members are."""
 
 _CREDIT: Final = 2
-"""Slices of a lane until somebody has to wait for the next round."""
+"""Slices of a lane before connections must wait for the next round."""
 
 
 class Lane:
@@ -52,23 +53,24 @@ class Lane:
     )
 
     def __init__(self, slice_items: int, read_size: int, *, first: int = 0, toll: int = 0) -> None:
-        """A turn is `slice_items`; `first` of them are given for a fresh read without waiting."""
+        """A turn has `slice_items` items; a fresh read gets `first` of them without waiting."""
         self.read_size = read_size
-        """Bytes to read at a time."""
+        """The bytes of one read."""
         self.toll = toll
-        """Items that each turn takes beside those that are counted."""
+        """Items that each turn takes in addition to the counted ones."""
         self._slice = slice_items
         self._first = min(first, slice_items)
         self._credit = self._full = _CREDIT * max(slice_items, toll)
-        self._called = False  # whether the turn of the next round has been given
-        self._served: Peer = None  # to whom
+        self._called = False  # whether the turn in the next round is taken
+        self._served: Peer = None  # the peer that has it
         self._waiting: dict[Peer, trio.lowlevel.ParkingLot] = {}
-        self._order: dict[Peer, None] = {}  # whose turn comes after that, the next first
+        self._order: dict[Peer, None] = {}  # the peers that get the following turns, next first
 
     async def turn(self, peer: Peer, *, fresh: bool) -> int:
-        """Wait for the turn of one of a peer's connections; returns how many items it is.
+        """Wait for the turn of one of a peer's connections; returns the number of items in the turn.
 
-        `fresh` is for what has just come in; what goes on with the rest of it lets others have a turn before.
+        `fresh` is whether the input has just arrived. Further slices of the same input let others have a turn
+        first.
         """
         if fresh:
             if self._credit > 0 and not self._called:
@@ -79,11 +81,11 @@ class Lane:
         return self._slice
 
     def spend(self, items: int) -> None:
-        """A turn has taken so many items."""
+        """Note that a turn has used `items` items."""
         self._credit -= items + self.toll
 
     async def _wait(self, peer: Peer) -> None:
-        """Wait for the next round in which it is this peer's turn."""
+        """Wait for the next round in which this peer has the turn."""
         if self._called:
             lot = self._waiting.setdefault(peer, trio.lowlevel.ParkingLot())
             if peer != self._served:
@@ -98,20 +100,20 @@ class Lane:
             self._begin_round()
 
     def _begin_round(self) -> None:
-        """A round has begun with the one that was called: call who is to have the turn of the next."""
+        """Begin a round with the peer that was called, and call the peer for the next round."""
         self._credit = self._full
         self._called, served = False, self._served
         while self._order and not self._called:
             self._call(next(iter(self._order)))
         if self._waiting.get(served):
-            self._order[served] = None  # behind the other peers
+            self._order[served] = None  # after the other peers
             if not self._called:
                 self._call(served)
         else:
             self._waiting.pop(served, None)
 
     def _call(self, peer: Peer) -> None:
-        """Give the next turn to a peer, unless all that waited have been cancelled."""
+        """Give the next turn to a peer, unless all its waiting tasks were cancelled."""
         del self._order[peer]
         if self._waiting[peer].unpark():
             self._called, self._served = True, peer
@@ -128,7 +130,7 @@ class Turns:
         self.members = Lane(limits.member_items, READ_SIZE, first=_FIRST_ITEMS)
 
     def lane(self, connection: Connection, *, is_member: bool) -> Lane:
-        """The lane of a connection, as long as it is what it is."""
+        """Return the current lane of a connection."""
         if is_member:
             return self.members
         return self.handshakes if connection.remote_public_key is None else self.strangers

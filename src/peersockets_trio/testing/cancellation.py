@@ -1,4 +1,4 @@
-"""Cancelling an operation at each of its checkpoints in turn: whatever it leaves behind comes to light."""
+"""Cancels an operation at each of its checkpoints in turn, to reveal anything that it leaves behind."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Final
 import trio
 
 _MOST_STEPS: Final = 1000
-"""An operation that gives way this often and is still cancelled each time will never come through."""
+"""The most steps. An operation that is still cancelled after as many steps will never finish."""
 
 
 class _CancelAtStep(trio.abc.Instrument):
     def __init__(self, task: trio.lowlevel.Task | None, scope: trio.CancelScope, step: int) -> None:
-        self._task = task  # whose steps count; None for everyone's
+        self._task = task  # the task whose steps count; None for all tasks
         self._scope = scope
         self._steps_left = step
 
@@ -27,13 +27,13 @@ class _CancelAtStep(trio.abc.Instrument):
 async def cancelled_at(
     step: int, operation: Callable[[], Awaitable[object]], *, all_tasks: bool = False
 ) -> bool:
-    """Run `operation` and cancel it when it gives way for the nth time, counting from 1.
+    """Run `operation`, and cancel it at its checkpoint number `step`, counting from 1.
 
-    With `all_tasks`, the steps of all other tasks count as well, so that it is also cancelled when one of
-    them has done half of something.
+    With `all_tasks`, the steps of all other tasks count as well, so that the cancellation can also come
+    when one of them is half finished.
 
-    Returns whether that ended it: an operation with fewer steps, or one that was not to be stopped any
-    more, comes through. Raises `ValueError` for a step below 1, and what `operation` raises.
+    Returns whether the cancellation ended it. An operation with fewer steps, or one that could not be
+    stopped any more, finishes. Raises `ValueError` for a step below 1, and the errors of `operation`.
     """
     if step < 1:
         raise ValueError(f"step must be 1 or more, not {step}")
@@ -51,11 +51,11 @@ async def cancelled_at(
 async def cancelled_at_every_step(
     operation: Callable[[], Awaitable[object]], *, all_tasks: bool = False
 ) -> int:
-    """Run `operation` over and over, cancelled one step later each time, until it comes through.
+    """Run `operation` again and again, and cancel it one step later each time, until it finishes.
 
-    Returns how often it was cancelled. Steps and errors are those of `cancelled_at`.
+    Returns the number of cancellations. Steps and errors are those of `cancelled_at`.
     """
     for step in range(1, _MOST_STEPS):
         if not await cancelled_at(step, operation, all_tasks=all_tasks):
             return step - 1
-    raise AssertionError(f"the operation has not come through in {_MOST_STEPS} steps")
+    raise AssertionError(f"the operation has not finished in {_MOST_STEPS} steps")

@@ -1,4 +1,4 @@
-"""`ChaosStream`: a stream that behaves as badly as streams do, and just so again for the same seed."""
+"""`ChaosStream`: a stream that behaves as badly as real streams do, and repeats that for the same seed."""
 
 from __future__ import annotations
 
@@ -15,34 +15,35 @@ import attrs
 import trio
 
 Fault: TypeAlias = Literal["reset", "eof", "silence"]
-"""How one direction of a stream fails.
+"""The way in which one direction of a stream fails.
 
-`"reset"`: the stream breaks, in both directions. `"eof"`: this direction ends, and the other goes on.
-`"silence"`: whatever follows in this direction is lost, and nobody is told.
+`"reset"`: the stream breaks in both directions. `"eof"`: this direction ends, and the other one
+continues. `"silence"`: all further bytes in this direction are lost without a sign.
 """
 
 FAULTS: Final[tuple[Fault, ...]] = ("reset", "eof", "silence")
 
 _PLENTY: Final = 64 * 1024
-"""How much is received at once where the caller leaves it open."""
+"""The number of bytes to receive if the caller does not give one."""
 
 _RESET: Final = struct.pack("ii", 1, 0)
-"""SO_LINGER on and zero: closing the socket resets the connection."""
+"""SO_LINGER on and zero, so that closing the socket resets the connection."""
 
 
 @attrs.frozen
 class Cut:
-    """Where a direction of a stream fails, and how."""
+    """The position and the way in which a direction of a stream fails."""
 
     after: int = attrs.field(validator=attrs.validators.ge(0))
-    """The bytes that pass before."""
+    """The number of bytes that pass before the fault."""
     fault: Fault = attrs.field(default="reset", validator=attrs.validators.in_(FAULTS))
 
 
 class _Direction:
-    """One direction of a stream: what has passed, what may still pass, and its own dice.
+    """One direction of a stream: the bytes that have passed, those that may still pass, and its own random
+    numbers.
 
-    Two directions with the dice in common would depend on the order in which Trio runs tasks.
+    If the two directions shared random numbers, they would depend on the order in which Trio runs tasks.
     """
 
     def __init__(self, cut: Cut | None, random: Random, largest_chunk: int | None) -> None:
@@ -55,18 +56,18 @@ class _Direction:
 
     @property
     def fault(self) -> Fault | None:
-        """The fault, once it has come."""
+        """The fault, once it has occurred."""
         return self._fault if self.passed >= self._end else None
 
     def chunk(self, size: int) -> int:
-        """Of `size` bytes, how many go at once."""
+        """Return how many of `size` bytes pass at once."""
         if self._largest_chunk is not None:
             size = min(size, self.random.randint(1, self._largest_chunk))
         return min(size, self._end - self.passed)
 
     @contextmanager
     def use(self) -> Iterator[None]:
-        """Let one task at a time use it."""
+        """Let one task at a time use the direction."""
         if self._busy:
             raise trio.BusyResourceError("another task is using this direction of the stream")
         self._busy = True
@@ -77,15 +78,15 @@ class _Direction:
 
 
 class ChaosStream(trio.abc.HalfCloseableStream):
-    """Wraps one end of a stream.
+    """A wrapper of one end of a stream.
 
-    With `largest_chunk`, bytes pass in chunks of 1 to so many; with `longest_delay`, each chunk is late by 0
-    to so many seconds, both drawn evenly from `random`. `cut_sending` and `cut_receiving` let the direction
-    fail at a byte, counted at this end. Under a `trio.testing.MockClock`, the same seed gives the same
-    behaviour in every run.
+    With `largest_chunk`, bytes pass in chunks of 1 to `largest_chunk` bytes. With `longest_delay`, each
+    chunk is late by 0 to `longest_delay` seconds. Both are uniform random numbers from `random`.
+    `cut_sending` and `cut_receiving` let a direction fail at a byte, counted at this end. Under a
+    `trio.testing.MockClock`, the same seed gives the same behaviour in every run.
 
-    A TCP stream is reset in earnest. The far end of a memory stream that is reset reads to the end of what
-    has passed, and cannot send.
+    A reset of a TCP stream is a real reset. After the reset of a memory stream, the far end can still read
+    the bytes that have passed, but cannot send.
 
     Raises `ValueError` for a chunk below 1 or a delay below 0.
     """
@@ -114,16 +115,16 @@ class ChaosStream(trio.abc.HalfCloseableStream):
 
     @property
     def sent(self) -> int:
-        """Bytes that have been sent, without those that were lost."""
+        """Bytes that were sent, without those that were lost."""
         return self._sending.passed
 
     @property
     def received(self) -> int:
-        """Bytes that have been received, without those that were lost."""
+        """Bytes that were received, without those that were lost."""
         return self._receiving.passed
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Send, in chunks and with delays. Raises `trio.BrokenResourceError` after a reset or an end."""
+        """Send in chunks and with delays. Raises `trio.BrokenResourceError` after a reset or an end."""
         rest = memoryview(data).cast("B")
         direction = self._sending
         with self._use(direction):
@@ -140,7 +141,7 @@ class ChaosStream(trio.abc.HalfCloseableStream):
                 raise trio.BrokenResourceError(f"sending failed: {direction.fault}")
 
     async def wait_send_all_might_not_block(self) -> None:
-        """As the wrapped stream does."""
+        """Wait as the wrapped stream does."""
         with self._use(self._sending):
             if self._sending.fault is None:
                 await self._stream.wait_send_all_might_not_block()
@@ -148,7 +149,7 @@ class ChaosStream(trio.abc.HalfCloseableStream):
                 await trio.lowlevel.checkpoint()
 
     async def send_eof(self) -> None:
-        """As the wrapped stream does, unless the direction has failed."""
+        """End the sending direction as the wrapped stream does, unless the direction has failed."""
         with self._use(self._sending):
             if self._sending.fault is None:
                 await self._stream.send_eof()
@@ -156,7 +157,9 @@ class ChaosStream(trio.abc.HalfCloseableStream):
                 await trio.lowlevel.checkpoint()
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        """Receive, in chunks and with delays; after an end, nothing, and after silence, never."""
+        """Receive in chunks and with delays. After an end, it returns no bytes; after silence, it never
+        returns.
+        """
         with self._use(self._receiving):
             match self._receiving.fault:
                 case "reset":
@@ -174,7 +177,7 @@ class ChaosStream(trio.abc.HalfCloseableStream):
             return data
 
     async def reset(self) -> None:
-        """Break the stream now, in both directions."""
+        """Break the stream in both directions now."""
         self._reset = True
         if isinstance(self._stream, trio.SocketStream):
             self._stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
@@ -190,7 +193,7 @@ class ChaosStream(trio.abc.HalfCloseableStream):
             await trio.sleep(direction.random.uniform(0, self._longest_delay))
 
     async def _fail_sending(self) -> None:
-        """Do what the fault does, if it has come."""
+        """Carry out the fault, if it has occurred."""
         match self._sending.fault:
             case "eof":
                 await self._stream.send_eof()
@@ -200,7 +203,7 @@ class ChaosStream(trio.abc.HalfCloseableStream):
                 await trio.lowlevel.checkpoint()
 
     async def _lose(self) -> None:
-        """Take what comes, so that the far end notices nothing, until we are closed."""
+        """Take all bytes, so that the far end notices nothing, until the stream is closed."""
         while await self._stream.receive_some():
             pass
         await self._closed.wait()

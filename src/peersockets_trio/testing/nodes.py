@@ -1,4 +1,4 @@
-"""Nodes that meet in memory: no sockets, and no time but the clock's."""
+"""Nodes that meet in memory, without sockets, and with no time other than the clock's."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from ..node import Node, open_node
 from ..watch import PeerEvents
 
 StreamPair: TypeAlias = Callable[[], tuple[trio.abc.Stream, trio.abc.Stream]]
-"""Makes the two ends of a stream: the dialler's, then the answerer's."""
+"""A function that makes the two ends of a stream: the dialler's, then the answerer's."""
 
 Connect: TypeAlias = Callable[[Node, Node], Awaitable[object]]
-"""Connects the first node to the second; returns when both have finished the handshake."""
+"""A function that connects the first node to the second, and returns when both have finished the
+handshake."""
 
 DRIVE_KEY: Final = DriveKey(b"a drive for tests, without a core"[:32])
 
@@ -36,10 +37,10 @@ async def connect_nodes(
 ) -> None:
     """Connect two nodes in memory; returns when both have finished the handshake.
 
-    `streams` makes the stream: `trio.testing.memory_stream_pair` takes everything at once,
-    `trio.testing.lockstep_stream_pair` nothing before it is read, and either may be wrapped in `ChaosStream`.
+    `streams` makes the stream. `trio.testing.memory_stream_pair` accepts everything at once, and
+    `trio.testing.lockstep_stream_pair` nothing before it is read. Both can be wrapped in `ChaosStream`.
 
-    Raises what `Node.attach` raises, at the end where it comes first.
+    Raises the errors of `Node.attach`: the first one at either end.
     """
     dialled, answered = streams()
     try:
@@ -51,9 +52,9 @@ async def connect_nodes(
 
 
 async def wait_for_members(drive: Drive, count: int) -> Mapping[int, PeerInfo]:
-    """Wait until a drive has exactly `count` members, and return them as `Drive.peers` does.
+    """Wait until a drive has exactly `count` members; returns them as `Drive.peers` does.
 
-    Raises `ValueError` for a count below zero, `trio.ClosedResourceError` when the drive is closed.
+    Raises `ValueError` for a count below zero, and `trio.ClosedResourceError` if the drive is closed.
     """
     if count < 0:
         raise ValueError(f"count must be zero or more, not {count}")
@@ -70,9 +71,9 @@ class Side:
     node: Node
     drive: Drive
     events: PeerEvents
-    """A watch of the drive, which has seen the other join."""
+    """A watch of the drive, which has reported the join of the other node."""
     peer_id: int
-    """The id by which this node knows the other."""
+    """The peer id of the other node on this node."""
 
 
 NodePair: TypeAlias = tuple[Side, Side]
@@ -94,10 +95,10 @@ async def open_node_pair(
     limits: Limits = DEFAULT_LIMITS,
     topic_scope: TopicScope = "drive",
 ) -> AsyncIterator[NodePair]:
-    """Open two nodes that have a drive open and are members of it in each other's eyes.
+    """Open two nodes that have the same drive open and are members of it for each other.
 
-    They are connected by `connect_nodes` on `wire`, unless `connect` does it in another way; the first is
-    the dialler. The second leaves first. Raises as `open_node`, `Node.open_drive` and `connect_nodes`.
+    `connect` connects them; by default, `connect_nodes` does so on `wire`. The first node dials, and the
+    second one leaves first. Raises the errors of `open_node`, `Node.open_drive` and `connect_nodes`.
     """
     async with (
         open_node(limits=limits) as alice,

@@ -24,7 +24,7 @@ class ProbeSocket:
         self.on_datagram: Callable[[bytes, Address], None] | None = None
         """Called with each datagram."""
         self.address: Address = sock.getsockname()
-        """Host and port that it is bound to."""
+        """The host and port that the socket is bound to."""
         self.socket = sock
 
     def send_datagram(self, data: bytes, destination: Address) -> None:

@@ -15,7 +15,11 @@ HOST = "127.0.0.1"
 @pytest.mark.parametrize(
     ("options", "error", "text"),
     [
-        ({"bootstrap": [("0.0.0.0", 5)]}, ValueError, "bootstrap: 0.0.0.0 is every address of a host"),
+        (
+            {"bootstrap": [("0.0.0.0", 5)]},
+            ValueError,
+            "bootstrap: 0.0.0.0 stands for every address of a host",
+        ),
         ({"bootstrap": ["10.0.0.1:5"]}, TypeError, "bootstrap must be pairs of host and port"),
         ({"bootstrap": [("10.0.0.1", 0)]}, ValueError, "bootstrap: port must be from 1 to 65535, not 0"),
         ({"bootstrap": [("::1", 5)]}, ValueError, "bootstrap: the DHT has IPv4 addresses only"),

@@ -179,7 +179,7 @@ async def test_slices_of_a_read_are_told_at_debug_and_bytes_are_counted_once(
         received = 0
         while received < 500:
             received += len(await here.receive_batch())
-        told = [text for text in caplog.messages if "went on with what" in text]
+        told = [text for text in caplog.messages if "continued with input" in text]
         assert len(told) >= 9
         assert all("MessagesReceived 'peersockets/v0/chat'" in text for text in told)
         assert all(sizes)

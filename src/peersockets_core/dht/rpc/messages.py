@@ -38,7 +38,7 @@ _QUESTION: Final = struct.Struct(f"<BBH4BHB{ID_SIZE}s")
 _QUESTION_SIZE: Final = _QUESTION.size
 _QUESTION_FLAGS: Final = frozenset({_TARGET, _TARGET | _INTERNAL})
 _LONGER: Final = 0xFD
-"""Marks numbers of more than one byte."""
+"""The smallest first byte of a number of more than one byte."""
 
 
 class Command(IntEnum):

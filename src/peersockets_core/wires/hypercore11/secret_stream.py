@@ -143,9 +143,9 @@ class SecretStream:
     def receive_data_untrusted(self, received: Buffer, messages: MutableSequence[bytes]) -> None:
         """Append the messages that `received` completes, without keepalives, as far as the work allows.
 
-        What may be written to is decrypted where it lies; what is left is copied. As long as `has_input`,
-        call it again; there may be no data then. Bytes that follow the handshake are kept for the next
-        call. Raises only `RemoteProtocolError`.
+        A writable buffer is decrypted in place, and the rest is copied. As long as `has_input`, call it
+        again; there may be no data then. Bytes that follow the handshake are kept for the next call.
+        Raises only `RemoteProtocolError`.
         """
         data = memoryview(received)
         if self._waiting:
