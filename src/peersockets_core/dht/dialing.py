@@ -77,7 +77,7 @@ class DialFailed:
 
     dial: Dial
     reason: str
-    """For people."""
+    """A reason for people to read."""
 
 
 class Dial:

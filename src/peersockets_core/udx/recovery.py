@@ -55,7 +55,7 @@ class LossRecovery:
         """The phase ends when every packet below this number is acknowledged."""
         self.probed = False
         """Whether a tail-loss probe was sent since the last acknowledgement."""
-        # Of all packets that have arrived, the one that was sent last: its time, and the number after it.
+        # The packet that was sent last among those that have arrived: its time, and the number after it.
         self._time = -math.inf
         self._end = first
         self._latest_rtt = 0.0
