@@ -1,0 +1,99 @@
+"""Plain English: programs never "tell", and no sentence begins with "what" or "who" in place of a subject."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PLACES = ("src", "tests/test_prose.py", "docs/glossary.md")
+"""The files and folders that are checked. A folder is added once its prose is plain."""
+
+FILES = [
+    path
+    for place in PLACES
+    for path in ([ROOT / place] if (ROOT / place).is_file() else sorted((ROOT / place).rglob("*")))
+    if path.suffix in (".py", ".md") and "node_modules" not in path.parts and path != Path(__file__)
+]
+_TELL = re.compile(r"\b(tells?|told)\b", re.IGNORECASE)
+_SUBJECT = re.compile(r"(What|Whatever|Who|Whom|Whoever|Whose)\b")
+_CODE = re.compile(r"`[^`\n]*`")
+
+
+def faults(text: str) -> list[str]:
+    """The sentences of one text that are not plain; names of code in backticks do not count."""
+    paragraphs = re.split(r"\n\s*(?:\n|[-*|] )", _CODE.sub("`x`", text))
+    sentences = [
+        sentence
+        for paragraph in paragraphs
+        for sentence in re.split(r"(?<=[.!?:])\s+", " ".join(paragraph.split()))
+    ]
+    return [
+        sentence
+        for sentence in sentences
+        if _TELL.search(sentence) or (_SUBJECT.match(sentence) and not sentence.endswith("?"))
+    ]
+
+
+def texts(path: Path) -> Iterator[str]:
+    """The prose of a file: its comments, and the strings of two words or more; or a page without its code."""
+    source = path.read_text()
+    if path.suffix == ".md":
+        yield re.sub(r"^```.*?^```", "", source, flags=re.DOTALL | re.MULTILINE)
+        return
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value.strip():
+            yield node.value
+    yield from comments(source)
+
+
+def comments(source: str) -> Iterator[str]:
+    """The comments of a module; those on lines of their own, one below the other, are one text."""
+    lines: list[str] = []
+    last = 0
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type != tokenize.COMMENT:
+            continue
+        if lines and token.start[0] != last + 1:
+            yield " ".join(lines)
+            lines = []
+        lines.append(token.string.lstrip("#: "))
+        last = token.start[0]
+    yield " ".join(lines)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_prose_is_plain(path: Path) -> None:
+    assert [fault for text in texts(path) for fault in faults(text)] == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It tells the remote.",
+        "The remote is told nothing.",
+        "What stands behind it is kept.",
+        "It ends.\n\nWhoever waits is woken.",
+        "A list:\n- What it has",
+    ],
+)
+def test_what_is_not_plain_is_found(text: str) -> None:
+    assert faults(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["What does it do?", "Call `tell`.", "Return what is left.", "Whether it is."]
+)
+def test_what_is_plain_passes(text: str) -> None:
+    assert not faults(text)
+
+
+def test_comments_are_read_with_the_lines_below_them() -> None:
+    source = 'a = 1  # one\n\n# What it\n# is worth.\nb = "# not one"\n'
+    assert list(comments(source)) == ["one", "What it is worth."]
