@@ -39,7 +39,7 @@ LAYERS: Final[tuple[Layer, ...]] = (  # the bottom first
     {
         "wires": (
             f"{CORE}.wires",
-            *modules(f"{CORE}.wires", "duplicates", "extensions", "keys", "pieces", "setup"),
+            *modules(f"{CORE}.wires", "duplicates", "extensions", "heads", "keys", "pieces", "setup"),
         ),
     },
     {

@@ -360,7 +360,7 @@ class _Play:
         """Take what the node sends; nobody has got more than one answer a datagram, of the size it must
         have.
         """
-        answers = self.machine.node._output
+        answers = self.machine.node.output
         assert len(answers) <= count * ways
         for _, datagram in answers:
             relayed = isinstance(decode_untrusted(datagram), Request)
@@ -391,24 +391,24 @@ class _Play:
     def check(self) -> None:
         """Everything that others can fill is within its bounds."""
         machine = self.machine
-        node, storage = machine.node, machine._storage
-        assert len(storage._records) <= LIMITS.records
-        assert sum(map(len, storage._topics.values())) == len(storage._records)
-        assert all(0 < len(topic) <= LIMITS.topic_records for topic in storage._topics.values())
-        assert all(len(owned) <= LIMITS.host_records for owned in storage._records._by_owner.values())
-        assert len(storage._values) <= LIMITS.values
-        assert all(len(owned) <= LIMITS.host_values for owned in storage._values._by_owner.values())
-        assert len(machine._forwarding) <= LIMITS.forwards
-        assert len(machine._listener) <= LIMITS.incoming_handshakes
-        assert len(machine._known_relays) <= LIMITS.known_relays
+        node, storage = machine.node, machine.storage
+        assert len(storage.records) <= LIMITS.records
+        assert sum(map(len, storage.topics.values())) == len(storage.records)
+        assert all(0 < len(topic) <= LIMITS.topic_records for topic in storage.topics.values())
+        assert all(len(owned) <= LIMITS.host_records for owned in storage.records.by_owner.values())
+        assert len(storage.values) <= LIMITS.values
+        assert all(len(owned) <= LIMITS.host_values for owned in storage.values.by_owner.values())
+        assert len(machine.forwarding) <= LIMITS.forwards
+        assert len(machine.listener) <= LIMITS.incoming_handshakes
+        assert len(machine.known_relays) <= LIMITS.known_relays
         assert len(node.client.requests) <= LIMITS.rpc.requests
-        assert len(node._server._delayed) <= LIMITS.rpc.delayed_pings
-        assert len(node._rates._counts) <= LIMITS.rpc.hosts + 1
-        assert 0 <= node.upkeep._checks <= LIMITS.rpc.checks
-        assert 0 <= node.upkeep._repings <= LIMITS.rpc.repings
-        assert len(node.upkeep.table) == len(node.upkeep._by_time)
-        assert all(len(row) <= 20 for row in node.upkeep.table._rows.values())
-        assert all(len(query._heard_of) <= LIMITS.rpc.query_nodes for query in node.client.queries)
+        assert len(node.server.delayed) <= LIMITS.rpc.delayed_pings
+        assert len(node.rates.counts) <= LIMITS.rpc.hosts + 1
+        assert 0 <= node.upkeep.checks <= LIMITS.rpc.checks
+        assert 0 <= node.upkeep.repings <= LIMITS.rpc.repings
+        assert len(node.upkeep.table) == len(node.upkeep.by_time)
+        assert all(len(row) <= 20 for row in node.upkeep.table.rows.values())
+        assert all(len(query.heard_of) <= LIMITS.rpc.query_nodes for query in node.client.queries)
 
     def finish(self) -> None:
         """Nobody answers any more: all that is under way ends, and time goes on."""
@@ -416,7 +416,7 @@ class _Play:
         for _ in range(4):
             self.pass_time(15)
         self.check()
-        assert not self.machine._dials
+        assert not self.machine.dials
         assert not self.machine.withdrawing
         assert math.isfinite(self.machine.next_deadline())
 

@@ -27,19 +27,19 @@ class MemoryBudget(Generic[Holder]):
         self.limit = limit
         self.total = 0
         """Bytes of all holders, as of the last charge of each."""
-        self._kept: dict[Holder, int] = {}
+        self.charged: dict[Holder, int] = {}
 
     def charge(self, holder: Holder, kept: int) -> bool:
         """Note the bytes that a holder keeps now; returns whether all holders together keep too much. Takes
         constant time.
         """
-        self.total += kept - self._kept.get(holder, 0)
-        self._kept[holder] = kept
+        self.total += kept - self.charged.get(holder, 0)
+        self.charged[holder] = kept
         return self.total > self.limit
 
     def release(self, holder: Holder) -> None:
         """Remove a holder that has ended. Releasing it twice is fine."""
-        self.total -= self._kept.pop(holder, 0)
+        self.total -= self.charged.pop(holder, 0)
 
     def give_way(
         self, measure: Callable[[Holder], int], is_stranger: Callable[[Holder], bool]
@@ -52,10 +52,10 @@ class MemoryBudget(Generic[Holder]):
         share stays. A member with no more than a fair share of the members' memory always stays. Takes time
         proportional to the number of holders.
         """
-        self._kept = {holder: measure(holder) for holder in self._kept}
-        self.total = sum(self._kept.values())
-        largest_first = sorted(self._kept, key=self._kept.__getitem__, reverse=True)
-        strangers = [holder for holder in largest_first if is_stranger(holder) and self._kept[holder] > SMALL]
+        charged = self.charged = {holder: measure(holder) for holder in self.charged}
+        self.total = sum(charged.values())
+        largest_first = sorted(charged, key=charged.__getitem__, reverse=True)
+        strangers = [holder for holder in largest_first if is_stranger(holder) and charged[holder] > SMALL]
         members = [holder for holder in largest_first if not is_stranger(holder)]
         released = []
         for holder in (*strangers, *members):

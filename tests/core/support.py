@@ -349,15 +349,15 @@ class Network:
 
     def __init__(self) -> None:
         self.now = NOW
-        self._far: dict[Connection, tuple[Node, Connection]] = {}
+        self.far: dict[Connection, tuple[Node, Connection]] = {}
         """For each connection, the node and the connection at the other end."""
 
     def connect(self, dialler: Node, answerer: Node) -> tuple[Connection, Connection]:
         """Begin a connection; returns the dialler's and the answerer's side."""
         near = dialler.connection(initiator=True, now=self.now)
         far = answerer.connection(initiator=False, now=self.now)
-        self._far[near] = answerer, far
-        self._far[far] = dialler, near
+        self.far[near] = answerer, far
+        self.far[far] = dialler, near
         return near, far
 
     def settle(self, *only: Connection) -> None:
@@ -365,12 +365,12 @@ class Network:
         moved = True
         while moved:
             moved = False
-            for near in list(self._far):
+            for near in list(self.far):
                 moved |= (not only or near in only) and self.carry(near)
 
     def carry(self, near: Connection) -> bool:
         """Carry what one side of a connection has to send; returns whether it was anything."""
-        node, far = self._far[near]
+        node, far = self.far[near]
         data = bytes(near.data_to_send(self.now))
         if data:
             events = far.receive_data(data, self.now)
@@ -381,14 +381,14 @@ class Network:
 
     def cut(self, near: Connection) -> None:
         """Carry nothing more of a connection, and say so to nobody."""
-        _, far = self._far.pop(near)
-        del self._far[far]
+        _, far = self.far.pop(near)
+        del self.far[far]
 
     def end(self, near: Connection, *, reason: str = "", unsent: int = 0) -> None:
         """End a connection at both ends, `near` first."""
         now = self.now
-        node, far = self._far.pop(near)
-        home, _ = self._far.pop(far)
+        node, far = self.far.pop(near)
+        home, _ = self.far.pop(far)
         near.close()
         home.machine.remove_connection(near, now, reason=reason, unsent=unsent)
         far.receive_eof(now)

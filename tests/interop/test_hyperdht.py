@@ -227,8 +227,8 @@ async def test_among_real_nodes_one_that_can_be_reached_becomes_persistent_by_it
                 await peer.call("dhtLookup", topic=TOPIC.hex())
             await peer.call("dhtListen")
             await peer.call("dhtAnnounce", topic=TOPIC.hex())
-            storage = swarm_runtime(swarm).machine.dht._storage
-            assert [len(found) for found in storage._topics.values()] == [1]
+            storage = swarm_runtime(swarm).machine.dht.storage
+            assert [len(found) for found in storage.topics.values()] == [1]
 
 
 async def test_among_real_nodes_one_that_cannot_be_reached_stays_ephemeral(

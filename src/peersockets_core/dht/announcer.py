@@ -70,7 +70,7 @@ class Announcer:
         self._nodes: list[Address] = []
         self._round = 0
         self._pongs_wanted = 0
-        self._pings: set[PendingRequest] = set()
+        self.pings: set[PendingRequest] = set()
         self._withdrawing: dict[PendingRequest, Address] = {}
         self._next_round = math.inf
 
@@ -103,9 +103,9 @@ class Announcer:
         if self._query is not None:
             self._exchange.cancel(self._query)
             self._query = None
-        for ping in self._pings:
+        for ping in self.pings:
             self._exchange.cancel(ping)
-        self._pings.clear()
+        self.pings.clear()
         for relay in self.relays:
             self._withdraw_from(relay, now)
         self.relays = {}
@@ -131,7 +131,7 @@ class Announcer:
         for relay in self.relays:
             ping = self._exchange.request(self, relay, now, command=RpcCommand.PING, internal=True)
             if ping is not None:
-                self._pings.add(ping)
+                self.pings.add(ping)
 
     # The results of queries and requests
 
@@ -155,7 +155,7 @@ class Announcer:
 
     def answered(self, request: PendingRequest, response: Response, now: float) -> None:
         """Note that a relay is alive, or use the token that it has sent: withdrawing needs a token."""
-        self._pings.discard(request)
+        self.pings.discard(request)
         relay = self._withdrawing.pop(request, None)
         if relay is None or request.message.command == Command.UNANNOUNCE or response.error != ErrorCode.NONE:
             return
@@ -168,8 +168,8 @@ class Announcer:
 
     def timed_out(self, request: PendingRequest, now: float) -> None:
         """Drop a relay that is gone. The next round then announces anew."""
-        if self._withdrawing.pop(request, None) is None and request in self._pings:
-            self._pings.discard(request)
+        if self._withdrawing.pop(request, None) is None and request in self.pings:
+            self.pings.discard(request)
             self.relays.pop(request.to, None)
 
     def _announcement(self, reply: Reply) -> Commit | None:

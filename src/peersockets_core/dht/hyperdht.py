@@ -81,14 +81,14 @@ class HyperDht:
         self._known_open_address = open_address if open_address is not None else address
         self.local_addresses = tuple(local_addresses)
         self._entropy = entropy
-        self._events: list[HyperDhtEvent] = []
-        self._exchange: Exchange[HyperDhtEvent] = Exchange(self.node, self._events.append)
-        self._forwarding = Forwarding(self.node, limits)
-        self._storage = Storage(self.node, self._forwarding, entropy, limits)
-        self._listener = Listener(self._exchange, key_pair, entropy, limits)
-        self._announcer = Announcer(self._exchange, key_pair)
-        self._dials: set[Dial] = set()
-        self._known_relays: dict[bytes, tuple[Address, ...]] = {}
+        self.pending_events: list[HyperDhtEvent] = []
+        self.exchange: Exchange[HyperDhtEvent] = Exchange(self.node, self.pending_events.append)
+        self.forwarding = Forwarding(self.node, limits)
+        self.storage = Storage(self.node, self.forwarding, entropy, limits)
+        self.listener = Listener(self.exchange, key_pair, entropy, limits)
+        self.announcer = Announcer(self.exchange, key_pair)
+        self.dials: set[Dial] = set()
+        self.known_relays: dict[bytes, tuple[Address, ...]] = {}
 
     @property
     def open_address(self) -> Address | None:
@@ -100,19 +100,19 @@ class HyperDht:
     @property
     def relays(self) -> tuple[Address, ...]:
         """The nodes that relay handshakes to us, while we listen."""
-        return tuple(self._announcer.relays)
+        return tuple(self.announcer.relays)
 
     @property
     def listening(self) -> bool:
         """Whether we let remotes dial our key."""
-        return self._announcer.state in (AnnouncerState.ANNOUNCING, AnnouncerState.KEEPING)
+        return self.announcer.state in (AnnouncerState.ANNOUNCING, AnnouncerState.KEEPING)
 
     @property
     def findable(self) -> bool:
         """Whether remotes can reach our key: through relays, or because we answer for it as a persistent
         node.
         """
-        return self._announcer.state is AnnouncerState.KEEPING and bool(self.relays or self.node.id)
+        return self.announcer.state is AnnouncerState.KEEPING and bool(self.relays or self.node.id)
 
     # The datagram pattern
 
@@ -144,14 +144,14 @@ class HyperDht:
 
     def next_deadline(self) -> float:
         """Return the latest time at which to call `handle_deadline`; minus infinity if events are waiting."""
-        if self._events:
+        if self.pending_events:
             return -math.inf
-        return min(self.node.next_deadline(), self._announcer.next_deadline(), self._listener.next_deadline())
+        return min(self.node.next_deadline(), self.announcer.next_deadline(), self.listener.next_deadline())
 
     def handle_deadline(self, now: float) -> list[HyperDhtEvent]:
         """Do whatever has become due by `now`, and return the events that it causes."""
-        self._announcer.handle_deadline(now)
-        self._listener.handle_deadline(now)
+        self.announcer.handle_deadline(now)
+        self.listener.handle_deadline(now)
         return self._process(self.node.handle_deadline(now), now)
 
     def take_events(self, now: float) -> list[HyperDhtEvent]:
@@ -172,36 +172,36 @@ class HyperDht:
         """
         if self.node.id is not None:
             peer = Peer(self.key_pair.ed25519_public_key, self._announced_relays())
-            self._storage.keep_own(topic, peer, now)
+            self.storage.keep_own(topic, peer, now)
         return self._search(topic, now, announce=self._announced_relays())
 
     def withdraw(self, topic: bytes, now: float) -> TopicSearch:
         """Remove our announcement from a topic; `SearchFinished` follows."""
-        self._storage.remove_own(topic, self.key_pair.ed25519_public_key)
-        return TopicSearch(self._exchange, topic, self.key_pair, now, withdraw=True)
+        self.storage.remove_own(topic, self.key_pair.ed25519_public_key)
+        return TopicSearch(self.exchange, topic, self.key_pair, now, withdraw=True)
 
     def _search(self, topic: bytes, now: float, announce: tuple[Address, ...] | None = None) -> TopicSearch:
-        search = TopicSearch(self._exchange, topic, self.key_pair, now, announce=announce)
-        search.found(self._storage.peers(topic, now), None)
+        search = TopicSearch(self.exchange, topic, self.key_pair, now, announce=announce)
+        search.found(self.storage.peers(topic, now), None)
         return search
 
     def get_immutable(self, hash: bytes, now: float) -> ValueSearch:
         """Search for the value with a 32-byte hash. `ValueFound` follows."""
-        return ValueSearch(self._exchange, now, target=hash)
+        return ValueSearch(self.exchange, now, target=hash)
 
     def put_immutable(self, value: bytes, now: float) -> ValueSearch:
         """Store a value under its hash, which is the search's `target`. Raises `ValueError` if it is too
         large or empty.
         """
         _check_value(value)
-        return ValueSearch(self._exchange, now, target=key_hash(value), put=value)
+        return ValueSearch(self.exchange, now, target=key_hash(value), put=value)
 
     def get_mutable(self, public_key: bytes, now: float, *, minimum_seq: int = 0) -> ValueSearch:
         """Search for the newest value of a key whose `seq` is at least `minimum_seq`. `ValueFound`
         follows.
         """
         return ValueSearch(
-            self._exchange,
+            self.exchange,
             now,
             public_key=parse_public_key(public_key, "public_key"),
             minimum_seq=minimum_seq,
@@ -213,21 +213,21 @@ class HyperDht:
         """
         _check_value(value)
         signed = sign_mutable(self.key_pair, seq, value)
-        return ValueSearch(self._exchange, now, public_key=self.key_pair.ed25519_public_key, put=signed)
+        return ValueSearch(self.exchange, now, public_key=self.key_pair.ed25519_public_key, put=signed)
 
     # Connections
 
     def listen(self, now: float) -> None:
         """Let remotes dial our key. `Listening` follows, and a `ConnectionRequested` for each remote."""
         if not self.listening:
-            self._forwarding.show_own(self._announcer.target, Peer(self.key_pair.ed25519_public_key).encode())
-            self._announcer.start(now)
+            self.forwarding.show_own(self.announcer.target, Peer(self.key_pair.ed25519_public_key).encode())
+            self.announcer.start(now)
 
     def stop_listening(self, now: float) -> None:
         """Withdraw our key from the nodes near it."""
         if self.listening:
-            self._forwarding.show_own(self._announcer.target, None)
-            self._announcer.stop(now)
+            self.forwarding.show_own(self.announcer.target, None)
+            self.announcer.stop(now)
 
     def network_changed(self, now: float) -> None:
         """Our address has changed, or the network has come back: announce our key anew.
@@ -240,7 +240,7 @@ class HyperDht:
     @property
     def withdrawing(self) -> bool:
         """Whether some relays have not yet confirmed that they have removed our announcement."""
-        return self._announcer.withdrawing
+        return self.announcer.withdrawing
 
     def dial(self, public_key: bytes, stream_id: int, now: float, *, relays: Iterable[Address] = ()) -> Dial:
         """Connect to a key. `Dialled` or `DialFailed` follows. `stream_id` is the id of our UDX stream.
@@ -253,29 +253,29 @@ class HyperDht:
             raise ValueError("public_key is not a valid point of the curve, so no peer can have it")
         if key == self.key_pair.ed25519_public_key:
             raise LocalProtocolError("public_key is our own, and a node does not dial itself")
-        ourselves = self._forwarding.address(
+        ourselves = self.forwarding.address(
             key_hash(key), now
         )  # set if the key has announced itself to our node
-        known = (*relays, *self._known_relays.get(key, ()))
+        known = (*relays, *self.known_relays.get(key, ()))
         if ourselves is not None:
             known = (ourselves, *known)
         dial = Dial(
-            self._exchange,
+            self.exchange,
             self.key_pair,
             self._entropy,
             key,
-            self._payload(stream_id),
+            self.payload(stream_id),
             tuple(dict.fromkeys(known)),
-            self._learn_relays,
+            self.learn_relays,
             now,
         )
-        self._dials.add(dial)
+        self.dials.add(dial)
         return dial
 
     def cancel(self, dial: Dial) -> None:
         """Cancel a dial; no event follows for it."""
         dial.cancel()
-        self._dials.discard(dial)
+        self.dials.discard(dial)
 
     def accept(self, incoming: Incoming, stream_id: int, now: float) -> Accepted | None:
         """Let a remote connect to our UDX stream with the id `stream_id`; returns the keys and the remote's
@@ -284,16 +284,16 @@ class HyperDht:
         Returns None if the remote asks for something that we do not support. Raises
         `LocalProtocolError` if the handshake is already decided or forgotten.
         """
-        payload = attrs.evolve(self._payload(stream_id), relays=self._announced_relays())
-        return self._listener.accept(incoming, stream_id, payload, now)
+        payload = attrs.evolve(self.payload(stream_id), relays=self._announced_relays())
+        return self.listener.accept(incoming, stream_id, payload, now)
 
     def refuse(self, incoming: Incoming) -> None:
         """Give a remote no answer at all. Raises `LocalProtocolError` as `accept` does."""
-        self._listener.refuse(incoming)
+        self.listener.refuse(incoming)
 
     # Inside
 
-    def _payload(self, stream_id: int) -> NoisePayload:
+    def payload(self, stream_id: int) -> NoisePayload:
         """Return our payload for a handshake."""
         open_at = () if self.open_address is None else (self.open_address,)
         return NoisePayload(
@@ -307,12 +307,12 @@ class HyperDht:
         open_at = () if self.open_address is None else (self.open_address,)
         return (open_at + self.relays)[:MOST_RELAYS]
 
-    def _learn_relays(self, public_key: bytes, relays: tuple[Address, ...]) -> None:
+    def learn_relays(self, public_key: bytes, relays: tuple[Address, ...]) -> None:
         """Remember the nodes through which a key was reached."""
-        self._known_relays.pop(public_key, None)
-        self._known_relays[public_key] = relays[:MOST_RELAYS]
-        if len(self._known_relays) > self.limits.known_relays:
-            del self._known_relays[next(iter(self._known_relays))]
+        self.known_relays.pop(public_key, None)
+        self.known_relays[public_key] = relays[:MOST_RELAYS]
+        if len(self.known_relays) > self.limits.known_relays:
+            del self.known_relays[next(iter(self.known_relays))]
 
     def _process(self, events: list[DhtEvent], now: float) -> list[HyperDhtEvent]:
         """Hand the events of the node below to the parts that they concern; returns our own events."""
@@ -321,15 +321,15 @@ class HyperDht:
                 if isinstance(event, RequestReceived):
                     self._serve(event, now)
                 elif isinstance(event, Answered | TimedOut | QueryReplied | QueryFinished):
-                    self._exchange.dispatch(event, now)
+                    self.exchange.dispatch(event, now)
                 else:
                     self._follow(event, now)
-                    self._events.append(event)
+                    self.pending_events.append(event)
             events = self.node.take_events()  # events of requests that the parts have just made
-        if self._dials:
-            self._dials = {dial for dial in self._dials if dial.active}
-        caused = self._events[:]
-        self._events.clear()
+        if self.dials:
+            self.dials = {dial for dial in self.dials if dial.active}
+        caused = self.pending_events[:]
+        self.pending_events.clear()
         return caused
 
     def _follow(self, event: DhtEvent, now: float) -> None:
@@ -337,20 +337,20 @@ class HyperDht:
         if isinstance(event, BecamePersistent) and self.node.first:
             self._known_open_address = self.node.address or self.open_address
         elif isinstance(event, NetworkChanged) and self.listening:
-            self._announcer.start_anew(now)
+            self.announcer.start_anew(now)
 
     def _serve(self, received: RequestReceived, now: float) -> None:
         request = received.request
-        ours = self.listening and request.target == self._announcer.target
+        ours = self.listening and request.target == self.announcer.target
         try:
             if request.command == Command.PEER_HANDSHAKE:
                 if ours:
-                    self._listener.receive_untrusted(received, now)
+                    self.listener.receive_untrusted(received, now)
                 else:
-                    self._forwarding.relay_handshake_untrusted(received, now)
+                    self.forwarding.relay_handshake_untrusted(received, now)
             elif request.command == Command.PEER_HOLEPUNCH:
-                self._forwarding.relay_holepunch_untrusted(received, now)
-            elif self.node.id is None or not self._storage.serve(received, now):
+                self.forwarding.relay_holepunch_untrusted(received, now)
+            elif self.node.id is None or not self.storage.serve(received, now):
                 self.node.reply(
                     received, now, error=ErrorCode.UNKNOWN_COMMAND, token=False, closer_nodes=True
                 )

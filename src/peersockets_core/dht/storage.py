@@ -42,23 +42,23 @@ class Storage:
         self, node: DhtNode, forwarding: Forwarding, entropy: Entropy, limits: HyperDhtLimits
     ) -> None:
         self._node = node
-        self._forwarding = forwarding
+        self.forwarding = forwarding
         self._entropy = entropy
-        self._topics: dict[bytes, dict[bytes, bytes]] = {}
+        self.topics: dict[bytes, dict[bytes, bytes]] = {}
         """Encoded records by topic and public key, oldest first."""
         self._per_topic = limits.topic_records
-        self._records: BoundedStore[tuple[bytes, bytes], None] = BoundedStore(
+        self.records: BoundedStore[tuple[bytes, bytes], None] = BoundedStore(
             lifetime=limits.record_lifetime,
             size=limits.records,
             per_owner=limits.host_records,
             on_removed=self._forget,
         )
-        self._values: BoundedStore[tuple[Command, bytes], bytes] = BoundedStore(
+        self.values: BoundedStore[tuple[Command, bytes], bytes] = BoundedStore(
             lifetime=limits.value_lifetime, size=limits.values, per_owner=limits.host_values
         )
 
     def __len__(self) -> int:
-        return len(self._records) + len(self._values)
+        return len(self.records) + len(self.values)
 
     def serve(self, received: RequestReceived, now: float) -> bool:
         """Answer a request, or ignore an invalid one; returns False for an unknown command.
@@ -88,29 +88,29 @@ class Storage:
 
     def peers(self, topic: bytes, now: float) -> tuple[Peer, ...]:
         """Return the peers of a topic that this node keeps, as many as an answer holds."""
-        self._records.expire(now)
-        return tuple(map(decode_peer_untrusted, self._sample(list(self._topics.get(topic, {}).values()))))
+        self.records.expire(now)
+        return tuple(map(decode_peer_untrusted, self._sample(list(self.topics.get(topic, {}).values()))))
 
     # Peers of a topic, and of a key
 
     def _lookup_untrusted(self, received: RequestReceived, target: bytes, now: float) -> None:
-        self._records.expire(now)
-        topic = self._topics.get(target)
+        self.records.expire(now)
+        topic = self.topics.get(target)
         records = [] if topic is None else self._sample(list(topic.values()))
-        forward = self._forwarding.record(target, now)
+        forward = self.forwarding.record(target, now)
         if forward is not None and len(records) < MOST_PEERS:
             records.append(forward)
         self._node.reply(received, now, value=encode_peers(records) if records else None)
 
     def _find_peer_untrusted(self, received: RequestReceived, target: bytes, now: float) -> None:
-        self._node.reply(received, now, value=self._forwarding.record(target, now))
+        self._node.reply(received, now, value=self.forwarding.record(target, now))
 
     def _announce_untrusted(self, received: RequestReceived, target: bytes, now: float) -> None:
         peer = self._signed_untrusted(Command.ANNOUNCE, received, target)
         if peer is None:
             return
         if target == key_hash(peer.public_key):
-            self._forwarding.add(target, peer.encode(), received.source, now)
+            self.forwarding.add(target, peer.encode(), received.source, now)
             self._remove(target, peer.public_key)
         else:
             self._keep(target, peer, received.source[0], now)
@@ -121,7 +121,7 @@ class Storage:
         if peer is None:
             return
         if target == key_hash(peer.public_key):
-            self._forwarding.remove(target)
+            self.forwarding.remove(target)
         self._remove(target, peer.public_key)
         self._node.reply(received, now, token=False, closer_nodes=False)
 
@@ -138,23 +138,23 @@ class Storage:
     def _keep(self, target: bytes, peer: Peer, host: str, now: float) -> None:
         key = (target, peer.public_key)
         self._remove(*key)
-        topic = self._topics.get(target, {})
+        topic = self.topics.get(target, {})
         if len(topic) >= self._per_topic:
             self._remove(target, next(iter(topic)))
-        self._records.put(key, None, host, now)
-        self._topics.setdefault(target, {})[peer.public_key] = peer.encode()
+        self.records.put(key, None, host, now)
+        self.topics.setdefault(target, {})[peer.public_key] = peer.encode()
 
     def _remove(self, target: bytes, public_key: bytes) -> None:
-        if public_key in self._topics.get(target, {}):
-            self._records.remove((target, public_key))
+        if public_key in self.topics.get(target, {}):
+            self.records.remove((target, public_key))
             self._forget((target, public_key))
 
     def _forget(self, key: tuple[bytes, bytes]) -> None:
         target, public_key = key
-        topic = self._topics[target]
+        topic = self.topics[target]
         del topic[public_key]
         if not topic:
-            del self._topics[target]
+            del self.topics[target]
 
     def _sample(self, records: list[bytes]) -> list[bytes]:
         """Choose as many records as an answer holds, starting at a random one, so that every record
@@ -169,7 +169,7 @@ class Storage:
 
     def _mutable_get_untrusted(self, received: RequestReceived, target: bytes, now: float) -> None:
         wanted = decode_seq_untrusted(received.request.value or b"")
-        value = self._values.get((Command.MUTABLE_PUT, target), now)
+        value = self.values.get((Command.MUTABLE_PUT, target), now)
         if value is not None and decode_mutable_untrusted(value).seq < wanted:
             value = None
         self._node.reply(received, now, value=value)
@@ -179,11 +179,11 @@ class Storage:
         signed = put.value and key_hash(public_key) == target and verify_mutable(put, public_key)
         if received.request.token is None or not signed:
             return
-        error = self._refuse(put, self._values.get((Command.MUTABLE_PUT, target), now))
+        error = self._refuse(put, self.values.get((Command.MUTABLE_PUT, target), now))
         if error is not None:
             self._node.reply(received, now, error=error, token=False)
             return
-        self._values.put((Command.MUTABLE_PUT, target), put.encode(), received.source[0], now)
+        self.values.put((Command.MUTABLE_PUT, target), put.encode(), received.source[0], now)
         self._node.reply(received, now)
 
     def _refuse(self, put: MutableValue, stored: bytes | None) -> ErrorCode | None:
@@ -197,13 +197,13 @@ class Storage:
         return None
 
     def _immutable_get_untrusted(self, received: RequestReceived, target: bytes, now: float) -> None:
-        self._node.reply(received, now, value=self._values.get((Command.IMMUTABLE_PUT, target), now))
+        self._node.reply(received, now, value=self.values.get((Command.IMMUTABLE_PUT, target), now))
 
     def _immutable_put_untrusted(self, received: RequestReceived, target: bytes, now: float) -> None:
         value = received.request.value
         if received.request.token is None or value is None or key_hash(value) != target:
             return
-        self._values.put((Command.IMMUTABLE_PUT, target), value, received.source[0], now)
+        self.values.put((Command.IMMUTABLE_PUT, target), value, received.source[0], now)
         self._node.reply(received, now)
 
 

@@ -40,44 +40,44 @@ class BoundedStore(Generic[Key, Value]):
         self._size = size
         self._per_owner = per_owner
         self._on_removed = on_removed
-        self._entries: dict[Key, _Entry[Value]] = {}  # the oldest first
-        self._by_owner: dict[str, dict[Key, None]] = {}
+        self.entries: dict[Key, _Entry[Value]] = {}  # the oldest first
+        self.by_owner: dict[str, dict[Key, None]] = {}
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.entries)
 
     def put(self, key: Key, value: Value, owner: str, now: float) -> None:
         """Store a value, in place of an older value of the same key."""
         self.remove(key)
         self.expire(now)
-        owned = self._by_owner.get(owner, {})
+        owned = self.by_owner.get(owner, {})
         if len(owned) >= self._per_owner:
             self._drop(next(iter(owned)))
-        elif len(self._entries) >= self._size:
-            self._drop(next(iter(self._entries)))
-        self._entries[key] = _Entry(value, owner, now + self._lifetime)
-        self._by_owner.setdefault(owner, {})[key] = None
+        elif len(self.entries) >= self._size:
+            self._drop(next(iter(self.entries)))
+        self.entries[key] = _Entry(value, owner, now + self._lifetime)
+        self.by_owner.setdefault(owner, {})[key] = None
 
     def get(self, key: Key, now: float) -> Value | None:
         """Return the value of a key, or None if it is not here or has expired."""
         self.expire(now)
-        entry = self._entries.get(key)
+        entry = self.entries.get(key)
         return None if entry is None else entry.value
 
     def remove(self, key: Key) -> None:
         """Remove a key, if it is here."""
-        entry = self._entries.pop(key, None)
+        entry = self.entries.pop(key, None)
         if entry is not None:
-            owned = self._by_owner[entry.owner]
+            owned = self.by_owner[entry.owner]
             del owned[key]
             if not owned:
-                del self._by_owner[entry.owner]
+                del self.by_owner[entry.owner]
 
     def expire(self, now: float) -> None:
         """Remove all values that have expired."""
-        while self._entries:
-            key = next(iter(self._entries))
-            if self._entries[key].expires > now:
+        while self.entries:
+            key = next(iter(self.entries))
+            if self.entries[key].expires > now:
                 return
             self._drop(key)
 

@@ -52,7 +52,7 @@ class TopicDiscovery:
         """Whether a search begins as soon as it makes sense."""
         self._dht = dht
         self._chance = chance
-        self._search: TopicSearch | None = None
+        self.running: TopicSearch | None = None
         self._found: set[bytes] = set()
         """The keys that the current search has found."""
         self._searches = 0
@@ -73,11 +73,11 @@ class TopicDiscovery:
         self.waits = False
         self._found = set()
         dht = self._dht
-        self._search = dht.announce(self.topic, now) if self.announces else dht.lookup(self.topic, now)
+        self.running = dht.announce(self.topic, now) if self.announces else dht.lookup(self.topic, now)
 
     def concerns(self, search: TopicSearch) -> bool:
         """Return whether `search` is the current one."""
-        return search is self._search
+        return search is self.running
 
     def found(self, public_key: bytes) -> bool:
         """Note a key that the search has found; returns whether we look for peers at all."""
@@ -87,7 +87,7 @@ class TopicDiscovery:
 
     def finished(self, announced: int, now: float) -> None:
         """Note that the search has ended, and schedule the next one."""
-        self._search = None
+        self.running = None
         self.announced = self.announced or announced > 0
         wait = _INTERVAL + _JITTER * self._chance()
         self.next_search = now + (_EARLY[self._searches] if self._searches < len(_EARLY) else wait)
@@ -99,9 +99,9 @@ class TopicDiscovery:
     def stop(self) -> None:
         """Cancel the current search, and plan no other one."""
         self.next_search = math.inf
-        if self._search is not None:
-            self._search.cancel()
-            self._search = None
+        if self.running is not None:
+            self.running.cancel()
+            self.running = None
 
     def begin_anew(self) -> None:
         """Use the short intervals again, after the network has changed."""

@@ -51,24 +51,24 @@ class Swarm:
         """
         self.dht = dht
         """The HyperDHT node that the swarm uses."""
-        self._book = PeerBook(limits.known_peers)
+        self.book = PeerBook(limits.known_peers)
         self._entropy = entropy
         self._open_stream = open_stream
         self._limits = limits
-        self._topics: dict[bytes, TopicDiscovery] = {}
+        self.topics: dict[bytes, TopicDiscovery] = {}
         # A heap, in which an entry is stale once its topic is searched at another time.
         self._searches: list[tuple[float, int, TopicDiscovery]] = []
         self._count = itertools.count()
         self._unflushed: dict[Discovery, None] = {}
-        self._dials: dict[bytes, Dial] = {}
-        self._events: list[SwarmEvent] = []
+        self.dials: dict[bytes, Dial] = {}
+        self.pending_events: list[SwarmEvent] = []
         self._suspended = False
         self._withdrawals: set[TopicSearch] = set()
 
     @property
     def peers(self) -> Mapping[bytes, SwarmPeer]:
         """The known peers by public key."""
-        return self._book.peers
+        return self.book.peers
 
     # The datagram pattern
 
@@ -98,16 +98,16 @@ class Swarm:
 
     def next_deadline(self) -> float:
         """Return the latest time at which to call `handle_deadline`; minus infinity if events are waiting."""
-        if self._events:
+        if self.pending_events:
             return -math.inf
-        return min(self.dht.next_deadline(), self._book.next_retry(), self._next_search())
+        return min(self.dht.next_deadline(), self.book.next_retry(), self._next_search())
 
     def handle_deadline(self, now: float) -> list[SwarmEvent]:
         """Do whatever has become due by `now`, and return the events that it causes."""
         while self._next_search() <= now:
             heapq.heappop(self._searches)[2].search(now)
-        self._book.queue_due(now)
-        self._dial_queued(now)
+        self.book.queue_due(now)
+        self.dial_queued(now)
         return self._process(self.dht.handle_deadline(now), now)
 
     # Topics
@@ -122,9 +122,9 @@ class Swarm:
             raise ValueError(f"topic must be {ID_SIZE} bytes, not {len(topic)}")
         if not announce and not lookup:
             raise ValueError("announce and lookup must not both be False")
-        joined = self._topics.get(topic)
+        joined = self.topics.get(topic)
         if joined is None:
-            joined = self._topics[topic] = TopicDiscovery(topic, self.dht, self.chance)
+            joined = self.topics[topic] = TopicDiscovery(topic, self.dht, self.chance)
         discovery = Discovery(topic, announce, lookup)
         joined.discoveries.append(discovery)
         self._unflushed[discovery] = None
@@ -139,28 +139,28 @@ class Swarm:
             return
         discovery.closed = True
         self._unflushed.pop(discovery, None)
-        topic = self._topics[discovery.topic]
+        topic = self.topics[discovery.topic]
         topic.discoveries.remove(discovery)
         if not topic.announces:
             self._withdraw(topic, now)
         if not topic.discoveries:
             topic.stop()
-            del self._topics[topic.topic]
-            for peer in self._book.peers.values():
+            del self.topics[topic.topic]
+            for peer in self.book.peers.values():
                 peer.topics.discard(topic.topic)
-        if not any(joined.announces for joined in self._topics.values()):
+        if not any(joined.announces for joined in self.topics.values()):
             self.dht.stop_listening(now)
 
     def refresh(self, discovery: Discovery, now: float) -> None:
         """Announce and look up once more. Raises `LocalProtocolError` if the discovery is closed."""
         if discovery.closed:
             raise LocalProtocolError("the discovery is closed")
-        self._start_search(self._topics[discovery.topic], now)
+        self._start_search(self.topics[discovery.topic], now)
 
     @property
     def topic_count(self) -> int:
         """The number of topics that are announced or looked up."""
-        return len(self._topics)
+        return len(self.topics)
 
     @property
     def withdrawing(self) -> bool:
@@ -175,30 +175,30 @@ class Swarm:
         Raises `ValueError` for an invalid key, and `LocalProtocolError` for our own key or one that is
         already being dialled.
         """
-        if public_key in self._dials:
+        if public_key in self.dials:
             raise LocalProtocolError("public_key is already being dialled")
         peer = self._peer(public_key, tuple(relays))
         dial = self.dht.dial(public_key, self._open_stream(public_key), now, relays=peer.relays)
         if peer.contact is not Contact.CONNECTED:
             peer.enter(Contact.DIALLING)
-        self._dials[public_key] = dial
+        self.dials[public_key] = dial
         return dial
 
     def connection_opened(self, public_key: bytes, now: float) -> None:
         """Note that a connection with a key exists, no matter which side dialled and on which transport."""
-        self._dials.pop(public_key, None)
+        self.dials.pop(public_key, None)
         self._peer(public_key).connected(now)
-        self._settle(public_key)
-        self._dial_queued(now)
+        self.settle(public_key)
+        self.dial_queued(now)
 
     def connection_lost(self, public_key: bytes, now: float) -> None:
         """Note that the last connection with a key has ended, or that a `Dialled` one never came to life."""
-        self._dials.pop(public_key, None)
+        self.dials.pop(public_key, None)
         peer = self._peer(public_key)
         if peer.contact in (Contact.DIALLING, Contact.CONNECTED):
             peer.failed(now, self._is_wanted(peer), self.chance())
-        self._settle(public_key)
-        self._dial_queued(now)
+        self.settle(public_key)
+        self.dial_queued(now)
 
     # The network
 
@@ -222,13 +222,13 @@ class Swarm:
         longer `withdrawing`, nobody has to call it before `resume`.
         """
         self._suspended = True
-        for topic in self._topics.values():
+        for topic in self.topics.values():
             topic.stop()
             self._withdraw(topic, now)
         self.dht.stop_listening(now)
-        for dial in list(self._dials.values()):
+        for dial in list(self.dials.values()):
             self.dht.cancel(dial)
-            self._events.append(DialFailed(dial, "the swarm was suspended"))
+            self.pending_events.append(DialFailed(dial, "the swarm was suspended"))
             self.connection_lost(dial.public_key, now)
 
     def resume(self, now: float) -> None:
@@ -271,12 +271,12 @@ class Swarm:
     def _process(self, events: list[HyperDhtEvent], now: float) -> list[SwarmEvent]:
         while events:
             for event in events:
-                self._handle(event, now)
+                self.handle(event, now)
             events = self.dht.take_events(now)  # events of the requests that these have caused
-        caused, self._events = self._events, []
+        caused, self.pending_events = self.pending_events, []
         return caused
 
-    def _handle(self, event: HyperDhtEvent, now: float) -> None:
+    def handle(self, event: HyperDhtEvent, now: float) -> None:
         match event:
             case PeersFound(search, peers):
                 self._peers_found(search.target, search, peers, now)
@@ -285,30 +285,30 @@ class Swarm:
             case SearchFinished(search, announced):
                 self._search_finished(search.target, search, announced, now)
             case DialFailed(dial):
-                if self._dials.get(dial.public_key) is dial:
+                if self.dials.get(dial.public_key) is dial:
                     self.connection_lost(dial.public_key, now)
-                self._events.append(event)
+                self.pending_events.append(event)
             case Bootstrapped() | Listening() | BecamePersistent():
                 moved = isinstance(event, BecamePersistent)  # records name an address that is ours no longer
-                for topic in self._topics.values():
+                for topic in self.topics.values():
                     if topic.waits or (moved and topic.announces):
                         self._start_search(topic, now)
-                self._events.append(event)
+                self.pending_events.append(event)
             case NetworkChanged():
-                for topic in self._topics.values():
+                for topic in self.topics.values():
                     topic.begin_anew()
                     self._start_search(topic, now)
-                for peer in self._book.peers.values():
+                for peer in self.book.peers.values():
                     peer.network_changed()
-                self._dial_queued(now)
-                self._events.append(event)
+                self.dial_queued(now)
+                self.pending_events.append(event)
             case ValueFound():
                 pass  # the swarm never asks for values
             case _:
-                self._events.append(event)
+                self.pending_events.append(event)
 
     def _peers_found(self, topic: bytes, search: TopicSearch, peers: tuple[Peer, ...], now: float) -> None:
-        discovery = self._topics.get(topic)
+        discovery = self.topics.get(topic)
         if discovery is None or not discovery.concerns(search):
             return
         for found in peers:
@@ -317,49 +317,49 @@ class Swarm:
             peer = self._peer(found.public_key, found.relays)
             if topic not in peer.topics:
                 peer.topics.add(topic)
-                self._events.append(PeerFound(topic, found.public_key))
+                self.pending_events.append(PeerFound(topic, found.public_key))
             peer.found_again()
             if peer.contact is Contact.IDLE:
                 peer.enter(Contact.QUEUED)
-        self._dial_queued(now)
+        self.dial_queued(now)
 
     def _search_finished(self, topic: bytes, search: TopicSearch, announced: int, now: float) -> None:
-        discovery = self._topics.get(topic)
+        discovery = self.topics.get(topic)
         if discovery is None or not discovery.concerns(search):
             return
         discovery.finished(announced, now)
         heapq.heappush(self._searches, (discovery.next_search, next(self._count), discovery))
         if announced:
-            self._events.append(Announced(topic, announced))
+            self.pending_events.append(Announced(topic, announced))
         for joined in discovery.discoveries:
             assert joined.awaited is not None
             joined.awaited = {key for key in joined.awaited if not self._is_settled(key)}
             self._flush(joined)
 
     def _peer(self, public_key: bytes, relays: tuple[Address, ...] = ()) -> SwarmPeer:
-        peer = self._book.note(public_key)
+        peer = self.book.note(public_key)
         if relays:
             peer.relays = relays
         return peer
 
-    def _dial_queued(self, now: float) -> None:
+    def dial_queued(self, now: float) -> None:
         while (
             not self._suspended
-            and len(self._dials) < self._limits.parallel_dials
-            and self._book.connected + len(self._dials) < self._limits.max_peers
-            and (peer := self._book.first_queued()) is not None
+            and len(self.dials) < self._limits.parallel_dials
+            and self.book.connected + len(self.dials) < self._limits.max_peers
+            and (peer := self.book.first_queued()) is not None
         ):
             self.connect(peer.public_key, now)
 
     def _is_wanted(self, peer: SwarmPeer) -> bool:
-        return any(topic in self._topics for topic in peer.topics)
+        return any(topic in self.topics for topic in peer.topics)
 
     def _is_settled(self, public_key: bytes) -> bool:
         """Return whether a peer has been connected, or has failed at least once."""
-        peer = self._book.peers.get(public_key)
+        peer = self.book.peers.get(public_key)
         return peer is None or peer.contact in (Contact.CONNECTED, Contact.WAITING, Contact.IDLE)
 
-    def _settle(self, public_key: bytes) -> None:
+    def settle(self, public_key: bytes) -> None:
         for discovery in list(self._unflushed):
             if discovery.awaited is not None:
                 discovery.awaited.discard(public_key)
@@ -369,4 +369,4 @@ class Swarm:
         if not discovery.awaited and not discovery.flushed:
             discovery.flushed = True
             del self._unflushed[discovery]
-            self._events.append(Flushed(discovery))
+            self.pending_events.append(Flushed(discovery))

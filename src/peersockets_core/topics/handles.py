@@ -95,9 +95,24 @@ class TopicHandle(Generic[C_co, H_co]):
     """One join of a topic: the queue of received messages, and the way to send."""
 
     __slots__ = (
-        "_blocked", "_dropped", "_max_bytes", "_max_messages", "_overflow", "_received", "_received_bytes",
-        "_routes", "_run", "_runs", "_sent", "_sent_bytes", "_topic", "_waiting",
-        "_waiting_bytes", "closed", "overflowed_in", "owner",
+        "_blocked",
+        "_dropped",
+        "_max_bytes",
+        "_max_messages",
+        "_overflow",
+        "_received",
+        "_received_bytes",
+        "_routes",
+        "_sent",
+        "_sent_bytes",
+        "_topic",
+        "_waiting",
+        "_waiting_bytes",
+        "closed",
+        "overflowed_in",
+        "owner",
+        "run",
+        "runs",
     )  # fmt: skip
 
     def __init__(
@@ -114,9 +129,9 @@ class TopicHandle(Generic[C_co, H_co]):
         self._max_bytes = limits.receive_bytes
         # Runs: the sender's id, its key, and at least one payload. `Message` tuples are only made when
         # they are taken, because short-lived objects cost the garbage collector nothing.
-        self._runs: deque[tuple[int, bytes, list[bytes]]] = deque()
+        self.runs: deque[tuple[int, bytes, list[bytes]]] = deque()
         # The run that is being taken, with its payloads in reverse order, so that `pop` takes the oldest one.
-        self._run: tuple[int, bytes, list[bytes]] = (0, b"", [])
+        self.run: tuple[int, bytes, list[bytes]] = (0, b"", [])
         self._waiting = self._waiting_bytes = 0
         self._blocked: OrderedDict[Source[C_co, H_co], None] = (
             OrderedDict()
@@ -160,7 +175,7 @@ class TopicHandle(Generic[C_co, H_co]):
             payloads = self._without_newest(payloads)
             if not payloads:
                 return full
-        runs = self._runs
+        runs = self.runs
         if runs and runs[-1][0] == peer_id:
             runs[-1][2].extend(payloads)
         else:
@@ -183,7 +198,7 @@ class TopicHandle(Generic[C_co, H_co]):
 
     def take(self) -> Message:
         """Remove and return the oldest message. Raises `IndexError` if there is none."""
-        peer_id, public_key, payloads = self._run if self._run[2] else self._begin_run()
+        peer_id, public_key, payloads = self.run if self.run[2] else self._begin_run()
         payload = payloads.pop()
         message = tuple.__new__(Message, (peer_id, payload, public_key))
         self._waiting -= 1
@@ -194,9 +209,9 @@ class TopicHandle(Generic[C_co, H_co]):
 
     def take_all(self) -> list[Message]:
         """Remove and return all waiting messages."""
-        peer_id, public_key, payloads = self._run
+        peer_id, public_key, payloads = self.run
         messages = list(_messages(peer_id, public_key, reversed(payloads)))
-        for run in self._runs:
+        for run in self.runs:
             messages += _messages(*run)
         self._forget()
         return messages
@@ -293,17 +308,17 @@ class TopicHandle(Generic[C_co, H_co]):
         return kept
 
     def _forget(self) -> None:
-        self._run = (0, b"", [])
-        self._runs.clear()
+        self.run = (0, b"", [])
+        self.runs.clear()
         self._waiting = self._waiting_bytes = 0
         self._release()
 
     def _begin_run(self) -> tuple[int, bytes, list[bytes]]:
         """Return the run that holds the oldest message. Raises `IndexError` if there is none."""
-        if not self._run[2]:
-            self._run = self._runs.popleft()
-            self._run[2].reverse()
-        return self._run
+        if not self.run[2]:
+            self.run = self.runs.popleft()
+            self.run[2].reverse()
+        return self.run
 
     def _find(self, peer_id: int) -> Route[C_co] | None:
         if self.closed:

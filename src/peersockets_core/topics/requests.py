@@ -101,9 +101,9 @@ class RequestBook(Generic[AskOwner, AnswerOwner]):
         """
         self._limits = limits
         self._ids = ids
-        self._asked: dict[int, dict[int, Asked[AskOwner]]] = {}  # by peer and id, like the next one
-        self._answering: dict[int, dict[int, Answering[AnswerOwner]]] = {}
-        self._count = self._bytes = 0  # number and bytes of the requests being answered
+        self.asked: dict[int, dict[int, Asked[AskOwner]]] = {}  # by peer and id, like the next one
+        self.answering: dict[int, dict[int, Answering[AnswerOwner]]] = {}
+        self.answering_count = self.answering_bytes = 0  # number and bytes of the requests being answered
         self._refused = self._unexpected = self._malformed = 0
         self.serving = False
         """Whether a task answers the requests of peers."""
@@ -111,18 +111,18 @@ class RequestBook(Generic[AskOwner, AnswerOwner]):
     @property
     def peers(self) -> set[int]:
         """The ids of the peers that have a part in anything in progress."""
-        return self._asked.keys() | self._answering.keys()
+        return self.asked.keys() | self.answering.keys()
 
     def new_id(self, peer_id: int) -> int:
         """Return the id for a new request to a peer. Raises `TypeError` for what is not a peer id."""
         check_peer_id(peer_id)
-        waiting = self._asked.get(peer_id, {})
+        waiting = self.asked.get(peer_id, {})
         return next(number for number in map(LARGEST_ID.__and__, self._ids) if number not in waiting)
 
     def ask(self, peer_id: int, number: int, owner: AskOwner | None = None) -> Asked[AskOwner]:
         """A request has been sent: its reply may come from now on."""
         asked = Asked(peer_id, number, cast(AskOwner, owner))
-        self._asked.setdefault(peer_id, {})[number] = asked
+        self.asked.setdefault(peer_id, {})[number] = asked
         return asked
 
     def withdraw(self, asked: Asked[AskOwner]) -> bool:
@@ -148,12 +148,12 @@ class RequestBook(Generic[AskOwner, AnswerOwner]):
         it.
         """
         peer_id = answering.request.peer_id
-        theirs = self._answering[peer_id]
+        theirs = self.answering[peer_id]
         del theirs[answering.id]
         if not theirs:
-            del self._answering[peer_id]
-        self._count -= 1
-        self._bytes -= len(answering.request.data)
+            del self.answering[peer_id]
+        self.answering_count -= 1
+        self.answering_bytes -= len(answering.request.data)
         return answering.wanted
 
     def lose(self, peer_id: int) -> list[Asked[AskOwner] | Answering[AnswerOwner]]:
@@ -167,8 +167,8 @@ class RequestBook(Generic[AskOwner, AnswerOwner]):
     def statistics(self) -> RequestStatistics:
         """Return the current counters."""
         return RequestStatistics(
-            asked=sum(map(len, self._asked.values())),
-            answering=self._count,
+            asked=sum(map(len, self.asked.values())),
+            answering=self.answering_count,
             refused=self._refused,
             unexpected=self._unexpected,
             malformed=self._malformed,
@@ -187,46 +187,46 @@ class RequestBook(Generic[AskOwner, AnswerOwner]):
         return asked
 
     def _requested(self, request: Request, number: int) -> Answering[AnswerOwner] | OverLimit | None:
-        theirs = self._answering.get(request.peer_id, {})
+        theirs = self.answering.get(request.peer_id, {})
         if not self.serving or number in theirs:
             return None
         limits = self._limits
         if (
             len(theirs) >= limits.peer_requests
-            or self._count >= limits.requests
-            or self._bytes >= limits.request_bytes
+            or self.answering_count >= limits.requests
+            or self.answering_bytes >= limits.request_bytes
         ):
             self._refused += 1
             return OverLimit(request.peer_id, number)
         answering: Answering[AnswerOwner] = Answering(request, number)
         theirs[number] = answering
-        self._answering[request.peer_id] = theirs
-        self._count += 1
-        self._bytes += len(request.data)
+        self.answering[request.peer_id] = theirs
+        self.answering_count += 1
+        self.answering_bytes += len(request.data)
         return answering
 
     def _cancelled(self, peer_id: int, number: int) -> Answering[AnswerOwner] | None:
-        answering = self._answering.get(peer_id, {}).get(number)
+        answering = self.answering.get(peer_id, {}).get(number)
         if answering is None or not answering.wanted:
             return None
         answering.wanted = False
         return answering
 
     def _settle(self, peer_id: int, number: int) -> Asked[AskOwner] | None:
-        theirs = self._asked.get(peer_id, {})
+        theirs = self.asked.get(peer_id, {})
         asked = theirs.pop(number, None)
         if asked is not None and not theirs:
-            del self._asked[peer_id]
+            del self.asked[peer_id]
         return asked
 
     def _end(
         self, peer_id: int, make_error: Callable[[], Exception]
     ) -> list[Asked[AskOwner] | Answering[AnswerOwner]]:
-        asked = list(self._asked.pop(peer_id, {}).values())
+        asked = list(self.asked.pop(peer_id, {}).values())
         for ours in asked:
             ours.error = make_error()  # each one has its own error, for its own traceback
         # They keep their slots until done, so reconnecting gains a peer nothing.
-        theirs = [answering for answering in self._answering.get(peer_id, {}).values() if answering.wanted]
+        theirs = [answering for answering in self.answering.get(peer_id, {}).values() if answering.wanted]
         for answering in theirs:
             answering.wanted = False
         return [*asked, *theirs]

@@ -115,7 +115,7 @@ class Bbr:
         # Losses
         self._round_acked = 0
         self._round_lost = 0
-        self._prior_window = 0
+        self.prior_window = 0
         self._recovering = False
         self._conserving = False
         # Acknowledgements in bursts
@@ -248,7 +248,7 @@ class Bbr:
         if self._probe_rtt_end is None or now < self._probe_rtt_end:
             return
         self._minimum_rtt_time = now
-        self.window = max(self.window, self._prior_window)
+        self.window = max(self.window, self.prior_window)
         if self._full:
             self._enter_probe_bandwidth(now)
         else:
@@ -282,7 +282,7 @@ class Bbr:
             self._round_end = delivered
         elif self._recovering and not sample.recovering:
             self._recovering = self._conserving = False
-            self.window = max(self.window, self._prior_window)
+            self.window = max(self.window, self.prior_window)
         if self._conserving:
             self.window = max(self.window, sample.in_flight + sample.acked)
         else:
@@ -311,9 +311,9 @@ class Bbr:
 
     def _save_window(self) -> None:
         if self._recovering or self.mode is Mode.PROBE_RTT:
-            self._prior_window = max(self._prior_window, self.window)
+            self.prior_window = max(self.prior_window, self.window)
         else:
-            self._prior_window = self.window
+            self.prior_window = self.window
 
     @property
     def _least_window(self) -> int:

@@ -149,7 +149,7 @@ class Endpoint(Generic[S]):
             statistics.refused += count - taken
             if taken and stream.connected:
                 self.ready(stream)
-                self._schedule(stream)
+                self.schedule(stream)
         elif flags_untrusted(columns.words[0]) is None:
             statistics.malformed += count
         elif stream is not None:
@@ -191,7 +191,7 @@ class Endpoint(Generic[S]):
                 yield item
             if stream is not None and not self._ready.get(stream, True):
                 del self._ready[stream]
-                self._schedule(stream)
+                self.schedule(stream)
 
     def datagrams_refused(self, destination: Address, segment_size: int, now: float) -> None:
         """Note that the local system refuses datagrams of this size to this destination (EMSGSIZE)."""
@@ -199,7 +199,7 @@ class Endpoint(Generic[S]):
             if stream.remote_address == destination and stream.connected:
                 stream.sending.refused(segment_size, now)
                 self.changed(stream)
-                self._schedule(stream)
+                self.schedule(stream)
 
     # Time
 
@@ -225,10 +225,10 @@ class Endpoint(Generic[S]):
             if timed is not None and timed.scheduled == due:
                 timed.scheduled = math.inf
                 timed.handle_timers(now, events)
-                self._schedule(timed)
+                self.schedule(timed)
         return events
 
-    def _schedule(self, stream: Stream[S]) -> None:
+    def schedule(self, stream: Stream[S]) -> None:
         """Schedule a stream's next timer. A timer that has moved to a later time causes one look at the
         stream in vain. The schedule holds ids, so that it does not keep streams that are over.
         """
@@ -257,7 +257,7 @@ class Endpoint(Generic[S]):
     def connected(self, stream: Stream[S], now: float) -> None:
         """Note that a stream is connected, so that it receives its early packets."""
         self._now = now
-        self._schedule(stream)
+        self.schedule(stream)
         if stream.local_id in self._early:
             self._connected[stream] = None
 

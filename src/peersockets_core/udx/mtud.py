@@ -21,14 +21,14 @@ _IPV6: Final = 40 + 8
 class MtuDiscovery:
     """Searches between the largest size that was acknowledged and the smallest that was lost."""
 
-    __slots__ = ("_failed", "_maximum", "_next", "_overhead", "_suspicious", "_tries", "mtu", "probing")
+    __slots__ = ("_failed", "_next", "_overhead", "_suspicious", "_tries", "maximum", "mtu", "probing")
 
     def __init__(self, *, ipv6: bool, maximum: int) -> None:
         self._overhead = (_IPV6 if ipv6 else _IPV4) + HEADER_SIZE
-        self._maximum = max(maximum, BASE)
+        self.maximum = max(maximum, BASE)
         self.mtu = BASE
         """Bytes of the largest IP packet that the path is known to carry."""
-        self._failed = self._maximum + 1  # the smallest size that is known not to pass
+        self._failed = self.maximum + 1  # the smallest size that is known not to pass
         self._tries = 0
         self._suspicious = 0
         self._next = 0.0  # when to probe for a larger size again
@@ -47,17 +47,17 @@ class MtuDiscovery:
 
     def wants_probe(self, now: float) -> bool:
         """Return whether the next full packet should become a probe."""
-        if self.probing or self.mtu >= self._maximum:
+        if self.probing or self.mtu >= self.maximum:
             return False
         if self._failed - self.mtu <= _CLOSE_ENOUGH:
             if now < self._next:
                 return False
-            self._failed = self._maximum + 1
+            self._failed = self.maximum + 1
         return True
 
     def probe(self) -> int:
         """Begin a probe, if `wants_probe`; returns the padding in bytes that turns a full packet into it."""
-        size = min(self.mtu + MAX_PADDING, self._maximum)
+        size = min(self.mtu + MAX_PADDING, self.maximum)
         if size >= self._failed:
             size = (self.mtu + self._failed) // 2
         self.probing = size

@@ -112,7 +112,7 @@ class LossRecovery:
 
     def detect(self, flight: Flight, rtt: RoundTrip, now: float) -> tuple[list[Run], float]:
         """Return the lost runs, and the time at which to look again; infinity if there is no reason to."""
-        patience = self._latest_rtt + self._reordering_window(rtt)
+        patience = self._latest_rtt + self.reordering_window(rtt)
         lost, again = [], math.inf
         newest, end = self._time, self._end
         for run in flight.runs:
@@ -124,7 +124,7 @@ class LossRecovery:
                 again = min(again, run.time + patience)
         return lost, again
 
-    def _reordering_window(self, rtt: RoundTrip) -> float:
+    def reordering_window(self, rtt: RoundTrip) -> float:
         if not self._reordered and (self.phase is not Phase.OPEN or self._sacked >= _SACKS_FOR_LOSS):
             return 0.0
         return min(self._steps * rtt.minimum / 4, rtt.smoothed)
@@ -150,7 +150,7 @@ class LossRecovery:
         """Return the runs that a timeout declares lost: the first one, and all that are older than a round
         trip.
         """
-        patience = self._latest_rtt + self._reordering_window(rtt)
+        patience = self._latest_rtt + self.reordering_window(rtt)
         return [
             run
             for index, run in enumerate(flight.runs)

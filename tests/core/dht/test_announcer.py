@@ -14,7 +14,7 @@ from peersockets_core.dht.signing import key_hash
 
 
 def announcer(member: Member) -> Announcer:
-    made: Announcer = member.machine._announcer
+    made: Announcer = member.machine.announcer
     return made
 
 
@@ -32,7 +32,7 @@ def holders(network: DhtNetwork, member: Member) -> set[tuple[str, int]]:
     return {
         other.address
         for other in network.members
-        if other.machine._forwarding.address(target, network.now) is not None
+        if other.machine.forwarding.address(target, network.now) is not None
     }
 
 
@@ -48,7 +48,7 @@ def test_the_three_nearest_relay_to_us() -> None:
     assert set(announcer(alice).relays.values()) == {alice.address}
     for other in network.members:
         if other.address in nearest:
-            assert other.machine._forwarding.address(target, network.now) == alice.address
+            assert other.machine.forwarding.address(target, network.now) == alice.address
 
 
 def test_the_network_changes_before_we_are_announced() -> None:
@@ -131,7 +131,7 @@ def test_stopping_while_pings_are_under_way() -> None:
     listening(network, alice)
     network.network.run_for(PING_INTERVAL - 0.001)
     alice.machine.handle_deadline(network.now + 0.001)
-    assert announcer(alice)._pings
+    assert announcer(alice).pings
     alice.machine.stop_listening(network.now)
     assert announcer(alice).state is AnnouncerState.STOPPED
     network.until(lambda: not alice.machine.withdrawing)

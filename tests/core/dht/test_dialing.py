@@ -160,8 +160,8 @@ def test_relays_are_remembered_for_the_next_time() -> None:
     net.reply(attrs.evolve(PAYLOAD, relays=(NODES[2], NODES[3])))
     net.dial()
     assert {to for to, _ in net.take(Command.PEER_HANDSHAKE)} == {NODES[2], NODES[3]}
-    net.machine._learn_relays(b"k" * 32, (NODES[0],))
-    assert list(net.machine._known_relays) == [b"k" * 32]
+    net.machine.learn_relays(b"k" * 32, (NODES[0],))
+    assert list(net.machine.known_relays) == [b"k" * 32]
 
 
 def test_a_server_that_we_have_reached_without_a_relay() -> None:

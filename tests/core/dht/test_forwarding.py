@@ -23,7 +23,7 @@ def node() -> HyperDht:
         key_pair=KeyPair.from_seed(b"n" * 32), entropy=entropy(3), now=0.0, persistent=True, address=OURS
     )
     machine.handle_deadline(0.0)
-    machine._forwarding.add(KNOWN, b"record", SERVER, 0.0)
+    machine.forwarding.add(KNOWN, b"record", SERVER, 0.0)
     return machine
 
 
@@ -137,7 +137,7 @@ def test_an_announcement_is_forgotten_and_bounded() -> None:
         now=0.0,
         limits=HyperDhtLimits(host_forwards=2),
     )
-    forwarding = machine._forwarding
+    forwarding = machine.forwarding
     for number in range(5):
         forwarding.add(bytes([number]) * 32, b"record", SERVER, float(number))
     assert len(forwarding) == 2

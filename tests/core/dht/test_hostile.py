@@ -214,8 +214,8 @@ def test_a_flood_of_announcements_from_many_hosts_leaves_other_topics_alone() ->
     """Whoever has no token, since it sends in the name of others, gets nothing kept at all."""
     network = hyper_network(6)
     honest = announced(network)
-    keeper = next(member for member in network.members if len(member.machine._storage))
-    kept = len(keeper.machine._storage)
+    keeper = next(member for member in network.members if len(member.machine.storage))
+    kept = len(keeper.machine.storage)
     for number in range(500):
         source = (f"10.77.{number >> 8}.{number & 255}", PORT)
         request = Request(number, keeper.address, Command.ANNOUNCE, token=b"t" * 32, target=TOPIC, value=b"v")
@@ -224,7 +224,7 @@ def test_a_flood_of_announcements_from_many_hosts_leaves_other_topics_alone() ->
         ((to, _, size),) = keeper.machine.datagrams_to_send(network.now)
         assert to == source
         assert size <= 256
-    assert len(keeper.machine._storage) == kept
+    assert len(keeper.machine.storage) == kept
     seeker = next(member for member in network.members if member not in (honest, keeper))
     search = seeker.machine.lookup(TOPIC, network.now)
     finish(network, seeker, search)

@@ -54,7 +54,7 @@ def test_a_node_that_strangers_reach_says_so_in_its_handshakes() -> None:
     alice = next(member for member in network.members[1:8] if member.address not in bob.machine.relays)
     dialled, _ = meet(network, alice, bob)
     assert dialled.address == bob.address
-    payload = bob.machine._payload(7)
+    payload = bob.machine.payload(7)
     assert (payload.firewall, payload.addresses) == (Firewall.OPEN, (bob.address,))
 
 
@@ -126,7 +126,7 @@ def test_who_does_not_listen_is_not_found() -> None:
     alice.machine.dial(key(bob), 11, network.now)
     network.until(lambda: bool(alice.of_type(DialFailed)))
     assert "not listening" in alice.of_type(DialFailed)[0].reason
-    assert not alice.machine._dials
+    assert not alice.machine.dials
 
 
 def test_a_cancelled_dial_is_quiet() -> None:
@@ -148,7 +148,7 @@ def test_events_of_commands_come_with_the_next_look() -> None:
     machine.dial(KeyPair.from_seed(b"x" * 32).ed25519_public_key, 1, 0.0)
     (failed,) = machine.handle_deadline(0.0)
     assert isinstance(failed, DialFailed)
-    machine._events.append(failed)
+    machine.pending_events.append(failed)
     assert machine.next_deadline() == -float("inf")
 
 

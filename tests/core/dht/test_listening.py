@@ -195,7 +195,7 @@ def test_a_decision_is_made_once_and_in_time() -> None:
     assert not late.expired(9.9)
     node.machine.handle_deadline(10.0)
     assert late.expired(10.0)
-    assert len(node.machine._listener) == 0
+    assert len(node.machine.listener) == 0
     with pytest.raises(LocalProtocolError, match="waited too long"):
         node.accept(late)
 
@@ -220,7 +220,7 @@ def test_a_remote_that_asks_for_what_we_cannot_do_learns_that(
 def test_a_flood_of_handshakes_leaves_the_newest() -> None:
     node = Played(limits=HyperDhtLimits(incoming_handshakes=3))
     made = [node.bring(RelayedHandshake(Mode.FROM_RELAY, client(seed)[1], CLIENT))[0] for seed in range(10)]
-    assert len(node.machine._listener) == 3
+    assert len(node.machine.listener) == 3
     with pytest.raises(LocalProtocolError):
         node.accept(made[0])
     assert node.accept(made[9]) is not None
@@ -243,7 +243,7 @@ def test_what_is_no_handshake_is_dropped(value: Any) -> None:
     assert not node.bring(value)
     assert not node.sent()
     assert node.machine.node.dropped == 1
-    assert len(node.machine._listener) == 0
+    assert len(node.machine.listener) == 0
 
 
 def test_a_key_that_does_not_listen_is_not_answered_for() -> None:

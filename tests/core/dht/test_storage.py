@@ -80,7 +80,7 @@ class Played:
 
     @property
     def stored(self) -> int:
-        return len(self.machine._storage)
+        return len(self.machine.storage)
 
 
 def person(number: int) -> KeyPair:
@@ -100,7 +100,7 @@ def test_a_self_announcement_leads_to_its_sender() -> None:
     node = Played()
     target = key_hash(ALICE.ed25519_public_key)
     node.announce(target=target)
-    assert node.machine._forwarding.address(target, 0.0) == THEIRS
+    assert node.machine.forwarding.address(target, 0.0) == THEIRS
     assert node.stored == 0
     response = node.ask(Command.FIND_PEER, target=target)
     assert response is not None
@@ -123,7 +123,7 @@ def test_withdrawing(target: bytes) -> None:
     assert len(node.peers(target)) == 1
     assert node.ask(Command.UNANNOUNCE, target=target, token=token, value=signed.encode()) is not None
     assert not node.peers(target)
-    assert node.stored == len(node.machine._forwarding) == 0
+    assert node.stored == len(node.machine.forwarding) == 0
 
 
 def test_what_is_not_signed_for_us_now_is_not_kept() -> None:
@@ -193,7 +193,7 @@ def test_a_record_lives_for_twenty_minutes_from_its_last_announcement() -> None:
     node.now = 35 * 60.0
     assert not node.peers()
     assert node.stored == 0
-    assert not node.machine._storage._topics
+    assert not node.machine.storage.topics
 
 
 def test_more_peers_than_an_answer_holds_are_all_found_by_somebody() -> None:

@@ -56,10 +56,10 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def as_in_the_model(self) -> None:
-        assert list(self.store._entries) == list(self.model)
+        assert list(self.store.entries) == list(self.model)
         assert len(self.store) == len(self.model) <= SIZE
         owners = {owner for _, owner, _ in self.model.values()}
-        assert set(self.store._by_owner) == owners
+        assert set(self.store.by_owner) == owners
 
 
 TestStore = StoreMachine.TestCase

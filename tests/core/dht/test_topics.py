@@ -125,7 +125,7 @@ def test_announcing_again_removes_what_has_become_stale() -> None:
     assert withdrawn_from
     for member in network.members:
         if member.address in withdrawn_from:
-            assert key(alice) not in member.machine._storage._topics.get(TOPIC, {})
+            assert key(alice) not in member.machine.storage.topics.get(TOPIC, {})
 
 
 def test_a_cancelled_search_says_no_more() -> None:

@@ -114,18 +114,18 @@ def work(peers: int, drives: int) -> tuple[int, int]:
     for number in range(drives):
         machine.join(key(number), network.now)
     for number in range(peers):
-        peer = machine._book.note(key(number))
+        peer = machine.book.note(key(number))
         peer.topics.add(TOPIC)
         peer.enter(Contact.DIALLING)
         peer.failed(network.now, wanted=True, chance=number / peers)
-    last = machine._book.peers[key(peers - 1)]
+    last = machine.book.peers[key(peers - 1)]
 
     def change() -> None:
         last.enter(Contact.QUEUED)
         last.enter(Contact.DIALLING)
         last.failed(network.now, wanted=True, chance=0.0)
         machine.next_deadline()
-        machine._settle(last.public_key)
+        machine.settle(last.public_key)
 
     return steps(machine.next_deadline), steps(change)
 

@@ -35,7 +35,7 @@ def test_a_new_discovery_of_a_topic_searches_at_once() -> None:
     network.until(lambda: len(alice.of_type(Announced)) == count + 1, within=2)
     assert first.flushed
     assert second.flushed
-    topic = alice.machine._topics[TOPIC]
+    topic = alice.machine.topics[TOPIC]
     assert (topic.announces, topic.looks_up) == (True, True)
     alice.machine.leave(first, network.now)
     assert (topic.announces, topic.looks_up) == (True, False)

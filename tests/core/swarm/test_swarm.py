@@ -170,7 +170,7 @@ def test_no_more_than_three_are_dialled_at_a_time_and_no_more_than_the_limit() -
 
     def looked() -> bool:
         nonlocal most
-        most = max(most, len(seeker.machine._dials))
+        most = max(most, len(seeker.machine.dials))
         return len(seeker.connected) >= 5
 
     network.until(looked)
@@ -212,13 +212,13 @@ def test_leaving_while_the_search_is_under_way() -> None:
     network.network.run_for(3)
     discovery = alice.machine.join(TOPIC, network.now, announce=False)
     alice.member.host.settle()
-    search = alice.machine._topics[TOPIC]._search
+    search = alice.machine.topics[TOPIC].running
     assert search is not None
     alice.machine.leave(discovery, network.now)
     network.network.run_for(60)
     assert not alice.of_type(PeerFound) + alice.of_type(Flushed)
     for late in (PeersFound(search, (Peer(bob.key),), None), SearchFinished(search, 3)):
-        alice.machine._handle(late, network.now)
+        alice.machine.handle(late, network.now)
     assert not alice.machine.peers
     assert not alice.of_type(Announced)
 
@@ -304,7 +304,7 @@ def test_a_suspended_swarm_looks_for_nobody() -> None:
     network.network.run_for(1500)
     assert not alice.connected
     assert not discovery.flushed
-    alice.machine._dial_queued(network.now)
+    alice.machine.dial_queued(network.now)
     alice.machine.resume(network.now)
     assert met(network, alice, bob) < 2
     network.until(lambda: discovery.flushed)
@@ -333,8 +333,8 @@ def test_dials_end_with_suspending_and_are_made_again_afterwards() -> None:
     bob.machine.join(TOPIC, network.now, lookup=False)
     network.network.run_for(2)
     alice.machine.join(TOPIC, network.now, announce=False)
-    network.until(lambda: bool(alice.machine._dials))
-    (dial,) = alice.machine._dials.values()
+    network.until(lambda: bool(alice.machine.dials))
+    (dial,) = alice.machine.dials.values()
     alice.machine.suspend(network.now)
     network.network.run_for(1)
     assert alice.of_type(DialFailed) == [DialFailed(dial, "the swarm was suspended")]
@@ -392,13 +392,13 @@ def test_a_flood_of_made_up_keys_does_not_push_out_those_that_were_reached() -> 
     network.network.run_for(1)
     alice.machine.join(TOPIC, network.now, announce=False)
     met(network, alice, bob)
-    topic = alice.machine._topics[TOPIC]
+    topic = alice.machine.topics[TOPIC]
     topic.search(network.now)
-    assert topic._search is not None
+    assert topic.running is not None
     made_up = [Peer(KeyPair.from_seed(number.to_bytes(32)).ed25519_public_key) for number in range(100)]
     for peer in made_up:
-        alice.machine._handle(PeersFound(topic._search, (peer,), None), network.now)
-    alice.machine._handle(PeersFound(topic._search, (Peer(bytes(32)),), None), network.now)
+        alice.machine.handle(PeersFound(topic.running, (peer,), None), network.now)
+    alice.machine.handle(PeersFound(topic.running, (Peer(bytes(32)),), None), network.now)
     assert len(alice.machine.peers) == 10
     assert bob.key in alice.machine.peers
     assert bytes(32) not in alice.machine.peers
@@ -435,7 +435,7 @@ def test_bad_arguments() -> None:
 def test_events_of_commands_come_with_the_next_look() -> None:
     network = SwarmNetwork()
     alice = network.add_person(pause=1)
-    alice.machine._events.append(Announced(TOPIC, 1))
+    alice.machine.pending_events.append(Announced(TOPIC, 1))
     assert alice.machine.next_deadline() == -float("inf")
     assert alice.machine.handle_deadline(network.now)[0] == Announced(TOPIC, 1)
 

@@ -172,10 +172,10 @@ def test_what_is_dropped_leaves_nothing_behind(overflow: Overflow) -> None:
     ours = handle(overflow)
     for sender in (1, 2):
         ours.put(sender, PUBLIC_KEY, [b"1", b"2", b"3"])
-    before = retained(ours._runs, ours._run)
+    before = retained(ours.runs, ours.run)
     for sender in range(3, 1000):
         ours.put(sender, PUBLIC_KEY, [b"4", b"5", b"6"])
-    assert retained(ours._runs, ours._run) <= before + 100
+    assert retained(ours.runs, ours.run) <= before + 100
     assert len(ours) == 3
 
 

@@ -184,7 +184,7 @@ def test_refused_and_ignored_messages_leave_nothing_behind() -> None:
             receive(book, kind, number, body, peer_id=2) if kind is not Kind.REQUEST else None
     book.finish(answering)
     assert not book.peers
-    assert (book._asked, book._answering, book._count, book._bytes) == ({}, {}, 0, 0)
+    assert (book.asked, book.answering, book.answering_count, book.answering_bytes) == ({}, {}, 0, 0)
 
 
 # Leaving

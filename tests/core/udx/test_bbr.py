@@ -195,7 +195,7 @@ def test_a_timeout_while_the_round_trip_is_measured_keeps_the_window_for_later()
         path.round()
     path.bbr.timed_out()
     path.round()
-    assert path.bbr._prior_window >= window
+    assert path.bbr.prior_window >= window
 
 
 def test_a_batch_that_measures_nothing() -> None:

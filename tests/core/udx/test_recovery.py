@@ -71,11 +71,11 @@ def test_a_packet_that_arrives_late_shows_that_the_path_reorders() -> None:
     recovery, rtt = LossRecovery(0), estimate()
     recovery.acknowledged([sent(3, 1, 1.0)], rtt, 1.1)
     recovery.sacked(1)
-    assert recovery._reordering_window(rtt) == 0.1 / 4
+    assert recovery.reordering_window(rtt) == 0.1 / 4
     recovery.sacked(2)
-    assert recovery._reordering_window(rtt) == 0
+    assert recovery.reordering_window(rtt) == 0
     recovery.acknowledged([sent(0, 1, 1.0)], rtt, 1.1)
-    assert recovery._reordering_window(rtt) == 0.1 / 4
+    assert recovery.reordering_window(rtt) == 0.1 / 4
 
 
 def test_what_was_sent_again_and_has_arrived_shows_what_was_sent_before_it() -> None:

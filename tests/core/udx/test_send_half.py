@@ -47,7 +47,7 @@ class Sender:
 def widened(sender: Sender, mtu: int = 1500) -> None:
     """Let the path be known to take that much."""
     sender.half.mtud.mtu = mtu
-    sender.half.mtud._maximum = mtu
+    sender.half.mtud.maximum = mtu
 
 
 def test_a_run_of_packets_and_its_acknowledgement() -> None:

@@ -271,7 +271,7 @@ def test_keepalive_asks_the_remote_when_nothing_has_come() -> None:
     pair = Pair()
     pair.alice.keepalive = 5.0
     pair.alice.timers.due[Timer.KEEPALIVE] = 5.0
-    pair.endpoints[ALICE]._schedule(pair.alice)
+    pair.endpoints[ALICE].schedule(pair.alice)
     pair.run(until=26.0)
     assert [data[2] for _, data, _ in pair.sent] == [Flag.HEARTBEAT, 0] * 5
     pair.lose = set(range(10_000))

@@ -81,10 +81,10 @@ class DhtNode:
         self.client = Client(self, entropy, now)
         """The requests and queries of this node."""
         self._tokens = Tokens(entropy, now)
-        self._rates = HostRates(limits.requests_per_second, limits.hosts)
+        self.rates = HostRates(limits.requests_per_second, limits.hosts)
         self._events: list[DhtEvent] = []
-        self._output: list[tuple[Address, bytes]] = []
-        self._server = Server(self)
+        self.output: list[tuple[Address, bytes]] = []
+        self.server = Server(self)
         self.reachability = Reachability(self, port) if persistent is None and port is not None else None
         """The test whether strangers reach us, of a node that becomes persistent by itself."""
         self.upkeep = Upkeep(self, entropy(ID_SIZE), now)
@@ -140,7 +140,7 @@ class DhtNode:
         """
         output = self.client.requests.output(now, socket)
         if socket is Socket.MAIN:
-            output, self._output = self._output + output, []
+            output, self.output = self.output + output, []
             if self.upkeep_socket is Socket.PROBE and self.reachability is not None:
                 for (host, _), _ in output:
                     self.reachability.wrote_to(host, now)
@@ -152,12 +152,12 @@ class DhtNode:
             return -math.inf
         test = math.inf if self.reachability is None else self.reachability.next_deadline
         requests = self.client.requests.next_deadline()
-        return min(requests, self._server.next_deadline(), self.upkeep.next_tick, test)
+        return min(requests, self.server.next_deadline(), self.upkeep.next_tick, test)
 
     def handle_deadline(self, now: float) -> list[DhtEvent]:
         """Repeat or give up requests and refresh the table, as far as it has become due by `now`."""
         self.client.requests.handle_deadline(now)
-        self._server.handle_deadline(now)
+        self.server.handle_deadline(now)
         if now >= self.upkeep.next_tick:
             self.client.hints_sent = 0
             self.upkeep.tick(now)
@@ -281,7 +281,7 @@ class DhtNode:
         passed_on = Request(
             request.tid, to, request.command, request.internal, self.id, None, request.target, value
         )
-        self._output.append((to, encode_request(passed_on)))
+        self.output.append((to, encode_request(passed_on)))
 
     def reply_to(self, received: RequestReceived, to: Address, now: float, value: bytes) -> None:
         """Answer a request that another node has relayed: the response goes to the first asker."""
@@ -330,7 +330,7 @@ class DhtNode:
         if closer_nodes and request.target is not None:
             closer = self.upkeep.table.encoded_near(request.target)
         fresh = self._tokens.make(to[0], now) if token else None
-        self._output.append((to, encode_answer(request.tid, to, self.id, fresh, closer, error, value)))
+        self.output.append((to, encode_answer(request.tid, to, self.id, fresh, closer, error, value)))
 
     def emit(self, event: DhtEvent) -> None:
         """Queue an event for the application."""
@@ -368,14 +368,14 @@ class DhtNode:
             return
         # The answer to a question through the probe shows the address of the probe.
         sample = pending.socket is Socket.MAIN
-        self._sample(self.upkeep.heard_from(source, id, now, sample=sample), message.to, now)
+        self.sample(self.upkeep.heard_from(source, id, now, sample=sample), message.to, now)
         self.client.requests.answer(pending, message, now)
 
     def _take_request(
         self, request: Request, source: Address, id: bytes | None, now: float, socket: Socket
     ) -> None:
         # Nobody knows the probe but those it has asked: they have nothing to ask there.
-        if socket is not Socket.MAIN or not self._rates.allow(source[0], now):
+        if socket is not Socket.MAIN or not self.rates.allow(source[0], now):
             self.dropped += 1
             return
         if request.token is not None and not self._tokens.recognize(request.token, source[0], now):
@@ -385,11 +385,11 @@ class DhtNode:
             # Anybody can send requests in the name of others: only a node that has no answers believes them.
             learns = self._learns_from_askers
             wanted = self.upkeep.heard_from(source, id, now, sample=learns)
-            self._sample(wanted, request.to, now)
+            self.sample(wanted, request.to, now)
         elif self._learns_from_askers:
             self._sample_asker(source, request.to, now)
         if request.internal:
-            self._server.serve(request, source, now)
+            self.server.serve(request, source, now)
         else:
             self.emit(RequestReceived(request, source, id))
 
@@ -407,9 +407,9 @@ class DhtNode:
             if host.is_loopback:
                 return
             self.nat = NatSampler()
-        self._sample(True, seen_at, now, source[0])
+        self.sample(True, seen_at, now, source[0])
 
-    def _sample(self, wanted: bool, seen_at: Address, now: float, witness: str | None = None) -> None:
+    def sample(self, wanted: bool, seen_at: Address, now: float, witness: str | None = None) -> None:
         """Take in a remote's view of our address, if it counts."""
         if not wanted:
             return

@@ -161,10 +161,10 @@ class Query:
         self._commit = commit
         self._concurrency = concurrency
         self._distances: list[int] = []  # of the closest replies
-        self._heard_of: dict[Address, list[Address] | _Refs] = {}
+        self.heard_of: dict[Address, list[Address] | _Refs] = {}
         """For each node: the nodes that have named it, or the result of the visit."""
         self._pending: list[tuple[int, Address]] = []  # by decreasing distance
-        self._in_flight: dict[PendingRequest, bool] = {}
+        self.in_flight: dict[PendingRequest, bool] = {}
         """The requests without a response, and whether each is slow."""
         self._unanswered: dict[str, int] = {}
         """For each host: the number of its nodes that were asked and have not answered."""
@@ -195,9 +195,9 @@ class Query:
 
     def cancel(self) -> None:
         """End the query without further results."""
-        for request in self._in_flight:
+        for request in self.in_flight:
             self._host.cancel(request)
-        self._in_flight.clear()
+        self.in_flight.clear()
         self._pending.clear()
         self.state = QueryState.FINISHED
 
@@ -213,7 +213,7 @@ class Query:
             return
         source = request.to
         self._unanswered[source[0]] -= 1
-        self._heard_of[source] = _Refs.DONE
+        self.heard_of[source] = _Refs.DONE
         id = response.id if response.id == node_id(source) else None
         reply = Reply(source, id, response.token, response.value, response.error, response.to)
         if response.error == ErrorCode.NONE:
@@ -221,7 +221,7 @@ class Query:
             self._keep_if_close(reply)
         else:
             self.errors += 1
-        heard_of = self._heard_of
+        heard_of = self.heard_of
         for address in response.closer_nodes:
             if heard_of.get(address) is _Refs.DONE:
                 continue  # true of most nodes once the query is near its target
@@ -235,7 +235,7 @@ class Query:
 
     def slow(self, request: PendingRequest, now: float) -> None:
         """Ask other nodes while a slow one does not answer."""
-        self._in_flight[request] = True
+        self.in_flight[request] = True
         self._slow += 1
         if self.state is QueryState.VISITING:
             self._go_on(now)
@@ -247,30 +247,30 @@ class Query:
             self._finish_commit()
             return
         self.errors += 1
-        named_by = self._heard_of[request.to]
-        self._heard_of[request.to] = _Refs.DOWN
+        named_by = self.heard_of[request.to]
+        self.heard_of[request.to] = _Refs.DOWN
         assert isinstance(named_by, list)
         for address in named_by:
             self._host.hint_down(address, request.to, now)
         self._go_on(now)
 
     def _land(self, request: PendingRequest) -> None:
-        self._slow -= self._in_flight.pop(request)
+        self._slow -= self.in_flight.pop(request)
 
     # Visiting
 
     def _hear_of(self, address: Address, source: Address | None, now: float = 0.0) -> None:
         """Note a node to visit, unless it is already known or is too far away."""
-        known = self._heard_of.get(address)
+        known = self.heard_of.get(address)
         if known is _Refs.DOWN and source is not None:
             self._host.hint_down(source, address, now)
         elif isinstance(known, list) and source is not None and len(known) < K:
             known.append(source)
-        if known is not None or len(self._heard_of) >= self._host.limits.query_nodes:
+        if known is not None or len(self.heard_of) >= self._host.limits.query_nodes:
             return
         away = distance(node_id(address), self.target)
         if self._is_close(away):
-            self._heard_of[address] = [] if source is None else [source]
+            self.heard_of[address] = [] if source is None else [source]
             bisect.insort(self._pending, (away, address), key=lambda pending: -pending[0])
 
     def _hear_from_table(self) -> None:
@@ -295,7 +295,7 @@ class Query:
     def _go_on(self, now: float) -> None:
         """Visit as many nodes as may be visited at once; conclude if none is left to wait for."""
         most = CAUTIOUS_CONCURRENCY if self._cautious else self._concurrency
-        while self._pending and len(self._in_flight) - self._slow < most:
+        while self._pending and len(self.in_flight) - self._slow < most:
             away, address = self._pending.pop()
             unanswered = self._unanswered.get(address[0], 0)
             if self._is_close(away) and unanswered < self._host.limits.query_host_unanswered:
@@ -305,7 +305,7 @@ class Query:
             self._cautious = True
         if self._pending:
             return
-        if not self._in_flight or (self._slow == len(self._in_flight) and len(self._distances) >= K):
+        if not self.in_flight or (self._slow == len(self.in_flight) and len(self._distances) >= K):
             if not self._from_table and self.successes < K / 4:
                 self._hear_from_table()  # the nodes of an earlier query are gone
                 self._go_on(now)
@@ -329,14 +329,14 @@ class Query:
         if request is None:
             self.errors += 1
         else:
-            self._in_flight[request] = False
+            self.in_flight[request] = False
 
     # Concluding
 
     def _conclude(self, now: float) -> None:
-        for request in self._in_flight:
+        for request in self.in_flight:
             self._host.cancel(request)
-        self._in_flight.clear()
+        self.in_flight.clear()
         self._slow = 0
         commits = []
         if self._commit is not None:
@@ -351,7 +351,7 @@ class Query:
         self._finish_commit()
 
     def _finish_commit(self) -> None:
-        if not self._in_flight:
+        if not self.in_flight:
             self._enter(QueryState.FINISHED)
 
     def _enter(self, state: QueryState) -> None:

@@ -13,15 +13,15 @@ class HostRates:
         self._per_second = per_second
         self._hosts = hosts
         self._second = -1
-        self._counts: dict[str, int] = {}
+        self.counts: dict[str, int] = {}
 
     def allow(self, host: str, now: float) -> bool:
         """Count a request of a host; returns False if it is one too many."""
         second = int(now)
         if second != self._second:
             self._second = second
-            self._counts.clear()
-        counts = self._counts
+            self.counts.clear()
+        counts = self.counts
         count = counts.get(host)
         if count is None:
             if len(counts) >= self._hosts:

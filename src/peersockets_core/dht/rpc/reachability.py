@@ -75,7 +75,7 @@ class Reachability:
         """The time at which to call `handle_deadline`."""
         self._node = node
         self._port = port
-        self._written_to: dict[str, float] = {}
+        self.written_to: dict[str, float] = {}
         """For each host, the time at which the main socket last wrote to it, oldest first."""
         self._waiting: set[PendingRequest] = set()
         self._asked = 0
@@ -89,10 +89,10 @@ class Reachability:
 
     def wrote_to(self, host: str, now: float) -> None:
         """Note that the main socket writes to a host, whose answers then prove nothing for a while."""
-        self._written_to.pop(host, None)
-        self._written_to[host] = now
-        if len(self._written_to) > self._node.limits.hosts:
-            del self._written_to[next(iter(self._written_to))]
+        self.written_to.pop(host, None)
+        self.written_to[host] = now
+        if len(self.written_to) > self._node.limits.hosts:
+            del self.written_to[next(iter(self.written_to))]
 
     def begin(self) -> None:
         """Start the first test, now that the table holds nodes."""
@@ -186,7 +186,7 @@ class Reachability:
         """Yield nodes on hosts for which the main socket has opened no hole, most recently heard first."""
         known = (contact.address for contact in self._node.upkeep.latest())
         for address in dict.fromkeys(chain(known, self._node.bootstrap)):
-            if self._written_to.get(address[0], -math.inf) <= now - _HOLE_TIME:
+            if self.written_to.get(address[0], -math.inf) <= now - _HOLE_TIME:
                 yield address
 
     def _enter(self, state: Reach, deadline: float) -> None:

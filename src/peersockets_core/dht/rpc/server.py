@@ -26,7 +26,7 @@ class Server:
 
     def __init__(self, node: DhtNode) -> None:
         self._node = node
-        self._delayed: list[tuple[float, int, Request, Address]] = []
+        self.delayed: list[tuple[float, int, Request, Address]] = []
         self._count = itertools.count()
 
     def serve(self, request: Request, source: Address, now: float) -> None:
@@ -39,12 +39,12 @@ class Server:
 
     def next_deadline(self) -> float:
         """Return the time at which to answer the first delayed ping; infinity for never."""
-        return self._delayed[0][0] if self._delayed else math.inf
+        return self.delayed[0][0] if self.delayed else math.inf
 
     def handle_deadline(self, now: float) -> None:
         """Answer the delayed pings that are due."""
-        while self._delayed and self._delayed[0][0] <= now:
-            _, _, request, source = heapq.heappop(self._delayed)
+        while self.delayed and self.delayed[0][0] <= now:
+            _, _, request, source = heapq.heappop(self.delayed)
             self._node.answer(request, source, now)
 
     def _ping(self, request: Request, source: Address, now: float) -> None:
@@ -73,8 +73,8 @@ class Server:
             return
         delay = int.from_bytes(request.value[:_DELAY_SIZE], "little") / 1000
         limits = self._node.limits
-        if delay <= limits.ping_delay and len(self._delayed) < limits.delayed_pings:
-            heapq.heappush(self._delayed, (now + delay, next(self._count), request, source))
+        if delay <= limits.ping_delay and len(self.delayed) < limits.delayed_pings:
+            heapq.heappush(self.delayed, (now + delay, next(self._count), request, source))
 
 
 _COMMANDS: Final[dict[int, Callable[[Server, Request, Address, float], None]]] = {

@@ -58,7 +58,7 @@ class RoutingTable:
     def __init__(self, own_id: bytes) -> None:
         self.own_id = own_id
         self._own = int.from_bytes(own_id)
-        self._rows: dict[int, dict[bytes, Contact]] = {}
+        self.rows: dict[int, dict[bytes, Contact]] = {}
         self._size = 0
         self._full: dict[int, bytes] = {}
         """The encoded nodes of rows that are full, as far as somebody has asked for them."""
@@ -67,16 +67,16 @@ class RoutingTable:
         return self._size
 
     def __iter__(self) -> Iterator[Contact]:
-        for row in self._rows.values():
+        for row in self.rows.values():
             yield from row.values()
 
     def get(self, id: bytes) -> Contact | None:
         """Return the node with an id, or None if it is not here."""
-        return self._rows.get(self._row_of(id), {}).get(id)
+        return self.rows.get(self._row_of(id), {}).get(id)
 
     def add(self, contact: Contact) -> bool:
         """Add a node; returns False, and changes nothing, if its row is full."""
-        row = self._rows.setdefault(self._row_of(contact.id), {})
+        row = self.rows.setdefault(self._row_of(contact.id), {})
         if contact.id not in row:
             if len(row) >= K:
                 return False
@@ -87,13 +87,13 @@ class RoutingTable:
     def remove(self, contact: Contact) -> None:
         """Remove a node, if it is here."""
         row = self._row_of(contact.id)
-        if self._rows.get(row, {}).pop(contact.id, None) is not None:
+        if self.rows.get(row, {}).pop(contact.id, None) is not None:
             self._size -= 1
             self._full.pop(row, None)
 
     def row(self, id: bytes) -> list[Contact]:
         """Return the nodes of the row to which an id belongs."""
-        return list(self._rows.get(self._row_of(id), {}).values())
+        return list(self.rows.get(self._row_of(id), {}).values())
 
     def closest(self, target: bytes, count: int = K) -> list[Contact]:
         """Return the `count` nodes closest to a target, closest first.
@@ -128,7 +128,7 @@ class RoutingTable:
         if full is not None:
             return full
         encoded = encode_nodes([contact.encoded for contact in self.near(target)])
-        if len(self._rows.get(row, ())) == K:
+        if len(self.rows.get(row, ())) == K:
             self._full[row] = encoded
         return encoded
 
@@ -138,10 +138,10 @@ class RoutingTable:
         Nodes in the target's own row share more than `row` bits with it, nodes in later rows exactly `row`
         bits, and nodes in an earlier row as many bits as that row's number.
         """
-        yield list(self._rows.get(row, {}).values())
-        yield [node for number, nodes in self._rows.items() if number > row for node in nodes.values()]
-        for number in sorted((number for number in self._rows if number < row), reverse=True):
-            yield list(self._rows[number].values())
+        yield list(self.rows.get(row, {}).values())
+        yield [node for number, nodes in self.rows.items() if number > row for node in nodes.values()]
+        for number in sorted((number for number in self.rows if number < row), reverse=True):
+            yield list(self.rows[number].values())
 
     def _row_of(self, id: bytes) -> int:
         """Return the length in bits of the prefix that an id shares with ours, at most 255."""

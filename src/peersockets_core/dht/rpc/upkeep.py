@@ -48,23 +48,23 @@ class Upkeep:
         """The nodes that we know. The table's own id is random as long as we have none."""
         self.next_tick = now + TICK
         self._node = node
-        self._by_time: OrderedDict[bytes, Contact] = OrderedDict()
+        self.by_time: OrderedDict[bytes, Contact] = OrderedDict()
         """The nodes of the table, ordered by the time we last heard from them, oldest first."""
-        self._tick = 0
-        self._last_tick = now
+        self.ticks = 0
+        self.last_tick = now
         self._refresh_in = _REFRESH
         self._refreshes = 0
-        self._checks = 0
-        self._repings = 0
+        self.checks = 0
+        self.repings = 0
         self._bootstrap_samples: set[Address] = set()
         self._health = NetworkHealth()
 
     def move_to(self, own_id: bytes) -> None:
         """Use another own id, and rebuild the table around it."""
         table = RoutingTable(own_id)
-        for contact in list(self._by_time.values()):
+        for contact in list(self.by_time.values()):
             if contact.id == own_id or not table.add(contact):
-                del self._by_time[contact.id]
+                del self.by_time[contact.id]
         self.table = table
         self._refresh_in = 1  # search for the nodes near the new id at the next tick
         self._refreshes = 0
@@ -76,9 +76,9 @@ class Upkeep:
 
     def tick(self, now: float) -> None:
         """Do the housekeeping of a tick: five seconds have passed, or more if the computer was asleep."""
-        asleep = now - self._last_tick > _ASLEEP
-        self._tick += 1
-        self._last_tick = now
+        asleep = now - self.last_tick > _ASLEEP
+        self.ticks += 1
+        self.last_tick = now
         self.next_tick = now + TICK
         requests = self._node.request_statistics()
         back = self._health.has_come_back(requests.answers, requests.timeouts)
@@ -87,15 +87,15 @@ class Upkeep:
             return
         if asleep or back:
             self._node.network_changed(now)
-        if self._tick % 8 == 0:
+        if self.ticks % 8 == 0:
             self._ping_oldest(now)
         self._refresh_in -= 1
-        few = len(self.table) < K and self._tick % 64 == 0
+        few = len(self.table) < K and self.ticks % 64 == 0
         if few or self._refresh_in <= 0:
             # Search in turn near ourselves, so that our neighbours know us, and near a node that we heard
             # from recently.
             self._refreshes += 1
-            newest = next(reversed(self._by_time), self.table.own_id)
+            newest = next(reversed(self.by_time), self.table.own_id)
             self.refresh(self.table.own_id if self._refreshes % 2 else newest, now)
 
     def heard_from(self, address: Address, id: bytes | None, now: float, *, sample: bool = True) -> bool:
@@ -108,32 +108,32 @@ class Upkeep:
             return sample and self._sample_without_id(address)
         contact = self.table.get(id)
         if contact is None:
-            contact = Contact.at(address, self._tick)
+            contact = Contact.at(address, self.ticks)
             if not self._add(contact):
                 self._swap_with_oldest(contact, now)
                 return False
         else:
-            contact.pinged = contact.seen = self._tick
-            self._by_time.move_to_end(id)
-        if not sample or (contact.sampled is not None and self._tick - contact.sampled < _OLD):
+            contact.pinged = contact.seen = self.ticks
+            self.by_time.move_to_end(id)
+        if not sample or (contact.sampled is not None and self.ticks - contact.sampled < _OLD):
             return False
-        contact.sampled = self._tick
+        contact.sampled = self.ticks
         return True
 
     def latest(self) -> Iterator[Contact]:
         """Return the nodes of the table, those heard from last first."""
-        return reversed(self._by_time.values())
+        return reversed(self.by_time.values())
 
     def check_hinted(self, address: Address, now: float) -> None:
         """Ping a node of the table that another node could not reach."""
         contact = self.table.get(node_id(address))
-        if contact is not None and (contact.pinged < self._tick or not contact.down_hints):
+        if contact is not None and (contact.pinged < self.ticks or not contact.down_hints):
             contact.down_hints += 1
             self._check(contact, now)
 
     def remove(self, contact: Contact) -> None:
         """Remove a node from the table."""
-        if self._by_time.pop(contact.id, None) is not None:
+        if self.by_time.pop(contact.id, None) is not None:
             self.table.remove(contact)
 
     def unreachable(self, address: Address) -> None:
@@ -145,7 +145,7 @@ class Upkeep:
     def _add(self, contact: Contact) -> bool:
         if contact.id == self.table.own_id or not self.table.add(contact):
             return False
-        self._by_time[contact.id] = contact
+        self.by_time[contact.id] = contact
         return True
 
     def _sample_without_id(self, address: Address) -> bool:
@@ -160,47 +160,47 @@ class Upkeep:
 
     def wake_up(self) -> None:
         """Make every node look old, so that it is pinged, and refresh the table at the next tick."""
-        self._tick += 2 * _OLD
-        self._tick += 6 - self._tick % 8  # a round of pings follows in two ticks
+        self.ticks += 2 * _OLD
+        self.ticks += 6 - self.ticks % 8  # a round of pings follows in two ticks
         self._refresh_in = 1
         self._bootstrap_samples.clear()
 
     def _ping_oldest(self, now: float) -> None:
-        if not self._by_time:
+        if not self.by_time:
             self.refresh(self.table.own_id, now)
             return
-        oldest = next(iter(self._by_time.values()))
-        count = 2 if self._tick - oldest.pinged < _RECENT else 5
-        due = [contact for contact in self._first(count) if contact.pinged < self._tick]
+        oldest = next(iter(self.by_time.values()))
+        count = 2 if self.ticks - oldest.pinged < _RECENT else 5
+        due = [contact for contact in self._first(count) if contact.pinged < self.ticks]
         for contact in due:
             self._check(contact, now)
 
     def _first(self, count: int) -> list[Contact]:
-        return [contact for contact, _ in zip(self._by_time.values(), range(count), strict=False)]
+        return [contact for contact, _ in zip(self.by_time.values(), range(count), strict=False)]
 
     def _check(self, contact: Contact, now: float) -> None:
         """Ping a node, and remove it from the table if it does not answer."""
-        if self._checks >= self._node.limits.checks:
+        if self.checks >= self._node.limits.checks:
             return
-        contact.pinged = self._tick
+        contact.pinged = self.ticks
         if self._node.client.send(_Check(self, contact, contact.seen), contact.address, Command.PING, now):
-            self._checks += 1
+            self.checks += 1
 
     def _swap_with_oldest(self, newcomer: Contact, now: float) -> None:
         """Ping the oldest node of a full row; the newcomer gets its place if that node does not answer."""
-        if not self._node.bootstrapped or self._repings >= self._node.limits.repings:
+        if not self._node.bootstrapped or self.repings >= self._node.limits.repings:
             return
-        candidates = [contact for contact in self.table.row(newcomer.id) if contact.pinged != self._tick]
+        candidates = [contact for contact in self.table.row(newcomer.id) if contact.pinged != self.ticks]
         if not candidates:
             return
         oldest = min(candidates, key=lambda contact: (contact.pinged, contact.added))
-        if self._tick - oldest.pinged < _RECENT and self._tick - oldest.added > _OLD:
+        if self.ticks - oldest.pinged < _RECENT and self.ticks - oldest.added > _OLD:
             return
-        oldest.pinged = self._tick
+        oldest.pinged = self.ticks
         if self._node.client.send(
             _Swap(self, oldest, oldest.seen, newcomer), oldest.address, Command.PING, now
         ):
-            self._repings += 1
+            self.repings += 1
 
 
 @attrs.define(eq=False)
@@ -212,7 +212,7 @@ class _Check:
     last_seen: int
 
     def answered(self, request: PendingRequest, response: Response, now: float) -> None:
-        self.upkeep._checks -= 1
+        self.upkeep.checks -= 1
         # The answer carries another id, or none, if the address now has another node or the node is no longer
         # persistent.
         if response.id != self.contact.id:
@@ -221,7 +221,7 @@ class _Check:
     def slow(self, request: PendingRequest, now: float) -> None: ...
 
     def timed_out(self, request: PendingRequest, now: float) -> None:
-        self.upkeep._checks -= 1
+        self.upkeep.checks -= 1
         self.upkeep.remove(self.contact)
 
 
@@ -235,14 +235,14 @@ class _Swap:
     newcomer: Contact
 
     def answered(self, request: PendingRequest, response: Response, now: float) -> None:
-        self.upkeep._repings -= 1
+        self.upkeep.repings -= 1
         if response.id != self.contact.id:
             self._swap()
 
     def slow(self, request: PendingRequest, now: float) -> None: ...
 
     def timed_out(self, request: PendingRequest, now: float) -> None:
-        self.upkeep._repings -= 1
+        self.upkeep.repings -= 1
         self._swap()
 
     def _swap(self) -> None:

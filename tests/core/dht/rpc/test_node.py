@@ -214,7 +214,7 @@ def test_a_liar_about_our_address_does_not_move_us() -> None:
     network.network.run_for(20)
     ours = network.members[4].machine
     for number in range(2):
-        ours._sample(True, ("6.6.6.6", number), network.now)
+        ours.sample(True, ("6.6.6.6", number), network.now)
     assert ours.id == node_id(network.members[4].address)
 
 
@@ -225,7 +225,7 @@ def test_a_node_that_moves_takes_a_new_id() -> None:
     ours = network.members[3]
     ours.host.move(("10.7.7.7", 7))
     for _ in range(16):
-        ours.machine._sample(True, ours.address, network.now)
+        ours.machine.sample(True, ours.address, network.now)
     assert ours.machine.id == node_id(("10.7.7.7", 7))
     network.network.run_for(60)
     assert network.members[1].machine.upkeep.table.get(node_id(ours.address)) is not None

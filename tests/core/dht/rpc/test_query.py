@@ -223,7 +223,7 @@ def test_from_known_nodes_it_begins_with_care() -> None:
     made = query(host, nodes=[at(number) for number in range(K)])
     assert len(host.asked) == CONCURRENCY
     answer(host.asked[0])
-    assert len(made._in_flight) >= CAUTIOUS_CONCURRENCY
+    assert len(made.in_flight) >= CAUTIOUS_CONCURRENCY
     assert len(host.asked) == CONCURRENCY  # no more until the first ones have shown that they live
     for asked in host.asked[1:]:
         answer(asked)
@@ -234,7 +234,7 @@ def test_known_nodes_that_are_gone_are_replaced_from_the_table() -> None:
     host = PlayedHost(table=[at(90)])
     made = query(host, nodes=[at(number) for number in range(K)])
     while not made.finished and at(90) not in {asked.to for asked in host.asked}:
-        pending = next(asked for asked in host.asked if asked in made._in_flight)
+        pending = next(asked for asked in host.asked if asked in made.in_flight)
         pending.asker.timed_out(pending, 9.0)
     answer(host.asked[-1])
     assert made.finished
@@ -246,7 +246,7 @@ def test_nodes_without_end() -> None:
     made = query(host)
     numbers = iter(range(1, 10_000))
     while not made.finished:
-        asked = next(iter(made._in_flight))
+        asked = next(iter(made.in_flight))
         answer(asked, *(at(next(numbers)) for _ in range(20)), id=b"none")
     assert len(host.asked) <= 100
 
@@ -257,7 +257,7 @@ def test_one_that_many_name_keeps_no_more_than_twenty_of_them() -> None:
     far = near_first(map(at, range(200)))[0]
     for asked in list(host.asked):
         answer(asked, *[far] * 9, id=b"none")
-    named_by = made._heard_of[far]
+    named_by = made.heard_of[far]
     assert isinstance(named_by, list)
     assert len(named_by) <= K
 

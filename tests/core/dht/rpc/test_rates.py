@@ -17,4 +17,4 @@ def test_hosts_beyond_the_bound_share_one() -> None:
     assert all(rates.allow(host, 5.0) for host in "abc")
     assert [rates.allow(host, 5.0) for host in "defg"] == [True, True, False, False]
     assert rates.allow("a", 5.0)
-    assert len(rates._counts) == 4
+    assert len(rates.counts) == 4

@@ -154,7 +154,7 @@ def test_others_see_us_at_another_port_than_ours() -> None:
     made = adaptive()
     (request,) = ask_around(made, 1)
     answer(made, request, Response(request.tid, OURS, node_id(request.to)))
-    made._sample(True, ("10.0.0.1", 999), 1.0)
+    made.sample(True, ("10.0.0.1", 999), 1.0)
     assert made.reachability is not None
     assert (reach(made), made.reachability.address) == (Reach.UNKNOWN, None)
     assert ReachabilityChanged(None) in made.take_events()
@@ -175,7 +175,7 @@ def test_a_machine_that_has_slept_is_ephemeral_again() -> None:
     ours = join(network, limits=DhtLimits(stable_time=30))
     network.network.run_for(60)
     assert reach(ours.machine) is Reach.PERSISTENT
-    ours.machine.upkeep._last_tick -= 100
+    ours.machine.upkeep.last_tick -= 100
     network.network.run_for(6)
     assert ours.machine.id is None
     assert reach(ours.machine) is Reach.UNKNOWN
@@ -214,7 +214,7 @@ def test_the_hosts_written_to_are_bounded() -> None:
         made.ping((f"10.0.1.{number}", 1), 0.0)
     made.datagrams_to_send(0.0)
     assert made.reachability is not None
-    assert list(made.reachability._written_to) == ["10.0.1.7", "10.0.1.8", "10.0.1.9"]
+    assert list(made.reachability.written_to) == ["10.0.1.7", "10.0.1.8", "10.0.1.9"]
 
 
 def test_the_port_has_to_be_known() -> None:

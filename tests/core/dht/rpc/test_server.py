@@ -80,20 +80,20 @@ def test_a_delayed_ping_is_answered_later() -> None:
     made = node()
     assert not ask(made, Command.DELAYED_PING, value=(2500).to_bytes(4, "little"))
     assert not ask(made, Command.DELAYED_PING, value=(1500).to_bytes(4, "little"))
-    assert made._server.next_deadline() == 1.5
+    assert made.server.next_deadline() == 1.5
     assert made.next_deadline() == 1.5
     made.handle_deadline(1.5)
     assert sent(made, 1.5) == [(THEIRS, Response(77, THEIRS, node_id(OURS)))]
     made.handle_deadline(2.5)
     assert len(sent(made, 2.5)) == 1
-    assert made._server.next_deadline() == math.inf
+    assert made.server.next_deadline() == math.inf
 
 
 @pytest.mark.parametrize("value", [None, b"\x01\0\0", (10_001).to_bytes(4, "little")])
 def test_a_delay_that_is_none_or_too_long(value: bytes | None) -> None:
     made = node()
     ask(made, Command.DELAYED_PING, value=value)
-    assert made._server.next_deadline() == math.inf
+    assert made.server.next_deadline() == math.inf
 
 
 def test_delayed_pings_are_bounded() -> None:

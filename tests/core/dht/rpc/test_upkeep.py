@@ -220,9 +220,9 @@ def test_checks_need_room_among_the_requests() -> None:
     *old, newcomer = same_row(made, K + 1)
     know(made, *old)
     now = made.upkeep.next_tick
-    made.upkeep._tick += 1
+    made.upkeep.ticks += 1
     know(made, newcomer, now=now)
-    assert made.upkeep._repings == 0
+    assert made.upkeep.repings == 0
 
 
 def test_after_a_sleep_everything_is_old() -> None:
@@ -230,7 +230,7 @@ def test_after_a_sleep_everything_is_old() -> None:
     know(made, *map(at, range(3)))
     tick(made)
     made.handle_deadline(made.upkeep.next_tick + 3600)
-    now = made.upkeep._last_tick
+    now = made.upkeep.last_tick
     assert any(request.command == Command.FIND_NODE for _, request in requests_of(made, now))
     now = tick(made, 2)
     assert len(pings(made, now)) >= 3
@@ -240,7 +240,7 @@ def test_an_address_is_sampled_once_in_half_an_hour() -> None:
     made = node()
     assert made.upkeep.heard_from(at(1), node_id(at(1)), 0.0)
     assert not made.upkeep.heard_from(at(1), node_id(at(1)), 1.0)
-    made.upkeep._tick += 360
+    made.upkeep.ticks += 360
     assert made.upkeep.heard_from(at(1), node_id(at(1)), 1800.0)
 
 
