@@ -4,7 +4,7 @@ Start with `open_node`. The modules of this folder define the objects that an ap
 `drive`, `topic`, `watch`, `requests`, `reconnect` and `swarm`, with `info` (facts about them) and
 `instruments` (callbacks while they work). The rooms:
 
-    runtime/        the machinery below: connection tasks, deadlines, turns, flushing, transports
+    runtime/        the machinery below: connection tasks, deadlines, scheduling, flushing, transports
     udp/            UDP sockets and the streams of UDX on them
     cli/            the commands
     testing/        help for the tests of programs that use this package

@@ -67,7 +67,7 @@ class Drive:
         """Close the drive with its topics and watches. Other openings of the drive stay open. Closing it
         twice is fine.
         """
-        self._runtime.home.check()
+        self._runtime.affinity.check()
         if self.closed:
             return
         self.closed = True
@@ -90,7 +90,7 @@ class Drive:
         self.close()
 
     def _check_open(self) -> None:
-        self._runtime.home.check()
+        self._runtime.affinity.check()
         if self.closed:
             raise trio.ClosedResourceError("this Drive is closed")
 

@@ -31,14 +31,14 @@ from .info import Authenticate, ConnectionInfo, NodeStatistics, PeerInfo
 from .instruments import Instrument
 from .reconnect import DEFAULT_BACKOFF, Backoff, KeptConnection
 from .runtime.addresses import address_of
+from .runtime.affinity import Affinity
 from .runtime.background import background_tasks
 from .runtime.bootstrap import PUBLIC_BOOTSTRAP, BootstrapNode
 from .runtime.checks import check_address, check_expect, check_host, check_port, check_timeout, check_wire
 from .runtime.connection_task import ConnectionTask, attached
-from .runtime.home import Home
 from .runtime.memory import keep_memory
 from .runtime.node_runtime import NodeRuntime
-from .runtime.places import accept_connections
+from .runtime.slots import accept_connections
 from .runtime.transport import connect, listen, remote_address
 from .swarm import Swarm, open_swarm
 from .udp import UdxStream
@@ -54,13 +54,13 @@ class Listener:
 
     address: Address
     """The host and port to which it is bound."""
-    _home: Home = attrs.field(repr=False)
+    _affinity: Affinity = attrs.field(repr=False)
     _scope: trio.CancelScope = attrs.field(repr=False)
     _listener: trio.SocketListener = attrs.field(repr=False)
 
     async def aclose(self) -> None:
         """Stop listening. Existing connections stay."""
-        self._home.check()
+        self._affinity.check()
         self._scope.cancel()
         await self._listener.aclose()
 
@@ -93,7 +93,7 @@ class Node:
                 scope = trio.CancelScope()
                 address = address_of(listener.socket.getsockname())
                 assert address is not None
-                listeners.append(Listener(address, self._runtime.home, scope, listener))
+                listeners.append(Listener(address, self._runtime.affinity, scope, listener))
                 await self._nursery.start(self._serve, listener, scope)
         except BaseException:
             for bound in listeners:
@@ -102,7 +102,7 @@ class Node:
                 listener.socket.close()
             raise
         for bound in listeners:
-            self._runtime.report.listening(bound.address)
+            self._runtime.telemetry.listening(bound.address)
         return listeners
 
     async def connect_tcp(
@@ -177,7 +177,7 @@ class Node:
         """
         check_wire(wire)
         key = check_expect(expect)
-        self._runtime.home.check()
+        self._runtime.affinity.check()
         if id(stream) in attached:
             raise trio.BusyResourceError("the stream already belongs to a connection")
         address = remote_address(stream)
@@ -253,7 +253,7 @@ class Node:
 
         Raises `UnknownPeer` if the id was never given, or its peer was forgotten.
         """
-        self._runtime.home.check()
+        self._runtime.affinity.check()
         for link in list(self._runtime.machine.peer(peer_id).links):
             link.connection.owner.disconnect(reason)
 
@@ -264,7 +264,7 @@ class Node:
         and finished, too. Then every member has left. A `PeerLeft` with a reason or unsent bytes reports a
         member that did not take everything. The node cannot listen, connect or open drives any more.
         """
-        self._runtime.home.check()
+        self._runtime.affinity.check()
         await self._runtime.finish()
 
     def statistics(self) -> NodeStatistics:
@@ -277,7 +277,7 @@ class Node:
         try:
             stream = await connect(*address, timeout)
         except OSError as error:
-            self._runtime.report.failed(address, wire, None, error)
+            self._runtime.telemetry.failed(address, wire, None, error)
             raise
         return await self._attach(stream, wire, True, expect, remote_address(stream))
 
@@ -326,14 +326,14 @@ class Node:
             await accept_connections(listener, self._accept, self._nursery, self._runtime.wait_for_descriptor)
 
     async def _accept(self, stream: trio.SocketStream) -> None:
-        if self._runtime.closed or not self._runtime.make_place():
+        if self._runtime.closed or not self._runtime.make_slot():
             await trio.aclose_forcefully(stream)
             return
         connection = self._runtime.connection(None, initiator=False)
         await ConnectionTask(self._runtime, stream, connection, remote_address(stream)).run()
 
     def _check_open(self) -> None:
-        self._runtime.home.check()
+        self._runtime.affinity.check()
         if self._runtime.closed:
             raise trio.ClosedResourceError("this Node is closed")
 

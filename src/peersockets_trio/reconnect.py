@@ -16,7 +16,7 @@ from .info import ConnectionInfo
 from .runtime.connection_task import ConnectionTask
 from .runtime.node_runtime import NodeRuntime
 from .runtime.receiver import Receiver
-from .runtime.report import explain
+from .runtime.telemetry import explain
 
 _UNREAD_EVENTS: Final = 64
 """The most unread events: half an hour of a dead address. If there are more, the oldest are dropped."""
@@ -115,7 +115,7 @@ class KeptConnection(Receiver):
         dial: Callable[[], Awaitable[ConnectionTask]],
         backoff: Backoff,
     ) -> None:
-        super().__init__(runtime.home)
+        super().__init__(runtime.affinity)
         self.address = Address(*address)
         """The host and port to dial."""
         self.wire = wire
@@ -194,7 +194,7 @@ class KeptConnection(Receiver):
 
     async def _wait(self, event: Disconnected) -> None:
         self._tell(event)
-        self._runtime.report.retrying(self.address, self.wire, event.retry_in, event.error)
+        self._runtime.telemetry.retrying(self.address, self.wire, event.retry_in, event.error)
         with trio.move_on_after(event.retry_in):
             while self._standing() is None:
                 await self._runtime.changed.park()

@@ -85,7 +85,7 @@ class Requests:
     @asynccontextmanager
     async def serve(self, handler: Handler) -> AsyncIterator[None]:
         """See `Topic.serve`."""
-        self._runtime.home.check()
+        self._runtime.affinity.check()
         if self._handle.closed:
             raise trio.ClosedResourceError("this Topic is closed")
         if self._server is not None:

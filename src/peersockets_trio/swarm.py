@@ -91,7 +91,7 @@ class Discovery:
         """Stop looking for peers, and withdraw the announcement. Connections stay. Closing it twice is
         fine.
         """
-        self._swarm._node_runtime.home.check()
+        self._swarm._node_runtime.affinity.check()
         if not self._handle.closed:
             self._swarm._leave(self)
             self._flushed.set()
@@ -110,7 +110,7 @@ class Discovery:
         self.close()
 
     def _check_open(self) -> None:
-        self._swarm._node_runtime.home.check()
+        self._swarm._node_runtime.affinity.check()
         if self._handle.closed:
             raise trio.ClosedResourceError("this Discovery is closed")
 
@@ -231,14 +231,14 @@ class Swarm:
                 if handle in self._discoveries:
                     self._discoveries[handle]._flushed.set()
             case Announced(topic, nodes):
-                self._node_runtime.report.announced(topic, nodes)
+                self._node_runtime.telemetry.announced(topic, nodes)
             case PeerFound(topic, public_key):
-                self._node_runtime.report.found(topic, public_key)
+                self._node_runtime.telemetry.found(topic, public_key)
             case _:
                 pass
 
     def _check_open(self) -> None:
-        self._node_runtime.home.check()
+        self._node_runtime.affinity.check()
         if self._runtime.closed:
             raise trio.ClosedResourceError("this Swarm is closed")
 

@@ -50,7 +50,7 @@ class Topic(Receiver):
     def __init__(
         self, runtime: NodeRuntime, drive: NodeDrive, name: str, *, scope: TopicScope, overflow: Overflow
     ) -> None:
-        super().__init__(runtime.home)
+        super().__init__(runtime.affinity)
         self._handle = runtime.machine.join(drive, name, scope=scope, overflow=overflow, owner=self)
         self.name = name
         self._runtime = runtime
@@ -67,7 +67,7 @@ class Topic(Receiver):
         Raises `trio.WouldBlock` if `send` would wait, and otherwise the errors of `send`.
         """
         handle = self._handle
-        if handle.closed or get_ident() != self._home.thread:
+        if handle.closed or get_ident() != self._affinity.thread:
             self._check_open()
         if type(message) is not bytes:
             message = as_bytes(message, "message")
@@ -93,7 +93,7 @@ class Topic(Receiver):
         else:
             self._send_turns = CHECKPOINT_INTERVAL
             await trio.lowlevel.checkpoint()
-        if self._handle.closed or get_ident() != self._home.thread:
+        if self._handle.closed or get_ident() != self._affinity.thread:
             self._check_open()
         if type(message) is not bytes:
             message = as_bytes(message, "message")
@@ -226,7 +226,7 @@ class Topic(Receiver):
         receiver.
         """
         # The first two lines are for speed: a call costs as much as the rest.
-        if self._turns and len(self._handle) and get_ident() == self._home.thread:
+        if self._turns and len(self._handle) and get_ident() == self._affinity.thread:
             self._turns -= 1
         else:
             await self._until_news(_BATCHCHECKPOINT_INTERVAL)
@@ -312,7 +312,7 @@ class Topic(Receiver):
 
         A send that waited for room has sent nothing.
         """
-        self._home.check()
+        self._affinity.check()
         if self._requests is not None and not self.closed:
             self._requests.close()
         super().close()

@@ -17,7 +17,7 @@ class PeerEvents(Receiver):
     _handle: Watch[Wakeable]
 
     def __init__(self, runtime: NodeRuntime, drive: NodeDrive) -> None:
-        super().__init__(runtime.home)
+        super().__init__(runtime.affinity)
         self._handle = runtime.machine.watch(drive, owner=self)
 
     async def receive(self) -> PeerEvent:

@@ -12,7 +12,7 @@ import trio
 
 from peersockets_core import PeersocketsError
 
-from ..runtime.report import explain
+from ..runtime.telemetry import explain
 from . import ending, log, streams
 from .chat import chat
 from .completion import completion

@@ -23,11 +23,11 @@ from ..info import Authenticate, ConnectionInfo
 from .flusher import Flusher
 from .progress import Progress
 from .receiver import Wakeable
-from .report import Reporter
+from .scheduler import Scheduler
 from .send_queue import SendQueue
 from .state import OUTPUT_STATES, PHASES, OutputState, Phase, Signal
+from .telemetry import Telemetry
 from .transport import transport
-from .turns import Turns
 
 LOOK_AGAIN: Final = 0.1
 """Seconds until we look at a deadline again if the remote has unread input that still waits for its turn."""
@@ -42,9 +42,9 @@ class TaskHost(Protocol):
 
     limits: Limits
     authenticate: Authenticate | None
-    report: Reporter
+    telemetry: Telemetry
     flusher: Flusher
-    turns: Turns
+    scheduler: Scheduler
 
     @property
     def machine(self) -> Peersockets[ConnectionTask, Wakeable]:
@@ -237,7 +237,7 @@ class ConnectionTask:
         if size:
             if not self.connection.outbox.room:
                 self.send_queue.call_next()
-            self.runtime.report.sent(self.address, self.info, size, messages)
+            self.runtime.telemetry.sent(self.address, self.info, size, messages)
 
     def readable(self) -> None:
         """Continue to read, because nothing holds it up any more."""
@@ -318,7 +318,7 @@ class ConnectionTask:
         Raises the errors of reading.
         """
         connection, transport, machine = self.connection, self.transport, self.runtime.machine
-        lane = self.runtime.turns.lane(connection, is_member=machine.is_member(connection))
+        lane = self.runtime.scheduler.lane(connection, is_member=machine.is_member(connection))
         fresh = not connection.has_input
         transport.read_size = lane.read_size
         if fresh:
@@ -339,9 +339,9 @@ class ConnectionTask:
             events = connection.receive_data(data, trio.current_time(), budget)
             lane.spend(budget - connection.budget_left)
         if fresh:
-            self.runtime.report.received(self.address, self.info, len(data), events)
+            self.runtime.telemetry.received(self.address, self.info, len(data), events)
         else:
-            self.runtime.report.went_on(self.address, events)
+            self.runtime.telemetry.went_on(self.address, events)
         return events
 
     async def _finish_writing(self) -> None:

@@ -24,16 +24,16 @@ from peersockets_core.wires.keys import Keys
 
 from ..info import Authenticate, NodeStatistics, PeerInfo
 from ..instruments import Instrument
+from .affinity import Affinity
 from .connection_task import ConnectionTask
 from .deadlines import Deadlines
 from .flusher import Flusher
-from .home import Home
 from .machine import Machine, NodeConnection, NodeDrive, NodeTopicHandle
-from .places import connection_places, handshake_places
 from .receiver import Wakeable
-from .report import Reporter
+from .scheduler import Scheduler
+from .slots import connection_slots, handshake_slots
 from .statistics import node_statistics, peer_info
-from .turns import Turns
+from .telemetry import Telemetry
 
 EXHAUSTED_TIME: Final = 1.0
 """Seconds until another attempt to accept, if none of our descriptors becomes free."""
@@ -43,7 +43,7 @@ class _Members:
     """Reports the members of a drive while it is open."""
 
     def __init__(self, runtime: NodeRuntime, opened: NodeDrive) -> None:
-        self._report = runtime.report
+        self._report = runtime.telemetry
         self._key = opened.key
         self._watch = runtime.machine.watch(opened, owner=self)
 
@@ -63,15 +63,15 @@ class NodeRuntime:
         authenticate: Authenticate | None = None,
         instruments: Iterable[Instrument] = (),
     ) -> None:
-        self.home = Home()
+        self.affinity = Affinity()
         self.key_pair = key_pair
-        self.report = Reporter(instruments)
+        self.telemetry = Telemetry(instruments)
         self.authenticate = authenticate
         self.limits = limits
         self.machine: Machine = Peersockets(self, limits)
         self.tasks: set[ConnectionTask] = set()
         self.flusher = Flusher()
-        self.turns = Turns(limits)
+        self.scheduler = Scheduler(limits)
         self.closed = False
         # From anywhere, so that a late reply to what a former process of this identity asked finds nothing.
         self.request_ids = itertools.count(int.from_bytes(os.urandom(4)))
@@ -117,7 +117,7 @@ class NodeRuntime:
 
     def statistics(self) -> NodeStatistics:
         """Return the current counters."""
-        return node_statistics(self.machine, self.tasks, len(self.handshaking), self.report)
+        return node_statistics(self.machine, self.tasks, len(self.handshaking), self.telemetry)
 
     # Drives
 
@@ -134,7 +134,7 @@ class NodeRuntime:
             for member in opened.members.values():
                 peer = member.peer
                 left = PeerLeft(member.peer_id, peer.public_key, peer.wire, "the drive was closed here")
-                self.report.member(opened.key, left)
+                self.telemetry.member(opened.key, left)
         self.machine.close_drive(opened)
         self.flush()
 
@@ -142,7 +142,7 @@ class NodeRuntime:
 
     def add(self, task: ConnectionTask) -> None:
         """Add a task that starts with its handshake."""
-        if len(self.handshaking) >= handshake_places(self.limits):
+        if len(self.handshaking) >= handshake_slots(self.limits):
             self._end_oldest_handshake()
         self.handshaking[task] = None
         self.tasks.add(task)
@@ -156,12 +156,12 @@ class NodeRuntime:
                 task.fail(RemoteProtocolError("handshake: gave way to newer connections"))
                 return
 
-    def make_place(self) -> bool:
-        """Make a place for one more incoming connection; returns whether there is one.
+    def make_slot(self) -> bool:
+        """Make a slot for one more incoming connection; returns whether there is one.
 
         The oldest stranger gives way; members do not.
         """
-        excess = self.machine.connections + 1 - connection_places(self.limits)
+        excess = self.machine.connections + 1 - connection_slots(self.limits)
         return all(self._end_oldest_stranger() for _ in range(excess))
 
     def _end_oldest_stranger(self) -> bool:
@@ -173,7 +173,7 @@ class NodeRuntime:
 
     async def wait_for_descriptor(self, error: OSError) -> None:
         """Free a file descriptor, or wait for one, because none is left to accept a connection."""
-        self.report.exhausted(error, trio.current_time())
+        self.telemetry.exhausted(error, trio.current_time())
         self._end_oldest_stranger()
         with trio.move_on_after(EXHAUSTED_TIME):
             await self._freed.park()
@@ -181,18 +181,18 @@ class NodeRuntime:
     def handshaken(self, task: ConnectionTask) -> None:
         """Note that a task's handshake is finished and its remote is admitted."""
         self.handshaking.pop(task, None)
-        self.report.opened(task.facts())
+        self.telemetry.opened(task.facts())
         self.changed.unpark_all()
 
     def ended(self, task: ConnectionTask, unsent: int) -> None:
         """Note that a task's connection has closed; `unsent` accepted bytes did not leave."""
         self.handshaking.pop(task, None)
         if task.info is not None:
-            self.report.closed(task.info, task.reason, unsent)
+            self.telemetry.closed(task.info, task.reason, unsent)
         else:
             connection = task.connection
             key = connection.remote_public_key
-            self.report.failed(task.address, connection.wire, key, task.failure())
+            self.telemetry.failed(task.address, connection.wire, key, task.failure())
         self.changed.unpark_all()
         self.look_again()
 

@@ -9,7 +9,7 @@ from typing import Final, Protocol, Self
 
 import trio
 
-from .home import Home
+from .affinity import Affinity
 
 CHECKPOINT_INTERVAL: Final = 64
 """The number of operations in a row without a checkpoint. A checkpoint costs as much as ten messages, and
@@ -40,8 +40,8 @@ class Receiver:
 
     _handle: Handle
 
-    def __init__(self, home: Home) -> None:
-        self._home = home
+    def __init__(self, affinity: Affinity) -> None:
+        self._affinity = affinity
         self._news = trio.lowlevel.ParkingLot()
         self._receiving = False
         self._turns = CHECKPOINT_INTERVAL
@@ -55,7 +55,7 @@ class Receiver:
         """Close it. A task that waits in `receive` gets `trio.ClosedResourceError`. Closing it twice is
         fine.
         """
-        self._home.check()
+        self._affinity.check()
         self._handle.close()
         self._news.unpark_all()
 
@@ -81,7 +81,7 @@ class Receiver:
             self._news.unpark_all()
 
     def _check_open(self) -> None:
-        self._home.check()
+        self._affinity.check()
         if self._handle.closed:
             raise trio.ClosedResourceError(f"this {type(self).__name__} is closed")
 

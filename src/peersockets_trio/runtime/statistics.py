@@ -7,11 +7,11 @@ from collections.abc import Collection
 from ..info import NodeStatistics, PeerInfo
 from .connection_task import ConnectionTask
 from .machine import Machine
-from .report import Reporter
+from .telemetry import Telemetry
 
 
 def node_statistics(
-    machine: Machine, tasks: Collection[ConnectionTask], handshaking: int, report: Reporter
+    machine: Machine, tasks: Collection[ConnectionTask], handshaking: int, telemetry: Telemetry
 ) -> NodeStatistics:
     """Return the current counters; `handshaking` is the number of connections that are not admitted yet."""
     counts = machine.statistics()
@@ -22,8 +22,8 @@ def node_statistics(
         drives=counts.drives,
         members=counts.members,
         peer_ids=counts.peer_ids,
-        bytes_received=report.bytes_received,
-        bytes_sent=report.bytes_sent,
+        bytes_received=telemetry.bytes_received,
+        bytes_sent=telemetry.bytes_sent,
         messages_received=topics.received_messages,
         messages_sent=topics.sent_messages,
         messages_dropped=topics.dropped_messages,

@@ -131,7 +131,7 @@ class SwarmRuntime:
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Handle deadlines for ever."""
-        self.node_runtime.report.add(self._instrument)
+        self.node_runtime.telemetry.add(self._instrument)
         for task in self.node_runtime.tasks:
             if task.info is not None:
                 self._instrument.connection_opened(task.info)
@@ -141,7 +141,7 @@ class SwarmRuntime:
                 nursery.start_soon(self._resolve)
                 await self._keep_time()
         finally:
-            self.node_runtime.report.remove(self._instrument)
+            self.node_runtime.telemetry.remove(self._instrument)
 
     async def _keep_time(self) -> None:
         while True:
@@ -201,8 +201,8 @@ class SwarmRuntime:
                 case DialFailed(dial, reason):
                     self._dials.pop(dial.public_key).abandon()
                     error = PeerUnreachable(reason)
-                    self.node_runtime.report.failed(None, "hypercore11", dial.public_key, error)
-                    self._settle(dial.public_key, error=error)
+                    self.node_runtime.telemetry.failed(None, "hypercore11", dial.public_key, error)
+                    self._end_dial(dial.public_key, error=error)
                 case _:
                     self._on_event(event)
         if self._withdrawn and not self.machine.withdrawing:
@@ -227,7 +227,7 @@ class SwarmRuntime:
             if node_runtime.authenticate is not None:
                 with trio.move_on_at(incoming.expires):
                     await node_runtime.authenticate(info)
-            if self.closed or incoming.expired(trio.current_time()) or not node_runtime.make_place():
+            if self.closed or incoming.expired(trio.current_time()) or not node_runtime.make_slot():
                 return
             stream = self._new_stream()
             accepted = machine.accept(incoming, stream.local_id, trio.current_time())
@@ -239,7 +239,7 @@ class SwarmRuntime:
         except Refused as refusal:
             if not incoming.expired(trio.current_time()):
                 machine.refuse(incoming)
-            node_runtime.report.failed(info.address, "hypercore11", info.public_key, refusal)
+            node_runtime.telemetry.failed(info.address, "hypercore11", info.public_key, refusal)
         finally:
             self._answering -= 1
 
@@ -256,10 +256,10 @@ class SwarmRuntime:
             except (RemoteProtocolError, Refused, trio.BrokenResourceError) as failure:
                 error = failure
             else:
-                self._settle(dial.public_key, info=task.facts())
+                self._end_dial(dial.public_key, info=task.facts())
                 return
         self.machine.connection_lost(dial.public_key, trio.current_time())
-        self._settle(dial.public_key, error=error)
+        self._end_dial(dial.public_key, error=error)
         self.flush()
 
     async def _carry(
@@ -325,9 +325,9 @@ class SwarmRuntime:
             stream.abandon()
         self._dials.clear()
         for public_key in list(self._waiting):
-            self._settle(public_key, error=trio.ClosedResourceError("the swarm was closed"))
+            self._end_dial(public_key, error=trio.ClosedResourceError("the swarm was closed"))
 
-    def _settle(
+    def _end_dial(
         self, public_key: bytes, *, info: ConnectionInfo | None = None, error: Exception | None = None
     ) -> None:
         waiting = self._waiting.pop(public_key, None)

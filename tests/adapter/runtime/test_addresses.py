@@ -16,7 +16,7 @@ from adapter.support import KEY, LOOPBACK, WIRE
 from peersockets_core import Address
 from peersockets_trio import open_node
 from peersockets_trio.runtime.addresses import address_of, local_addresses
-from peersockets_trio.runtime.report import explain
+from peersockets_trio.runtime.telemetry import explain
 
 LOOPBACK_NAME = socket.if_indextoname(1)
 

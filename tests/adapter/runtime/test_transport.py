@@ -36,7 +36,7 @@ from chaos.support import open_files
 from peersockets_core import WIRES, WireName
 from peersockets_core.wires.hypercore9 import frames
 from peersockets_trio import Disconnected, Node, PeerLeft, Topic, open_node
-from peersockets_trio.runtime.report import explain
+from peersockets_trio.runtime.telemetry import explain
 from peersockets_trio.runtime.transport import READ_SIZE, SocketTransport, StreamTransport, connect, transport
 from peersockets_trio.testing import ChaosStream, join_side, wait_for_members
 from ports import unused_port

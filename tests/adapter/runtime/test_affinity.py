@@ -1,4 +1,4 @@
-"""`peersockets_trio.runtime.home`: calls from elsewhere raise, and change nothing."""
+"""`peersockets_trio.runtime.affinity`: calls from elsewhere raise, and change nothing."""
 
 from __future__ import annotations
 

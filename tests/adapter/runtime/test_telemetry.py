@@ -1,4 +1,4 @@
-"""`peersockets_trio.runtime.report`: the log, which tells everything but secrets, and the counters."""
+"""`peersockets_trio.runtime.telemetry`: the log, which tells everything but secrets, and the counters."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from adapter.support import (
 )
 from peersockets_core import WIRES
 from peersockets_trio import ConnectionInfo, Instrument, KeyPair, Limits, NodeStatistics, open_node
-from peersockets_trio.runtime.report import explain
+from peersockets_trio.runtime.telemetry import explain
 from peersockets_trio.testing import Connect, connect_nodes, join_side
 
 # The log

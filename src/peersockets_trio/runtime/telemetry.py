@@ -1,4 +1,4 @@
-"""`Reporter`: reports the work of a node to the log, to instruments and to its counters.
+"""`Telemetry`: reports the work of a node to the log, to instruments and to its counters.
 
 Loggers: `peersockets.connection` and `peersockets.drive` write a line for each event at level INFO;
 `peersockets.frames` writes a line for each read and each write at DEBUG. Secrets (seeds, secret keys, drive
@@ -37,7 +37,7 @@ EXHAUSTED_INTERVAL: Final = 60.0
 """Seconds between two log lines about exhausted descriptors."""
 
 
-class Reporter:
+class Telemetry:
     """The reports of one node."""
 
     def __init__(self, instruments: Iterable[Instrument] = ()) -> None:

@@ -1,4 +1,4 @@
-"""`Home`: the thread and process of a node. Calls from any other thread or process raise."""
+"""`Affinity`: the thread and process of a node. Calls from any other thread or process raise."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import weakref
 from threading import get_ident
 from typing import Final
 
-_homes: Final[weakref.WeakSet[Home]] = weakref.WeakSet()
+_affinities: Final[weakref.WeakSet[Affinity]] = weakref.WeakSet()
 
 
-class Home:
+class Affinity:
     """The place where an object was made. Anywhere else, `check` raises before anything has changed."""
 
     __slots__ = ("__weakref__", "thread")
@@ -18,7 +18,7 @@ class Home:
     def __init__(self) -> None:
         self.thread = get_ident()
         """The thread's identifier; 0, which no thread has, in a process that was forked since."""
-        _homes.add(self)
+        _affinities.add(self)
 
     def check(self) -> None:
         """Raise `RuntimeError` in any thread other than that of `trio.run`, and after a fork."""
@@ -32,8 +32,8 @@ class Home:
 
 
 def _leave_all() -> None:
-    for home in _homes:
-        home.thread = 0
+    for affinity in _affinities:
+        affinity.thread = 0
 
 
 os.register_at_fork(after_in_child=_leave_all)

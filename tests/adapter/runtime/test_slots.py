@@ -1,4 +1,4 @@
-"""`peersockets_trio.runtime.places`: limits that follow the process's descriptors, and who gives way."""
+"""`peersockets_trio.runtime.slots`: limits that follow the process's descriptors, and who gives way."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from adapter.support import (
 )
 from peersockets_core import HandshakeCompleted
 from peersockets_trio import Limits, Node, PeerJoined, open_node
-from peersockets_trio.runtime.places import connection_places, handshake_places
+from peersockets_trio.runtime.slots import connection_slots, handshake_slots
 from peersockets_trio.testing.internals import node_runtime
 
 
@@ -57,18 +57,18 @@ def no_descriptor_left() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("limit", "connections", "handshakes"), [(1024, 896, 448), (256, 224, 112), (64, 48, 24), (8, 1, 1)]
 )
-def test_places_follow_the_descriptors(limit: int, connections: int, handshakes: int) -> None:
+def test_slots_follow_the_descriptors(limit: int, connections: int, handshakes: int) -> None:
     with descriptors(limit):
-        assert connection_places(Limits()) == connections
-        assert handshake_places(Limits()) == handshakes
-        assert connection_places(Limits(connections=1)) == handshake_places(Limits(handshakes=1)) == 1
+        assert connection_slots(Limits()) == connections
+        assert handshake_slots(Limits()) == handshakes
+        assert connection_slots(Limits(connections=1)) == handshake_slots(Limits(handshakes=1)) == 1
 
 
 def test_where_descriptors_have_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     infinity = resource.RLIM_INFINITY
     monkeypatch.setattr(resource, "getrlimit", lambda _: (infinity, infinity))
-    assert connection_places(Limits()) == Limits().connections
-    assert handshake_places(Limits()) == Limits().handshakes
+    assert connection_slots(Limits()) == Limits().connections
+    assert handshake_slots(Limits()) == Limits().handshakes
 
 
 async def test_idle_strangers_give_way_and_members_do_not() -> None:
@@ -173,7 +173,7 @@ async def test_want_of_descriptors_is_logged_once_a_minute_and_passes(
     with limited():
         async with open_node() as node, node.open_drive(KEY) as drive, drive.watch() as events:
             (listener,) = await node.listen_tcp(0, host=LOOPBACK)
-            report = node_runtime(node).report
+            report = node_runtime(node).telemetry
             exhausted = report.exhausted
 
             def count(error: OSError, now: float) -> None:

@@ -1,4 +1,4 @@
-"""`peersockets_trio.runtime.turns`: the order of turns, their number in a round, the share of strangers."""
+"""`peersockets_trio.runtime.scheduler`: the order and number of turns, and the share of strangers."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from peersockets_core import Connection, DriveOpened, HandshakeCompleted, Limits
 from peersockets_core.wires.hypercore9 import frames, messages
 from peersockets_core.wires.hypercore9.messages import Options
 from peersockets_trio import Node, open_node
+from peersockets_trio.runtime.scheduler import HANDSHAKE_ITEMS, Lane
 from peersockets_trio.runtime.transport import READ_SIZE
-from peersockets_trio.runtime.turns import HANDSHAKE_ITEMS, Lane
 from peersockets_trio.testing.internals import connection_tasks
 
 SLICE, READ = 100, 1000

@@ -1,4 +1,4 @@
-"""Places for connections: computes how many the process's descriptors allow, and accepts connections even
+"""Slots for connections: computes how many the process's descriptors allow, and accepts connections even
 when none is left.
 """
 
@@ -23,7 +23,7 @@ _RESERVED_SHARE: Final = 8
 AcceptedHandler = Callable[[trio.SocketStream], Awaitable[object]]
 
 
-def connection_places(limits: Limits) -> int:
+def connection_slots(limits: Limits) -> int:
     """Return the number of connections allowed now: `Limits.connections`, or fewer if descriptors are short.
 
     An eighth of the descriptors, but at least 16, is reserved for dialling, files and the rest of the
@@ -36,11 +36,11 @@ def connection_places(limits: Limits) -> int:
     return max(1, min(limits.connections, descriptors - reserve))
 
 
-def handshake_places(limits: Limits) -> int:
+def handshake_slots(limits: Limits) -> int:
     """Return the number of unfinished handshakes allowed: `Limits.handshakes`, but at most half of the
-    places.
+    slots.
     """
-    return max(1, min(limits.handshakes, connection_places(limits) // 2))
+    return max(1, min(limits.handshakes, connection_slots(limits) // 2))
 
 
 async def accept_connections(

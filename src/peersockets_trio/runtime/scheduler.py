@@ -1,4 +1,4 @@
-"""`Turns`: decides which connection's input is processed next.
+"""`Scheduler`: decides which connection's input is processed next.
 
 Trio gives every task a turn, but a task decides how long its turn lasts. A connection therefore processes its
 input in slices, whose size is in `Limits`, and between two slices every other task gets a turn. There are
@@ -21,7 +21,7 @@ from peersockets_core import Connection, Limits
 
 from .transport import READ_SIZE
 
-Peer: TypeAlias = bytes | None
+RemoteKey: TypeAlias = bytes | None
 """The remote's public key; None for all remotes that have not proved one."""
 
 HANDSHAKE_ITEMS: Final = 2048
@@ -62,11 +62,11 @@ class Lane:
         self._first = min(first, slice_items)
         self._credit = self._full = _CREDIT * max(slice_items, toll)
         self._called = False  # whether the turn in the next round is taken
-        self._served: Peer = None  # the peer that has it
-        self._waiting: dict[Peer, trio.lowlevel.ParkingLot] = {}
-        self._order: dict[Peer, None] = {}  # the peers that get the following turns, next first
+        self._served: RemoteKey = None  # the peer that has it
+        self._waiting: dict[RemoteKey, trio.lowlevel.ParkingLot] = {}
+        self._order: dict[RemoteKey, None] = {}  # the peers that get the following turns, next first
 
-    async def turn(self, peer: Peer, *, fresh: bool) -> int:
+    async def turn(self, peer: RemoteKey, *, fresh: bool) -> int:
         """Wait for the turn of one of a peer's connections; returns the number of items in the turn.
 
         `fresh` is whether the input has just arrived. Further slices of the same input let others have a turn
@@ -84,7 +84,7 @@ class Lane:
         """Note that a turn has used `items` items."""
         self._credit -= items + self.toll
 
-    async def _wait(self, peer: Peer) -> None:
+    async def _wait(self, peer: RemoteKey) -> None:
         """Wait for the next round in which this peer has the turn."""
         if self._called:
             lot = self._waiting.setdefault(peer, trio.lowlevel.ParkingLot())
@@ -112,7 +112,7 @@ class Lane:
         else:
             self._waiting.pop(served, None)
 
-    def _call(self, peer: Peer) -> None:
+    def _call(self, peer: RemoteKey) -> None:
         """Give the next turn to a peer, unless all its waiting tasks were cancelled."""
         del self._order[peer]
         if self._waiting[peer].unpark():
@@ -121,7 +121,7 @@ class Lane:
             del self._waiting[peer]
 
 
-class Turns:
+class Scheduler:
     """The lanes of one node."""
 
     def __init__(self, limits: Limits) -> None:
