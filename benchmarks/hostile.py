@@ -153,8 +153,8 @@ def _encrypt(connection: Connection, plain: bytes) -> bytes | memoryview:
     """Put anything at all into the encrypted stream, which the public interface does not allow."""
     wire = connection.wire_machine
     if isinstance(wire, Hypercore9):
-        assert wire._transmit is not None
-        return wire._transmit.apply(plain)
+        assert wire.transmit is not None
+        return wire.transmit.apply(plain)
     assert isinstance(wire, Hypercore11)
     return wire.stream.encrypt(plain)
 

@@ -144,7 +144,7 @@ def _grow(self: BoundedStore[Any, Any], key: Any) -> None:
 
 _ANSWER = DhtNode.answer
 _DECRYPT = SymmetricState.decrypt_and_hash_untrusted
-_RECEIVE_ITEM = Hypercore9._receive_item_untrusted
+_RECEIVE_ITEM = Hypercore9.receive_item_untrusted
 
 
 def _hoard(
@@ -159,7 +159,7 @@ FAULTS: dict[str, tuple[str, object, str, object]] = {
     "a length that has no entry": ("codecs", encoding, "_SIZES", {0xFD: 2, 0xFE: 4}),
     "closes are not told": ("machine", Channels, "receive_close_untrusted", _silent),
     "answers have no bound": ("hypercore9", Outbox, "append_reply_untrusted", Outbox.append),
-    "work without a bound": ("hypercore9", Hypercore9, "_receive_item_untrusted", _slow),
+    "work without a bound": ("hypercore9", Hypercore9, "receive_item_untrusted", _slow),
     "slices have no end": ("siege", Connection, "_begin_slice", _endless),
     "names have no bound": ("hypercore11", alpha, "decode_string_untrusted", lambda *_: ("x" * 100_000, 0)),
     "a close is an index": ("hypercore11", Mux, "_disconnect", lambda self, _: self.local.by_number.pop(-1)),

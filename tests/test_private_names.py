@@ -17,43 +17,6 @@ ROOT: Final = Path(__file__).parents[1]
 FOREIGN: Final = {"os._exit", "nacl._sodium"}
 """Names of others that have no substitute without an underscore."""
 
-NOT_YET: Final[dict[str, int]] = {
-    "benchmarks/dht/ours.py": 3,
-    "benchmarks/hostile.py": 2,
-    "fuzz/harnesses/dht_node.py": 24,
-    "fuzz/harnesses/pipe.py": 6,
-    "fuzz/harnesses/siege.py": 2,
-    "tests/core/dht/rpc/test_node.py": 2,
-    "tests/core/dht/rpc/test_query.py": 4,
-    "tests/core/dht/rpc/test_rates.py": 1,
-    "tests/core/dht/rpc/test_reachability.py": 3,
-    "tests/core/dht/rpc/test_server.py": 3,
-    "tests/core/dht/rpc/test_upkeep.py": 4,
-    "tests/core/dht/test_announcer.py": 4,
-    "tests/core/dht/test_dialing.py": 2,
-    "tests/core/dht/test_forwarding.py": 2,
-    "tests/core/dht/test_hostile.py": 3,
-    "tests/core/dht/test_hyperdht.py": 3,
-    "tests/core/dht/test_listening.py": 3,
-    "tests/core/dht/test_storage.py": 5,
-    "tests/core/dht/test_store.py": 2,
-    "tests/core/dht/test_topics.py": 2,
-    "tests/core/swarm/test_book.py": 3,
-    "tests/core/swarm/test_discovery.py": 1,
-    "tests/core/swarm/test_swarm.py": 14,
-    "tests/core/test_memory.py": 1,
-    "tests/core/topics/test_folding.py": 4,
-    "tests/core/topics/test_handles.py": 4,
-    "tests/core/topics/test_requests.py": 4,
-    "tests/core/udx/test_bbr.py": 1,
-    "tests/core/udx/test_recovery.py": 3,
-    "tests/core/udx/test_send_half.py": 1,
-    "tests/core/udx/test_stream.py": 1,
-    "tests/interop/test_hyperdht.py": 2,
-    "tests/test_fuzz.py": 1,
-}
-"""The files that still do, and how often; the numbers may only fall."""
-
 
 def is_private(name: str) -> bool:
     return name.startswith("_") and not name.startswith("__")
@@ -105,17 +68,9 @@ def files() -> list[Path]:
 
 def test_no_file_uses_anothers_private_names() -> None:
     found = {
-        name: used
-        for path in files()
-        if len(used := list(uses(path.read_text("utf-8"))))
-        > NOT_YET.get(name := str(path.relative_to(ROOT)), 0)
+        str(path.relative_to(ROOT)): used for path in files() if (used := list(uses(path.read_text("utf-8"))))
     }
     assert found == {}
-
-
-def test_the_list_names_only_files_that_do() -> None:
-    for name, count in NOT_YET.items():
-        assert len(list(uses((ROOT / name).read_text("utf-8")))) == count, name
 
 
 @pytest.mark.parametrize(

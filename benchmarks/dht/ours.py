@@ -11,6 +11,7 @@ import trio
 
 from peersockets_core import KeyPair
 from peersockets_trio import Node, Swarm, open_node
+from peersockets_trio.testing.internals import swarm_runtime
 
 from ..process import Report, arguments, resident, say
 
@@ -40,10 +41,10 @@ async def dial(node: Node, swarm: Swarm, options: Report) -> Report:
 
 async def _hang_up(swarm: Swarm) -> None:
     """End the connections of a swarm, and wait until they have gone."""
-    runtime = swarm._runtime
-    for task in runtime._tasks:
+    runtime = swarm_runtime(swarm)
+    for task in runtime.tasks:
         task.disconnect("measured")
-    while any(not task.connection.closed for task in runtime._tasks):
+    while any(not task.connection.closed for task in runtime.tasks):
         await trio.lowlevel.checkpoint()
 
 

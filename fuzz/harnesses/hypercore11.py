@@ -15,7 +15,7 @@ from peersockets_core.wires.hypercore11.secret_stream import SecretStream
 from peersockets_core.wires.keys import Keys
 
 
-class _Remote:
+class Remote:
     def __init__(self, ours: Connection, observer: Observer) -> None:
         self._initiator = not ours.initiator
         self._stream = SecretStream(
@@ -42,4 +42,4 @@ def run(data: bytes) -> None:
     script = Script(data)
     ours = connection("hypercore11", initiator=bool(script.byte() & 1))
     observer = Observer(ours)
-    play(ours, _Remote(ours, observer), observer, script)
+    play(ours, Remote(ours, observer), observer, script)

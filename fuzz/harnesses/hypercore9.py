@@ -21,7 +21,7 @@ KEPT: Final = [bytes((role, 0)) + (len(_OPEN) * 60).to_bytes(2, "little") + _OPE
 """Opens of a drive that is not here, in one read: more than may wait for their refusals to be read."""
 
 
-class _Remote:
+class Remote:
     def __init__(self, ours: Connection, observer: Observer) -> None:
         shake = Handshake(
             initiator=not ours.initiator, key_pair=KeyPair.from_seed(bytes(32)), entropy=fixed_entropy(0)
@@ -50,4 +50,4 @@ def run(data: bytes) -> None:
     script = Script(data)
     ours = connection("hypercore9", initiator=bool(script.byte() & 1))
     observer = Observer(ours)
-    play(ours, _Remote(ours, observer), observer, script)
+    play(ours, Remote(ours, observer), observer, script)

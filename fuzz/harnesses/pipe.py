@@ -17,7 +17,7 @@ from peersockets_trio import Node, open_node
 from peersockets_trio.cli.ending import Ending
 from peersockets_trio.cli.lines import Output
 from peersockets_trio.cli.options import NodeOptions
-from peersockets_trio.cli.pipe import _parse, _Session
+from peersockets_trio.cli.pipe import Session, parse
 
 CALLS: Final = 1500
 CALLS_PER_BYTE: Final = 50
@@ -53,7 +53,7 @@ class _Offline:
 def _check_parse(line: bytes) -> None:
     """A line is refused with `ValueError`, or is an object that JSON can say again."""
     try:
-        command = _parse(line)
+        command = parse(line)
     except ValueError:
         return
     assert isinstance(command, dict)
@@ -75,18 +75,18 @@ def _refuse(constant: str) -> None:
 async def _session(lines: list[bytes]) -> None:
     output = Output(Ending())
     async with open_node() as node, node.open_drive(KEYS[0]) as drive, trio.open_nursery() as nursery:
-        session = _Session(cast(Node, _Offline(node)), drive, _OPTIONS, output, nursery, nursery)
+        session = Session(cast(Node, _Offline(node)), drive, _OPTIONS, output, nursery, nursery)
         for topic in _OPTIONS.topics:
-            await session._join({"topic": topic})
+            await session.join({"topic": topic})
         for line in lines:
-            await session._obey(line)
+            await session.obey(line)
             await trio.testing.wait_all_tasks_blocked()
             _check_output(output, line)
         nursery.cancel_scope.cancel()
 
 
 def _check_output(output: Output, line: bytes) -> None:
-    written, output._pieces = output._pieces, []
+    written, output.pieces = output.pieces, []
     assert len(written) <= 1
     for answer in written:
         assert answer.endswith(b"\n")

@@ -42,8 +42,8 @@ _LIMITS: Final = attrs.evolve(
 )
 _WIRES: Final[tuple[WireName, ...]] = ("hypercore9", "hypercore11")
 _REMOTES: Final[dict[WireName, Callable[[Connection, Any], Remote]]] = {
-    "hypercore9": hypercore9._Remote,
-    "hypercore11": hypercore11._Remote,
+    "hypercore9": hypercore9.Remote,
+    "hypercore11": hypercore11.Remote,
 }
 _TOPIC: Final = "chat"
 _KEY: Final = KEYS[0]

@@ -34,7 +34,7 @@ class Output:
 
     def __init__(self, ending: Ending) -> None:
         self._ending = ending
-        self._pieces: list[bytes] = []
+        self.pieces: list[bytes] = []
         self._size = 0
         self._finished = False
         self._failed = False
@@ -54,7 +54,7 @@ class Output:
         """Write a line of printable text, given in pieces and including the line end."""
         if self._failed:
             return
-        self._pieces += pieces
+        self.pieces += pieces
         self._size += sum(map(len, pieces))
         self._changed.unpark()
 
@@ -86,8 +86,8 @@ class Output:
             self._fail(TimeoutError(f"nobody reads stdout; {self._size} bytes were not written"))
 
     async def _write_lines(self) -> None:
-        while self._pieces or not self._finished:
-            if not self._pieces:
+        while self.pieces or not self._finished:
+            if not self.pieces:
                 await self._changed.park()
                 continue
             data = self._take()
@@ -97,10 +97,10 @@ class Output:
 
     def _take(self) -> bytes:
         """Remove and return the bytes to write next. Their number is bounded, because this copies them."""
-        sizes = accumulate(map(len, self._pieces))
+        sizes = accumulate(map(len, self.pieces))
         count = next((number for number, size in enumerate(sizes, 1) if size >= _MAX_OUTPUT), None)
-        data = b"".join(self._pieces[:count])
-        del self._pieces[:count]
+        data = b"".join(self.pieces[:count])
+        del self.pieces[:count]
         return data
 
     async def _watch_reader(self) -> None:
@@ -116,7 +116,7 @@ class Output:
     def _fail(self, error: BaseException) -> None:
         assert isinstance(error, OSError)
         self._failed = True
-        self._pieces.clear()
+        self.pieces.clear()
         self._size = 0
         self._drained.unpark_all()
         self._ending.fail(error)

@@ -99,7 +99,7 @@ async def _take_part(ending: Ending, key: DriveKey, options: NodeOptions, output
         )
         options.join(swarm, drive)
         async with trio.open_nursery() as session_nursery:
-            session = _Session(node, drive, options, output, session_nursery, nursery)
+            session = Session(node, drive, options, output, session_nursery, nursery)
             await session.run(ending)
             session_nursery.cancel_scope.cancel()
         return await session.finish()
@@ -111,7 +111,7 @@ def _describe(swarm: Swarm | None) -> dict[str, Any]:
     return {"swarm": {"publicKey": swarm.public_key.hex(), "port": swarm.bound_address[1]}}
 
 
-class _Session:
+class Session:
     """The commands and events of one run."""
 
     def __init__(
@@ -131,7 +131,7 @@ class _Session:
         self._feed = Feed(drive, member=self._write_member, message=self._write_message, room=output.room)
         self._outboxes = Outboxes(node, drive, outbox_nursery, self._report_behind)
         self._commands = {
-            "join": self._join,
+            "join": self.join,
             "close": self._close,
             "send": self._send,
             "broadcast": self._broadcast,
@@ -145,7 +145,7 @@ class _Session:
         """Run until the input ends or the command is asked to end, and all accepted messages have left."""
         self._nursery.start_soon(self._feed.follow_members)
         for topic in dict.fromkeys(self._options.topics):
-            await self._join({"topic": topic})
+            await self.join({"topic": topic})
         self._nursery.start_soon(
             self._options.keep_connected, self._node, self._nursery, self._report_failure
         )
@@ -153,7 +153,7 @@ class _Session:
             if line is None:
                 self._report(ValueError(f"line of more than {MAX_LINE} bytes"))
             elif line.strip():
-                await self._obey(line)
+                await self.obey(line)
         await self._outboxes.drain()
 
     async def finish(self) -> bool:
@@ -165,11 +165,12 @@ class _Session:
 
     # Commands
 
-    async def _obey(self, line: bytes) -> None:
+    async def obey(self, line: bytes) -> None:
+        """Carry out the command of one line, or report what is wrong with it."""
         text = line.decode(errors="replace")
         offending: Any = text
         try:
-            command = _parse(line)
+            command = parse(line)
             # If the command is nested too deeply to be written as JSON again, repeat its text.
             deep = text.count("[") + text.count("{") > _MAX_BRACKETS
             offending = text if deep else command
@@ -181,7 +182,8 @@ class _Session:
         except (ValueError, TypeError, RecursionError, PeersocketsError) as error:
             self._report(error, offending)
 
-    async def _join(self, command: dict[str, Any]) -> None:
+    async def join(self, command: dict[str, Any]) -> None:
+        """Join the topic that a command names."""
         name = _field(command, "topic", str)
         if name in self._feed.topics:
             raise ValueError(f"topic {name!r} is already joined")
@@ -273,7 +275,8 @@ def _camel_case(name: str) -> str:
     return first + "".join(map(str.capitalize, rest))
 
 
-def _parse(line: bytes) -> dict[str, Any]:
+def parse(line: bytes) -> dict[str, Any]:
+    """Read a command. Raises `ValueError` if the line holds none."""
     try:
         command = json.loads(line, parse_constant=_refuse_number, parse_float=_finite)
     except (ValueError, RecursionError) as error:

@@ -101,7 +101,7 @@ class SwarmRuntime:
         self._waiting: dict[bytes, _Dialling] = {}
         self._answering = 0
         """The number of incoming handshakes that are being decided or wait for their stream."""
-        self._tasks: set[ConnectionTask] = set()
+        self.tasks: set[ConnectionTask] = set()
         """The connections on this swarm's socket. Ended ones are removed when the next one is added."""
         known = [node for node in bootstrap if is_ipv4(node[0])]
         first = not bootstrap
@@ -276,7 +276,7 @@ class SwarmRuntime:
             return None
         stream.connect(remote_id, address)
         task = self._attach(stream, keys, initiator, address)
-        self._tasks = {other for other in self._tasks if not other.connection.closed} | {task}
+        self.tasks = {other for other in self.tasks if not other.connection.closed} | {task}
         return task
 
     # Commands
@@ -309,11 +309,11 @@ class SwarmRuntime:
     async def finish(self) -> None:
         """End the connections on this swarm's socket in good order, for up to `Limits.linger`."""
         linger = self.node_runtime.limits.linger
-        for task in self._tasks:
+        for task in self.tasks:
             if not task.connection.closed:
                 task.finish(linger)
         with trio.move_on_after(linger):
-            while any(not task.connection.closed for task in self._tasks):
+            while any(not task.connection.closed for task in self.tasks):
                 await self.node_runtime.changed.park()
 
     def close(self) -> None:

@@ -75,7 +75,7 @@ class Hypercore9:
         self._handshake_output = handshake.output
         self._rest = b""  # bytes that arrived together with the end of the handshake
         self._channels: Channels | None = None
-        self._transmit: XSalsa20 | None = None
+        self.transmit: XSalsa20 | None = None
         self._receive: XSalsa20 | None = None
 
     @property
@@ -128,7 +128,7 @@ class Hypercore9:
                 self._frames.take_untrusted(items)
             finally:
                 for item in items:
-                    self._receive_item_untrusted(item, events)
+                    self.receive_item_untrusted(item, events)
 
     def forget_input(self) -> None:
         """Drop the unfinished frame and all waiting input."""
@@ -143,9 +143,9 @@ class Hypercore9:
             plain = b"".join(self._handshake_output)
             self._handshake_output.clear()
             return plain + self.data_to_send()
-        if self._transmit is None or not self.outbox.chunks:
+        if self.transmit is None or not self.outbox.chunks:
             return b""
-        return self._transmit.apply(*self.outbox.take())
+        return self.transmit.apply(*self.outbox.take())
 
     def send_keepalive(self) -> None:
         """Queue an empty frame."""
@@ -180,7 +180,7 @@ class Hypercore9:
     def _start(self, handshake: Handshake, events: list[Event]) -> None:
         sending_key, receiving_key = handshake.split()
         self._handshake = None
-        self._transmit = XSalsa20(sending_key, handshake.nonce)
+        self.transmit = XSalsa20(sending_key, handshake.nonce)
         self._receive = XSalsa20(receiving_key, handshake.remote_nonce)
         self._channels = Channels(
             sending_key=sending_key,
@@ -199,7 +199,7 @@ class Hypercore9:
     def _reply_untrusted(self, channel: int, message: messages.Message) -> None:
         self.outbox.append_reply_untrusted(self._encode(channel, message))
 
-    def _receive_item_untrusted(self, item: frames.Item, events: list[Event]) -> None:
+    def receive_item_untrusted(self, item: frames.Item, events: list[Event]) -> None:
         if isinstance(item, frames.ExtensionRun):
             if item.id < len(self._remote_names):
                 name = self._remote_names[item.id]
