@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, nullcontext
 from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Literal, Self
 
 import attrs
 import trio
 
-from peersockets_core import DriveKey, parse_public_key
+from peersockets_core import DriveKey, PeerUnreachable, parse_public_key
 from peersockets_core import swarm as core
 from peersockets_core.dht import HyperDhtLimits
 from peersockets_core.dht.rpc.address import Address
@@ -18,7 +18,8 @@ from peersockets_core.swarm import Announced, Flushed, PeerFound, SwarmEvent
 
 from .drive import Drive
 from .info import ConnectionInfo
-from .runtime.background import background_tasks
+from .runtime import swarm_runtime
+from .runtime.background import background_tasks, sheltered_task
 from .runtime.bootstrap import BootstrapNode, check_bootstrap
 from .runtime.node_runtime import NodeRuntime
 from .runtime.swarm_runtime import Attach, SwarmRuntime
@@ -28,9 +29,6 @@ NatKind = Literal["unknown", "open", "consistent", "random"]
 """The way to reach a node from outside: "unknown"; "open", for everyone; "consistent", through a NAT
 that uses one public port for all remotes; or "random", through a NAT that uses a different port for each
 remote."""
-
-_WITHDRAW_TIME: Final = 2.0
-"""Seconds that closing waits for nodes of the DHT to remove our announcements."""
 
 
 @attrs.frozen(kw_only=True)
@@ -189,11 +187,35 @@ class Swarm:
         """
         key = parse_public_key(public_key, "public_key")
         self._check_open()
+        if self.suspended:
+            raise PeerUnreachable("the swarm is suspended")
         await trio.lowlevel.checkpoint()
         connection = self._node_runtime.machine.connection_to("hypercore11", key)
         if connection is not None:
             return connection.owner.facts()
         return await self._runtime.connect(key, relays)
+
+    @property
+    def suspended(self) -> bool:
+        """Whether it is between `suspend` and `resume`."""
+        return self._runtime.machine.suspended
+
+    async def suspend(self) -> None:
+        """Be silent until `resume`, as where a phone's application goes to the background.
+
+        It withdraws the announcements and ends its connections in good order, both within a few seconds, and
+        neither sends nor takes anything from then on. The discoveries stay, and `join` adds some. A suspended
+        swarm is left alone. Raises `trio.ClosedResourceError` when the swarm is closed.
+        """
+        self._check_open()
+        await trio.lowlevel.checkpoint()
+        if not self.suspended:
+            await self._runtime.suspend()
+
+    def resume(self) -> None:
+        """Announce, look and dial anew, with what is joined. Raises `trio.ClosedResourceError`."""
+        self._check_open()
+        self._runtime.resume()
 
     def statistics(self) -> SwarmStatistics:
         """Return the current counters."""
@@ -243,12 +265,26 @@ class Swarm:
             raise trio.ClosedResourceError("this Swarm is closed")
 
     async def _finish(self) -> None:
-        """Close the discoveries, and wait a moment until nodes have removed our announcements."""
-        for discovery in list(self._discoveries.values()):
-            discovery.close()
-        with trio.move_on_after(_WITHDRAW_TIME):
-            await self._runtime.wait_withdrawn()
+        """End everything in good order."""
+        await self._withdraw()
         await self._runtime.finish()
+
+    async def _withdraw(self, *, shield: bool = False) -> None:
+        """Close the discoveries, and wait a moment for the nodes that keep our announcements."""
+        leave_all(self)
+        with trio.move_on_after(swarm_runtime.WITHDRAW_TIME, shield=shield):
+            await self._runtime.wait_withdrawn()
+
+
+def leave_all(swarm: Swarm) -> None:
+    """Begin to withdraw all announcements of a swarm, which goes on otherwise."""
+    for discovery in list(swarm._discoveries.values()):
+        discovery.close()
+
+
+def hurry(swarm: Swarm) -> None:
+    """Let a swarm that is being left wait no longer for the nodes that keep its announcements."""
+    swarm._runtime.hurry()
 
 
 @asynccontextmanager
@@ -282,12 +318,15 @@ async def open_swarm(
             probe=probe,
             limits=limits,
         )
-        await nursery.start(runtime.run)
-        try:
-            yield swarm
-            await swarm._finish()
-        finally:
-            runtime.close()
+        async with sheltered_task(runtime.run):
+            try:
+                yield swarm
+                await swarm._finish()
+            except BaseException:
+                await swarm._withdraw(shield=True)
+                raise
+            finally:
+                runtime.close()
 
 
 def runtime_of(swarm: Swarm) -> SwarmRuntime:

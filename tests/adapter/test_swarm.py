@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 import attrs
@@ -28,7 +29,9 @@ from peersockets_trio import (
     open_node,
 )
 from peersockets_trio.runtime import bootstrap
-from peersockets_trio.testing.internals import swarm_runtime
+from peersockets_trio.runtime import swarm_runtime as runtime_module
+from peersockets_trio.runtime.network_watch import NetworkWatch
+from peersockets_trio.testing.internals import node_runtime, swarm_runtime
 
 HOST = "127.0.0.1"
 KEY = "11" * 32
@@ -407,6 +410,120 @@ async def test_nothing_is_flushed_before_names_have_addresses(monkeypatch: pytes
         known.set()
         await discovery.flushed()
         assert alice.swarm.statistics().nodes > 0
+
+
+class Mishap(Exception):
+    """Something that ends a program."""
+
+
+async def found_by(net: Net) -> int:
+    """How many peers somebody finds who comes now."""
+    async with open_node() as node, node.open_swarm(bootstrap=net.bootstrap, host=HOST) as swarm:
+        await swarm.join(KEY, announce=False).flushed()
+        return swarm.statistics().peers
+
+
+@pytest.mark.parametrize("how", ["error", "cancellation", "error within the discovery"])
+async def test_an_announcement_is_withdrawn_however_the_swarm_is_left(how: str) -> None:
+    async with network() as net:
+        with trio.CancelScope() as scope, suppress(Mishap):
+            async with open_node() as node, node.open_swarm(bootstrap=net.bootstrap, host=HOST) as swarm:
+                discovery = swarm.join(KEY)
+                await discovery.flushed()
+                assert await found_by(net) == 1
+                if how == "cancellation":
+                    scope.cancel()
+                    await trio.sleep_forever()
+                if how == "error":
+                    raise Mishap
+                async with discovery:
+                    raise Mishap
+        assert await found_by(net) == 0
+
+
+async def test_withdrawing_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime_module, "WITHDRAW_TIME", 0.0)
+    with trio.fail_after(60):
+        with trio.CancelScope() as scope:
+            async with (
+                open_node() as first,
+                first.open_swarm(bootstrap=(), host=HOST) as begun,
+                open_node() as node,
+                node.open_swarm(bootstrap=[begun.bound_address], host=HOST) as swarm,
+            ):
+                await swarm.join(KEY).flushed()
+                await begun.suspend()  # nobody confirms anything any more
+                scope.cancel()
+                await trio.lowlevel.checkpoint()
+        assert swarm.closed
+        assert swarm_runtime(swarm).machine.withdrawing
+
+
+async def test_a_suspended_swarm_is_silent_and_comes_back() -> None:
+    async with network() as net:
+        alice, bob = await net.add(), await net.add()
+        await meet(alice, bob)
+        (before,) = alice.drive.peers
+        async with alice.drive.watch() as events:
+            await events.receive()
+            for _ in range(2):
+                await bob.swarm.suspend()
+            assert isinstance(await events.receive(), PeerLeft)
+            assert bob.swarm.suspended
+            assert bob.node.statistics().connections == 0
+            assert await found_by(net) == 1  # alice
+            sent = swarm_runtime(bob.swarm).udp.datagrams_sent
+            with pytest.raises(PeerUnreachable, match="the swarm is suspended"):
+                await bob.swarm.connect(alice.key)
+            later = bob.swarm.join(b"t" * 32)
+            bob.swarm.resume()
+            while (joined := await events.receive()).public_key != bob.key:
+                pass
+            assert isinstance(joined, PeerJoined)
+            assert joined.peer_id == before
+            await later.flushed()
+            assert swarm_runtime(bob.swarm).udp.datagrams_sent > sent
+
+
+async def test_suspending_that_is_cancelled_is_silent_all_the_same() -> None:
+    async with network() as net:
+        alice, bob = await net.add(), await net.add()
+        await meet(alice, bob)
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await bob.swarm.suspend()
+        assert not bob.swarm.suspended
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(bob.swarm.suspend)
+            while not swarm_runtime(bob.swarm).machine.suspended:
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+        assert swarm_runtime(bob.swarm).silent
+        bob.swarm.resume()
+        await bob.swarm.join(bob.drive).flushed()
+
+
+async def test_a_sleep_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock that goes on in a sleep is ahead of ours afterwards."""
+    slept = 0.0
+
+    def clock() -> float:
+        return trio.current_time() + slept
+
+    monkeypatch.setattr(runtime_module, "INTERVAL", 0.01)
+    monkeypatch.setattr(runtime_module, "NetworkWatch", partial(NetworkWatch, clock=clock))
+    async with network() as net:
+        alice = await net.add()
+        await alice.swarm.join(alice.drive).flushed()
+        announced = trio.Event()
+
+        class Announcements(Instrument):
+            def topic_announced(self, topic: bytes, nodes: int) -> None:
+                announced.set()
+
+        node_runtime(alice.node).telemetry.add(Announcements())
+        slept = 3600.0
+        await announced.wait()
 
 
 async def test_bad_arguments() -> None:

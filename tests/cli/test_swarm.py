@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 
 from cli.networks import finish, line, pipe, started
-from cli.support import KEY, complaint, parse_lines, run
+from cli.support import COMMAND, KEY, complaint, parse_lines, run
 
 DEAD = "127.0.0.1:9"
 """Nobody answers there."""
@@ -38,6 +42,49 @@ def test_chat_finds_peers(bootstrap: str) -> None:
         assert b"in the DHT" in done.stdout
         output, _ = finish(there)
     assert "hello from a pipe" in [event.get("text") for event in parse_lines(output)]
+
+
+@contextmanager
+def announced_chat(bootstrap: str, *command: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A `chat` that has announced itself."""
+    with started("chat", KEY.url, "--bootstrap", bootstrap, command=command or COMMAND) as process:
+        while b"announced at" not in line(process):
+            pass
+        yield process
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_withdraws_the_announcement(bootstrap: str, number: signal.Signals) -> None:
+    with announced_chat(bootstrap) as chat:
+        chat.send_signal(number)
+        finish(chat, 130 if number == signal.SIGINT else 0)
+    looked = run("send", KEY.url, "hi", "--topic", "t", "--all", "--wait", "0.5", "--bootstrap", bootstrap)
+    assert b"the DHT knows nobody else who announces this drive" in looked.stderr
+
+
+PATIENT = """
+import peersockets_command
+from peersockets_trio.runtime import swarm_runtime
+swarm_runtime.WITHDRAW_TIME = 1e6
+peersockets_command.main()
+"""
+
+
+def test_a_second_ctrl_c_waits_for_nobody() -> None:
+    with (
+        started("dht", "--listen", "127.0.0.1:0") as node,
+        announced_chat(line(node).decode(), sys.executable, "-c", PATIENT) as chat,
+    ):
+        node.send_signal(signal.SIGSTOP)
+        signals = 0
+        while chat.poll() is None:
+            chat.send_signal(signal.SIGINT)
+            signals += 1
+            with suppress(subprocess.TimeoutExpired):
+                chat.wait(0.3)
+        assert signals > 1
+        # A third one may come when Python itself is ending.
+        assert chat.returncode in (130, -signal.SIGINT)
 
 
 def test_watch_shows_who_comes(bootstrap: str) -> None:

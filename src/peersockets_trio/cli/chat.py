@@ -81,7 +81,7 @@ async def _run(ending: Ending, key: DriveKey, name: str, options: NodeOptions) -
     report = SwarmReport()
     async with (
         options.open_node(report) as node,
-        options.open_swarm(node) as swarm,
+        options.open_swarm(ending, node) as swarm,
         trio.open_nursery() as nursery,
     ):
         with ending.unless_asked() as starting:

@@ -30,6 +30,8 @@ class Ending:
         self._signals: list[int] = []
         self._error: OSError | None = None
         self._scopes: set[trio.CancelScope] = set()
+        self._when_asked: list[Callable[[], None]] = []
+        self._when_hurried: list[Callable[[], None]] = []
         self._whole = trio.CancelScope()
         self._trio: trio.lowlevel.TrioToken | None = None
 
@@ -62,6 +64,16 @@ class Ending:
                 yield scope
             finally:
                 self._scopes.discard(scope)
+
+    def when_asked(self, leave: Callable[[], None]) -> None:
+        """Call a function when the command is asked to end."""
+        self._when_asked.append(leave)
+        if self.asked:
+            leave()
+
+    def when_hurried(self, hurry: Callable[[], None]) -> None:
+        """Call a function when the command is to end at once."""
+        self._when_hurried.append(hurry)
 
     async def wait(self) -> None:
         """Wait until the command is asked to end."""
@@ -98,11 +110,15 @@ class Ending:
             self._ask()
         if len(self._signals) > 1:
             self._whole.cancel()
+            for hurry in self._when_hurried:
+                hurry()
 
     def _ask(self) -> None:
         self.asked = True
         for scope in self._scopes:
             scope.cancel()
+        for leave in self._when_asked:
+            leave()
 
 
 def run(command: Callable[..., Awaitable[int | None]], *arguments: object) -> int:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
-from functools import reduce
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -32,8 +32,10 @@ from ..info import ConnectionInfo
 from ..instruments import Instrument
 from ..node import Node, open_node
 from ..reconnect import Connected, KeptConnection
-from ..swarm import Discovery, Swarm
+from ..runtime.bootstrap import PUBLIC_BOOTSTRAP
+from ..swarm import Discovery, Swarm, hurry, leave_all
 from . import streams
+from .ending import Ending
 from .secret_files import read_file
 
 _LONGEST_ID = 20  # digits
@@ -193,13 +195,20 @@ class NodeOptions:
             instruments=instruments,
         )
 
-    def open_swarm(self, node: Node) -> AbstractAsyncContextManager[Swarm | None]:
-        """Open a swarm, or yield None if `swarm` is False. Raises `OSError`."""
+    @asynccontextmanager
+    async def open_swarm(self, ending: Ending, node: Node) -> AsyncIterator[Swarm | None]:
+        """Open a swarm, or nothing where none is wanted. Raises `OSError`.
+
+        When the command is asked to end, the announcements are withdrawn at once, beside what it still does.
+        """
         if not self.swarm:
-            return nullcontext()
-        if not self.bootstrap:
-            return node.open_swarm()
-        return node.open_swarm(bootstrap=[(at.host, at.port) for at in self.bootstrap])
+            yield None
+            return
+        bootstrap = [(at.host, at.port) for at in self.bootstrap] or PUBLIC_BOOTSTRAP
+        async with node.open_swarm(bootstrap=bootstrap) as swarm:
+            ending.when_asked(partial(leave_all, swarm))
+            ending.when_hurried(partial(hurry, swarm))
+            yield swarm
 
     def join(self, swarm: Swarm | None, drive: Drive) -> Discovery | None:
         """Look for the peers of a drive, and announce it unless `announce` is False."""

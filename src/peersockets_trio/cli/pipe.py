@@ -82,7 +82,7 @@ async def _take_part(ending: Ending, key: DriveKey, options: NodeOptions, output
     )
     async with (
         options.open_node(report) as node,
-        options.open_swarm(node) as swarm,
+        options.open_swarm(ending, node) as swarm,
         trio.open_nursery() as nursery,
     ):
         with ending.unless_asked() as starting:

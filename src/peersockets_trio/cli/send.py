@@ -90,7 +90,7 @@ async def _run(ending: Ending, key: DriveKey, options: NodeOptions, order: _Orde
     if not options.reachable:
         raise click.ClickException(f"{UNREACHABLE}; nothing was sent")
     report = SwarmReport()
-    async with options.open_node(report) as node, options.open_swarm(node) as swarm:
+    async with options.open_node(report) as node, options.open_swarm(ending, node) as swarm:
         drive = node.open_drive(key, topic_scope=options.topic_scope)
         topic = drive.join(order.topic, overflow="drop_newest")
         leaves = _Leaves(drive.watch())

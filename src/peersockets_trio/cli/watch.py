@@ -47,7 +47,7 @@ async def _run(
     output = Output(ending)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(output.run)
-        async with options.open_node(SwarmReport()) as node, options.open_swarm(node) as swarm:
+        async with options.open_node(SwarmReport()) as node, options.open_swarm(ending, node) as swarm:
             with ending.unless_asked():
                 await _watch(node, swarm, key, options, describe, output)
         output.finish()

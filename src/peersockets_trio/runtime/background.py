@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Protocol
 
 import trio
 
@@ -29,3 +30,28 @@ async def background_tasks() -> AsyncIterator[trio.Nursery]:
             raise
     if raised is not None:
         raise raised
+
+
+class Task(Protocol):
+    """A function that goes on for ever, once it has reported that it has begun."""
+
+    async def __call__(self, *, task_status: trio.TaskStatus[None]) -> None: ...
+
+
+@asynccontextmanager
+async def sheltered_task(run: Task) -> AsyncIterator[None]:
+    """Run a task until the end of the block. A cancellation from outside reaches the block, and not the task:
+    it still serves what the block does to leave in good order, in a shielded scope of its own.
+    """
+    scope = trio.CancelScope(shield=True)
+
+    async def shelter(task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        with scope:
+            await run(task_status=task_status)
+
+    async with background_tasks() as nursery:
+        await nursery.start(shelter)
+        try:
+            yield
+        finally:
+            scope.cancel()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final
@@ -31,6 +32,7 @@ from . import bootstrap as bootstrapping
 from .addresses import ANY_HOST
 from .bootstrap import RETRY, BootstrapNode, is_ipv4
 from .connection_task import ConnectionTask
+from .network_watch import INTERVAL, NetworkWatch
 from .node_runtime import NodeRuntime
 
 if TYPE_CHECKING:
@@ -39,6 +41,9 @@ if TYPE_CHECKING:
 Attach = Callable[[UdxStream, Keys, bool, "Address"], ConnectionTask]
 """A function that makes a connection of the node on an encrypted stream, from the keys, whether we dialled,
 and the address."""
+
+WITHDRAW_TIME: Final = 2.0
+"""Seconds for which leaving waits until nodes of the DHT have forgotten us."""
 
 PASSIVE_TIME: Final = 10.0
 """Seconds to wait for the first packet of a remote that connects to us (hyperdht 6.34.0)."""
@@ -122,6 +127,10 @@ class SwarmRuntime:
         )
         self._instrument = _Connections(self)
         self._withdrawn = trio.lowlevel.ParkingLot()
+        self._hurried = False
+        self.silent = False
+        """Whether nothing is sent or received, because the swarm is suspended."""
+        self._watch = NetworkWatch(udp)
         udp.on_datagram = self._receive
         udp.on_datagrams_read = self.flush
         if probe is not None:
@@ -139,6 +148,7 @@ class SwarmRuntime:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._resolve)
+                nursery.start_soon(self._watch_network)
                 await self._keep_time()
         finally:
             self.node_runtime.telemetry.remove(self._instrument)
@@ -146,13 +156,26 @@ class SwarmRuntime:
     async def _keep_time(self) -> None:
         while True:
             self.flush()
-            with trio.CancelScope(deadline=self.machine.next_deadline()) as self._scope:
+            deadline = math.inf if self.silent else self.machine.next_deadline()
+            with trio.CancelScope(deadline=deadline) as self._scope:
                 await trio.sleep_forever()
-            self._dispatch(self.machine.handle_deadline(trio.current_time()))
+            if not self.silent:
+                self._dispatch(self.machine.handle_deadline(trio.current_time()))
+
+    async def _watch_network(self) -> None:
+        """Announce, look and dial anew, for ever, whenever the network may have changed."""
+        while True:
+            hosts = [host for host, _ in self.machine.dht.node.bootstrap]
+            changed = self._watch.look(hosts)
+            self.machine.dht.local_addresses = self._watch.addresses
+            if changed and not self.machine.suspended:
+                self.machine.network_changed(trio.current_time())
+                self.flush()
+            await trio.sleep(INTERVAL)
 
     def flush(self) -> None:
         """Send the datagrams that the machine has queued, and schedule its next deadline."""
-        if self.closed:
+        if self.closed or self.silent:
             return
         self.udp.send_datagrams(self.machine.datagrams_to_send(trio.current_time()))
         if self._probe is not None:
@@ -162,7 +185,7 @@ class SwarmRuntime:
         self._scope.deadline = min(self._scope.deadline, self.machine.next_deadline())
 
     def _receive(self, datagram: memoryview, source: Address) -> None:
-        if self.closed:
+        if self.closed or self.silent:
             return
         now = self.udp.read_time
         events = self.machine.receive_datagrams(datagram, len(datagram), source, now)
@@ -210,8 +233,13 @@ class SwarmRuntime:
 
     async def wait_withdrawn(self) -> None:
         """Wait until the nodes that keep our announcements have removed them."""
-        while self.machine.withdrawing:
+        while self.machine.withdrawing and not self._hurried:
             await self._withdrawn.park()
+
+    def hurry(self) -> None:
+        """Wait for no confirmation any more."""
+        self._hurried = True
+        self._withdrawn.unpark_all()
 
     async def _answer(self, incoming: Incoming) -> None:
         """Decide about a remote that wants to connect, and accept its stream. A refused remote gets no
@@ -227,7 +255,12 @@ class SwarmRuntime:
             if node_runtime.authenticate is not None:
                 with trio.move_on_at(incoming.expires):
                     await node_runtime.authenticate(info)
-            if self.closed or incoming.expired(trio.current_time()) or not node_runtime.make_slot():
+            if (
+                self.closed
+                or self.machine.suspended
+                or incoming.expired(trio.current_time())
+                or not node_runtime.make_slot()
+            ):
                 return
             stream = self._new_stream()
             accepted = machine.accept(incoming, stream.local_id, trio.current_time())
@@ -271,7 +304,7 @@ class SwarmRuntime:
         if address is None:
             with trio.move_on_after(PASSIVE_TIME):
                 address = await stream.wait_early()
-        if address is None or self.closed:
+        if address is None or self.closed or self.machine.suspended:
             stream.abandon()
             return None
         stream.connect(remote_id, address)
@@ -305,6 +338,24 @@ class SwarmRuntime:
         if self.node_runtime.machine.connection_to("hypercore11", public_key) is None:
             self.machine.connection_lost(public_key, trio.current_time())
             self._look_again()
+
+    async def suspend(self) -> None:
+        """Withdraw what is announced, end the connections, and be silent until `resume`."""
+        self.machine.suspend(trio.current_time())
+        self.flush()
+        try:
+            with trio.move_on_after(WITHDRAW_TIME):
+                await self.wait_withdrawn()
+            await self.finish()
+        finally:
+            self.silent = self.machine.suspended
+
+    def resume(self) -> None:
+        """Go on after `suspend`."""
+        self.silent = False
+        self.machine.resume(trio.current_time())
+        self.flush()
+        self._look_again()
 
     async def finish(self) -> None:
         """End the connections on this swarm's socket in good order, for up to `Limits.linger`."""

@@ -6,7 +6,7 @@ import errno
 import math
 import socket
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Final
 
 import trio
@@ -27,7 +27,7 @@ from peersockets_core.udx import (
     WritableAgain,
 )
 
-from ..runtime.background import background_tasks
+from ..runtime.background import sheltered_task
 from ..runtime.flusher import Flusher
 from .datagrams import Datagrams
 from .streams import UdxStream
@@ -66,6 +66,10 @@ class UdpSocket:
         self.read_time = trio.current_time()
         """The time of the latest read, which holds for all of its datagrams."""
         self._datagrams_read = False
+        self.datagrams_sent = 0
+        """Datagrams that are not UDX and that the kernel has taken."""
+        self.datagrams_failed = 0
+        """Those that it has refused, as where there is no network."""
         self.linger = linger
         self.closed = False
         self._datagrams = datagrams
@@ -103,8 +107,12 @@ class UdpSocket:
 
     def send_datagram(self, data: Buffer, destination: Address) -> None:
         """Send a datagram that is not UDX; it may be lost."""
-        with suppress(OSError):  # no route or no permission counts as a lost datagram
+        try:
             self._datagrams.send(destination, [data], len(data))
+        except OSError:  # no route, no permission: as if lost on its way
+            self.datagrams_failed += 1
+        else:
+            self.datagrams_sent += 1
 
     def send_datagrams(self, datagrams: Iterable[tuple[Address, list[bytes], int]]) -> None:
         """Send datagrams that are not UDX, each in one buffer, as a machine hands them over; they may be
@@ -115,7 +123,9 @@ class UdpSocket:
             try:
                 sendto(data, destination)
             except OSError:  # no route, no permission or no room counts as a lost datagram
-                continue
+                self.datagrams_failed += 1
+            else:
+                self.datagrams_sent += 1
 
     # Moving
 
@@ -309,7 +319,7 @@ async def open_udp_socket(
     """Bind a UDP socket for UDX streams.
 
     Leaving the block destroys open streams. It waits for closed streams until the remotes have everything,
-    but no longer than `linger` seconds.
+    but no longer than `linger` seconds. Datagrams move until then, even if the block is cancelled.
 
     Raises `OSError` if binding fails.
     """
@@ -318,8 +328,7 @@ async def open_udp_socket(
     try:
         sock.bind((host, port))
         udp = UdpSocket(Datagrams(sock), limits, linger)
-        async with background_tasks() as nursery:
-            await nursery.start(udp.run)
+        async with sheltered_task(udp.run):
             try:
                 yield udp
                 await udp.finish()

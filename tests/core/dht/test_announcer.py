@@ -113,6 +113,17 @@ def test_stopping_is_remembered_by_nobody() -> None:
     assert len(listening(network, alice).relays) == 3
 
 
+def test_the_network_changes_in_the_middle() -> None:
+    network = hyper_network(10)
+    alice = network.members[5]
+    alice.machine.listen(network.now)
+    network.network.run_for(0.01)
+    assert announcer(alice).state is AnnouncerState.ANNOUNCING
+    alice.machine.network_changed(network.now)
+    network.until(lambda: bool(alice.of_type(Listening)))
+    assert len(holders(network, alice)) == 3
+
+
 def test_stopping_in_the_middle() -> None:
     network = hyper_network(10)
     alice = network.members[5]
