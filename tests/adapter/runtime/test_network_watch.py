@@ -12,6 +12,7 @@ import trio
 
 from peersockets_trio.runtime.network_watch import NetworkWatch, clock_with_sleep
 from peersockets_trio.udp import UdpSocket, open_udp_socket
+from peersockets_trio.udp.datagrams import Datagrams
 
 
 class Clock:
@@ -57,12 +58,12 @@ async def test_datagrams_that_leave_again(monkeypatch: pytest.MonkeyPatch) -> No
         send(udp)
         assert not watch.look([])
         with monkeypatch.context() as patch:
-            patch.setattr(udp._datagrams, "send", refuse)
+            patch.setattr(Datagrams, "send", refuse)
             send(udp)
         send(udp)  # to somebody else, who can be reached
         assert not watch.look([])
         with monkeypatch.context() as patch:
-            patch.setattr(udp._datagrams, "send", refuse)
+            patch.setattr(Datagrams, "send", refuse)
             send(udp)
         assert not watch.look([])
         assert not watch.look([])  # nothing was sent
