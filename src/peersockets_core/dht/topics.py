@@ -40,7 +40,7 @@ class SearchFinished:
 
 
 class TopicSearch:
-    """One search of the nodes near a topic, made by `HyperDht.lookup`, `.announce` and `.withdraw`."""
+    """One search of the nodes near a topic, made by a `HyperDht`."""
 
     def __init__(
         self,

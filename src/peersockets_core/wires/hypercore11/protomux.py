@@ -1,9 +1,9 @@
 """`Mux`: channels of any protocol over one stream of messages, as in protomux. Source: protomux 3.12.1.
 
-To run your own protocol besides hypercore's, open a channel of `Connection.mux` with `Mux.open(protocol,
-id, handshake, handler)`. To answer the remote's channels, call `Mux.pair(protocol, id, notify)`; `notify`
-opens a channel, or returns True to decide later. The mux calls the handler when both sides have opened the
-channel, for every message, and at the end.
+To run your own protocol besides hypercore's, open a channel of `Connection.mux` with `Mux.open`. To answer
+the remote's channels, call `Mux.pair` with a function `notify`, which opens a channel, or returns True to
+decide later. The mux calls the handler when both sides have opened the channel, for every message, and at the
+end.
 
 Every Open gets an answer, an Open or a Reject, and a side has at most one unanswered Open for a key. If a
 channel is closed before the answer, the Close follows the answer, and only then can the next channel with
