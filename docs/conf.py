@@ -45,7 +45,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:obj", r".*"),  # prose: parameters and values as well as names
     ("py:.*", r"(trio|collections|contextlib|types|typing)\b.*"),  # there is no index of these offline
-    ("py:class", r"peersockets_(core|trio)(\.\w+){2,}|Keys"),  # what is not public has no page
+    ("py:class", r"peersockets_(core|trio)(\.\w+){2,}|Keys|Buffer|S"),  # what is not public has no page
 ]
 
 _PACKAGES = (peersockets_core, peersockets_trio)
