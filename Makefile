@@ -51,7 +51,7 @@ bench-quick: dev node
 fuzz: dev
 	$(BIN)/python -m pip install --quiet --editable '.[fuzz]'
 	for harness in $(HARNESSES); do \
-		$(BIN)/python -m fuzz $$harness -max_total_time=$(FUZZ_TIME) -print_final_stats=1 || exit 1; \
+		PYTHONPATH=tests $(BIN)/python -m fuzz $$harness -max_total_time=$(FUZZ_TIME) -print_final_stats=1 || exit 1; \
 	done
 
 traces: dev node

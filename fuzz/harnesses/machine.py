@@ -15,7 +15,7 @@ from typing import Final
 
 import attrs
 
-from fuzz.support import KEYS, Script, bounded_work, fixed_entropy
+from fuzz.support import KEYS, Script, bounded_work
 from peersockets_core import (
     Connection,
     DriveKey,
@@ -23,13 +23,13 @@ from peersockets_core import (
     LocalProtocolError,
     OpenDrive,
     PeerJoined,
-    Peersockets,
     RemoteProtocolError,
     TopicHandle,
     Watch,
     WireName,
 )
 from peersockets_core.limits import Limits
+from simulation import streams
 
 LIMITS: Final = Limits(send_buffer=256, receive_messages=8, receive_bytes=256, watch_events=8)
 CALLS: Final = 10_000
@@ -45,18 +45,6 @@ _WIRES: Final[tuple[WireName, ...]] = ("hypercore9", "hypercore11")
 
 
 @attrs.define(eq=False)
-class _Link:
-    """One side of a connection."""
-
-    node: _Node
-    connection: Connection
-    far: _Link = attrs.field(init=False)
-    arriving: bytearray = attrs.field(factory=bytearray)
-    ended: bool = False
-    """The far end has sent its last."""
-
-
-@attrs.define(eq=False)
 class _Joined:
     """A topic handle, and the number of the last message taken from each sender."""
 
@@ -66,53 +54,19 @@ class _Joined:
     last: dict[bytes, int] = attrs.field(factory=lambda: defaultdict(lambda: -1))
 
 
-class _Node:
-    """A machine and what moves its bytes, which only does as the script says."""
+class _Node(streams.Node):
+    """A node of the simulation, which does as the script says."""
 
-    def __init__(self, world: _World, number: int) -> None:
-        self.world = world
+    def __init__(self, network: streams.Network, number: int) -> None:
+        super().__init__(network, f"node {number}", KeyPair.from_seed(bytes((number + 1,)) * 32))
         self.number = number
-        self.key_pair = KeyPair.from_seed(bytes((number + 1,)) * 32)
-        self.machine = Peersockets(self, LIMITS)
-        self.links: list[_Link] = []
-        self.drives: dict[DriveKey, OpenDrive] = {}
+        self.drives: dict[DriveKey, OpenDrive[streams.End, object]] = {}
         self.joined: list[_Joined] = []
         self.watches: list[tuple[Watch, set[int]]] = []
         self.sent = 0
-        self.retired: list[Connection] = []
-        self.count = 0
 
-    # Host
-
-    def news(self, handle: TopicHandle | Watch) -> None:
-        """Taken when the script says so."""
-
-    def readable(self, connection: Connection) -> None:
-        """Looked at before each reading."""
-
-    def rerouted(self) -> None:
-        """Nobody waits to send."""
-
-    def wake(self, connection: Connection) -> None:
-        """Everyone writes when the script says so."""
-
-    def retire(self, connection: Connection) -> None:
-        self.retired.append(connection)
-
-    def drop(self, connection: Connection, error: RemoteProtocolError) -> None:
+    def drop(self, connection: Connection[streams.End], error: RemoteProtocolError) -> None:
         raise AssertionError(f"an honest peer was dropped: {error}")
-
-    # What the script tells it
-
-    def connection(self, wire: WireName, *, initiator: bool) -> Connection:
-        self.count += 1
-        return self.machine.make_connection(
-            wire=wire if initiator else None,
-            initiator=initiator,
-            key_pair=self.key_pair,
-            entropy=fixed_entropy(16 * self.number + self.count % 16 + 1),
-            now=self.world.now,
-        )
 
     def toggle_drive(self, key: DriveKey) -> None:
         opened = self.drives.pop(key, None)
@@ -169,7 +123,7 @@ class _Node:
             message = joined.handle.take()
             sender, topic, number = message.message.split(b" ")[0].split(b":")
             assert topic.decode() == joined.topic
-            key_pair = self.world.nodes[int(sender)].key_pair
+            key_pair = self.network.nodes[int(sender)].key_pair
             assert message.public_key in key_pair.public_keys.values()
             # Not across wires: there, one node is two peers.
             assert int(number) > joined.last[message.public_key], "a message twice, or overtaken"
@@ -188,94 +142,45 @@ class _Node:
 
 
 class _World:
-    """The nodes, their connections and the time."""
+    """The nodes, and the network between them."""
 
     def __init__(self) -> None:
-        self.now = 0.0
-        self.nodes = [_Node(self, number) for number in range(PEERS)]
+        self.network = streams.Network(limits=LIMITS)
+        self.nodes = [_Node(self.network, number) for number in range(PEERS)]
 
     def connect(self, choice: int) -> None:
         dialler, answerer = self.nodes[choice % 3], self.nodes[(choice + 1 + choice // 3 % 2) % 3]
-        if max(len(dialler.links), len(answerer.links)) >= CONNECTIONS:
-            return
-        wire = _WIRES[choice // 6 % 2]
-        near = _Link(dialler, dialler.connection(wire, initiator=True))
-        near.far = _Link(answerer, answerer.connection(wire, initiator=False))
-        near.far.far = near
-        dialler.links.append(near)
-        answerer.links.append(near.far)
+        if max(len(dialler.ends), len(answerer.ends)) < CONNECTIONS:
+            self.network.connect(dialler, answerer, _WIRES[choice // 6 % 2])
 
-    def flush(self, link: _Link) -> None:
-        """What a connection has to send gets under way."""
-        link.far.arriving += link.connection.data_to_send(self.now)
-
-    def deliver(self, link: _Link, size: int) -> None:
+    def deliver(self, end: streams.End, size: int) -> None:
         """Bytes arrive, if the machine will read them; then the end."""
-        machine, connection = link.node.machine, link.connection
-        if link not in link.node.links or not machine.may_read(connection):
-            return
-        data = bytes(link.arriving[:size])
-        del link.arriving[: len(data)]
-        machine.receive_events(connection, connection.receive_data(data, self.now), self.now)
-        if link.ended and not link.arriving and not connection.closed:
-            machine.receive_events(connection, connection.receive_eof(self.now), self.now)
-        assert connection.error is None or link.ended, connection.error
-        if connection.closed:
-            self.end(link)
+        end.read(size)
+        if end.eof and not end.inbox:
+            end.read()
+        error = end.connection.error
+        assert error is None or end.eof, error
 
-    def end(self, link: _Link, *, cut: bool = False) -> None:
+    def end(self, end: streams.End, *, cut: bool) -> None:
         """One side closes, in good order or with what was under way lost."""
-        if link not in link.node.links:
-            return
-        link.connection.close()
         if cut:
-            link.far.arriving.clear()
+            end.far.inbox.clear()
+            end.cut()
         else:
-            self.flush(link)
-        link.far.ended = True
-        link.node.links.remove(link)
-        link.node.machine.remove_connection(link.connection, self.now)
-        self.settle_retired()
-
-    def settle_retired(self) -> None:
-        """Close the duplicates that the machines are done with."""
-        for node in self.nodes:
-            retired, node.retired = node.retired, []
-            for link in [link for link in node.links if link.connection in retired]:
-                self.end(link)
-
-    def wait(self, seconds: float) -> None:
-        self.now += seconds
-        for node in self.nodes:
-            if node.machine.next_deadline() <= self.now:
-                node.machine.handle_deadline(self.now)
-                assert node.machine.next_deadline() > self.now
-            for link in list(node.links):
-                self._tick(link)
-        self.settle_retired()
-
-    def _tick(self, link: _Link) -> None:
-        if link.connection.next_deadline() <= self.now:
-            events = link.connection.handle_deadline(self.now)
-            link.node.machine.receive_events(link.connection, events, self.now)
-            if link.connection.closed:
-                self.end(link)
+            end.close()
 
     def settle(self) -> None:
         """Let everything that is under way arrive, and be taken."""
         for _ in range(60):
-            links = [link for node in self.nodes for link in node.links]
-            for link in links:
-                self.flush(link)
+            moved = [end.write() for end in self.network.ends]
             for node in self.nodes:
                 node.look()
                 for joined in node.joined:
                     node.take(joined)
-            if not any(link.arriving or link.ended for link in links):
+            if not any(moved) and not any(end.inbox or end.eof for end in self.network.ends):
                 return
-            for link in links:
-                self.deliver(link, len(link.arriving))
-            self.settle_retired()
+            for end in self.network.ends:
+                self.deliver(end, len(end.inbox))
         raise AssertionError("the nodes talk for ever")
 
 
@@ -297,29 +202,28 @@ def _step(world: _World, script: Script) -> None:
     choice = script.byte()
     node = world.nodes[choice % PEERS]
     act = choice // PEERS % 10
-    link = node.links[script.choose(len(node.links))] if act in (3, 4, 5) and node.links else None
+    end = node.ends[script.choose(len(node.ends))] if act in (3, 4, 5) and node.ends else None
     if act == 0:
         world.connect(script.byte())
     elif act == 1:
         node.toggle_drive(KEYS[script.choose(len(KEYS))])
     elif act == 2:
         node.join(script)
-    elif act == 3 and link is not None:
-        world.flush(link)
-        world.deliver(link.far, len(link.far.arriving))
-    elif act == 4 and link is not None:
-        world.end(link, cut=bool(script.byte() & 1))
-    elif act == 5 and link is not None:
-        world.deliver(link, script.byte())
+    elif act == 3 and end is not None:
+        end.write()
+        world.deliver(end.far, len(end.far.inbox))
+    elif act == 4 and end is not None:
+        world.end(end, cut=bool(script.byte() & 1))
+    elif act == 5 and end is not None:
+        world.deliver(end, script.byte())
     elif act in (6, 7):
         node.use(script)
     elif act == 8:
         node.watch(script)
     elif script.byte() & 1:
-        world.wait(script.byte() / 16)
+        world.network.jump(script.byte() / 16)
     else:
         node.look()
-    world.settle_retired()
 
 
 def _check(node: _Node) -> None:
@@ -327,9 +231,9 @@ def _check(node: _Node) -> None:
     machine = node.machine
     for key, opened in node.drives.items():
         expected = {
-            (link.connection.wire, link.connection.remote_public_key)
-            for link in node.links
-            if key in link.far.node.drives
+            (end.connection.wire, end.connection.remote_public_key)
+            for end in node.ends
+            if key in _drives(end.far.node)
         }
         members = {(member.peer.wire, member.peer.public_key) for member in opened.members.values()}
         assert members == expected
@@ -340,8 +244,13 @@ def _check(node: _Node) -> None:
     for joined in node.joined:
         assert not len(joined.handle)
         _check_routes(node, joined)
-    for link in node.links:
-        assert machine.may_read(link.connection)
+    for end in node.ends:
+        assert machine.may_read(end.connection)
+
+
+def _drives(node: streams.Node) -> dict[DriveKey, OpenDrive[streams.End, object]]:
+    assert isinstance(node, _Node)
+    return node.drives
 
 
 def _check_routes(node: _Node, joined: _Joined) -> None:
@@ -355,13 +264,13 @@ def _check_routes(node: _Node, joined: _Joined) -> None:
             continue
         assert peer_id in members
         assert route is not None
-        assert route.connection in [link.connection for link in node.links]
+        assert route.connection in [end.connection for end in node.ends]
 
 
 def _check_bounds(node: _Node) -> None:
     largest = LIMITS.send_buffer + 300
-    for link in node.links:
-        assert link.connection.outbox.message_size <= largest
+    for end in node.ends:
+        assert end.connection.outbox.message_size <= largest
     for watch, _ in node.watches:
         assert len(watch) <= LIMITS.watch_events + 2 * PEERS
 
@@ -378,7 +287,7 @@ def run(data: bytes) -> None:
                 _check_bounds(node)
         world.settle()
         for _ in range(_STEPS):
-            world.wait(_STEP)
+            world.network.jump(_STEP)
         world.settle()
     for node in world.nodes:
         _check(node)

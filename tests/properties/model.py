@@ -10,10 +10,13 @@ from typing import TypeAlias
 
 import attrs
 
-from peersockets_core import DriveKey, Message, PeerJoined, TopicHandle, Watch, WireName
-from properties.network import LIMITS, End, Node
+from peersockets_core import DriveKey, Limits, Message, PeerJoined, TopicHandle, Watch, WireName
+from simulation.streams import End, Node
 
 Topic: TypeAlias = tuple[DriveKey, str]
+
+LIMITS = Limits(send_buffer=400, receive_messages=8, watch_events=6, hypercore11_silence=20.0)
+"""Small enough that a few dozen messages reach them."""
 
 
 @attrs.frozen(eq=False)

@@ -15,8 +15,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from core.support import KEY, OTHER_KEY
 from peersockets_core import WIRES, DriveKey, OpenDrive, PeerGone, RemoteProtocolError, UnknownPeer, WireName
 from peersockets_core.topics.naming import addresses
-from properties.model import Ear, Eye, Link, Model, Names, Said
-from properties.network import LIMITS, End, Network, Node
+from properties.model import LIMITS, Ear, Eye, Link, Model, Names, Said
+from simulation.streams import End, Network, Node
+
+CAPACITY = 1000
+"""Bytes under way in one direction of a stream, after which nothing more is written."""
 
 EXAMPLES = int(os.environ.get("PEERSOCKETS_EXAMPLES", "150"))
 
@@ -45,7 +48,9 @@ class Peersockets(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.network = Network(3)
+        self.network = Network(limits=LIMITS, capacity=CAPACITY)
+        for number in range(3):
+            Node(self.network, f"node {number}")
         self.model = Model()
         self.names = Names(self.network.nodes)
         self.drives: dict[tuple[Node, DriveKey], OpenDrive[End]] = {}

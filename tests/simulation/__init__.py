@@ -1,4 +1,4 @@
-"""One virtual network in virtual time, for every machine that speaks the datagram pattern.
+"""One simulation in virtual time: a network for machines that speak the datagram pattern, and streams.
 
     link        one direction of a line: loss, bursts, delay, jitter, reordering, duplication, corruption,
                 a bandwidth with a finite queue, an MTU; every condition can change at any time
@@ -7,6 +7,7 @@
     gateway     where a site translates addresses: the seam for NATs
     pattern     what a machine has to offer
     tcp         a CUBIC TCP as a competitor for the same bottleneck
+    streams     nodes of topics with streams between them: its `Network` moves bytes in any pieces and order
 
 A run needs no real time: the clock jumps to whatever happens next. It draws every chance from the network's
 seed, so the same seed gives the same run.

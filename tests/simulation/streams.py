@@ -1,4 +1,4 @@
-"""Nodes of the core and the streams between them, in one thread: bytes and time move only when told.
+"""Nodes of the core and the streams between them, in virtual time, which passes only when a test says so.
 
 `End` does what a task does in peersockets_trio, `Node` what a runtime does, in the same order.
 """
@@ -6,15 +6,17 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 
 import attrs
 
-from core.support import entropy, key_pair
+from core import support
 from peersockets_core import (
     Connection,
     ConnectionClosed,
     Event,
+    KeyPair,
     Limits,
     Peersockets,
     RemoteProtocolError,
@@ -22,12 +24,6 @@ from peersockets_core import (
     Watch,
     WireName,
 )
-
-LIMITS = Limits(send_buffer=400, receive_messages=8, watch_events=6, hypercore11_silence=20.0)
-"""Small enough that a few dozen messages reach them."""
-
-CAPACITY = 1000
-"""Bytes under way in one direction of a stream, after which nothing more is written."""
 
 WHOLE = 1 << 30
 
@@ -54,7 +50,7 @@ class End:
 
     def write(self) -> bool:
         """Move what is queued into the stream; returns whether anything was."""
-        if self.gone or self.wrote_eof or len(self.far.inbox) > CAPACITY:
+        if self.gone or self.wrote_eof or len(self.far.inbox) > self.network.capacity:
             return False
         data = self.connection.data_to_send(self.network.now)
         self.far.inbox += data
@@ -99,6 +95,11 @@ class End:
             self.end()
         self.node.drop_doomed()
 
+    def close(self) -> None:
+        """Close the connection in good order, and end the stream behind what is queued."""
+        if not self.gone:
+            self.process(self.connection.close())
+
     def cut(self) -> None:
         """The stream breaks here; the far end may read what is under way."""
         if not self.gone:
@@ -129,12 +130,13 @@ class End:
 class Node:
     """A machine with its identity, and the host of it."""
 
-    def __init__(self, network: Network, name: str) -> None:
+    def __init__(self, network: Network, name: str, key_pair: KeyPair | None = None) -> None:
         self.network = network
         self.name = name
-        self.key_pair = key_pair(name)
-        self.machine = Peersockets(self, LIMITS)
+        self.key_pair = support.key_pair(name) if key_pair is None else key_pair
+        self.machine: Peersockets[End, object] = Peersockets(self, network.limits)
         self.ends: list[End] = []
+        network.nodes.append(self)
 
     def begin(self, wire: WireName | None) -> End:
         """Begin a connection, as the dialler if the wire is told."""
@@ -142,7 +144,7 @@ class Node:
             wire=wire,
             initiator=wire is not None,
             key_pair=self.key_pair,
-            entropy=entropy(f"{self.name} {next(self.network.numbers)}"),
+            entropy=support.entropy(f"{self.name} {next(self.network.numbers)}"),
             now=self.network.now,
         )
         end = connection.owner = End(self.network, self, connection)
@@ -172,7 +174,7 @@ class Node:
         end = connection.owner
         assert any(end.same_peer(other) and not other.finishing for other in self.ends if other is not end)
         end.finishing = True
-        end.linger = min(end.linger, self.network.now + LIMITS.linger)
+        end.linger = min(end.linger, self.network.now + self.network.limits.linger)
 
     def drop(self, connection: Connection[End], error: RemoteProtocolError) -> None:
         connection.owner.doom = error
@@ -181,10 +183,13 @@ class Node:
 class Network:
     """All nodes, all streams, and the clock."""
 
-    def __init__(self, nodes: int) -> None:
+    def __init__(self, *, limits: Limits, capacity: float = math.inf) -> None:
+        """Nodes add themselves. Streams take no more than `capacity` bytes that the far end has not read."""
         self.now = 1000.0
+        self.limits = limits
+        self.capacity = capacity
         self.numbers = itertools.count()
-        self.nodes = [Node(self, f"node {number}") for number in range(nodes)]
+        self.nodes: list[Node] = []
 
     def connect(self, dialler: Node, answerer: Node, wire: WireName) -> End:
         """Begin a connection; returns the dialler's end."""
@@ -223,6 +228,18 @@ class Network:
                 node.drop_doomed()
                 assert node.machine.next_deadline() > self.now, "a deadline that does not move on"
         self.now = until
+
+    def jump(self, seconds: float) -> None:
+        """Let time pass during which nobody runs, then do once whatever has become due."""
+        self.now += seconds
+        for node in self.nodes:
+            if node.machine.next_deadline() <= self.now:
+                node.machine.handle_deadline(self.now)
+                node.drop_doomed()
+                assert node.machine.next_deadline() > self.now, "a deadline that does not move on"
+        for end in self.ends:
+            if end.next_deadline() <= self.now:
+                end.handle_deadline()
 
     def flow(self, seconds: float) -> None:
         """Let time pass on a network that works."""
