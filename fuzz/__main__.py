@@ -24,9 +24,10 @@ not see runs into the time of one input, in seconds; what no connection holds, i
 def fuzz(name: str, options: list[str]) -> None:
     """Fuzz without end, or as `options` tell libFuzzer."""
     with atheris.instrument_imports(include=["peersockets_core", "peersockets_trio"]):
-        run = importlib.import_module(f"fuzz.harnesses.{name}").run
+        harness = importlib.import_module(f"fuzz.harnesses.{name}")
+    options = [*OPTIONS, *getattr(harness, "OPTIONS", ()), *options]
     # To merge, libFuzzer runs in a shell what it was run as.
-    atheris.Setup([f"{shlex.quote(sys.executable)} -m fuzz {name}", *OPTIONS, *options], run)
+    atheris.Setup([f"{shlex.quote(sys.executable)} -m fuzz {name}", *options], harness.run)
     atheris.Fuzz()
 
 

@@ -48,6 +48,8 @@ LIMITS: Final = HyperDhtLimits(
     ),
     records=16,
     topic_records=8,
+    record_lifetime=120.0,
+    value_lifetime=240.0,
     host_records=6,
     values=8,
     host_values=4,
@@ -74,6 +76,14 @@ VALUE: Final = LIMITS.rpc.datagram
 
 RELAYED: Final = 64
 """Bytes by which a message grows when it is passed on: our id, and two addresses."""
+
+TIME: Final = 400.0
+"""Seconds that an input lets pass: longer than any record lives, and until the node announces itself anew. It
+has
+something to do in each of them, so that an hour takes long and shows nothing new."""
+
+OPTIONS: Final = ("-max_len=512",)
+"""A few hundred bytes fill every store. Longer inputs take a second each."""
 
 US: Final[Address] = ("10.0.0.1", 1)
 BOOTSTRAP: Final[Address] = ("10.0.0.2", 2)
@@ -121,6 +131,7 @@ class _Play:
     def __init__(self, script: Script) -> None:
         self.script = script
         self.now = 1000.0
+        self.end = self.now + TIME
         self.entropy = Random(1).randbytes
         self.machine = HyperDht(
             key_pair=OURS,
@@ -278,7 +289,8 @@ class _Play:
 
     def wait(self) -> None:
         """Time passes."""
-        self.pass_time(self.script.byte() ** 2 / 64)
+        seconds = min(self.script.byte() ** 2 / 64, max(self.end - self.now, 1.0))
+        self.pass_time(seconds)
 
     # How they come about
 
