@@ -6,6 +6,7 @@ argument, because hypercore9 uses X25519 and hypercore11 uses Ed25519 points.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import hmac
 from typing import Final, Literal, Protocol
@@ -228,6 +229,12 @@ class NoiseHandshake:
         """The remote's proved public key, once the handshake is finished."""
         if pattern == "IK":
             self._symmetric.mix_hash(remote_static if initiator else static.public_key)
+
+    def fork(self) -> NoiseHandshake:
+        """Return a handshake in the same state, which goes on by itself."""
+        other = copy.copy(self)
+        other._symmetric = copy.copy(self._symmetric)  # its fields are never changed in place
+        return other
 
     @property
     def finished(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import ipaddress
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -38,6 +39,10 @@ from .signing import key_hash
 
 _WAYS: Final = 2  # relays that carry the handshake at the same time
 _WAYS_WITH_KNOWN_RELAYS: Final = 3
+
+_HEAD_START: Final = 0.1
+"""Seconds for which known relays are tried before a search for others begins. Most answer sooner, and a
+search asks twenty nodes. The reference searches at the same time."""
 
 
 class DialState(enum.Enum):
@@ -94,7 +99,7 @@ class Dial:
         learn_relays: Callable[[bytes, tuple[Address, ...]], None],
         now: float,
     ) -> None:
-        """Begin; the dial tries `relays` at once, while it searches for others."""
+        """Begin; the dial tries `relays` at once, and soon searches for others."""
         self.public_key = public_key
         self.state = DialState.FINDING
         self.attempts = 0
@@ -111,10 +116,21 @@ class Dial:
         self._tried: set[Address] = set()
         self._ping: PendingRequest | None = None
         self._finished: tuple[Keys, int] | None = None
-        self._query: Query | None = exchange.query(
-            self, self._target, now, command=Command.FIND_PEER, nodes=relays
-        )
+        self._query: Query | None = None
+        self._relays = relays
+        self.search_at = now + _HEAD_START
+        """The time of the search for other relays, unless the dial is over by then; infinity once it runs."""
         self._try_next(now)
+        if not self._ways:
+            self.search(now)
+
+    def search(self, now: float) -> None:
+        """Search for nodes that relay to the key."""
+        if self.search_at < math.inf:
+            self.search_at = math.inf
+            self._query = self._exchange.query(
+                self, self._target, now, command=Command.FIND_PEER, nodes=self._relays
+            )
 
     def cancel(self) -> None:
         """Give up; no event follows."""
@@ -153,6 +169,13 @@ class Dial:
                 self.attempts += 1
                 self._ways[way] = None
 
+    def _go_on(self, now: float) -> None:
+        """Try the next relays; without any, search at once; fail if the search is over as well."""
+        self._try_next(now)
+        if self.state is DialState.FINDING and not self._ways:
+            self.search(now)
+        self._fail_if_nothing_is_left()
+
     def _fail_if_nothing_is_left(self) -> None:
         if self.state is DialState.FINDING and not self._ways and not self._to_try and self._query is None:
             self._fail(
@@ -177,8 +200,7 @@ class Dial:
         except RemoteProtocolError:
             self._exchange.node.dropped += 1
         if self.state is DialState.FINDING:
-            self._try_next(now)
-            self._fail_if_nothing_is_left()
+            self._go_on(now)
 
     def timed_out(self, request: PendingRequest, now: float) -> None:
         """Note that a relay, or a local address, does not answer."""
@@ -187,8 +209,7 @@ class Dial:
             self._fail("the peer is behind the same address and cannot be reached there")
             return
         self._ways.pop(request, None)
-        self._try_next(now)
-        self._fail_if_nothing_is_left()
+        self._go_on(now)
 
     def _take_answer_untrusted(self, relay: Address, response: Response, now: float) -> None:
         if response.value is None:
@@ -239,6 +260,7 @@ class Dial:
         self._exchange.report(DialFailed(self, reason))
 
     def _let_go(self) -> None:
+        self.search_at = math.inf
         for asked in (*self._ways, self._query, self._ping):
             if asked is not None:
                 self._exchange.cancel(asked)

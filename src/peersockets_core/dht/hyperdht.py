@@ -146,10 +146,18 @@ class HyperDht:
         """Return the latest time at which to call `handle_deadline`; minus infinity if events are waiting."""
         if self.pending_events:
             return -math.inf
-        return min(self.node.next_deadline(), self.announcer.next_deadline(), self.listener.next_deadline())
+        return min(
+            self.node.next_deadline(),
+            self.announcer.next_deadline(),
+            self.listener.next_deadline(),
+            *(dial.search_at for dial in self.dials),
+        )
 
     def handle_deadline(self, now: float) -> list[HyperDhtEvent]:
         """Do whatever has become due by `now`, and return the events that it causes."""
+        for dial in self.dials:
+            if dial.search_at <= now:
+                dial.search(now)
         self.announcer.handle_deadline(now)
         self.listener.handle_deadline(now)
         return self._process(self.node.handle_deadline(now), now)

@@ -6,7 +6,6 @@ Source: hyperdht 6.34.0, `lib/noise-wrap.js`.
 
 from __future__ import annotations
 
-import copy
 from typing import Final
 
 from ..crypto.noise import DHKeyPair, Ed25519, NoiseHandshake
@@ -50,7 +49,7 @@ class HandshakeNoise:
 
         Raises only `RemoteProtocolError`.
         """
-        noise = copy.deepcopy(self._noise)
+        noise = self._noise.fork()
         payload = decode_payload_untrusted(noise.read_message_untrusted(message))
         self._noise = noise
         return payload

@@ -148,9 +148,19 @@ def test_known_relays_are_tried_at_once_and_once() -> None:
     net = Played()
     dial = net.dial(relays=[NODES[0], NODES[0], ("10.9.9.9", 9)])
     assert {to for to, _ in net.take(Command.PEER_HANDSHAKE)} == {NODES[0], ("10.9.9.9", 9)}
+    assert not net.take(Command.FIND_PEER)  # they have a head start
+    net.wait(0.1)
     net.find(*NODES)
     assert NODES[0] not in {to for to, _ in net.take(Command.PEER_HANDSHAKE)}
     assert dial.attempts == 3
+
+
+def test_a_known_relay_that_has_lost_the_way_is_not_waited_for() -> None:
+    net = Played()
+    net.dial(relays=[NODES[0]])
+    ((to, request),) = net.take(Command.PEER_HANDSHAKE)
+    net.answer(to, request, None)
+    assert net.take(Command.FIND_PEER)
 
 
 def test_relays_are_remembered_for_the_next_time() -> None:
