@@ -111,7 +111,7 @@ class ConnectionTimers:
         if self.now >= self._frame_deadline(wire):
             return RemoteProtocolError(f"a message has been incomplete for {limits.frame_time:g} seconds")
         if self.now >= self._send_deadline:
-            return RemoteProtocolError(f"nothing taken of what was sent for {limits.send_time:g} seconds")
+            return RemoteProtocolError(f"the remote has taken no output for {limits.send_time:g} seconds")
         return None
 
     def _silence_deadline(self, wire: Wire) -> float:

@@ -197,15 +197,15 @@ class Swarm:
 
     @property
     def suspended(self) -> bool:
-        """Whether it is between `suspend` and `resume`."""
+        """Whether the swarm is suspended."""
         return self._runtime.machine.suspended
 
     async def suspend(self) -> None:
-        """Be silent until `resume`, as where a phone's application goes to the background.
+        """Stay silent until `resume`, for example while a phone's application is in the background.
 
-        It withdraws the announcements and ends its connections in good order, both within a few seconds, and
-        neither sends nor takes anything from then on. The discoveries stay, and `join` adds some. A suspended
-        swarm is left alone. Raises `trio.ClosedResourceError` when the swarm is closed.
+        The swarm withdraws its announcements and ends its connections in good order, both within a few
+        seconds. After that, it neither sends nor receives. Discoveries stay, and `join` can add more. If the
+        swarm is already suspended, nothing happens. Raises `trio.ClosedResourceError` if the swarm is closed.
         """
         self._check_open()
         await trio.lowlevel.checkpoint()
@@ -213,7 +213,9 @@ class Swarm:
             await self._runtime.suspend()
 
     def resume(self) -> None:
-        """Announce, look and dial anew, with what is joined. Raises `trio.ClosedResourceError`."""
+        """Announce, look up and dial anew for all discoveries. Raises `trio.ClosedResourceError` if the swarm
+        is closed.
+        """
         self._check_open()
         self._runtime.resume()
 
@@ -265,12 +267,12 @@ class Swarm:
             raise trio.ClosedResourceError("this Swarm is closed")
 
     async def _finish(self) -> None:
-        """End everything in good order."""
+        """End the discoveries and connections in good order."""
         await self._withdraw()
         await self._runtime.finish()
 
     async def _withdraw(self, *, shield: bool = False) -> None:
-        """Close the discoveries, and wait a moment for the nodes that keep our announcements."""
+        """Close the discoveries, and wait a moment until nodes have removed our announcements."""
         leave_all(self)
         with trio.move_on_after(swarm_runtime.WITHDRAW_TIME, shield=shield):
             await self._runtime.wait_withdrawn()

@@ -446,7 +446,7 @@ def test_a_remote_that_takes_nothing_is_given_up() -> None:
     # From when the first keepalive was found untaken.
     assert ours.remote_deadline == NOW + 20 + SEND_TIME
     error = error_of(ours.handle_deadline(NOW + 20 + SEND_TIME))
-    assert error == "nothing taken of what was sent for 120 seconds"
+    assert error == "the remote has taken no output for 120 seconds"
 
 
 @pytest.mark.parametrize("take", [lambda ours: ours.output_taken(), lambda ours: ours.data_to_send()])

@@ -84,7 +84,7 @@ def test_output_that_is_not_taken(timers: ConnectionTimers) -> None:
         timers.output_waits()
     timers.heard_at = 169
     assert overdue(timers, wire, 169) == ""
-    assert overdue(timers, wire, 170) == "nothing taken of what was sent for 60 seconds"
+    assert overdue(timers, wire, 170) == "the remote has taken no output for 60 seconds"
     timers.output_taken()
     assert overdue(timers, wire, 170) == ""
     timers.output_waits()

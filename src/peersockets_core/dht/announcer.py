@@ -90,7 +90,9 @@ class Announcer:
         )
 
     def start_anew(self, now: float) -> None:
-        """Announce our key, even if that is under way: what was asked before the network changed is lost."""
+        """Announce our key anew, even if an announcement is in progress, because the answers to it may be
+        lost after a change of the network.
+        """
         if self._query is not None:
             self._exchange.cancel(self._query)
             self._query = None

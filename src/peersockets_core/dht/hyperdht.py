@@ -92,7 +92,9 @@ class HyperDht:
 
     @property
     def open_address(self) -> Address | None:
-        """Where everybody can reach us, if that is known or a test has shown it."""
+        """The address at which everyone can reach us, if it is known or a test has found it; otherwise
+        None.
+        """
         if self._known_open_address is not None:
             return self._known_open_address
         return None if self.node.reachability is None else self.node.reachability.address
@@ -238,10 +240,10 @@ class HyperDht:
             self.announcer.stop(now)
 
     def network_changed(self, now: float) -> None:
-        """Our address has changed, or the network has come back: announce our key anew.
+        """Announce our key anew, because our address has changed or the network is back.
 
-        `NetworkChanged` follows; what was announced under topics is to be announced again. A node notices by
-        itself where it was not called for a while, and where nobody has answered for a while.
+        `NetworkChanged` follows; the caller then announces its topics again. A node notices by itself if it
+        was not called for a while, or if no node has answered for a while.
         """
         self.node.network_changed(now)
 

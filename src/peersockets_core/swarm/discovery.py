@@ -41,13 +41,13 @@ class TopicDiscovery:
     """The discoveries of a topic, and the searches that serve all of them."""
 
     def __init__(self, topic: bytes, dht: HyperDht, chance: Callable[[], float]) -> None:
-        """`chance` draws a number from 0 to 1."""
+        """Begin; `chance` returns a random number from 0 to 1."""
         self.topic = topic
         self.discoveries: list[Discovery] = []
         self.announced = False
         """Whether nodes keep our announcement."""
         self.next_search = math.inf
-        """When it is searched again; infinity while that goes on, and once nobody is interested."""
+        """The time of the next search; infinity during a search, and once there is no discovery left."""
         self.waits = False
         """Whether a search begins as soon as it makes sense."""
         self._dht = dht

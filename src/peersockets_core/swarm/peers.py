@@ -48,7 +48,7 @@ _NEXT: Final = {
 
 PRIORITIES: Final = range(5)
 _BY_ATTEMPTS: Final = (2, 4, 3, 1)
-"""The priority after so many attempts: one that was lost just now comes first."""
+"""The priority by the number of attempts: a peer that was just lost comes first."""
 
 
 @attrs.define(eq=False)
@@ -67,7 +67,7 @@ class SwarmPeer:
     retry_at: float = math.inf
     connected_at: float = math.nan
     _file: Callable[[SwarmPeer], None] = attrs.field(default=lambda peer: None, alias="file", repr=False)
-    """Called after each change, by whoever keeps many of them in order."""
+    """A function that is called after each change, so that the owner can file the peer anew."""
 
     def enter(self, contact: Contact, retry_at: float = math.inf) -> None:
         """Change the state of the contact; `retry_at` is for WAITING. The transition must exist."""

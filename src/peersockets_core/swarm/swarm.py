@@ -205,8 +205,8 @@ class Swarm:
     def network_changed(self, now: float) -> None:
         """Announce, look up and dial anew, because our address has changed or the network is back.
 
-        The swarm notices by itself when nobody has called it for a while, and when others answer again after
-        a silence.
+        The swarm notices by itself if it was not called for a while, or if others answer again after a
+        silence.
         """
         self.dht.network_changed(now)
 
@@ -219,7 +219,7 @@ class Swarm:
         """Withdraw all announcements, cancel all dials, and stop searching and dialling until `resume`.
 
         A `DialFailed` follows for each dial. Connections stay; the caller ends them. Once the swarm is no
-        longer `withdrawing`, nobody has to call it before `resume`.
+        longer `withdrawing`, it needs no call before `resume`.
         """
         self._suspended = True
         for topic in self.topics.values():
@@ -244,7 +244,7 @@ class Swarm:
     # Inside
 
     def _next_search(self) -> float:
-        """When the first topic is to be searched again."""
+        """Return the time of the next search of any topic."""
         searches = self._searches
         while searches and searches[0][0] != searches[0][2].next_search:
             heapq.heappop(searches)

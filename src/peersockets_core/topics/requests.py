@@ -110,11 +110,11 @@ class RequestBook(Generic[AskOwner, AnswerOwner]):
 
     @property
     def peers(self) -> set[int]:
-        """The ids of the peers that have a part in anything in progress."""
+        """The ids of the peers with requests in progress."""
         return self.asked.keys() | self.answering.keys()
 
     def new_id(self, peer_id: int) -> int:
-        """Return the id for a new request to a peer. Raises `TypeError` for what is not a peer id."""
+        """Return the id for a new request to a peer. Raises `TypeError` for a bad peer id."""
         check_peer_id(peer_id)
         waiting = self.asked.get(peer_id, {})
         return next(number for number in map(LARGEST_ID.__and__, self._ids) if number not in waiting)

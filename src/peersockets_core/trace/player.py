@@ -106,7 +106,7 @@ class Player:
     def _report(self, events: list[Event]) -> None:
         for event in events:
             for report in reports(self.side, event):
-                # On hypercore11, `Connection` also reports messages for names that nobody registered.
+                # On hypercore11, `Connection` also reports messages for names that are not registered.
                 if not isinstance(report, MessageReport) or self._registered[report.name]:
                     self.reports.append(report)
 

@@ -72,7 +72,7 @@ class Ending:
             leave()
 
     def when_hurried(self, hurry: Callable[[], None]) -> None:
-        """Call a function when the command is to end at once."""
+        """Call a function when a second signal ends the command at once."""
         self._when_hurried.append(hurry)
 
     async def wait(self) -> None:

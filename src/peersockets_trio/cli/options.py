@@ -197,9 +197,10 @@ class NodeOptions:
 
     @asynccontextmanager
     async def open_swarm(self, ending: Ending, node: Node) -> AsyncIterator[Swarm | None]:
-        """Open a swarm, or nothing where none is wanted. Raises `OSError`.
+        """Open a swarm, or yield None if `swarm` is False. Raises `OSError`.
 
-        When the command is asked to end, the announcements are withdrawn at once, beside what it still does.
+        When the command is asked to end, the swarm withdraws its announcements at once, while the command
+        finishes its work.
         """
         if not self.swarm:
             yield None

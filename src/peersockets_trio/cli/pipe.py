@@ -166,7 +166,7 @@ class Session:
     # Commands
 
     async def obey(self, line: bytes) -> None:
-        """Carry out the command of one line, or report what is wrong with it."""
+        """Carry out the command of one line, or report its fault."""
         text = line.decode(errors="replace")
         offending: Any = text
         try:

@@ -33,15 +33,15 @@ async def background_tasks() -> AsyncIterator[trio.Nursery]:
 
 
 class Task(Protocol):
-    """A function that goes on for ever, once it has reported that it has begun."""
+    """A function that runs for ever, and reports when it has started."""
 
     async def __call__(self, *, task_status: trio.TaskStatus[None]) -> None: ...
 
 
 @asynccontextmanager
 async def sheltered_task(run: Task) -> AsyncIterator[None]:
-    """Run a task until the end of the block. A cancellation from outside reaches the block, and not the task:
-    it still serves what the block does to leave in good order, in a shielded scope of its own.
+    """Run a task until the end of the block. A cancellation from outside reaches the block but not the task,
+    which still serves the block while it leaves in good order in a shielded scope.
     """
     scope = trio.CancelScope(shield=True)
 

@@ -425,7 +425,7 @@ class ConnectionTask:
         self.reason = _reason(error)
         if isinstance(error.__cause__, TimeoutError):
             seconds = self.runtime.limits.send_time
-            error = RemoteProtocolError(f"nothing taken of what was sent for {seconds:g} seconds")
+            error = RemoteProtocolError(f"the remote has taken no output for {seconds:g} seconds")
             self._ended(self.connection.fail(error))
         self._ended(self.connection.close())
 

@@ -1,4 +1,4 @@
-"""Notices that this host may be somewhere else in the network, or that the network is back."""
+"""`NetworkWatch`: notices that this host may have moved to another network, or that the network is back."""
 
 from __future__ import annotations
 
@@ -12,25 +12,26 @@ from ..udp import UdpSocket
 from .addresses import local_addresses
 
 INTERVAL: Final = 5.0
-"""Seconds between two looks; dht-rpc 6.27.0 looks after its network in the same rhythm."""
+"""Seconds between two looks. dht-rpc 6.27.0 checks its network at the same interval."""
 
 _SLEPT: Final = 5.0
-"""Seconds by which the clock that goes on in a sleep must be ahead of Trio's, which does not."""
+"""Seconds that the clock that runs during sleep must gain on Trio's clock, which stops, to count as a
+sleep."""
 
 _SLEEPING_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", None)
 
 
 def clock_with_sleep() -> float:
-    """Return the seconds of a clock that goes on while the machine sleeps."""
+    """Return the time in seconds of a clock that runs while the computer sleeps."""
     return time.time() if _SLEEPING_CLOCK is None else time.clock_gettime(_SLEEPING_CLOCK)
 
 
 class NetworkWatch:
-    """Compares what can be seen of the network with the last look."""
+    """Compares the visible state of the network with that at the last look."""
 
     def __init__(self, udp: UdpSocket, clock: Callable[[], float] = clock_with_sleep) -> None:
         self.addresses: tuple[tuple[str, int], ...] = ()
-        """Where hosts of our own networks reach the socket."""
+        """The addresses at which hosts of our own networks reach the socket."""
         self._udp = udp
         self._clock = clock
         self._ahead = clock() - trio.current_time()
@@ -39,8 +40,8 @@ class NetworkWatch:
         self.look(())
 
     def look(self, toward: Iterable[str]) -> bool:
-        """Return whether the network may have changed: our addresses are others, the machine has slept, or
-        datagrams leave again after none could. `toward` are hosts whose networks count.
+        """Return whether the network may have changed: our addresses differ, the computer has slept, or
+        datagrams can leave again. `toward` lists hosts whose networks count.
         """
         before, self.addresses = self.addresses, local_addresses(self._udp.address, toward)
         moved = self.addresses != before
@@ -51,7 +52,7 @@ class NetworkWatch:
         return self._ahead - before > _SLEPT
 
     def _sends_again(self) -> bool:
-        """Judge by all that was sent since the last look: one host that cannot be reached says nothing."""
+        """Judge by all datagrams since the last look, because a single unreachable host means nothing."""
         sent, failed = self._udp.datagrams_sent - self._sent, self._udp.datagrams_failed - self._failed
         self._sent, self._failed = self._udp.datagrams_sent, self._udp.datagrams_failed
         was_down = self._down

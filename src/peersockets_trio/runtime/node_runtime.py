@@ -73,7 +73,7 @@ class NodeRuntime:
         self.flusher = Flusher()
         self.scheduler = Scheduler(limits)
         self.closed = False
-        # From anywhere, so that a late reply to what a former process of this identity asked finds nothing.
+        # Start at a random id, so that a late reply to an earlier process matches no request.
         self.request_ids = itertools.count(int.from_bytes(os.urandom(4)))
         self.on_rerouted: set[Callable[[], None]] = set()
         """Functions to call when the routes to peers may have changed."""

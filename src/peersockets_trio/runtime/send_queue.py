@@ -1,17 +1,17 @@
 """`SendQueue`: the senders that wait until a connection has room, in the order of their arrival.
 
-The contract between those who send, the core, and the connection's task:
+The contract between senders, the core, and the connection's task:
 
 1. `TopicHandle.send` accepts a message while the outbox is smaller than its `room`, which is `limit` as long
    as nobody waits. Otherwise it returns None, and the sender enters the queue: `async with queue:`.
-2. While somebody is in the queue, the outbox is reserved: its `room` is 0, so that no newcomer overtakes.
+2. While a sender is in the queue, the outbox is reserved: its `room` is 0, so that no newcomer overtakes.
 3. When the task has taken the outbox's chunks, it calls `call_next`. The queue lets one sender at a time into
    its block. There it sends with `in_turn=True`, which counts against `limit` and not against `room`. If that
    returns None as well, the sender enters the queue again, behind the others.
-4. At the end of the block, the queue lets the next sender in if there is still room. Once nobody waits, it
-   opens the room to everybody.
-5. When the connection has ended, `close` lets everybody in at once, and nobody waits from then on. Each
-   sender finds another connection to its peer, or learns that there is none.
+4. At the end of the block, the queue lets the next sender in if there is still room. Once no sender waits,
+   it opens the room to all.
+5. When the connection has ended, `close` lets in every sender at once, and no sender waits from then
+   on. Each sender finds another connection to its peer, or learns that there is none.
 
 A sender that is cancelled while it waits was never let in, and leaves nothing behind.
 """

@@ -43,7 +43,7 @@ Attach = Callable[[UdxStream, Keys, bool, "Address"], ConnectionTask]
 and the address."""
 
 WITHDRAW_TIME: Final = 2.0
-"""Seconds for which leaving waits until nodes of the DHT have forgotten us."""
+"""Seconds that leaving waits for nodes of the DHT to remove our announcements."""
 
 PASSIVE_TIME: Final = 10.0
 """Seconds to wait for the first packet of a remote that connects to us (hyperdht 6.34.0)."""
@@ -129,7 +129,7 @@ class SwarmRuntime:
         self._withdrawn = trio.lowlevel.ParkingLot()
         self._hurried = False
         self.silent = False
-        """Whether nothing is sent or received, because the swarm is suspended."""
+        """Whether the swarm is suspended and therefore sends and receives nothing."""
         self._watch = NetworkWatch(udp)
         udp.on_datagram = self._receive
         udp.on_datagrams_read = self.flush
@@ -163,7 +163,7 @@ class SwarmRuntime:
                 self._dispatch(self.machine.handle_deadline(trio.current_time()))
 
     async def _watch_network(self) -> None:
-        """Announce, look and dial anew, for ever, whenever the network may have changed."""
+        """Announce, look up and dial anew whenever the network may have changed, for ever."""
         while True:
             hosts = [host for host, _ in self.machine.dht.node.bootstrap]
             changed = self._watch.look(hosts)
@@ -237,7 +237,7 @@ class SwarmRuntime:
             await self._withdrawn.park()
 
     def hurry(self) -> None:
-        """Wait for no confirmation any more."""
+        """Stop waiting for confirmations."""
         self._hurried = True
         self._withdrawn.unpark_all()
 
@@ -340,7 +340,7 @@ class SwarmRuntime:
             self._look_again()
 
     async def suspend(self) -> None:
-        """Withdraw what is announced, end the connections, and be silent until `resume`."""
+        """Withdraw the announcements, end the connections, and stay silent until `resume`."""
         self.machine.suspend(trio.current_time())
         self.flush()
         try:
@@ -351,7 +351,7 @@ class SwarmRuntime:
             self.silent = self.machine.suspended
 
     def resume(self) -> None:
-        """Go on after `suspend`."""
+        """Continue after `suspend`."""
         self.silent = False
         self.machine.resume(trio.current_time())
         self.flush()

@@ -269,7 +269,7 @@ def transport(stream: trio.abc.Stream, send_time: float) -> Transport:
 
 
 def remote_address(stream: trio.abc.Stream) -> Address | None:
-    """Return the address at the other end of a stream, or None where there is none."""
+    """Return the address of the other end of a stream, or None if there is none."""
     if isinstance(stream, UdxStream):
         remote = stream.remote_address
         return None if remote is None else Address(*remote)

@@ -1,4 +1,4 @@
-"""`ProbeSocket`: the second socket of a swarm, which only asks whether the first one can be reached."""
+"""`ProbeSocket`: the second socket of a swarm, which tests whether the first one can be reached."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from peersockets_core.udx import Address
 from ..runtime.background import background_tasks
 
 _LARGEST: Final = 2048
-"""Bytes of a datagram that is read whole: more than any path carries."""
+"""Bytes of the largest datagram that is read whole: more than any path carries."""
 
 
 class ProbeSocket:
-    """Made by `open_probe_socket`."""
+    """A probe socket, made by `open_probe_socket`."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.on_datagram: Callable[[bytes, Address], None] | None = None
-        """Called with each datagram."""
+        """A function that is called with each datagram."""
         self.address: Address = sock.getsockname()
         """The host and port that the socket is bound to."""
         self.socket = sock
 
     def send_datagram(self, data: bytes, destination: Address) -> None:
         """Send a datagram; it may be lost."""
-        with suppress(OSError):  # no route, no permission, no room: as if lost on its way
+        with suppress(OSError):  # no route, no permission or no room counts as a lost datagram
             self.socket.sendto(data, destination)
 
     async def run(self) -> None:
         """Read for ever."""
         while True:
             await trio.lowlevel.wait_readable(self.socket)
-            with suppress(OSError):  # BlockingIOError, or an earlier datagram was not deliverable
+            with suppress(OSError):  # BlockingIOError, or the error of an earlier datagram
                 data, source = self.socket.recvfrom(_LARGEST)
                 if self.on_datagram is not None:
                     self.on_datagram(data, source)

@@ -67,9 +67,9 @@ class UdpSocket:
         """The time of the latest read, which holds for all of its datagrams."""
         self._datagrams_read = False
         self.datagrams_sent = 0
-        """Datagrams that are not UDX and that the kernel has taken."""
+        """The number of datagrams, not counting UDX, that the kernel has accepted."""
         self.datagrams_failed = 0
-        """Those that it has refused, as where there is no network."""
+        """The number of such datagrams that the kernel has refused, for example without a network."""
         self.linger = linger
         self.closed = False
         self._datagrams = datagrams
@@ -109,7 +109,7 @@ class UdpSocket:
         """Send a datagram that is not UDX; it may be lost."""
         try:
             self._datagrams.send(destination, [data], len(data))
-        except OSError:  # no route, no permission: as if lost on its way
+        except OSError:  # no route or no permission counts as a lost datagram
             self.datagrams_failed += 1
         else:
             self.datagrams_sent += 1
@@ -190,7 +190,7 @@ class UdpSocket:
         self._send()
 
     def look_again(self) -> None:
-        """Adjust the timer. A timer that fires in vain costs more than moving it twice."""
+        """Adjust the timer. An unnecessary wake-up costs more than two moves of the timer."""
         deadline = min(self.endpoint.next_deadline(), self._answer_time, self._closing_time())
         if deadline != self._scope.deadline:
             self._scope.deadline = deadline

@@ -17,7 +17,7 @@ class StreamSocket(Protocol):
     """The methods that a stream calls on its socket."""
 
     def wake(self) -> None:
-        """Send what the stream has queued."""
+        """Send the output that the stream has queued."""
 
     def look_again(self) -> None:
         """Adjust the timer if something is due earlier."""

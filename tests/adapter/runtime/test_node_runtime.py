@@ -165,7 +165,7 @@ async def test_a_peer_that_takes_nothing_for_too_long_is_given_up(
         await fill(outbox, bob.peer_id)
         left = await bob.events.receive()
         assert isinstance(left, PeerLeft)
-        assert left.reason == "nothing taken of what was sent for 120 seconds"
+        assert left.reason == "the remote has taken no output for 120 seconds"
         assert left.unsent > 1000
 
 
@@ -199,7 +199,7 @@ async def test_a_peer_that_reads_nothing_from_its_socket_is_given_up() -> None:
                 nursery.start_soon(speak)
                 left = await events.receive()
                 assert isinstance(left, PeerLeft)
-                assert left.reason == "nothing taken of what was sent for 0.5 seconds"
+                assert left.reason == "the remote has taken no output for 0.5 seconds"
                 assert left.unsent > limits.send_buffer
 
 

@@ -67,8 +67,8 @@ class DhtLimits:
 
     stable_time: float = attrs.field(default=20 * 60.0, validator=positive)
     """How long strangers must have been able to reach a node before it becomes persistent by itself, so that
-    others do not come to rely on one that is soon gone. After a failed test, the next one follows in three
-    times as long. dht-rpc 6.27.0 has the same."""
+    others do not rely on a node that is soon gone. After a failed test, the next test follows after three
+    times as long. dht-rpc 6.27.0 has the same time."""
 
 
 DEFAULT_DHT_LIMITS = DhtLimits()

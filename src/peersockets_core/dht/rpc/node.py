@@ -59,16 +59,16 @@ class DhtNode:
         `address`, it becomes persistent once enough remotes agree on one. `first` is whether the node
         begins a network; by default, a node without bootstrap nodes does.
 
-        A node whose `persistent` is None becomes persistent by itself, once strangers have been able to
-        reach it for long enough. It needs a second socket, `Socket.PROBE`, and `port`, the one that its main
-        socket is bound to. Raises `ValueError` if that port is missing.
+        If `persistent` is None, the node becomes persistent by itself once strangers have been able to reach
+        it for long enough. It then needs a second socket, `Socket.PROBE`, and `port`, the port of its main
+        socket. Raises `ValueError` if that port is missing.
         """
         if persistent is None and port is None:
-            raise ValueError("port must be given where persistent is None")
+            raise ValueError("port must be given if persistent is None")
         self.limits = limits
         self.bootstrap = tuple(bootstrap)
         self.first = not self.bootstrap if first is None else first
-        """Whether it begins a network, in which nobody has to answer it."""
+        """Whether it begins a network, and therefore needs no answer of another node."""
         self.nat = NatSampler()
         """Our address as others see it."""
         self.id: bytes | None = None
@@ -284,17 +284,17 @@ class DhtNode:
         self.output.append((to, encode_request(passed_on)))
 
     def reply_to(self, received: RequestReceived, to: Address, now: float, value: bytes) -> None:
-        """Answer a request that another node has relayed: the response goes to the first asker."""
+        """Answer a request that another node has relayed. The response goes to the original asker."""
         self.answer(received.request, to, now, value=value)
 
     def become_persistent(self, address: Address) -> None:
-        """Take the id that follows from `address`, under which we can be reached by everybody."""
+        """Take the id that is derived from `address`, at which everyone can reach us."""
         self.id = node_id(address)
         self.upkeep.move_to(self.id)
         self.emit(BecamePersistent(self.id))
 
     def network_changed(self, now: float) -> None:
-        """Let others show anew where they see us, and look at who is there; `NetworkChanged` follows."""
+        """Learn our address from others anew, and search for the nodes near us. `NetworkChanged` follows."""
         self.nat = NatSampler()
         if self.reachability is not None:
             self.reachability.start_over(now)
@@ -310,7 +310,7 @@ class DhtNode:
         return Socket.MAIN if self.reachability is None else self.reachability.socket
 
     def become_ephemeral(self) -> None:
-        """Give the id up: nobody is to rely on us."""
+        """Give up our id, so that no node relies on us."""
         self.id = None
         self.emit(BecameEphemeral())
 
@@ -366,7 +366,7 @@ class DhtNode:
         if pending is None:
             self.dropped += 1
             return
-        # The answer to a question through the probe shows the address of the probe.
+        # The answer to a request through the probe shows the address of the probe.
         sample = pending.socket is Socket.MAIN
         self.sample(self.upkeep.heard_from(source, id, now, sample=sample), message.to, now)
         self.client.requests.answer(pending, message, now)
@@ -374,7 +374,7 @@ class DhtNode:
     def _take_request(
         self, request: Request, source: Address, id: bytes | None, now: float, socket: Socket
     ) -> None:
-        # Nobody knows the probe but those it has asked: they have nothing to ask there.
+        # Only nodes that the probe has asked know it, and they have no reason to ask it anything.
         if socket is not Socket.MAIN or not self.rates.allow(source[0], now):
             self.dropped += 1
             return
@@ -382,7 +382,8 @@ class DhtNode:
             self.answer(request, source, now, error=ErrorCode.INVALID_TOKEN, token=True, closer_nodes=True)
             return
         if id is not None:
-            # Anybody can send requests in the name of others: only a node that has no answers believes them.
+            # An attacker can send requests with a false source, so only a node that gets no answers believes
+            # them.
             learns = self._learns_from_askers
             wanted = self.upkeep.heard_from(source, id, now, sample=learns)
             self.sample(wanted, request.to, now)

@@ -61,7 +61,7 @@ class RoutingTable:
         self.rows: dict[int, dict[bytes, Contact]] = {}
         self._size = 0
         self._full: dict[int, bytes] = {}
-        """The encoded nodes of rows that are full, as far as somebody has asked for them."""
+        """A cache: the encoded nodes of full rows that have been requested."""
 
     def __len__(self) -> int:
         return self._size
@@ -121,7 +121,7 @@ class RoutingTable:
     def encoded_near(self, target: bytes) -> bytes:
         """Return the `K` nodes closest to a target as a response lists them.
 
-        Where the row of the target is full, they are that row.
+        If the row of the target is full, these are the nodes of that row.
         """
         row = self._row_of(target)
         full = self._full.get(row)

@@ -108,7 +108,7 @@ class Core:
         if not hmac.compare_digest(handshake[position : position + _CAPABILITY_SIZE], expected):
             raise RemoteProtocolError(f"invalid remote capability for drive {self.key}")
         self.channel = self._channel
-        # The mux is still inside `offer` where the remote was first; the channel is known by its key.
+        # If the remote opened first, the mux is still inside `offer`, so find the channel by its key.
         self._mux.send_to(PROTOCOL, self.key.discovery_key, _SYNC, POLITE_SYNC)
         self._events.append(DriveOpened(self.key.discovery_key))
 

@@ -36,10 +36,11 @@ class Batcher:
         self.end = 0
         """The size of the outbox up to which the batch may grow."""
         self.sender: object = None
-        """The sender that has entered the batch last, if nothing else has followed: its next message may
-        follow without asking."""
+        """The sender that entered the batch last, if nothing else has followed. It may add its next
+        message without calling `enter`."""
         self._outbox = outbox
-        # Where a message begins, in chunks and in bytes of the outbox, and if it is a batch.
+        # The beginning of each message, in chunks and in bytes of the outbox, and whether the message is a
+        # batch.
         self._cuts: list[tuple[int, int, bool]] = []
 
     def place(self, local: int, message: bytes, payload: bytes = b"") -> tuple[bytes, ...]:
@@ -71,13 +72,13 @@ class Batcher:
         return messages
 
     def interrupt(self) -> None:
-        """Let the next message of whoever has entered last ask again."""
+        """Make the last sender call `enter` again for its next message."""
         self.sender = None
 
     def enter(self, local: int, size: int, sender: object = None) -> tuple[bytes, ...]:
         """Return the chunks that precede the size of a message of `size` bytes in a batch.
 
-        A `sender` may let more of its messages follow as long as it stays in `sender`.
+        A `sender` may add more of its messages as long as it is still the batcher's `sender`.
         """
         self.sender = sender
         fits = self._outbox.size + size + ROOM <= self.end

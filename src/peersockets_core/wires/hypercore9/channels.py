@@ -59,7 +59,7 @@ class Channels:
         # `Channelizer.allocLocal` tries to take the lowest free number, but never finds one.
         self._numbers = itertools.count(1)
         self.by_number: dict[int, _Channel] = {}
-        """Those that the remote has open as well, by its number."""
+        """The drives that the remote has open as well, by its number."""
 
     @property
     def any_open(self) -> bool:

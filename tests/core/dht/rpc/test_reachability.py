@@ -218,7 +218,7 @@ def test_the_hosts_written_to_are_bounded() -> None:
 
 
 def test_the_port_has_to_be_known() -> None:
-    with pytest.raises(ValueError, match="port must be given where persistent is None"):
+    with pytest.raises(ValueError, match="port must be given if persistent is None"):
         DhtNode(entropy=entropy(1), now=0.0, persistent=None)
 
 
