@@ -83,10 +83,6 @@ PLACES: Final[dict[str, tuple[int, str]]] = {
 }
 
 
-KNOWN_CIRCLE: Final = f"{CORE}.dht.rpc."
-"""The parts of a DHT node name the class of the node, which makes them."""
-
-
 def find_modules(source: Path) -> dict[str, Path]:
     """All modules under a source folder, by their dotted names."""
     found = {}
@@ -153,11 +149,7 @@ def faults(source: Path) -> list[str]:
             theirs = place(other)
             if theirs is not None and theirs != ours and theirs[0] >= ours[0]:
                 found.append(f"{name} ({ours[1]}) imports {other} ({theirs[1]})")
-    return found + [
-        f"circle: {', '.join(circle)}"
-        for circle in circles(graph)
-        if not all(name.startswith(KNOWN_CIRCLE) for name in circle)
-    ]
+    return found + [f"circle: {', '.join(circle)}" for circle in circles(graph)]
 
 
 def test_modules_import_only_from_below() -> None:

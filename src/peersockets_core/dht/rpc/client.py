@@ -6,17 +6,49 @@ Source: dht-rpc 6.27.0, `index.js` (`_request`, `_backgroundQuery`) and `lib/que
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from ...keys import Entropy
 from .address import Address, encode_address
-from .events import Answered, QueryFinished, QueryReplied, TimedOut
+from .events import Answered, DhtEvent, QueryFinished, QueryReplied, TimedOut
+from .limits import DhtLimits
 from .messages import Command, Request, Response
 from .query import BACKGROUND_CONCURRENCY, CommitMaker, Query, Reply
 from .requests import RETRIES, TIMEOUT, Asker, PendingRequest, Requests, Socket
+from .table import RoutingTable
 
-if TYPE_CHECKING:
-    from .node import DhtNode
+
+class Nodes(Protocol):
+    """The part of a node that keeps its routing table."""
+
+    table: RoutingTable
+
+    def unreachable(self, address: Address) -> None:
+        """Note that a node does not answer."""
+
+
+class ClientHost(Protocol):
+    """The attributes and methods of its node that a client uses."""
+
+    limits: DhtLimits
+    id: bytes | None
+    bootstrap: tuple[Address, ...]
+
+    @property
+    def upkeep(self) -> Nodes:
+        """The routing table, and its housekeeping."""
+        ...
+
+    @property
+    def upkeep_socket(self) -> Socket:
+        """The socket that keeps the table fresh."""
+        ...
+
+    def emit(self, event: DhtEvent) -> None:
+        """Report an event to the application."""
+
+    def looked_around(self, query: Query) -> None:
+        """Note that a query that refreshes the table has ended."""
 
 
 class Client:
@@ -24,7 +56,7 @@ class Client:
     of the application's requests.
     """
 
-    def __init__(self, node: DhtNode, entropy: Entropy, now: float) -> None:
+    def __init__(self, node: ClientHost, entropy: Entropy, now: float) -> None:
         self.limits = node.limits
         self.requests = Requests(entropy, node.limits, now, lambda to: node.upkeep.unreachable(to))
         self.queries: set[Query] = set()

@@ -16,15 +16,15 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from .address import Address
-from .events import ReachabilityChanged
+from .client import Client
+from .events import DhtEvent, ReachabilityChanged
+from .limits import DhtLimits
 from .messages import Command, Response
 from .requests import PendingRequest, Socket
-
-if TYPE_CHECKING:
-    from .node import DhtNode
+from .upkeep import Upkeep
 
 _TESTERS: Final = 5
 """Nodes that are asked to answer to the main socket."""
@@ -61,12 +61,34 @@ _NEXT: Final = {
 }
 
 
+class ReachabilityHost(Protocol):
+    """The attributes and methods of its node that the tests of reachability use."""
+
+    limits: DhtLimits
+    bootstrap: tuple[Address, ...]
+    client: Client
+    upkeep: Upkeep
+
+    @property
+    def address(self) -> Address | None:
+        """The address at which others see us, or None."""
+
+    def become_persistent(self, address: Address) -> None:
+        """Take the id of an address."""
+
+    def become_ephemeral(self) -> None:
+        """Give the id up."""
+
+    def emit(self, event: DhtEvent) -> None:
+        """Report an event to the application."""
+
+
 class Reachability:
     """Tests whether strangers reach our main socket, and makes the node persistent once they have done so
     for long enough.
     """
 
-    def __init__(self, node: DhtNode, port: int) -> None:
+    def __init__(self, node: ReachabilityHost, port: int) -> None:
         """Begin; `port` is the port of the main socket."""
         self.state = Reach.UNKNOWN
         self.address: Address | None = None

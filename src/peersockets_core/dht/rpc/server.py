@@ -9,22 +9,49 @@ import heapq
 import itertools
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from .address import ADDRESS_SIZE, Address, decode_address
+from .limits import DhtLimits
 from .messages import Command, ErrorCode, Request
-
-if TYPE_CHECKING:
-    from .node import DhtNode
 
 _PORT_SIZE: Final = 2
 _DELAY_SIZE: Final = 4
 
 
+class HintTaker(Protocol):
+    """The part of a node that checks which of its nodes are down."""
+
+    def check_hinted(self, address: Address, now: float) -> None:
+        """Check a node that another one says is down."""
+
+
+class ServerHost(Protocol):
+    """The attributes and methods of its node that a server uses."""
+
+    limits: DhtLimits
+
+    @property
+    def upkeep(self) -> HintTaker:
+        """The routing table, and its housekeeping."""
+        ...
+
+    def answer(
+        self,
+        request: Request,
+        to: Address,
+        now: float,
+        *,
+        error: int = ErrorCode.NONE,
+        closer_nodes: bool = False,
+    ) -> None:
+        """Answer a request."""
+
+
 class Server:
     """Answers the requests that every node answers, ephemeral or not."""
 
-    def __init__(self, node: DhtNode) -> None:
+    def __init__(self, node: ServerHost) -> None:
         self._node = node
         self.delayed: list[tuple[float, int, Request, Address]] = []
         self._count = itertools.count()

@@ -9,19 +9,18 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 import attrs
 
 from .address import Address, node_id
+from .client import Client
 from .health import NetworkHealth
+from .limits import DhtLimits
 from .messages import Command, Response
 from .query import Query
-from .requests import PendingRequest
+from .requests import PendingRequest, RequestStatistics
 from .table import Contact, K, RoutingTable
-
-if TYPE_CHECKING:
-    from .node import DhtNode
 
 TICK: Final = 5.0
 """The length of a tick in seconds."""
@@ -40,10 +39,29 @@ _OLD: Final = 360
 address counts again."""
 
 
+class UpkeepHost(Protocol):
+    """The attributes and methods of its node that the upkeep uses."""
+
+    limits: DhtLimits
+    bootstrap: tuple[Address, ...]
+    bootstrapped: bool
+    client: Client
+
+    def request_statistics(self) -> RequestStatistics:
+        """Return the counters of requests."""
+        ...
+
+    def look_around(self, now: float) -> None:
+        """Start a query that refreshes the table."""
+
+    def network_changed(self, now: float) -> None:
+        """Begin anew in another network."""
+
+
 class Upkeep:
     """The routing table of a node, and its housekeeping."""
 
-    def __init__(self, node: DhtNode, own_id: bytes, now: float) -> None:
+    def __init__(self, node: UpkeepHost, own_id: bytes, now: float) -> None:
         self.table = RoutingTable(own_id)
         """The nodes that we know. The table's own id is random as long as we have none."""
         self.next_tick = now + TICK
