@@ -19,3 +19,22 @@ def test_it_is_never_ready_before_it_is() -> None:
     pacer = Pacer(0.0)
     pacer.credit(1e6, 1200, 0.0)
     assert pacer.ready(1e6, 1200) > 0
+
+
+def test_a_timer_that_is_late_costs_nothing() -> None:
+    pacer = Pacer(0.0)
+    pacer.credit(1e6, 1200, 0.0)
+    pacer.spend(12_000)
+    assert pacer.ready(1e6, 1200) < 0.01
+    assert pacer.credit(1e6, 1200, 0.02) == pytest.approx(20_000)
+    assert pacer.ready(1e6, 1200)
+    assert pacer.credit(1e6, 1200, 1.0) == pytest.approx(25_000)
+
+
+def test_a_time_without_anything_to_send_earns_no_more_than_a_burst() -> None:
+    pacer = Pacer(0.0)
+    pacer.credit(1e6, 100, 0.0)
+    pacer.spend(1000)
+    pacer.ready(1e6, 100)
+    pacer.credit(1e6, 100, 0.001)
+    assert pacer.credit(1e6, 100, 1.0) == pytest.approx(4000)

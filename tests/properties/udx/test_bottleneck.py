@@ -17,18 +17,36 @@ DELAY = 0.02
 _CHUNK = hashlib.shake_128(b"chunk").digest(64 * 1024)
 
 
+class LateEndpoint(Endpoint):
+    """An endpoint in a process that has to wait for the processor, so that its timers are late."""
+
+    LATENESS = 0.02
+
+    def next_deadline(self) -> float:
+        return super().next_deadline() + self.LATENESS
+
+
 class Download:
     """A stream that sends without end over a shared line."""
 
     def __init__(
-        self, network: Network, line: Link, *, number: int = 0, line_back: Link | None = None
+        self,
+        network: Network,
+        line: Link,
+        *,
+        number: int = 0,
+        line_back: Link | None = None,
+        kind: type[Endpoint] = Endpoint,
+        read_delay: float = 0.0,
     ) -> None:
         self.received = 0
-        self.endpoint = Endpoint(limits=UdxLimits(), now=network.now)
+        self.endpoint = kind(limits=UdxLimits(), now=network.now)
         receiver = Endpoint(limits=UdxLimits(), now=network.now)
         here, there = (f"10.0.0.{number}", 1000), (f"10.1.0.{number}", 1000)
         back = line_back or Link(delay=DELAY)
-        network.add_site(up=line, down=back).add_host(here, self.endpoint, on_event=self._see_sender)
+        network.add_site(up=line, down=back).add_host(
+            here, self.endpoint, on_event=self._see_sender, read_delay=read_delay
+        )
         network.add_site().add_host(there, receiver, on_event=self._see_receiver)
         self.stream = self.endpoint.open_stream(1, network.now)
         self.far: Stream = receiver.open_stream(2, network.now)
@@ -71,6 +89,13 @@ def test_it_is_used_fully() -> None:
     network, line = Network(seed=1), bottleneck(50e6)
     [rate] = goodput([Download(network, line)], network, 4.0)
     assert rate >= 0.9 * 50e6
+
+
+def test_a_busy_system_uses_it_nearly_as_well() -> None:
+    network, line = Network(seed=1), bottleneck(50e6)
+    late = Download(network, line, kind=LateEndpoint, read_delay=LateEndpoint.LATENESS)
+    [rate] = goodput([late], network, 4.0)
+    assert rate >= 0.8 * 50e6
 
 
 @pytest.mark.parametrize("seed", [1, 2])
