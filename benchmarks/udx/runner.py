@@ -15,6 +15,8 @@ from ..comparison import Comparison, node_command
 from ..process import Report, RoleProcess
 from .scenarios import THEIRS, Figure, Pairing, Run, Scenario
 
+RELAY_TICK = 0.001
+"""Seconds between two times at which a bad line passes datagrams on."""
 ROOT = Path(__file__).parent.parent.parent
 
 
@@ -58,7 +60,7 @@ def run(scenario: Scenario, pairing: Pairing, options: Mapping[str, Any]) -> Run
 
 def _relay(ports: Mapping[str, int], line: Mapping[str, float]) -> RoleProcess:
     os.environ["PYTHONPATH"] = str(ROOT / "tests")
-    options: Report = {**ports, "conditions": dict(line)}
+    options: Report = {**ports, "conditions": dict(line), "tick": RELAY_TICK}
     return RoleProcess([sys.executable, "-m", "interop.udp_relay"], "relay", options)
 
 
