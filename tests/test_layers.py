@@ -31,8 +31,8 @@ def modules(prefix: str, *names: str) -> tuple[str, ...]:
 LAYERS: Final[tuple[Layer, ...]] = (  # the bottom first
     {
         "vocabulary": modules(
-            CORE, "address", "errors", "events", "keys", "lateness", "limits", "memory", "outbox", "owners",
-            "secret", "transitions", "work",
+            CORE, "address", "bounds", "errors", "events", "keys", "lateness", "limits", "memory", "outbox",
+            "owners", "secret", "transitions", "work",
         ),
     },
     {"crypto": (f"{CORE}.crypto", f"{CORE}.crypto.*")},

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
-KIB = 1024
-MIB = 1024 * KIB
+from .bounds import KIB, MIB, positive
 
 HYPERCORE9_BODY: Final = 8 * MIB
 """Bytes of a frame's body that a real peer accepts: simple-message-channels 1.2.1 destroys the stream at a
@@ -21,9 +20,7 @@ MESSAGE_COST: Final = 64
 """Bytes of memory that a message takes besides its payload. Every bound in bytes counts them."""
 
 
-def _positive(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
-    if not value > 0:
-        raise ValueError(f"limits: {attribute.name} must be positive, not {value!r}")
+_positive = positive()
 
 
 @attrs.frozen(kw_only=True)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import attrs
 
-from .rpc.limits import DhtLimits, positive
+from ..bounds import positive
+from .rpc.limits import DhtLimits
+
+_positive = positive()
 
 
 @attrs.frozen(kw_only=True)
@@ -17,47 +20,47 @@ class HyperDhtLimits:
     rpc: DhtLimits = attrs.field(factory=DhtLimits)
     """The bounds of the layer below."""
 
-    records: int = attrs.field(default=65_536, validator=positive)
+    records: int = attrs.field(default=65_536, validator=_positive)
     """The number of others' announcements that are kept, of about 400 bytes each; hyperdht 6.34.0 has the
     same bound."""
 
-    topic_records: int = attrs.field(default=4096, validator=positive)
+    topic_records: int = attrs.field(default=4096, validator=_positive)
     """Announcements of one topic. This is two hundred times the number that an answer holds, and a sixteenth
     of all, so that one topic cannot push out the others."""
 
-    host_records: int = attrs.field(default=4096, validator=positive)
+    host_records: int = attrs.field(default=4096, validator=_positive)
     """Announcements from one host. A whole campus may share the address of one host."""
 
-    record_lifetime: float = attrs.field(default=20 * 60.0, validator=positive)
+    record_lifetime: float = attrs.field(default=20 * 60.0, validator=_positive)
     """How long an announcement is kept. hyperdht 6.34.0 keeps it as long, and announces anew every
     ten minutes."""
 
-    values: int = attrs.field(default=32_768, validator=positive)
+    values: int = attrs.field(default=32_768, validator=_positive)
     """The number of values that are kept, each no larger than a datagram. hyperdht 6.34.0 keeps as many of
     either kind."""
 
-    host_values: int = attrs.field(default=2048, validator=positive)
+    host_values: int = attrs.field(default=2048, validator=_positive)
     """Values from one host."""
 
-    value_lifetime: float = attrs.field(default=48 * 3600.0, validator=positive)
+    value_lifetime: float = attrs.field(default=48 * 3600.0, validator=_positive)
     """How long a value is kept; hyperdht 6.34.0 keeps it as long."""
 
-    forwards: int = attrs.field(default=65_536, validator=positive)
+    forwards: int = attrs.field(default=65_536, validator=_positive)
     """The number of keys whose handshakes are relayed to the address that announced them; hyperdht
     6.34.0 has the same bound."""
 
-    host_forwards: int = attrs.field(default=4096, validator=positive)
+    host_forwards: int = attrs.field(default=4096, validator=_positive)
     """Such keys from one host."""
 
-    incoming_handshakes: int = attrs.field(default=256, validator=positive)
+    incoming_handshakes: int = attrs.field(default=256, validator=_positive)
     """Handshakes of remotes that dial us and have not led to a stream yet; the oldest is dropped. Each
     costs four Diffie-Hellman operations and about 2 KiB."""
 
-    handshake_time: float = attrs.field(default=10.0, validator=positive)
+    handshake_time: float = attrs.field(default=10.0, validator=_positive)
     """How long a handshake is remembered, waits for its stream, and is answered again when it is
     repeated; hyperdht 6.34.0 has the same time."""
 
-    known_relays: int = attrs.field(default=512, validator=positive)
+    known_relays: int = attrs.field(default=512, validator=_positive)
     """The number of keys whose relays are remembered for the next dial; hyperdht 6.34.0 has the same
     bound."""
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import attrs
 
-from ..dht.rpc.limits import positive
+from ..bounds import positive
+
+_positive = positive()
 
 
 @attrs.frozen(kw_only=True)
@@ -13,14 +15,14 @@ class SwarmLimits:
     positive.
     """
 
-    max_peers: int = attrs.field(default=64, validator=positive)
+    max_peers: int = attrs.field(default=64, validator=_positive)
     """The number of connections at which the swarm dials no further peers; others may still dial us.
     hyperswarm 4.17.2 has the same bound."""
 
-    parallel_dials: int = attrs.field(default=3, validator=positive)
+    parallel_dials: int = attrs.field(default=3, validator=_positive)
     """The number of peers that are dialled at the same time; hyperswarm 4.17.2 has the same bound."""
 
-    known_peers: int = attrs.field(default=4096, validator=positive)
+    known_peers: int = attrs.field(default=4096, validator=_positive)
     """The number of peers that are remembered: 64 times as many as are connected. If strangers flood a
     topic with made-up keys, peers that were never reached are forgotten first."""
 

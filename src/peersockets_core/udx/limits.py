@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
-KIB: Final = 1024
-MIB: Final = 1024 * KIB
+from ..bounds import KIB, MIB, positive
 
-
-def _positive(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
-    if not value > 0:
-        raise ValueError(f"udx limits: {attribute.name} must be positive, not {value!r}")
+_positive = positive("udx limits")
 
 
 @attrs.frozen(kw_only=True)

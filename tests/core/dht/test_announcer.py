@@ -192,3 +192,13 @@ def test_alone_in_the_world() -> None:
     assert listening(network, alice).relays == ()
     network.network.run_for(20)
     assert len(alice.of_type(Listening)) > 1
+
+
+def test_one_announcement_at_a_time() -> None:
+    network = hyper_network(20)
+    alice = network.members[5]
+    alice.machine.listen(network.now)
+    queries = len(alice.machine.node.client.queries)
+    announcer(alice).start(network.now)
+    assert len(alice.machine.node.client.queries) == queries
+    assert announcer(alice).state is AnnouncerState.ANNOUNCING

@@ -27,17 +27,17 @@ class Tokens:
         self._current = entropy(_SECRET_SIZE)
         self._previous = entropy(_SECRET_SIZE)
         self._rotated = now
-        self._made: dict[str, bytes] = {}
+        self.remembered: dict[str, bytes] = {}
         """Tokens of the current secret, by host: a query comes back with others."""
 
     def make(self, host: str, now: float) -> bytes:
         """Return the 32-byte token of a host."""
         self._rotate(now)
-        token = self._made.get(host)
+        token = self.remembered.get(host)
         if token is None:
-            if len(self._made) >= _REMEMBERED:
-                self._made.clear()
-            token = self._made[host] = _token(host, self._current)
+            if len(self.remembered) >= _REMEMBERED:
+                self.remembered.clear()
+            token = self.remembered[host] = _token(host, self._current)
         return token
 
     def recognize(self, token: bytes, host: str, now: float) -> bool:
@@ -51,7 +51,7 @@ class Tokens:
         elapsed = int((now - self._rotated) // ROTATION)
         if elapsed > 0:
             self._rotated += elapsed * ROTATION
-            self._made.clear()
+            self.remembered.clear()
             self._previous = self._current if elapsed == 1 else self._entropy(_SECRET_SIZE)
             self._current = self._entropy(_SECRET_SIZE)
 

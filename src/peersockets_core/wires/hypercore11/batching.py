@@ -7,8 +7,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Final
 
+from ...bounds import KIB
 from ...errors import LocalProtocolError
-from ...limits import KIB
 from ...outbox import Outbox
 from .encoding import encode_uint
 

@@ -198,6 +198,15 @@ def test_a_node_that_moves_while_it_is_tested_starts_over() -> None:
     assert made.dropped == 1
 
 
+def test_a_node_that_has_begun_nothing_has_nothing_to_start_over() -> None:
+    made = DhtNode(entropy=entropy(1), now=0.0, persistent=None, port=OURS[1])
+    assert made.reachability is not None
+    before, _ = made.reachability.next_deadline, made.take_events()
+    made.reachability.start_over(0.0)
+    assert (reach(made), made.reachability.next_deadline) == (Reach.UNKNOWN, before)
+    assert made.take_events() == []
+
+
 def test_a_network_of_nobody_shows_nothing() -> None:
     made = DhtNode(entropy=entropy(1), now=0.0, persistent=None, port=OURS[1])
     made.handle_deadline(0.0)

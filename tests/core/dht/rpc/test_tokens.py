@@ -39,3 +39,12 @@ def test_after_a_long_pause_no_old_secret_is_left() -> None:
     token = ours.make("10.0.0.1", 100.0)
     assert not ours.recognize(token, "10.0.0.1", 100.0 + 10 * ROTATION)
     assert ours.recognize(ours.make("10.0.0.1", 200.0), "10.0.0.1", 200.0)
+
+
+def test_no_more_tokens_are_remembered_than_a_few_thousand() -> None:
+    ours = tokens()
+    for number in range(10_000):
+        token = ours.make(f"10.0.{number >> 8}.{number & 255}", 100.0)
+    assert len(ours.remembered) < 10_000
+    assert ours.recognize(token, "10.0.39.15", 100.0)
+    assert ours.make("10.0.0.0", 100.0) == tokens().make("10.0.0.0", 100.0)
