@@ -62,8 +62,8 @@ LAYERS: Final[tuple[Layer, ...]] = (  # the bottom first
         "tools": (
             f"{TRIO}.runtime",
             *modules(
-                f"{TRIO}.runtime", "addresses", "background", "bootstrap", "checks", "flusher", "affinity",
-                "memory", "slots", "state",
+                f"{TRIO}.runtime", "addresses", "background", "bootstrap", "checks", "closing", "flusher",
+                "affinity", "memory", "slots", "state",
             ),
         ),
     },

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType, TracebackType
-from typing import Self
+from types import MappingProxyType
 
 import trio
 
 from peersockets_core import DriveKey, Overflow, TopicScope
 
 from .info import PeerInfo
+from .runtime.closing import Closing
 from .runtime.machine import NodeDrive
 from .runtime.node_runtime import NodeRuntime
 from .topic import Topic
 from .watch import PeerEvents
 
 
-class Drive:
+class Drive(Closing):
     """One opening of a drive. Use it as an async context manager, or close it."""
 
     def __init__(self, runtime: NodeRuntime, opened: NodeDrive, topic_scope: TopicScope) -> None:
@@ -75,19 +75,6 @@ class Drive:
             child.close()
         self._children.clear()
         self._runtime.close_drive(self._opened)
-
-    async def aclose(self) -> None:
-        """Close, and checkpoint."""
-        self.close()
-        await trio.lowlevel.checkpoint()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _check_open(self) -> None:
         self._runtime.affinity.check()

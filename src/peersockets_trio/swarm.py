@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, nullcontext
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 import attrs
 import trio
@@ -21,6 +20,7 @@ from .info import ConnectionInfo
 from .runtime import swarm_runtime
 from .runtime.background import background_tasks, sheltered_task
 from .runtime.bootstrap import BootstrapNode, check_bootstrap
+from .runtime.closing import Closing
 from .runtime.node_runtime import NodeRuntime
 from .runtime.swarm_runtime import Attach, SwarmRuntime
 from .udp import open_probe_socket, open_udp_socket
@@ -52,7 +52,7 @@ class SwarmStatistics:
     """Datagrams that were malformed, unsolicited or too many."""
 
 
-class Discovery:
+class Discovery(Closing):
     """One join of a topic. Use it as an async context manager, or close it."""
 
     def __init__(self, swarm: Swarm, handle: core.Discovery) -> None:
@@ -93,19 +93,6 @@ class Discovery:
         if not self._handle.closed:
             self._swarm._leave(self)
             self._flushed.set()
-
-    async def aclose(self) -> None:
-        """Close, and checkpoint."""
-        self.close()
-        await trio.lowlevel.checkpoint()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _check_open(self) -> None:
         self._swarm._node_runtime.affinity.check()

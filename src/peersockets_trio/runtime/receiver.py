@@ -4,12 +4,12 @@ can close it.
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Final, Protocol, Self
 
 import trio
 
 from .affinity import Affinity
+from .closing import Closing
 
 CHECKPOINT_INTERVAL: Final = 64
 """The number of operations in a row without a checkpoint. A checkpoint costs as much as ten messages, and
@@ -35,7 +35,7 @@ class Handle(Protocol):
         """Stop taking items."""
 
 
-class Receiver:
+class Receiver(Closing):
     """The receiving side of a handle."""
 
     _handle: Handle
@@ -59,21 +59,8 @@ class Receiver:
         self._handle.close()
         self._news.unpark_all()
 
-    async def aclose(self) -> None:
-        """Close, and checkpoint."""
-        self.close()
-        await trio.lowlevel.checkpoint()
-
     def __aiter__(self) -> Self:
         return self
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def wake(self) -> None:
         """Wake the receiver because something has arrived. The node calls this."""
