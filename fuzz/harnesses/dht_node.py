@@ -40,11 +40,19 @@ from peersockets_core.dht.rpc.messages import (
     encode_request,
     encode_response,
 )
+from peersockets_core.dht.rpc.requests import Socket
 from peersockets_core.dht.signing import key_hash, sign_announcement, sign_mutable
 
 LIMITS: Final = HyperDhtLimits(
     rpc=DhtLimits(
-        window=8, requests=24, query_nodes=32, delayed_pings=4, down_hints=4, requests_per_second=64, hosts=4
+        stable_time=30.0,
+        window=8,
+        requests=24,
+        query_nodes=32,
+        delayed_pings=4,
+        down_hints=4,
+        requests_per_second=64,
+        hosts=4,
     ),
     records=16,
     topic_records=8,
@@ -133,26 +141,31 @@ class _Play:
         self.now = 1000.0
         self.end = self.now + TIME
         self.entropy = Random(1).randbytes
+        choice = script.byte()
         self.machine = HyperDht(
             key_pair=OURS,
             entropy=self.entropy,
             now=self.now,
             bootstrap=[BOOTSTRAP],
-            persistent=True,
-            address=US if script.byte() & 1 else None,
+            persistent=None if choice & 2 else True,
+            address=US if choice & 1 else None,
+            port=US[1],
             limits=LIMITS,
         )
         self.asked: list[tuple[Address, Request]] = []
         """What the node has asked and nobody has answered."""
+        self.probed: set[tuple[int, Address]] = set()
+        """What it has asked through its probe, by transaction and address."""
         self.sent: list[bytes] = []
         self.tokens: dict[str, bytes] = {}
         """The token that each host was given last."""
         self.incoming: list[Any] = []
         self.started: list[Any] = []
         self.acts = 0
-        self.machine.listen(self.now)
-        self.machine.announce(TOPIC, self.now)
-        self.started.append(self.machine.dial(OTHERS[0].ed25519_public_key, 1, self.now))
+        if not choice & 2:  # else, its main socket writes to nobody yet
+            self.machine.listen(self.now)
+            self.machine.announce(TOPIC, self.now)
+            self.started.append(self.machine.dial(OTHERS[0].ed25519_public_key, 1, self.now))
         self.collect(0, 0)
 
     # Acts
@@ -208,12 +221,14 @@ class _Play:
         to, request = self.asked.pop(script.choose(len(self.asked)))
         choice = script.byte()
         source = self._address() if choice & 1 else to
+        socket = self._socket(to, request)
         id = node_id(source) if choice & 2 else None
         token = bytes((choice,)) * 32 if choice & 4 else None
         closer = tuple(self._named() for _ in range(script.choose(21))) if choice & 8 else ()
         value = self._value(request) if choice & 16 else None
         error = script.byte() if choice & 32 else 0
-        self.hear(encode_response(Response(request.tid, US, id, token, closer, error, value)), source)
+        response = Response(request.tid, US, id, token, closer, error, value)
+        self.hear(encode_response(response), source, socket=socket)
 
     def answer_everything(self) -> None:
         """All nodes answer what they were asked, in the same way."""
@@ -224,7 +239,7 @@ class _Play:
             token = bytes(32) if choice & 16 else None
             value = encode_peers([Peer(OTHERS[0].ed25519_public_key).encode()]) if choice & 8 else None
             response = Response(request.tid, US, node_id(to), token, closer, 0, value)
-            self.hear(encode_response(response), to)
+            self.hear(encode_response(response), to, socket=self._socket(to, request))
 
     def mutate(self) -> None:
         """Something that the node has sent comes back, with a few bytes changed."""
@@ -355,12 +370,17 @@ class _Play:
             ).encode()
         return b""
 
-    def hear(self, data: bytes, source: Address, size: int = 0) -> None:
+    def _socket(self, to: Address, request: Request) -> Socket:
+        """Where the answer to a question arrives: where it was asked, or at the main socket for PING_NAT."""
+        probed = (request.tid, to) in self.probed and request.command != RpcCommand.PING_NAT
+        return Socket.PROBE if probed else Socket.MAIN
+
+    def hear(self, data: bytes, source: Address, size: int = 0, *, socket: Socket = Socket.MAIN) -> None:
         """The node receives what somebody sends, as one read."""
         size = size or len(data) or 1
         count = -(-len(data) // size)
         self.acts += count
-        self.take(self.machine.receive_datagrams(data, size, source, self.now))
+        self.take(self.machine.receive_datagrams(data, size, source, self.now, socket=socket))
         self.collect(count, min(size, len(data)))
 
     def take(self, events: list[Any]) -> None:
@@ -387,6 +407,11 @@ class _Play:
                 self.tokens[to[0]] = message.token
             elif isinstance(message, Request) and id(datagram) not in of_others:
                 self.asked.append((to, message))
+        for to, (datagram,), _ in self.machine.datagrams_to_send(self.now, socket=Socket.PROBE):
+            request = decode_untrusted(datagram)
+            assert isinstance(request, Request)
+            self.asked.append((to, request))
+            self.probed.add((request.tid, to))
         del self.sent[:-8], self.asked[:-32]
 
     def pass_time(self, seconds: float) -> None:
@@ -461,8 +486,11 @@ KEPT: Final = (
     + bytes((_ASK, 1, 1, RpcCommand.DELAYED_PING)) * 6
     + b"\1"
     + bytes((_FLOOD, 4, 5, 4, 4, 1, 0, 0, 0, 1, 40)),
+    b"\2" + bytes((_ALL, 0)) * 4 + bytes((_WAIT, 50, _ALL, 0)) * 6,
+    b"\2" + bytes((_WAIT, 200, _ALL, 0)) * 3,
 )
-"""Every store is filled; handshakes are accepted; queries go on; floods."""
+"""Every store is filled; handshakes are accepted; queries go on; floods; a node finds out that it is open,
+and another that it is not."""
 
 
 def run(data: bytes) -> None:
