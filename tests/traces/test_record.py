@@ -6,6 +6,7 @@ import pytest
 
 from peersockets_core.trace import replay
 from traces.files import NAMES, load
+from traces.record import handshakes
 from traces.record.sessions import SCRIPTS, lines, record
 
 pytestmark = pytest.mark.interop
@@ -18,6 +19,11 @@ def test_what_can_be_compared_byte_by_byte_comes_out_the_same(wire: str) -> None
     assert sorted(again) == names
     for name, trace in again.items():
         assert lines(trace) == lines(load(name))
+
+
+def test_handshakes_come_out_the_same() -> None:
+    kept = {path.stem: path.read_bytes() for path in handshakes.FOLDER.glob("*.cbor")}
+    assert dict(handshakes.record([])) == kept
 
 
 @pytest.mark.parametrize("wire", [script.stem for script in SCRIPTS])

@@ -16,8 +16,9 @@ from peersockets_core.trace.entries import ENTRIES
 from traces.files import NAMES, PATHS, load
 
 PAGE = Path(__file__).parents[2] / "docs" / "traces.md"
-[CDDL] = re.findall(r"```cddl\n(.*?)```", PAGE.read_text(), re.DOTALL)
+CDDL, HANDSHAKES = re.findall(r"```cddl\n(.*?)```", PAGE.read_text(), re.DOTALL)
 SCHEMA = Schema(CDDL)
+HANDSHAKE_PATHS = sorted((Path(__file__).parent / "handshakes").glob("*.cbor"))
 LARGEST = 2 * 1024 * 1024
 """Bytes of all traces together, which everybody who clones this downloads."""
 
@@ -37,6 +38,11 @@ def test_every_item_obeys_the_schema(path: Path) -> None:
     assert "peersocketsTrace" in header
     for item in (header, *entries):
         SCHEMA.validate_cbor(cbor2.dumps(item))
+
+
+@pytest.mark.parametrize("path", HANDSHAKE_PATHS, ids=[path.stem for path in HANDSHAKE_PATHS])
+def test_every_handshake_obeys_its_schema(path: Path) -> None:
+    Schema(HANDSHAKES).validate_cbor(path.read_bytes())
 
 
 @pytest.mark.parametrize("path", PATHS, ids=NAMES)

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from peersockets_core.trace import read, write
+from traces.record import handshakes
 from traces.record.sessions import lines, record
 
 TRACES = Path(__file__).parents[1]
@@ -28,6 +29,13 @@ def main(names: list[str]) -> int:
             changed += 1
         if old:
             print("".join(difference), end="")
+    for name, data in handshakes.record(names):
+        path = handshakes.FOLDER / f"{name}.cbor"
+        same = path.exists() and path.read_bytes() == data
+        print(f"{name}: {'the same' if same else 'differs' if path.exists() else 'new'}")
+        if not same:
+            path.write_bytes(data)
+            changed += 1
     return int(changed > 0)
 
 
