@@ -1,5 +1,5 @@
-"""`Requests`: requests and replies on a topic. It waits for replies and runs handlers; the core keeps track
-of both.
+"""`TopicRequests`: requests and replies on a topic. It waits for replies and runs handlers; the core keeps
+track of both.
 
 The task that reads a message passes it to the core's `RequestBook` at once. A reply therefore wakes exactly
 the task that waits for it, messages that a peer sent before it left count, and requests never hold up
@@ -19,6 +19,7 @@ import attrs
 import trio
 
 from peersockets_core import MessageTooLarge, PeerGone, Request, RequestError, RequestStatistics
+from peersockets_core.crypto.sodium import Buffer
 from peersockets_core.topics.envelope import Kind, encode
 from peersockets_core.topics.requests import (
     BUSY,
@@ -31,14 +32,14 @@ from peersockets_core.topics.requests import (
     RequestBook,
 )
 
-from .runtime.checks import Buffer, as_bytes
+from .runtime.checks import as_bytes
 from .runtime.machine import NodeTopicHandle
 from .runtime.node_runtime import NodeRuntime
 from .runtime.receiver import CHECKPOINT_INTERVAL
 
 logger = logging.getLogger("peersockets")
 
-Handler: TypeAlias = Callable[[Request], Awaitable[Buffer]]
+RequestHandler: TypeAlias = Callable[[Request], Awaitable[Buffer]]
 """A function that answers a request. It returns the reply, or raises `RequestError`, whose text the asker
 gets."""
 
@@ -53,7 +54,7 @@ class RequestTopic(Protocol):
         """See `Topic.send_nowait`."""
 
 
-class Requests:
+class TopicRequests:
     """Handles the messages of a topic handle that is used for requests."""
 
     def __init__(self, topic: RequestTopic, handle: NodeTopicHandle, runtime: NodeRuntime) -> None:
@@ -83,7 +84,7 @@ class Requests:
         return asked.result()
 
     @asynccontextmanager
-    async def serve(self, handler: Handler) -> AsyncIterator[None]:
+    async def serve(self, handler: RequestHandler) -> AsyncIterator[None]:
         """See `Topic.serve`."""
         self._runtime.affinity.check()
         if self._handle.closed:
@@ -194,8 +195,8 @@ class Requests:
 class _Server:
     """One call of `serve` on a topic."""
 
-    requests: Requests
-    handler: Handler
+    requests: TopicRequests
+    handler: RequestHandler
     nursery: trio.Nursery
     _waiting: deque[Answering[trio.CancelScope] | OverLimit] = attrs.field(factory=deque)
     _news: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot)

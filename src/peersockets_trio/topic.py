@@ -17,9 +17,10 @@ from peersockets_core import (
     TopicScope,
     TopicStatistics,
 )
+from peersockets_core.crypto.sodium import Buffer
 
-from .requests import Handler, Requests
-from .runtime.checks import Buffer, as_bytes, check_timeout
+from .requests import RequestHandler, TopicRequests
+from .runtime.checks import as_bytes, check_timeout
 from .runtime.machine import NodeConnection, NodeDrive, NodeTopicHandle
 from .runtime.node_runtime import NodeRuntime
 from .runtime.receiver import CHECKPOINT_INTERVAL, Receiver
@@ -56,7 +57,7 @@ class Topic(Receiver):
         self._runtime = runtime
         self._drive = drive
         self._send_turns = CHECKPOINT_INTERVAL
-        self._requests: Requests | None = None
+        self._requests: TopicRequests | None = None
         self._waiting: set[trio.CancelScope] = set()  # the scopes of sends that wait for room
 
     # Sending
@@ -253,7 +254,7 @@ class Topic(Receiver):
         """Return the counters of this handle."""
         return self._handle.statistics()
 
-    # Requests
+    # TopicRequests
 
     async def request(self, peer_id: int, data: Buffer, *, timeout: float) -> bytes:
         """Send a request to a peer that serves the topic, and return its reply.
@@ -271,7 +272,7 @@ class Topic(Receiver):
         check_timeout(timeout)
         return await self._for_requests().request(peer_id, data, timeout)
 
-    def serve(self, handler: Handler) -> AbstractAsyncContextManager[None]:
+    def serve(self, handler: RequestHandler) -> AbstractAsyncContextManager[None]:
         """Answer the requests of peers during the block, each in a task of its own.
 
         `handler` is called with a `Request` and returns the reply. If it raises `RequestError`, the asker
@@ -291,11 +292,11 @@ class Topic(Receiver):
         """Return the counters of the requests on this handle."""
         return RequestStatistics() if self._requests is None else self._requests.statistics()
 
-    def _for_requests(self) -> Requests:
+    def _for_requests(self) -> TopicRequests:
         self._check_open()
         if self._requests is None:
             self._claim()
-            self._requests = Requests(self, self._handle, self._runtime)
+            self._requests = TopicRequests(self, self._handle, self._runtime)
         return self._requests
 
     # Waking and closing

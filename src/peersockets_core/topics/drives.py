@@ -17,7 +17,7 @@ from .members import Host, Link, Member, Peer
 from .watches import Watch
 
 
-class Machine(Protocol[C, H]):
+class TopicHost(Protocol[C, H]):
     """The interface between a topic and its machine."""
 
     def link_to(self, peer_id: int, topic: Topic[C, H]) -> Link[C, H] | None:
@@ -41,11 +41,11 @@ class Machine(Protocol[C, H]):
 class Topic(Generic[C, H]):
     """One topic of a drive in one scope; it exists as long as it has handles."""
 
-    machine: Machine[C, H]
+    machine: TopicHost[C, H]
     drive: OpenDrive[C, H]
     name: str
     scope: topics.TopicScope
-    addresses: dict[WireName, topics.Address]
+    addresses: dict[WireName, topics.TopicAddress]
     limits: Limits
     handles: dict[TopicHandle[C, H], None] = attrs.field(factory=dict)
     routes: dict[int, Route[C]] = attrs.field(factory=dict)

@@ -7,14 +7,14 @@ from typing import Generic
 from ..owners import C, H
 from ..wires.extensions import ExtensionNames
 from .drives import Topic
-from .naming import Address
+from .naming import TopicAddress
 
 
 class Listeners(Generic[C, H]):
     """The joined topics by address. The names of connection extensions are registered for announcement."""
 
     def __init__(self, extensions: ExtensionNames) -> None:
-        self.by_address: dict[Address, list[Topic[C, H]]] = {}
+        self.by_address: dict[TopicAddress, list[Topic[C, H]]] = {}
         self._extensions = extensions
 
     def add(self, topic: Topic[C, H]) -> None:

@@ -18,13 +18,13 @@ messages any connection can carry."""
 
 TOPIC_SCOPES: Final[tuple[TopicScope, ...]] = ("drive", "network")
 
-Address: TypeAlias = tuple[bytes | None, str]
+TopicAddress: TypeAlias = tuple[bytes | None, str]
 """An extension: the discovery key of the drive whose channel carries it, or None; and its name."""
 
 PREFIX: Final = "peersockets/v0/"
 
 
-def addresses(discovery_key: bytes, topic: str, scope: TopicScope) -> dict[WireName, Address]:
+def addresses(discovery_key: bytes, topic: str, scope: TopicScope) -> dict[WireName, TopicAddress]:
     """Return the address of a drive's topic on each wire."""
     of_connection = f"{PREFIX}webapp/{discovery_key.hex()}/" if scope == "drive" else PREFIX
     return {

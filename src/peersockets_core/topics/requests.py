@@ -127,7 +127,7 @@ class RequestBook(Generic[AskOwner, AnswerOwner]):
 
     def withdraw(self, asked: Asked[AskOwner]) -> bool:
         """Wait for a reply no longer; returns whether there was none yet, so that a cancel is due."""
-        return self._settle(asked.peer_id, asked.id) is not None
+        return self._take_asked(asked.peer_id, asked.id) is not None
 
     def receive_untrusted(self, message: Message) -> News[AskOwner, AnswerOwner] | None:
         """Take in a message of a peer; returns the change that it causes, or None if it is ignored and
@@ -180,7 +180,7 @@ class RequestBook(Generic[AskOwner, AnswerOwner]):
             return self._requested(Request(peer_id, message.public_key, envelope.data), number)
         if envelope.kind is Kind.CANCEL:
             return self._cancelled(peer_id, number)
-        asked = self._settle(peer_id, number)
+        asked = self._take_asked(peer_id, number)
         if asked is not None:
             asked.reply = envelope.data
             asked.error = RequestError(envelope.text) if envelope.kind is Kind.ERROR else None
@@ -212,7 +212,7 @@ class RequestBook(Generic[AskOwner, AnswerOwner]):
         answering.wanted = False
         return answering
 
-    def _settle(self, peer_id: int, number: int) -> Asked[AskOwner] | None:
+    def _take_asked(self, peer_id: int, number: int) -> Asked[AskOwner] | None:
         theirs = self.asked.get(peer_id, {})
         asked = theirs.pop(number, None)
         if asked is not None and not theirs:

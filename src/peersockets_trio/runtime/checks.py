@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 from peersockets_core import WIRES, parse_public_key
-
-Buffer: TypeAlias = bytes | bytearray | memoryview
-"""The types that are accepted as bytes."""
 
 
 def as_bytes(value: object, name: str) -> bytes:

@@ -25,7 +25,7 @@ from .progress import Progress
 from .receiver import Wakeable
 from .scheduler import Scheduler
 from .send_queue import SendQueue
-from .state import OUTPUT_STATES, PHASES, OutputState, Phase, Signal
+from .state import OUTPUT_STATES, STAGES, OutputState, Stage, Step
 from .telemetry import Telemetry
 from .transport import transport
 
@@ -73,10 +73,30 @@ class ConnectionTask:
     """Moves the bytes of one connection until it ends."""
 
     __slots__ = (
-        "__weakref__", "_broken", "_doom", "_handshake_over", "_nursery", "_output", "_phase",
-        "_readable", "_remote_finished", "_scope", "_writer", "_written",
-        "address", "connection", "idle", "info", "not_before", "progress", "reason", "runtime", "scheduled",
-        "send_queue", "stream", "transport",
+        "__weakref__",
+        "_broken",
+        "_doom",
+        "_handshake_over",
+        "_nursery",
+        "_output",
+        "_readable",
+        "_remote_finished",
+        "_scope",
+        "_stage",
+        "_writer",
+        "_written",
+        "address",
+        "connection",
+        "idle",
+        "info",
+        "not_before",
+        "progress",
+        "reason",
+        "runtime",
+        "scheduled",
+        "send_queue",
+        "stream",
+        "transport",
     )  # fmt: skip
 
     def __init__(
@@ -109,7 +129,7 @@ class ConnectionTask:
         """The queue of senders that wait for room."""
         self.progress = Progress(connection, self.transport, trio.current_time())
         """The progress of the output."""
-        self._phase = Phase.HANDSHAKE
+        self._stage = Stage.HANDSHAKE
         self._handshake_over = trio.Event()  # finished or failed
         self._output = OutputState.OPEN
         self._broken: Exception | None = None  # the reason why nothing more can be written
@@ -160,7 +180,7 @@ class ConnectionTask:
 
         Raises `RemoteProtocolError`, `Refused` or `trio.BrokenResourceError` if it fails.
         """
-        if self._phase is Phase.HANDSHAKE:
+        if self._stage is Stage.HANDSHAKE:
             await self._handshake_over.wait()
         if self.info is None or self.connection.error is not None:
             raise self.failure()
@@ -270,7 +290,7 @@ class ConnectionTask:
 
     def finish(self, linger: float) -> None:
         """Write the queued output and the end of the stream, and read until the remote ends, too."""
-        self._output = follow(OUTPUT_STATES, self._output, Signal.FINISH, "output")
+        self._output = follow(OUTPUT_STATES, self._output, Step.FINISH, "output")
         self._scope.deadline = min(self._scope.deadline, trio.current_time() + linger)
         self.idle = False
         self._hand_over()
@@ -417,7 +437,7 @@ class ConnectionTask:
         """
         self._broken = error
         self.reason = _reason(error)
-        self._output = follow(OUTPUT_STATES, self._output, Signal.BREAK, "output")
+        self._output = follow(OUTPUT_STATES, self._output, Step.BREAK, "output")
         self._written.unpark_all()
         self._scope.deadline = min(self._scope.deadline, trio.current_time() + self.runtime.limits.linger)
 
@@ -430,9 +450,9 @@ class ConnectionTask:
         self._ended(self.connection.close())
 
     def _process(self, events: list[Event], now: float) -> None:
-        if events and self._phase is Phase.HANDSHAKE and isinstance(events[0], HandshakeCompleted):
+        if events and self._stage is Stage.HANDSHAKE and isinstance(events[0], HandshakeCompleted):
             self.info = self.facts()
-            self._enter(Signal.ADMIT)
+            self._enter(Step.ADMIT)
             self.runtime.handshaken(self)
             self.runtime.schedule(self)
         if events or not self.connection.closed:
@@ -461,11 +481,11 @@ class ConnectionTask:
             connection, trio.current_time(), reason=self.reason, unsent=unsent
         )
         self.send_queue.close()
-        self._enter(Signal.END)
+        self._enter(Step.END)
         self.runtime.ended(self, unsent)
 
-    def _enter(self, signal: Signal) -> None:
-        self._phase = follow(PHASES, self._phase, signal, "connection")
+    def _enter(self, signal: Step) -> None:
+        self._stage = follow(STAGES, self._stage, signal, "connection")
         self._handshake_over.set()
 
 

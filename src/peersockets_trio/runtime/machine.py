@@ -9,7 +9,7 @@ from peersockets_core import Connection, OpenDrive, Peersockets, TopicHandle
 from .connection_task import ConnectionTask
 from .receiver import Wakeable
 
-Machine: TypeAlias = Peersockets[ConnectionTask, Wakeable]
+NodeMachine: TypeAlias = Peersockets[ConnectionTask, Wakeable]
 NodeConnection: TypeAlias = Connection[ConnectionTask]
 NodeDrive: TypeAlias = OpenDrive[ConnectionTask, Wakeable]
 NodeTopicHandle: TypeAlias = TopicHandle[ConnectionTask, Wakeable]

@@ -28,7 +28,7 @@ from .affinity import Affinity
 from .connection_task import ConnectionTask
 from .deadlines import Deadlines
 from .flusher import Flusher
-from .machine import Machine, NodeConnection, NodeDrive, NodeTopicHandle
+from .machine import NodeConnection, NodeDrive, NodeMachine, NodeTopicHandle
 from .receiver import Wakeable
 from .scheduler import Scheduler
 from .slots import connection_slots, handshake_slots
@@ -68,7 +68,7 @@ class NodeRuntime:
         self.telemetry = Telemetry(instruments)
         self.authenticate = authenticate
         self.limits = limits
-        self.machine: Machine = Peersockets(self, limits)
+        self.machine: NodeMachine = Peersockets(self, limits)
         self.tasks: set[ConnectionTask] = set()
         self.flusher = Flusher()
         self.scheduler = Scheduler(limits)

@@ -17,7 +17,7 @@ import enum
 from typing import Final
 
 
-class Phase(enum.Enum):
+class Stage(enum.Enum):
     """The place of a connection in the life of its node."""
 
     HANDSHAKE = "handshake"
@@ -39,7 +39,7 @@ class OutputState(enum.Enum):
     """The stream takes nothing any more."""
 
 
-class Signal(enum.Enum):
+class Step(enum.Enum):
     """An occurrence that changes a state."""
 
     ADMIT = "admit"
@@ -48,15 +48,18 @@ class Signal(enum.Enum):
     BREAK = "break"
 
 
-PHASES: Final[dict[Phase, dict[Signal, Phase]]] = {
-    Phase.HANDSHAKE: {Signal.ADMIT: Phase.ADMITTED, Signal.END: Phase.ENDED},
-    Phase.ADMITTED: {Signal.END: Phase.ENDED},
-    Phase.ENDED: {},
+STAGES: Final[dict[Stage, dict[Step, Stage]]] = {
+    Stage.HANDSHAKE: {
+        Step.ADMIT: Stage.ADMITTED,
+        Step.END: Stage.ENDED,
+    },
+    Stage.ADMITTED: {Step.END: Stage.ENDED},
+    Stage.ENDED: {},
 }
 
-OUTPUT_STATES: Final[dict[OutputState, dict[Signal, OutputState]]] = {
-    OutputState.OPEN: {Signal.FINISH: OutputState.FINISHING, Signal.BREAK: OutputState.BROKEN},
-    OutputState.FINISHING: {Signal.FINISH: OutputState.FINISHING, Signal.BREAK: OutputState.BROKEN},
-    OutputState.BROKEN: {Signal.FINISH: OutputState.BROKEN},
+OUTPUT_STATES: Final[dict[OutputState, dict[Step, OutputState]]] = {
+    OutputState.OPEN: {Step.FINISH: OutputState.FINISHING, Step.BREAK: OutputState.BROKEN},
+    OutputState.FINISHING: {Step.FINISH: OutputState.FINISHING, Step.BREAK: OutputState.BROKEN},
+    OutputState.BROKEN: {Step.FINISH: OutputState.BROKEN},
 }
 """FINISH in the states FINISHING and BROKEN changes nothing, because several parties may ask for it."""

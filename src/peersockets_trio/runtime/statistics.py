@@ -6,12 +6,12 @@ from collections.abc import Collection
 
 from ..info import NodeStatistics, PeerInfo
 from .connection_task import ConnectionTask
-from .machine import Machine
+from .machine import NodeMachine
 from .telemetry import Telemetry
 
 
 def node_statistics(
-    machine: Machine, tasks: Collection[ConnectionTask], handshaking: int, telemetry: Telemetry
+    machine: NodeMachine, tasks: Collection[ConnectionTask], handshaking: int, telemetry: Telemetry
 ) -> NodeStatistics:
     """Return the current counters; `handshaking` is the number of connections that are not admitted yet."""
     counts = machine.statistics()
@@ -33,7 +33,7 @@ def node_statistics(
     )
 
 
-def peer_info(machine: Machine, peer_id: int) -> PeerInfo:
+def peer_info(machine: NodeMachine, peer_id: int) -> PeerInfo:
     """Return the facts about a peer. Raises `UnknownPeer`."""
     peer = machine.peer(peer_id)
     return PeerInfo(

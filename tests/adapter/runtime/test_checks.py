@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+from peersockets_core.crypto.sodium import Buffer
 from peersockets_trio.runtime import checks
 
 KEY = "11" * 32
 
 
 @pytest.mark.parametrize("value", [b"bytes", bytearray(b"bytes"), memoryview(b"bytes")])
-def test_whatever_holds_bytes_is_taken(value: checks.Buffer) -> None:
+def test_whatever_holds_bytes_is_taken(value: Buffer) -> None:
     taken = checks.as_bytes(value, "data")
     assert type(taken) is bytes
     assert taken == b"bytes"

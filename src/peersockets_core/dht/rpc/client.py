@@ -52,8 +52,8 @@ class ClientHost(Protocol):
 
 
 class Client:
-    """Sends the requests of one node. It is the `query.Host` of the node's queries, and the `requests.Asker`
-    of the application's requests.
+    """Sends the requests of one node. It is the `QueryHost` of the node's queries, and the `Asker` of the
+    application's requests.
     """
 
     def __init__(self, node: ClientHost, entropy: Entropy, now: float) -> None:
@@ -141,7 +141,7 @@ class Client:
             background=True,
         )
 
-    # The methods of `query.Host`
+    # The methods of `query.QueryHost`
 
     def closest(self, target: bytes, count: int) -> list[Address]:
         """Return the addresses of the `count` nodes in the table closest to a target."""

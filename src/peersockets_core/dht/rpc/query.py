@@ -80,7 +80,7 @@ class _Refs(enum.Enum):
     DOWN = enum.auto()
 
 
-class Host(Protocol):
+class QueryHost(Protocol):
     """The interface between a query and its node."""
 
     limits: DhtLimits
@@ -132,7 +132,7 @@ class Query:
 
     def __init__(
         self,
-        host: Host,
+        host: QueryHost,
         target: bytes,
         *,
         command: int,
