@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ import trio
 
 from interop.bare_dht import open_bare_dht
 from interop.hyperdrive13 import open_real_peer
+from interop.node_peer import NodePeerError
 from interop.real_peer import HOST, RealPeer
 from interop.swarm_peers import PACKAGES, DhtNetwork, Ours, open_dht_network, open_ours
 from peersockets_core import PeerUnreachable
@@ -125,6 +126,49 @@ async def test_a_network_that_ours_begins_on_every_address(options: dict[str, An
             assert set(found["publicKeys"]) == {listening["publicKey"], swarm.public_key.hex()}
         assert swarm.address == (HOST, port)
         assert swarm.nat == "open"
+
+
+TRIES = 20
+
+
+async def dials(peer: RealPeer, public_key: str) -> int:
+    """How many of some dials of a real node succeed."""
+    successes = 0
+    for _ in range(TRIES):
+        with suppress(NodePeerError):
+            await peer.call("dhtConnect", publicKey=public_key, close=True)
+            successes += 1
+    return successes
+
+
+@pytest.mark.parametrize("host", [HOST, "0.0.0.0"])
+async def test_with_default_options_no_dial_fails_that_succeeds_between_real_nodes(host: str) -> None:
+    """Bound to every address, both sides show the addresses of their host's networks."""
+    options = {"firewalled": None, "host": host}
+    async with open_dht_network() as network:
+        port = network.ports[0]
+        async with (
+            open_dht_peer(port, **options) as server,
+            open_dht_peer(port, **options) as client,
+            open_node() as node,
+            node.open_swarm(bootstrap=network.bootstrap, host=host) as swarm,
+        ):
+            listening = await server.call("dhtListen")
+            await swarm.join(TOPIC, lookup=False).flushed()
+            between_real_nodes = await dials(client, listening["publicKey"])
+            to_us = await dials(client, swarm.public_key.hex())
+            from_us = 0
+            for _ in range(TRIES):
+                with suppress(PeerUnreachable):
+                    info = await swarm.connect(listening["publicKey"])
+                    from_us += 1
+                    for task in node._runtime.tasks:
+                        if task.info == info:
+                            task.disconnect("once more")
+                    while node._runtime.machine.connection_to("hypercore11", info.public_key):
+                        await node._runtime.changed.park()
+            print({"between real nodes": between_real_nodes, "to us": to_us, "from us": from_us})
+            assert min(to_us, from_us) >= between_real_nodes
 
 
 async def test_values_are_kept_for_real_nodes_and_by_them() -> None:

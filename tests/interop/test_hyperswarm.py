@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from contextlib import AsyncExitStack, suppress
 from functools import partial
 from typing import Any
@@ -10,6 +13,7 @@ import pytest
 import trio
 import trio.testing
 
+from interop import roaming
 from interop.real_peer import RealPeer, RealTopic, digest, numbered
 from interop.swarm_peers import (
     Ours,
@@ -20,6 +24,7 @@ from interop.swarm_peers import (
     open_dht_network,
     open_ours,
 )
+from network_namespace import UNSHARE
 from peersockets_trio import ConnectionInfo, Drive, DriveKey, PeerGone, PeerLeft, Refused
 
 pytestmark = pytest.mark.interop
@@ -319,3 +324,17 @@ async def test_a_real_peer_met_over_tcp_and_in_the_swarm_is_one() -> None:
         await ours.swarm.join(drive).flushed()
         assert list(drive.peers) == [member.peer_id]
         await converse(ours, drive, peer)
+
+
+@pytest.mark.slow
+def test_a_host_that_moves_or_is_without_a_network_is_the_same_peer_again() -> None:
+    played = subprocess.run(
+        [*UNSHARE, sys.executable, "-W", "ignore", roaming.__file__],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    happened = [json.loads(line) for line in played.stdout.splitlines()]
+    assert [line["event"] for line in happened] == ["met", "another address", "no network for a while"]
+    assert {line["id"] for line in happened} == {1}

@@ -240,9 +240,9 @@ class Dial:
             self._done(public[0] if public else server)
         elif self._payload.firewall == Firewall.OPEN:
             self._done(None)
-        elif ours[0] == server[0] and payload.addresses:
+        elif ours[0] == server[0] and any(map(_is_unicast, payload.addresses)):
             self._let_go()
-            local = _best_match(self._payload.addresses, payload.addresses)
+            local = _best_match(self._payload.addresses, tuple(filter(_is_unicast, payload.addresses)))
             self._ping = self._exchange.request(self, local, now, command=RpcCommand.PING, internal=True)
         else:
             self._fail("the peer is behind a NAT or firewall that has to be punched through")
@@ -275,6 +275,11 @@ class Dial:
 
 def _is_public(address: Address) -> bool:
     return ipaddress.IPv4Address(address[0]).is_global and address[1] != 0
+
+
+def _is_unicast(address: Address) -> bool:
+    host = ipaddress.IPv4Address(address[0])
+    return not (host.is_unspecified or host.is_multicast or host.is_reserved) and address[1] != 0
 
 
 def _best_match(ours: tuple[Address, ...], theirs: tuple[Address, ...]) -> Address:

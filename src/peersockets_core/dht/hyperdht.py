@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Final
 
 import attrs
 
@@ -20,7 +21,7 @@ from .exchange import Exchange
 from .forwarding import Forwarding
 from .limits import DEFAULT_HYPER_DHT_LIMITS, HyperDhtLimits
 from .listening import Accepted, Incoming, Listener
-from .messages import MOST_RELAYS, Command, Firewall, NoisePayload, Peer, UdxInfo
+from .messages import MOST_RELAYS, Command, Firewall, HolepunchInfo, NoisePayload, Peer, UdxInfo
 from .rpc.address import Address
 from .rpc.events import (
     Answered,
@@ -39,6 +40,8 @@ from .signing import is_key, key_hash, sign_mutable
 from .storage import Storage
 from .topics import TopicSearch
 from .values import MOST_VALUE, ValueSearch
+
+_LOOPBACK: Final = "127.0.0.1"
 
 
 class HyperDht:
@@ -294,7 +297,11 @@ class HyperDht:
         Returns None if the remote asks for something that we do not support. Raises
         `LocalProtocolError` if the handshake is already decided or forgotten.
         """
-        payload = attrs.evolve(self.payload(stream_id), relays=self._announced_relays())
+        payload = attrs.evolve(
+            self.payload(stream_id),
+            relays=self._announced_relays(),
+            holepunch=self._local_way(incoming),
+        )
         return self.listener.accept(incoming, stream_id, payload, now)
 
     def refuse(self, incoming: Incoming) -> None:
@@ -311,6 +318,18 @@ class HyperDht:
             addresses=open_at + self.local_addresses,
             udx=UdxInfo(stream_id),
         )
+
+    def _local_way(self, incoming: Incoming) -> HolepunchInfo | None:
+        """Let a remote behind the same public address try our local addresses.
+
+        A client of hyperdht 6.34.0 does so only if the server offers hole punching (`lib/connect.js`).
+        """
+        ours = incoming.our_address
+        if self.open_address is not None or ours is None or ours[0] != incoming.address[0]:
+            return None
+        if ours[0] in {_LOOPBACK, *(host for host, _ in self.local_addresses)}:
+            return None  # no NAT is in between
+        return HolepunchInfo(0, tuple(self.announcer.relays.items()))
 
     def _announced_relays(self) -> tuple[Address, ...]:
         """Return the relays for our records, with our own address first if everyone can reach us."""

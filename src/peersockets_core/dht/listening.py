@@ -56,7 +56,8 @@ class Incoming:
     remote_public_key: bytes
     address: Address
     """The remote's address as the relay sees it, or as we see it if the handshake came directly."""
-    relayed: bool
+    our_address: Address | None
+    """Our own address as the relay sees it, or None where the remote came straight."""
     payload: NoisePayload
     expires: float
     state: IncomingState = IncomingState.UNDECIDED
@@ -66,6 +67,11 @@ class Incoming:
     """The requests that carried the handshake here while it is undecided; it may come through several
     relays."""
     _reply: bytes = attrs.field(default=b"", init=False)
+
+    @property
+    def relayed(self) -> bool:
+        """Whether it came through a relay."""
+        return self.our_address is not None
 
     def expired(self, now: float) -> bool:
         """Return whether the handshake has waited so long that the remote has given up."""
@@ -173,7 +179,7 @@ class Listener:
         incoming = Incoming(
             noise.remote_public_key,
             relayed.peer_address or received.source,
-            relayed.peer_address is not None,
+            None if relayed.peer_address is None else received.request.to,
             payload,
             now + self._limits.handshake_time,
             noise=noise,

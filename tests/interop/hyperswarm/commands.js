@@ -3,7 +3,7 @@
 // The commands of a real peer (../hypercore11/peer.js) that need Hyperswarm or HyperDHT: a network of real DHT
 // nodes on loopback, a swarm that replicates its drives, and a DHT node of one's own.
 
-const HOST = '127.0.0.1'
+const HOST = process.env.PEER_HOST ?? '127.0.0.1'
 
 const hex = buffer => buffer.toString('hex')
 const unhex = text => Buffer.from(text, 'hex')
@@ -16,14 +16,15 @@ module.exports = (load, emit, { adopt, identity }) => {
   const servers = []
   let swarm, dht
 
-  const local = bootstrap => bootstrap.map(port => ({ host: HOST, port }))
+  // A bootstrap node is a port on our own host, or a host and a port.
+  const local = bootstrap => bootstrap.map(node => typeof node === 'number' ? { host: HOST, port: node } : node)
 
   // `firewalled` is false for a node that everybody can reach; undefined leaves the package's default.
   const options = ({ bootstrap, ...given }) => ({ bootstrap: local(bootstrap), host: HOST, ...given })
 
   return {
     async testnet ({ size, bootstrap = [] }) {
-      const testnet = await load('hyperdht/testnet')(size, { bootstrap: local(bootstrap) })
+      const testnet = await load('hyperdht/testnet')(size, { host: HOST, bootstrap: local(bootstrap) })
       nodes.push(...testnet.nodes)
       return { bootstrap: [testnet.nodes[0].address().port], ports: testnet.nodes.map(node => node.address().port) }
     },
@@ -64,11 +65,13 @@ module.exports = (load, emit, { adopt, identity }) => {
       return { publicKey: hex(server.publicKey), relays: server.relayAddresses.map(({ port }) => port) }
     },
     async dhtUnlisten () { await servers.pop().close() },
-    async dhtConnect ({ publicKey, message }) {
+    async dhtConnect ({ publicKey, message, close }) {
       const began = performance.now()
       const stream = dht.connect(unhex(publicKey))
+      if (close) stream.on('error', () => {})
       await new Promise((resolve, reject) => stream.on('open', resolve).on('error', reject))
       const opened = performance.now() - began
+      if (close) await new Promise(resolve => stream.on('close', resolve).destroy())
       if (!message) return { opened }
       const echoed = new Promise((resolve, reject) => stream.once('data', resolve).once('error', reject))
       stream.write(Buffer.from(message))
