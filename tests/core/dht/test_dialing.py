@@ -241,6 +241,15 @@ def test_behind_the_same_address_and_out_of_reach() -> None:
     assert net.fate.reason == "the peer is behind the same address and cannot be reached there"
 
 
+def test_addresses_that_nobody_has_are_not_tried() -> None:
+    net = Played()
+    net.dial()
+    net.find(NODES[0])
+    nobodys = (("0.0.0.0", 5), ("224.0.0.1", 5), ("240.0.0.1", 5), ("192.168.7.1", 0))
+    net.reply(attrs.evolve(PAYLOAD, holepunch=PUNCHABLE, addresses=nobodys), ours=(SERVER[0], 1))
+    assert "punched through" in net.fate.reason
+
+
 def test_behind_the_same_address_without_room_for_a_ping() -> None:
     limits = HyperDhtLimits(rpc=DhtLimits(requests=len(NODES)))
     net = Played(options={"limits": limits})

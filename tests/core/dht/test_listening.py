@@ -17,6 +17,7 @@ from peersockets_core.dht.messages import (
     Command,
     Firewall,
     HandshakeError,
+    HolepunchInfo,
     Mode,
     NoisePayload,
     RelayedHandshake,
@@ -103,6 +104,35 @@ def test_through_a_relay() -> None:
     assert (reply.mode, reply.peer_address) == (Mode.FROM_SERVER, CLIENT)
     assert noise.read_untrusted(reply.noise) == NoisePayload(Firewall.UNKNOWN, udx=UdxInfo(99))
     assert noise.keys().sending_key == accepted.keys.receiving_key
+
+
+SAME = ("10.0.0.1", 9)
+"""A client behind the public address of `OURS`."""
+RELAYED_AT = HolepunchInfo(0, ((RELAY, OURS),))
+
+
+@pytest.mark.parametrize(
+    ("client_at", "local", "open_address", "offered"),
+    [
+        (SAME, ("192.168.1.4", 1), None, RELAYED_AT),
+        (CLIENT, ("192.168.1.4", 1), None, None),  # it cannot reach a local address
+        (SAME, OURS, None, None),  # the relay sees us at it, so no NAT is in between
+        (SAME, ("192.168.1.4", 1), OURS, None),  # everybody can reach us
+    ],
+)
+def test_a_client_behind_the_same_address_is_to_try_our_local_ones(
+    client_at: Address, local: Address, open_address: Address | None, offered: HolepunchInfo | None
+) -> None:
+    node = Played(open_address=open_address)
+    node.machine.local_addresses = (local,)
+    node.machine.announcer.relays = {RELAY: OURS}
+    noise, message = client()
+    (incoming,) = node.bring(RelayedHandshake(Mode.FROM_RELAY, message, client_at))
+    node.accept(incoming)
+    ((_, passed_on),) = node.sent()
+    payload = noise.read_untrusted(answer(passed_on).noise)
+    assert payload.holepunch == offered
+    assert local in payload.addresses
 
 
 def test_through_two_relays() -> None:
