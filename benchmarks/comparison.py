@@ -1,4 +1,4 @@
-"""What every benchmark shares: ours beside the reference, figure by figure, and how the reference starts."""
+"""Parts of all benchmarks: ours beside the reference, figure by figure, and how the reference starts."""
 
 from __future__ import annotations
 

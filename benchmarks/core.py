@@ -21,7 +21,7 @@ READ_SIZE = 128 * 1024
 
 @attrs.frozen
 class CoreRow:
-    """What one side of the machine does with messages of one size, on one wire."""
+    """The work of one side of the machine with messages of one size, on one wire."""
 
     wire: str
     size: int

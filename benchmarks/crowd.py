@@ -173,7 +173,7 @@ def members(options: Report) -> None:
 
     def results() -> Report:
         times = [rounds(crowd, bytes(options["size"])) for _ in range(options["repeat"])]
-        return {"round": median(times[1:])}  # in the first, everybody is told the names of extensions
+        return {"round": median(times[1:])}  # in the first, everybody learns the names of extensions
 
     crowd.answer(results)
 

@@ -1,4 +1,4 @@
-"""What attackers do to an honest member: `python -m benchmarks.hostile` (`--help` for the options).
+"""The harm that attackers do to an honest member: `python -m benchmarks.hostile` (`--help` for the options).
 
 A node of ours echoes on one topic and drains another. Attackers, threads of a process of their own, send it
 whatever the protocol allows and takes the most time, as fast as it is read. Meanwhile an honest member times
@@ -50,7 +50,7 @@ _FRAME = 64 * _KIB
 
 @attrs.frozen
 class Attack:
-    """What attackers say again and again, once they have shaken hands."""
+    """The bytes that attackers send again and again, once they have shaken hands."""
 
     name: str
     wire: str
@@ -212,7 +212,7 @@ def _attackers(options: Report) -> None:
 
 @attrs.frozen
 class Row:
-    """What an honest member has seen of one attack."""
+    """The figures of an honest member during one attack."""
 
     attack: str
     wire: str

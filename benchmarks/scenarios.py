@@ -1,4 +1,4 @@
-"""What is measured: the table of scenarios, and the series that show how the cost grows."""
+"""The measurements: the table of scenarios, and the series that show how the cost grows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KIB, MIB = 1024, 1024 * 1024
 
 @attrs.frozen
 class Run:
-    """What one run has reported."""
+    """The reports of one run."""
 
     options: Mapping[str, Any]
     before: Report
@@ -62,7 +62,7 @@ class Scenario:
 
     @property
     def variants(self) -> list[Variant]:
-        """What it is compared with."""
+        """The variants it is compared with."""
         return list(dict.fromkeys(variant for figure in self.figures for variant in figure.targets))
 
 

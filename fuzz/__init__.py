@@ -7,6 +7,8 @@ imports without atheris, so the tests run every harness over its saved corpus (`
     python -m fuzz NAME --save                  fold what that found into the saved corpus, minimised
     make fuzz FUZZ_TIME=600                     fuzz each for ten minutes
 
+Both need `PYTHONPATH=tests`, since a harness plays on the simulation of the tests.
+
 An input that breaks an invariant is left in `build/fuzz/NAME.crashes`; it becomes a test of the layer that
 broke. Harnesses bound work and memory for each byte of input: see `support` for how they are measured.
 """

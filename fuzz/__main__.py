@@ -17,12 +17,12 @@ from . import corpus
 
 BUILD: Final = Path("build/fuzz")
 OPTIONS: Final = ("-max_len=4096", "-timeout=10", "-rss_limit_mb=1024")
-"""An input of 4 KiB reaches every bound that the harnesses set. What C code wastes and `bounded_work` does
-not see runs into the time of one input, in seconds; what no connection holds, into the resident size."""
+"""An input of 4 KiB reaches every bound that the harnesses set. Time that C code wastes and `bounded_work`
+does not see runs into the time of one input, in seconds; what no connection holds, into the resident size."""
 
 
 def fuzz(name: str, options: list[str]) -> None:
-    """Fuzz without end, or as `options` tell libFuzzer."""
+    """Fuzz without end, or as `options` instruct libFuzzer."""
     with atheris.instrument_imports(include=["peersockets_core", "peersockets_trio"]):
         harness = importlib.import_module(f"fuzz.harnesses.{name}")
     options = [*OPTIONS, *getattr(harness, "OPTIONS", ()), *options]

@@ -46,7 +46,7 @@ class Remote(Protocol):
         ...
 
     def offer(self, key: DriveKey, number: int) -> bytes:
-        """What opens a drive with the proof of knowing its key, in plain."""
+        """The message that opens a drive, with the proof of knowing its key, in plain."""
         ...
 
 
@@ -194,7 +194,7 @@ def play(ours: Connection, remote: Remote, observer: Observer, script: Script) -
 
 
 def check(ours: Connection, observer: Observer, heard: int) -> None:
-    """What holds after any input of `heard` bytes."""
+    """Check the facts that hold after any input of `heard` bytes."""
     assert observer.payload_size <= heard
     assert retained(ours) <= MEMORY, retained(ours)
     if ours.closed:

@@ -1,6 +1,6 @@
 """A remote that shakes hands with valid encryption, or with none, for harnesses of both wires.
 
-The first byte of an input tells our role, whether a responder has to find the wire out for itself, and how
+The first byte of an input chooses our role, whether a responder has to find the wire out for itself, and how
 the remote begins. A proper one takes for each of its messages a payload from the script, whether to spoil
 the message, and how to cut it up; then it says the rest. An improper one says everything as it stands in the
 script.

@@ -1,4 +1,4 @@
-"""What harnesses share: an input read as a script, and measures of work and memory that no clock disturbs."""
+"""Parts of all harnesses: an input read as a script; measures of work and memory without a clock."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Script:
         return self.byte() % count
 
     def chunk(self) -> bytes:
-        """Bytes behind their length, of which the second byte tells how many times 256."""
+        """Bytes behind their length, of which the second byte counts 256 each."""
         return self.take(self.byte() + (self.byte() << 8))
 
     def take(self, size: int) -> bytes:
@@ -78,7 +78,7 @@ def fixed_entropy(seed: int) -> Entropy:
 def bounded_work(allowed: Callable[[], int]) -> Iterator[None]:
     """Assert that the block calls no more than `allowed` Python functions, asked for at its end.
 
-    Calls are a measure of work that is the same on every machine. What one call can do in C without
+    Calls are a measure of work that is the same on every machine. The work that one call can do in C without
     making another, a copy or a search, is left to libFuzzer's bound on time.
     """
     calls = 0

@@ -6,4 +6,4 @@ import os
 from typing import Final
 
 UNSHARE: Final = ("unshare", "--net") if os.geteuid() == 0 else ("unshare", "--net", "--map-root-user")
-"""What stands before the program's command line."""
+"""The words before the program's command line."""

@@ -81,7 +81,7 @@ def test_a_corpus_is_saved_the_same_whatever_its_order(
     assert (tmp_path / "corpus" / "one.zip").read_bytes() == (tmp_path / "corpus" / "two.zip").read_bytes()
 
 
-# What a harness cannot notice it does not prove: faults put in, each of which its corpus must show.
+# A harness does not prove a fault that it cannot notice: faults put in, each of which its corpus must show.
 
 
 def noticed(name: str) -> bool:
@@ -138,7 +138,7 @@ def _thrice(self: DhtNode, *arguments: Any, **named: Any) -> None:
 
 
 def _grow(self: BoundedStore[Any, Any], key: Any) -> None:
-    """Drops an entry, and does not tell."""
+    """Drops an entry, in silence."""
     self.remove(key)
 
 
@@ -157,7 +157,7 @@ def _hoard(
 FAULTS: dict[str, tuple[str, object, str, object]] = {
     "numbers lose digits": ("codecs", varint, "encode", _cut),
     "a length that has no entry": ("codecs", encoding, "_SIZES", {0xFD: 2, 0xFE: 4}),
-    "closes are not told": ("machine", Channels, "receive_close_untrusted", _silent),
+    "closes are not reported": ("machine", Channels, "receive_close_untrusted", _silent),
     "answers have no bound": ("hypercore9", Outbox, "append_reply_untrusted", Outbox.append),
     "work without a bound": ("hypercore9", Hypercore9, "receive_item_untrusted", _slow),
     "slices have no end": ("siege", Connection, "_begin_slice", _endless),
@@ -172,7 +172,7 @@ FAULTS: dict[str, tuple[str, object, str, object]] = {
         _believing,
     ),
     "a bad point is an error of another kind": ("hypercore11_handshake", noise, "CryptoError", KeyError),
-    "leaves are not told": ("machine", Memberships, "leave", _silent),
+    "leaves are not reported": ("machine", Memberships, "leave", _silent),
     "routes are remembered for ever": ("machine", Memberships, "forget_routes", _silent),
     "a number is where it was": ("udx_packets", packet, "unwrap", lambda number, near: number),
     "ranges have no bound": ("udx_packets", packet, "MAX_RANGES", 1000),

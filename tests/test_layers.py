@@ -1,4 +1,4 @@
-"""Who may import whom, in both packages and the command: `LAYERS`, and the tests that enforce it.
+"""Rules of who may import whom, in both packages and the command: `LAYERS`, and the tests that enforce it.
 
 A module imports from layers below its own, and from its own room. Rooms side by side on one layer do not know
 each other. No imports run in a circle, and those that only a type checker sees count like all others.

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PLACES = ("src", "tests/test_prose.py", "docs/glossary.md")
+PLACES = ("src", "tests", "fuzz", "benchmarks", "docs/glossary.md")
 """The files and folders that are checked. A folder is added once its prose is plain."""
 
 FILES = [

@@ -78,7 +78,7 @@ def test_a_run_that_skips_fails(tmp_path: Path) -> None:
 
 
 def test_what_the_makefile_tests_is_there() -> None:
-    """Pytest tells of a path that is not there, but only to whoever runs the target."""
+    """Pytest reports a path that is not there, but only to whoever runs the target."""
     commands = subprocess.run(
         ["make", "--dry-run", "--always-make", "test", "test-lowest"],
         cwd=ROOT,

@@ -1,4 +1,4 @@
-"""What is measured: the table of scenarios."""
+"""The measurements: the table of scenarios."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ THEIRS: Final = ("reference", "reference")
 
 @attrs.frozen
 class Run:
-    """What one run has reported."""
+    """The reports of one run."""
 
     options: Mapping[str, Any]
     before: Report
@@ -60,7 +60,7 @@ class Scenario:
 
     @property
     def pairings(self) -> list[Pairing]:
-        """Who plays it, besides udx-native with itself."""
+        """The pairings that play it, besides udx-native with itself."""
         return list(dict.fromkeys(pairing for figure in self.figures for pairing in figure.targets))
 
 

@@ -1,6 +1,6 @@
 """Invariant: decoders raise only `RemoteProtocolError`, and what they return encodes and decodes to itself.
 
-The first byte of an input chooses the codec, the second what more it has to be told.
+The first byte of an input chooses the codec, the second its further arguments.
 """
 
 from __future__ import annotations

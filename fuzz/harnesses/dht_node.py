@@ -153,9 +153,9 @@ class _Play:
             limits=LIMITS,
         )
         self.asked: list[tuple[Address, Request]] = []
-        """What the node has asked and nobody has answered."""
+        """The requests of the node that nobody has answered."""
         self.probed: set[tuple[int, Address]] = set()
-        """What it has asked through its probe, by transaction and address."""
+        """Its requests through its probe, by transaction and address."""
         self.sent: list[bytes] = []
         self.tokens: dict[str, bytes] = {}
         """The token that each host was given last."""

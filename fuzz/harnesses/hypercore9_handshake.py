@@ -1,6 +1,6 @@
 """Invariant: no hypercore9 handshake, valid, spoilt or made up, raises or completes with an unproved key.
 
-An input is as `fuzz.handshakes` tells.
+An input is as `fuzz.handshakes` describes.
 """
 
 from __future__ import annotations

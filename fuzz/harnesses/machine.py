@@ -2,9 +2,9 @@
 
 An input is a script of three nodes on both wires: connections come and go, bytes arrive in any pieces and
 order, drives, topics and watches open and close, messages are sent and taken, and time passes; its first byte
-tells how much of that is there to begin with. What arrives on a topic must have been sent on it, once, in
-order, and each watch must hear of joins and leaves in turn. In the end everything that is under way arrives,
-and every node knows exactly the members it has.
+chooses how much of that is there to begin with. A message that arrives on a topic must have been sent on it,
+once, in order, and each watch must hear of joins and leaves in turn. In the end everything that is under way
+arrives, and every node knows exactly the members it has.
 """
 
 from __future__ import annotations

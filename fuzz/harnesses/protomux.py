@@ -148,7 +148,7 @@ def _honest(script: Script) -> None:
 
 
 def _check_life(name: bytes, handler: _Handler, there: _Side) -> None:
-    """What one end of a channel has heard, and whether it lives, agrees with the other end."""
+    """The messages that one end of a channel has received, and whether it lives, agree with the other end."""
     if handler.partner is None:
         return
     partner = there.handlers[handler.partner]

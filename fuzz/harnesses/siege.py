@@ -135,7 +135,7 @@ class _Siege:
         self.dropped.clear()
 
     def exchange(self) -> None:
-        """What the honest two have to say to each other arrives."""
+        """Messages between the honest two arrive."""
         data = bytes(self.theirs.data_to_send(self.now))
         assert self.machine.may_read(self.ours)
         with bounded_work(lambda: CALLS):
@@ -174,7 +174,7 @@ class _Siege:
                 self.see(connection, connection.handle_deadline(self.now))
         self.machine.handle_deadline(self.now)
 
-    # What the machine asks for
+    # The machine's calls
 
     def news(self, handle: TopicHandle | Watch) -> None:
         """Taken in every round."""
@@ -186,7 +186,7 @@ class _Siege:
         """Nobody waits to send."""
 
     def wake(self, connection: Connection) -> None:
-        """What is queued leaves when the script says so, and what is for the honest member in every round."""
+        """Queued bytes leave when the script says so, and those for the honest member in every round."""
 
     def retire(self, connection: Connection) -> None:
         assert connection is not self.ours

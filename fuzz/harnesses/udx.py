@@ -2,8 +2,8 @@
 
 One endpoint has two streams. The honest one talks to a second endpoint, whose packets are delivered as they
 are. The other one's remote is the script: it sends packets of its choice, mutated ones of the honest side,
-and anything else, from anywhere, while time passes and we use the stream. What it sends to the id of the
-honest stream acknowledges what was not sent, as a stranger's guess does.
+and anything else, from anywhere, while time passes and we use the stream. A packet that it sends to the id
+of the honest stream acknowledges what was not sent, as a stranger's guess does.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ FAR: Final = 1 << 24
 """Farther than any number that a stream can be at."""
 
 CONTENT: Final = bytes(range(256)) * 24
-"""What the honest sides send each other."""
+"""The bytes that the honest sides send each other."""
 
 OURS, HONEST, THEIRS = 1, 2, 3
 _IDS: Final = (OURS, OURS, OURS, HONEST, THEIRS, 98, 99, 0xFFFFFFFF)
@@ -61,7 +61,7 @@ _ATTACKER, _STRANGER = ("6.6.6.6", 6), ("7.7.7.7", 7)
 
 
 class _Honest:
-    """What one of the honest sides has seen."""
+    """The events of one of the honest sides."""
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream

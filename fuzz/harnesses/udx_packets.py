@@ -1,6 +1,6 @@
 """Invariant: a run of packets parses to what each packet says, and ranges and numbers survive.
 
-The first byte of an input chooses what is tried. What packets say is read here with `struct`, field by field.
+The first byte of an input chooses what is tried. The fields of packets are read here with `struct`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the tests of the adapter share: ways to connect, and a peer played by hand."""
+"""The parts that the tests of the adapter share: ways to connect, and a peer played by hand."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def extension_name(topic: str, key: DriveKey = KEY) -> str:
 
 
 class RawPeer:
-    """A core connection and a stream. Nothing is read or written unless told."""
+    """A core connection and a stream. It reads and writes only when a test says so."""
 
     def __init__(
         self, stream: trio.abc.Stream, *, initiator: bool = True, key_pair: KeyPair | None = None

@@ -1,4 +1,4 @@
-"""Who may talk: `authenticate` and `expect`, on both wires and whoever dials."""
+"""Deciding who may talk: `authenticate` and `expect`, on both wires and whoever dials."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Meeting:
         self.we_dial = role == "we dial"
 
     async def connect(self, node: Node, visitor: Node) -> ConnectionInfo:
-        """Connect over TCP; returns what the dialler was told."""
+        """Connect over TCP; returns the dialler's view of it."""
         dialler, answerer = (node, visitor) if self.we_dial else (visitor, node)
         (listener,) = await answerer.listen_tcp(0, host=LOOPBACK)
         return await dialler.connect_tcp(*listener.address, wire=self.wire)

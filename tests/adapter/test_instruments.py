@@ -26,7 +26,7 @@ from ports import unused_port
 
 
 class Recorder(Instrument):
-    """Writes down what it is told; sizes are added up."""
+    """Writes down its calls; sizes are added up."""
 
     def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []
@@ -93,7 +93,7 @@ async def test_the_life_of_a_connection(wire: Any) -> None:
         assert [told[0] for told in theirs.told] == ["opened", "joined", "left", "joined", "left", "closed"]
         assert theirs.told[0][1].public_key == node.public_keys[wire]
         assert theirs.told[2][2].reason == "the drive was closed here"
-        # What is not told of is the handshake, whose last word is the dialler's.
+        # The figures leave out the handshake, whose last word is the dialler's.
         assert 0 < ours.received <= theirs.sent
         assert 0 < theirs.received <= ours.sent
 

@@ -856,7 +856,7 @@ async def exchange(alice: Side, bob: Side) -> None:
     ids=["larger key dials", "smaller key dials"],
 )
 async def test_nothing_is_lost_when_connections_are_folded(keys: tuple[KeyPair, KeyPair]) -> None:
-    """What one had accepted arrives, though the other takes over, and though the reader is slow."""
+    """Messages that one had accepted arrive, though the other takes over, and though the reader is slow."""
     messages = [number.to_bytes(4, "big") * 25_000 for number in range(50)]
     received: list[bytes] = []
     async with (

@@ -275,7 +275,7 @@ async def test_leaving_the_node_is_at_once(line: Line, autojump_clock: MockClock
 
 
 async def test_events_that_nobody_reads_are_bounded(line: Line, autojump_clock: MockClock) -> None:
-    """The last always tells how it stands."""
+    """The last event always shows how it stands."""
     every_second = Backoff(longest=1.0, jitter=(1.0, 1.0))
     with limited():
         async with (

@@ -555,7 +555,7 @@ async def test_the_handlers_of_a_peer_that_leaves_are_cancelled(connect: Connect
 
 
 async def test_a_stranger_in_network_scope_that_leaves() -> None:
-    """It is no member, so no watch tells of it."""
+    """It is no member, so no watch reports it."""
     held = Held()
     with limited():
         async with (

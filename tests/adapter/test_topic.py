@@ -455,7 +455,7 @@ async def test_past_the_high_water_mark_sending_waits() -> None:
 
 
 async def test_a_cancelled_sender_leaves_the_way_free(autojump_clock: trio.testing.MockClock) -> None:
-    """Whoever comes after it is not held up by its place in the queue."""
+    """Its place in the queue holds up no later sender."""
     async with chat(connect_lockstep, limits=NARROW) as (bob, outbox, inbox):
         with trio.move_on_after(1):
             while True:
@@ -680,7 +680,7 @@ async def test_broadcast_does_not_let_a_deaf_member_hold_up_the_others() -> None
 
 @asynccontextmanager
 async def late_members() -> AsyncIterator[tuple[Topic, list[RawPeer]]]:
-    """A topic of a drive with two members whose buffers are full, and who read when they are told."""
+    """A topic of a drive with two members whose buffers are full, and who read when a test says so."""
     with limited():
         async with (
             open_node(limits=Limits(send_buffer=1000, linger=0.1)) as alice,

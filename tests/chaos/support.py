@@ -1,4 +1,4 @@
-"""What the chaos tests share: what must not be left behind."""
+"""The parts that the chaos tests share: what must not be left behind."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ from peersockets_trio.testing import ChaosStream, Cut, Fault
 Direction: TypeAlias = Literal["cut_sending", "cut_receiving"]
 
 LIMITS = Limits(hypercore11_silence=20.0)
-"""hypercore11 gives nobody up for their silence unless it is told to."""
+"""hypercore11 gives nobody up for their silence unless a limit is set."""
 
 SESSION = 60.0
 """Seconds after which whoever has been cut off must have noticed: handshake or silence, and lingering."""
@@ -159,7 +159,7 @@ async def hold_session(near: Tap, far: Tap, wire: WireName) -> None:
 
 
 def check_notes(sending: Tap, receiving: Tap) -> None:
-    """What was received is what was accepted, once, in order, and all that was read before the stream broke.
+    """Messages arrive as they were accepted, once, in order, and all that was read before the stream broke.
 
     Of messages written together, the first may come without the others.
     """
@@ -221,7 +221,7 @@ def faults(direction: Direction, position: int, fault: Fault) -> dict[str, Any]:
 
 
 def check_reasons(alice: Talker, bob: Talker, direction: Direction, fault: Fault) -> None:
-    """Who can know tells why. An end between two messages is like any good-bye, and has no reason."""
+    """The side that can know the reason reports it. An end between two messages is a good-bye without one."""
     deaf = bob if direction == "cut_sending" else alice
     told = {"reset": alice, "silence": deaf}.get(fault)
     for event in told.events if told else ():

@@ -76,7 +76,7 @@ async def receive(topic: Topic, received: list[bytes], random: Random) -> None:
 
 @pytest.mark.parametrize("wire", WIRES)
 async def test_tcp_that_is_reset(wire: WireName) -> None:
-    """Again and again, each time a little later: no socket stays, and each time all is told."""
+    """Again and again, each time a little later: no socket stays, and each time every message arrives."""
     with limited():
         async with nothing_left():
             await reset_again_and_again(wire)

@@ -46,7 +46,7 @@ class Host:
     chat: Topic
     present: set[int] = attrs.field(factory=set)
     keys: dict[int, tuple[WireName, bytes]] = attrs.field(factory=dict)
-    """Who a peer id has stood for, from its first join on."""
+    """The peer that an id has stood for, from its first join on."""
     most: int = 0
     joined: int = 0
     received: int = 0
@@ -154,7 +154,7 @@ async def spend_a_day(random: Random) -> None:
 
 
 def check_met(host: Host) -> None:
-    """What is remembered: one id for each key, counted from 1, and nobody who was never met."""
+    """The memory kept: one id for each key, counted from 1, and nobody who was never met."""
     machine = node_runtime(host.node).machine
     assert sorted(host.keys) == list(range(1, len(host.keys) + 1))
     assert len(set(host.keys.values())) == len(host.keys) <= VISITORS

@@ -33,7 +33,7 @@ class RealDrive:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """What tells a command to meet the peer, as the one whose key is `our_key`."""
+        """The options that let a command meet the peer, as the one whose key is `our_key`."""
         address = f"{HOST}:{self.peer.port}"
         return self.key.url, "--connect", address, "--wire", self.wire, "--key-file", str(self.key_file)
 
@@ -43,7 +43,7 @@ class RealDrive:
 
     @property
     def name(self) -> str:
-        """What we call the peer."""
+        """Our name for the peer."""
         return f"1 ({self.peer.public_key.hex()[:8]})"
 
 

@@ -1,4 +1,4 @@
-"""What the tests of the command line share: commands as processes, and `pipe` spoken to in JSON lines."""
+"""Parts of all tests of the command line: commands as processes, and `pipe` spoken to in JSON lines."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def test_a_line_beyond_the_bound() -> None:
 
 
 async def test_every_line_that_is_piped_in_is_said() -> None:
-    """Whatever it begins with, and those that are empty."""
+    """Any first character, and those that are empty."""
     lines = ["one", "/var/log is full", "", "/quit", "//", "/to 1 nobody", "  "]
     async with pipe("--listen", ANY_PORT, "--topic", "chat") as alice, trio.open_nursery() as nursery:
         nursery.start_soon(_say, alice, lines)

@@ -13,7 +13,7 @@ from cli.support import COMMAND, KEY, TIME, complaint, run
 
 
 def completed(*words: str) -> list[str]:
-    """What completes the last word, as bash asks for it."""
+    """The words that complete the last one, as bash asks for it."""
     asked = {"COMP_WORDS": " ".join(("peersockets", *words)), "COMP_CWORD": str(len(words))}
     done = subprocess.run(
         COMMAND,

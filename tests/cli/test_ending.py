@@ -135,7 +135,7 @@ def test_a_message_that_nobody_is_there_for(number: signal.Signals, status: int)
 
 
 def test_nobody_reads_what_is_written_last() -> None:
-    """Who is asked to end gives the reader of its output a few seconds, and then counts what is lost."""
+    """A command that is asked to end gives its reader a few seconds, and then counts what is lost."""
     read, write = os.pipe()
     process = subprocess.Popen(
         (*COMMAND, "pipe", KEY.url), stdin=subprocess.PIPE, stdout=write, stderr=subprocess.PIPE

@@ -1,4 +1,4 @@
-"""`peersockets_trio.cli.feed`: how much is told in one turn."""
+"""`peersockets_trio.cli.feed`: how much it writes in one turn."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def test_of_large_messages_fewer_are_told_in_a_turn() -> None:
 
 
 async def test_before_a_leave_a_few_messages_are_told_in_a_turn_too() -> None:
-    """Whatever waits comes before the leave, and others have their turn meanwhile."""
+    """Waiting messages come before the leave, and others have their turn meanwhile."""
     rounds, told, what = Rounds(), Counter[int](), list[int | str]()
 
     async def message(topic: Topic, message: Message) -> None:
@@ -103,7 +103,7 @@ async def test_before_a_leave_a_few_messages_are_told_in_a_turn_too() -> None:
 
 
 async def test_the_order_is_right_though_telling_takes_turns() -> None:
-    """Several tasks follow; what they have taken while another tells comes in its place."""
+    """Several tasks follow; what they have taken while another writes comes in its place."""
     what: dict[str, list[int | str]] = {"one": [], "two": []}
 
     async def message(topic: Topic, message: Message) -> None:

@@ -16,7 +16,7 @@ SEED = bytes(range(32))
 
 
 def told(key_pair: KeyPair) -> str:
-    """The lines that tell a key pair's public keys."""
+    """The lines that show a key pair's public keys."""
     return "".join(f"{wire} {key.hex()}\n" for wire, key in key_pair.public_keys.items())
 
 

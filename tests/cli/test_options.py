@@ -72,7 +72,7 @@ BAD_USAGE += [
 
 @pytest.fixture(scope="module")
 def outcomes() -> list[subprocess.CompletedProcess[bytes]]:
-    """What came of each, two at a time."""
+    """The outcome of each, two at a time."""
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(lambda row: run(*row[0]), BAD_USAGE))
 

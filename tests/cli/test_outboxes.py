@@ -30,7 +30,7 @@ FITS = MAX_BYTES // len(BLOCK)
 
 @attrs.frozen
 class Room:
-    """A node with two members: a deaf one, which reads when it is told, and one that listens."""
+    """A node with two members: a deaf one, which reads when a test says so, and one that listens."""
 
     node: Node
     drive: Drive
@@ -143,7 +143,7 @@ async def test_a_peer_that_has_long_taken_nothing_holds_up_nobody(autojump_clock
 
 
 async def test_a_peer_that_keeps_up_again_is_served_again(autojump_clock: MockClock) -> None:
-    """What had waited arrives in order, before what is said afterwards."""
+    """Waiting messages arrive in order, before what is said afterwards."""
     with limited():
         async with room() as there, trio.open_nursery() as nursery:
             await there.fill()
@@ -211,7 +211,7 @@ async def test_small_messages_are_counted(autojump_clock: MockClock) -> None:
 
 
 async def test_the_peer_leaves(autojump_clock: MockClock) -> None:
-    """What waited for it is counted, and whoever waits for room goes on."""
+    """Messages that waited for it are counted, and whoever waits for room goes on."""
     with limited():
         async with room() as there, trio.open_nursery() as nursery:
             await there.fill()

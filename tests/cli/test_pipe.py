@@ -176,7 +176,7 @@ WRONG: dict[str, tuple[Event | bytes, str, str]] = {
 
 @pytest.fixture(scope="module")
 def errors() -> list[Event]:
-    """What one run says to all wrong lines."""
+    """The answers of one run to all wrong lines."""
     lines = [line for line, _, _ in WRONG.values()]
     events = run_pipe(*lines, {"command": "peers"}, options=("--topic", "chat"))
     assert events.pop() == {"event": "peers", "peers": []}
@@ -220,7 +220,7 @@ def test_every_depth_of_nesting() -> None:
 
 
 def test_a_line_beyond_the_bound() -> None:
-    """It is told without being kept, and the next line counts again."""
+    """It is reported without being kept, and the next line counts again."""
     events = run_pipe(b"x" * (40 * MIB), {"command": "peers"})
     assert [event["event"] for event in events] == ["error", "peers"]
     assert "line of more than" in events[0]["message"]
@@ -233,7 +233,7 @@ def test_a_huge_line_within_the_bound() -> None:
 
 
 async def test_connecting_fails() -> None:
-    """It is told, with the command, and the process goes on."""
+    """It is reported, with the command, and the process goes on."""
     async with pipe() as alone:
         command = {"command": "connect", "address": "127.0.0.1:1", "wire": WIRE}
         await alone.say(command)
@@ -474,7 +474,7 @@ async def _broadcast(alice: Pipe, messages: list[bytes]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [None, signal.SIGTERM, signal.SIGINT])
 async def test_a_frozen_member_does_not_keep_the_end_waiting(number: signal.Signals | None) -> None:
-    """What it does not take is counted, and the status is 1; the others have everything."""
+    """Messages that it does not take are counted, and the status is 1; the others have everything."""
     message = bytes(MIB)
     async with with_a_frozen_member() as (alice, bob, frozen):
         await _broadcast(alice, [message] * 10)
@@ -645,7 +645,7 @@ async def test_a_reader_that_is_slow_holds_up_the_messages_only() -> None:
 
 
 async def test_an_address_where_nobody_is_yet() -> None:
-    """Is told once, and tried again until somebody is; the commands need not wait for it."""
+    """The failure is reported once, and dialling goes on until somebody answers, beside the commands."""
     port = unused_port()
     async with pipe("--connect", f"127.0.0.1:{port}", "--wire", WIRE) as ours:
         error = await ours.hear()

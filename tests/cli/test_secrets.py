@@ -105,7 +105,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def outcomes(files: dict[str, str]) -> dict[int, subprocess.CompletedProcess[bytes]]:
-    """What came of each, two at a time."""
+    """The outcome of each, two at a time."""
     with ThreadPoolExecutor(2) as pool:
         commands = [("-vv", *_with_paths(arguments, files)) for arguments in IN_PLACE]
         return dict(enumerate(pool.map(lambda command: run(*command), commands)))

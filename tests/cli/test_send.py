@@ -45,7 +45,7 @@ def megabyte() -> bytes:
     return random.Random(1).randbytes(MIB)
 
 
-# What is sent
+# The message sent
 
 
 @pytest.mark.parametrize(

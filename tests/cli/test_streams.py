@@ -57,7 +57,7 @@ def test_a_closed_stdout(command: str) -> None:
 
 
 def test_a_closed_stdout_does_not_become_a_socket() -> None:
-    """What is opened next would get its number, and the results."""
+    """The next file opened would get its number, and the results."""
     words = shlex.join((*COMMAND, "watch", KEY.url, "--listen", ANY_PORT))
     with subprocess.Popen(("sh", "-c", f"exec {words} >&-"), stderr=subprocess.PIPE) as process:
         assert process.stderr is not None

@@ -1,4 +1,4 @@
-"""What commands show of a search in the DHT, and how they explain that nobody was found."""
+"""The output of commands during a search in the DHT, and how they explain that nobody was found."""
 
 from __future__ import annotations
 

@@ -338,7 +338,7 @@ run(main)
 
 
 async def test_the_terminal_after_an_error() -> None:
-    """What was written before it is shown, and the error below that."""
+    """Earlier output is shown, and the error below that."""
     async with open_terminal(command=(sys.executable, "-c", FAILING)) as terminal:
         await terminal.until("* soon\n>")
         await terminal.type("now\r")

@@ -40,7 +40,7 @@ async def watching(*options: str, stdout: int = subprocess.PIPE) -> AsyncIterato
 
 
 async def next_line(process: trio.Process) -> bytes:
-    """What is written for one event, at once and whole."""
+    """The lines for one event, at once and whole."""
     assert process.stdout is not None
     line = bytes(await process.stdout.receive_some())
     assert line.endswith(b"\n")

@@ -77,7 +77,7 @@ CHUNKS: list[tuple[str, bytes]] = [
         ("B", "4b1f"),
     )
 ]
-"""Who sent what, in order; the first three are the handshake."""
+"""Each message with its sender, in order; the first three are the handshake."""
 
 WAYS = [("A", "B"), ("B", "A"), ("A", "B")]
 """From whom to whom the three messages of the handshake go."""

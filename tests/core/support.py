@@ -1,4 +1,4 @@
-"""What the core's tests share: fixed entropy, ways to cut bytes, a remote that says anything, a network."""
+"""Parts of the core's tests: fixed entropy, ways to cut bytes, a remote that says anything, a network."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ class RawPeer:
         return self.send(0, Options(list(names)))
 
     def heard(self) -> list[Item]:
-        """What the connection has sent since the last look."""
+        """The frames that the connection has sent since the last look."""
         items: list[Item] = []
         data, self._unread = self._unread + bytes(self.ours.data_to_send(NOW)), b""
         self._parser.parse_untrusted(bytes(self._receive.apply(data)), items)
@@ -239,11 +239,11 @@ class RawPeer:
         ]
 
     def offer(self, key: DriveKey = KEY) -> Open:
-        """What opens a drive, with the proof that we know its key."""
+        """The message that opens a drive, with the proof that we know its key."""
         return Open(key.discovery_key, capability(key, self.sending_key, self.receiving_key))
 
     def reflected(self, key: DriveKey = KEY) -> Open:
-        """What the connection itself proves with."""
+        """The proof of the connection itself."""
         return Open(key.discovery_key, capability(key, self.receiving_key, self.sending_key))
 
 
@@ -327,7 +327,7 @@ class Node:
         self._count = itertools.count()
 
     def connection(self, *, initiator: bool, now: float = NOW) -> Connection:
-        """Begin a connection; who answers is told the wire by the first bytes."""
+        """Begin a connection; the first bytes decide the wire of the side that answers."""
         return self.machine.make_connection(
             wire=self.wire if initiator else None,
             initiator=initiator,

@@ -237,7 +237,7 @@ def test_an_offer_in_the_same_read_as_the_end_of_the_handshake_is_not_refused() 
     assert opened == DriveOpened(KEY.discovery_key)
 
 
-# What is let go of
+# Letting go of memory
 
 
 @pytest.mark.parametrize("wire", WIRES)

@@ -256,7 +256,7 @@ def test_another_key_than_the_one_expected(make: Callable[..., Pair], hold: bool
     assert not pair.ours.on_hold
     assert DriveOpened(KEY.discovery_key) not in pair.remote_events
     if pair.ours.initiator:
-        # Who is not the one we wanted does not learn who we are.
+        # A remote that is not the one we wanted does not learn who we are.
         assert pair.remote.remote_public_key is None
 
 

@@ -55,7 +55,7 @@ FEEDS: dict[str, Feed] = {
 
 
 def session(wire: WireName, cut: Cut, feed: Feed, *, hold: bool = False) -> list[list[Event]]:
-    """What both sides of a session learn: they meet, and talk in messages of many sizes."""
+    """The events on both sides of a session: they meet, and talk in messages of many sizes."""
     sides = [
         Connection(
             wire=wire,

@@ -1,4 +1,4 @@
-"""What a remote makes us keep: counted at every moment, bounded for one remote and for all together."""
+"""Memory that remotes make us keep: counted at every moment, bounded for one and for all together."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def test_a_newcomers_first_message_may_be_large() -> None:
     ]
 
 
-# What is counted
+# Counting
 
 
 @pytest.mark.parametrize("wire", ["hypercore9", "hypercore11"])

@@ -16,7 +16,7 @@ def books(**kept: int) -> MemoryBudget[str]:
 
 
 def released(budget: MemoryBudget[str], **now: int) -> list[str]:
-    """Who gives way; strangers' names begin with "s"."""
+    """The names of those that give way; strangers' names begin with "s"."""
     kept = {**budget.charged, **{holder: size * SMALL for holder, size in now.items()}}
     return budget.give_way(kept.__getitem__, lambda holder: holder.startswith("s"))
 

@@ -1,4 +1,4 @@
-"""What a caller can forget, or do in the wrong order: each is an error at the call, or makes no difference.
+"""Steps that callers can forget, or take out of order: each is an error at the call, or makes no difference.
 
 Each of these once lost messages or members in silence, or raised `KeyError` from within.
 """

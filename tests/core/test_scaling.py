@@ -1,4 +1,4 @@
-"""What each public operation of the machine costs grows with how often it is done, and no faster.
+"""The cost of each public operation of the machine grows with how often it is done, and no faster.
 
 Costs are counted in lines of the machine's own modules that are executed: the same in every run.
 """
@@ -80,7 +80,7 @@ def growth(case: Callable[[int], Action]) -> tuple[list[int], bool]:
 
 
 class Remote:
-    """A remote that has shaken hands, of which the machine has yet to be told."""
+    """A remote that has shaken hands, which the machine has yet to learn."""
 
     def __init__(self, node: Node, label: str) -> None:
         self.side = node.connection(initiator=False)
@@ -101,7 +101,7 @@ class Case:
         self.remotes = [Remote(self.node, "the same" if one_key else f"{number}") for number in range(size)]
 
     def tell(self, connection: Connection, *events: Event) -> None:
-        """What a host does: it closes whatever the machine wants dropped or retired."""
+        """The work of a host: it closes whatever the machine wants dropped or retired."""
         host = self.node.host
         self.machine.receive_events(connection, list(events), NOW)
         unwanted = [dropped for dropped, _ in host.dropped] + host.retired

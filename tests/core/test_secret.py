@@ -94,7 +94,7 @@ PUBLIC = {
     "topics/naming.py": {"discovery_key.hex()"},
     "trace/replay.py": {"data.hex()"},  # ciphertext
 }
-"""What the core writes out as hex in a text, by module."""
+"""The values that the core writes out as hex in a text, by module."""
 
 
 def _revealing(path: Path) -> set[str]:

@@ -121,7 +121,7 @@ def encrypted(remote: Remote, said: list[bytes]) -> bytes:
 
 
 def slices(ours: Connection, data: bytes, budget: int) -> Iterator[list[Event]]:
-    """What comes of data, slice by slice."""
+    """The events of data, slice by slice."""
     yield ours.receive_data(data, NOW, budget)
     while ours.has_input:
         yield ours.receive_data(b"", NOW, budget)
@@ -130,7 +130,7 @@ def slices(ours: Connection, data: bytes, budget: int) -> Iterator[list[Event]]:
 def at_once(
     wire: WireName, said: list[bytes], cut: Cut = CUTS["whole"]
 ) -> tuple[tuple[list[Event], str], bytes]:
-    """What comes of it without a budget, and what is answered."""
+    """The events of it without a budget, and the answer."""
     remote = Remote(wire)
     events = [
         event for chunk in cut(encrypted(remote, said)) for event in remote.ours.receive_data(chunk, NOW)
@@ -174,7 +174,7 @@ def test_a_slice_is_no_more_than_its_budget(wire: WireName, name: str) -> None:
         assert calls <= 4 * budget + 200
         assert remote.ours.budget_left <= budget
         assert sum(len(event.payloads) for event in events if isinstance(event, MessagesReceived)) <= budget
-    # What is ignored is skipped whole, however much there is in it.
+    # Ignored input is skipped whole, however much there is in it.
     assert count > 1 or name == "ignored fields"
 
 
@@ -260,7 +260,7 @@ def test_what_is_left_is_told(wire: WireName) -> None:
 
 @pytest.mark.parametrize("wire", WIRES)
 def test_without_a_budget_everything_is_worked_through(wire: WireName) -> None:
-    """What waits, too, and before what comes behind it."""
+    """Waiting input, too, and before the input behind it."""
     remote = Remote(wire)
     first, behind = (encrypted(remote, SAYINGS[wire]["messages"]) for _ in range(2))
     events = remote.ours.receive_data(first, NOW, 10)
@@ -325,7 +325,7 @@ def test_what_waits_is_forgotten_when_we_close(wire: WireName) -> None:
 
 
 def test_a_spoilt_frame_waits_its_turn() -> None:
-    """What was said before it is heard before the connection ends, however small the slices."""
+    """Everything said before it is heard before the connection ends, however small the slices."""
     remote = Remote("hypercore11")
     data = bytearray(encrypted(remote, [batch(NAMED, *(b"\x09\0x" for _ in range(300))), b"\x01" + NAMED]))
     data[-1] ^= 1

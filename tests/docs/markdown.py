@@ -33,7 +33,7 @@ class Block:
 
     page: Path
     mark: str
-    """What the comment says, or nothing."""
+    """The text of the comment, or nothing."""
     language: str
     code: str
 
@@ -42,7 +42,7 @@ class Block:
         return f"{self.page.stem}-{self.mark}"
 
     def marked(self, kind: str) -> str:
-        """What stands behind `kind` in the mark, or nothing for another kind."""
+        """The text behind `kind` in the mark, or nothing for another kind."""
         first, _, rest = self.mark.partition(" ")
         return rest if first == kind else ""
 

@@ -46,4 +46,4 @@ def test_every_class_is_told() -> None:
         for name in package.__all__:
             public = getattr(package, name)
             if isinstance(public, type) and issubclass(public, Exception):
-                assert f"| `{name}` |" in PAGE, f"docs/errors.md does not tell what to do about {name}"
+                assert f"| `{name}` |" in PAGE, f"docs/errors.md does not say what to do about {name}"

@@ -1,4 +1,4 @@
-"""What the documentation says of the JavaScript packages, shown on the packages themselves.
+"""The claims of the documentation about the JavaScript packages, shown on the packages themselves.
 
 The rest of what docs/javascript.md lists is shown by tests/interop: waiting for updates, capabilities and
 silence in the tests of hypercore11's lifetime and mux, wrong numbers in those of hypercore9's messages, the

@@ -1,4 +1,4 @@
-"""What the page of security says of the wires, shown."""
+"""The claims of the page of security about the wires, shown."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_what_the_page_names_exists() -> None:
 
 
 class _Shows(Instrument):
-    """Writes down all that an instrument is told."""
+    """Writes down every call of an instrument."""
 
     def __init__(self) -> None:
         self.text = ""
@@ -137,7 +137,7 @@ def _offer_with_a_wrong_capability(stranger: Node, key: DriveKey) -> None:
 
 @pytest.mark.parametrize("wire", ["hypercore9", "hypercore11"])
 async def test_no_output_of_a_node_shows_a_secret(wire: WireName, caplog: pytest.LogCaptureFixture) -> None:
-    """A stranger that has been told the discovery key offers it, with a capability that is wrong."""
+    """A stranger that has learned the discovery key offers it, with a capability that is wrong."""
     caplog.set_level(logging.DEBUG, "peersockets")
     key, identity, instrument = DriveKey(os.urandom(32)), KeyPair(os.urandom(32)), _Shows()
     secrets = (key.public_key, identity.seed, identity.x25519_secret_key)

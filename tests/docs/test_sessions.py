@@ -1,4 +1,4 @@
-"""What the documentation shows of terminals is what they show."""
+"""Terminals show the sessions of the documentation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests say of a real peer where it is the same whichever generation it is of."""
+"""The operations of a real peer that are the same whichever generation it is of."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager

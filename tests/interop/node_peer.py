@@ -1,7 +1,7 @@
-"""A JavaScript peer as a child process that takes commands and tells of events as JSON lines.
+"""A JavaScript peer as a child process that takes commands and reports events as JSON lines.
 
 Commands go to its stdin as `{"id": 1, "command": NAME, ...}`; its stdout answers each with
-`{"id": 1, "result": {...}}` or `{"id": 1, "error": TEXT}`, and tells what else happens as
+`{"id": 1, "result": {...}}` or `{"id": 1, "error": TEXT}`, and reports everything else as
 `{"event": NAME, ...}`.
 """
 

@@ -58,10 +58,10 @@ class Order:
 
     wire: WireName
     first: Side
-    """Who dials the first one."""
+    """The side that dials the first one."""
     second: Side
     larger: Side
-    """Who has the larger key."""
+    """The side that has the larger key."""
     cut: bool
     """Whether the first one is dead when the second is dialled, and the peer has forgotten it."""
     deduplicates: bool
@@ -70,7 +70,7 @@ class Order:
 
 @attrs.frozen
 class Outcome:
-    """What became of them."""
+    """The outcome."""
 
     seconds: float
     """From the second dialling to a message each way over the only connection that is left."""

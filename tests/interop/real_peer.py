@@ -173,7 +173,7 @@ async def held_up(node: Node) -> None:
 
 
 def nothing_waits(receiver: Any) -> bool:
-    """Whether a topic or watch has nothing more to tell."""
+    """Whether a topic or watch has nothing more to deliver."""
     try:
         receiver.receive_nowait()
     except trio.WouldBlock:

@@ -23,7 +23,7 @@ class DhtNetwork:
 
     @property
     def bootstrap(self) -> list[tuple[str, int]]:
-        """What one of our swarms begins with."""
+        """The arguments that one of our swarms begins with."""
         return [(HOST, self.ports[0])]
 
     async def stop_node(self, index: int) -> None:

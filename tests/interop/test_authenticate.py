@@ -1,4 +1,4 @@
-"""Who may talk, where the remote is a real peer of either generation."""
+"""Deciding who may talk, where the remote is a real peer of either generation."""
 
 import pytest
 import trio

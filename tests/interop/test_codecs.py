@@ -77,7 +77,7 @@ def raw(value: Any) -> bytes:
 
 
 def compare(ours: object, theirs: object) -> None:
-    """What both made of the same bytes is the same, or we are stricter for a reason we know."""
+    """Both made the same of the same bytes, or we are stricter for a reason we know."""
     if isinstance(ours, RemoteProtocolError):
         stricter = any(reason in str(ours) for reason in STRICTER)
         assert stricter or isinstance(theirs, Refused), (str(ours), theirs)
@@ -116,7 +116,7 @@ def their_node(node: bytes) -> dict[str, Any]:
 
 
 def our_node(node: bytes) -> bytes:
-    """What `their_node` is encoded to; our codec leaves nodes as they are."""
+    """The encoding of `their_node`; our codec leaves nodes as they are."""
     return b"\x08" + varint.encode(len(node)) + b"\x12" + varint.encode(len(node)) + node + b"\x18\x07"
 
 
@@ -230,7 +230,7 @@ def heard(items: list[Item]) -> list[Any]:
 
 
 def parsed(pieces: list[bytes]) -> tuple[list[Any], RemoteProtocolError | None]:
-    """What is heard of pieces of a stream, and why it is refused in the end, if it is."""
+    """The events of pieces of a stream, and why it is refused in the end, if it is."""
     parser, items = FrameParser(DEFAULT_LIMITS.frame_body), list[Item]()
     try:
         for piece in pieces:

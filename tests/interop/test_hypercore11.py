@@ -1,4 +1,4 @@
-"""Who is a member of a drive, in our eyes and in those of a real hyperdrive 13."""
+"""The members of a drive, in our eyes and in those of a real hyperdrive 13."""
 
 import os
 from collections.abc import AsyncIterator

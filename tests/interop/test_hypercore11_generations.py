@@ -1,4 +1,4 @@
-"""How the two generations are told apart: on one listener, and where one dials the other."""
+"""How the two generations are distinguished: on one listener, and where one dials the other."""
 
 from collections.abc import AsyncIterator
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""What real hyperdrives 13 do with their data beside us, how long connections last, and how many may be."""
+"""How real hyperdrives 13 treat their data beside us, how long connections last, and how many may be."""
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable

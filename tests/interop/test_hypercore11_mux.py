@@ -29,7 +29,7 @@ FRAME: Final = 2**24 - 1 - 17  # what three bytes of length leave for a message 
 
 @attrs.define(eq=False)
 class Recorder:
-    """A handler of our mux that remembers what it is told."""
+    """A handler of our mux that remembers its calls."""
 
     handshake: bytes | None = None
     messages: list[tuple[int, bytes]] = attrs.field(factory=list)

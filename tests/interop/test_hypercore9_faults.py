@@ -248,7 +248,7 @@ async def babble(garbage: bytes, stream: trio.SocketStream) -> None:
 
 
 async def lines(stream: trio.abc.ReceiveStream) -> AsyncIterator[JsonObject]:
-    """Yield the objects that `peersockets pipe` tells."""
+    """Yield the objects that `peersockets pipe` prints."""
     buffer = bytearray()
     async for chunk in stream:
         buffer += chunk

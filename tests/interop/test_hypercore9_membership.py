@@ -1,4 +1,4 @@
-"""Who is a member of a drive, in our eyes and in those of a real hyperdrive 10."""
+"""The members of a drive, in our eyes and in those of a real hyperdrive 10."""
 
 import base64
 import os

@@ -30,7 +30,7 @@ from peersockets_trio import ConnectionInfo, Drive, DriveKey, PeerGone, PeerLeft
 pytestmark = pytest.mark.interop
 
 OPTIONS: list[dict[str, Any]] = [{}, {"firewalled": False}]
-"""What applications give their HyperDHT: nothing, and that everybody can reach them."""
+"""The options that applications give their HyperDHT: nothing, and that everybody can reach them."""
 
 
 def names(options: dict[str, Any]) -> str:

@@ -169,7 +169,7 @@ OUTCOMES: dict[str, bytes | str] = {
     "returns too much": "the reply is too large",
     "refuses with too much": "the reply is too large",
 }
-"""What a handler there does, and the reply, or the text of the error instead."""
+"""The behaviour of a handler there, and the reply, or the text of the error instead."""
 
 
 async def test_whatever_a_handler_does_its_application_goes_on(ends: Ends) -> None:

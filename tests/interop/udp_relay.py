@@ -2,10 +2,10 @@
 
     python -m interop.udp_relay '{"a": PORT, "b": PORT, "conditions": {"loss": 0.05, "delay": 0.01}}'
 
-It prints `{"a": PORT, "b": PORT}`, the ports that the two sides have to send to. What arrives there goes to
-the other side, under the conditions of a `simulation.Link`, one for each direction. A line `{"mtu": 1300}` on
-stdin changes conditions. The relay answers each line with a line of what became of the datagrams so far, and
-ends when stdin does.
+It prints `{"a": PORT, "b": PORT}`, the ports that the two sides have to send to. Datagrams that arrive there
+go to the other side, under the conditions of a `simulation.Link`, one for each direction. A line
+`{"mtu": 1300}` on stdin changes conditions. The relay answers each line with a line of what became of the
+datagrams so far, and ends when stdin does.
 
 With `"tick": 0.001`, it passes datagrams on once a millisecond, as network cards gather interrupts, and takes
 little of the processor that the two sides compete for.
@@ -100,7 +100,7 @@ def relay(options: dict[str, Any]) -> None:
     random, numbers, tick = Random(options.get("seed", 1)), itertools.count(), options.get("tick", 0.0)
     sides = {name: Side(options.get("conditions", {})) for name in ("a", "b")}
     print(json.dumps({name: side.port for name, side in sides.items()}), flush=True)
-    # What a sends leaves from the socket that b sends to, and the other way around.
+    # Datagrams of a leave from the socket that b sends to, and the other way around.
     ways = {
         sides["a"].socket: (sides["a"].link, sides["b"].socket, (HOST, options["b"])),
         sides["b"].socket: (sides["b"].link, sides["a"].socket, (HOST, options["a"])),

@@ -107,7 +107,7 @@ def pseudorandom(seed: str, size: int) -> bytes:
 
 
 def digest(data: bytes) -> JsonObject:
-    """What peer.js's `Tally` says of these bytes."""
+    """The result of peer.js's `Tally` for these bytes."""
     return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 

@@ -1,4 +1,4 @@
-"""What peersockets means, in terms of who is connected, who has what open, and who has said what.
+"""The meaning of peersockets, in terms of who is connected, who has what open, and who has said what.
 
 `Model` knows nothing of wires, keys, channels or frames. `Ear` and `Eye` hold a topic handle and a watch
 against it.
@@ -66,7 +66,7 @@ class Model:
     """Whether the network has stood still since then."""
 
     def members(self, node: Node, drive: DriveKey) -> set[tuple[Node, WireName]]:
-        """Who is a member of a drive in the eyes of a node, once everything is at rest."""
+        """The members of a drive in the eyes of a node, once everything is at rest."""
         return {
             (far, link.wire)
             for link in self.links
@@ -78,7 +78,7 @@ class Model:
     def may_leave(self, node: Node, far: Node, wire: WireName, drive: DriveKey) -> bool:
         """Whether a node may see another leave: folding two connections is no reason.
 
-        Unless the one that stays was not ready here when the other ended: nothing tells of it before.
+        Unless the one that stays was not ready here when the other ended: nothing reports it before.
         """
         return (
             self.stalled
@@ -110,7 +110,7 @@ class Model:
 
 
 class Names:
-    """Whom a node knows by which peer id: one key each, for ever."""
+    """The peers that a node knows by their ids: one key each, for ever."""
 
     def __init__(self, nodes: list[Node]) -> None:
         self._nodes = {key: node for node in nodes for key in node.key_pair.public_keys.items()}
@@ -160,7 +160,7 @@ class Ear:
         assert message.public_key == said.sender.key_pair.public_keys[wire]
         assert said.number not in self.heard, "heard twice"
         last = self._last.get((said.sender, wire), said)
-        # What comes late on a connection that broke may be overtaken on the next one.
+        # Messages that come late on a connection that broke may be overtaken on the next one.
         broken = last.end is not said.end and (last.end.broken or said.end.broken)
         assert last.number <= said.number or broken, "heard out of order"
         self.names.note(self.node, message.peer_id, wire, message.public_key)

@@ -189,7 +189,7 @@ class Peersockets(RuleBasedStateMachine):
     @precondition(has_ears)
     @rule(pick=picks, peer_id=st.integers(1, 5))
     def send_to_anybody(self, pick: int, peer_id: int) -> None:
-        """Who is no member is not reached."""
+        """A peer that is no member is not reached."""
         ear = self.ears[pick % len(self.ears)]
         try:
             self.say(ear, peer_id, 0)
@@ -234,7 +234,7 @@ class Peersockets(RuleBasedStateMachine):
         connection.sender(None, name).send(b"\xff\xff\xff\xff")
         connection.extensions.unregister(name)
 
-    # What holds
+    # Invariants
 
     @invariant()
     def queues_are_within_limits(self) -> None:

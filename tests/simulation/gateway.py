@@ -60,7 +60,7 @@ class PortMapping:
         return private
 
     def owns(self, address: Address) -> bool:
-        """Whatever goes to the public address."""
+        """Everything that goes to the public address."""
         return address[0] == self._public
 
     def rebind(self) -> None:
@@ -94,5 +94,5 @@ class Firewall:
         return None if self.shut and now - written >= self._hole_time else destination
 
     def owns(self, address: Address) -> bool:
-        """Whatever goes to the host."""
+        """Everything that goes to the host."""
         return address[0] == self._host

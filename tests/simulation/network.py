@@ -20,7 +20,7 @@ MAX_STEPS_AT_ONCE = 100_000
 
 
 class NotReached(AssertionError):
-    """What a run waited for has not happened."""
+    """The condition that a run waited for has not come about."""
 
 
 class NeverIdle(AssertionError):
@@ -42,7 +42,7 @@ class Network:
         self.unroutable = 0
         """Datagrams to addresses that are nobody's, or that a gateway has dropped."""
         self._agenda: list[tuple[float, int, Callable[[], object] | Host]] = []
-        """What is to do, and which hosts to wake, by time."""
+        """The calls to make, and the hosts to wake, by time."""
         self._numbers = itertools.count()
         self._sites: list[Site] = []
         self._hosts: dict[tuple[Site | None, Address], Host] = {}

@@ -1,4 +1,4 @@
-"""What a machine has to offer to live on the virtual network."""
+"""The methods that a machine needs to live on the virtual network."""
 
 from __future__ import annotations
 

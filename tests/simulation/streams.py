@@ -113,7 +113,7 @@ class End:
             self.end()
 
     def end(self) -> None:
-        """The connection has closed. What is queued still goes out where it ended in good order."""
+        """The connection has closed. Queued bytes still go out where it ended in good order."""
         connection = self.connection
         self.gone = True
         self.broken |= connection.error is not None
@@ -139,7 +139,7 @@ class Node:
         network.nodes.append(self)
 
     def begin(self, wire: WireName | None) -> End:
-        """Begin a connection, as the dialler if the wire is told."""
+        """Begin a connection, as the dialler if the wire is given."""
         connection = self.machine.make_connection(
             wire=wire,
             initiator=wire is not None,

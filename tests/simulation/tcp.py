@@ -1,6 +1,6 @@
 """A CUBIC TCP that sends without end: a competitor for a bottleneck, as a download in the same house is.
 
-The congestion control is that of RFC 9438, without HyStart. What surrounds it is as simple as it can be and
+The congestion control is that of RFC 9438, without HyStart. The rest is as simple as it can be and
 still fair: every packet is acknowledged by its number, a packet counts as lost once three sent after it have
 arrived, and a timeout begins again at one packet.
 """

@@ -90,7 +90,7 @@ trio.run(main)
 
 
 def test_the_zone_of_a_link_local_address_is_kept() -> None:
-    """What is reported can be dialled."""
+    """A reported address can be dialled."""
     script = _LINK_LOCAL.replace("with node.open", "async with node.open")
     setup = 'ip link set lo up && ip addr add fe80::1/64 dev lo scope link nodad && exec "$@"'
     command = ("unshare", "-rn", "sh", "-c", setup, "sh", sys.executable, "-c", script)

@@ -47,7 +47,7 @@ SMALL = Limits(send_buffer=20_000, receive_messages=10)
 
 @pytest.mark.parametrize("connect", [connect_lockstep, connect_tcp, connect_hypercore11])
 async def test_a_slow_reader(connect: Connect) -> None:
-    """What waits for it is bounded, the others go on, and in the end it has everything."""
+    """Its queue is bounded, the others go on, and in the end it has everything."""
     count = 3000
     sent = 0
     with limited():

@@ -1,4 +1,4 @@
-"""`peersockets_trio.runtime.network_watch`: what tells that the network has changed."""
+"""`peersockets_trio.runtime.network_watch`: signs that the network has changed."""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ async def test_while_we_do_not_read_silence_is_ours(autojump_clock: trio.testing
 async def test_a_peer_that_takes_nothing_for_too_long_is_given_up(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """Though it is alive, and speaks. What it has not taken is unsent."""
+    """Though it is alive, and speaks. Bytes that it has not taken are unsent."""
     limits = Limits(receive_messages=2, send_buffer=1000)
     async with (
         meet(connect_lockstep, limits=limits) as (alice, bob),
@@ -413,7 +413,7 @@ async def test_a_frame_cannot_be_drawn_out(autojump_clock: trio.testing.MockCloc
 
 
 async def test_what_strangers_make_a_node_keep_is_bounded() -> None:
-    """Whatever they do, and a member notices nothing."""
+    """Strangers give way whatever they do, and a member notices nothing."""
     limits = Limits(kept=1024 * 1024)
     part = frames.encode(0, 1, bytes(300_000))[:-1]
     with limited():

@@ -1,4 +1,4 @@
-"""`SwarmRuntime`: dials that are waited for. What users see of it is in `test_swarm.py`."""
+"""`SwarmRuntime`: dials that are waited for. The part that users see is in `test_swarm.py`."""
 
 from __future__ import annotations
 

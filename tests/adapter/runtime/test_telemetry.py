@@ -1,4 +1,4 @@
-"""`peersockets_trio.runtime.telemetry`: the log, which tells everything but secrets, and the counters."""
+"""`peersockets_trio.runtime.telemetry`: the log, which shows everything but secrets, and the counters."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         yield asked
 
 
-# What failures say
+# The words of failures
 
 
 def test_the_systems_reason_is_told() -> None:

@@ -74,7 +74,7 @@ async def read(reader: SocketTransport) -> bytes:
 
 
 def buffers(*nodes: Node) -> list[memoryview]:
-    """What the sockets of nodes are read into."""
+    """The buffer that the sockets of nodes are read into."""
     transports = [task.transport for node in nodes for task in tasks(node)]
     return [one.buffer for one in transports if isinstance(one, SocketTransport)]
 
@@ -505,7 +505,7 @@ async def test_connecting(host: str, listening: str) -> None:
 
 @pytest.mark.parametrize("host", [LOOPBACK, "::1", "localhost"])
 async def test_a_refused_connection(host: str) -> None:
-    """It is told in the same words, however it was tried."""
+    """The error has the same words, however it was tried."""
     port = unused_port()
     with pytest.raises(OSError, match="all attempts") as failure:
         await connect(host, port, TIMEOUT)

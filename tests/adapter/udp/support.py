@@ -1,4 +1,4 @@
-"""What the tests of UDX over real sockets share."""
+"""The parts that the tests of UDX over real sockets share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What real HyperDHT nodes have sent each other: see tests/interop/hyperswarm/record.js."""
+"""The datagrams that real HyperDHT nodes have sent each other: see tests/interop/hyperswarm/record.js."""
 
 from __future__ import annotations
 

@@ -211,7 +211,7 @@ def test_records_that_nobody_has_signed() -> None:
 
 
 def test_a_flood_of_announcements_from_many_hosts_leaves_other_topics_alone() -> None:
-    """Whoever has no token, since it sends in the name of others, gets nothing kept at all."""
+    """A sender without a token, since it sends in the name of others, gets nothing kept at all."""
     network = hyper_network(6)
     honest = announced(network)
     keeper = next(member for member in network.members if len(member.machine.storage))
@@ -220,7 +220,7 @@ def test_a_flood_of_announcements_from_many_hosts_leaves_other_topics_alone() ->
         source = (f"10.77.{number >> 8}.{number & 255}", PORT)
         request = Request(number, keeper.address, Command.ANNOUNCE, token=b"t" * 32, target=TOPIC, value=b"v")
         keeper.machine.receive_datagrams(encode_request(request), 1500, source, network.now)
-        # What goes to the one in whose name it came is a refusal, and no more than one for each.
+        # The answer to the one in whose name it came is a refusal, and no more than one for each.
         ((to, _, size),) = keeper.machine.datagrams_to_send(network.now)
         assert to == source
         assert size <= 256

@@ -1,4 +1,4 @@
-"""What a persistent node keeps for others, and what it refuses."""
+"""The records that a persistent node keeps for others, and those it refuses."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def test_one_read_may_bring_any_number_in_any_order_but_there_must_be_no_other()
     assert (len(crowd.topic), len(others[0])) == (20, 20)
     assert crowd.reader.host.dropped == []
     assert not crowd.reader.machine.may_read(far)
-    # Whoever reads on nevertheless is the one who has it grow without bounds: one read more is held back.
+    # Only a host that reads on nevertheless lets it grow without bounds: one read more is held back.
     for _ in range(2):
         assert crowd.reader.host.dropped == []
         talker.send(1)

@@ -80,7 +80,7 @@ class Duplicates:
         return (far, near) if dialler else (near, far)
 
     def pass_time(self, seconds: float) -> None:
-        """Whatever is retired ends at both ends at once, as it does where the line is alive."""
+        """A retired connection ends at both ends at once, as it does where the line is alive."""
         self.network.settle()
         self.network.now += seconds
         for node in self.nodes:

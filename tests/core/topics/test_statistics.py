@@ -38,7 +38,7 @@ def test_what_a_machine_has() -> None:
         handle.close()
         handle.close()
     assert alice.machine.statistics().topics == TopicStatistics(0, 0, 0, 0, 0, 3, 60)
-    # What was waiting is gone; what was counted stays.
+    # Waiting messages are gone; the counts stay.
     assert bob.machine.statistics().topics == TopicStatistics(6, 120, 0, 0, 0, 0, 0)
     bob.machine.close_drive(drives[2])
     network.settle()

@@ -1,4 +1,4 @@
-"""What real udx-native streams have sent each other: see tests/interop/udx/record.js."""
+"""The packets that real udx-native streams have sent each other: see tests/interop/udx/record.js."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Session:
 
     name: str
     datagrams: list[tuple[str, float, bytes]]
-    """Who sent it, seconds since the beginning, and what."""
+    """The sender, the seconds since the beginning, and the bytes."""
     data: bytes
     messages: list[bytes]
     error: str | None

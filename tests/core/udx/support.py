@@ -1,4 +1,4 @@
-"""What the tests of UDX share: two endpoints, and a network without surprises between them."""
+"""The parts that the tests of UDX share: two endpoints, and a network without surprises between them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every wire's rule for duplicates has in common."""
+"""Facts that every wire's rule for duplicates has in common."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the wire is told, and what a connection is before it is."""
+"""How the wire is found, and how a connection behaves before that."""
 
 from __future__ import annotations
 

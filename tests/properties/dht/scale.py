@@ -57,7 +57,7 @@ class Life:
 
 @attrs.frozen
 class Period:
-    """What some minutes of churn have cost, and what the network was good for meanwhile."""
+    """The cost of some minutes of churn, and what the network was good for meanwhile."""
 
     nodes: int
     minutes: float

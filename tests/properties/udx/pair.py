@@ -49,7 +49,7 @@ class User:
     closed: bool = False
     error: Exception | None = None
     on_end: Callable[[User], object] | None = None
-    """What it does when the remote ends; by default it ends as well, as real peers do."""
+    """Its reaction when the remote ends; by default it ends as well, as real peers do."""
     _outbox: memoryview = attrs.field(factory=lambda: memoryview(b""))
     _ends: bool = False
     _has_ended: bool = False

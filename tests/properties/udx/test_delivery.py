@@ -43,7 +43,7 @@ KEEPALIVE = UdxLimits(keepalive=10.0)
 
 
 def check(pair: Pair, from_alice: bytes, from_bob: bytes) -> None:
-    """What holds once both have closed."""
+    """Check the state once both have closed."""
     for user, sent in ((pair.alice, from_bob), (pair.bob, from_alice)):
         assert sent.startswith(user.received), "a byte is wrong, doubled or out of order"
         if user.error is None:

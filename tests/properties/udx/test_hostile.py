@@ -67,7 +67,7 @@ class Victim:
         return events
 
     def say(self) -> list[Packet]:
-        """What we send now, all of it to the remote."""
+        """The datagrams that we send now, all of it to the remote."""
         packets = []
         for destination, buffers, size in self.endpoint.datagrams_to_send(self.now):
             assert destination == REMOTE
@@ -125,7 +125,7 @@ def works(victim: Victim, *, received: int = 0, sent: int = 0) -> None:
     assert not victim.closed
 
 
-# What is no packet of this stream
+# Datagrams that are no packets of this stream
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_ranges_that_are_none(victim: Victim, ranges: Sequence[tuple[int, int]])
         victim.stream.write(bytes((number,)))
         victim.say()
     victim.hear(sack(OURS, 1, *ranges[:180]))
-    # What may have been received is not sent again; what cannot have been is, the earliest first.
+    # Bytes that may have been received are not sent again; the others are, the earliest first.
     claimed = {seq for start, end in ranges if 1 <= start < end <= 10 for seq in range(start, end)}
     again = [packet.seq for packet in victim.wait(4) if packet.flags & DATA]
     assert again

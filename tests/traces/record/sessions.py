@@ -1,4 +1,4 @@
-"""Sessions of two JavaScript peers, as the scripts of this folder play and tell them."""
+"""Sessions of two JavaScript peers, as the scripts of this folder play and report them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a node asks: requests that are answered or not, queries that are given up, reports of dead nodes."""
+"""A node as a client: requests that are answered or not, queries that are given up, reports of dead nodes."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from peersockets_core.dht.rpc.health import NetworkHealth
 
 
 def ticks(*counts: tuple[int, int]) -> list[bool]:
-    """What is found after ticks with so many answers and timeouts each."""
+    """The verdict after ticks with so many answers and timeouts each."""
     health, answers, timeouts = NetworkHealth(), 0, 0
     found: list[bool] = []
     for answered, timed_out in counts:

@@ -32,7 +32,7 @@ SYNC = b"\0\x06\0\0\0"
 
 
 class Side:
-    """One side's drives, and what they send and tell."""
+    """One side's drives, the bytes they send and their events."""
 
     def __init__(self, *, initiator: bool = True, limits: Limits = DEFAULT_LIMITS) -> None:
         outbox = Outbox(limit=limits.send_buffer, reply_limit=limits.replies)
@@ -72,7 +72,7 @@ class Side:
 
 
 def theirs(key: DriveKey = KEY, *, number: int = 1, flags: int = 0, proof: bytes | None = None) -> bytes:
-    """What a responder opens a drive with."""
+    """The message that a responder opens a drive with."""
     if proof is None:
         proof = capability(KEYS, key.public_key, initiator=False)
     name = encode_buffer(b"hypercore/alpha") + encode_buffer(key.discovery_key)

@@ -16,7 +16,7 @@ from peersockets_core.wires.hypercore11.secret_stream import MAX_PLAINTEXT
 
 
 class Recorder:
-    """A handler that writes down what it is told."""
+    """A handler that writes down its calls."""
 
     def __init__(self, *, error: bool = False) -> None:
         self.heard: list[object] = []

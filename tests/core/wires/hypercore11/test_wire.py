@@ -75,7 +75,7 @@ class Pair:
         return self.exchange()
 
     def heard(self, side: Connection) -> list[Event]:
-        """What has happened on a side since the last look."""
+        """The events on a side since the last look."""
         events, self.events[side] = merged(self.events[side]), []
         return events
 
@@ -112,7 +112,7 @@ class RawPeer:
         return self.ours.receive_data(self.encrypt(*messages), NOW)
 
     def offer(self, key: DriveKey = KEY, *, number: int = 1, reflected: bool = False) -> bytes:
-        """What opens a drive."""
+        """The message that opens a drive."""
         keys = self.stream.keys
         assert keys is not None
         proof = capability(keys, key.public_key, initiator=self.ours.initiator == reflected)
@@ -311,7 +311,7 @@ def test_keyed_start() -> None:
     ]
 
 
-# What the remote says
+# Messages of the remote
 
 
 def test_a_remote_that_is_first_with_everything() -> None:

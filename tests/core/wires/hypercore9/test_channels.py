@@ -22,7 +22,7 @@ POLITE = Status(uploading=False, downloading=True)
 
 
 class Side:
-    """One side's channels, and what they send and tell."""
+    """One side's channels, the messages they send and their events."""
 
     def __init__(self, sending_key: bytes = OURS, receiving_key: bytes = THEIRS) -> None:
         self.sent: list[tuple[int, Message]] = []

@@ -160,7 +160,7 @@ def test_both_sides_know_the_connection_by_one_hash() -> None:
     assert right.remote_public_key == pair.left.key_pair.x25519_public_key
 
 
-# What the remote says: hostile, or merely odd
+# Messages of the remote: hostile, or merely odd
 
 
 def test_names_are_those_of_the_latest_list() -> None:
