@@ -111,7 +111,7 @@ def test_a_value_of_no_bytes_is_none() -> None:
 
 
 def test_a_request_of_the_usual_size_with_a_command_of_several_bytes() -> None:
-    """What is read at once has a command of one byte; any other is read field by field."""
+    """A message read at once has a command of one byte; any other is read field by field."""
     usual = encode_request(Request(7, ("10.0.0.1", 5), 5, internal=False, target=bytes(32)))
     assert decode_untrusted(usual) == Request(7, ("10.0.0.1", 5), 5, internal=False, target=bytes(32))
     place = usual.index(b"\x05" + bytes(32))
