@@ -19,7 +19,7 @@ the same distance)."""
 class ReceiveHalf:
     """The receiving half of one stream. Packet numbers are not wrapped here."""
 
-    __slots__ = ("_advertised", "_limits", "ack_due", "assembler", "dropped", "unread")
+    __slots__ = ("_advertised", "_limits", "_most", "ack_due", "assembler", "dropped", "unread")
 
     def __init__(self, *, first: int, limits: UdxLimits) -> None:
         self._limits = limits
@@ -31,6 +31,7 @@ class ReceiveHalf:
         self.dropped = 0
         """The number of packets dropped because they were beyond the window or too far ahead."""
         self._advertised = limits.window
+        self._most = limits.window + limits.window_excess
 
     @property
     def window(self) -> int:
@@ -55,8 +56,7 @@ class ReceiveHalf:
 
     def takes(self, size: int) -> bool:
         """Return whether there is room for `size` more bytes."""
-        limits = self._limits
-        return self.unread + self.assembler.size + size <= limits.window + limits.window_excess
+        return self.unread + self.assembler.size + size <= self._most
 
     def in_order(self, count: int, payloads: list[memoryview]) -> bytearray:
         """Take in the next `count` packets; returns the bytes that are now in order."""
@@ -75,7 +75,9 @@ class ReceiveHalf:
         ahead = number - assembler.next
         if ahead < 0 or (assembler.end is not None and number >= assembler.end):
             return None
-        if ahead > self._limits.reordered_packets or not self.takes(len(payload)):
+        # The missing packet is taken even if those after it fill the window: nothing else frees their place.
+        kept = assembler.size if ahead else 0
+        if ahead > self._limits.reordered_packets or self.unread + kept + len(payload) > self._most:
             self.dropped += 1
             return None
         if ended and assembler.end is None:

@@ -36,3 +36,12 @@ def test_what_there_is_no_room_for_is_dropped() -> None:
     assert not receiving.consume(20)
     assert receiving.consume(30)
     assert receiving.advertise() == 40
+
+
+def test_the_missing_packet_is_taken_when_those_after_it_fill_the_window() -> None:
+    receiving = half(window=1000, window_excess=100)
+    for number in range(1, 5):
+        assert receiving.receive(number, bytes(200), ended=False) is None
+    assert receiving.dropped == 1
+    assert receiving.receive(0, bytes(200), ended=False) == bytearray(4 * 200)
+    assert receiving.dropped == 1
