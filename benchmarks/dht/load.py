@@ -8,7 +8,8 @@ import socket
 import time
 from typing import Final
 
-from peersockets_core.dht.rpc.address import Address, node_id
+from peersockets_core.address import SocketAddress
+from peersockets_core.dht.rpc.address import node_id
 from peersockets_core.dht.rpc.messages import (
     Command,
     Request,
@@ -34,7 +35,7 @@ class Load:
     """Sockets on addresses of their own, and one node that they talk to."""
 
     def __init__(self, port: int) -> None:
-        self._node: Address = ("127.0.0.1", port)
+        self._node: SocketAddress = ("127.0.0.1", port)
         self._sockets = [self._open(number) for number in range(FILLING)]
         self._by_fd = {each.fileno(): each for each in self._sockets}
         self._poll = select.epoll()

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from fuzz.support import Script, bounded_work, retained
 from peersockets_core import KeyPair, LocalProtocolError, RemoteProtocolError
+from peersockets_core.address import SocketAddress
 from peersockets_core.dht import ConnectionRequested, HyperDht, HyperDhtLimits
 from peersockets_core.dht.messages import (
     Command,
@@ -30,7 +31,7 @@ from peersockets_core.dht.messages import (
     encode_peers,
 )
 from peersockets_core.dht.noise_ik import HandshakeNoise
-from peersockets_core.dht.rpc.address import Address, encode_address, node_id
+from peersockets_core.dht.rpc.address import encode_address, node_id
 from peersockets_core.dht.rpc.limits import DhtLimits
 from peersockets_core.dht.rpc.messages import Command as RpcCommand
 from peersockets_core.dht.rpc.messages import (
@@ -93,9 +94,9 @@ something to do in each of them, so that an hour takes long and shows nothing ne
 OPTIONS: Final = ("-max_len=512",)
 """A few hundred bytes fill every store. Longer inputs take a second each."""
 
-US: Final[Address] = ("10.0.0.1", 1)
-BOOTSTRAP: Final[Address] = ("10.0.0.2", 2)
-REMOTES: Final[tuple[Address, ...]] = (
+US: Final[SocketAddress] = ("10.0.0.1", 1)
+BOOTSTRAP: Final[SocketAddress] = ("10.0.0.2", 2)
+REMOTES: Final[tuple[SocketAddress, ...]] = (
     BOOTSTRAP,
     ("10.0.0.3", 3),
     ("10.0.0.3", 4),
@@ -152,9 +153,9 @@ class _Play:
             port=US[1],
             limits=LIMITS,
         )
-        self.asked: list[tuple[Address, Request]] = []
+        self.asked: list[tuple[SocketAddress, Request]] = []
         """The requests of the node that nobody has answered."""
-        self.probed: set[tuple[int, Address]] = set()
+        self.probed: set[tuple[int, SocketAddress]] = set()
         """Its requests through its probe, by transaction and address."""
         self.sent: list[bytes] = []
         self.tokens: dict[str, bytes] = {}
@@ -309,10 +310,10 @@ class _Play:
 
     # How they come about
 
-    def _address(self) -> Address:
+    def _address(self) -> SocketAddress:
         return REMOTES[self.script.choose(len(REMOTES))]
 
-    def _named(self) -> Address:
+    def _named(self) -> SocketAddress:
         """An address that somebody names: somebody's, or one of which there are thousands."""
         choice = self.script.byte()
         return REMOTES[choice & 7] if choice & 8 else ("8.8.8.8", 256 * choice + self.script.byte())
@@ -323,7 +324,7 @@ class _Play:
         targets = (None, TOPIC, *keys)
         return targets[choice] if choice < len(targets) else bytes((choice,)) * 32
 
-    def _request(self, source: Address) -> Request:
+    def _request(self, source: SocketAddress) -> Request:
         script = self.script
         choice = script.byte()
         internal = bool(choice & 1)
@@ -370,12 +371,14 @@ class _Play:
             ).encode()
         return b""
 
-    def _socket(self, to: Address, request: Request) -> Socket:
+    def _socket(self, to: SocketAddress, request: Request) -> Socket:
         """Where the answer to a question arrives: where it was asked, or at the main socket for PING_NAT."""
         probed = (request.tid, to) in self.probed and request.command != RpcCommand.PING_NAT
         return Socket.PROBE if probed else Socket.MAIN
 
-    def hear(self, data: bytes, source: Address, size: int = 0, *, socket: Socket = Socket.MAIN) -> None:
+    def hear(
+        self, data: bytes, source: SocketAddress, size: int = 0, *, socket: Socket = Socket.MAIN
+    ) -> None:
         """The node receives what somebody sends, as one read."""
         size = size or len(data) or 1
         count = -(-len(data) // size)

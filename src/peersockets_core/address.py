@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 _HIGHEST_PORT = 65535
 _SHOWN = 80  # characters of a bad address that an error shows
+
+
+SocketAddress: TypeAlias = tuple[str, int]
+"""The source or destination of a datagram: an IP address in text, and a port from 1 to 65535."""
 
 
 class Address(NamedTuple):

@@ -11,8 +11,8 @@ import trio
 
 from peersockets_core import DriveKey, PeerUnreachable, parse_public_key
 from peersockets_core import swarm as core
+from peersockets_core.address import SocketAddress
 from peersockets_core.dht import HyperDhtLimits
-from peersockets_core.dht.rpc.address import Address
 from peersockets_core.swarm import Announced, Flushed, PeerFound, SwarmEvent
 
 from .drive import Drive
@@ -163,7 +163,9 @@ class Swarm:
         self._runtime.flush()
         return discovery
 
-    async def connect(self, public_key: bytes | str, *, relays: Iterable[Address] = ()) -> ConnectionInfo:
+    async def connect(
+        self, public_key: bytes | str, *, relays: Iterable[SocketAddress] = ()
+    ) -> ConnectionInfo:
         """Dial a key, and return once the remote is admitted; if the key is connected, return at once.
 
         `relays` are nodes of the DHT that may relay to the key.

@@ -11,10 +11,10 @@ from typing import Final
 
 import attrs
 
+from ..address import SocketAddress
 from ..keys import KeyPair
 from .exchange import Exchange
 from .messages import MOST_RELAYS, Command
-from .rpc.address import Address
 from .rpc.messages import Command as RpcCommand
 from .rpc.messages import ErrorCode, Response
 from .rpc.query import Commit, Query, Reply
@@ -52,7 +52,7 @@ class Listening:
     change.
     """
 
-    relays: tuple[Address, ...]
+    relays: tuple[SocketAddress, ...]
 
 
 class Announcer:
@@ -61,17 +61,17 @@ class Announcer:
     def __init__(self, exchange: Exchange[Listening], key_pair: KeyPair) -> None:
         self.state = AnnouncerState.IDLE
         self.target = key_hash(key_pair.ed25519_public_key)
-        self.relays: dict[Address, Address] = {}
+        self.relays: dict[SocketAddress, SocketAddress] = {}
         """Our relays, each with our address as it sees it."""
         self._exchange = exchange
         self._key_pair = key_pair
         self._query: Query | None = None
-        self._former: set[Address] = set()
-        self._nodes: list[Address] = []
+        self._former: set[SocketAddress] = set()
+        self._nodes: list[SocketAddress] = []
         self._round = 0
         self._pongs_wanted = 0
         self.pings: set[PendingRequest] = set()
-        self._withdrawing: dict[PendingRequest, Address] = {}
+        self._withdrawing: dict[PendingRequest, SocketAddress] = {}
         self._next_round = math.inf
 
     def start(self, now: float) -> None:
@@ -184,11 +184,11 @@ class Announcer:
         signed = sign_announcement(Command.ANNOUNCE, self._key_pair, self.target, reply.id, reply.token, ())
         return Commit(Command.ANNOUNCE, reply.token, signed.encode())
 
-    def _withdraw_from(self, relay: Address, now: float) -> None:
+    def _withdraw_from(self, relay: SocketAddress, now: float) -> None:
         """Ask a relay for a token, which the withdrawal needs."""
         self._ask_to_forget(relay, now, Command.FIND_PEER)
 
-    def _ask_to_forget(self, relay: Address, now: float, command: Command, **arguments: bytes) -> None:
+    def _ask_to_forget(self, relay: SocketAddress, now: float, command: Command, **arguments: bytes) -> None:
         request = self._exchange.request(self, relay, now, command=command, target=self.target, **arguments)
         if request is not None:
             self._withdrawing[request] = relay

@@ -15,6 +15,7 @@ from typing import Final
 
 import attrs
 
+from ..address import SocketAddress
 from ..errors import RemoteProtocolError
 from ..keys import Entropy, KeyPair
 from ..wires.keys import Keys
@@ -30,7 +31,6 @@ from .messages import (
     decode_handshake_untrusted,
 )
 from .noise_ik import HandshakeNoise
-from .rpc.address import Address
 from .rpc.messages import Command as RpcCommand
 from .rpc.messages import Response
 from .rpc.query import Query, Reply
@@ -72,7 +72,7 @@ class Dialled:
     keys: Keys
     """The keys of the stream, whose initiator is the dialler."""
     remote_stream_id: int
-    address: Address | None
+    address: SocketAddress | None
     """The address of the remote's stream, or None if only its first packet reveals that."""
 
 
@@ -95,8 +95,8 @@ class Dial:
         entropy: Entropy,
         public_key: bytes,
         payload: NoisePayload,
-        relays: tuple[Address, ...],
-        learn_relays: Callable[[bytes, tuple[Address, ...]], None],
+        relays: tuple[SocketAddress, ...],
+        learn_relays: Callable[[bytes, tuple[SocketAddress, ...]], None],
         now: float,
     ) -> None:
         """Begin; the dial tries `relays` at once, and soon searches for others."""
@@ -112,8 +112,8 @@ class Dial:
         self._message = RelayedHandshake(Mode.FROM_CLIENT, self._noise.write(payload)).encode()
         self._ways: dict[PendingRequest, None] = {}
         self._most_ways = _WAYS_WITH_KNOWN_RELAYS if relays else _WAYS
-        self._to_try: deque[Address] = deque(relays)
-        self._tried: set[Address] = set()
+        self._to_try: deque[SocketAddress] = deque(relays)
+        self._tried: set[SocketAddress] = set()
         self._ping: PendingRequest | None = None
         self._finished: tuple[Keys, int] | None = None
         self._query: Query | None = None
@@ -211,7 +211,7 @@ class Dial:
         self._ways.pop(request, None)
         self._go_on(now)
 
-    def _take_answer_untrusted(self, relay: Address, response: Response, now: float) -> None:
+    def _take_answer_untrusted(self, relay: SocketAddress, response: Response, now: float) -> None:
         if response.value is None:
             return
         answer = decode_handshake_untrusted(response.value)
@@ -228,7 +228,12 @@ class Dial:
             self._reach(relay, answer.peer_address, payload, response.to, now)
 
     def _reach(
-        self, relay: Address, server: Address | None, payload: NoisePayload, ours: Address, now: float
+        self,
+        relay: SocketAddress,
+        server: SocketAddress | None,
+        payload: NoisePayload,
+        ours: SocketAddress,
+        now: float,
     ) -> None:
         """Decide to which address the stream connects."""
         self._enter(DialState.REACHING)
@@ -247,7 +252,7 @@ class Dial:
         else:
             self._fail("the peer is behind a NAT or firewall that has to be punched through")
 
-    def _done(self, address: Address | None) -> None:
+    def _done(self, address: SocketAddress | None) -> None:
         assert self._finished is not None
         self._enter(DialState.DONE)
         self._let_go()
@@ -273,19 +278,19 @@ class Dial:
         self.state = state
 
 
-def _is_public(address: Address) -> bool:
+def _is_public(address: SocketAddress) -> bool:
     return ipaddress.IPv4Address(address[0]).is_global and address[1] != 0
 
 
-def _is_unicast(address: Address) -> bool:
+def _is_unicast(address: SocketAddress) -> bool:
     host = ipaddress.IPv4Address(address[0])
     return not (host.is_unspecified or host.is_multicast or host.is_reserved) and address[1] != 0
 
 
-def _best_match(ours: tuple[Address, ...], theirs: tuple[Address, ...]) -> Address:
+def _best_match(ours: tuple[SocketAddress, ...], theirs: tuple[SocketAddress, ...]) -> SocketAddress:
     """Return the address of `theirs` that shares the longest prefix with an address of `ours`."""
 
-    def shared(address: Address) -> int:
+    def shared(address: SocketAddress) -> int:
         number = int(ipaddress.IPv4Address(address[0]))
         return max(
             (32 - (number ^ int(ipaddress.IPv4Address(host))).bit_length() for host, _ in ours), default=0

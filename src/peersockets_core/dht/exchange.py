@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
+from ..address import SocketAddress
 from ..errors import LocalProtocolError
-from .rpc.address import Address
 from .rpc.events import Answered, QueryFinished, QueryReplied, TimedOut
 from .rpc.messages import Response
 from .rpc.node import DhtNode
@@ -41,7 +41,7 @@ class Exchange(Generic[Event_contra]):
         """Called by a party with each event for the application."""
         self._parties: dict[Query | PendingRequest, Party] = {}
 
-    def request(self, party: Party, to: Address, now: float, **arguments: Any) -> PendingRequest | None:
+    def request(self, party: Party, to: SocketAddress, now: float, **arguments: Any) -> PendingRequest | None:
         """Ask one node, as `DhtNode.request` does; returns None if too many requests are unanswered."""
         try:
             request = self.node.request(to, now=now, **arguments)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from ..address import SocketAddress
 from ..errors import RemoteProtocolError
 from .limits import HyperDhtLimits
 from .messages import (
@@ -19,7 +20,6 @@ from .messages import (
     decode_handshake_untrusted,
     decode_holepunch_untrusted,
 )
-from .rpc.address import Address
 from .rpc.events import RequestReceived
 from .store import BoundedStore
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @attrs.frozen
 class _Forward:
     record: bytes
-    address: Address
+    address: SocketAddress
 
 
 class Forwarding:
@@ -46,7 +46,7 @@ class Forwarding:
     def __len__(self) -> int:
         return len(self._forwards)
 
-    def add(self, target: bytes, record: bytes, address: Address, now: float) -> None:
+    def add(self, target: bytes, record: bytes, address: SocketAddress, now: float) -> None:
         """Remember the address of the owner of a key; `target` is the hash of that key."""
         self._forwards.put(target, _Forward(record, address), address[0], now)
 
@@ -67,7 +67,7 @@ class Forwarding:
         forward = self._forwards.get(target, now)
         return None if forward is None else forward.record
 
-    def address(self, target: bytes, now: float) -> Address | None:
+    def address(self, target: bytes, now: float) -> SocketAddress | None:
         """Return the address of the owner of a key."""
         forward = self._forwards.get(target, now)
         return None if forward is None else forward.address
@@ -114,6 +114,6 @@ class Forwarding:
             case _:
                 raise RemoteProtocolError("a relayed hole punching message has no destination")
 
-    def _address_of(self, received: RequestReceived, now: float) -> Address | None:
+    def _address_of(self, received: RequestReceived, now: float) -> SocketAddress | None:
         target = received.request.target
         return None if target is None else self.address(target, now)

@@ -12,6 +12,7 @@ from typing import Final
 
 import attrs
 
+from ..address import SocketAddress
 from ..errors import LocalProtocolError, RemoteProtocolError
 from ..keys import Entropy, KeyPair, parse_public_key
 from .announcer import Announcer, AnnouncerState
@@ -22,7 +23,6 @@ from .forwarding import Forwarding
 from .limits import DEFAULT_HYPER_DHT_LIMITS, HyperDhtLimits
 from .listening import Accepted, Incoming, Listener
 from .messages import MOST_RELAYS, Command, Firewall, HolepunchInfo, NoisePayload, Peer, UdxInfo
-from .rpc.address import Address
 from .rpc.events import (
     Answered,
     BecamePersistent,
@@ -53,13 +53,13 @@ class HyperDht:
         key_pair: KeyPair,
         entropy: Entropy,
         now: float,
-        bootstrap: Iterable[Address] = (),
+        bootstrap: Iterable[SocketAddress] = (),
         persistent: bool | None = False,
-        address: Address | None = None,
+        address: SocketAddress | None = None,
         first: bool | None = None,
         port: int | None = None,
-        open_address: Address | None = None,
-        local_addresses: Iterable[Address] = (),
+        open_address: SocketAddress | None = None,
+        local_addresses: Iterable[SocketAddress] = (),
         limits: HyperDhtLimits = DEFAULT_HYPER_DHT_LIMITS,
     ) -> None:
         """Begin to search the network from the `bootstrap` nodes; `persistent`, `address`, `first` and `port`
@@ -91,10 +91,10 @@ class HyperDht:
         self.listener = Listener(self.exchange, key_pair, entropy, limits)
         self.announcer = Announcer(self.exchange, key_pair)
         self.dials: set[Dial] = set()
-        self.known_relays: dict[bytes, tuple[Address, ...]] = {}
+        self.known_relays: dict[bytes, tuple[SocketAddress, ...]] = {}
 
     @property
-    def open_address(self) -> Address | None:
+    def open_address(self) -> SocketAddress | None:
         """The address at which everyone can reach us, if it is known or a test has found it; otherwise
         None.
         """
@@ -103,7 +103,7 @@ class HyperDht:
         return None if self.node.reachability is None else self.node.reachability.address
 
     @property
-    def relays(self) -> tuple[Address, ...]:
+    def relays(self) -> tuple[SocketAddress, ...]:
         """The nodes that relay handshakes to us, while we listen."""
         return tuple(self.announcer.relays)
 
@@ -125,7 +125,7 @@ class HyperDht:
         self,
         buffer: bytes | bytearray | memoryview,
         segment_size: int,
-        source: Address,
+        source: SocketAddress,
         now: float,
         *,
         socket: Socket = Socket.MAIN,
@@ -141,7 +141,7 @@ class HyperDht:
 
     def datagrams_to_send(
         self, now: float, *, socket: Socket = Socket.MAIN
-    ) -> list[tuple[Address, list[bytes], int]]:
+    ) -> list[tuple[SocketAddress, list[bytes], int]]:
         """Return the datagrams to send from a socket: the destination, a list that holds the datagram, and
         its size.
         """
@@ -193,7 +193,9 @@ class HyperDht:
         self.storage.remove_own(topic, self.key_pair.ed25519_public_key)
         return TopicSearch(self.exchange, topic, self.key_pair, now, withdraw=True)
 
-    def _search(self, topic: bytes, now: float, announce: tuple[Address, ...] | None = None) -> TopicSearch:
+    def _search(
+        self, topic: bytes, now: float, announce: tuple[SocketAddress, ...] | None = None
+    ) -> TopicSearch:
         search = TopicSearch(self.exchange, topic, self.key_pair, now, announce=announce)
         search.found(self.storage.peers(topic, now), None)
         return search
@@ -255,7 +257,9 @@ class HyperDht:
         """Whether some relays have not yet confirmed that they have removed our announcement."""
         return self.announcer.withdrawing
 
-    def dial(self, public_key: bytes, stream_id: int, now: float, *, relays: Iterable[Address] = ()) -> Dial:
+    def dial(
+        self, public_key: bytes, stream_id: int, now: float, *, relays: Iterable[SocketAddress] = ()
+    ) -> Dial:
         """Connect to a key. `Dialled` or `DialFailed` follows. `stream_id` is the id of our UDX stream.
 
         `relays` are nodes that relay to the key according to peer records. Raises `ValueError` for an
@@ -331,12 +335,12 @@ class HyperDht:
             return None  # no NAT is in between
         return HolepunchInfo(0, tuple(self.announcer.relays.items()))
 
-    def _announced_relays(self) -> tuple[Address, ...]:
+    def _announced_relays(self) -> tuple[SocketAddress, ...]:
         """Return the relays for our records, with our own address first if everyone can reach us."""
         open_at = () if self.open_address is None else (self.open_address,)
         return (open_at + self.relays)[:MOST_RELAYS]
 
-    def learn_relays(self, public_key: bytes, relays: tuple[Address, ...]) -> None:
+    def learn_relays(self, public_key: bytes, relays: tuple[SocketAddress, ...]) -> None:
         """Remember the nodes through which a key was reached."""
         self.known_relays.pop(public_key, None)
         self.known_relays[public_key] = relays[:MOST_RELAYS]

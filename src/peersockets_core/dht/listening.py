@@ -11,6 +11,7 @@ from typing import Final
 
 import attrs
 
+from ..address import SocketAddress
 from ..errors import LocalProtocolError, RemoteProtocolError
 from ..keys import Entropy, KeyPair
 from ..wires.keys import Keys
@@ -27,7 +28,6 @@ from .messages import (
     decode_handshake_untrusted,
 )
 from .noise_ik import HandshakeNoise
-from .rpc.address import Address
 from .rpc.events import RequestReceived
 
 
@@ -45,7 +45,7 @@ class Accepted:
 
     keys: Keys
     remote_stream_id: int
-    address: Address | None
+    address: SocketAddress | None
     """The address of the remote's stream, or None if only its first packet reveals that."""
 
 
@@ -54,9 +54,9 @@ class Incoming:
     """A handshake that a remote has begun."""
 
     remote_public_key: bytes
-    address: Address
+    address: SocketAddress
     """The remote's address as the relay sees it, or as we see it if the handshake came directly."""
-    our_address: Address | None
+    our_address: SocketAddress | None
     """Our own address as the relay sees it, or None where the remote came straight."""
     payload: NoisePayload
     expires: float

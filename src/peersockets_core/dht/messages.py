@@ -10,9 +10,10 @@ from typing import Final
 
 import attrs
 
+from ..address import SocketAddress
 from ..errors import RemoteProtocolError
 from ..wires.hypercore11.encoding import encode_buffer, encode_uint
-from .rpc.address import ADDRESS_SIZE, Address, encode_address
+from .rpc.address import ADDRESS_SIZE, encode_address
 from .rpc.reader import Reader
 
 VERSION: Final = 1
@@ -84,7 +85,7 @@ class Peer:
     """A peer record: a public key, and nodes that relay handshakes to its owner."""
 
     public_key: bytes
-    relays: tuple[Address, ...] = ()
+    relays: tuple[SocketAddress, ...] = ()
 
     def encode(self) -> bytes:
         """Return the encoded bytes."""
@@ -140,9 +141,9 @@ class RelayedHandshake:
 
     mode: int
     noise: bytes
-    peer_address: Address | None = None
+    peer_address: SocketAddress | None = None
     """The address of the other end, as the relay sees it."""
-    relay_address: Address | None = None
+    relay_address: SocketAddress | None = None
 
     def encode(self) -> bytes:
         """Return the encoded bytes."""
@@ -165,7 +166,7 @@ class RelayedHolepunch:
     mode: int
     id: int
     payload: bytes
-    peer_address: Address | None = None
+    peer_address: SocketAddress | None = None
 
     def encode(self) -> bytes:
         """Return the encoded bytes."""
@@ -185,7 +186,7 @@ class HolepunchInfo:
     """A server's offer to punch: the number of its handshake, and its relays with its address at each."""
 
     id: int
-    relays: tuple[tuple[Address, Address], ...]
+    relays: tuple[tuple[SocketAddress, SocketAddress], ...]
     """Pairs of a relay's address, and the server's address as that relay sees it."""
 
 
@@ -205,11 +206,11 @@ class NoisePayload:
     firewall: int
     error: int = HandshakeError.NONE
     holepunch: HolepunchInfo | None = None
-    addresses: tuple[Address, ...] = ()
+    addresses: tuple[SocketAddress, ...] = ()
     """The sender's addresses: its public address if it is open, then its local ones."""
     udx: UdxInfo | None = None
     secret_stream: int | None = VERSION
-    relays: tuple[Address, ...] = ()
+    relays: tuple[SocketAddress, ...] = ()
     """The relays at which the sender announces itself."""
     relay_through: bool = False
     """Whether the sender offers a blind relay, which we do not use."""
@@ -355,5 +356,5 @@ def _udx_untrusted(reader: Reader) -> UdxInfo:
     return UdxInfo(id, bool(features & 1), version)
 
 
-def _encode_addresses(addresses: tuple[Address, ...]) -> bytes:
+def _encode_addresses(addresses: tuple[SocketAddress, ...]) -> bytes:
     return encode_uint(len(addresses)) + b"".join(map(encode_address, addresses))

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import attrs
 
+from ..address import SocketAddress
 from ..errors import RemoteProtocolError
 from ..keys import KeyPair
 from .exchange import Exchange
 from .messages import MOST_RELAYS, Command, Peer, decode_peers_untrusted
-from .rpc.address import Address
 from .rpc.messages import Response
 from .rpc.query import Commit, Query, Reply
 from .rpc.requests import PendingRequest
@@ -24,7 +24,7 @@ class PeersFound:
 
     search: TopicSearch
     peers: tuple[Peer, ...]
-    source: Address | None
+    source: SocketAddress | None
     """The node, which may also relay to the peers; None for peers that our own node knows."""
 
 
@@ -49,7 +49,7 @@ class TopicSearch:
         key_pair: KeyPair,
         now: float,
         *,
-        announce: tuple[Address, ...] | None = None,
+        announce: tuple[SocketAddress, ...] | None = None,
         withdraw: bool = False,
     ) -> None:
         """Begin. `announce` lists the relays for the record to announce; `withdraw` removes our record."""
@@ -59,7 +59,7 @@ class TopicSearch:
         self._relays = None if announce is None else announce[:MOST_RELAYS]
         self._withdraw = withdraw
         self._ours = key_pair.ed25519_public_key
-        self._stale: dict[Address, Reply] = {}
+        self._stale: dict[SocketAddress, Reply] = {}
         """The nodes that have a record of ours."""
         self._query = exchange.query(
             self,
@@ -91,7 +91,7 @@ class TopicSearch:
             self._stale[reply.source] = reply
         self.found(tuple(peers), reply.source)
 
-    def found(self, peers: tuple[Peer, ...], source: Address | None) -> None:
+    def found(self, peers: tuple[Peer, ...], source: SocketAddress | None) -> None:
         """Report peers, except ourselves."""
         others = tuple(peer for peer in peers if peer.public_key != self._ours)
         if others:

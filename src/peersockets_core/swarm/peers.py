@@ -12,7 +12,7 @@ from typing import Final
 
 import attrs
 
-from ..dht.rpc.address import Address
+from ..address import SocketAddress
 
 LASTING: Final = 15.0
 """Seconds. After a connection that lasted this long, retries start over."""
@@ -56,7 +56,7 @@ class SwarmPeer:
     """A public key that the swarm knows."""
 
     public_key: bytes
-    relays: tuple[Address, ...] = ()
+    relays: tuple[SocketAddress, ...] = ()
     topics: set[bytes] = attrs.field(factory=set)
     """The topics under which it was found."""
     contact: Contact = Contact.IDLE

@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping
 
+from ..address import SocketAddress
 from ..dht.dialing import Dial
 from ..dht.events import (
     DialFailed,
@@ -21,7 +22,7 @@ from ..dht.events import (
 )
 from ..dht.hyperdht import HyperDht
 from ..dht.messages import Peer
-from ..dht.rpc.address import ID_SIZE, Address
+from ..dht.rpc.address import ID_SIZE
 from ..dht.rpc.events import BecamePersistent, Bootstrapped, NetworkChanged
 from ..dht.rpc.requests import Socket
 from ..dht.signing import is_key
@@ -76,7 +77,7 @@ class Swarm:
         self,
         buffer: bytes | bytearray | memoryview,
         segment_size: int,
-        source: Address,
+        source: SocketAddress,
         now: float,
         *,
         socket: Socket = Socket.MAIN,
@@ -90,7 +91,7 @@ class Swarm:
 
     def datagrams_to_send(
         self, now: float, *, socket: Socket = Socket.MAIN
-    ) -> list[tuple[Address, list[bytes], int]]:
+    ) -> list[tuple[SocketAddress, list[bytes], int]]:
         """Return the datagrams to send from a socket: the destination, a list that holds the datagram, and
         its size.
         """
@@ -169,7 +170,7 @@ class Swarm:
 
     # Connections
 
-    def connect(self, public_key: bytes, now: float, *, relays: Iterable[Address] = ()) -> Dial:
+    def connect(self, public_key: bytes, now: float, *, relays: Iterable[SocketAddress] = ()) -> Dial:
         """Dial a key at once, regardless of the limits. A `Dialled` or `DialFailed` event follows.
 
         Raises `ValueError` for an invalid key, and `LocalProtocolError` for our own key or one that is
@@ -336,7 +337,7 @@ class Swarm:
             joined.awaited = {key for key in joined.awaited if not self._is_settled(key)}
             self._flush(joined)
 
-    def _peer(self, public_key: bytes, relays: tuple[Address, ...] = ()) -> SwarmPeer:
+    def _peer(self, public_key: bytes, relays: tuple[SocketAddress, ...] = ()) -> SwarmPeer:
         peer = self.book.note(public_key)
         if relays:
             peer.relays = relays

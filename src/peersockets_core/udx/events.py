@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Generic, TypeAlias
 
 import attrs
 
+from ..address import SocketAddress
 from .errors import StreamReset, StreamTimedOut
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ else:
 
     T_co = TypeVar("T_co", covariant=True)
 
-Address: TypeAlias = tuple[str, int]
+Address: TypeAlias = SocketAddress
 """Host and port. The host is an IPv4 or IPv6 address in the form that the socket uses."""
 
 

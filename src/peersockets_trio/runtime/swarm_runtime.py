@@ -36,9 +36,9 @@ from .network_watch import INTERVAL, NetworkWatch
 from .node_runtime import NodeRuntime
 
 if TYPE_CHECKING:
-    from peersockets_core.dht.rpc.address import Address
+    from peersockets_core.address import SocketAddress
 
-Attach = Callable[[UdxStream, Keys, bool, "Address"], ConnectionTask]
+Attach = Callable[[UdxStream, Keys, bool, "SocketAddress"], ConnectionTask]
 """A function that makes a connection of the node on an encrypted stream, from the keys, whether we dialled,
 and the address."""
 
@@ -184,7 +184,7 @@ class SwarmRuntime:
                 self._probe.send_datagram(datagram, destination)
         self._scope.deadline = min(self._scope.deadline, self.machine.next_deadline())
 
-    def _receive(self, datagram: memoryview, source: Address) -> None:
+    def _receive(self, datagram: memoryview, source: SocketAddress) -> None:
         if self.closed or self.silent:
             return
         now = self.udp.read_time
@@ -192,7 +192,7 @@ class SwarmRuntime:
         if events or self._withdrawn:
             self._dispatch(events)
 
-    def _receive_probed(self, datagram: bytes, source: Address) -> None:
+    def _receive_probed(self, datagram: bytes, source: SocketAddress) -> None:
         if self.closed:
             return
         now = trio.current_time()
@@ -276,7 +276,7 @@ class SwarmRuntime:
         finally:
             self._answering -= 1
 
-    async def _connect(self, dial: Dial, keys: Keys, remote_id: int, address: Address | None) -> None:
+    async def _connect(self, dial: Dial, keys: Keys, remote_id: int, address: SocketAddress | None) -> None:
         """Connect the stream of a dialled key, and wait until the remote is admitted."""
         stream = self._dials.pop(dial.public_key)
         task = await self._carry(stream, keys, remote_id, address, True)
@@ -296,7 +296,7 @@ class SwarmRuntime:
         self.flush()
 
     async def _carry(
-        self, stream: UdxStream, keys: Keys, remote_id: int, address: Address | None, initiator: bool
+        self, stream: UdxStream, keys: Keys, remote_id: int, address: SocketAddress | None, initiator: bool
     ) -> ConnectionTask | None:
         """Connect a stream, after the remote's first packet if necessary; returns its task, or None if that
         fails.
@@ -314,7 +314,7 @@ class SwarmRuntime:
 
     # Commands
 
-    async def connect(self, public_key: bytes, relays: Iterable[Address]) -> ConnectionInfo:
+    async def connect(self, public_key: bytes, relays: Iterable[SocketAddress]) -> ConnectionInfo:
         """Dial a key, and return once its connection is admitted. Raises the error of a failed dial."""
         waiting = self._waiting.get(public_key)
         if waiting is None:

@@ -9,15 +9,15 @@ from typing import Any
 import attrs
 
 from peersockets_core import KeyPair
+from peersockets_core.address import SocketAddress
 from peersockets_core.dht.hyperdht import HyperDht
-from peersockets_core.dht.rpc.address import Address
 from peersockets_core.dht.rpc.messages import Request, Response, decode_untrusted
 from peersockets_core.dht.rpc.node import DhtNode
 from simulation import Gateway, Host, Link, Network
 from simulation.support import Recorder
 
 PORT = 49737
-FIRST: Address = ("10.0.0.1", PORT)
+FIRST: SocketAddress = ("10.0.0.1", PORT)
 """The first node of each network."""
 
 
@@ -34,7 +34,7 @@ class Member:
     events: list[Any]
 
     @property
-    def address(self) -> Address:
+    def address(self) -> SocketAddress:
         return self.host.address
 
     def of_type(self, kind: type) -> list[Any]:
@@ -54,11 +54,16 @@ class DhtNetwork:
     def now(self) -> float:
         return self.network.now
 
-    def address(self, number: int) -> Address:
+    def address(self, number: int) -> SocketAddress:
         return f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}", PORT
 
     def add(
-        self, machine: Any, address: Address, *, probe: Address | None = None, gateway: Gateway | None = None
+        self,
+        machine: Any,
+        address: SocketAddress,
+        *,
+        probe: SocketAddress | None = None,
+        gateway: Gateway | None = None,
     ) -> Member:
         events: list[Any] = []
         site = self.network.add_site(up=Link(delay=self._delay, loss=self._loss), gateway=gateway)
@@ -118,12 +123,12 @@ class DhtNetwork:
         self.network.run_until(condition, within=within)
 
 
-def sent(machine: Any, now: float) -> list[tuple[Address, Request | Response]]:
+def sent(machine: Any, now: float) -> list[tuple[SocketAddress, Request | Response]]:
     """Take what a machine wants to send."""
     return [(to, decode_untrusted(bytes(buffers[0]))) for to, buffers, _ in machine.datagrams_to_send(now)]
 
 
-def requests_of(machine: Any, now: float) -> list[tuple[Address, Request]]:
+def requests_of(machine: Any, now: float) -> list[tuple[SocketAddress, Request]]:
     """Take the requests that a machine wants to send."""
     return [(to, message) for to, message in sent(machine, now) if isinstance(message, Request)]
 

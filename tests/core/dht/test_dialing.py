@@ -9,6 +9,7 @@ import pytest
 
 from core.dht.support import entropy, requests_of
 from peersockets_core import KeyPair, LocalProtocolError
+from peersockets_core.address import SocketAddress
 from peersockets_core.dht.dialing import Dial, DialState
 from peersockets_core.dht.events import DialFailed, Dialled
 from peersockets_core.dht.hyperdht import HyperDht
@@ -26,14 +27,14 @@ from peersockets_core.dht.messages import (
     decode_handshake_untrusted,
 )
 from peersockets_core.dht.noise_ik import HandshakeNoise
-from peersockets_core.dht.rpc.address import Address, node_id
+from peersockets_core.dht.rpc.address import node_id
 from peersockets_core.dht.rpc.limits import DhtLimits
 from peersockets_core.dht.rpc.messages import Command as RpcCommand
 from peersockets_core.dht.rpc.messages import Request, Response, encode_response
 
 US, SERVER = ("10.0.0.1", 1), ("1.0.0.9", 9)
 SERVER_KEYS, OUR_KEYS = KeyPair.from_seed(b"s" * 32), KeyPair.from_seed(b"c" * 32)
-NODES: list[Address] = [(f"10.0.1.{number}", 5) for number in range(1, 5)]
+NODES: list[SocketAddress] = [(f"10.0.1.{number}", 5) for number in range(1, 5)]
 PAYLOAD = NoisePayload(Firewall.UNKNOWN, udx=UdxInfo(55))
 PUNCHABLE = HolepunchInfo(0, ((NODES[0], SERVER),))
 
@@ -45,7 +46,7 @@ class Played:
     options: dict[str, Any] = attrs.field(factory=dict)
     machine: HyperDht = attrs.field(init=False)
     events: list[Any] = attrs.field(factory=list)
-    asked: list[tuple[Address, Request]] = attrs.field(factory=list)
+    asked: list[tuple[SocketAddress, Request]] = attrs.field(factory=list)
     now: float = 0.0
 
     def __attrs_post_init__(self) -> None:
@@ -63,7 +64,7 @@ class Played:
         self.asked += requests_of(self.machine, self.now)
 
     def take(
-        self, command: int, to: Address | None = None, *, internal: bool = False, most: int = 99
+        self, command: int, to: SocketAddress | None = None, *, internal: bool = False, most: int = 99
     ) -> list[Any]:
         """Take the first requests of a command that have been sent, perhaps only those to one node."""
         taken = [
@@ -74,12 +75,14 @@ class Played:
         self.asked = [asked for asked in self.asked if asked not in taken]
         return taken
 
-    def answer(self, to: Address, request: Request, value: bytes | None, ours: Address = US) -> None:
+    def answer(
+        self, to: SocketAddress, request: Request, value: bytes | None, ours: SocketAddress = US
+    ) -> None:
         response = Response(request.tid, ours, node_id(to), value=value)
         self.events += self.machine.receive_datagrams(encode_response(response), 1500, to, self.now)
         self.look()
 
-    def find(self, *relays: Address) -> None:
+    def find(self, *relays: SocketAddress) -> None:
         """Let all nodes answer where the key is; these know it."""
         record = Peer(SERVER_KEYS.ed25519_public_key).encode()
         for to, request in self.take(Command.FIND_PEER):
@@ -89,9 +92,9 @@ class Played:
         self,
         payload: NoisePayload = PAYLOAD,
         *,
-        through: Address | None = None,
-        server: Address | None = SERVER,
-        ours: Address = US,
+        through: SocketAddress | None = None,
+        server: SocketAddress | None = SERVER,
+        ours: SocketAddress = US,
     ) -> None:
         """Answer one handshake as the server behind a relay does."""
         to, request = self.take(Command.PEER_HANDSHAKE, through, most=1)[0]

@@ -8,10 +8,11 @@ import pytest
 
 from core.dht.support import entropy, sent
 from peersockets_core import KeyPair
+from peersockets_core.address import SocketAddress
 from peersockets_core.dht.hyperdht import HyperDht
 from peersockets_core.dht.limits import HyperDhtLimits
 from peersockets_core.dht.messages import Command, Mode, RelayedHandshake, RelayedHolepunch
-from peersockets_core.dht.rpc.address import Address, node_id
+from peersockets_core.dht.rpc.address import node_id
 from peersockets_core.dht.rpc.messages import Request, Response, encode_request
 
 OURS, CLIENT, SERVER, RELAY = (("10.0.0.1", 1), ("10.0.0.2", 2), ("10.0.0.3", 3), ("10.0.0.4", 4))
@@ -29,10 +30,10 @@ def node() -> HyperDht:
 
 def relay(
     value: RelayedHandshake | RelayedHolepunch | bytes,
-    source: Address,
+    source: SocketAddress,
     target: bytes | None = KNOWN,
     machine: HyperDht | None = None,
-) -> list[tuple[Address, Any]]:
+) -> list[tuple[SocketAddress, Any]]:
     """Give a node a message to relay; returns what it sends."""
     machine = machine or node()
     command = Command.PEER_HOLEPUNCH if isinstance(value, RelayedHolepunch) else Command.PEER_HANDSHAKE
@@ -42,12 +43,14 @@ def relay(
     return sent(machine, 0.0)
 
 
-def passed_on(to: Address, value: RelayedHandshake | RelayedHolepunch) -> list[tuple[Address, Any]]:
+def passed_on(
+    to: SocketAddress, value: RelayedHandshake | RelayedHolepunch
+) -> list[tuple[SocketAddress, Any]]:
     command = Command.PEER_HOLEPUNCH if isinstance(value, RelayedHolepunch) else Command.PEER_HANDSHAKE
     return [(to, Request(7, to, command, id=node_id(OURS), target=KNOWN, value=value.encode()))]
 
 
-def replied(to: Address, value: RelayedHandshake | RelayedHolepunch) -> list[tuple[Address, Any]]:
+def replied(to: SocketAddress, value: RelayedHandshake | RelayedHolepunch) -> list[tuple[SocketAddress, Any]]:
     return [(to, Response(7, to, node_id(OURS), value=value.encode()))]
 
 

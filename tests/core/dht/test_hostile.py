@@ -16,6 +16,7 @@ from core.dht.test_hyperdht import listen as listen_alone
 from core.dht.test_listening import CLIENT, RELAY, Played, answer, client
 from core.dht.test_topics import TOPIC, finish, found, key, listen
 from peersockets_core import KeyPair
+from peersockets_core.address import SocketAddress
 from peersockets_core.dht.events import ConnectionRequested, DialFailed, Dialled
 from peersockets_core.dht.hyperdht import HyperDht
 from peersockets_core.dht.limits import HyperDhtLimits
@@ -27,7 +28,7 @@ from peersockets_core.dht.messages import (
     decode_handshake_untrusted,
     encode_peers,
 )
-from peersockets_core.dht.rpc.address import Address, distance, node_id
+from peersockets_core.dht.rpc.address import distance, node_id
 from peersockets_core.dht.rpc.limits import DEFAULT_DHT_LIMITS, DhtLimits
 from peersockets_core.dht.rpc.messages import Command as RpcCommand
 from peersockets_core.dht.rpc.messages import (
@@ -42,18 +43,18 @@ from peersockets_core.dht.signing import key_hash
 from simulation import Datagram
 
 VICTIM = "10.99.99.99"
-Answer = Callable[[Request, Address], list[tuple[Address, bytes]]]
+Answer = Callable[[Request, SocketAddress], list[tuple[SocketAddress, bytes]]]
 
 
 @attrs.define(eq=False)
 class Hostile:
     """A node that is in everybody's table and answers as it likes."""
 
-    address: Address
+    address: SocketAddress
     answer: Answer
-    output: list[tuple[Address, bytes]]
+    output: list[tuple[SocketAddress, bytes]]
 
-    def receive_datagrams(self, buffer: Any, size: int, source: Address, now: float) -> list[Any]:
+    def receive_datagrams(self, buffer: Any, size: int, source: SocketAddress, now: float) -> list[Any]:
         for start in range(0, len(buffer), size):
             message = decode_untrusted(bytes(buffer[start : start + size]))
             if isinstance(message, Request) and message.internal and message.command == RpcCommand.PING:
@@ -62,7 +63,7 @@ class Hostile:
                 self.output += self.answer(message, source)
         return []
 
-    def datagrams_to_send(self, now: float) -> list[tuple[Address, list[bytes], int]]:
+    def datagrams_to_send(self, now: float) -> list[tuple[SocketAddress, list[bytes], int]]:
         output, self.output = self.output, []
         return [(to, [datagram], len(datagram)) for to, datagram in output]
 
@@ -73,11 +74,11 @@ class Hostile:
         return []
 
 
-def response(request: Request, ours: Address, to: Address, **fields: Any) -> Response:
+def response(request: Request, ours: SocketAddress, to: SocketAddress, **fields: Any) -> Response:
     return Response(request.tid, to, node_id(ours), **fields)
 
 
-def intrude(network: DhtNetwork, address: Address, answer: Answer) -> Member:
+def intrude(network: DhtNetwork, address: SocketAddress, answer: Answer) -> Member:
     """Add a hostile node, and introduce it to every honest one."""
     ping = [
         (
@@ -92,19 +93,19 @@ def intrude(network: DhtNetwork, address: Address, answer: Answer) -> Member:
     return network.add(Hostile(address, answer, ping), address)
 
 
-def hostile_addresses(count: int) -> list[Address]:
+def hostile_addresses(count: int) -> list[SocketAddress]:
     return [(f"10.66.0.{number}", PORT) for number in range(1, count + 1)]
 
 
-def near(target: bytes, count: int) -> list[Address]:
+def near(target: bytes, count: int) -> list[SocketAddress]:
     """The nearest to a target of the many addresses that one who owns a large network can choose from."""
     owned = [(f"10.66.{number >> 8}.{number & 255}", PORT) for number in range(1, 20_000)]
     return sorted(owned, key=lambda address: distance(node_id(address), target))[:count]
 
 
-def to_host(network: DhtNetwork, host: str) -> Counter[Address]:
+def to_host(network: DhtNetwork, host: str) -> Counter[SocketAddress]:
     """Count the datagrams that are sent to a host from now on, by address."""
-    counted: Counter[Address] = Counter()
+    counted: Counter[SocketAddress] = Counter()
 
     def count(_: float, datagram: Datagram) -> None:
         if datagram.destination[0] == host:
@@ -128,7 +129,7 @@ def test_nodes_that_answer_with_garbage(kind: str) -> None:
     honest = announced(network)
     for address in hostile_addresses(8):
 
-        def answer(request: Request, source: Address, ours: Address = address) -> list[Any]:
+        def answer(request: Request, source: SocketAddress, ours: SocketAddress = address) -> list[Any]:
             right = encode_response(response(request, ours, source, value=b"v" * 40))
             datagrams = {
                 "noise": [random.randbytes(random.randrange(1, 100)), b"\x13" + random.randbytes(200)],
@@ -155,7 +156,7 @@ def test_a_victim_of_which_all_ports_are_named() -> None:
     honest = announced(network)
     for address in hostile_addresses(12):
 
-        def answer(request: Request, source: Address, ours: Address = address) -> list[Any]:
+        def answer(request: Request, source: SocketAddress, ours: SocketAddress = address) -> list[Any]:
             named = tuple((VICTIM, random.randrange(1, 65536)) for _ in range(20))
             return [(source, encode_response(response(request, ours, source, closer_nodes=named)))]
 
@@ -193,7 +194,7 @@ def test_records_that_nobody_has_signed() -> None:
     stolen = KeyPair.from_seed(b"s" * 32).ed25519_public_key
     for address in hostile_addresses(4):
 
-        def answer(request: Request, source: Address, ours: Address = address) -> list[Any]:
+        def answer(request: Request, source: SocketAddress, ours: SocketAddress = address) -> list[Any]:
             record = Peer(stolen, (ours,)).encode()
             value = record if request.command == Command.FIND_PEER else encode_peers([record] * 20)
             return [(source, encode_response(response(request, ours, source, value=value)))]
@@ -241,7 +242,7 @@ def test_a_sybil_neighbourhood_hides_nobody_who_was_there_before() -> None:
     )
     for address in sybils:
 
-        def answer(request: Request, source: Address, ours: Address = address) -> list[Any]:
+        def answer(request: Request, source: SocketAddress, ours: SocketAddress = address) -> list[Any]:
             said = response(request, ours, source, closer_nodes=tuple(sybils), token=b"t" * 32)
             return [(source, encode_response(said))]
 
@@ -261,7 +262,7 @@ def test_a_replayed_handshake_gets_the_same_answer_and_later_a_useless_one() -> 
     (incoming,) = node.bring(RelayedHandshake(Mode.FROM_RELAY, message, CLIENT))
     accepted = node.accept(incoming)
     ((_, first),) = node.sent()
-    stranger: Address = ("10.6.6.6", 6)
+    stranger: SocketAddress = ("10.6.6.6", 6)
     assert not node.bring(RelayedHandshake(Mode.FROM_RELAY, message, stranger), stranger)
     ((to, again),) = node.sent()
     assert to == stranger
@@ -297,9 +298,9 @@ def test_a_relay_that_lies_about_the_address_of_a_server() -> None:
     target = key_hash(key(bob))
     counted = to_host(network, VICTIM)
     (address,) = near(target, 1)
-    waiting: dict[int, tuple[Request, Address]] = {}
+    waiting: dict[int, tuple[Request, SocketAddress]] = {}
 
-    def lie(request: Request, source: Address) -> list[Any]:
+    def lie(request: Request, source: SocketAddress) -> list[Any]:
         if request.command != Command.PEER_HANDSHAKE:
             record = Peer(key(bob)).encode()
             return [(source, encode_response(response(request, address, source, value=record)))]
@@ -328,7 +329,7 @@ def test_a_value_that_fits_no_path_is_not_kept() -> None:
     """Otherwise whoever asks for it in the name of a victim has 64 KiB sent there for 50 bytes."""
     network = hyper_network(2)
     keeper = network.members[0].machine
-    source: Address = ("10.7.7.7", 7)
+    source: SocketAddress = ("10.7.7.7", 7)
 
     def asked(**fields: Any) -> list[Any]:
         request = encode_request(Request(1, network.members[0].address, **fields))

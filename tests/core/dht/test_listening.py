@@ -9,6 +9,7 @@ import pytest
 
 from core.dht.support import entropy, sent
 from peersockets_core import KeyPair, LocalProtocolError
+from peersockets_core.address import SocketAddress
 from peersockets_core.dht.events import ConnectionRequested
 from peersockets_core.dht.hyperdht import HyperDht
 from peersockets_core.dht.limits import HyperDhtLimits
@@ -25,7 +26,6 @@ from peersockets_core.dht.messages import (
     decode_handshake_untrusted,
 )
 from peersockets_core.dht.noise_ik import HandshakeNoise
-from peersockets_core.dht.rpc.address import Address
 from peersockets_core.dht.rpc.messages import Request, Response, encode_request
 from peersockets_core.dht.signing import key_hash
 
@@ -39,7 +39,7 @@ class Played:
     """A listening node, and the network around it."""
 
     limits: HyperDhtLimits = attrs.field(factory=HyperDhtLimits)
-    open_address: Address | None = None
+    open_address: SocketAddress | None = None
     now: float = 0.0
     machine: HyperDht = attrs.field(init=False)
     tid: int = 0
@@ -55,7 +55,7 @@ class Played:
         self.machine.listen(0.0)
         self.machine.handle_deadline(0.0)
 
-    def bring(self, value: RelayedHandshake | bytes, source: Address = RELAY) -> list[Incoming]:
+    def bring(self, value: RelayedHandshake | bytes, source: SocketAddress = RELAY) -> list[Incoming]:
         """Let a datagram come; returns the handshakes that are to be decided."""
         self.tid += 1
         encoded = value if isinstance(value, bytes) else value.encode()
@@ -70,7 +70,7 @@ class Played:
         assert all(isinstance(event, ConnectionRequested) for event in events)
         return [event.incoming for event in events if isinstance(event, ConnectionRequested)]
 
-    def sent(self) -> list[tuple[Address, Any]]:
+    def sent(self) -> list[tuple[SocketAddress, Any]]:
         return sent(self.machine, self.now)
 
     def accept(self, incoming: Incoming) -> Accepted | None:
@@ -121,7 +121,10 @@ RELAYED_AT = HolepunchInfo(0, ((RELAY, OURS),))
     ],
 )
 def test_a_client_behind_the_same_address_is_to_try_our_local_ones(
-    client_at: Address, local: Address, open_address: Address | None, offered: HolepunchInfo | None
+    client_at: SocketAddress,
+    local: SocketAddress,
+    open_address: SocketAddress | None,
+    offered: HolepunchInfo | None,
 ) -> None:
     node = Played(open_address=open_address)
     node.machine.local_addresses = (local,)

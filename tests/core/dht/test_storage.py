@@ -9,6 +9,7 @@ import pytest
 
 from core.dht.support import entropy, sent
 from peersockets_core import KeyPair
+from peersockets_core.address import SocketAddress
 from peersockets_core.dht.hyperdht import HyperDht
 from peersockets_core.dht.limits import HyperDhtLimits
 from peersockets_core.dht.messages import (
@@ -20,7 +21,7 @@ from peersockets_core.dht.messages import (
     decode_peer_untrusted,
     decode_peers_untrusted,
 )
-from peersockets_core.dht.rpc.address import Address, node_id
+from peersockets_core.dht.rpc.address import node_id
 from peersockets_core.dht.rpc.messages import ErrorCode, Request, Response, encode_request
 from peersockets_core.dht.signing import key_hash, sign_announcement, sign_mutable
 from peersockets_core.wires.hypercore11.encoding import encode_uint
@@ -49,7 +50,7 @@ class Played:
         )
         self.machine.handle_deadline(0.0)
 
-    def ask(self, command: int, source: Address = THEIRS, **fields: Any) -> Response | None:
+    def ask(self, command: int, source: SocketAddress = THEIRS, **fields: Any) -> Response | None:
         """Send a request; returns the response, if there is one."""
         request = Request(5, OURS, command, **{"target": TOPIC, **fields})
         self.machine.receive_datagrams(encode_request(request), 1500, source, self.now)
@@ -58,14 +59,14 @@ class Played:
         assert all(isinstance(response, Response) for response in responses)
         return responses[0] if responses else None  # type: ignore[return-value]
 
-    def token(self, source: Address = THEIRS) -> bytes:
+    def token(self, source: SocketAddress = THEIRS) -> bytes:
         response = self.ask(Command.LOOKUP, source)
         assert response is not None
         assert response.token is not None
         return response.token
 
     def announce(
-        self, key_pair: KeyPair = ALICE, target: bytes = TOPIC, source: Address = THEIRS
+        self, key_pair: KeyPair = ALICE, target: bytes = TOPIC, source: SocketAddress = THEIRS
     ) -> Response | None:
         token = self.token(source)
         signed = sign_announcement(

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from core.dht.support import DhtNetwork, Member, hyper_network, requests_of, sent
+from peersockets_core.address import SocketAddress
 from peersockets_core.dht.events import Listening, PeersFound, SearchFinished
 from peersockets_core.dht.messages import Command, Peer, encode_peers
-from peersockets_core.dht.rpc.address import Address, node_id
+from peersockets_core.dht.rpc.address import node_id
 from peersockets_core.dht.rpc.messages import Request, Response, decode_untrusted, encode_response
 from simulation import Datagram
 
@@ -35,7 +36,7 @@ def finish(network: DhtNetwork, member: Member, search: Any) -> SearchFinished:
     return finished()[0]
 
 
-def found(member: Member, search: Any) -> dict[bytes, tuple[Address, ...]]:
+def found(member: Member, search: Any) -> dict[bytes, tuple[SocketAddress, ...]]:
     return {
         peer.public_key: peer.relays
         for event in member.of_type(PeersFound)
@@ -111,7 +112,7 @@ def test_announcing_again_removes_what_has_become_stale() -> None:
     finish(network, alice, alice.machine.announce(TOPIC, network.now))
     network.grow(network.add_hyper, 30)
     network.network.run_for(30)
-    withdrawn_from: set[Address] = set()
+    withdrawn_from: set[SocketAddress] = set()
 
     def tap(time: float, datagram: Datagram) -> None:
         message = decode_untrusted(datagram.payload)

@@ -11,9 +11,9 @@ import attrs
 
 from core.dht.support import FIRST, PORT, entropy
 from peersockets_core import KeyPair
+from peersockets_core.address import SocketAddress
 from peersockets_core.dht import HyperDht
 from peersockets_core.dht.events import PeersFound, SearchFinished
-from peersockets_core.dht.rpc.address import Address
 from peersockets_core.dht.rpc.messages import REQUEST
 from peersockets_core.dht.topics import TopicSearch
 from simulation import Datagram, Host, Link, Network
@@ -100,7 +100,7 @@ class Scale:
         self._count = 0
         self._datagrams = 0
         self._topics = [self.random.randbytes(32) for _ in range(max(1, size // ANNOUNCING // ON_A_TOPIC))]
-        self._seekers: dict[Address, Life] = {}
+        self._seekers: dict[SocketAddress, Life] = {}
         self._results: list[tuple[int, int, int, float]] = []
         self._began: dict[int, float] = {}
         self._owed = 0.0  # nodes that are to be replaced

@@ -8,10 +8,9 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 from ipaddress import IPv4Address
-from typing import Final, TypeAlias
+from typing import Final
 
-Address: TypeAlias = tuple[str, int]
-"""An IPv4 address in dotted form, and a port from 1 to 65535."""
+from ...address import SocketAddress
 
 ADDRESS_SIZE: Final = 6
 ID_SIZE: Final = 32
@@ -21,7 +20,7 @@ _REMEMBERED: Final = 4096  # the number of addresses whose encodings are cached
 
 
 @lru_cache(_REMEMBERED)
-def encode_address(address: Address) -> bytes:
+def encode_address(address: SocketAddress) -> bytes:
     """Return 4 bytes of host and 2 bytes of little-endian port. Raises `ValueError` for a host that is not
     IPv4.
     """
@@ -29,14 +28,14 @@ def encode_address(address: Address) -> bytes:
     return IPv4Address(host).packed + port.to_bytes(2, "little")
 
 
-def decode_address(data: bytes, position: int = 0) -> Address:
+def decode_address(data: bytes, position: int = 0) -> SocketAddress:
     """Read the address in the 6 bytes at `position`; the caller has checked that they exist."""
     a, b, c, d, low, high = data[position : position + ADDRESS_SIZE]
     return f"{a}.{b}.{c}.{d}", low | high << 8
 
 
 @lru_cache(_REMEMBERED)
-def node_id(address: Address) -> bytes:
+def node_id(address: SocketAddress) -> bytes:
     """Return the 32-byte id of a node at `address`. It is a hash, so that no node can choose its place."""
     return hashlib.blake2b(encode_address(address), digest_size=ID_SIZE).digest()
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, Protocol
 
+from ...address import SocketAddress
 from ...keys import Entropy
-from .address import Address, encode_address
+from .address import encode_address
 from .events import Answered, DhtEvent, QueryFinished, QueryReplied, TimedOut
 from .limits import DhtLimits
 from .messages import Command, Request, Response
@@ -23,7 +24,7 @@ class Nodes(Protocol):
 
     table: RoutingTable
 
-    def unreachable(self, address: Address) -> None:
+    def unreachable(self, address: SocketAddress) -> None:
         """Note that a node does not answer."""
 
 
@@ -32,7 +33,7 @@ class ClientHost(Protocol):
 
     limits: DhtLimits
     id: bytes | None
-    bootstrap: tuple[Address, ...]
+    bootstrap: tuple[SocketAddress, ...]
 
     @property
     def upkeep(self) -> Nodes:
@@ -67,7 +68,7 @@ class Client:
     def send(
         self,
         asker: Asker,
-        to: Address,
+        to: SocketAddress,
         command: int,
         now: float,
         *,
@@ -107,7 +108,7 @@ class Client:
         internal: bool,
         value: bytes | None,
         commit: CommitMaker | None,
-        nodes: Iterable[Address],
+        nodes: Iterable[SocketAddress],
         concurrency: int,
         background: bool = False,
     ) -> Query:
@@ -143,11 +144,11 @@ class Client:
 
     # The methods of `query.QueryHost`
 
-    def closest(self, target: bytes, count: int) -> list[Address]:
+    def closest(self, target: bytes, count: int) -> list[SocketAddress]:
         """Return the addresses of the `count` nodes in the table closest to a target."""
         return [contact.address for contact in self._node.upkeep.table.closest(target, count)]
 
-    def bootstrap_nodes(self) -> tuple[Address, ...]:
+    def bootstrap_nodes(self) -> tuple[SocketAddress, ...]:
         """Return the bootstrap nodes."""
         return self._node.bootstrap
 
@@ -158,7 +159,7 @@ class Client:
     def ask(
         self,
         query: Query,
-        to: Address,
+        to: SocketAddress,
         *,
         command: int,
         internal: bool,
@@ -186,7 +187,7 @@ class Client:
         """Forget a request."""
         self.requests.cancel(request)
 
-    def hint_down(self, to: Address, down: Address, now: float) -> None:
+    def hint_down(self, to: SocketAddress, down: SocketAddress, now: float) -> None:
         """Report a node that does not answer to the node that named it. The number of such reports
         per tick is bounded.
         """

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import attrs
 
-from .address import Address
+from ...address import SocketAddress
 from .messages import Request, Response
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class RequestReceived:
     """
 
     request: Request
-    source: Address
+    source: SocketAddress
     id: bytes | None
     """The remote's node id, if it has one that matches its address."""
 
@@ -96,7 +96,7 @@ class BecameEphemeral:
 class ReachabilityChanged:
     """A test has shown that strangers can reach our main socket, or this is no longer known."""
 
-    address: Address | None
+    address: SocketAddress | None
     """The address at which they reach us, or None if it is no longer known."""
 
 

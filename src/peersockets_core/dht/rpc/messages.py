@@ -11,9 +11,10 @@ from typing import Final
 
 import attrs
 
+from ...address import SocketAddress
 from ...errors import RemoteProtocolError
 from ...wires.hypercore11.encoding import encode_buffer, encode_uint
-from .address import ID_SIZE, Address, encode_address
+from .address import ID_SIZE, encode_address
 from .reader import Reader
 
 REQUEST: Final = 0x03
@@ -65,7 +66,7 @@ class Request:
 
     tid: int
     """The transaction id, 16 bits; the response repeats it."""
-    to: Address
+    to: SocketAddress
     """The destination of the datagram: the receiver's address as the sender sees it."""
     command: int
     internal: bool = False
@@ -83,12 +84,12 @@ class Response:
     """The answer to a request."""
 
     tid: int
-    to: Address
+    to: SocketAddress
     """The destination of the datagram: the asker's address as the answering node sees it."""
     id: bytes | None = None
     token: bytes | None = None
     """For a later commit to the same node: proof that we receive datagrams at our address."""
-    closer_nodes: tuple[Address, ...] = ()
+    closer_nodes: tuple[SocketAddress, ...] = ()
     """Nodes closer to the target that the answering node knows."""
     error: int = ErrorCode.NONE
     value: bytes | None = None
@@ -136,7 +137,7 @@ def encode_nodes(addresses: list[bytes]) -> bytes:
 
 def encode_answer(
     tid: int,
-    to: Address,
+    to: SocketAddress,
     id: bytes | None,
     token: bytes | None,
     closer: bytes,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from typing import Final
 
-from .address import Address
+from ...address import SocketAddress
 
 _MOST_SAMPLES: Final = 16
 
@@ -23,10 +23,10 @@ class NatSampler:
         """Our public host, or None while the samples differ."""
         self.port = 0
         """Our public port, or 0 while it is unknown or differs from one remote to another."""
-        self._samples: OrderedDict[str | int, Address] = OrderedDict()
+        self._samples: OrderedDict[str | int, SocketAddress] = OrderedDict()
         self._count = 0
 
-    def add(self, address: Address, witness: str | None = None) -> None:
+    def add(self, address: SocketAddress, witness: str | None = None) -> None:
         """Take in our address as one remote sees it. Each `witness` has one sample, its latest one."""
         self._count += 1
         key = self._count if witness is None else witness

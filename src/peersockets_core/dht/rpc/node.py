@@ -13,9 +13,10 @@ import ipaddress
 import math
 from collections.abc import Iterable
 
+from ...address import SocketAddress
 from ...errors import LocalProtocolError, RemoteProtocolError
 from ...keys import Entropy
-from .address import ID_SIZE, Address, node_id
+from .address import ID_SIZE, node_id
 from .client import Client
 from .events import (
     AddressChanged,
@@ -46,9 +47,9 @@ class DhtNode:
         *,
         entropy: Entropy,
         now: float,
-        bootstrap: Iterable[Address] = (),
+        bootstrap: Iterable[SocketAddress] = (),
         persistent: bool | None = False,
-        address: Address | None = None,
+        address: SocketAddress | None = None,
         first: bool | None = None,
         port: int | None = None,
         limits: DhtLimits = DEFAULT_DHT_LIMITS,
@@ -83,7 +84,7 @@ class DhtNode:
         self._tokens = Tokens(entropy, now)
         self.rates = HostRates(limits.requests_per_second, limits.hosts)
         self._events: list[DhtEvent] = []
-        self.output: list[tuple[Address, bytes]] = []
+        self.output: list[tuple[SocketAddress, bytes]] = []
         self.server = Server(self)
         self.reachability = Reachability(self, port) if persistent is None and port is not None else None
         """The test whether strangers reach us, of a node that becomes persistent by itself."""
@@ -103,7 +104,7 @@ class DhtNode:
             self.upkeep.refresh(self.upkeep.table.own_id, now)
 
     @property
-    def address(self) -> Address | None:
+    def address(self) -> SocketAddress | None:
         """Our address as others see it, or None unless they agree on host and port."""
         return (self.nat.host, self.nat.port) if self.nat.host is not None and self.nat.port else None
 
@@ -117,7 +118,7 @@ class DhtNode:
         self,
         buffer: bytes | bytearray | memoryview,
         segment_size: int,
-        source: Address,
+        source: SocketAddress,
         now: float,
         *,
         socket: Socket = Socket.MAIN,
@@ -134,7 +135,7 @@ class DhtNode:
 
     def datagrams_to_send(
         self, now: float, *, socket: Socket = Socket.MAIN
-    ) -> list[tuple[Address, list[bytes], int]]:
+    ) -> list[tuple[SocketAddress, list[bytes], int]]:
         """Return the datagrams to send from a socket: the destination, a list that holds the datagram, and
         its size.
         """
@@ -174,7 +175,7 @@ class DhtNode:
 
     def request(
         self,
-        to: Address,
+        to: SocketAddress,
         *,
         command: int,
         now: float,
@@ -206,7 +207,7 @@ class DhtNode:
             raise LocalProtocolError(f"{self.limits.requests} requests to the DHT are unanswered")
         return pending
 
-    def ping(self, to: Address, now: float) -> PendingRequest:
+    def ping(self, to: SocketAddress, now: float) -> PendingRequest:
         """Ask a node for a sign of life. Events and errors are those of `request`."""
         return self.request(to, command=Command.PING, internal=True, now=now)
 
@@ -219,7 +220,7 @@ class DhtNode:
         internal: bool = False,
         value: bytes | None = None,
         commit: CommitMaker | None = None,
-        nodes: Iterable[Address] = (),
+        nodes: Iterable[SocketAddress] = (),
         concurrency: int = CONCURRENCY,
     ) -> Query:
         """Ask the nodes closest to a target. `QueryReplied` events follow, and then `QueryFinished`.
@@ -275,7 +276,7 @@ class DhtNode:
             closer_nodes=closer_nodes,
         )
 
-    def relay(self, received: RequestReceived, to: Address, value: bytes) -> None:
+    def relay(self, received: RequestReceived, to: SocketAddress, value: bytes) -> None:
         """Pass a request on to another address with another value, under the asker's transaction id."""
         request = received.request
         passed_on = Request(
@@ -283,11 +284,11 @@ class DhtNode:
         )
         self.output.append((to, encode_request(passed_on)))
 
-    def reply_to(self, received: RequestReceived, to: Address, now: float, value: bytes) -> None:
+    def reply_to(self, received: RequestReceived, to: SocketAddress, now: float, value: bytes) -> None:
         """Answer a request that another node has relayed. The response goes to the original asker."""
         self.answer(received.request, to, now, value=value)
 
-    def become_persistent(self, address: Address) -> None:
+    def become_persistent(self, address: SocketAddress) -> None:
         """Take the id that is derived from `address`, at which everyone can reach us."""
         self.id = node_id(address)
         self.upkeep.move_to(self.id)
@@ -317,7 +318,7 @@ class DhtNode:
     def answer(
         self,
         request: Request,
-        to: Address,
+        to: SocketAddress,
         now: float,
         *,
         value: bytes | None = None,
@@ -350,7 +351,7 @@ class DhtNode:
 
     # Inside
 
-    def _receive(self, datagram: bytes, source: Address, now: float, socket: Socket) -> None:
+    def _receive(self, datagram: bytes, source: SocketAddress, now: float, socket: Socket) -> None:
         try:
             if len(datagram) > self.limits.datagram:
                 raise RemoteProtocolError(f"a datagram of {len(datagram)} bytes")
@@ -372,7 +373,7 @@ class DhtNode:
         self.client.requests.answer(pending, message, now)
 
     def _take_request(
-        self, request: Request, source: Address, id: bytes | None, now: float, socket: Socket
+        self, request: Request, source: SocketAddress, id: bytes | None, now: float, socket: Socket
     ) -> None:
         # Only nodes that the probe has asked know it, and they have no reason to ask it anything.
         if socket is not Socket.MAIN or not self.rates.allow(source[0], now):
@@ -394,7 +395,7 @@ class DhtNode:
         else:
             self.emit(RequestReceived(request, source, id))
 
-    def _sample_asker(self, source: Address, seen_at: Address, now: float) -> None:
+    def _sample_asker(self, source: SocketAddress, seen_at: SocketAddress, now: float) -> None:
         """Count the view of a remote without an id. The first node of a network gets no other views, and
         remotes can only announce there once it has an id. A host has one vote, however many ports it uses.
 
@@ -410,7 +411,7 @@ class DhtNode:
             self.nat = NatSampler()
         self.sample(True, seen_at, now, source[0])
 
-    def sample(self, wanted: bool, seen_at: Address, now: float, witness: str | None = None) -> None:
+    def sample(self, wanted: bool, seen_at: SocketAddress, now: float, witness: str | None = None) -> None:
         """Take in a remote's view of our address, if it counts."""
         if not wanted:
             return

@@ -13,7 +13,8 @@ from typing import Final, Protocol
 
 import attrs
 
-from .address import Address, distance, node_id
+from ...address import SocketAddress
+from .address import distance, node_id
 from .limits import DhtLimits
 from .messages import ErrorCode, Response
 from .requests import RETRIES, PendingRequest
@@ -35,13 +36,13 @@ QUERY_RETRIES: Final = 5
 class Reply:
     """One node's response to a query."""
 
-    source: Address
+    source: SocketAddress
     id: bytes | None
     """The node's id, if it has one that matches its address."""
     token: bytes | None
     value: bytes | None
     error: int
-    to: Address
+    to: SocketAddress
     """Our address as the node sees it."""
 
 
@@ -85,11 +86,11 @@ class QueryHost(Protocol):
 
     limits: DhtLimits
 
-    def closest(self, target: bytes, count: int) -> list[Address]:
+    def closest(self, target: bytes, count: int) -> list[SocketAddress]:
         """Return the nodes of the table closest to a target, closest first."""
         ...
 
-    def bootstrap_nodes(self) -> Iterable[Address]:
+    def bootstrap_nodes(self) -> Iterable[SocketAddress]:
         """Return the nodes to begin with if the table has too few."""
         ...
 
@@ -100,7 +101,7 @@ class QueryHost(Protocol):
     def ask(
         self,
         query: Query,
-        to: Address,
+        to: SocketAddress,
         *,
         command: int,
         internal: bool,
@@ -117,7 +118,7 @@ class QueryHost(Protocol):
     def cancel(self, request: PendingRequest) -> None:
         """Forget a request."""
 
-    def hint_down(self, to: Address, down: Address, now: float) -> None:
+    def hint_down(self, to: SocketAddress, down: SocketAddress, now: float) -> None:
         """Report to a node that another node, which it has named, does not answer."""
 
     def replied(self, query: Query, reply: Reply) -> None:
@@ -139,7 +140,7 @@ class Query:
         internal: bool,
         value: bytes | None,
         commit: CommitMaker | None,
-        nodes: Iterable[Address],
+        nodes: Iterable[SocketAddress],
         concurrency: int,
         background: bool,
     ) -> None:
@@ -161,9 +162,9 @@ class Query:
         self._commit = commit
         self._concurrency = concurrency
         self._distances: list[int] = []  # of the closest replies
-        self.heard_of: dict[Address, list[Address] | _Refs] = {}
+        self.heard_of: dict[SocketAddress, list[SocketAddress] | _Refs] = {}
         """For each node: the nodes that have named it, or the result of the visit."""
-        self._pending: list[tuple[int, Address]] = []  # by decreasing distance
+        self._pending: list[tuple[int, SocketAddress]] = []  # by decreasing distance
         self.in_flight: dict[PendingRequest, bool] = {}
         """The requests without a response, and whether each is slow."""
         self._unanswered: dict[str, int] = {}
@@ -180,7 +181,7 @@ class Query:
         return self.state is QueryState.FINISHED
 
     @property
-    def closest_nodes(self) -> list[Address]:
+    def closest_nodes(self) -> list[SocketAddress]:
         """The addresses of the nodes in `closest_replies`."""
         return [reply.source for reply in self.closest_replies]
 
@@ -259,7 +260,7 @@ class Query:
 
     # Visiting
 
-    def _hear_of(self, address: Address, source: Address | None, now: float = 0.0) -> None:
+    def _hear_of(self, address: SocketAddress, source: SocketAddress | None, now: float = 0.0) -> None:
         """Note a node to visit, unless it is already known or is too far away."""
         known = self.heard_of.get(address)
         if known is _Refs.DOWN and source is not None:
@@ -313,7 +314,13 @@ class Query:
                 self._conclude(now)
 
     def _ask(
-        self, to: Address, command: int, value: bytes | None, token: bytes | None, retries: int, now: float
+        self,
+        to: SocketAddress,
+        command: int,
+        value: bytes | None,
+        token: bytes | None,
+        retries: int,
+        now: float,
     ) -> None:
         request = self._host.ask(
             self,

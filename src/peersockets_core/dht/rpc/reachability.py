@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Final, Protocol
 
-from .address import Address
+from ...address import SocketAddress
 from .client import Client
 from .events import DhtEvent, ReachabilityChanged
 from .limits import DhtLimits
@@ -65,15 +65,15 @@ class ReachabilityHost(Protocol):
     """The attributes and methods of its node that the tests of reachability use."""
 
     limits: DhtLimits
-    bootstrap: tuple[Address, ...]
+    bootstrap: tuple[SocketAddress, ...]
     client: Client
     upkeep: Upkeep
 
     @property
-    def address(self) -> Address | None:
+    def address(self) -> SocketAddress | None:
         """The address at which others see us, or None."""
 
-    def become_persistent(self, address: Address) -> None:
+    def become_persistent(self, address: SocketAddress) -> None:
         """Take the id of an address."""
 
     def become_ephemeral(self) -> None:
@@ -91,7 +91,7 @@ class Reachability:
     def __init__(self, node: ReachabilityHost, port: int) -> None:
         """Begin; `port` is the port of the main socket."""
         self.state = Reach.UNKNOWN
-        self.address: Address | None = None
+        self.address: SocketAddress | None = None
         """The address at which strangers reach us, or None."""
         self.next_deadline = math.inf
         """The time at which to call `handle_deadline`."""
@@ -199,12 +199,12 @@ class Reachability:
         else:
             self._enter(Reach.FIREWALLED, now + _SLOW * stable_time)
 
-    def _learn(self, address: Address | None) -> None:
+    def _learn(self, address: SocketAddress | None) -> None:
         if address != self.address:
             self.address = address
             self._node.emit(ReachabilityChanged(address))
 
-    def _strangers(self, now: float) -> Iterator[Address]:
+    def _strangers(self, now: float) -> Iterator[SocketAddress]:
         """Yield nodes on hosts for which the main socket has opened no hole, most recently heard first."""
         known = (contact.address for contact in self._node.upkeep.latest())
         for address in dict.fromkeys(chain(known, self._node.bootstrap)):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from ...address import SocketAddress
 from ...errors import RemoteProtocolError
 from ...wires.hypercore11.encoding import decode_buffer_untrusted, decode_uint_untrusted
-from .address import ADDRESS_SIZE, Address, decode_address
+from .address import ADDRESS_SIZE, decode_address
 
 _LONGER: Final = 0xFD
 """The smallest first byte of a number of more than one byte."""
@@ -48,11 +49,11 @@ class Reader:
         data, self._position = decode_buffer_untrusted(self._data, self._position, len(self._data))
         return data
 
-    def address_untrusted(self) -> Address:
+    def address_untrusted(self) -> SocketAddress:
         """Read an IPv4 address."""
         return decode_address(self.fixed_untrusted(ADDRESS_SIZE))
 
-    def addresses_untrusted(self, most: int) -> tuple[Address, ...]:
+    def addresses_untrusted(self, most: int) -> tuple[SocketAddress, ...]:
         """Read a list of IPv4 addresses; those past the first `most` are left out."""
         count = self.uint_untrusted()
         data = self.fixed_untrusted(count * ADDRESS_SIZE)

@@ -17,8 +17,8 @@ from typing import Final, Protocol
 
 import attrs
 
+from ...address import SocketAddress
 from ...keys import Entropy
-from .address import Address
 from .congestion import RequestWindow
 from .limits import DhtLimits
 from .messages import Request, Response, encode_request
@@ -58,7 +58,7 @@ class Asker(Protocol):
 class PendingRequest:
     """One request that waits to be sent or answered."""
 
-    to: Address
+    to: SocketAddress
     message: Request
     asker: Asker
     retries: int
@@ -97,19 +97,19 @@ class Requests:
         entropy: Entropy,
         limits: DhtLimits,
         now: float,
-        on_timeout: Callable[[Address], None] = lambda address: None,
+        on_timeout: Callable[[SocketAddress], None] = lambda address: None,
     ) -> None:
         """Begin. Besides the asker, `on_timeout` is called with each address that does not answer."""
         self._entropy = entropy
         self._on_timeout = on_timeout
         self._limit = limits.requests
         self._window = RequestWindow(limits.window, now)
-        self._pending: dict[tuple[int, Address], PendingRequest] = {}
+        self._pending: dict[tuple[int, SocketAddress], PendingRequest] = {}
         self._waiting: deque[PendingRequest] = deque()
         self._deadlines: list[tuple[float, int, PendingRequest]] = []
         self._count = itertools.count()
         self._tids: list[int] = []
-        self._outputs: tuple[list[tuple[Address, bytes]], ...] = ([], [])
+        self._outputs: tuple[list[tuple[SocketAddress, bytes]], ...] = ([], [])
         """The datagrams to send, by socket."""
         self.retried = 0
         """Datagrams that were sent because an earlier one was not answered in time."""
@@ -128,7 +128,7 @@ class Requests:
         """Whether too many requests are unanswered to add another one."""
         return len(self._pending) >= self._limit
 
-    def new_tid(self, to: Address) -> int:
+    def new_tid(self, to: SocketAddress) -> int:
         """Return a random transaction id that no pending request to `to` has; the caller has checked
         `full`.
         """
@@ -167,7 +167,7 @@ class Requests:
         if not pending.done:
             self._finish(pending)
 
-    def asked(self, tid: int, source: Address, socket: Socket = Socket.MAIN) -> PendingRequest | None:
+    def asked(self, tid: int, source: SocketAddress, socket: Socket = Socket.MAIN) -> PendingRequest | None:
         """Return the request that a response from `source` answers, or None if there is none."""
         pending = self._pending.get((tid, source))
         return pending if pending is not None and pending.sent and pending.answered_on is socket else None
@@ -178,7 +178,7 @@ class Requests:
         self.answers += 1
         pending.asker.answered(pending, response, now)
 
-    def output(self, now: float, socket: Socket = Socket.MAIN) -> list[tuple[Address, bytes]]:
+    def output(self, now: float, socket: Socket = Socket.MAIN) -> list[tuple[SocketAddress, bytes]]:
         """Return the datagrams to send now from a socket."""
         self._send_waiting(now)
         output = self._outputs[socket][:]

@@ -11,7 +11,8 @@ import math
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from .address import ADDRESS_SIZE, Address, decode_address
+from ...address import SocketAddress
+from .address import ADDRESS_SIZE, decode_address
 from .limits import DhtLimits
 from .messages import Command, ErrorCode, Request
 
@@ -22,7 +23,7 @@ _DELAY_SIZE: Final = 4
 class HintTaker(Protocol):
     """The part of a node that checks which of its nodes are down."""
 
-    def check_hinted(self, address: Address, now: float) -> None:
+    def check_hinted(self, address: SocketAddress, now: float) -> None:
         """Check a node that another one says is down."""
 
 
@@ -39,7 +40,7 @@ class ServerHost(Protocol):
     def answer(
         self,
         request: Request,
-        to: Address,
+        to: SocketAddress,
         now: float,
         *,
         error: int = ErrorCode.NONE,
@@ -53,10 +54,10 @@ class Server:
 
     def __init__(self, node: ServerHost) -> None:
         self._node = node
-        self.delayed: list[tuple[float, int, Request, Address]] = []
+        self.delayed: list[tuple[float, int, Request, SocketAddress]] = []
         self._count = itertools.count()
 
-    def serve(self, request: Request, source: Address, now: float) -> None:
+    def serve(self, request: Request, source: SocketAddress, now: float) -> None:
         """Answer a request, or ignore it if it lacks a field that its command needs."""
         serve = _COMMANDS.get(request.command)
         if serve is None:
@@ -74,10 +75,10 @@ class Server:
             _, _, request, source = heapq.heappop(self.delayed)
             self._node.answer(request, source, now)
 
-    def _ping(self, request: Request, source: Address, now: float) -> None:
+    def _ping(self, request: Request, source: SocketAddress, now: float) -> None:
         self._node.answer(request, source, now)
 
-    def _ping_nat(self, request: Request, source: Address, now: float) -> None:
+    def _ping_nat(self, request: Request, source: SocketAddress, now: float) -> None:
         """Answer to another port of the same host, so that the sender learns whether that port can be
         reached.
         """
@@ -85,17 +86,17 @@ class Server:
         if port and request.value is not None and len(request.value) >= _PORT_SIZE:
             self._node.answer(request, (source[0], port), now)
 
-    def _find_node(self, request: Request, source: Address, now: float) -> None:
+    def _find_node(self, request: Request, source: SocketAddress, now: float) -> None:
         if request.target is not None:
             self._node.answer(request, source, now, closer_nodes=True)
 
-    def _down_hint(self, request: Request, source: Address, now: float) -> None:
+    def _down_hint(self, request: Request, source: SocketAddress, now: float) -> None:
         """Check a node of our table that the sender could not reach."""
         if request.value is not None and len(request.value) >= ADDRESS_SIZE:
             self._node.upkeep.check_hinted(decode_address(request.value), now)
             self._node.answer(request, source, now)
 
-    def _delayed_ping(self, request: Request, source: Address, now: float) -> None:
+    def _delayed_ping(self, request: Request, source: SocketAddress, now: float) -> None:
         if request.value is None or len(request.value) < _DELAY_SIZE:
             return
         delay = int.from_bytes(request.value[:_DELAY_SIZE], "little") / 1000
@@ -104,7 +105,7 @@ class Server:
             heapq.heappush(self.delayed, (now + delay, next(self._count), request, source))
 
 
-_COMMANDS: Final[dict[int, Callable[[Server, Request, Address, float], None]]] = {
+_COMMANDS: Final[dict[int, Callable[[Server, Request, SocketAddress, float], None]]] = {
     Command.PING: Server._ping,
     Command.PING_NAT: Server._ping_nat,
     Command.FIND_NODE: Server._find_node,

@@ -11,7 +11,8 @@ from typing import Final
 
 import attrs
 
-from .address import ID_SIZE, Address, encode_address, node_id
+from ...address import SocketAddress
+from .address import ID_SIZE, encode_address, node_id
 from .messages import encode_nodes
 
 K: Final = 20
@@ -24,7 +25,7 @@ _ROWS: Final = 8 * ID_SIZE
 class Contact:
     """A persistent node of the network, as an entry of the table."""
 
-    address: Address
+    address: SocketAddress
     id: bytes
     added: int
     """The tick in which it entered the table; `pinged`, `seen` and `sampled` are also ticks."""
@@ -47,7 +48,7 @@ class Contact:
         self.encoded = encode_address(self.address)
 
     @classmethod
-    def at(cls, address: Address, tick: int) -> Contact:
+    def at(cls, address: SocketAddress, tick: int) -> Contact:
         """Make the entry of a node that we have just heard from."""
         return cls(address, node_id(address), tick, tick, tick)
 

@@ -13,7 +13,8 @@ from typing import Final, Protocol
 
 import attrs
 
-from .address import Address, node_id
+from ...address import SocketAddress
+from .address import node_id
 from .client import Client
 from .health import NetworkHealth
 from .limits import DhtLimits
@@ -43,7 +44,7 @@ class UpkeepHost(Protocol):
     """The attributes and methods of its node that the upkeep uses."""
 
     limits: DhtLimits
-    bootstrap: tuple[Address, ...]
+    bootstrap: tuple[SocketAddress, ...]
     bootstrapped: bool
     client: Client
 
@@ -74,7 +75,7 @@ class Upkeep:
         self._refreshes = 0
         self.checks = 0
         self.repings = 0
-        self._bootstrap_samples: set[Address] = set()
+        self._bootstrap_samples: set[SocketAddress] = set()
         self._health = NetworkHealth()
 
     def move_to(self, own_id: bytes) -> None:
@@ -116,7 +117,9 @@ class Upkeep:
             newest = next(reversed(self.by_time), self.table.own_id)
             self.refresh(self.table.own_id if self._refreshes % 2 else newest, now)
 
-    def heard_from(self, address: Address, id: bytes | None, now: float, *, sample: bool = True) -> bool:
+    def heard_from(
+        self, address: SocketAddress, id: bytes | None, now: float, *, sample: bool = True
+    ) -> bool:
         """Note a node that has sent a datagram; returns whether its view of our address should count. Without
         `sample`, it never does.
 
@@ -142,7 +145,7 @@ class Upkeep:
         """Return the nodes of the table, those heard from last first."""
         return reversed(self.by_time.values())
 
-    def check_hinted(self, address: Address, now: float) -> None:
+    def check_hinted(self, address: SocketAddress, now: float) -> None:
         """Ping a node of the table that another node could not reach."""
         contact = self.table.get(node_id(address))
         if contact is not None and (contact.pinged < self.ticks or not contact.down_hints):
@@ -154,7 +157,7 @@ class Upkeep:
         if self.by_time.pop(contact.id, None) is not None:
             self.table.remove(contact)
 
-    def unreachable(self, address: Address) -> None:
+    def unreachable(self, address: SocketAddress) -> None:
         """Remove a node that has not answered from the table."""
         contact = self.table.get(node_id(address))
         if contact is not None:
@@ -166,7 +169,7 @@ class Upkeep:
         self.by_time[contact.id] = contact
         return True
 
-    def _sample_without_id(self, address: Address) -> bool:
+    def _sample_without_id(self, address: SocketAddress) -> bool:
         """Count the views of a few nodes without an id, because in a small network the bootstrap
         nodes have none.
         """

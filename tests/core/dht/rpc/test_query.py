@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.dht.support import DhtNetwork, Member
-from peersockets_core.dht.rpc.address import Address, distance, node_id
+from peersockets_core.address import SocketAddress
+from peersockets_core.dht.rpc.address import distance, node_id
 from peersockets_core.dht.rpc.events import QueryFinished, QueryReplied
 from peersockets_core.dht.rpc.limits import DhtLimits
 from peersockets_core.dht.rpc.messages import Request, Response
@@ -30,7 +31,7 @@ from peersockets_core.dht.rpc.table import K
 TARGET = bytes(32)
 
 
-def at(number: int) -> Address:
+def at(number: int) -> SocketAddress:
     return f"10.1.{number >> 8}.{number & 255}", 7
 
 
@@ -38,27 +39,27 @@ def at(number: int) -> Address:
 class PlayedHost:
     """A host whose table and answers the test decides."""
 
-    table: list[Address] = attrs.field(factory=list)
-    bootstrap: list[Address] = attrs.field(factory=list)
+    table: list[SocketAddress] = attrs.field(factory=list)
+    bootstrap: list[SocketAddress] = attrs.field(factory=list)
     limits: DhtLimits = attrs.field(factory=DhtLimits)
     own: bytes = b""
     room: int = 10_000
     asked: list[PendingRequest] = attrs.field(factory=list)
     cancelled: list[PendingRequest] = attrs.field(factory=list)
-    hints: list[tuple[Address, Address]] = attrs.field(factory=list)
+    hints: list[tuple[SocketAddress, SocketAddress]] = attrs.field(factory=list)
     replies: list[Reply] = attrs.field(factory=list)
     ended: list[Query] = attrs.field(factory=list)
 
-    def closest(self, target: bytes, count: int) -> list[Address]:
+    def closest(self, target: bytes, count: int) -> list[SocketAddress]:
         return self.table[:count]
 
-    def bootstrap_nodes(self) -> Iterable[Address]:
+    def bootstrap_nodes(self) -> Iterable[SocketAddress]:
         return self.bootstrap
 
     def is_own(self, id: bytes) -> bool:
         return id == self.own
 
-    def ask(self, query: Query, to: Address, **fields: Any) -> PendingRequest | None:
+    def ask(self, query: Query, to: SocketAddress, **fields: Any) -> PendingRequest | None:
         if len(self.asked) >= self.room:
             return None
         message = Request(
@@ -70,7 +71,7 @@ class PlayedHost:
     def cancel(self, request: PendingRequest) -> None:
         self.cancelled.append(request)
 
-    def hint_down(self, to: Address, down: Address, now: float) -> None:
+    def hint_down(self, to: SocketAddress, down: SocketAddress, now: float) -> None:
         self.hints.append((to, down))
 
     def replied(self, query: Query, reply: Reply) -> None:
@@ -80,7 +81,9 @@ class PlayedHost:
         self.ended.append(query)
 
 
-def query(host: PlayedHost, *, nodes: Iterable[Address] = (), commit: CommitMaker | None = None) -> Query:
+def query(
+    host: PlayedHost, *, nodes: Iterable[SocketAddress] = (), commit: CommitMaker | None = None
+) -> Query:
     made = Query(
         host, TARGET, command=3, internal=False, value=b"v", commit=commit, nodes=nodes,
         concurrency=CONCURRENCY, background=False,
@@ -91,7 +94,7 @@ def query(host: PlayedHost, *, nodes: Iterable[Address] = (), commit: CommitMake
 
 def answer(
     asked: PendingRequest,
-    *closer: Address,
+    *closer: SocketAddress,
     id: bytes | None = None,
     error: int = 0,
     token: bytes | None = b"t",
@@ -101,7 +104,7 @@ def answer(
     asked.asker.answered(asked, response, 0.0)
 
 
-def near_first(addresses: Iterable[Address]) -> list[Address]:
+def near_first(addresses: Iterable[SocketAddress]) -> list[SocketAddress]:
     return sorted(addresses, key=lambda address: distance(node_id(address), TARGET))
 
 
@@ -332,7 +335,7 @@ def find(made: DhtNetwork, member: Member, target: bytes) -> Query:
     return search
 
 
-def nearest(made: DhtNetwork, member: Member, target: bytes) -> list[Address]:
+def nearest(made: DhtNetwork, member: Member, target: bytes) -> list[SocketAddress]:
     others = [other.address for other in made.members if other is not member]
     return sorted(others, key=lambda address: distance(node_id(address), target))[:K]
 

@@ -8,7 +8,8 @@ import pytest
 
 from core.dht.rpc.test_messages import encode
 from core.dht.support import FIRST, DhtNetwork, Member, entropy, requests_of
-from peersockets_core.dht.rpc.address import Address, node_id
+from peersockets_core.address import SocketAddress
+from peersockets_core.dht.rpc.address import node_id
 from peersockets_core.dht.rpc.events import BecameEphemeral, BecamePersistent, ReachabilityChanged
 from peersockets_core.dht.rpc.limits import DhtLimits
 from peersockets_core.dht.rpc.messages import Command, Request, Response, decode_untrusted, encode_response
@@ -260,7 +261,7 @@ def adaptive(**options: Any) -> DhtNode:
 def ask_around(made: DhtNode, size: int) -> list[Request]:
     """Let a node know some others, and begin its test; returns what it asks of them."""
     for number in range(size):
-        there: Address = (f"10.0.2.{number}", 7)
+        there: SocketAddress = (f"10.0.2.{number}", 7)
         made.upkeep.heard_from(there, node_id(there), 0.0)
     made.bootstrap = ()
     made.datagrams_to_send(0.0, socket=Socket.PROBE)

@@ -7,7 +7,7 @@ import math
 import attrs
 
 from core.dht.support import entropy
-from peersockets_core.dht.rpc.address import Address
+from peersockets_core.address import SocketAddress
 from peersockets_core.dht.rpc.limits import DhtLimits
 from peersockets_core.dht.rpc.messages import Request, Response
 from peersockets_core.dht.rpc.requests import PendingRequest, Requests
@@ -33,7 +33,7 @@ class Asker:
         return [fate for fate, _, _ in self.heard]
 
 
-def deliver(requests: Requests, response: Response, source: Address, now: float) -> bool:
+def deliver(requests: Requests, response: Response, source: SocketAddress, now: float) -> bool:
     pending = requests.asked(response.tid, source)
     if pending is not None:
         requests.answer(pending, response, now)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from core.dht.support import DhtNetwork, entropy, requests_of
-from peersockets_core.dht.rpc.address import Address, node_id
+from peersockets_core.address import SocketAddress
+from peersockets_core.dht.rpc.address import node_id
 from peersockets_core.dht.rpc.limits import DhtLimits
 from peersockets_core.dht.rpc.messages import Command, Request, Response, encode_response
 from peersockets_core.dht.rpc.node import DhtNode
@@ -15,7 +16,7 @@ from peersockets_core.dht.rpc.upkeep import TICK
 OURS = ("10.0.0.1", 1000)
 
 
-def at(number: int) -> Address:
+def at(number: int) -> SocketAddress:
     return f"10.1.{number >> 8}.{number & 255}", 5
 
 
@@ -26,7 +27,7 @@ def node(**options: Any) -> DhtNode:
     return made
 
 
-def know(made: DhtNode, *addresses: Address, now: float = 0.0) -> None:
+def know(made: DhtNode, *addresses: SocketAddress, now: float = 0.0) -> None:
     for address in addresses:
         made.upkeep.heard_from(address, node_id(address), now)
 
@@ -48,7 +49,7 @@ def pings(made: DhtNode, now: float) -> list[Request]:
     return [request for _, request in requests_of(made, now) if request.command == Command.PING]
 
 
-def same_row(made: DhtNode, count: int) -> list[Address]:
+def same_row(made: DhtNode, count: int) -> list[SocketAddress]:
     """Addresses whose ids share no bit with ours: they belong in the first row."""
     first = made.upkeep.table.own_id[0] & 0x80
     return [at(number) for number in range(4000) if node_id(at(number))[0] & 0x80 != first][:count]
