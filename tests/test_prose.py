@@ -12,14 +12,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PLACES = ("src", "tests", "fuzz", "benchmarks", "docs/glossary.md")
-"""The files and folders that are checked. A folder is added once its prose is plain."""
+PLACES = ("src", "tests", "fuzz", "benchmarks", "examples", "docs", "README.md", "CONTRIBUTING.md")
+"""The files and folders that are checked."""
 
 FILES = [
     path
     for place in PLACES
     for path in ([ROOT / place] if (ROOT / place).is_file() else sorted((ROOT / place).rglob("*")))
-    if path.suffix in (".py", ".md") and "node_modules" not in path.parts and path != Path(__file__)
+    if path.suffix in (".py", ".md")
+    and not {"node_modules", "_build"} & set(path.parts)
+    and path != Path(__file__)
 ]
 _TELL = re.compile(r"\b(tells?|told)\b", re.IGNORECASE)
 _SUBJECT = re.compile(r"(What|Whatever|Who|Whom|Whoever|Whose)\b")
@@ -42,10 +44,10 @@ def faults(text: str) -> list[str]:
 
 
 def texts(path: Path) -> Iterator[str]:
-    """The prose of a file: its comments, and the strings of two words or more; or a page without its code."""
+    """The comments of a module and its strings of two words or more; a page without code and headings."""
     source = path.read_text()
     if path.suffix == ".md":
-        yield re.sub(r"^```.*?^```", "", source, flags=re.DOTALL | re.MULTILINE)
+        yield re.sub(r"^```.*?^```|^#.*?$|^<!--.*?-->", "", source, flags=re.DOTALL | re.MULTILINE)
         return
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value.strip():
