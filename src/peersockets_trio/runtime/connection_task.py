@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Final
 
 import trio
 
@@ -12,21 +12,16 @@ from peersockets_core import (
     ConnectionClosed,
     Event,
     HandshakeCompleted,
-    Limits,
-    Peersockets,
     Refused,
     RemoteProtocolError,
 )
 from peersockets_core.transitions import follow
 
-from ..info import Authenticate, ConnectionInfo
-from .flusher import Flusher
+from ..info import ConnectionInfo
 from .progress import Progress
-from .receiver import Wakeable
-from .scheduler import Scheduler
 from .send_queue import SendQueue
 from .state import OUTPUT_STATES, STAGES, OutputState, Stage, Step
-from .telemetry import Telemetry
+from .task_host import TaskHost
 from .transport import transport
 
 LOOK_AGAIN: Final = 0.1
@@ -35,38 +30,6 @@ LOOK_AGAIN: Final = 0.1
 
 attached: Final[set[int]] = set()
 """The `id` of every stream that belongs to a connection of any node; its task keeps the stream alive."""
-
-
-class TaskHost(Protocol):
-    """The attributes and methods of a node that its connection tasks use."""
-
-    limits: Limits
-    authenticate: Authenticate | None
-    telemetry: Telemetry
-    flusher: Flusher
-    scheduler: Scheduler
-
-    @property
-    def machine(self) -> Peersockets[ConnectionTask, Wakeable]:
-        """The machine of the node."""
-
-    def add(self, task: ConnectionTask) -> None:
-        """Add a task that starts with its handshake."""
-
-    def handshaken(self, task: ConnectionTask) -> None:
-        """Note that a task's handshake is finished and its remote is admitted."""
-
-    def schedule(self, task: ConnectionTask) -> None:
-        """Make sure that a task's next deadline is not missed."""
-
-    def look_again(self) -> None:
-        """Check whether something is due earlier than before."""
-
-    def ended(self, task: ConnectionTask, unsent: int) -> None:
-        """Note that a task's connection has closed; `unsent` accepted bytes did not leave."""
-
-    def discard(self, task: ConnectionTask) -> None:
-        """Remove a task that has stopped."""
 
 
 class ConnectionTask:
@@ -101,7 +64,7 @@ class ConnectionTask:
 
     def __init__(
         self,
-        runtime: TaskHost,
+        runtime: TaskHost[ConnectionTask],
         stream: trio.abc.Stream,
         connection: Connection[ConnectionTask],
         address: Address | None,
