@@ -21,7 +21,7 @@ from peersockets_core.dht.rpc import DhtLimits
 from peersockets_core.dht.rpc.reachability import Reach
 from peersockets_core.dht.signing import key_hash
 from peersockets_trio import Limits, open_node
-from peersockets_trio.testing.internals import swarm_runtime
+from peersockets_trio.testing.internals import node_runtime, swarm_runtime
 
 pytestmark = pytest.mark.interop
 
@@ -162,11 +162,11 @@ async def test_with_default_options_no_dial_fails_that_succeeds_between_real_nod
                 with suppress(PeerUnreachable):
                     info = await swarm.connect(listening["publicKey"])
                     from_us += 1
-                    for task in node._runtime.tasks:
+                    for task in node_runtime(node).tasks:
                         if task.info == info:
                             task.disconnect("once more")
-                    while node._runtime.machine.connection_to("hypercore11", info.public_key):
-                        await node._runtime.changed.park()
+                    while node_runtime(node).machine.connection_to("hypercore11", info.public_key):
+                        await node_runtime(node).changed.park()
             print({"between real nodes": between_real_nodes, "to us": to_us, "from us": from_us})
             assert min(to_us, from_us) >= between_real_nodes
 
