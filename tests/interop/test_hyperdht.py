@@ -241,9 +241,28 @@ async def test_a_thousand_bytes_of_nonsense_end_nothing() -> None:
         assert ours.swarm.statistics().dropped > 100
 
 
-def test_loopback_only() -> None:
-    """No test of this project may reach the public nodes: each passes its own list."""
+async def test_no_real_node_begins_with_the_public_ones() -> None:
+    """Each is given its own list: without one, it is not even made."""
     assert HOST == "127.0.0.1"
+    async with open_real_peer(PACKAGES) as peer:
+        for command in ("openDht", "openSwarm"):
+            with pytest.raises(NodePeerError, match="a node needs a bootstrap list of its own"):
+                await peer.call(command)
+
+
+async def test_on_a_network_of_ours_we_dial_real_nodes_and_they_dial_us() -> None:
+    async with open_our_network(10) as nodes:
+        port = nodes[0].swarm.bound_address[1]
+        async with open_dht_peer(port) as peer:
+            # A real node listens, and one of ours dials it.
+            listening = await peer.call("dhtListen")
+            info = await nodes[4].swarm.connect(listening["publicKey"])
+            assert info.public_key.hex() == listening["publicKey"]
+            await peer.wait_event("dht-connection", publicKey=nodes[4].key.hex())
+            # One of ours listens, and the real node dials it.
+            await nodes[7].swarm.join(TOPIC, lookup=False).flushed()
+            await peer.call("dhtConnect", publicKey=nodes[7].key.hex())
+            assert nodes[7].node.statistics().connections + nodes[7].node.statistics().handshaking >= 1
 
 
 def soon_stable(stable_time: float) -> HyperDhtLimits:

@@ -345,3 +345,43 @@ def test_a_value_that_fits_no_path_is_not_kept() -> None:
         (answered,) = asked(command=Command.IMMUTABLE_GET, target=target)
         assert answered.value == (value if taken else None)
         assert keeper.node.dropped == dropped + (not taken)
+
+
+HEAD = 10  # bytes of any answer
+NODES_NAMED = 1 + 20 * 6
+
+
+def test_a_source_that_nobody_has_verified_gets_no_more_than_the_reference_sends() -> None:
+    """One answer a request, to the host that it names as its source, and no larger than the reference's."""
+    network = hyper_network(30)
+    node = announced(network).machine
+    value = bytes(range(200))
+    put = Request(1, US, Command.IMMUTABLE_PUT, False, None, None, key_hash(value), value)
+    assert not answers(node, put, network.now), "a value without a token is stored"
+    sizes: dict[str, int] = {}
+    for internal, commands in ((True, RpcCommand), (False, Command)):
+        for command in (*commands, 200):
+            for content in (None, bytes(4), b"\1\0" + bytes(200)):
+                request = Request(1, US, command, internal, None, None, TOPIC, content)
+                sent = answers(node, request, network.now)
+                assert len(sent) <= 1
+                for to, datagram in sent:
+                    assert to[0] == VICTIM
+                    sizes[f"{command}"] = max(sizes.get(f"{command}", 0), len(datagram))
+    assert len(sizes) > 5
+    # Head, id and token; the closer nodes; one peer record with three relays.
+    assert max(sizes.values()) <= HEAD + 32 + 32 + NODES_NAMED + 3 + 33 + 3 * 6
+
+
+US = ("10.0.0.4", PORT)
+
+
+def answers(machine: Any, request: Request, now: float) -> list[tuple[SocketAddress, bytes]]:
+    """Send a node a request in the name of a victim; returns what it sends because of that."""
+    machine.datagrams_to_send(now)
+    machine.receive_datagrams(encode_request(request), 1500, (VICTIM, 7), now)
+    return [
+        (to, datagram)
+        for to, (datagram,), _ in machine.datagrams_to_send(now)
+        if isinstance(decode_untrusted(datagram), Response)
+    ]

@@ -17,7 +17,10 @@ module.exports = (load, emit, { adopt, identity }) => {
   let swarm, dht
 
   // A bootstrap node is a port on our own host, or a host and a port.
-  const local = bootstrap => bootstrap.map(node => typeof node === 'number' ? { host: HOST, port: node } : node)
+  const local = bootstrap => {
+    if (!bootstrap) throw new Error('a node needs a bootstrap list of its own, or it begins with the public ones')
+    return bootstrap.map(node => typeof node === 'number' ? { host: HOST, port: node } : node)
+  }
 
   // `firewalled` is false for a node that everybody can reach; undefined leaves the package's default.
   const options = ({ bootstrap, ...given }) => ({ bootstrap: local(bootstrap), host: HOST, ...given })
