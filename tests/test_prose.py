@@ -12,7 +12,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PLACES = ("src", "tests", "fuzz", "benchmarks", "examples", "docs", "README.md", "CONTRIBUTING.md")
+PLACES = (
+    "src",
+    "tests",
+    "fuzz",
+    "benchmarks",
+    "examples",
+    "docs",
+    "newsfragments",
+    "README.md",
+    "CONTRIBUTING.md",
+)
 """The files and folders that are checked."""
 
 FILES = [
