@@ -43,7 +43,14 @@ def harness(name: str) -> Callable[[bytes], None]:
     return run
 
 
-@pytest.mark.parametrize("name", corpus.HARNESSES)
+LARGE = ("dht_node", "machine", "siege")
+"""Harnesses with a corpus that takes long."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in corpus.HARNESSES],
+)
 def test_the_saved_corpus_breaks_nothing(name: str) -> None:
     run, inputs = harness(name), corpus.saved(name)
     assert len(inputs) > 10

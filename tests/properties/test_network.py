@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -316,7 +317,7 @@ class Peersockets(RuleBasedStateMachine):
             self.count += 1
 
 
-TestPeersockets = Peersockets.TestCase
+TestPeersockets = pytest.mark.slow(Peersockets.TestCase)
 TestPeersockets.settings = settings(
     max_examples=EXAMPLES,
     derandomize="PEERSOCKETS_EXAMPLES" not in os.environ,

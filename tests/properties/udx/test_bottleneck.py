@@ -123,6 +123,7 @@ def test_a_small_queue_is_not_flooded() -> None:
     assert line.counts["queue full"] < 0.2 * line.counts["offered"]
 
 
+@pytest.mark.slow
 def test_two_streams_share_it() -> None:
     network, line = Network(seed=1), bottleneck(10e6)
     first = Download(network, line, number=1)
@@ -134,6 +135,7 @@ def test_two_streams_share_it() -> None:
     assert jain(rates) >= 0.9
 
 
+@pytest.mark.slow
 def test_neither_it_nor_a_cubic_tcp_starves() -> None:
     network, line = Network(seed=1), bottleneck(10e6, queue_time=0.08)
     receiver = network.add_site().add_host("10.2.0.1", TcpReceiver())
