@@ -20,7 +20,7 @@ def test_a_network_that_is_begun_on_every_address() -> None:
             assert sent.returncode == 0, sent.stderr
             assert b"announced at 1 node of the DHT\n" in sent.stderr
             finish(there)
-    assert "give one that it has" in complaint(run("watch", KEY.url, "--bootstrap", "0.0.0.0:5"), 2)
+    assert "give a real one" in complaint(run("watch", KEY.url, "--bootstrap", "0.0.0.0:5"), 2)
 
 
 def test_a_node_that_joins_a_network_keeps_it_alive(tmp_path: Path, bootstrap: str) -> None:
