@@ -163,6 +163,27 @@ async def test_leaving_is_seen_by_the_other_side_at_once() -> None:
                     assert isinstance(await events.receive(), PeerLeft)
 
 
+async def test_an_application_sees_a_suspended_swarm_leave_and_come_back() -> None:
+    async with open_dht_network() as network, open_application(network) as peer:
+        key = await create_drive(peer)
+        await join(peer, key.discovery_key, flush=True)
+        async with open_ours(network) as ours, ours.node.open_drive(key) as drive:
+            ours.swarm.join(drive)
+            before = await joined(drive, peer.public_key)
+            await peer.wait_event("peer-add", publicKey=ours.key.hex())
+            async with drive.watch() as events:
+                await events.receive()
+                await ours.swarm.suspend()
+                assert (await peer.wait_event("connection-closed", 10, publicKey=ours.key.hex()))[
+                    "error"
+                ] is None
+                assert isinstance(await events.receive(), PeerLeft)
+            assert not drive.peers
+            ours.swarm.resume()
+            assert await joined(drive, peer.public_key) == before
+            await peer.wait_event("peer-add", 10, publicKey=ours.key.hex())
+
+
 async def test_a_stranger_on_the_topic_never_becomes_a_member() -> None:
     async with (
         open_dht_network() as network,
