@@ -106,6 +106,21 @@ async def test_a_network_of_ours_only_on_which_real_nodes_meet() -> None:
             assert not (await client.call("dhtLookup", topic=TOPIC.hex()))["publicKeys"]
 
 
+TRIES = 20
+
+
+async def ask(peer: RealPeer, public_key: str, message: str) -> str:
+    """Let a real node dial another, and say something; returns the answer.
+
+    With its default options, hyperdht does not succeed each time between two of its own nodes on one host.
+    """
+    for _ in range(TRIES):
+        with suppress(NodePeerError):
+            connected = await peer.call("dhtConnect", publicKey=public_key, message=message)
+            return str(connected["answer"])
+    raise AssertionError(f"none of {TRIES} dials succeeded")
+
+
 @pytest.mark.parametrize("options", [{}, {"firewalled": None}], ids=["open", "default"])
 async def test_a_network_that_ours_begins_on_every_address(options: dict[str, Any]) -> None:
     """Bound to 0.0.0.0, it learns its address from those that ask it, and with that has an id."""
@@ -118,17 +133,13 @@ async def test_a_network_that_ours_begins_on_every_address(options: dict[str, An
             await server.call("dhtAnnounce", topic=TOPIC.hex())
             found = await client.call("dhtLookup", topic=TOPIC.hex())
             assert found["publicKeys"] == [listening["publicKey"]]
-            connected = await client.call("dhtConnect", publicKey=listening["publicKey"], message="hello")
-            assert connected["answer"] == "hello"
+            assert await ask(client, listening["publicKey"], "hello") == "hello"
             # It is a peer like them, too.
             await swarm.join(TOPIC).flushed()
             found = await client.call("dhtLookup", topic=TOPIC.hex())
             assert set(found["publicKeys"]) == {listening["publicKey"], swarm.public_key.hex()}
         assert swarm.address == (HOST, port)
         assert swarm.nat == "open"
-
-
-TRIES = 20
 
 
 async def dials(peer: RealPeer, public_key: str) -> int:
