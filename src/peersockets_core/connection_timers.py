@@ -40,7 +40,7 @@ class ConnectionTimers:
     def advance(self, now: float, next_deadline: Callable[[], float]) -> None:
         """Set the time. If the deadline is long past, the remote gets back the time that we were away."""
         if now - self.now > LATENESS:
-            away = absence(now, told=self.now, due=next_deadline())
+            away = absence(now, since=self.now, due=next_deadline())
             self.handshake_deadline += away
             self._listening_since = max(self.heard_at, self._listening_since) + away
             self._frame_began += away

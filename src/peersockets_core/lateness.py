@@ -14,8 +14,8 @@ LATENESS: Final = 1.0
 deadline."""
 
 
-def absence(now: float, *, told: float, due: float) -> float:
-    """Return the seconds that we were away at `now`: if the call that was `due` is much late, the whole time
-    since the call at `told`; otherwise 0.
+def absence(now: float, *, since: float, due: float) -> float:
+    """Return how many seconds we were away at `now`: if the call that was `due` is much too late, the whole
+    time `since` the call before it; otherwise 0.
     """
-    return now - told if now - due > LATENESS else 0.0
+    return now - since if now - due > LATENESS else 0.0

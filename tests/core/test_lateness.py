@@ -19,5 +19,5 @@ from peersockets_core.lateness import LATENESS, absence
         (math.inf, 0.0),
     ],
 )
-def test_who_comes_much_later_than_due_was_away_since_it_was_last_there(due: float, away: float) -> None:
-    assert absence(100.0, told=70.0, due=due) == away
+def test_a_call_much_later_than_due_ends_an_absence(due: float, away: float) -> None:
+    assert absence(100.0, since=70.0, due=due) == away

@@ -244,12 +244,12 @@ class Endpoint(Generic[S]):
         self._ready[stream] = True
 
     def changed(self, stream: Stream[S]) -> None:
-        """Note that a stream may have something to send, or a new view of its path."""
+        """Note that a stream may have something to send, or that its path may have changed."""
         self._ready[stream] = True
-        if stream.sending.black and stream.remote_address is not None:
+        if stream.sending.black_hole and stream.remote_address is not None:
             self.black_holes.add(stream.remote_address)
 
-    def light(self, stream: Stream[S]) -> None:
+    def black_hole_ended(self, stream: Stream[S]) -> None:
         """Note that no packet in flight from this stream is too large for the path."""
         if stream.remote_address is not None:
             self.black_holes.discard(stream.remote_address)
@@ -279,7 +279,7 @@ class Endpoint(Generic[S]):
     def forget(self, stream: Stream[S]) -> None:
         """Remove a stream that is over."""
         del self.streams[stream.local_id]
-        self.light(stream)
+        self.black_hole_ended(stream)
         self._ready.pop(stream, None)
         self._connected.pop(stream, None)
         self._early.discard(stream.local_id)

@@ -36,8 +36,8 @@ class SendHalf:
         "_limits",
         "_timeouts",
         "_timers",
-        "_window_news",
-        "black",
+        "_window_order",
+        "black_hole",
         "controller",
         "end_number",
         "ending",
@@ -66,13 +66,13 @@ class SendHalf:
         """The number of the first packet that is not acknowledged."""
         self.window = limits.window
         """Bytes that the remote can receive."""
-        self._window_news = (-math.inf, -math.inf)  # number and ack of the packet that carried the window
+        self._window_order = (-math.inf, -math.inf)  # number and ack of the packet that carried the window
         self.ending = False
         """Whether the END is queued or sent."""
         self.end_number: int | None = None
         """The number of the packet with our END, once it is sent."""
-        self.black = False
-        """Whether packets are in flight that are too large for the path."""
+        self.black_hole = False
+        """Whether packets are in flight that the path drops because they are too large."""
         self.queue = WriteQueue()
         self.flight = Flight()
         self.recovery = LossRecovery(first)
@@ -86,7 +86,7 @@ class SendHalf:
         self.rate.restart(now)
         self.pacer = Pacer(now)
         self.controller: Controller = Bbr(packet=self._packet, now=now, phase=phase)
-        self.black = self._oversized
+        self.black_hole = self._oversized
 
     @property
     def unacknowledged(self) -> int:
@@ -103,11 +103,11 @@ class SendHalf:
         """Whether the remote has received everything, including the END."""
         return self.end_number is not None and self.una > self.end_number
 
-    def see_light(self) -> bool:
-        """Return whether all packets in flight have become small enough for the path."""
-        if not self.black or self._oversized:
+    def leave_black_hole(self) -> bool:
+        """Return whether a black hole has ended: all packets in flight are small enough for the path."""
+        if not self.black_hole or self._oversized:
             return False
-        self.black = False
+        self.black_hole = False
         return True
 
     @property
@@ -123,8 +123,8 @@ class SendHalf:
 
     def receive_window(self, window: int, number: int, ack: int) -> None:
         """Take in the window of a packet, unless a later packet carried another one."""
-        if ack >= self.una and (number, ack) >= self._window_news:
-            self._window_news = number, ack
+        if ack >= self.una and (number, ack) >= self._window_order:
+            self._window_order = number, ack
             self.window = window
             if window:
                 self._timers.stop(Timer.WINDOW)
@@ -161,10 +161,10 @@ class SendHalf:
         if measures:
             sample.rtt = self.rtt.latest
         sample.lost = self._detect_losses(now)
-        self._tell_controller(sample, now)
+        self._update_controller(sample, now)
         self._set_timers(now)
 
-    def _tell_controller(self, sample: Sample, now: float) -> None:
+    def _update_controller(self, sample: Sample, now: float) -> None:
         sample.in_flight = self.flight.in_flight
         sample.recovering = self.recovery.phase is not Phase.OPEN
         self.controller.acknowledged(sample, self.rate.delivered, now)
@@ -221,7 +221,7 @@ class SendHalf:
         """Handle the loss timer: packets were overtaken too long ago."""
         lost = self._detect_losses(now)
         if lost:
-            self._tell_controller(Sample(lost=lost), now)
+            self._update_controller(Sample(lost=lost), now)
 
     def tail_due(self, now: float) -> Run:
         """Return a packet that makes the receiver reply: a new one if there is any."""
@@ -261,7 +261,7 @@ class SendHalf:
     def _shrunk(self) -> None:
         """Adapt to a path that turned out to carry small packets only."""
         self.controller.resize(self._packet)
-        self.black = self._oversized
+        self.black_hole = self._oversized
 
     # Sending
 
@@ -333,7 +333,7 @@ class SendHalf:
     def _probe(self, now: float) -> int:
         """Return the padding that turns the next packet into a probe of the path, or 0."""
         mtud = self.mtud
-        if self.queue.size < mtud.payload or self.una == self._first or self.black:
+        if self.queue.size < mtud.payload or self.una == self._first or self.black_hole:
             return 0
         return mtud.probe() if mtud.wants_probe(now) else 0
 

@@ -30,9 +30,9 @@ class StreamHost(Protocol[S_contra]):
         """Note that a stream may have something to send."""
 
     def changed(self, stream: Stream[S_contra]) -> None:
-        """Note that a stream may have something to send, or a new view of its path."""
+        """Note that a stream may have something to send, or that its path may have changed."""
 
-    def light(self, stream: Stream[S_contra]) -> None:
+    def black_hole_ended(self, stream: Stream[S_contra]) -> None:
         """Note that no packet in flight from this stream is too large for the path."""
 
     def connected(self, stream: Stream[S_contra], now: float) -> None:
@@ -146,7 +146,7 @@ class Stream(Generic[S_co]):
         """
         _check_id(remote_id)
         self._check_connected()
-        self._endpoint.light(self)
+        self._endpoint.black_hole_ended(self)
         self.remote_id, self.remote_address, self.source = remote_id, address, address
         self.sending.change_path(ipv6=":" in address[0], phase=self.local_id, now=now)
         self._endpoint.changed(self)
@@ -294,8 +294,8 @@ class Stream(Generic[S_co]):
             self.signal(Signal.END_ACKNOWLEDGED)
             events.append(EndAcknowledged(self))
         self._watch_writable(events)
-        if sending.black and sending.see_light():
-            self._endpoint.light(self)
+        if sending.black_hole and sending.leave_black_hole():
+            self._endpoint.black_hole_ended(self)
         if self.state is State.CLOSED:
             self._endpoint.ended(self)
             self._finish()

@@ -37,8 +37,8 @@ class Sender:
     def app_limited(self) -> bool:
         return self.half.rate.app_limited
 
-    def black(self) -> bool:
-        return self.half.black
+    def black_hole(self) -> bool:
+        return self.half.black_hole
 
     def due(self, timer: Timer) -> float:
         return self.timers.due[timer]
@@ -221,11 +221,11 @@ def test_packets_that_this_machine_refuses_become_smaller() -> None:
     (run,) = sender.send(1452, 0.0)
     sender.half.refused(1472, 0.0)
     assert sender.half.mtud.mtu == 1200
-    assert sender.black()
-    assert not sender.half.see_light()
+    assert sender.black_hole()
+    assert not sender.half.leave_black_hole()
     sender.half.receive_ack(run.end, [], RTT)
-    assert sender.half.see_light()
-    assert not sender.half.see_light()
+    assert sender.half.leave_black_hole()
+    assert not sender.half.leave_black_hole()
 
 
 def test_a_path_that_turns_black() -> None:
@@ -235,9 +235,9 @@ def test_a_path_that_turns_black() -> None:
     sender.half.receive_ack(1, [], RTT)
     sender.send(3000, RTT)
     sender.half.timeout_due(2.0)
-    assert not sender.black()
+    assert not sender.black_hole()
     sender.half.timeout_due(4.0)
-    assert sender.black()
+    assert sender.black_hole()
     assert sender.half.mtud.mtu == 1200
     (*_, new) = [*sender.send(20_000, 4.0), sender.half.flight.runs[-1]]
     assert new.padding == 0, "what is fragmented says nothing of the path"
@@ -248,7 +248,7 @@ def test_another_path_is_learned_from_its_own_packets() -> None:
     widened(sender)
     sender.send(1452, 0.0)
     sender.half.change_path(ipv6=True, phase=0, now=1.0)
-    assert sender.black()
+    assert sender.black_hole()
     assert sender.half.mtud.payload == 1132
     sender.half.receive_ack(1, [], 1.01)
     assert sender.half.rtt.smoothed == 0
