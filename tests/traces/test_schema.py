@@ -40,6 +40,16 @@ def test_every_item_obeys_the_schema(path: Path) -> None:
         SCHEMA.validate_cbor(cbor2.dumps(item))
 
 
+@pytest.mark.parametrize("path", PATHS, ids=NAMES)
+def test_a_side_reads_nothing_after_the_end(path: Path) -> None:
+    _, *entries = items(path)
+    ended = set()
+    for entry in entries:
+        assert entry["side"] not in ended or not entry.keys() & {"ended", "received"}
+        if "ended" in entry:
+            ended.add(entry["side"])
+
+
 @pytest.mark.parametrize("path", HANDSHAKE_PATHS, ids=[path.stem for path in HANDSHAKE_PATHS])
 def test_every_handshake_obeys_its_schema(path: Path) -> None:
     Schema(HANDSHAKES).validate_cbor(path.read_bytes())

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
+import struct
 
 import pytest
 from nacl import bindings
@@ -271,3 +273,34 @@ def test_pattern_ik_is_that_of_the_reference() -> None:
         assert side.handshake_hash.hex() == HANDSHAKE["hash"]
     assert [key.hex() for key in initiator.split()] == [HANDSHAKE["tx"], HANDSHAKE["rx"]]
     assert responder.split() == initiator.split()[::-1]
+
+
+def test_the_sizes_of_the_written_protocol() -> None:
+    """HKDF, MixKey and Split as rule H11-4 has them: outputs of 64 bytes, of which 32 are a cipher key."""
+    name = b"Noise_XX_Ed25519_ChaChaPoly_BLAKE2b"
+    state = SymmetricState(name)
+    chaining_key = name.ljust(64, b"\0")
+    assert state.hash == hashlib.blake2b(chaining_key).digest()
+    state.mix_key(b"material")
+
+    def hkdf(key: bytes, material: bytes) -> tuple[bytes, bytes]:
+        secret = hmac.digest(key, material, "blake2b")
+        first = hmac.digest(secret, b"\1", "blake2b")
+        return first, hmac.digest(secret, first + b"\2", "blake2b")
+
+    chaining_key, key = hkdf(chaining_key, b"material")
+    for counter in range(2):
+        nonce = bytes(4) + struct.pack("<Q", counter)
+        hashed = state.hash
+        expected = bindings.crypto_aead_chacha20poly1305_ietf_encrypt(b"text", hashed, nonce, key[:32])
+        assert state.encrypt_and_hash(b"text") == expected
+    assert state.split() == tuple(output[:32] for output in hkdf(chaining_key, b""))
+
+
+def test_a_shared_secret_keeps_the_sign_of_its_point() -> None:
+    """Rule H11-5: two points that differ in the sign alone have shared secrets that differ in the top bit."""
+    dh = Ed25519()
+    ours, theirs = dh.generate(bytes([1]) * 32), dh.generate(bytes([2]) * 32)
+    negative = theirs.public_key[:31] + bytes([theirs.public_key[31] ^ 0x80])
+    secret, other = (dh.dh_untrusted(ours.secret_key, point) for point in (theirs.public_key, negative))
+    assert other == secret[:31] + bytes([secret[31] ^ 0x80])
