@@ -1,16 +1,23 @@
 """Deciding who may talk, where the remote is a real peer of either generation."""
 
+from typing import Final
+
+import attrs
 import pytest
 import trio
 
 from interop.generations import GENERATIONS, Generation
-from interop.real_peer import Role, next_join, nothing_waits
-from peersockets_trio import ConnectionInfo, Refused, UnexpectedKey, open_node
+from interop.real_peer import RealPeer, Role, held_up, next_join, nothing_waits
+from peersockets_trio import DEFAULT_LIMITS, ConnectionInfo, Node, Refused, UnexpectedKey, open_node
 
 pytestmark = [
     pytest.mark.interop,
     pytest.mark.parametrize("real", GENERATIONS, ids=lambda real: real.wire),
 ]
+
+# On a slow machine, a keepalive or a decision out of time would change the number of bytes sent.
+HOUR: Final = 3600.0
+QUIET: Final = attrs.evolve(DEFAULT_LIMITS, keepalive=HOUR, hypercore11_keepalive=HOUR, handshake_time=HOUR)
 
 
 async def test_a_real_peer_that_is_refused(
@@ -43,37 +50,53 @@ async def test_a_real_peer_that_is_refused(
 
 async def test_a_real_peer_that_is_accepted_in_its_own_time(real: Generation, role: Role) -> None:
     """While it waits, it has no sign of our drive; and then it is as any other."""
-    decided = trio.Event()
-
-    async def wait(info: ConnectionInfo) -> None:
-        await decided.wait()
-
-    async with real.open_peer() as peer, open_node(authenticate=wait) as node, trio.open_nursery() as nursery:
+    decision = Decision()
+    async with real.open_peer() as peer, open_node(authenticate=decision, limits=QUIET) as node:
         created = await peer.call("createDrive")
         async with node.open_drive(created["key"]) as drive, drive.watch() as events:
-            nursery.start_soon(real.dial, node, peer, role)
-            await peer.wait_event("connection", publicKey=real.our_key(node).hex())
-            said = node.statistics().bytes_sent
-            assert said == await said_before_the_decision(real, role)
-            assert not peer.happened("peer-add")
-            assert nothing_waits(events)
-            decided.set()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(real.dial, node, peer, role)
+                sent = await bytes_sent_on_hold(node, peer, decision)
+                assert sent == await bytes_sent_without_a_drive(real, role)
+                assert not peer.happened("peer-add")
+                assert nothing_waits(events)
+                decision.accept.set()
             joined = await next_join(events, peer.public_key)
             await peer.wait_event("peer-add", publicKey=real.our_key(node).hex())
             await real.both_ways(node, drive, peer, joined.peer_id)
 
 
-async def said_before_the_decision(real: Generation, role: Role) -> int:
-    """How many bytes a node says while it decides that has no drive open, and so none to give away."""
+class Decision:
+    """An `authenticate` that accepts the remote when the test says so."""
 
-    async def wait(info: ConnectionInfo) -> None:
-        await trio.sleep_forever()
+    def __init__(self) -> None:
+        self.pending = trio.Event()
+        self.accept = trio.Event()
 
-    async with real.open_peer() as peer, open_node(authenticate=wait) as node, trio.open_nursery() as nursery:
-        nursery.start_soon(real.dial, node, peer, role)
-        await peer.wait_event("connection", publicKey=real.our_key(node).hex())
-        nursery.cancel_scope.cancel()
-        return node.statistics().bytes_sent
+    async def __call__(self, info: ConnectionInfo) -> None:
+        self.pending.set()
+        await self.accept.wait()
+
+
+async def bytes_sent_on_hold(node: Node, peer: RealPeer, decision: Decision) -> int:
+    """Return how many bytes a node has sent when it has nothing more to send until the decision."""
+    await decision.pending.wait()
+    # The handshake is over on our side. Let the remote send more, which an answer would show.
+    await peer.call("createDrive")
+    await held_up(node)
+    return node.statistics().bytes_sent
+
+
+async def bytes_sent_without_a_drive(real: Generation, role: Role) -> int:
+    """Return how many bytes a node sends on hold that has no drive open, and so none to give away."""
+    decision = Decision()
+    async with real.open_peer() as peer, open_node(authenticate=decision, limits=QUIET) as node:
+        await peer.call("createDrive")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(real.dial, node, peer, role)
+            sent = await bytes_sent_on_hold(node, peer, decision)
+            nursery.cancel_scope.cancel()
+        return sent
 
 
 async def test_a_real_peer_that_has_the_key_we_expect(real: Generation) -> None:
