@@ -11,9 +11,9 @@ from typing import Final
 from peersockets_core.address import SocketAddress
 from peersockets_core.dht.rpc.address import node_id
 from peersockets_core.dht.rpc.messages import (
-    Command,
     Request,
     Response,
+    RpcCommand,
     decode_untrusted,
     encode_request,
     encode_response,
@@ -46,7 +46,7 @@ class Load:
         """Fill the table of the node, and answer the pings with which it makes sure."""
         for number, each in enumerate(self._sockets):
             id = node_id(each.getsockname())
-            ping = Request(number, self._node, Command.PING, internal=True, id=id)
+            ping = Request(number, self._node, RpcCommand.PING, internal=True, id=id)
             each.sendto(encode_request(ping), self._node)
             self._serve(0)
         end = time.monotonic() + 2

@@ -9,8 +9,8 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final
 
-from peersockets_core.dht.messages import Command
-from peersockets_core.dht.rpc.messages import Command as RpcCommand
+from peersockets_core.dht.messages import HyperDhtCommand
+from peersockets_core.dht.rpc.messages import RpcCommand
 
 from ..comparison import Better, Comparison, node_command
 from ..process import Report, RoleProcess
@@ -65,7 +65,7 @@ def answers(implementation: str, network: int) -> Figures:
         figures = {"node with a full table": node.ask("resident")["resident"] / MIB}
         for name, command, internal in (
             ("FIND_NODE answered", RpcCommand.FIND_NODE, True),
-            ("LOOKUP answered", Command.LOOKUP, False),
+            ("LOOKUP answered", HyperDhtCommand.LOOKUP, False),
         ):
             before = node.ask("cpu")["cpu"]
             answered = load.ask(command, internal=internal, seconds=3)

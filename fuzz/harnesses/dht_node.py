@@ -20,8 +20,8 @@ from peersockets_core import KeyPair, LocalProtocolError, RemoteProtocolError
 from peersockets_core.address import SocketAddress
 from peersockets_core.dht import ConnectionRequested, HyperDht, HyperDhtLimits
 from peersockets_core.dht.messages import (
-    Command,
     Firewall,
+    HyperDhtCommand,
     Mode,
     NoisePayload,
     Peer,
@@ -33,10 +33,10 @@ from peersockets_core.dht.messages import (
 from peersockets_core.dht.noise_ik import HandshakeNoise
 from peersockets_core.dht.rpc.address import encode_address, node_id
 from peersockets_core.dht.rpc.limits import DhtLimits
-from peersockets_core.dht.rpc.messages import Command as RpcCommand
 from peersockets_core.dht.rpc.messages import (
     Request,
     Response,
+    RpcCommand,
     decode_untrusted,
     encode_request,
     encode_response,
@@ -110,7 +110,7 @@ REMOTES: Final[tuple[SocketAddress, ...]] = (
 
 OURS, *OTHERS = (KeyPair.from_seed(bytes((number,)) * 32) for number in range(1, 5))
 TOPIC: Final = b"t" * 32
-_COMMANDS: Final = (*Command, 10, 255)
+_COMMANDS: Final = (*HyperDhtCommand, 10, 255)
 
 
 @lru_cache
@@ -127,7 +127,9 @@ def _handshake(key_pair: KeyPair, number: int) -> bytes:
 
 
 @lru_cache(256)
-def _announcement(key_pair: KeyPair, command: Command, target: bytes, token: bytes, relays: int) -> bytes:
+def _announcement(
+    key_pair: KeyPair, command: HyperDhtCommand, target: bytes, token: bytes, relays: int
+) -> bytes:
     return sign_announcement(command, key_pair, target, node_id(US), token, REMOTES[1 : 1 + relays]).encode()
 
 
@@ -180,7 +182,7 @@ class _Play:
         """A remote announces a key, or withdraws it, for a token that it was given, if it was."""
         script, source = self.script, self._address()
         key_pair, choice = OTHERS[script.choose(len(OTHERS))], script.byte()
-        command = Command.UNANNOUNCE if choice & 1 else Command.ANNOUNCE
+        command = HyperDhtCommand.UNANNOUNCE if choice & 1 else HyperDhtCommand.ANNOUNCE
         target = key_hash(key_pair.ed25519_public_key) if choice & 2 else bytes((choice >> 3,)) * 32
         token = self.tokens.get(source[0], bytes(32))
         value = _announcement(key_pair, command, target, token, choice & 3)
@@ -194,10 +196,10 @@ class _Play:
             key_pair = OTHERS[choice >> 1 & 1]
             target = key_hash(key_pair.ed25519_public_key)
             value = key_pair.ed25519_public_key + _mutable(key_pair, script.choose(4), 8 * script.byte())
-            command = Command.MUTABLE_PUT
+            command = HyperDhtCommand.MUTABLE_PUT
         else:
             value = bytes(script.take(2)) + b"v" * (16 * script.byte())
-            target, command = key_hash(value), Command.IMMUTABLE_PUT
+            target, command = key_hash(value), HyperDhtCommand.IMMUTABLE_PUT
         self.hear(encode_request(Request(choice, US, command, False, None, token, target, value)), source)
 
     def shake_hands(self) -> None:
@@ -209,9 +211,15 @@ class _Play:
         relay = self._address() if choice & 8 else None
         mode, target = script.choose(6), self._target()
         if choice & 16:
-            command, value = Command.PEER_HOLEPUNCH, RelayedHolepunch(mode, choice, noise, peer).encode()
+            command, value = (
+                HyperDhtCommand.PEER_HOLEPUNCH,
+                RelayedHolepunch(mode, choice, noise, peer).encode(),
+            )
         else:
-            command, value = Command.PEER_HANDSHAKE, RelayedHandshake(mode, noise, peer, relay).encode()
+            command, value = (
+                HyperDhtCommand.PEER_HANDSHAKE,
+                RelayedHandshake(mode, noise, peer, relay).encode(),
+            )
         self.hear(encode_request(Request(choice, US, command, False, None, None, target, value)), source)
 
     def answer(self) -> None:
@@ -343,11 +351,11 @@ class _Play:
         if choice & 1:
             return script.take(choice)
         match request.command:
-            case Command.PEER_HANDSHAKE:
+            case HyperDhtCommand.PEER_HANDSHAKE:
                 return self._second_message(request, choice)
-            case Command.FIND_PEER:
+            case HyperDhtCommand.FIND_PEER:
                 return Peer(key_pair.ed25519_public_key, REMOTES[: choice & 7]).encode()
-            case Command.MUTABLE_GET:
+            case HyperDhtCommand.MUTABLE_GET:
                 return _mutable(key_pair, choice & 7, choice)
             case _:
                 return encode_peers([Peer(key_pair.ed25519_public_key).encode()] * (choice >> 3))
@@ -471,7 +479,7 @@ _ASK, _ANNOUNCE, _STORE, _SHAKE, _ANSWER, _ALL, _FLOOD, _USE, _WAIT = 0, 2, 3, 4
 
 def _asked(source: int) -> bytes:
     """A lookup, which is answered with a token."""
-    return bytes((_ASK, source, 0, Command.LOOKUP, 1))
+    return bytes((_ASK, source, 0, HyperDhtCommand.LOOKUP, 1))
 
 
 KEPT: Final = (

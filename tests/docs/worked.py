@@ -10,7 +10,7 @@ from core.support import KEY
 from peersockets_core import DEFAULT_LIMITS, KeyPair
 from peersockets_core.crypto.noise import X25519, DHFunction, DHKeyPair, Ed25519, NoiseHandshake
 from peersockets_core.crypto.sodium import XSalsa20
-from peersockets_core.dht.messages import Command
+from peersockets_core.dht.messages import HyperDhtCommand
 from peersockets_core.dht.rpc.address import encode_address, node_id
 from peersockets_core.dht.signing import namespace as dht_namespace
 from peersockets_core.outbox import Outbox
@@ -216,10 +216,10 @@ def dht() -> dict[str, bytes]:
     return {
         "the address 127.0.0.1:49737": encode_address(address),
         "the id of a node there": node_id(address),
-        "namespace of PEER_HANDSHAKE": dht_namespace(Command.PEER_HANDSHAKE),
-        "namespace of ANNOUNCE": dht_namespace(Command.ANNOUNCE),
-        "namespace of UNANNOUNCE": dht_namespace(Command.UNANNOUNCE),
-        "namespace of MUTABLE_PUT": dht_namespace(Command.MUTABLE_PUT),
+        "namespace of PEER_HANDSHAKE": dht_namespace(HyperDhtCommand.PEER_HANDSHAKE),
+        "namespace of ANNOUNCE": dht_namespace(HyperDhtCommand.ANNOUNCE),
+        "namespace of UNANNOUNCE": dht_namespace(HyperDhtCommand.UNANNOUNCE),
+        "namespace of MUTABLE_PUT": dht_namespace(HyperDhtCommand.MUTABLE_PUT),
     }
 
 

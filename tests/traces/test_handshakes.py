@@ -10,7 +10,11 @@ import cbor2
 import pytest
 
 from peersockets_core import KeyPair, RemoteProtocolError
-from peersockets_core.dht.messages import Command, decode_handshake_untrusted, decode_payload_untrusted
+from peersockets_core.dht.messages import (
+    HyperDhtCommand,
+    decode_handshake_untrusted,
+    decode_payload_untrusted,
+)
 from peersockets_core.dht.noise_ik import HandshakeNoise
 from peersockets_core.dht.signing import namespace
 
@@ -40,7 +44,7 @@ def test_there_are_some() -> None:
 def test_both_sides_say_the_same_bytes(trace: Any) -> None:
     initiator, responder = sides(trace)
     asked, answered = map(decode_payload_untrusted, trace["payloads"])
-    assert trace["prologue"] == namespace(Command.PEER_HANDSHAKE)
+    assert trace["prologue"] == namespace(HyperDhtCommand.PEER_HANDSHAKE)
     assert [asked.encode(), answered.encode()] == trace["payloads"]
     first, second = trace["messages"]
     assert initiator.write(asked) == first

@@ -14,9 +14,8 @@ import attrs
 from ..address import SocketAddress
 from ..keys import KeyPair
 from .exchange import Exchange
-from .messages import MOST_RELAYS, Command
-from .rpc.messages import Command as RpcCommand
-from .rpc.messages import ErrorCode, Response
+from .messages import MOST_RELAYS, HyperDhtCommand
+from .rpc.messages import Response, RpcCommand, RpcErrorCode
 from .rpc.query import Commit, Query, Reply
 from .rpc.requests import PendingRequest
 from .signing import key_hash, sign_announcement
@@ -84,7 +83,7 @@ class Announcer:
             self,
             self.target,
             now,
-            command=Command.FIND_PEER,
+            command=HyperDhtCommand.FIND_PEER,
             nodes=self._nodes,
             commit=self._announcement,
         )
@@ -159,14 +158,20 @@ class Announcer:
         """Note that a relay is alive, or use the token that it has sent: withdrawing needs a token."""
         self.pings.discard(request)
         relay = self._withdrawing.pop(request, None)
-        if relay is None or request.message.command == Command.UNANNOUNCE or response.error != ErrorCode.NONE:
+        if (
+            relay is None
+            or request.message.command == HyperDhtCommand.UNANNOUNCE
+            or response.error != RpcErrorCode.NONE
+        ):
             return
         if response.token is None or response.id is None:
             return
         signed = sign_announcement(
-            Command.UNANNOUNCE, self._key_pair, self.target, response.id, response.token, ()
+            HyperDhtCommand.UNANNOUNCE, self._key_pair, self.target, response.id, response.token, ()
         )
-        self._ask_to_forget(relay, now, Command.UNANNOUNCE, token=response.token, value=signed.encode())
+        self._ask_to_forget(
+            relay, now, HyperDhtCommand.UNANNOUNCE, token=response.token, value=signed.encode()
+        )
 
     def timed_out(self, request: PendingRequest, now: float) -> None:
         """Drop a relay that is gone. The next round then announces anew."""
@@ -181,14 +186,18 @@ class Announcer:
         nearest = () if self._query is None else self._query.closest_nodes[:MOST_RELAYS]
         if reply.source not in nearest or reply.token is None or reply.id is None:
             return None
-        signed = sign_announcement(Command.ANNOUNCE, self._key_pair, self.target, reply.id, reply.token, ())
-        return Commit(Command.ANNOUNCE, reply.token, signed.encode())
+        signed = sign_announcement(
+            HyperDhtCommand.ANNOUNCE, self._key_pair, self.target, reply.id, reply.token, ()
+        )
+        return Commit(HyperDhtCommand.ANNOUNCE, reply.token, signed.encode())
 
     def _withdraw_from(self, relay: SocketAddress, now: float) -> None:
         """Ask a relay for a token, which the withdrawal needs."""
-        self._ask_to_forget(relay, now, Command.FIND_PEER)
+        self._ask_to_forget(relay, now, HyperDhtCommand.FIND_PEER)
 
-    def _ask_to_forget(self, relay: SocketAddress, now: float, command: Command, **arguments: bytes) -> None:
+    def _ask_to_forget(
+        self, relay: SocketAddress, now: float, command: HyperDhtCommand, **arguments: bytes
+    ) -> None:
         request = self._exchange.request(self, relay, now, command=command, target=self.target, **arguments)
         if request is not None:
             self._withdrawing[request] = relay

@@ -22,17 +22,16 @@ from ..wires.keys import Keys
 from .exchange import Exchange
 from .messages import (
     VERSION,
-    Command,
     Firewall,
     HandshakeError,
+    HyperDhtCommand,
     Mode,
     NoisePayload,
     RelayedHandshake,
     decode_handshake_untrusted,
 )
 from .noise_ik import HandshakeNoise
-from .rpc.messages import Command as RpcCommand
-from .rpc.messages import Response
+from .rpc.messages import Response, RpcCommand
 from .rpc.query import Query, Reply
 from .rpc.requests import PendingRequest
 from .signing import key_hash
@@ -129,7 +128,7 @@ class Dial:
         if self.search_at < math.inf:
             self.search_at = math.inf
             self._query = self._exchange.query(
-                self, self._target, now, command=Command.FIND_PEER, nodes=self._relays
+                self, self._target, now, command=HyperDhtCommand.FIND_PEER, nodes=self._relays
             )
 
     def cancel(self) -> None:
@@ -163,7 +162,12 @@ class Dial:
                 continue
             self._tried.add(relay)
             way = self._exchange.request(
-                self, relay, now, command=Command.PEER_HANDSHAKE, target=self._target, value=self._message
+                self,
+                relay,
+                now,
+                command=HyperDhtCommand.PEER_HANDSHAKE,
+                target=self._target,
+                value=self._message,
             )
             if way is not None:
                 self.attempts += 1

@@ -22,7 +22,7 @@ from .exchange import Exchange
 from .forwarding import Forwarding
 from .limits import DEFAULT_HYPER_DHT_LIMITS, HyperDhtLimits
 from .listening import Accepted, Incoming, Listener
-from .messages import MOST_RELAYS, Command, Firewall, HolepunchInfo, NoisePayload, Peer, UdxInfo
+from .messages import MOST_RELAYS, Firewall, HolepunchInfo, HyperDhtCommand, NoisePayload, Peer, UdxInfo
 from .rpc.events import (
     Answered,
     BecamePersistent,
@@ -33,7 +33,7 @@ from .rpc.events import (
     RequestReceived,
     TimedOut,
 )
-from .rpc.messages import ErrorCode
+from .rpc.messages import RpcErrorCode
 from .rpc.node import DhtNode
 from .rpc.requests import Socket
 from .signing import is_key, key_hash, sign_mutable
@@ -376,16 +376,16 @@ class HyperDht:
         request = received.request
         ours = self.listening and request.target == self.announcer.target
         try:
-            if request.command == Command.PEER_HANDSHAKE:
+            if request.command == HyperDhtCommand.PEER_HANDSHAKE:
                 if ours:
                     self.listener.receive_untrusted(received, now)
                 else:
                     self.forwarding.relay_handshake_untrusted(received, now)
-            elif request.command == Command.PEER_HOLEPUNCH:
+            elif request.command == HyperDhtCommand.PEER_HOLEPUNCH:
                 self.forwarding.relay_holepunch_untrusted(received, now)
             elif self.node.id is None or not self.storage.serve(received, now):
                 self.node.reply(
-                    received, now, error=ErrorCode.UNKNOWN_COMMAND, token=False, closer_nodes=True
+                    received, now, error=RpcErrorCode.UNKNOWN_COMMAND, token=False, closer_nodes=True
                 )
         except RemoteProtocolError:
             self.node.dropped += 1

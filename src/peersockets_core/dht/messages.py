@@ -30,7 +30,7 @@ _KEY_SIZE: Final = 32
 _SIGNATURE_SIZE: Final = 64
 
 
-class Command(IntEnum):
+class HyperDhtCommand(IntEnum):
     """The commands of HyperDHT."""
 
     PEER_HANDSHAKE = 0
@@ -45,7 +45,7 @@ class Command(IntEnum):
     IMMUTABLE_GET = 9
 
 
-class ErrorCode(IntEnum):
+class HyperDhtErrorCode(IntEnum):
     """The errors of HyperDHT's answers, besides those of dht-rpc."""
 
     SEQ_REUSED = 16

@@ -12,12 +12,12 @@ from ..crypto.noise import DHKeyPair, Ed25519, NoiseHandshake
 from ..errors import RemoteProtocolError
 from ..keys import Entropy, KeyPair
 from ..wires.keys import Keys
-from .messages import Command, NoisePayload, decode_payload_untrusted
+from .messages import HyperDhtCommand, NoisePayload, decode_payload_untrusted
 from .signing import namespace
 
 _ED25519: Final = Ed25519()
 _SEED_SIZE: Final = 32
-_PROLOGUE: Final = namespace(Command.PEER_HANDSHAKE)
+_PROLOGUE: Final = namespace(HyperDhtCommand.PEER_HANDSHAKE)
 
 
 class HandshakeNoise:

@@ -13,7 +13,7 @@ from nacl.exceptions import BadSignatureError
 
 from ..keys import KeyPair
 from ..wires.hypercore11.encoding import encode_buffer, encode_uint
-from .messages import Announcement, Command, MutableValue, Peer
+from .messages import Announcement, HyperDhtCommand, MutableValue, Peer
 
 _ROOT: Final = hashlib.blake2b(b"hyperswarm/dht", digest_size=32).digest()
 _SIGNATURE_SIZE: Final = 64
@@ -29,13 +29,13 @@ def is_key(public_key: bytes) -> bool:
     return bool(bindings.crypto_core_ed25519_is_valid_point(public_key))
 
 
-def namespace(command: Command) -> bytes:
+def namespace(command: HyperDhtCommand) -> bytes:
     """Return the 32-byte constant of a command, which keeps signatures for different purposes apart."""
     return key_hash(_ROOT + bytes((command,)))
 
 
 def sign_announcement(
-    command: Command,
+    command: HyperDhtCommand,
     key_pair: KeyPair,
     target: bytes,
     node: bytes,
@@ -51,7 +51,7 @@ def sign_announcement(
 
 
 def verify_announcement(
-    command: Command, announcement: Announcement, target: bytes, node: bytes, token: bytes
+    command: HyperDhtCommand, announcement: Announcement, target: bytes, node: bytes, token: bytes
 ) -> bool:
     """Return whether the owner of the announced key has signed the announcement for this node and token."""
     peer, signature = announcement.peer, announcement.signature
@@ -72,13 +72,13 @@ def verify_mutable(mutable: MutableValue, public_key: bytes) -> bool:
 
 
 def _announcement(
-    command: Command, target: bytes, node: bytes, token: bytes, peer: Peer, refresh: bytes | None
+    command: HyperDhtCommand, target: bytes, node: bytes, token: bytes, peer: Peer, refresh: bytes | None
 ) -> bytes:
     return namespace(command) + key_hash(target + node + token + peer.encode() + (refresh or b""))
 
 
 def _mutable(seq: int, value: bytes) -> bytes:
-    return namespace(Command.MUTABLE_PUT) + key_hash(encode_uint(seq) + encode_buffer(value))
+    return namespace(HyperDhtCommand.MUTABLE_PUT) + key_hash(encode_uint(seq) + encode_buffer(value))
 
 
 def _sign(signable: bytes, key_pair: KeyPair) -> bytes:

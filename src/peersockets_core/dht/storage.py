@@ -15,8 +15,8 @@ from .limits import HyperDhtLimits
 from .messages import (
     MOST_PEERS,
     Announcement,
-    Command,
-    ErrorCode,
+    HyperDhtCommand,
+    HyperDhtErrorCode,
     MutableValue,
     Peer,
     decode_announcement_untrusted,
@@ -53,7 +53,7 @@ class Storage:
             per_owner=limits.host_records,
             on_removed=self._forget,
         )
-        self.values: BoundedStore[tuple[Command, bytes], bytes] = BoundedStore(
+        self.values: BoundedStore[tuple[HyperDhtCommand, bytes], bytes] = BoundedStore(
             lifetime=limits.value_lifetime, size=limits.values, per_owner=limits.host_values
         )
 
@@ -106,7 +106,7 @@ class Storage:
         self._node.reply(received, now, value=self.forwarding.record(target, now))
 
     def _announce_untrusted(self, received: RequestReceived, target: bytes, now: float) -> None:
-        peer = self._signed_untrusted(Command.ANNOUNCE, received, target)
+        peer = self._signed_untrusted(HyperDhtCommand.ANNOUNCE, received, target)
         if peer is None:
             return
         if target == key_hash(peer.public_key):
@@ -117,7 +117,7 @@ class Storage:
         self._node.reply(received, now, token=False, closer_nodes=False)
 
     def _unannounce_untrusted(self, received: RequestReceived, target: bytes, now: float) -> None:
-        peer = self._signed_untrusted(Command.UNANNOUNCE, received, target)
+        peer = self._signed_untrusted(HyperDhtCommand.UNANNOUNCE, received, target)
         if peer is None:
             return
         if target == key_hash(peer.public_key):
@@ -125,7 +125,9 @@ class Storage:
         self._remove(target, peer.public_key)
         self._node.reply(received, now, token=False, closer_nodes=False)
 
-    def _signed_untrusted(self, command: Command, received: RequestReceived, target: bytes) -> Peer | None:
+    def _signed_untrusted(
+        self, command: HyperDhtCommand, received: RequestReceived, target: bytes
+    ) -> Peer | None:
         """Return the announced peer, if its owner has signed the announcement for this node and token."""
         request = received.request
         if request.token is None or self._node.id is None:
@@ -169,7 +171,7 @@ class Storage:
 
     def _mutable_get_untrusted(self, received: RequestReceived, target: bytes, now: float) -> None:
         wanted = decode_seq_untrusted(received.request.value or b"")
-        value = self.values.get((Command.MUTABLE_PUT, target), now)
+        value = self.values.get((HyperDhtCommand.MUTABLE_PUT, target), now)
         if value is not None and decode_mutable_untrusted(value).seq < wanted:
             value = None
         self._node.reply(received, now, value=value)
@@ -179,41 +181,41 @@ class Storage:
         signed = put.value and key_hash(public_key) == target and verify_mutable(put, public_key)
         if received.request.token is None or not signed:
             return
-        error = self._refuse(put, self.values.get((Command.MUTABLE_PUT, target), now))
+        error = self._refuse(put, self.values.get((HyperDhtCommand.MUTABLE_PUT, target), now))
         if error is not None:
             self._node.reply(received, now, error=error, token=False)
             return
-        self.values.put((Command.MUTABLE_PUT, target), put.encode(), received.source[0], now)
+        self.values.put((HyperDhtCommand.MUTABLE_PUT, target), put.encode(), received.source[0], now)
         self._node.reply(received, now)
 
-    def _refuse(self, put: MutableValue, stored: bytes | None) -> ErrorCode | None:
+    def _refuse(self, put: MutableValue, stored: bytes | None) -> HyperDhtErrorCode | None:
         if stored is None:
             return None
         current = decode_mutable_untrusted(stored)
         if put.seq < current.seq:
-            return ErrorCode.SEQ_TOO_LOW
+            return HyperDhtErrorCode.SEQ_TOO_LOW
         if put.seq == current.seq and put.value != current.value:
-            return ErrorCode.SEQ_REUSED
+            return HyperDhtErrorCode.SEQ_REUSED
         return None
 
     def _immutable_get_untrusted(self, received: RequestReceived, target: bytes, now: float) -> None:
-        self._node.reply(received, now, value=self.values.get((Command.IMMUTABLE_PUT, target), now))
+        self._node.reply(received, now, value=self.values.get((HyperDhtCommand.IMMUTABLE_PUT, target), now))
 
     def _immutable_put_untrusted(self, received: RequestReceived, target: bytes, now: float) -> None:
         value = received.request.value
         if received.request.token is None or value is None or key_hash(value) != target:
             return
-        self.values.put((Command.IMMUTABLE_PUT, target), value, received.source[0], now)
+        self.values.put((HyperDhtCommand.IMMUTABLE_PUT, target), value, received.source[0], now)
         self._node.reply(received, now)
 
 
 _COMMANDS: Final[dict[int, Callable[[Storage, RequestReceived, bytes, float], None]]] = {
-    Command.FIND_PEER: Storage._find_peer_untrusted,
-    Command.LOOKUP: Storage._lookup_untrusted,
-    Command.ANNOUNCE: Storage._announce_untrusted,
-    Command.UNANNOUNCE: Storage._unannounce_untrusted,
-    Command.MUTABLE_PUT: Storage._mutable_put_untrusted,
-    Command.MUTABLE_GET: Storage._mutable_get_untrusted,
-    Command.IMMUTABLE_PUT: Storage._immutable_put_untrusted,
-    Command.IMMUTABLE_GET: Storage._immutable_get_untrusted,
+    HyperDhtCommand.FIND_PEER: Storage._find_peer_untrusted,
+    HyperDhtCommand.LOOKUP: Storage._lookup_untrusted,
+    HyperDhtCommand.ANNOUNCE: Storage._announce_untrusted,
+    HyperDhtCommand.UNANNOUNCE: Storage._unannounce_untrusted,
+    HyperDhtCommand.MUTABLE_PUT: Storage._mutable_put_untrusted,
+    HyperDhtCommand.MUTABLE_GET: Storage._mutable_get_untrusted,
+    HyperDhtCommand.IMMUTABLE_PUT: Storage._immutable_put_untrusted,
+    HyperDhtCommand.IMMUTABLE_GET: Storage._immutable_get_untrusted,
 }

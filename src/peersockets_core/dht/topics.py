@@ -11,7 +11,7 @@ from ..address import SocketAddress
 from ..errors import RemoteProtocolError
 from ..keys import KeyPair
 from .exchange import Exchange
-from .messages import MOST_RELAYS, Command, Peer, decode_peers_untrusted
+from .messages import MOST_RELAYS, HyperDhtCommand, Peer, decode_peers_untrusted
 from .rpc.messages import Response
 from .rpc.query import Commit, Query, Reply
 from .rpc.requests import PendingRequest
@@ -65,7 +65,7 @@ class TopicSearch:
             self,
             target,
             now,
-            command=Command.LOOKUP,
+            command=HyperDhtCommand.LOOKUP,
             commit=None if announce is None else self._announcement,
         )
 
@@ -118,19 +118,21 @@ class TopicSearch:
         if reply.token is None or reply.id is None or self._relays is None:
             return None
         signed = sign_announcement(
-            Command.ANNOUNCE, self._key_pair, self.target, reply.id, reply.token, self._relays
+            HyperDhtCommand.ANNOUNCE, self._key_pair, self.target, reply.id, reply.token, self._relays
         )
-        return Commit(Command.ANNOUNCE, reply.token, signed.encode())
+        return Commit(HyperDhtCommand.ANNOUNCE, reply.token, signed.encode())
 
     def _remove_from(self, reply: Reply, now: float) -> None:
         assert reply.id is not None
         assert reply.token is not None
-        signed = sign_announcement(Command.UNANNOUNCE, self._key_pair, self.target, reply.id, reply.token, ())
+        signed = sign_announcement(
+            HyperDhtCommand.UNANNOUNCE, self._key_pair, self.target, reply.id, reply.token, ()
+        )
         self._exchange.request(
             self,
             reply.source,
             now,
-            command=Command.UNANNOUNCE,
+            command=HyperDhtCommand.UNANNOUNCE,
             target=self.target,
             token=reply.token,
             value=signed.encode(),

@@ -12,7 +12,7 @@ import attrs
 from ..errors import RemoteProtocolError
 from ..wires.hypercore11.encoding import encode_uint
 from .exchange import Exchange
-from .messages import Command, MutableValue, decode_mutable_untrusted
+from .messages import HyperDhtCommand, MutableValue, decode_mutable_untrusted
 from .rpc.messages import Response
 from .rpc.query import Commit, Query, Reply
 from .rpc.requests import PendingRequest
@@ -59,7 +59,7 @@ class ValueSearch:
             self,
             self.target,
             now,
-            command=Command.MUTABLE_GET if mutable else Command.IMMUTABLE_GET,
+            command=HyperDhtCommand.MUTABLE_GET if mutable else HyperDhtCommand.IMMUTABLE_GET,
             value=encode_uint(minimum_seq) if mutable else None,
             commit=None if put is None else self._store,
         )
@@ -94,5 +94,5 @@ class ValueSearch:
             return None
         if isinstance(self._put, MutableValue):
             assert self._public_key is not None
-            return Commit(Command.MUTABLE_PUT, reply.token, self._public_key + self._put.encode())
-        return Commit(Command.IMMUTABLE_PUT, reply.token, self._put)
+            return Commit(HyperDhtCommand.MUTABLE_PUT, reply.token, self._public_key + self._put.encode())
+        return Commit(HyperDhtCommand.IMMUTABLE_PUT, reply.token, self._put)

@@ -6,7 +6,7 @@ from core.dht.support import DhtNetwork, Member, hyper_network, requests_of
 from peersockets_core.dht.announcer import PING_INTERVAL, Announcer, AnnouncerState
 from peersockets_core.dht.events import Listening
 from peersockets_core.dht.limits import HyperDhtLimits
-from peersockets_core.dht.messages import Command
+from peersockets_core.dht.messages import HyperDhtCommand
 from peersockets_core.dht.rpc.address import distance, node_id
 from peersockets_core.dht.rpc.limits import DhtLimits
 from peersockets_core.dht.rpc.messages import Response, encode_response
@@ -163,7 +163,7 @@ def test_a_relay_that_shows_no_token_cannot_be_asked_to_forget() -> None:
     listening(network, alice)
     alice.machine.stop_listening(network.now)
     for number, (to, request) in enumerate(requests_of(alice.machine, network.now)):
-        assert request.command == Command.FIND_PEER
+        assert request.command == HyperDhtCommand.FIND_PEER
         id, error = (None, 0) if number else (node_id(to), 1)
         response = Response(request.tid, alice.address, id, b"t" * 32 if number < 2 else None, error=error)
         alice.machine.receive_datagrams(encode_response(response), 1500, to, network.now)

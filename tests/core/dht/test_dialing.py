@@ -15,10 +15,10 @@ from peersockets_core.dht.events import DialFailed, Dialled
 from peersockets_core.dht.hyperdht import HyperDht
 from peersockets_core.dht.limits import HyperDhtLimits
 from peersockets_core.dht.messages import (
-    Command,
     Firewall,
     HandshakeError,
     HolepunchInfo,
+    HyperDhtCommand,
     Mode,
     NoisePayload,
     Peer,
@@ -29,8 +29,7 @@ from peersockets_core.dht.messages import (
 from peersockets_core.dht.noise_ik import HandshakeNoise
 from peersockets_core.dht.rpc.address import node_id
 from peersockets_core.dht.rpc.limits import DhtLimits
-from peersockets_core.dht.rpc.messages import Command as RpcCommand
-from peersockets_core.dht.rpc.messages import Request, Response, encode_response
+from peersockets_core.dht.rpc.messages import Request, Response, RpcCommand, encode_response
 
 US, SERVER = ("10.0.0.1", 1), ("1.0.0.9", 9)
 SERVER_KEYS, OUR_KEYS = KeyPair.from_seed(b"s" * 32), KeyPair.from_seed(b"c" * 32)
@@ -85,7 +84,7 @@ class Played:
     def find(self, *relays: SocketAddress) -> None:
         """Let all nodes answer where the key is; these know it."""
         record = Peer(SERVER_KEYS.ed25519_public_key).encode()
-        for to, request in self.take(Command.FIND_PEER):
+        for to, request in self.take(HyperDhtCommand.FIND_PEER):
             self.answer(to, request, record if to in relays else None)
 
     def reply(
@@ -97,7 +96,7 @@ class Played:
         ours: SocketAddress = US,
     ) -> None:
         """Answer one handshake as the server behind a relay does."""
-        to, request = self.take(Command.PEER_HANDSHAKE, through, most=1)[0]
+        to, request = self.take(HyperDhtCommand.PEER_HANDSHAKE, through, most=1)[0]
         noise = HandshakeNoise(SERVER_KEYS, entropy(9))
         noise.read_untrusted(decode_handshake_untrusted(request.value).noise)
         reply = RelayedHandshake(Mode.REPLY, noise.write(payload), server)
@@ -139,31 +138,31 @@ def test_the_same_message_goes_through_two_relays_at_a_time() -> None:
     net = Played()
     net.dial()
     net.find(*NODES)
-    handshakes = [request for _, request in net.asked if request.command == Command.PEER_HANDSHAKE]
+    handshakes = [request for _, request in net.asked if request.command == HyperDhtCommand.PEER_HANDSHAKE]
     assert len(handshakes) == 2
     assert len({request.value for request in handshakes}) == 1
-    to, request = net.take(Command.PEER_HANDSHAKE, most=1)[0]
+    to, request = net.take(HyperDhtCommand.PEER_HANDSHAKE, most=1)[0]
     net.answer(to, request, None)  # it has lost the way: the next one is tried
-    assert len(net.take(Command.PEER_HANDSHAKE)) == 2
+    assert len(net.take(HyperDhtCommand.PEER_HANDSHAKE)) == 2
 
 
 def test_known_relays_are_tried_at_once_and_once() -> None:
     net = Played()
     dial = net.dial(relays=[NODES[0], NODES[0], ("10.9.9.9", 9)])
-    assert {to for to, _ in net.take(Command.PEER_HANDSHAKE)} == {NODES[0], ("10.9.9.9", 9)}
-    assert not net.take(Command.FIND_PEER)  # they have a head start
+    assert {to for to, _ in net.take(HyperDhtCommand.PEER_HANDSHAKE)} == {NODES[0], ("10.9.9.9", 9)}
+    assert not net.take(HyperDhtCommand.FIND_PEER)  # they have a head start
     net.wait(0.1)
     net.find(*NODES)
-    assert NODES[0] not in {to for to, _ in net.take(Command.PEER_HANDSHAKE)}
+    assert NODES[0] not in {to for to, _ in net.take(HyperDhtCommand.PEER_HANDSHAKE)}
     assert dial.attempts == 3
 
 
 def test_a_known_relay_that_has_lost_the_way_is_not_waited_for() -> None:
     net = Played()
     net.dial(relays=[NODES[0]])
-    ((to, request),) = net.take(Command.PEER_HANDSHAKE)
+    ((to, request),) = net.take(HyperDhtCommand.PEER_HANDSHAKE)
     net.answer(to, request, None)
-    assert net.take(Command.FIND_PEER)
+    assert net.take(HyperDhtCommand.FIND_PEER)
 
 
 def test_relays_are_remembered_for_the_next_time() -> None:
@@ -172,7 +171,7 @@ def test_relays_are_remembered_for_the_next_time() -> None:
     net.find(NODES[0])
     net.reply(attrs.evolve(PAYLOAD, relays=(NODES[2], NODES[3])))
     net.dial()
-    assert {to for to, _ in net.take(Command.PEER_HANDSHAKE)} == {NODES[2], NODES[3]}
+    assert {to for to, _ in net.take(HyperDhtCommand.PEER_HANDSHAKE)} == {NODES[2], NODES[3]}
     net.machine.learn_relays(b"k" * 32, (NODES[0],))
     assert list(net.machine.known_relays) == [b"k" * 32]
 
@@ -292,7 +291,7 @@ def test_relays_that_have_lost_the_way() -> None:
     dial = net.dial()
     net.find(*NODES)
     while not net.fates:
-        for to, request in net.take(Command.PEER_HANDSHAKE):
+        for to, request in net.take(HyperDhtCommand.PEER_HANDSHAKE):
             net.answer(to, request, None)
     assert dial.attempts == 4
     assert "through any of 4 relays" in net.fate.reason
@@ -303,7 +302,7 @@ def test_a_relay_that_lies_does_not_spoil_the_dial(mode: Mode) -> None:
     net = Played()
     net.dial()
     net.find(NODES[0], NODES[1])
-    to, request = net.take(Command.PEER_HANDSHAKE, most=1)[0]
+    to, request = net.take(HyperDhtCommand.PEER_HANDSHAKE, most=1)[0]
     net.answer(to, request, RelayedHandshake(mode, bytes(100), SERVER).encode())
     assert not net.fates
     assert net.machine.node.dropped == 1
@@ -315,7 +314,7 @@ def test_an_answer_that_is_garbage() -> None:
     net = Played()
     net.dial()
     net.find(NODES[0])
-    to, request = net.take(Command.PEER_HANDSHAKE, most=1)[0]
+    to, request = net.take(HyperDhtCommand.PEER_HANDSHAKE, most=1)[0]
     net.answer(to, request, b"\xff")
     assert isinstance(net.fate, DialFailed)
     assert net.machine.node.dropped == 1

@@ -11,7 +11,7 @@ from peersockets_core import KeyPair
 from peersockets_core.address import SocketAddress
 from peersockets_core.dht.hyperdht import HyperDht
 from peersockets_core.dht.limits import HyperDhtLimits
-from peersockets_core.dht.messages import Command, Mode, RelayedHandshake, RelayedHolepunch
+from peersockets_core.dht.messages import HyperDhtCommand, Mode, RelayedHandshake, RelayedHolepunch
 from peersockets_core.dht.rpc.address import node_id
 from peersockets_core.dht.rpc.messages import Request, Response, encode_request
 
@@ -36,7 +36,11 @@ def relay(
 ) -> list[tuple[SocketAddress, Any]]:
     """Give a node a message to relay; returns what it sends."""
     machine = machine or node()
-    command = Command.PEER_HOLEPUNCH if isinstance(value, RelayedHolepunch) else Command.PEER_HANDSHAKE
+    command = (
+        HyperDhtCommand.PEER_HOLEPUNCH
+        if isinstance(value, RelayedHolepunch)
+        else HyperDhtCommand.PEER_HANDSHAKE
+    )
     encoded = value if isinstance(value, bytes) else value.encode()
     request = Request(7, OURS, command, target=target, value=encoded)
     assert not machine.receive_datagrams(encode_request(request), 1500, source, 0.0)
@@ -46,7 +50,11 @@ def relay(
 def passed_on(
     to: SocketAddress, value: RelayedHandshake | RelayedHolepunch
 ) -> list[tuple[SocketAddress, Any]]:
-    command = Command.PEER_HOLEPUNCH if isinstance(value, RelayedHolepunch) else Command.PEER_HANDSHAKE
+    command = (
+        HyperDhtCommand.PEER_HOLEPUNCH
+        if isinstance(value, RelayedHolepunch)
+        else HyperDhtCommand.PEER_HANDSHAKE
+    )
     return [(to, Request(7, to, command, id=node_id(OURS), target=KNOWN, value=value.encode()))]
 
 

@@ -21,7 +21,7 @@ from peersockets_core.dht.events import ConnectionRequested, DialFailed, Dialled
 from peersockets_core.dht.hyperdht import HyperDht
 from peersockets_core.dht.limits import HyperDhtLimits
 from peersockets_core.dht.messages import (
-    Command,
+    HyperDhtCommand,
     Mode,
     Peer,
     RelayedHandshake,
@@ -30,10 +30,10 @@ from peersockets_core.dht.messages import (
 )
 from peersockets_core.dht.rpc.address import distance, node_id
 from peersockets_core.dht.rpc.limits import DEFAULT_DHT_LIMITS, DhtLimits
-from peersockets_core.dht.rpc.messages import Command as RpcCommand
 from peersockets_core.dht.rpc.messages import (
     Request,
     Response,
+    RpcCommand,
     decode_untrusted,
     encode_request,
     encode_response,
@@ -196,7 +196,7 @@ def test_records_that_nobody_has_signed() -> None:
 
         def answer(request: Request, source: SocketAddress, ours: SocketAddress = address) -> list[Any]:
             record = Peer(stolen, (ours,)).encode()
-            value = record if request.command == Command.FIND_PEER else encode_peers([record] * 20)
+            value = record if request.command == HyperDhtCommand.FIND_PEER else encode_peers([record] * 20)
             return [(source, encode_response(response(request, ours, source, value=value)))]
 
         intrude(network, address, answer)
@@ -219,7 +219,9 @@ def test_a_flood_of_announcements_from_many_hosts_leaves_other_topics_alone() ->
     kept = len(keeper.machine.storage)
     for number in range(500):
         source = (f"10.77.{number >> 8}.{number & 255}", PORT)
-        request = Request(number, keeper.address, Command.ANNOUNCE, token=b"t" * 32, target=TOPIC, value=b"v")
+        request = Request(
+            number, keeper.address, HyperDhtCommand.ANNOUNCE, token=b"t" * 32, target=TOPIC, value=b"v"
+        )
         keeper.machine.receive_datagrams(encode_request(request), 1500, source, network.now)
         # The answer to the one in whose name it came is a refusal, and no more than one for each.
         ((to, _, size),) = keeper.machine.datagrams_to_send(network.now)
@@ -301,7 +303,7 @@ def test_a_relay_that_lies_about_the_address_of_a_server() -> None:
     waiting: dict[int, tuple[Request, SocketAddress]] = {}
 
     def lie(request: Request, source: SocketAddress) -> list[Any]:
-        if request.command != Command.PEER_HANDSHAKE:
+        if request.command != HyperDhtCommand.PEER_HANDSHAKE:
             record = Peer(key(bob)).encode()
             return [(source, encode_response(response(request, address, source, value=record)))]
         message = decode_handshake_untrusted(request.value or b"")
@@ -339,10 +341,10 @@ def test_a_value_that_fits_no_path_is_not_kept() -> None:
     for size, taken in ((1000, True), (60_000, False)):
         value = bytes(size)
         target = key_hash(value)
-        (answered,) = asked(command=Command.IMMUTABLE_GET, target=target)
+        (answered,) = asked(command=HyperDhtCommand.IMMUTABLE_GET, target=target)
         dropped = keeper.node.dropped
-        asked(command=Command.IMMUTABLE_PUT, target=target, token=answered.token, value=value)
-        (answered,) = asked(command=Command.IMMUTABLE_GET, target=target)
+        asked(command=HyperDhtCommand.IMMUTABLE_PUT, target=target, token=answered.token, value=value)
+        (answered,) = asked(command=HyperDhtCommand.IMMUTABLE_GET, target=target)
         assert answered.value == (value if taken else None)
         assert keeper.node.dropped == dropped + (not taken)
 
@@ -356,10 +358,10 @@ def test_a_source_that_nobody_has_verified_gets_no_more_than_the_reference_sends
     network = hyper_network(30)
     node = announced(network).machine
     value = bytes(range(200))
-    put = Request(1, US, Command.IMMUTABLE_PUT, False, None, None, key_hash(value), value)
+    put = Request(1, US, HyperDhtCommand.IMMUTABLE_PUT, False, None, None, key_hash(value), value)
     assert not answers(node, put, network.now), "a value without a token is stored"
     sizes: dict[str, int] = {}
-    for internal, commands in ((True, RpcCommand), (False, Command)):
+    for internal, commands in ((True, RpcCommand), (False, HyperDhtCommand)):
         for command in (*commands, 200):
             for content in (None, bytes(4), b"\1\0" + bytes(200)):
                 request = Request(1, US, command, internal, None, None, TOPIC, content)

@@ -16,7 +16,7 @@ from peersockets_core import KeyPair
 from peersockets_core.dht import HyperDht
 from peersockets_core.dht.events import ConnectionRequested, DialFailed, Dialled, Listening
 from peersockets_core.dht.listening import Accepted
-from peersockets_core.dht.messages import Command, Firewall, Mode, NoisePayload, RelayedHandshake
+from peersockets_core.dht.messages import Firewall, HyperDhtCommand, Mode, NoisePayload, RelayedHandshake
 from peersockets_core.dht.rpc.events import ReachabilityChanged
 from peersockets_core.dht.rpc.messages import Request
 from peersockets_core.dht.signing import key_hash
@@ -173,7 +173,7 @@ HOSTILE_VALUES = st.binary(max_size=60) | st.builds(
             Request,
             st.integers(0, 65535),
             st.just(("10.0.0.1", 1)),
-            st.sampled_from([*Command, 10, 11]),
+            st.sampled_from([*HyperDhtCommand, 10, 11]),
             target=st.sampled_from([bytes(32), key_hash(KeyPair.from_seed(bytes(32)).ed25519_public_key)]),
             value=HOSTILE_VALUES,
         ),

@@ -15,10 +15,10 @@ from peersockets_core.dht.hyperdht import HyperDht
 from peersockets_core.dht.limits import HyperDhtLimits
 from peersockets_core.dht.listening import Accepted, Incoming, IncomingState
 from peersockets_core.dht.messages import (
-    Command,
     Firewall,
     HandshakeError,
     HolepunchInfo,
+    HyperDhtCommand,
     Mode,
     NoisePayload,
     RelayedHandshake,
@@ -62,7 +62,7 @@ class Played:
         request = Request(
             self.tid,
             OURS,
-            Command.PEER_HANDSHAKE,
+            HyperDhtCommand.PEER_HANDSHAKE,
             target=key_hash(SERVER_KEYS.ed25519_public_key),
             value=encoded,
         )

@@ -8,7 +8,7 @@ from core.dht.recorded import DATAGRAMS
 from peersockets_core import KeyPair
 from peersockets_core.dht.messages import (
     Announcement,
-    Command,
+    HyperDhtCommand,
     Peer,
     decode_announcement_untrusted,
     decode_mutable_put_untrusted,
@@ -28,7 +28,7 @@ TARGET, NODE, TOKEN = bytes([1]) * 32, bytes([2]) * 32, bytes([3]) * 32
 RELAYS = (("10.0.0.1", 1),)
 
 
-def requests(command: Command) -> list[Request]:
+def requests(command: HyperDhtCommand) -> list[Request]:
     return [
         message
         for recorded in DATAGRAMS
@@ -40,17 +40,17 @@ def requests(command: Command) -> list[Request]:
 
 def test_the_constants_of_the_reference() -> None:
     known = {
-        Command.PEER_HANDSHAKE: "14d6d4b4",
-        Command.PEER_HOLEPUNCH: "f1191cd5",
-        Command.ANNOUNCE: "36386add",
-        Command.UNANNOUNCE: "ded293cd",
+        HyperDhtCommand.PEER_HANDSHAKE: "14d6d4b4",
+        HyperDhtCommand.PEER_HOLEPUNCH: "f1191cd5",
+        HyperDhtCommand.ANNOUNCE: "36386add",
+        HyperDhtCommand.UNANNOUNCE: "ded293cd",
     }
     for command, beginning in known.items():
         assert namespace(command).hex().startswith(beginning)
 
 
-@pytest.mark.parametrize("command", [Command.ANNOUNCE, Command.UNANNOUNCE])
-def test_what_real_nodes_have_signed(command: Command) -> None:
+@pytest.mark.parametrize("command", [HyperDhtCommand.ANNOUNCE, HyperDhtCommand.UNANNOUNCE])
+def test_what_real_nodes_have_signed(command: HyperDhtCommand) -> None:
     signed = requests(command)
     assert signed
     nodes = {
@@ -73,7 +73,7 @@ def test_what_real_nodes_have_signed(command: Command) -> None:
 
 
 def test_values_that_real_nodes_have_signed() -> None:
-    signed = requests(Command.MUTABLE_PUT)
+    signed = requests(HyperDhtCommand.MUTABLE_PUT)
     assert signed
     for request in signed:
         public_key, put = decode_mutable_put_untrusted(request.value or b"")
@@ -81,18 +81,18 @@ def test_values_that_real_nodes_have_signed() -> None:
         assert verify_mutable(put, public_key)
 
 
-@pytest.mark.parametrize("command", [Command.ANNOUNCE, Command.UNANNOUNCE])
-def test_a_signature_is_for_one_command_topic_node_and_token(command: Command) -> None:
+@pytest.mark.parametrize("command", [HyperDhtCommand.ANNOUNCE, HyperDhtCommand.UNANNOUNCE])
+def test_a_signature_is_for_one_command_topic_node_and_token(command: HyperDhtCommand) -> None:
     signed = sign_announcement(command, OURS, TARGET, NODE, TOKEN, RELAYS)
     assert verify_announcement(command, signed, TARGET, NODE, TOKEN)
-    other = Command.ANNOUNCE if command is Command.UNANNOUNCE else Command.UNANNOUNCE
+    other = HyperDhtCommand.ANNOUNCE if command is HyperDhtCommand.UNANNOUNCE else HyperDhtCommand.UNANNOUNCE
     assert not verify_announcement(other, signed, TARGET, NODE, TOKEN)
     for fields in ((NODE, NODE, TOKEN), (TARGET, TARGET, TOKEN), (TARGET, NODE, NODE)):
         assert not verify_announcement(command, signed, *fields)
 
 
 def test_a_signature_is_for_one_record() -> None:
-    signed = sign_announcement(Command.ANNOUNCE, OURS, TARGET, NODE, TOKEN, RELAYS)
+    signed = sign_announcement(HyperDhtCommand.ANNOUNCE, OURS, TARGET, NODE, TOKEN, RELAYS)
     assert signed.peer == Peer(OURS.ed25519_public_key, RELAYS)
     for forged in (
         Announcement(Peer(OURS.ed25519_public_key, ()), signed.signature),
@@ -101,7 +101,7 @@ def test_a_signature_is_for_one_record() -> None:
         Announcement(None, signed.signature),
         Announcement(signed.peer, signed.signature, refresh=NODE),
     ):
-        assert not verify_announcement(Command.ANNOUNCE, forged, TARGET, NODE, TOKEN)
+        assert not verify_announcement(HyperDhtCommand.ANNOUNCE, forged, TARGET, NODE, TOKEN)
 
 
 def test_a_value_is_signed_with_its_number() -> None:

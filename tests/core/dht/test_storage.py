@@ -15,14 +15,14 @@ from peersockets_core.dht.limits import HyperDhtLimits
 from peersockets_core.dht.messages import (
     MOST_PEERS,
     Announcement,
-    Command,
+    HyperDhtCommand,
     Peer,
     decode_mutable_untrusted,
     decode_peer_untrusted,
     decode_peers_untrusted,
 )
 from peersockets_core.dht.rpc.address import node_id
-from peersockets_core.dht.rpc.messages import ErrorCode, Request, Response, encode_request
+from peersockets_core.dht.rpc.messages import Request, Response, RpcErrorCode, encode_request
 from peersockets_core.dht.signing import key_hash, sign_announcement, sign_mutable
 from peersockets_core.wires.hypercore11.encoding import encode_uint
 
@@ -60,7 +60,7 @@ class Played:
         return responses[0] if responses else None  # type: ignore[return-value]
 
     def token(self, source: SocketAddress = THEIRS) -> bytes:
-        response = self.ask(Command.LOOKUP, source)
+        response = self.ask(HyperDhtCommand.LOOKUP, source)
         assert response is not None
         assert response.token is not None
         return response.token
@@ -70,12 +70,12 @@ class Played:
     ) -> Response | None:
         token = self.token(source)
         signed = sign_announcement(
-            Command.ANNOUNCE, key_pair, target, node_id(OURS), token, (("1.2.3.4", 5),)
+            HyperDhtCommand.ANNOUNCE, key_pair, target, node_id(OURS), token, (("1.2.3.4", 5),)
         )
-        return self.ask(Command.ANNOUNCE, source, target=target, token=token, value=signed.encode())
+        return self.ask(HyperDhtCommand.ANNOUNCE, source, target=target, token=token, value=signed.encode())
 
     def peers(self, target: bytes = TOPIC) -> list[Peer]:
-        response = self.ask(Command.LOOKUP, target=target)
+        response = self.ask(HyperDhtCommand.LOOKUP, target=target)
         assert response is not None
         return [] if response.value is None else decode_peers_untrusted(response.value)
 
@@ -103,12 +103,12 @@ def test_a_self_announcement_leads_to_its_sender() -> None:
     node.announce(target=target)
     assert node.machine.forwarding.address(target, 0.0) == THEIRS
     assert node.stored == 0
-    response = node.ask(Command.FIND_PEER, target=target)
+    response = node.ask(HyperDhtCommand.FIND_PEER, target=target)
     assert response is not None
     assert response.value is not None
     assert decode_peer_untrusted(response.value).public_key == ALICE.ed25519_public_key
     assert [peer.public_key for peer in node.peers(target)] == [ALICE.ed25519_public_key]
-    missing = node.ask(Command.FIND_PEER, target=bytes(32))
+    missing = node.ask(HyperDhtCommand.FIND_PEER, target=bytes(32))
     assert missing is not None
     assert missing.value is None
 
@@ -118,11 +118,11 @@ def test_withdrawing(target: bytes) -> None:
     node = Played()
     node.announce(target=target)
     token = node.token()
-    signed = sign_announcement(Command.UNANNOUNCE, ALICE, target, node_id(OURS), token, ())
+    signed = sign_announcement(HyperDhtCommand.UNANNOUNCE, ALICE, target, node_id(OURS), token, ())
     # It takes the owner's signature, and one for the other command is none.
-    assert node.ask(Command.ANNOUNCE, target=target, token=token, value=signed.encode()) is None
+    assert node.ask(HyperDhtCommand.ANNOUNCE, target=target, token=token, value=signed.encode()) is None
     assert len(node.peers(target)) == 1
-    assert node.ask(Command.UNANNOUNCE, target=target, token=token, value=signed.encode()) is not None
+    assert node.ask(HyperDhtCommand.UNANNOUNCE, target=target, token=token, value=signed.encode()) is not None
     assert not node.peers(target)
     assert node.stored == len(node.machine.forwarding) == 0
 
@@ -132,19 +132,19 @@ def test_what_is_not_signed_for_us_now_is_not_kept() -> None:
     token = node.token()
 
     def announced(value: bytes, **fields: Any) -> None:
-        response = node.ask(Command.ANNOUNCE, **{"token": token, "value": value, **fields})
-        assert response is None or response.error == ErrorCode.INVALID_TOKEN
+        response = node.ask(HyperDhtCommand.ANNOUNCE, **{"token": token, "value": value, **fields})
+        assert response is None or response.error == RpcErrorCode.INVALID_TOKEN
 
-    signed = sign_announcement(Command.ANNOUNCE, ALICE, TOPIC, node_id(OURS), token, ())
+    signed = sign_announcement(HyperDhtCommand.ANNOUNCE, ALICE, TOPIC, node_id(OURS), token, ())
     for other in (
-        sign_announcement(Command.ANNOUNCE, ALICE, TOPIC, node_id(THEIRS), token, ()),
-        sign_announcement(Command.ANNOUNCE, ALICE, bytes(32), node_id(OURS), token, ()),
+        sign_announcement(HyperDhtCommand.ANNOUNCE, ALICE, TOPIC, node_id(THEIRS), token, ()),
+        sign_announcement(HyperDhtCommand.ANNOUNCE, ALICE, bytes(32), node_id(OURS), token, ()),
         Announcement(Peer(person(1).ed25519_public_key), signed.signature),
         Announcement(None, signed.signature),
         Announcement(None, None, refresh=bytes(32)),
     ):
         announced(other.encode())
-        node.ask(Command.UNANNOUNCE, token=token, value=other.encode())
+        node.ask(HyperDhtCommand.UNANNOUNCE, token=token, value=other.encode())
     announced(signed.encode(), token=None)
     announced(signed.encode(), token=bytes(32))
     announced(signed.encode(), source=("10.0.0.9", 9))
@@ -159,11 +159,11 @@ def test_what_is_not_signed_for_us_now_is_not_kept() -> None:
 def test_an_ephemeral_node_keeps_nothing() -> None:
     machine = HyperDht(key_pair=ALICE, entropy=entropy(1), now=0.0)
     machine.handle_deadline(0.0)
-    for command in (*Command, 77):
+    for command in (*HyperDhtCommand, 77):
         request = Request(5, OURS, command, target=TOPIC, value=b"v")
         machine.receive_datagrams(encode_request(request), 1500, THEIRS, 0.0)
     answers = [message for _, message in sent(machine, 0.0)]
-    assert len(answers) == len(Command) + 1 - 2  # all but the two that are relayed
+    assert len(answers) == len(HyperDhtCommand) + 1 - 2  # all but the two that are relayed
     assert all(isinstance(answer, Response) and answer.error == 1 for answer in answers)
 
 
@@ -171,8 +171,8 @@ def test_an_unknown_command_and_one_without_a_target() -> None:
     node = Played()
     unknown = node.ask(77)
     assert unknown is not None
-    assert unknown.error == ErrorCode.UNKNOWN_COMMAND
-    assert node.ask(Command.LOOKUP, target=None) is None
+    assert unknown.error == RpcErrorCode.UNKNOWN_COMMAND
+    assert node.ask(HyperDhtCommand.LOOKUP, target=None) is None
 
 
 def test_announcing_again_keeps_one_record() -> None:
@@ -235,13 +235,13 @@ def test_one_topic_cannot_push_out_others() -> None:
 def test_an_immutable_value_is_kept_under_its_hash_only() -> None:
     node = Played()
     token = node.token()
-    assert node.ask(Command.IMMUTABLE_PUT, token=token, value=b"value") is None
+    assert node.ask(HyperDhtCommand.IMMUTABLE_PUT, token=token, value=b"value") is None
     target = key_hash(b"value")
-    assert node.ask(Command.IMMUTABLE_PUT, target=target, value=b"value") is None
-    assert node.ask(Command.IMMUTABLE_PUT, target=target, token=token) is None
+    assert node.ask(HyperDhtCommand.IMMUTABLE_PUT, target=target, value=b"value") is None
+    assert node.ask(HyperDhtCommand.IMMUTABLE_PUT, target=target, token=token) is None
     assert node.stored == 0
-    assert node.ask(Command.IMMUTABLE_PUT, target=target, token=token, value=b"value") is not None
-    response = node.ask(Command.IMMUTABLE_GET, target=target)
+    assert node.ask(HyperDhtCommand.IMMUTABLE_PUT, target=target, token=token, value=b"value") is not None
+    response = node.ask(HyperDhtCommand.IMMUTABLE_GET, target=target)
     assert response is not None
     assert response.value == b"value"
 
@@ -253,7 +253,9 @@ def test_a_mutable_value_is_kept_if_its_owner_has_signed_it() -> None:
     value = ALICE.ed25519_public_key + signed.encode()
 
     def put(value: bytes, **fields: Any) -> Response | None:
-        return node.ask(Command.MUTABLE_PUT, **{"target": target, "token": token, "value": value, **fields})
+        return node.ask(
+            HyperDhtCommand.MUTABLE_PUT, **{"target": target, "token": token, "value": value, **fields}
+        )
 
     assert put(value, token=None) is None
     assert put(value, target=TOPIC) is None
@@ -262,20 +264,20 @@ def test_a_mutable_value_is_kept_if_its_owner_has_signed_it() -> None:
     assert put(b"garbage") is None
     assert node.stored == 0
     assert put(value) is not None
-    response = node.ask(Command.MUTABLE_GET, target=target, value=encode_uint(3))
+    response = node.ask(HyperDhtCommand.MUTABLE_GET, target=target, value=encode_uint(3))
     assert response is not None
     assert response.value is not None
     assert decode_mutable_untrusted(response.value) == signed
     for wanted in (encode_uint(4), encode_uint(300)):
-        newer = node.ask(Command.MUTABLE_GET, target=target, value=wanted)
+        newer = node.ask(HyperDhtCommand.MUTABLE_GET, target=target, value=wanted)
         assert newer is not None
         assert newer.value is None
-    assert node.ask(Command.MUTABLE_GET, target=target) is None  # without a number
+    assert node.ask(HyperDhtCommand.MUTABLE_GET, target=target) is None  # without a number
 
 
 def test_values_of_one_host_are_bounded() -> None:
     node = Played(limits=HyperDhtLimits(host_values=3))
     for number in range(10):
         value = number.to_bytes(9)
-        node.ask(Command.IMMUTABLE_PUT, target=key_hash(value), token=node.token(), value=value)
+        node.ask(HyperDhtCommand.IMMUTABLE_PUT, target=key_hash(value), token=node.token(), value=value)
     assert node.stored == 3

@@ -9,7 +9,7 @@ import pytest
 from core.dht.support import DhtNetwork, Member, hyper_network, requests_of, sent
 from peersockets_core.address import SocketAddress
 from peersockets_core.dht.events import Listening, PeersFound, SearchFinished
-from peersockets_core.dht.messages import Command, Peer, encode_peers
+from peersockets_core.dht.messages import HyperDhtCommand, Peer, encode_peers
 from peersockets_core.dht.rpc.address import node_id
 from peersockets_core.dht.rpc.messages import Request, Response, decode_untrusted, encode_response
 from simulation import Datagram
@@ -116,7 +116,11 @@ def test_announcing_again_removes_what_has_become_stale() -> None:
 
     def tap(time: float, datagram: Datagram) -> None:
         message = decode_untrusted(datagram.payload)
-        if isinstance(message, Request) and not message.internal and message.command == Command.UNANNOUNCE:
+        if (
+            isinstance(message, Request)
+            and not message.internal
+            and message.command == HyperDhtCommand.UNANNOUNCE
+        ):
             withdrawn_from.add(datagram.destination)
 
     network.network.taps.append(tap)
@@ -168,7 +172,7 @@ def test_our_own_record_is_withdrawn_from_nodes_that_have_shown_a_token_only() -
     bob.machine.withdraw(TOPIC, network.now)
     answered(bob, network.now, ours)
     withdrawals = requests_of(bob.machine, network.now)
-    assert [request.command for _, request in withdrawals] == [Command.UNANNOUNCE] * 2
+    assert [request.command for _, request in withdrawals] == [HyperDhtCommand.UNANNOUNCE] * 2
     # Whether they are confirmed or not changes nothing.
     to, request = withdrawals[0]
     bob.machine.receive_datagrams(encode_response(Response(request.tid, to)), 1500, to, network.now)

@@ -13,7 +13,7 @@ from ...keys import Entropy
 from .address import encode_address
 from .events import Answered, DhtEvent, QueryFinished, QueryReplied, TimedOut
 from .limits import DhtLimits
-from .messages import Command, Request, Response
+from .messages import Request, Response, RpcCommand
 from .query import BACKGROUND_CONCURRENCY, CommitMaker, Query, Reply
 from .requests import RETRIES, TIMEOUT, Asker, PendingRequest, Requests, Socket
 from .table import RoutingTable
@@ -132,7 +132,7 @@ class Client:
         """Refresh the table with a query that causes no events."""
         return self.start_query(
             target,
-            Command.FIND_NODE,
+            RpcCommand.FIND_NODE,
             now,
             internal=True,
             value=None,
@@ -193,7 +193,7 @@ class Client:
         """
         if self.hints_sent < self.limits.down_hints:
             self.hints_sent += 1
-            self.send(_NOBODY, to, Command.DOWN_HINT, now, value=encode_address(down))
+            self.send(_NOBODY, to, RpcCommand.DOWN_HINT, now, value=encode_address(down))
 
     def replied(self, query: Query, reply: Reply) -> None:
         """Report a node's answer to a query."""

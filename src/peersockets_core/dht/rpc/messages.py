@@ -42,7 +42,7 @@ _LONGER: Final = 0xFD
 """The smallest first byte of a number of more than one byte."""
 
 
-class Command(IntEnum):
+class RpcCommand(IntEnum):
     """The commands of dht-rpc itself, marked as internal on the wire."""
 
     PING = 0
@@ -52,7 +52,7 @@ class Command(IntEnum):
     DELAYED_PING = 4
 
 
-class ErrorCode(IntEnum):
+class RpcErrorCode(IntEnum):
     """The errors in answers of dht-rpc itself."""
 
     NONE = 0
@@ -70,7 +70,7 @@ class Request:
     """The destination of the datagram: the receiver's address as the sender sees it."""
     command: int
     internal: bool = False
-    """Whether `command` is one of dht-rpc's own (`Command`)."""
+    """Whether `command` is one of dht-rpc's own (`RpcCommand`)."""
     id: bytes | None = None
     """The sender's node id, if it is a persistent node."""
     token: bytes | None = None
@@ -91,7 +91,7 @@ class Response:
     """For a later commit to the same node: proof that we receive datagrams at our address."""
     closer_nodes: tuple[SocketAddress, ...] = ()
     """Nodes closer to the target that the answering node knows."""
-    error: int = ErrorCode.NONE
+    error: int = RpcErrorCode.NONE
     value: bytes | None = None
 
 
@@ -195,6 +195,6 @@ def decode_untrusted(datagram: bytes) -> Request | Response:
         value = (reader.buffer_untrusted() or None) if flags & _VALUE else None
         return Request(tid, to, command, bool(flags & _INTERNAL), sender_id, token, target, value)
     closer = reader.addresses_untrusted(MOST_CLOSER_NODES) if flags & _CLOSER else ()
-    error = reader.uint_untrusted() if flags & _ERROR else ErrorCode.NONE
+    error = reader.uint_untrusted() if flags & _ERROR else RpcErrorCode.NONE
     value = (reader.buffer_untrusted() or None) if flags & _VALUE else None
     return Response(tid, to, sender_id, token, closer, error, value)

@@ -28,7 +28,7 @@ from .events import (
     RequestReceived,
 )
 from .limits import DEFAULT_DHT_LIMITS, DhtLimits
-from .messages import Command, ErrorCode, Request, decode_untrusted, encode_answer, encode_request
+from .messages import Request, RpcCommand, RpcErrorCode, decode_untrusted, encode_answer, encode_request
 from .nat import NatSampler
 from .query import CONCURRENCY, CommitMaker, Query
 from .rates import HostRates
@@ -209,7 +209,7 @@ class DhtNode:
 
     def ping(self, to: SocketAddress, now: float) -> PendingRequest:
         """Ask a node for a sign of life. Events and errors are those of `request`."""
-        return self.request(to, command=Command.PING, internal=True, now=now)
+        return self.request(to, command=RpcCommand.PING, internal=True, now=now)
 
     def query(
         self,
@@ -243,7 +243,7 @@ class DhtNode:
 
     def find_node(self, target: bytes, now: float) -> Query:
         """Search for the nodes closest to a target. Events and errors are those of `query`."""
-        return self.query(target, command=Command.FIND_NODE, internal=True, now=now)
+        return self.query(target, command=RpcCommand.FIND_NODE, internal=True, now=now)
 
     def cancel(self, asked: Query | PendingRequest) -> None:
         """Cancel a query or a request; no further event follows for it."""
@@ -259,7 +259,7 @@ class DhtNode:
         now: float,
         *,
         value: bytes | None = None,
-        error: int = ErrorCode.NONE,
+        error: int = RpcErrorCode.NONE,
         token: bool = True,
         closer_nodes: bool = True,
     ) -> None:
@@ -322,7 +322,7 @@ class DhtNode:
         now: float,
         *,
         value: bytes | None = None,
-        error: int = ErrorCode.NONE,
+        error: int = RpcErrorCode.NONE,
         token: bool = False,
         closer_nodes: bool = False,
     ) -> None:
@@ -380,7 +380,7 @@ class DhtNode:
             self.dropped += 1
             return
         if request.token is not None and not self._tokens.recognize(request.token, source[0], now):
-            self.answer(request, source, now, error=ErrorCode.INVALID_TOKEN, token=True, closer_nodes=True)
+            self.answer(request, source, now, error=RpcErrorCode.INVALID_TOKEN, token=True, closer_nodes=True)
             return
         if id is not None:
             # An attacker can send requests with a false source, so only a node that gets no answers believes

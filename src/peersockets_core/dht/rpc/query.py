@@ -16,7 +16,7 @@ import attrs
 from ...address import SocketAddress
 from .address import distance, node_id
 from .limits import DhtLimits
-from .messages import ErrorCode, Response
+from .messages import Response, RpcErrorCode
 from .requests import RETRIES, PendingRequest
 from .table import K
 
@@ -208,7 +208,7 @@ class Query:
         """Take in a node's answer."""
         self._land(request)
         if self.state is QueryState.COMMITTING:
-            if response.error == ErrorCode.NONE:
+            if response.error == RpcErrorCode.NONE:
                 self.confirmed += [reply for reply in self.closest_replies if reply.source == request.to]
             self._finish_commit()
             return
@@ -217,7 +217,7 @@ class Query:
         self.heard_of[source] = _Refs.DONE
         id = response.id if response.id == node_id(source) else None
         reply = Reply(source, id, response.token, response.value, response.error, response.to)
-        if response.error == ErrorCode.NONE:
+        if response.error == RpcErrorCode.NONE:
             self.successes += 1
             self._keep_if_close(reply)
         else:
@@ -230,7 +230,7 @@ class Query:
                 self._hear_of(address, source, now)
         if self.successes + self.errors >= self._concurrency:
             self._cautious = False
-        if response.error == ErrorCode.NONE:
+        if response.error == RpcErrorCode.NONE:
             self._host.replied(self, reply)
         self._go_on(now)
 

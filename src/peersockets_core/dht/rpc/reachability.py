@@ -22,7 +22,7 @@ from ...address import SocketAddress
 from .client import Client
 from .events import DhtEvent, ReachabilityChanged
 from .limits import DhtLimits
-from .messages import Command, Response
+from .messages import Response, RpcCommand
 from .requests import PendingRequest, Socket
 from .upkeep import Upkeep
 
@@ -126,7 +126,7 @@ class Reachability:
         value = self._port.to_bytes(2, "little")
         requests = [
             self._node.client.send(
-                self, to, Command.PING_NAT, now, value=value, socket=Socket.PROBE, answered_on=Socket.MAIN
+                self, to, RpcCommand.PING_NAT, now, value=value, socket=Socket.PROBE, answered_on=Socket.MAIN
             )
             for to in islice(self._strangers(now), _TESTERS)
         ]

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from ...address import SocketAddress
 from .address import ADDRESS_SIZE, decode_address
 from .limits import DhtLimits
-from .messages import Command, ErrorCode, Request
+from .messages import Request, RpcCommand, RpcErrorCode
 
 _PORT_SIZE: Final = 2
 _DELAY_SIZE: Final = 4
@@ -43,7 +43,7 @@ class ServerHost(Protocol):
         to: SocketAddress,
         now: float,
         *,
-        error: int = ErrorCode.NONE,
+        error: int = RpcErrorCode.NONE,
         closer_nodes: bool = False,
     ) -> None:
         """Answer a request."""
@@ -61,7 +61,7 @@ class Server:
         """Answer a request, or ignore it if it lacks a field that its command needs."""
         serve = _COMMANDS.get(request.command)
         if serve is None:
-            self._node.answer(request, source, now, error=ErrorCode.UNKNOWN_COMMAND, closer_nodes=True)
+            self._node.answer(request, source, now, error=RpcErrorCode.UNKNOWN_COMMAND, closer_nodes=True)
         else:
             serve(self, request, source, now)
 
@@ -106,9 +106,9 @@ class Server:
 
 
 _COMMANDS: Final[dict[int, Callable[[Server, Request, SocketAddress, float], None]]] = {
-    Command.PING: Server._ping,
-    Command.PING_NAT: Server._ping_nat,
-    Command.FIND_NODE: Server._find_node,
-    Command.DOWN_HINT: Server._down_hint,
-    Command.DELAYED_PING: Server._delayed_ping,
+    RpcCommand.PING: Server._ping,
+    RpcCommand.PING_NAT: Server._ping_nat,
+    RpcCommand.FIND_NODE: Server._find_node,
+    RpcCommand.DOWN_HINT: Server._down_hint,
+    RpcCommand.DELAYED_PING: Server._delayed_ping,
 }

@@ -18,7 +18,7 @@ from .address import node_id
 from .client import Client
 from .health import NetworkHealth
 from .limits import DhtLimits
-from .messages import Command, Response
+from .messages import Response, RpcCommand
 from .query import Query
 from .requests import PendingRequest, RequestStatistics
 from .table import Contact, K, RoutingTable
@@ -204,7 +204,7 @@ class Upkeep:
         if self.checks >= self._node.limits.checks:
             return
         contact.pinged = self.ticks
-        if self._node.client.send(_Check(self, contact, contact.seen), contact.address, Command.PING, now):
+        if self._node.client.send(_Check(self, contact, contact.seen), contact.address, RpcCommand.PING, now):
             self.checks += 1
 
     def _swap_with_oldest(self, newcomer: Contact, now: float) -> None:
@@ -219,7 +219,7 @@ class Upkeep:
             return
         oldest.pinged = self.ticks
         if self._node.client.send(
-            _Swap(self, oldest, oldest.seen, newcomer), oldest.address, Command.PING, now
+            _Swap(self, oldest, oldest.seen, newcomer), oldest.address, RpcCommand.PING, now
         ):
             self.repings += 1
 

@@ -14,10 +14,10 @@ from peersockets_core import RemoteProtocolError
 from peersockets_core.dht.rpc.address import node_id
 from peersockets_core.dht.rpc.messages import (
     MOST_CLOSER_NODES,
-    Command,
-    ErrorCode,
     Request,
     Response,
+    RpcCommand,
+    RpcErrorCode,
     decode_untrusted,
     encode_request,
     encode_response,
@@ -60,7 +60,7 @@ def test_what_real_nodes_have_sent(recorded: dict[str, Any]) -> None:
     assert message.id in (None, node_id(source))
     command = recorded["kind"].split()[0]
     if isinstance(message, Request) and message.internal:
-        assert Command(message.command).name == command
+        assert RpcCommand(message.command).name == command
 
 
 def test_the_recording_has_every_internal_command_that_nodes_of_a_small_network_use() -> None:
@@ -95,7 +95,7 @@ def test_any_bytes(data: bytes) -> None:
 
 def test_more_closer_nodes_than_a_row_holds() -> None:
     nodes = tuple(("10.0.0.1", port) for port in range(1, 201))
-    response = Response(7, ("10.0.0.2", 1), None, None, nodes, ErrorCode.NONE, b"value")
+    response = Response(7, ("10.0.0.2", 1), None, None, nodes, RpcErrorCode.NONE, b"value")
     decoded = decode_untrusted(encode_response(response))
     assert isinstance(decoded, Response)
     assert decoded.closer_nodes == nodes[:MOST_CLOSER_NODES]

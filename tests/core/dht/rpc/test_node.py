@@ -22,10 +22,10 @@ from peersockets_core.dht.rpc.events import (
 )
 from peersockets_core.dht.rpc.limits import DhtLimits
 from peersockets_core.dht.rpc.messages import (
-    Command,
-    ErrorCode,
     Request,
     Response,
+    RpcCommand,
+    RpcErrorCode,
     encode_request,
     encode_response,
 )
@@ -56,7 +56,7 @@ def test_a_first_node_alone() -> None:
 def asked(made: DhtNode, seen_at: tuple[str, int], source: tuple[str, int] = THEIRS) -> Response:
     """Let a remote without an id ask; returns the answer."""
     made.receive_datagrams(
-        encode(Request(5, seen_at, Command.FIND_NODE, True, target=TARGET)), 1500, source, 0.0
+        encode(Request(5, seen_at, RpcCommand.FIND_NODE, True, target=TARGET)), 1500, source, 0.0
     )
     ((_, response),) = sent(made, 0.0)
     assert isinstance(response, Response)
@@ -157,7 +157,7 @@ def test_a_request_of_another_layer_is_an_event_and_can_be_answered() -> None:
     assert not made.receive_datagrams(encode_request(again), 1500, ("10.0.0.3", 1), 1.0)
     ((_, refused),) = sent(made, 1.0)
     assert isinstance(refused, Response)
-    assert refused.error == ErrorCode.INVALID_TOKEN
+    assert refused.error == RpcErrorCode.INVALID_TOKEN
     assert refused.token is not None
 
 
@@ -175,15 +175,15 @@ def test_relaying_keeps_the_transaction() -> None:
 
 def test_a_persistent_asker_is_put_into_the_table_and_a_false_one_is_not() -> None:
     made = node()
-    receive(made, Request(5, OURS, Command.PING, internal=True, id=node_id(("10.0.0.66", 6))))
+    receive(made, Request(5, OURS, RpcCommand.PING, internal=True, id=node_id(("10.0.0.66", 6))))
     assert len(made.upkeep.table) == 0
-    receive(made, Request(5, OURS, Command.PING, internal=True, id=node_id(THEIRS)))
+    receive(made, Request(5, OURS, RpcCommand.PING, internal=True, id=node_id(THEIRS)))
     assert len(made.upkeep.table) == 1
 
 
 def test_requests_beyond_the_rate_are_dropped() -> None:
     made = node(limits=DhtLimits(requests_per_second=3))
-    ping = Request(5, OURS, Command.PING, internal=True)
+    ping = Request(5, OURS, RpcCommand.PING, internal=True)
     for _ in range(10):
         receive(made, ping)
     assert len(sent(made, 0.0)) == 3
@@ -201,7 +201,7 @@ def test_unasked_responses_are_dropped() -> None:
 
 def test_several_datagrams_in_one_read() -> None:
     made = node()
-    ping = encode_request(Request(5, OURS, Command.PING, internal=True))
+    ping = encode_request(Request(5, OURS, RpcCommand.PING, internal=True))
     made.receive_datagrams(memoryview(bytearray(ping * 3 + b"\x03")), len(ping), THEIRS, 0.0)
     assert len(sent(made, 0.0)) == 3
     assert made.dropped == 1

@@ -12,7 +12,7 @@ from peersockets_core.address import SocketAddress
 from peersockets_core.dht.rpc.address import node_id
 from peersockets_core.dht.rpc.events import BecameEphemeral, BecamePersistent, ReachabilityChanged
 from peersockets_core.dht.rpc.limits import DhtLimits
-from peersockets_core.dht.rpc.messages import Command, Request, Response, decode_untrusted, encode_response
+from peersockets_core.dht.rpc.messages import Request, Response, RpcCommand, decode_untrusted, encode_response
 from peersockets_core.dht.rpc.node import DhtNode
 from peersockets_core.dht.rpc.reachability import Reach
 from peersockets_core.dht.rpc.requests import Socket
@@ -235,7 +235,7 @@ def test_the_port_has_to_be_known() -> None:
 def test_a_request_is_no_view_of_our_address() -> None:
     """Its source may be false: it neither counts, nor keeps that node's answer from counting."""
     made = DhtNode(entropy=entropy(1), now=0.0, bootstrap=[FIRST])
-    request = Request(5, ("6.6.6.6", 6), Command.PING, internal=True, id=node_id(THEIRS))
+    request = Request(5, ("6.6.6.6", 6), RpcCommand.PING, internal=True, id=node_id(THEIRS))
     made.receive_datagrams(encode(request), 100, THEIRS, 0.0)
     assert made.address is None
     ping = made.ping(THEIRS, 0.0)
@@ -273,7 +273,7 @@ def ask_around(made: DhtNode, size: int) -> list[Request]:
     ]
     requests = [request for request in sent if isinstance(request, Request)]
     assert [(request.command, request.value) for request in requests] == [
-        (Command.PING_NAT, OURS[1].to_bytes(2, "little"))
+        (RpcCommand.PING_NAT, OURS[1].to_bytes(2, "little"))
     ] * size
     return requests
 

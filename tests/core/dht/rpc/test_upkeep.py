@@ -8,7 +8,7 @@ from core.dht.support import DhtNetwork, entropy, requests_of
 from peersockets_core.address import SocketAddress
 from peersockets_core.dht.rpc.address import node_id
 from peersockets_core.dht.rpc.limits import DhtLimits
-from peersockets_core.dht.rpc.messages import Command, Request, Response, encode_response
+from peersockets_core.dht.rpc.messages import Request, Response, RpcCommand, encode_response
 from peersockets_core.dht.rpc.node import DhtNode
 from peersockets_core.dht.rpc.table import K
 from peersockets_core.dht.rpc.upkeep import TICK
@@ -46,7 +46,7 @@ def answer(made: DhtNode, request: Request, now: float, *, id: bytes | None = No
 
 
 def pings(made: DhtNode, now: float) -> list[Request]:
-    return [request for _, request in requests_of(made, now) if request.command == Command.PING]
+    return [request for _, request in requests_of(made, now) if request.command == RpcCommand.PING]
 
 
 def same_row(made: DhtNode, count: int) -> list[SocketAddress]:
@@ -116,7 +116,7 @@ def test_without_anybody_it_looks_around_again() -> None:
     ((_, request),) = requests_of(made, 0.0)
     answer(made, request, 0.1, id=b"")
     now = tick(made, 8)
-    assert [request.command for _, request in requests_of(made, now)] == [Command.FIND_NODE]
+    assert [request.command for _, request in requests_of(made, now)] == [RpcCommand.FIND_NODE]
 
 
 def test_the_table_is_freshened_every_five_minutes() -> None:
@@ -127,7 +127,7 @@ def test_the_table_is_freshened_every_five_minutes() -> None:
         now = tick(made)
         for _, request in requests_of(made, now):
             answer(made, request, now)
-            if request.command == Command.FIND_NODE:
+            if request.command == RpcCommand.FIND_NODE:
                 lookups.append((round(now / TICK), request.target))
     begun = {time: target for time, target in reversed(lookups) if time - 1 not in dict(lookups)}
     # By turns near our own id and near a node that was heard from lately.
@@ -232,7 +232,7 @@ def test_after_a_sleep_everything_is_old() -> None:
     tick(made)
     made.handle_deadline(made.upkeep.next_tick + 3600)
     now = made.upkeep.last_tick
-    assert any(request.command == Command.FIND_NODE for _, request in requests_of(made, now))
+    assert any(request.command == RpcCommand.FIND_NODE for _, request in requests_of(made, now))
     now = tick(made, 2)
     assert len(pings(made, now)) >= 3
 
