@@ -11,9 +11,9 @@ from typing import Final
 from peersockets_core.address import SocketAddress
 from peersockets_core.dht.rpc.address import node_id
 from peersockets_core.dht.rpc.messages import (
-    Request,
-    Response,
     RpcCommand,
+    RpcRequest,
+    RpcResponse,
     decode_untrusted,
     encode_request,
     encode_response,
@@ -46,7 +46,7 @@ class Load:
         """Fill the table of the node, and answer the pings with which it makes sure."""
         for number, each in enumerate(self._sockets):
             id = node_id(each.getsockname())
-            ping = Request(number, self._node, RpcCommand.PING, internal=True, id=id)
+            ping = RpcRequest(number, self._node, RpcCommand.PING, internal=True, id=id)
             each.sendto(encode_request(ping), self._node)
             self._serve(0)
         end = time.monotonic() + 2
@@ -89,7 +89,7 @@ class Load:
     def _ask(self, source: socket.socket, command: int, internal: bool) -> None:
         random = os.urandom(34)
         tid = int.from_bytes(random[32:])
-        request = Request(tid, self._node, command, internal=internal, target=random[:32])
+        request = RpcRequest(tid, self._node, command, internal=internal, target=random[:32])
         source.sendto(encode_request(request), self._node)
 
     def _serve(self, timeout: float) -> list[tuple[socket.socket, int]]:
@@ -106,7 +106,7 @@ class Load:
                     count += 1
                     continue
                 request = decode_untrusted(data)
-                pong = Response(request.tid, source, node_id(each.getsockname()))
+                pong = RpcResponse(request.tid, source, node_id(each.getsockname()))
                 each.sendto(encode_response(pong), source)
             answers.append((each, count))
         return answers

@@ -17,8 +17,8 @@ from peersockets_core import RemoteProtocolError
 from peersockets_core.dht import messages
 from peersockets_core.dht.rpc.messages import (
     MOST_CLOSER_NODES,
-    Request,
-    Response,
+    RpcRequest,
+    RpcResponse,
     decode_untrusted,
     encode_request,
     encode_response,
@@ -35,8 +35,8 @@ MOST: Final = 20
 """Entries of the longest list that a message may hold."""
 
 
-def _encode_datagram(message: Request | Response) -> bytes:
-    if isinstance(message, Request):
+def _encode_datagram(message: RpcRequest | RpcResponse) -> bytes:
+    if isinstance(message, RpcRequest):
         return encode_request(message)
     assert len(message.closer_nodes) <= MOST_CLOSER_NODES
     return encode_response(message)

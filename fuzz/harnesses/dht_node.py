@@ -34,9 +34,9 @@ from peersockets_core.dht.noise_ik import HandshakeNoise
 from peersockets_core.dht.rpc.address import encode_address, node_id
 from peersockets_core.dht.rpc.limits import DhtLimits
 from peersockets_core.dht.rpc.messages import (
-    Request,
-    Response,
     RpcCommand,
+    RpcRequest,
+    RpcResponse,
     decode_untrusted,
     encode_request,
     encode_response,
@@ -155,7 +155,7 @@ class _Play:
             port=US[1],
             limits=LIMITS,
         )
-        self.asked: list[tuple[SocketAddress, Request]] = []
+        self.asked: list[tuple[SocketAddress, RpcRequest]] = []
         """The requests of the node that nobody has answered."""
         self.probed: set[tuple[int, SocketAddress]] = set()
         """Its requests through its probe, by transaction and address."""
@@ -186,7 +186,7 @@ class _Play:
         target = key_hash(key_pair.ed25519_public_key) if choice & 2 else bytes((choice >> 3,)) * 32
         token = self.tokens.get(source[0], bytes(32))
         value = _announcement(key_pair, command, target, token, choice & 3)
-        self.hear(encode_request(Request(choice, US, command, False, None, token, target, value)), source)
+        self.hear(encode_request(RpcRequest(choice, US, command, False, None, token, target, value)), source)
 
     def store(self) -> None:
         """A remote stores a value."""
@@ -200,7 +200,7 @@ class _Play:
         else:
             value = bytes(script.take(2)) + b"v" * (16 * script.byte())
             target, command = key_hash(value), HyperDhtCommand.IMMUTABLE_PUT
-        self.hear(encode_request(Request(choice, US, command, False, None, token, target, value)), source)
+        self.hear(encode_request(RpcRequest(choice, US, command, False, None, token, target, value)), source)
 
     def shake_hands(self) -> None:
         """A remote dials us, or asks us to relay a handshake or a message of hole punching."""
@@ -220,7 +220,7 @@ class _Play:
                 HyperDhtCommand.PEER_HANDSHAKE,
                 RelayedHandshake(mode, noise, peer, relay).encode(),
             )
-        self.hear(encode_request(Request(choice, US, command, False, None, None, target, value)), source)
+        self.hear(encode_request(RpcRequest(choice, US, command, False, None, None, target, value)), source)
 
     def answer(self) -> None:
         """A node answers what it was asked, or another one does."""
@@ -236,7 +236,7 @@ class _Play:
         closer = tuple(self._named() for _ in range(script.choose(21))) if choice & 8 else ()
         value = self._value(request) if choice & 16 else None
         error = script.byte() if choice & 32 else 0
-        response = Response(request.tid, US, id, token, closer, error, value)
+        response = RpcResponse(request.tid, US, id, token, closer, error, value)
         self.hear(encode_response(response), source, socket=socket)
 
     def answer_everything(self) -> None:
@@ -247,7 +247,7 @@ class _Play:
         for to, request in asked:
             token = bytes(32) if choice & 16 else None
             value = encode_peers([Peer(OTHERS[0].ed25519_public_key).encode()]) if choice & 8 else None
-            response = Response(request.tid, US, node_id(to), token, closer, 0, value)
+            response = RpcResponse(request.tid, US, node_id(to), token, closer, 0, value)
             self.hear(encode_response(response), to, socket=self._socket(to, request))
 
     def mutate(self) -> None:
@@ -270,7 +270,7 @@ class _Play:
             source = (f"9.9.{number * (choice & 1)}.1", 1 + number)
             target = bytes((number,)) * 32 if choice & 2 else request.target
             id = node_id(source) if choice & 4 else None
-            again = Request(number, US, request.command, request.internal, id, None, target, request.value)
+            again = RpcRequest(number, US, request.command, request.internal, id, None, target, request.value)
             self.hear(encode_request(again), source)
 
     def use(self) -> None:
@@ -332,7 +332,7 @@ class _Play:
         targets = (None, TOPIC, *keys)
         return targets[choice] if choice < len(targets) else bytes((choice,)) * 32
 
-    def _request(self, source: SocketAddress) -> Request:
+    def _request(self, source: SocketAddress) -> RpcRequest:
         script = self.script
         choice = script.byte()
         internal = bool(choice & 1)
@@ -342,9 +342,9 @@ class _Play:
         if internal and command == RpcCommand.DOWN_HINT:
             value = encode_address(self._named())
         id = node_id(source) if choice & 8 else bytes(32) if choice & 16 else None
-        return Request(choice, US, command, internal, id, token, self._target(), value)
+        return RpcRequest(choice, US, command, internal, id, token, self._target(), value)
 
-    def _value(self, request: Request) -> bytes:
+    def _value(self, request: RpcRequest) -> bytes:
         """An answer to a request, as it should be or not."""
         script, key_pair = self.script, OTHERS[0]
         choice = script.byte()
@@ -360,7 +360,7 @@ class _Play:
             case _:
                 return encode_peers([Peer(key_pair.ed25519_public_key).encode()] * (choice >> 3))
 
-    def _second_message(self, request: Request, choice: int) -> bytes:
+    def _second_message(self, request: RpcRequest, choice: int) -> bytes:
         """The answer of the key that is dialled, which also tries what it should not say."""
         with suppress(RemoteProtocolError):
             noise = HandshakeNoise(OTHERS[choice >> 1 & 1], Random(choice).randbytes)
@@ -379,7 +379,7 @@ class _Play:
             ).encode()
         return b""
 
-    def _socket(self, to: SocketAddress, request: Request) -> Socket:
+    def _socket(self, to: SocketAddress, request: RpcRequest) -> Socket:
         """Where the answer to a question arrives: where it was asked, or at the main socket for PING_NAT."""
         probed = (request.tid, to) in self.probed and request.command != RpcCommand.PING_NAT
         return Socket.PROBE if probed else Socket.MAIN
@@ -406,7 +406,7 @@ class _Play:
         answers = self.machine.node.output
         assert len(answers) <= count * ways
         for _, datagram in answers:
-            relayed = isinstance(decode_untrusted(datagram), Request)
+            relayed = isinstance(decode_untrusted(datagram), RpcRequest)
             assert len(datagram) <= (size + RELAYED if relayed else ANSWER + VALUE)
         of_others = {id(datagram) for _, datagram in answers}
         for to, buffers, length in self.machine.datagrams_to_send(self.now):
@@ -414,13 +414,13 @@ class _Play:
             assert length == len(datagram)
             self.sent.append(datagram)
             message = decode_untrusted(datagram)
-            if isinstance(message, Response) and message.token is not None:
+            if isinstance(message, RpcResponse) and message.token is not None:
                 self.tokens[to[0]] = message.token
-            elif isinstance(message, Request) and id(datagram) not in of_others:
+            elif isinstance(message, RpcRequest) and id(datagram) not in of_others:
                 self.asked.append((to, message))
         for to, (datagram,), _ in self.machine.datagrams_to_send(self.now, socket=Socket.PROBE):
             request = decode_untrusted(datagram)
-            assert isinstance(request, Request)
+            assert isinstance(request, RpcRequest)
             self.asked.append((to, request))
             self.probed.add((request.tid, to))
         del self.sent[:-8], self.asked[:-32]

@@ -15,7 +15,7 @@ from ..address import SocketAddress
 from ..keys import KeyPair
 from .exchange import Exchange
 from .messages import MOST_RELAYS, HyperDhtCommand
-from .rpc.messages import Response, RpcCommand, RpcErrorCode
+from .rpc.messages import RpcCommand, RpcErrorCode, RpcResponse
 from .rpc.query import Commit, Query, Reply
 from .rpc.requests import PendingRequest
 from .signing import key_hash, sign_announcement
@@ -154,7 +154,7 @@ class Announcer:
         self._next_round = now + PING_INTERVAL
         self._exchange.report(Listening(tuple(self.relays)))
 
-    def answered(self, request: PendingRequest, response: Response, now: float) -> None:
+    def answered(self, request: PendingRequest, response: RpcResponse, now: float) -> None:
         """Note that a relay is alive, or use the token that it has sent: withdrawing needs a token."""
         self.pings.discard(request)
         relay = self._withdrawing.pop(request, None)

@@ -31,7 +31,7 @@ from .messages import (
     decode_handshake_untrusted,
 )
 from .noise_ik import HandshakeNoise
-from .rpc.messages import Response, RpcCommand
+from .rpc.messages import RpcCommand, RpcResponse
 from .rpc.query import Query, Reply
 from .rpc.requests import PendingRequest
 from .signing import key_hash
@@ -190,7 +190,7 @@ class Dial:
 
     # The answer
 
-    def answered(self, request: PendingRequest, response: Response, now: float) -> None:
+    def answered(self, request: PendingRequest, response: RpcResponse, now: float) -> None:
         """Take in the remote's answer that a relay has sent, a relay's refusal, or a local address's
         answer to our ping.
         """
@@ -215,7 +215,7 @@ class Dial:
         self._ways.pop(request, None)
         self._go_on(now)
 
-    def _take_answer_untrusted(self, relay: SocketAddress, response: Response, now: float) -> None:
+    def _take_answer_untrusted(self, relay: SocketAddress, response: RpcResponse, now: float) -> None:
         if response.value is None:
             return
         answer = decode_handshake_untrusted(response.value)

@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from ..address import SocketAddress
 from ..errors import LocalProtocolError
 from .rpc.events import Answered, QueryFinished, QueryReplied, TimedOut
-from .rpc.messages import Response
+from .rpc.messages import RpcResponse
 from .rpc.node import DhtNode
 from .rpc.query import Query, Reply
 from .rpc.requests import PendingRequest
@@ -25,7 +25,7 @@ class Party(Protocol):
     def finished(self, query: Query, now: float) -> None:
         """Take in the end of a query."""
 
-    def answered(self, request: PendingRequest, response: Response, now: float) -> None:
+    def answered(self, request: PendingRequest, response: RpcResponse, now: float) -> None:
         """Take in a node's answer to a request, which may be an error."""
 
     def timed_out(self, request: PendingRequest, now: float) -> None:

@@ -12,7 +12,7 @@ from ..errors import RemoteProtocolError
 from ..keys import KeyPair
 from .exchange import Exchange
 from .messages import MOST_RELAYS, HyperDhtCommand, Peer, decode_peers_untrusted
-from .rpc.messages import Response
+from .rpc.messages import RpcResponse
 from .rpc.query import Commit, Query, Reply
 from .rpc.requests import PendingRequest
 from .signing import sign_announcement
@@ -108,7 +108,7 @@ class TopicSearch:
                     self._remove_from(reply, now)
         self._exchange.report(SearchFinished(self, len(query.confirmed)))
 
-    def answered(self, request: PendingRequest, response: Response, now: float) -> None:
+    def answered(self, request: PendingRequest, response: RpcResponse, now: float) -> None:
         """Ignore that a node has removed our record."""
 
     def timed_out(self, request: PendingRequest, now: float) -> None:

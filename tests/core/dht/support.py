@@ -11,7 +11,7 @@ import attrs
 from peersockets_core import KeyPair
 from peersockets_core.address import SocketAddress
 from peersockets_core.dht.hyperdht import HyperDht
-from peersockets_core.dht.rpc.messages import Request, Response, decode_untrusted
+from peersockets_core.dht.rpc.messages import RpcRequest, RpcResponse, decode_untrusted
 from peersockets_core.dht.rpc.node import DhtNode
 from simulation import Gateway, Host, Link, Network
 from simulation.support import Recorder
@@ -123,14 +123,14 @@ class DhtNetwork:
         self.network.run_until(condition, within=within)
 
 
-def sent(machine: Any, now: float) -> list[tuple[SocketAddress, Request | Response]]:
+def sent(machine: Any, now: float) -> list[tuple[SocketAddress, RpcRequest | RpcResponse]]:
     """Take what a machine wants to send."""
     return [(to, decode_untrusted(bytes(buffers[0]))) for to, buffers, _ in machine.datagrams_to_send(now)]
 
 
-def requests_of(machine: Any, now: float) -> list[tuple[SocketAddress, Request]]:
+def requests_of(machine: Any, now: float) -> list[tuple[SocketAddress, RpcRequest]]:
     """Take the requests that a machine wants to send."""
-    return [(to, message) for to, message in sent(machine, now) if isinstance(message, Request)]
+    return [(to, message) for to, message in sent(machine, now) if isinstance(message, RpcRequest)]
 
 
 def hyper_network(size: int, seed: object = 0, **options: Any) -> DhtNetwork:

@@ -9,7 +9,7 @@ from peersockets_core.dht.limits import HyperDhtLimits
 from peersockets_core.dht.messages import HyperDhtCommand
 from peersockets_core.dht.rpc.address import distance, node_id
 from peersockets_core.dht.rpc.limits import DhtLimits
-from peersockets_core.dht.rpc.messages import Response, encode_response
+from peersockets_core.dht.rpc.messages import RpcResponse, encode_response
 from peersockets_core.dht.signing import key_hash
 
 
@@ -165,7 +165,7 @@ def test_a_relay_that_shows_no_token_cannot_be_asked_to_forget() -> None:
     for number, (to, request) in enumerate(requests_of(alice.machine, network.now)):
         assert request.command == HyperDhtCommand.FIND_PEER
         id, error = (None, 0) if number else (node_id(to), 1)
-        response = Response(request.tid, alice.address, id, b"t" * 32 if number < 2 else None, error=error)
+        response = RpcResponse(request.tid, alice.address, id, b"t" * 32 if number < 2 else None, error=error)
         alice.machine.receive_datagrams(encode_response(response), 1500, to, network.now)
     assert not alice.machine.withdrawing
     assert not requests_of(alice.machine, network.now)

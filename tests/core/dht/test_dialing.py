@@ -29,7 +29,7 @@ from peersockets_core.dht.messages import (
 from peersockets_core.dht.noise_ik import HandshakeNoise
 from peersockets_core.dht.rpc.address import node_id
 from peersockets_core.dht.rpc.limits import DhtLimits
-from peersockets_core.dht.rpc.messages import Request, Response, RpcCommand, encode_response
+from peersockets_core.dht.rpc.messages import RpcCommand, RpcRequest, RpcResponse, encode_response
 
 US, SERVER = ("10.0.0.1", 1), ("1.0.0.9", 9)
 SERVER_KEYS, OUR_KEYS = KeyPair.from_seed(b"s" * 32), KeyPair.from_seed(b"c" * 32)
@@ -45,7 +45,7 @@ class Played:
     options: dict[str, Any] = attrs.field(factory=dict)
     machine: HyperDht = attrs.field(init=False)
     events: list[Any] = attrs.field(factory=list)
-    asked: list[tuple[SocketAddress, Request]] = attrs.field(factory=list)
+    asked: list[tuple[SocketAddress, RpcRequest]] = attrs.field(factory=list)
     now: float = 0.0
 
     def __attrs_post_init__(self) -> None:
@@ -75,9 +75,9 @@ class Played:
         return taken
 
     def answer(
-        self, to: SocketAddress, request: Request, value: bytes | None, ours: SocketAddress = US
+        self, to: SocketAddress, request: RpcRequest, value: bytes | None, ours: SocketAddress = US
     ) -> None:
-        response = Response(request.tid, ours, node_id(to), value=value)
+        response = RpcResponse(request.tid, ours, node_id(to), value=value)
         self.events += self.machine.receive_datagrams(encode_response(response), 1500, to, self.now)
         self.look()
 

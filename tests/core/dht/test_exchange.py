@@ -8,12 +8,12 @@ from core.dht.support import entropy, requests_of
 from peersockets_core.dht.exchange import Exchange
 from peersockets_core.dht.rpc.events import Answered, QueryFinished, QueryReplied, TimedOut
 from peersockets_core.dht.rpc.limits import DhtLimits
-from peersockets_core.dht.rpc.messages import Response
+from peersockets_core.dht.rpc.messages import RpcResponse
 from peersockets_core.dht.rpc.node import DhtNode
 from peersockets_core.dht.rpc.query import Reply
 
 THERE = ("10.0.0.2", 2)
-RESPONSE = Response(1, THERE)
+RESPONSE = RpcResponse(1, THERE)
 REPLY = Reply(THERE, None, None, None, 0, THERE)
 
 

@@ -13,7 +13,7 @@ from peersockets_core.dht.hyperdht import HyperDht
 from peersockets_core.dht.limits import HyperDhtLimits
 from peersockets_core.dht.messages import HyperDhtCommand, Mode, RelayedHandshake, RelayedHolepunch
 from peersockets_core.dht.rpc.address import node_id
-from peersockets_core.dht.rpc.messages import Request, Response, encode_request
+from peersockets_core.dht.rpc.messages import RpcRequest, RpcResponse, encode_request
 
 OURS, CLIENT, SERVER, RELAY = (("10.0.0.1", 1), ("10.0.0.2", 2), ("10.0.0.3", 3), ("10.0.0.4", 4))
 KNOWN, UNKNOWN = bytes(32), b"u" * 32
@@ -42,7 +42,7 @@ def relay(
         else HyperDhtCommand.PEER_HANDSHAKE
     )
     encoded = value if isinstance(value, bytes) else value.encode()
-    request = Request(7, OURS, command, target=target, value=encoded)
+    request = RpcRequest(7, OURS, command, target=target, value=encoded)
     assert not machine.receive_datagrams(encode_request(request), 1500, source, 0.0)
     return sent(machine, 0.0)
 
@@ -55,11 +55,11 @@ def passed_on(
         if isinstance(value, RelayedHolepunch)
         else HyperDhtCommand.PEER_HANDSHAKE
     )
-    return [(to, Request(7, to, command, id=node_id(OURS), target=KNOWN, value=value.encode()))]
+    return [(to, RpcRequest(7, to, command, id=node_id(OURS), target=KNOWN, value=value.encode()))]
 
 
 def replied(to: SocketAddress, value: RelayedHandshake | RelayedHolepunch) -> list[tuple[SocketAddress, Any]]:
-    return [(to, Response(7, to, node_id(OURS), value=value.encode()))]
+    return [(to, RpcResponse(7, to, node_id(OURS), value=value.encode()))]
 
 
 def test_from_the_client_to_the_server() -> None:

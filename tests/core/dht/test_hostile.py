@@ -31,9 +31,9 @@ from peersockets_core.dht.messages import (
 from peersockets_core.dht.rpc.address import distance, node_id
 from peersockets_core.dht.rpc.limits import DEFAULT_DHT_LIMITS, DhtLimits
 from peersockets_core.dht.rpc.messages import (
-    Request,
-    Response,
     RpcCommand,
+    RpcRequest,
+    RpcResponse,
     decode_untrusted,
     encode_request,
     encode_response,
@@ -43,7 +43,7 @@ from peersockets_core.dht.signing import key_hash
 from simulation import Datagram
 
 VICTIM = "10.99.99.99"
-Answer = Callable[[Request, SocketAddress], list[tuple[SocketAddress, bytes]]]
+Answer = Callable[[RpcRequest, SocketAddress], list[tuple[SocketAddress, bytes]]]
 
 
 @attrs.define(eq=False)
@@ -57,9 +57,9 @@ class Hostile:
     def receive_datagrams(self, buffer: Any, size: int, source: SocketAddress, now: float) -> list[Any]:
         for start in range(0, len(buffer), size):
             message = decode_untrusted(bytes(buffer[start : start + size]))
-            if isinstance(message, Request) and message.internal and message.command == RpcCommand.PING:
+            if isinstance(message, RpcRequest) and message.internal and message.command == RpcCommand.PING:
                 self.output.append((source, encode_response(response(message, self.address, source))))
-            elif isinstance(message, Request):
+            elif isinstance(message, RpcRequest):
                 self.output += self.answer(message, source)
         return []
 
@@ -74,8 +74,8 @@ class Hostile:
         return []
 
 
-def response(request: Request, ours: SocketAddress, to: SocketAddress, **fields: Any) -> Response:
-    return Response(request.tid, to, node_id(ours), **fields)
+def response(request: RpcRequest, ours: SocketAddress, to: SocketAddress, **fields: Any) -> RpcResponse:
+    return RpcResponse(request.tid, to, node_id(ours), **fields)
 
 
 def intrude(network: DhtNetwork, address: SocketAddress, answer: Answer) -> Member:
@@ -84,7 +84,7 @@ def intrude(network: DhtNetwork, address: SocketAddress, answer: Answer) -> Memb
         (
             member.address,
             encode_request(
-                Request(index, member.address, RpcCommand.PING, internal=True, id=node_id(address))
+                RpcRequest(index, member.address, RpcCommand.PING, internal=True, id=node_id(address))
             ),
         )
         for index, member in enumerate(network.members)
@@ -129,7 +129,7 @@ def test_nodes_that_answer_with_garbage(kind: str) -> None:
     honest = announced(network)
     for address in hostile_addresses(8):
 
-        def answer(request: Request, source: SocketAddress, ours: SocketAddress = address) -> list[Any]:
+        def answer(request: RpcRequest, source: SocketAddress, ours: SocketAddress = address) -> list[Any]:
             right = encode_response(response(request, ours, source, value=b"v" * 40))
             datagrams = {
                 "noise": [random.randbytes(random.randrange(1, 100)), b"\x13" + random.randbytes(200)],
@@ -156,7 +156,7 @@ def test_a_victim_of_which_all_ports_are_named() -> None:
     honest = announced(network)
     for address in hostile_addresses(12):
 
-        def answer(request: Request, source: SocketAddress, ours: SocketAddress = address) -> list[Any]:
+        def answer(request: RpcRequest, source: SocketAddress, ours: SocketAddress = address) -> list[Any]:
             named = tuple((VICTIM, random.randrange(1, 65536)) for _ in range(20))
             return [(source, encode_response(response(request, ours, source, closer_nodes=named)))]
 
@@ -194,7 +194,7 @@ def test_records_that_nobody_has_signed() -> None:
     stolen = KeyPair.from_seed(b"s" * 32).ed25519_public_key
     for address in hostile_addresses(4):
 
-        def answer(request: Request, source: SocketAddress, ours: SocketAddress = address) -> list[Any]:
+        def answer(request: RpcRequest, source: SocketAddress, ours: SocketAddress = address) -> list[Any]:
             record = Peer(stolen, (ours,)).encode()
             value = record if request.command == HyperDhtCommand.FIND_PEER else encode_peers([record] * 20)
             return [(source, encode_response(response(request, ours, source, value=value)))]
@@ -219,7 +219,7 @@ def test_a_flood_of_announcements_from_many_hosts_leaves_other_topics_alone() ->
     kept = len(keeper.machine.storage)
     for number in range(500):
         source = (f"10.77.{number >> 8}.{number & 255}", PORT)
-        request = Request(
+        request = RpcRequest(
             number, keeper.address, HyperDhtCommand.ANNOUNCE, token=b"t" * 32, target=TOPIC, value=b"v"
         )
         keeper.machine.receive_datagrams(encode_request(request), 1500, source, network.now)
@@ -244,7 +244,7 @@ def test_a_sybil_neighbourhood_hides_nobody_who_was_there_before() -> None:
     )
     for address in sybils:
 
-        def answer(request: Request, source: SocketAddress, ours: SocketAddress = address) -> list[Any]:
+        def answer(request: RpcRequest, source: SocketAddress, ours: SocketAddress = address) -> list[Any]:
             said = response(request, ours, source, closer_nodes=tuple(sybils), token=b"t" * 32)
             return [(source, encode_response(said))]
 
@@ -300,9 +300,9 @@ def test_a_relay_that_lies_about_the_address_of_a_server() -> None:
     target = key_hash(key(bob))
     counted = to_host(network, VICTIM)
     (address,) = near(target, 1)
-    waiting: dict[int, tuple[Request, SocketAddress]] = {}
+    waiting: dict[int, tuple[RpcRequest, SocketAddress]] = {}
 
-    def lie(request: Request, source: SocketAddress) -> list[Any]:
+    def lie(request: RpcRequest, source: SocketAddress) -> list[Any]:
         if request.command != HyperDhtCommand.PEER_HANDSHAKE:
             record = Peer(key(bob)).encode()
             return [(source, encode_response(response(request, address, source, value=record)))]
@@ -310,7 +310,7 @@ def test_a_relay_that_lies_about_the_address_of_a_server() -> None:
         if message.mode == Mode.FROM_CLIENT:  # on to the server, which answers
             waiting[request.tid] = request, source
             value = RelayedHandshake(Mode.FROM_RELAY, message.noise, source).encode()
-            passed_on = Request(request.tid, bob.address, request.command, target=target, value=value)
+            passed_on = RpcRequest(request.tid, bob.address, request.command, target=target, value=value)
             return [(bob.address, encode_request(passed_on))]
         asked, client = waiting[request.tid]
         value = RelayedHandshake(Mode.REPLY, message.noise, (VICTIM, 1)).encode()
@@ -334,7 +334,7 @@ def test_a_value_that_fits_no_path_is_not_kept() -> None:
     source: SocketAddress = ("10.7.7.7", 7)
 
     def asked(**fields: Any) -> list[Any]:
-        request = encode_request(Request(1, network.members[0].address, **fields))
+        request = encode_request(RpcRequest(1, network.members[0].address, **fields))
         keeper.receive_datagrams(request, len(request), source, network.now)
         return [decode_untrusted(buffers[0]) for _, buffers, _ in keeper.datagrams_to_send(network.now)]
 
@@ -358,13 +358,13 @@ def test_a_source_that_nobody_has_verified_gets_no_more_than_the_reference_sends
     network = hyper_network(30)
     node = announced(network).machine
     value = bytes(range(200))
-    put = Request(1, US, HyperDhtCommand.IMMUTABLE_PUT, False, None, None, key_hash(value), value)
+    put = RpcRequest(1, US, HyperDhtCommand.IMMUTABLE_PUT, False, None, None, key_hash(value), value)
     assert not answers(node, put, network.now), "a value without a token is stored"
     sizes: dict[str, int] = {}
     for internal, commands in ((True, RpcCommand), (False, HyperDhtCommand)):
         for command in (*commands, 200):
             for content in (None, bytes(4), b"\1\0" + bytes(200)):
-                request = Request(1, US, command, internal, None, None, TOPIC, content)
+                request = RpcRequest(1, US, command, internal, None, None, TOPIC, content)
                 sent = answers(node, request, network.now)
                 assert len(sent) <= 1
                 for to, datagram in sent:
@@ -378,12 +378,12 @@ def test_a_source_that_nobody_has_verified_gets_no_more_than_the_reference_sends
 US = ("10.0.0.4", PORT)
 
 
-def answers(machine: Any, request: Request, now: float) -> list[tuple[SocketAddress, bytes]]:
+def answers(machine: Any, request: RpcRequest, now: float) -> list[tuple[SocketAddress, bytes]]:
     """Send a node a request in the name of a victim; returns what it sends because of that."""
     machine.datagrams_to_send(now)
     machine.receive_datagrams(encode_request(request), 1500, (VICTIM, 7), now)
     return [
         (to, datagram)
         for to, (datagram,), _ in machine.datagrams_to_send(now)
-        if isinstance(decode_untrusted(datagram), Response)
+        if isinstance(decode_untrusted(datagram), RpcResponse)
     ]

@@ -18,7 +18,7 @@ from peersockets_core.dht.events import ConnectionRequested, DialFailed, Dialled
 from peersockets_core.dht.listening import Accepted
 from peersockets_core.dht.messages import Firewall, HyperDhtCommand, Mode, NoisePayload, RelayedHandshake
 from peersockets_core.dht.rpc.events import ReachabilityChanged
-from peersockets_core.dht.rpc.messages import Request
+from peersockets_core.dht.rpc.messages import RpcRequest
 from peersockets_core.dht.signing import key_hash
 
 
@@ -170,7 +170,7 @@ HOSTILE_VALUES = st.binary(max_size=60) | st.builds(
         | RESPONSES
         | st.binary(max_size=60)
         | st.builds(
-            Request,
+            RpcRequest,
             st.integers(0, 65535),
             st.just(("10.0.0.1", 1)),
             st.sampled_from([*HyperDhtCommand, 10, 11]),

@@ -26,7 +26,7 @@ from peersockets_core.dht.messages import (
     decode_handshake_untrusted,
 )
 from peersockets_core.dht.noise_ik import HandshakeNoise
-from peersockets_core.dht.rpc.messages import Request, Response, encode_request
+from peersockets_core.dht.rpc.messages import RpcRequest, RpcResponse, encode_request
 from peersockets_core.dht.signing import key_hash
 
 OURS, CLIENT, RELAY, SECOND = (("10.0.0.1", 1), ("10.0.0.2", 2), ("10.0.0.3", 3), ("10.0.0.4", 4))
@@ -59,7 +59,7 @@ class Played:
         """Let a datagram come; returns the handshakes that are to be decided."""
         self.tid += 1
         encoded = value if isinstance(value, bytes) else value.encode()
-        request = Request(
+        request = RpcRequest(
             self.tid,
             OURS,
             HyperDhtCommand.PEER_HANDSHAKE,
@@ -83,7 +83,7 @@ def client(seed: int = 0, payload: NoisePayload = PAYLOAD) -> tuple[HandshakeNoi
 
 
 def answer(message: Any) -> RelayedHandshake:
-    assert isinstance(message, Request | Response)
+    assert isinstance(message, RpcRequest | RpcResponse)
     return decode_handshake_untrusted(message.value or b"")
 
 
@@ -98,7 +98,7 @@ def test_through_a_relay() -> None:
     assert accepted is not None
     assert (accepted.remote_stream_id, accepted.address) == (77, None)
     ((to, passed_on),) = node.sent()
-    assert isinstance(passed_on, Request)
+    assert isinstance(passed_on, RpcRequest)
     assert (to, passed_on.tid) == (RELAY, 1)
     reply = answer(passed_on)
     assert (reply.mode, reply.peer_address) == (Mode.FROM_SERVER, CLIENT)
@@ -156,7 +156,7 @@ def test_straight_from_the_client() -> None:
     assert accepted is not None
     assert accepted.address == CLIENT
     ((to, response),) = node.sent()
-    assert isinstance(response, Response)
+    assert isinstance(response, RpcResponse)
     assert to == CLIENT
     assert (answer(response).mode, answer(response).peer_address) == (Mode.REPLY, None)
 

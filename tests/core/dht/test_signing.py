@@ -13,7 +13,7 @@ from peersockets_core.dht.messages import (
     decode_announcement_untrusted,
     decode_mutable_put_untrusted,
 )
-from peersockets_core.dht.rpc.messages import Request, decode_untrusted
+from peersockets_core.dht.rpc.messages import RpcRequest, decode_untrusted
 from peersockets_core.dht.signing import (
     key_hash,
     namespace,
@@ -28,11 +28,11 @@ TARGET, NODE, TOKEN = bytes([1]) * 32, bytes([2]) * 32, bytes([3]) * 32
 RELAYS = (("10.0.0.1", 1),)
 
 
-def requests(command: HyperDhtCommand) -> list[Request]:
+def requests(command: HyperDhtCommand) -> list[RpcRequest]:
     return [
         message
         for recorded in DATAGRAMS
-        if isinstance(message := decode_untrusted(bytes.fromhex(recorded["datagram"])), Request)
+        if isinstance(message := decode_untrusted(bytes.fromhex(recorded["datagram"])), RpcRequest)
         and not message.internal
         and message.command == command
     ]

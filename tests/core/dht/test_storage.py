@@ -22,7 +22,7 @@ from peersockets_core.dht.messages import (
     decode_peers_untrusted,
 )
 from peersockets_core.dht.rpc.address import node_id
-from peersockets_core.dht.rpc.messages import Request, Response, RpcErrorCode, encode_request
+from peersockets_core.dht.rpc.messages import RpcErrorCode, RpcRequest, RpcResponse, encode_request
 from peersockets_core.dht.signing import key_hash, sign_announcement, sign_mutable
 from peersockets_core.wires.hypercore11.encoding import encode_uint
 
@@ -50,13 +50,13 @@ class Played:
         )
         self.machine.handle_deadline(0.0)
 
-    def ask(self, command: int, source: SocketAddress = THEIRS, **fields: Any) -> Response | None:
+    def ask(self, command: int, source: SocketAddress = THEIRS, **fields: Any) -> RpcResponse | None:
         """Send a request; returns the response, if there is one."""
-        request = Request(5, OURS, command, **{"target": TOPIC, **fields})
+        request = RpcRequest(5, OURS, command, **{"target": TOPIC, **fields})
         self.machine.receive_datagrams(encode_request(request), 1500, source, self.now)
         responses = [message for _, message in sent(self.machine, self.now)]
         assert len(responses) <= 1
-        assert all(isinstance(response, Response) for response in responses)
+        assert all(isinstance(response, RpcResponse) for response in responses)
         return responses[0] if responses else None  # type: ignore[return-value]
 
     def token(self, source: SocketAddress = THEIRS) -> bytes:
@@ -67,7 +67,7 @@ class Played:
 
     def announce(
         self, key_pair: KeyPair = ALICE, target: bytes = TOPIC, source: SocketAddress = THEIRS
-    ) -> Response | None:
+    ) -> RpcResponse | None:
         token = self.token(source)
         signed = sign_announcement(
             HyperDhtCommand.ANNOUNCE, key_pair, target, node_id(OURS), token, (("1.2.3.4", 5),)
@@ -92,7 +92,7 @@ def test_an_announcement_is_found_under_its_topic() -> None:
     node = Played()
     assert not node.peers()
     response = node.announce()
-    assert response == Response(5, THEIRS, node_id(OURS))
+    assert response == RpcResponse(5, THEIRS, node_id(OURS))
     assert node.peers() == [Peer(ALICE.ed25519_public_key, (("1.2.3.4", 5),))]
     assert not node.peers(bytes(32))
 
@@ -160,11 +160,11 @@ def test_an_ephemeral_node_keeps_nothing() -> None:
     machine = HyperDht(key_pair=ALICE, entropy=entropy(1), now=0.0)
     machine.handle_deadline(0.0)
     for command in (*HyperDhtCommand, 77):
-        request = Request(5, OURS, command, target=TOPIC, value=b"v")
+        request = RpcRequest(5, OURS, command, target=TOPIC, value=b"v")
         machine.receive_datagrams(encode_request(request), 1500, THEIRS, 0.0)
     answers = [message for _, message in sent(machine, 0.0)]
     assert len(answers) == len(HyperDhtCommand) + 1 - 2  # all but the two that are relayed
-    assert all(isinstance(answer, Response) and answer.error == 1 for answer in answers)
+    assert all(isinstance(answer, RpcResponse) and answer.error == 1 for answer in answers)
 
 
 def test_an_unknown_command_and_one_without_a_target() -> None:
@@ -252,7 +252,7 @@ def test_a_mutable_value_is_kept_if_its_owner_has_signed_it() -> None:
     signed = sign_mutable(ALICE, 3, b"value")
     value = ALICE.ed25519_public_key + signed.encode()
 
-    def put(value: bytes, **fields: Any) -> Response | None:
+    def put(value: bytes, **fields: Any) -> RpcResponse | None:
         return node.ask(
             HyperDhtCommand.MUTABLE_PUT, **{"target": target, "token": token, "value": value, **fields}
         )

@@ -11,7 +11,7 @@ from peersockets_core.address import SocketAddress
 from peersockets_core.dht.events import Listening, PeersFound, SearchFinished
 from peersockets_core.dht.messages import HyperDhtCommand, Peer, encode_peers
 from peersockets_core.dht.rpc.address import node_id
-from peersockets_core.dht.rpc.messages import Request, Response, decode_untrusted, encode_response
+from peersockets_core.dht.rpc.messages import RpcRequest, RpcResponse, decode_untrusted, encode_response
 from simulation import Datagram
 
 TOPIC = bytes(range(32))
@@ -117,7 +117,7 @@ def test_announcing_again_removes_what_has_become_stale() -> None:
     def tap(time: float, datagram: Datagram) -> None:
         message = decode_untrusted(datagram.payload)
         if (
-            isinstance(message, Request)
+            isinstance(message, RpcRequest)
             and not message.internal
             and message.command == HyperDhtCommand.UNANNOUNCE
         ):
@@ -146,7 +146,7 @@ def answered(member: Member, now: float, value: bytes, *, token: bytes | None = 
     """Answer every request that a member has sent with a value; returns the events."""
     events = []
     for to, request in requests_of(member.machine, now):
-        response = Response(request.tid, member.address, node_id(to), token, value=value)
+        response = RpcResponse(request.tid, member.address, node_id(to), token, value=value)
         events += member.machine.receive_datagrams(encode_response(response), 1500, to, now)
     return events
 
@@ -175,7 +175,7 @@ def test_our_own_record_is_withdrawn_from_nodes_that_have_shown_a_token_only() -
     assert [request.command for _, request in withdrawals] == [HyperDhtCommand.UNANNOUNCE] * 2
     # Whether they are confirmed or not changes nothing.
     to, request = withdrawals[0]
-    bob.machine.receive_datagrams(encode_response(Response(request.tid, to)), 1500, to, network.now)
+    bob.machine.receive_datagrams(encode_response(RpcResponse(request.tid, to)), 1500, to, network.now)
     network.network.run_for(20)
     sent(bob.machine, network.now)
 

@@ -11,7 +11,7 @@ from peersockets_core import KeyPair
 from peersockets_core.dht.events import ValueFound
 from peersockets_core.dht.messages import MutableValue
 from peersockets_core.dht.rpc.address import node_id
-from peersockets_core.dht.rpc.messages import Response, encode_response
+from peersockets_core.dht.rpc.messages import RpcResponse, encode_response
 from peersockets_core.dht.signing import key_hash, sign_mutable
 
 
@@ -74,7 +74,7 @@ def answer(member: Member, now: float, *values: bytes | None, token: bytes | Non
     """Answer the requests that a member has sent, each with the next value; returns the events."""
     events = []
     for (to, request), value in zip(requests_of(member.machine, now), values, strict=True):
-        response = Response(request.tid, member.address, node_id(to), token, value=value)
+        response = RpcResponse(request.tid, member.address, node_id(to), token, value=value)
         events += member.machine.receive_datagrams(encode_response(response), 1500, to, now)
     return events
 

@@ -13,7 +13,7 @@ from ...keys import Entropy
 from .address import encode_address
 from .events import Answered, DhtEvent, QueryFinished, QueryReplied, TimedOut
 from .limits import DhtLimits
-from .messages import Request, Response, RpcCommand
+from .messages import RpcCommand, RpcRequest, RpcResponse
 from .query import BACKGROUND_CONCURRENCY, CommitMaker, Query, Reply
 from .requests import RETRIES, TIMEOUT, Asker, PendingRequest, Requests, Socket
 from .table import RoutingTable
@@ -88,7 +88,7 @@ class Client:
         if self.requests.full:
             return None
         tid = self.requests.new_tid(to)
-        message = Request(tid, to, command, internal, self._node.id, token, target, value)
+        message = RpcRequest(tid, to, command, internal, self._node.id, token, target, value)
         return self.requests.add(
             message,
             asker,
@@ -210,7 +210,7 @@ class Client:
 
     # The methods of `requests.Asker`, for the application's requests
 
-    def answered(self, request: PendingRequest, response: Response, now: float) -> None:
+    def answered(self, request: PendingRequest, response: RpcResponse, now: float) -> None:
         """Report the answer to a request of the application."""
         self._node.emit(Answered(request, response))
 
@@ -225,7 +225,7 @@ class Client:
 class _Nobody:
     """The asker of requests whose results do not matter."""
 
-    def answered(self, request: PendingRequest, response: Response, now: float) -> None: ...
+    def answered(self, request: PendingRequest, response: RpcResponse, now: float) -> None: ...
 
     def slow(self, request: PendingRequest, now: float) -> None: ...
 

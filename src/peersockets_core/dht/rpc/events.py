@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import attrs
 
 from ...address import SocketAddress
-from .messages import Request, Response
+from .messages import RpcRequest, RpcResponse
 
 if TYPE_CHECKING:
     from .query import Query, Reply
@@ -19,7 +19,7 @@ class Answered:
     """A node has answered a request that `DhtNode.request` made, perhaps with an error."""
 
     request: PendingRequest
-    response: Response
+    response: RpcResponse
 
 
 @attrs.frozen
@@ -51,7 +51,7 @@ class RequestReceived:
     The caller answers it with `DhtNode.reply`, or not at all. If it carries a token, the token is valid.
     """
 
-    request: Request
+    request: RpcRequest
     source: SocketAddress
     id: bytes | None
     """The remote's node id, if it has one that matches its address."""

@@ -1,6 +1,6 @@
 """The datagrams of dht-rpc: requests and responses.
 
-Source: dht-rpc 6.27.0, `lib/io.js` (`Request.decode`, `decodeReply`, `_encodeRequest`, `_sendReply`).
+Source: dht-rpc 6.27.0, `lib/io.js` (`RpcRequest.decode`, `decodeReply`, `_encodeRequest`, `_sendReply`).
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class RpcErrorCode(IntEnum):
 
 
 @attrs.frozen
-class Request:
+class RpcRequest:
     """A request to one node."""
 
     tid: int
@@ -80,7 +80,7 @@ class Request:
 
 
 @attrs.frozen
-class Response:
+class RpcResponse:
     """The answer to a request."""
 
     tid: int
@@ -95,7 +95,7 @@ class Response:
     value: bytes | None = None
 
 
-def encode_request(request: Request) -> bytes:
+def encode_request(request: RpcRequest) -> bytes:
     """Return the datagram of a request."""
     flags = (
         (request.id is not None) * _ID
@@ -117,7 +117,7 @@ def encode_request(request: Request) -> bytes:
     )
 
 
-def encode_response(response: Response) -> bytes:
+def encode_response(response: RpcResponse) -> bytes:
     """Return the datagram of a response."""
     return encode_answer(
         response.tid,
@@ -167,7 +167,7 @@ def encode_answer(
     return _HEAD.pack(RESPONSE, flags, tid) + encode_address(to) + fields
 
 
-def decode_untrusted(datagram: bytes) -> Request | Response:
+def decode_untrusted(datagram: bytes) -> RpcRequest | RpcResponse:
     """Read a datagram. Like the reference, this ignores bytes after the message.
 
     An empty value is read as None, and closer nodes past the first `MOST_CLOSER_NODES` are left out. Raises
@@ -182,7 +182,7 @@ def decode_untrusted(datagram: bytes) -> Request | Response:
         # Most datagrams of a busy node are these: an ephemeral node asks about a target.
         _, flags, tid, a, b, c, d, port, command, target = _QUESTION.unpack(datagram)
         if command < _LONGER:
-            return Request(tid, (f"{a}.{b}.{c}.{d}", port), command, flags != _TARGET, None, None, target)
+            return RpcRequest(tid, (f"{a}.{b}.{c}.{d}", port), command, flags != _TARGET, None, None, target)
     reader = Reader(datagram, 1)
     flags = reader.uint_untrusted()
     tid = int.from_bytes(reader.fixed_untrusted(2), "little")
@@ -193,8 +193,8 @@ def decode_untrusted(datagram: bytes) -> Request | Response:
         command = reader.uint_untrusted()
         target = reader.fixed_untrusted(ID_SIZE) if flags & _TARGET else None
         value = (reader.buffer_untrusted() or None) if flags & _VALUE else None
-        return Request(tid, to, command, bool(flags & _INTERNAL), sender_id, token, target, value)
+        return RpcRequest(tid, to, command, bool(flags & _INTERNAL), sender_id, token, target, value)
     closer = reader.addresses_untrusted(MOST_CLOSER_NODES) if flags & _CLOSER else ()
     error = reader.uint_untrusted() if flags & _ERROR else RpcErrorCode.NONE
     value = (reader.buffer_untrusted() or None) if flags & _VALUE else None
-    return Response(tid, to, sender_id, token, closer, error, value)
+    return RpcResponse(tid, to, sender_id, token, closer, error, value)

@@ -28,12 +28,12 @@ from .events import (
     RequestReceived,
 )
 from .limits import DEFAULT_DHT_LIMITS, DhtLimits
-from .messages import Request, RpcCommand, RpcErrorCode, decode_untrusted, encode_answer, encode_request
+from .messages import RpcCommand, RpcErrorCode, RpcRequest, decode_untrusted, encode_answer, encode_request
 from .nat import NatSampler
 from .query import CONCURRENCY, CommitMaker, Query
 from .rates import HostRates
 from .reachability import Reachability
-from .requests import RETRIES, TIMEOUT, PendingRequest, RequestStatistics, Socket
+from .requests import RETRIES, TIMEOUT, PendingRequest, RpcStatistics, Socket
 from .server import Server
 from .tokens import Tokens
 from .upkeep import Upkeep
@@ -108,7 +108,7 @@ class DhtNode:
         """Our address as others see it, or None unless they agree on host and port."""
         return (self.nat.host, self.nat.port) if self.nat.host is not None and self.nat.port else None
 
-    def request_statistics(self) -> RequestStatistics:
+    def request_statistics(self) -> RpcStatistics:
         """Return the counters of our requests."""
         return self.client.requests.statistics()
 
@@ -279,7 +279,7 @@ class DhtNode:
     def relay(self, received: RequestReceived, to: SocketAddress, value: bytes) -> None:
         """Pass a request on to another address with another value, under the asker's transaction id."""
         request = received.request
-        passed_on = Request(
+        passed_on = RpcRequest(
             request.tid, to, request.command, request.internal, self.id, None, request.target, value
         )
         self.output.append((to, encode_request(passed_on)))
@@ -317,7 +317,7 @@ class DhtNode:
 
     def answer(
         self,
-        request: Request,
+        request: RpcRequest,
         to: SocketAddress,
         now: float,
         *,
@@ -360,7 +360,7 @@ class DhtNode:
             self.dropped += 1
             return
         id = message.id if message.id is not None and message.id == node_id(source) else None
-        if isinstance(message, Request):
+        if isinstance(message, RpcRequest):
             self._take_request(message, source, id, now, socket)
             return
         pending = self.client.requests.asked(message.tid, source, socket)
@@ -373,7 +373,7 @@ class DhtNode:
         self.client.requests.answer(pending, message, now)
 
     def _take_request(
-        self, request: Request, source: SocketAddress, id: bytes | None, now: float, socket: Socket
+        self, request: RpcRequest, source: SocketAddress, id: bytes | None, now: float, socket: Socket
     ) -> None:
         # Only nodes that the probe has asked know it, and they have no reason to ask it anything.
         if socket is not Socket.MAIN or not self.rates.allow(source[0], now):

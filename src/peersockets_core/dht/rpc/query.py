@@ -16,7 +16,7 @@ import attrs
 from ...address import SocketAddress
 from .address import distance, node_id
 from .limits import DhtLimits
-from .messages import Response, RpcErrorCode
+from .messages import RpcErrorCode, RpcResponse
 from .requests import RETRIES, PendingRequest
 from .table import K
 
@@ -204,7 +204,7 @@ class Query:
 
     # The results of its requests
 
-    def answered(self, request: PendingRequest, response: Response, now: float) -> None:
+    def answered(self, request: PendingRequest, response: RpcResponse, now: float) -> None:
         """Take in a node's answer."""
         self._land(request)
         if self.state is QueryState.COMMITTING:

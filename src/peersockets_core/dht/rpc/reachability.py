@@ -22,7 +22,7 @@ from ...address import SocketAddress
 from .client import Client
 from .events import DhtEvent, ReachabilityChanged
 from .limits import DhtLimits
-from .messages import Response, RpcCommand
+from .messages import RpcCommand, RpcResponse
 from .requests import PendingRequest, Socket
 from .upkeep import Upkeep
 
@@ -167,7 +167,7 @@ class Reachability:
 
     # The results of a test's requests
 
-    def answered(self, request: PendingRequest, response: Response, now: float) -> None:
+    def answered(self, request: PendingRequest, response: RpcResponse, now: float) -> None:
         """Note that a node has reached the main socket."""
         self._seen_at[response.to[0]] += 1
         self._land(request, now)

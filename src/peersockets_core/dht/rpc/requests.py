@@ -21,7 +21,7 @@ from ...address import SocketAddress
 from ...keys import Entropy
 from .congestion import RequestWindow
 from .limits import DhtLimits
-from .messages import Request, Response, encode_request
+from .messages import RpcRequest, RpcResponse, encode_request
 
 TIMEOUT: Final = 1.0
 """Seconds without a response before a request is sent again."""
@@ -44,7 +44,7 @@ class Asker(Protocol):
     `timed_out`.
     """
 
-    def answered(self, request: PendingRequest, response: Response, now: float) -> None:
+    def answered(self, request: PendingRequest, response: RpcResponse, now: float) -> None:
         """Take in a response, which may carry an error."""
 
     def slow(self, request: PendingRequest, now: float) -> None:
@@ -59,7 +59,7 @@ class PendingRequest:
     """One request that waits to be sent or answered."""
 
     to: SocketAddress
-    message: Request
+    message: RpcRequest
     asker: Asker
     retries: int
     timeout: float
@@ -77,7 +77,7 @@ class PendingRequest:
 
 
 @attrs.frozen
-class RequestStatistics:
+class RpcStatistics:
     """Counters of a node's requests at one moment."""
 
     pending: int
@@ -119,9 +119,9 @@ class Requests:
     def __len__(self) -> int:
         return len(self._pending)
 
-    def statistics(self) -> RequestStatistics:
+    def statistics(self) -> RpcStatistics:
         """Return the counters."""
-        return RequestStatistics(len(self), self.answers, self.retried, self.timeouts)
+        return RpcStatistics(len(self), self.answers, self.retried, self.timeouts)
 
     @property
     def full(self) -> bool:
@@ -142,7 +142,7 @@ class Requests:
 
     def add(
         self,
-        message: Request,
+        message: RpcRequest,
         asker: Asker,
         now: float,
         *,
@@ -172,7 +172,7 @@ class Requests:
         pending = self._pending.get((tid, source))
         return pending if pending is not None and pending.sent and pending.answered_on is socket else None
 
-    def answer(self, pending: PendingRequest, response: Response, now: float) -> None:
+    def answer(self, pending: PendingRequest, response: RpcResponse, now: float) -> None:
         """Hand a response to the asker of a request from `asked`."""
         self._finish(pending)
         self.answers += 1

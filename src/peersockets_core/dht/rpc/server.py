@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from ...address import SocketAddress
 from .address import ADDRESS_SIZE, decode_address
 from .limits import DhtLimits
-from .messages import Request, RpcCommand, RpcErrorCode
+from .messages import RpcCommand, RpcErrorCode, RpcRequest
 
 _PORT_SIZE: Final = 2
 _DELAY_SIZE: Final = 4
@@ -39,7 +39,7 @@ class ServerHost(Protocol):
 
     def answer(
         self,
-        request: Request,
+        request: RpcRequest,
         to: SocketAddress,
         now: float,
         *,
@@ -54,10 +54,10 @@ class Server:
 
     def __init__(self, node: ServerHost) -> None:
         self._node = node
-        self.delayed: list[tuple[float, int, Request, SocketAddress]] = []
+        self.delayed: list[tuple[float, int, RpcRequest, SocketAddress]] = []
         self._count = itertools.count()
 
-    def serve(self, request: Request, source: SocketAddress, now: float) -> None:
+    def serve(self, request: RpcRequest, source: SocketAddress, now: float) -> None:
         """Answer a request, or ignore it if it lacks a field that its command needs."""
         serve = _COMMANDS.get(request.command)
         if serve is None:
@@ -75,10 +75,10 @@ class Server:
             _, _, request, source = heapq.heappop(self.delayed)
             self._node.answer(request, source, now)
 
-    def _ping(self, request: Request, source: SocketAddress, now: float) -> None:
+    def _ping(self, request: RpcRequest, source: SocketAddress, now: float) -> None:
         self._node.answer(request, source, now)
 
-    def _ping_nat(self, request: Request, source: SocketAddress, now: float) -> None:
+    def _ping_nat(self, request: RpcRequest, source: SocketAddress, now: float) -> None:
         """Answer to another port of the same host, so that the sender learns whether that port can be
         reached.
         """
@@ -86,17 +86,17 @@ class Server:
         if port and request.value is not None and len(request.value) >= _PORT_SIZE:
             self._node.answer(request, (source[0], port), now)
 
-    def _find_node(self, request: Request, source: SocketAddress, now: float) -> None:
+    def _find_node(self, request: RpcRequest, source: SocketAddress, now: float) -> None:
         if request.target is not None:
             self._node.answer(request, source, now, closer_nodes=True)
 
-    def _down_hint(self, request: Request, source: SocketAddress, now: float) -> None:
+    def _down_hint(self, request: RpcRequest, source: SocketAddress, now: float) -> None:
         """Check a node of our table that the sender could not reach."""
         if request.value is not None and len(request.value) >= ADDRESS_SIZE:
             self._node.upkeep.check_hinted(decode_address(request.value), now)
             self._node.answer(request, source, now)
 
-    def _delayed_ping(self, request: Request, source: SocketAddress, now: float) -> None:
+    def _delayed_ping(self, request: RpcRequest, source: SocketAddress, now: float) -> None:
         if request.value is None or len(request.value) < _DELAY_SIZE:
             return
         delay = int.from_bytes(request.value[:_DELAY_SIZE], "little") / 1000
@@ -105,7 +105,7 @@ class Server:
             heapq.heappush(self.delayed, (now + delay, next(self._count), request, source))
 
 
-_COMMANDS: Final[dict[int, Callable[[Server, Request, SocketAddress, float], None]]] = {
+_COMMANDS: Final[dict[int, Callable[[Server, RpcRequest, SocketAddress, float], None]]] = {
     RpcCommand.PING: Server._ping,
     RpcCommand.PING_NAT: Server._ping_nat,
     RpcCommand.FIND_NODE: Server._find_node,

@@ -18,9 +18,9 @@ from .address import node_id
 from .client import Client
 from .health import NetworkHealth
 from .limits import DhtLimits
-from .messages import Response, RpcCommand
+from .messages import RpcCommand, RpcResponse
 from .query import Query
-from .requests import PendingRequest, RequestStatistics
+from .requests import PendingRequest, RpcStatistics
 from .table import Contact, K, RoutingTable
 
 TICK: Final = 5.0
@@ -48,7 +48,7 @@ class UpkeepHost(Protocol):
     bootstrapped: bool
     client: Client
 
-    def request_statistics(self) -> RequestStatistics:
+    def request_statistics(self) -> RpcStatistics:
         """Return the counters of requests."""
         ...
 
@@ -232,7 +232,7 @@ class _Check:
     contact: Contact
     last_seen: int
 
-    def answered(self, request: PendingRequest, response: Response, now: float) -> None:
+    def answered(self, request: PendingRequest, response: RpcResponse, now: float) -> None:
         self.upkeep.checks -= 1
         # The answer carries another id, or none, if the address now has another node or the node is no longer
         # persistent.
@@ -255,7 +255,7 @@ class _Swap:
     last_seen: int
     newcomer: Contact
 
-    def answered(self, request: PendingRequest, response: Response, now: float) -> None:
+    def answered(self, request: PendingRequest, response: RpcResponse, now: float) -> None:
         self.upkeep.repings -= 1
         if response.id != self.contact.id:
             self._swap()

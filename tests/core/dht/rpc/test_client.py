@@ -6,7 +6,7 @@ from core.dht.rpc.test_node import OURS, TARGET, THEIRS, node, receive
 from core.dht.support import FIRST, DhtNetwork, requests_of, sent
 from peersockets_core.dht.rpc.events import Answered, QueryFinished, QueryReplied, TimedOut
 from peersockets_core.dht.rpc.limits import DhtLimits
-from peersockets_core.dht.rpc.messages import Response, RpcCommand
+from peersockets_core.dht.rpc.messages import RpcCommand, RpcResponse
 
 
 def test_a_request_is_answered_or_times_out() -> None:
@@ -38,7 +38,7 @@ def test_down_hints_are_sent_within_a_bound() -> None:
     hints = requests_of(made, 0.0)
     assert [(to, request.command) for to, request in hints] == [(THEIRS, RpcCommand.DOWN_HINT)] * 2
     # Nobody waits for what comes of them.
-    receive(made, Response(hints[0][1].tid, OURS))
+    receive(made, RpcResponse(hints[0][1].tid, OURS))
     for _ in range(4):
         made.handle_deadline(made.next_deadline())
     made.handle_deadline(5.0)

@@ -14,10 +14,10 @@ from peersockets_core import RemoteProtocolError
 from peersockets_core.dht.rpc.address import node_id
 from peersockets_core.dht.rpc.messages import (
     MOST_CLOSER_NODES,
-    Request,
-    Response,
     RpcCommand,
     RpcErrorCode,
+    RpcRequest,
+    RpcResponse,
     decode_untrusted,
     encode_request,
     encode_response,
@@ -27,10 +27,10 @@ ADDRESSES = st.tuples(st.ip_addresses(v=4).map(str), st.integers(0, 65535))
 IDS = st.none() | st.binary(min_size=32, max_size=32)
 VALUES = st.none() | st.binary(min_size=1, max_size=40)
 REQUESTS = st.builds(
-    Request, st.integers(0, 65535), ADDRESSES, st.integers(0, 300), st.booleans(), IDS, IDS, IDS, VALUES
+    RpcRequest, st.integers(0, 65535), ADDRESSES, st.integers(0, 300), st.booleans(), IDS, IDS, IDS, VALUES
 )
 RESPONSES = st.builds(
-    Response,
+    RpcResponse,
     st.integers(0, 65535),
     ADDRESSES,
     IDS,
@@ -41,8 +41,8 @@ RESPONSES = st.builds(
 )
 
 
-def encode(message: Request | Response) -> bytes:
-    return encode_request(message) if isinstance(message, Request) else encode_response(message)
+def encode(message: RpcRequest | RpcResponse) -> bytes:
+    return encode_request(message) if isinstance(message, RpcRequest) else encode_response(message)
 
 
 def name(recorded: dict[str, Any]) -> str:
@@ -59,7 +59,7 @@ def test_what_real_nodes_have_sent(recorded: dict[str, Any]) -> None:
     source = (recorded["source"]["host"], recorded["source"]["port"])
     assert message.id in (None, node_id(source))
     command = recorded["kind"].split()[0]
-    if isinstance(message, Request) and message.internal:
+    if isinstance(message, RpcRequest) and message.internal:
         assert RpcCommand(message.command).name == command
 
 
@@ -69,17 +69,17 @@ def test_the_recording_has_every_internal_command_that_nodes_of_a_small_network_
 
 
 @given(REQUESTS | RESPONSES)
-def test_round_trip(message: Request | Response) -> None:
+def test_round_trip(message: RpcRequest | RpcResponse) -> None:
     assert decode_untrusted(encode(message)) == message
 
 
 @given(REQUESTS | RESPONSES, st.binary(min_size=1, max_size=9))
-def test_bytes_that_follow_a_message_are_ignored(message: Request | Response, rest: bytes) -> None:
+def test_bytes_that_follow_a_message_are_ignored(message: RpcRequest | RpcResponse, rest: bytes) -> None:
     assert decode_untrusted(encode(message) + rest) == message
 
 
 @given(REQUESTS | RESPONSES)
-def test_a_message_that_is_cut_short(message: Request | Response) -> None:
+def test_a_message_that_is_cut_short(message: RpcRequest | RpcResponse) -> None:
     datagram = encode(message)
     for size in range(len(datagram)):
         with pytest.raises(RemoteProtocolError):
@@ -95,25 +95,25 @@ def test_any_bytes(data: bytes) -> None:
 
 def test_more_closer_nodes_than_a_row_holds() -> None:
     nodes = tuple(("10.0.0.1", port) for port in range(1, 201))
-    response = Response(7, ("10.0.0.2", 1), None, None, nodes, RpcErrorCode.NONE, b"value")
+    response = RpcResponse(7, ("10.0.0.2", 1), None, None, nodes, RpcErrorCode.NONE, b"value")
     decoded = decode_untrusted(encode_response(response))
-    assert isinstance(decoded, Response)
+    assert isinstance(decoded, RpcResponse)
     assert decoded.closer_nodes == nodes[:MOST_CLOSER_NODES]
     assert decoded.value == b"value"
 
 
 def test_a_value_of_no_bytes_is_none() -> None:
     for message in (
-        Request(7, ("10.0.0.2", 1), 3, value=b""),
-        Response(7, ("10.0.0.2", 1), value=b""),
+        RpcRequest(7, ("10.0.0.2", 1), 3, value=b""),
+        RpcResponse(7, ("10.0.0.2", 1), value=b""),
     ):
         assert decode_untrusted(encode(message)).value is None
 
 
 def test_a_request_of_the_usual_size_with_a_command_of_several_bytes() -> None:
     """A message read at once has a command of one byte; any other is read field by field."""
-    usual = encode_request(Request(7, ("10.0.0.1", 5), 5, internal=False, target=bytes(32)))
-    assert decode_untrusted(usual) == Request(7, ("10.0.0.1", 5), 5, internal=False, target=bytes(32))
+    usual = encode_request(RpcRequest(7, ("10.0.0.1", 5), 5, internal=False, target=bytes(32)))
+    assert decode_untrusted(usual) == RpcRequest(7, ("10.0.0.1", 5), 5, internal=False, target=bytes(32))
     place = usual.index(b"\x05" + bytes(32))
     with pytest.raises(RemoteProtocolError):
         decode_untrusted(usual[:place] + b"\xfd" + bytes(32))

@@ -22,10 +22,10 @@ from peersockets_core.dht.rpc.events import (
 )
 from peersockets_core.dht.rpc.limits import DhtLimits
 from peersockets_core.dht.rpc.messages import (
-    Request,
-    Response,
     RpcCommand,
     RpcErrorCode,
+    RpcRequest,
+    RpcResponse,
     encode_request,
     encode_response,
 )
@@ -41,7 +41,7 @@ def node(**options: Any) -> DhtNode:
     return made
 
 
-def receive(made: DhtNode, message: Request | Response, now: float = 0.0) -> list[Any]:
+def receive(made: DhtNode, message: RpcRequest | RpcResponse, now: float = 0.0) -> list[Any]:
     return made.receive_datagrams(encode(message), 1500, THEIRS, now)
 
 
@@ -53,13 +53,13 @@ def test_a_first_node_alone() -> None:
     assert not made.datagrams_to_send(0.0)
 
 
-def asked(made: DhtNode, seen_at: tuple[str, int], source: tuple[str, int] = THEIRS) -> Response:
+def asked(made: DhtNode, seen_at: tuple[str, int], source: tuple[str, int] = THEIRS) -> RpcResponse:
     """Let a remote without an id ask; returns the answer."""
     made.receive_datagrams(
-        encode(Request(5, seen_at, RpcCommand.FIND_NODE, True, target=TARGET)), 1500, source, 0.0
+        encode(RpcRequest(5, seen_at, RpcCommand.FIND_NODE, True, target=TARGET)), 1500, source, 0.0
     )
     ((_, response),) = sent(made, 0.0)
-    assert isinstance(response, Response)
+    assert isinstance(response, RpcResponse)
     return response
 
 
@@ -141,49 +141,49 @@ def test_bad_arguments() -> None:
 
 def test_a_request_of_another_layer_is_an_event_and_can_be_answered() -> None:
     made = node()
-    (event,) = receive(made, Request(5, OURS, 3, target=TARGET, value=b"v"))
-    assert event == RequestReceived(Request(5, OURS, 3, target=TARGET, value=b"v"), THEIRS, None)
+    (event,) = receive(made, RpcRequest(5, OURS, 3, target=TARGET, value=b"v"))
+    assert event == RequestReceived(RpcRequest(5, OURS, 3, target=TARGET, value=b"v"), THEIRS, None)
     made.reply(event, 0.0, value=b"w")
     made.reply(event, 0.0, error=16, token=False, closer_nodes=False)
     (to, first), (_, second) = sent(made, 0.0)
     assert to == THEIRS
-    assert isinstance(first, Response)
+    assert isinstance(first, RpcResponse)
     assert first.value == b"w"
     assert first.token is not None
-    assert second == Response(5, THEIRS, node_id(OURS), error=16)
+    assert second == RpcResponse(5, THEIRS, node_id(OURS), error=16)
     # The token is good for a later request of the same host, and only there.
-    again = Request(6, OURS, 4, target=TARGET, token=first.token)
+    again = RpcRequest(6, OURS, 4, target=TARGET, token=first.token)
     assert len(receive(made, again, 1.0)) == 1
     assert not made.receive_datagrams(encode_request(again), 1500, ("10.0.0.3", 1), 1.0)
     ((_, refused),) = sent(made, 1.0)
-    assert isinstance(refused, Response)
+    assert isinstance(refused, RpcResponse)
     assert refused.error == RpcErrorCode.INVALID_TOKEN
     assert refused.token is not None
 
 
 def test_relaying_keeps_the_transaction() -> None:
     made = node()
-    (event,) = receive(made, Request(5, OURS, 0, target=TARGET, value=b"v"))
+    (event,) = receive(made, RpcRequest(5, OURS, 0, target=TARGET, value=b"v"))
     made.relay(event, ("10.0.0.7", 7), b"on")
     made.reply_to(event, ("10.0.0.8", 8), 0.0, b"back")
     (on, passed_on), (back, reply) = sent(made, 0.0)
     assert on == ("10.0.0.7", 7)
-    assert passed_on == Request(5, on, 0, id=node_id(OURS), target=TARGET, value=b"on")
+    assert passed_on == RpcRequest(5, on, 0, id=node_id(OURS), target=TARGET, value=b"on")
     assert back == ("10.0.0.8", 8)
-    assert reply == Response(5, back, node_id(OURS), value=b"back")
+    assert reply == RpcResponse(5, back, node_id(OURS), value=b"back")
 
 
 def test_a_persistent_asker_is_put_into_the_table_and_a_false_one_is_not() -> None:
     made = node()
-    receive(made, Request(5, OURS, RpcCommand.PING, internal=True, id=node_id(("10.0.0.66", 6))))
+    receive(made, RpcRequest(5, OURS, RpcCommand.PING, internal=True, id=node_id(("10.0.0.66", 6))))
     assert len(made.upkeep.table) == 0
-    receive(made, Request(5, OURS, RpcCommand.PING, internal=True, id=node_id(THEIRS)))
+    receive(made, RpcRequest(5, OURS, RpcCommand.PING, internal=True, id=node_id(THEIRS)))
     assert len(made.upkeep.table) == 1
 
 
 def test_requests_beyond_the_rate_are_dropped() -> None:
     made = node(limits=DhtLimits(requests_per_second=3))
-    ping = Request(5, OURS, RpcCommand.PING, internal=True)
+    ping = RpcRequest(5, OURS, RpcCommand.PING, internal=True)
     for _ in range(10):
         receive(made, ping)
     assert len(sent(made, 0.0)) == 3
@@ -194,14 +194,14 @@ def test_requests_beyond_the_rate_are_dropped() -> None:
 
 def test_unasked_responses_are_dropped() -> None:
     made = node()
-    receive(made, Response(5, OURS, node_id(THEIRS)))
+    receive(made, RpcResponse(5, OURS, node_id(THEIRS)))
     assert made.dropped == 1
     assert len(made.upkeep.table) == 0
 
 
 def test_several_datagrams_in_one_read() -> None:
     made = node()
-    ping = encode_request(Request(5, OURS, RpcCommand.PING, internal=True))
+    ping = encode_request(RpcRequest(5, OURS, RpcCommand.PING, internal=True))
     made.receive_datagrams(memoryview(bytearray(ping * 3 + b"\x03")), len(ping), THEIRS, 0.0)
     assert len(sent(made, 0.0)) == 3
     assert made.dropped == 1
@@ -252,7 +252,7 @@ def test_a_network_that_is_not_there_yet_is_looked_for_again() -> None:
         asked += requests_of(made, now)
     assert made.request_statistics().timeouts == 1
     assert len(asked) > 6
-    answer = encode_response(Response(asked[-1][1].tid, OURS))
+    answer = encode_response(RpcResponse(asked[-1][1].tid, OURS))
     assert Bootstrapped() in made.receive_datagrams(answer, 1500, THEIRS, now)
 
 
@@ -267,7 +267,7 @@ def test_whatever_comes(messages: list[Any]) -> None:
 
 
 @given(st.lists(RESPONSES, min_size=1, max_size=20))
-def test_whatever_is_answered(responses: list[Response]) -> None:
+def test_whatever_is_answered(responses: list[RpcResponse]) -> None:
     made = node(bootstrap=[THEIRS])
     now = 0.0
     for response in responses:

@@ -16,7 +16,7 @@ from peersockets_core.address import SocketAddress
 from peersockets_core.dht.rpc.address import distance, node_id
 from peersockets_core.dht.rpc.events import QueryFinished, QueryReplied
 from peersockets_core.dht.rpc.limits import DhtLimits
-from peersockets_core.dht.rpc.messages import Request, Response
+from peersockets_core.dht.rpc.messages import RpcRequest, RpcResponse
 from peersockets_core.dht.rpc.query import (
     CAUTIOUS_CONCURRENCY,
     CONCURRENCY,
@@ -62,7 +62,7 @@ class PlayedHost:
     def ask(self, query: Query, to: SocketAddress, **fields: Any) -> PendingRequest | None:
         if len(self.asked) >= self.room:
             return None
-        message = Request(
+        message = RpcRequest(
             len(self.asked), to, fields["command"], value=fields["value"], token=fields["token"]
         )
         self.asked.append(PendingRequest(to, message, query, 5, 1.0, b""))
@@ -100,7 +100,7 @@ def answer(
     token: bytes | None = b"t",
 ) -> None:
     own = node_id(asked.to) if id is None else id
-    response = Response(asked.message.tid, ("10.0.0.1", 1), own, token, closer, error, b"value")
+    response = RpcResponse(asked.message.tid, ("10.0.0.1", 1), own, token, closer, error, b"value")
     asked.asker.answered(asked, response, 0.0)
 
 

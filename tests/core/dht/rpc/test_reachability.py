@@ -12,7 +12,13 @@ from peersockets_core.address import SocketAddress
 from peersockets_core.dht.rpc.address import node_id
 from peersockets_core.dht.rpc.events import BecameEphemeral, BecamePersistent, ReachabilityChanged
 from peersockets_core.dht.rpc.limits import DhtLimits
-from peersockets_core.dht.rpc.messages import Request, Response, RpcCommand, decode_untrusted, encode_response
+from peersockets_core.dht.rpc.messages import (
+    RpcCommand,
+    RpcRequest,
+    RpcResponse,
+    decode_untrusted,
+    encode_response,
+)
 from peersockets_core.dht.rpc.node import DhtNode
 from peersockets_core.dht.rpc.reachability import Reach
 from peersockets_core.dht.rpc.requests import Socket
@@ -94,7 +100,7 @@ def test_two_liars_of_five_make_nobody_reachable_elsewhere() -> None:
     asked = ask_around(made, 5)
     for number, request in enumerate(asked):
         host = "6.6.6.6" if number < 2 else OURS[0]
-        answer(made, request, Response(request.tid, (host, OURS[1]), node_id(request.to)))
+        answer(made, request, RpcResponse(request.tid, (host, OURS[1]), node_id(request.to)))
     assert made.reachability is not None
     assert made.reachability.address == OURS
 
@@ -103,7 +109,7 @@ def test_two_of_five_are_not_enough() -> None:
     made = adaptive()
     asked = ask_around(made, 5)
     for request in asked[:2]:
-        answer(made, request, Response(request.tid, OURS, node_id(request.to)))
+        answer(made, request, RpcResponse(request.tid, OURS, node_id(request.to)))
     for _ in range(4):
         made.handle_deadline(made.client.requests.next_deadline())
     assert reach(made) is Reach.FIREWALLED
@@ -112,7 +118,7 @@ def test_two_of_five_are_not_enough() -> None:
 def test_an_answer_to_the_probe_shows_nothing() -> None:
     made = adaptive()
     (request,) = ask_around(made, 1)
-    response = Response(request.tid, OURS, node_id(request.to))
+    response = RpcResponse(request.tid, OURS, node_id(request.to))
     answer(made, request, response, socket=Socket.PROBE)
     assert made.dropped == 1
     assert reach(made) is Reach.TESTING
@@ -123,7 +129,7 @@ def test_an_answer_to_the_probe_shows_nothing() -> None:
 def test_nobody_asks_anything_through_the_probe() -> None:
     made = adaptive()
     ping = decode_untrusted(bytes.fromhex("0304010000000000000000"))
-    assert isinstance(ping, Request)
+    assert isinstance(ping, RpcRequest)
     made.receive_datagrams(bytes.fromhex("0304010000000000000000"), 100, THEIRS, 0.0, socket=Socket.PROBE)
     assert made.dropped == 1
     assert not made.datagrams_to_send(0.0)
@@ -135,10 +141,10 @@ def test_until_the_test_the_table_is_kept_fresh_through_the_probe() -> None:
     ((to, (datagram,), _),) = made.datagrams_to_send(0.0, socket=Socket.PROBE)
     request = decode_untrusted(datagram)
     assert to == THEIRS
-    assert isinstance(request, Request)
+    assert isinstance(request, RpcRequest)
     # The application's requests leave from the main socket, whose address others see in its answers only.
     made.receive_datagrams(
-        encode_response(Response(request.tid, ("1.2.3.4", 5), node_id(THEIRS))),
+        encode_response(RpcResponse(request.tid, ("1.2.3.4", 5), node_id(THEIRS))),
         100,
         THEIRS,
         0.0,
@@ -147,14 +153,14 @@ def test_until_the_test_the_table_is_kept_fresh_through_the_probe() -> None:
     assert made.address is None
     ping = made.ping(THEIRS, 0.0)
     assert [request.tid for _, request in requests_of(made, 0.0)] == [ping.message.tid]
-    answer(made, ping.message, Response(ping.message.tid, OURS, node_id(THEIRS)))
+    answer(made, ping.message, RpcResponse(ping.message.tid, OURS, node_id(THEIRS)))
     assert made.address == OURS
 
 
 def test_others_see_us_at_another_port_than_ours() -> None:
     made = adaptive()
     (request,) = ask_around(made, 1)
-    answer(made, request, Response(request.tid, OURS, node_id(request.to)))
+    answer(made, request, RpcResponse(request.tid, OURS, node_id(request.to)))
     made.sample(True, ("10.0.0.1", 999), 1.0)
     assert made.reachability is not None
     assert (reach(made), made.reachability.address) == (Reach.UNKNOWN, None)
@@ -164,7 +170,7 @@ def test_others_see_us_at_another_port_than_ours() -> None:
 def test_nobody_has_seen_us_at_the_address_of_the_test() -> None:
     made = adaptive()
     (request,) = ask_around(made, 1)
-    answer(made, request, Response(request.tid, OURS, node_id(request.to)))
+    answer(made, request, RpcResponse(request.tid, OURS, node_id(request.to)))
     assert made.reachability is not None
     made.reachability.handle_deadline(STABLE + 1)
     assert reach(made) is Reach.UNKNOWN
@@ -194,7 +200,7 @@ def test_a_node_that_moves_while_it_is_tested_starts_over() -> None:
     (request,) = ask_around(made, 1)
     assert made.reachability is not None
     made.reachability.start_over(0.0)
-    answer(made, request, Response(request.tid, OURS, node_id(request.to)))
+    answer(made, request, RpcResponse(request.tid, OURS, node_id(request.to)))
     assert reach(made) is Reach.UNKNOWN
     assert made.dropped == 1
 
@@ -235,12 +241,12 @@ def test_the_port_has_to_be_known() -> None:
 def test_a_request_is_no_view_of_our_address() -> None:
     """Its source may be false: it neither counts, nor keeps that node's answer from counting."""
     made = DhtNode(entropy=entropy(1), now=0.0, bootstrap=[FIRST])
-    request = Request(5, ("6.6.6.6", 6), RpcCommand.PING, internal=True, id=node_id(THEIRS))
+    request = RpcRequest(5, ("6.6.6.6", 6), RpcCommand.PING, internal=True, id=node_id(THEIRS))
     made.receive_datagrams(encode(request), 100, THEIRS, 0.0)
     assert made.address is None
     ping = made.ping(THEIRS, 0.0)
     requests_of(made, 0.0)
-    answer(made, ping.message, Response(ping.message.tid, OURS, node_id(THEIRS)))
+    answer(made, ping.message, RpcResponse(ping.message.tid, OURS, node_id(THEIRS)))
     assert made.address == OURS
 
 
@@ -258,7 +264,7 @@ def adaptive(**options: Any) -> DhtNode:
     )
 
 
-def ask_around(made: DhtNode, size: int) -> list[Request]:
+def ask_around(made: DhtNode, size: int) -> list[RpcRequest]:
     """Let a node know some others, and begin its test; returns what it asks of them."""
     for number in range(size):
         there: SocketAddress = (f"10.0.2.{number}", 7)
@@ -271,12 +277,14 @@ def ask_around(made: DhtNode, size: int) -> list[Request]:
     sent = [
         decode_untrusted(datagram) for _, (datagram,), _ in made.datagrams_to_send(0.0, socket=Socket.PROBE)
     ]
-    requests = [request for request in sent if isinstance(request, Request)]
+    requests = [request for request in sent if isinstance(request, RpcRequest)]
     assert [(request.command, request.value) for request in requests] == [
         (RpcCommand.PING_NAT, OURS[1].to_bytes(2, "little"))
     ] * size
     return requests
 
 
-def answer(made: DhtNode, request: Request, response: Response, *, socket: Socket = Socket.MAIN) -> None:
+def answer(
+    made: DhtNode, request: RpcRequest, response: RpcResponse, *, socket: Socket = Socket.MAIN
+) -> None:
     made.receive_datagrams(encode_response(response), 1500, request.to, 0.0, socket=socket)

@@ -9,7 +9,7 @@ import attrs
 from core.dht.support import entropy
 from peersockets_core.address import SocketAddress
 from peersockets_core.dht.rpc.limits import DhtLimits
-from peersockets_core.dht.rpc.messages import Request, Response
+from peersockets_core.dht.rpc.messages import RpcRequest, RpcResponse
 from peersockets_core.dht.rpc.requests import PendingRequest, Requests
 
 THERE = ("10.0.0.9", 1)
@@ -19,7 +19,7 @@ THERE = ("10.0.0.9", 1)
 class Asker:
     heard: list[tuple[str, int, float]] = attrs.field(factory=list)
 
-    def answered(self, request: PendingRequest, response: Response, now: float) -> None:
+    def answered(self, request: PendingRequest, response: RpcResponse, now: float) -> None:
         self.heard.append(("answered", request.message.tid, now))
 
     def slow(self, request: PendingRequest, now: float) -> None:
@@ -33,7 +33,7 @@ class Asker:
         return [fate for fate, _, _ in self.heard]
 
 
-def deliver(requests: Requests, response: Response, source: SocketAddress, now: float) -> bool:
+def deliver(requests: Requests, response: RpcResponse, source: SocketAddress, now: float) -> bool:
     pending = requests.asked(response.tid, source)
     if pending is not None:
         requests.answer(pending, response, now)
@@ -45,7 +45,7 @@ def pool(now: float = 0.0, **limits: int) -> Requests:
 
 
 def ask(requests: Requests, asker: Asker, now: float = 0.0, **options: float) -> PendingRequest:
-    message = Request(requests.new_tid(THERE), THERE, 0, internal=True)
+    message = RpcRequest(requests.new_tid(THERE), THERE, 0, internal=True)
     return requests.add(message, asker, now, **options)  # type: ignore[arg-type]
 
 
@@ -54,7 +54,7 @@ def test_an_answer_reaches_its_asker_once() -> None:
     pending = ask(requests, asker)
     ((to, datagram),) = requests.output(0.0)
     assert (to, datagram) == (THERE, pending.datagram)
-    response = Response(pending.message.tid, ("10.0.0.1", 2))
+    response = RpcResponse(pending.message.tid, ("10.0.0.1", 2))
     assert deliver(requests, response, THERE, 0.3)
     assert not deliver(requests, response, THERE, 0.4)
     assert asker.heard == [("answered", pending.message.tid, 0.3)]
@@ -67,7 +67,7 @@ def test_an_answer_from_elsewhere_or_with_another_id_is_none() -> None:
     tid = ask(requests, asker).message.tid
     requests.output(0.0)
     for host, port, other in (("10.0.0.9", 2, tid), ("10.0.0.8", 1, tid), (*THERE, tid ^ 1)):
-        assert not deliver(requests, Response(other, THERE), (host, port), 0.1)
+        assert not deliver(requests, RpcResponse(other, THERE), (host, port), 0.1)
     assert not asker.heard
 
 
@@ -110,7 +110,7 @@ def test_a_cancelled_request_is_forgotten() -> None:
     requests.output(0.0)
     requests.cancel(pending)
     requests.cancel(pending)
-    assert not deliver(requests, Response(pending.message.tid, THERE), THERE, 0.1)
+    assert not deliver(requests, RpcResponse(pending.message.tid, THERE), THERE, 0.1)
     assert requests.next_deadline() == math.inf
     requests.handle_deadline(9.0)
     assert not asker.heard
@@ -145,7 +145,7 @@ def test_a_waiting_request_has_no_answer_yet() -> None:
     requests, asker = pool(window=1), Asker()
     _, waiting = ask(requests, asker), ask(requests, asker)
     requests.output(0.0)
-    assert not deliver(requests, Response(waiting.message.tid, THERE), THERE, 0.1)
+    assert not deliver(requests, RpcResponse(waiting.message.tid, THERE), THERE, 0.1)
     requests.cancel(waiting)
     assert len(requests) == 1
 

@@ -10,7 +10,13 @@ import pytest
 from core.dht.support import entropy, sent
 from peersockets_core.dht.rpc.address import encode_address, node_id
 from peersockets_core.dht.rpc.limits import DhtLimits
-from peersockets_core.dht.rpc.messages import Request, Response, RpcCommand, RpcErrorCode, encode_request
+from peersockets_core.dht.rpc.messages import (
+    RpcCommand,
+    RpcErrorCode,
+    RpcRequest,
+    RpcResponse,
+    encode_request,
+)
 from peersockets_core.dht.rpc.node import DhtNode
 
 OURS, THEIRS = ("10.0.0.1", 1000), ("10.0.0.2", 2000)
@@ -23,27 +29,27 @@ def node(**options: Any) -> DhtNode:
     return made
 
 
-def ask(made: DhtNode, command: int, now: float = 0.0, **fields: Any) -> list[tuple[Any, Response]]:
-    request = Request(77, OURS, command, **{"internal": True, **fields})
+def ask(made: DhtNode, command: int, now: float = 0.0, **fields: Any) -> list[tuple[Any, RpcResponse]]:
+    request = RpcRequest(77, OURS, command, **{"internal": True, **fields})
     assert not made.receive_datagrams(encode_request(request), 1500, THEIRS, now)
-    return [(to, message) for to, message in sent(made, now) if isinstance(message, Response)]
+    return [(to, message) for to, message in sent(made, now) if isinstance(message, RpcResponse)]
 
 
 def test_ping() -> None:
-    assert ask(node(), RpcCommand.PING) == [(THEIRS, Response(77, THEIRS, node_id(OURS)))]
+    assert ask(node(), RpcCommand.PING) == [(THEIRS, RpcResponse(77, THEIRS, node_id(OURS)))]
 
 
 def test_an_ephemeral_node_answers_without_an_id() -> None:
     made = DhtNode(entropy=entropy(1), now=0.0)
     made.handle_deadline(0.0)
-    assert ask(made, RpcCommand.PING) == [(THEIRS, Response(77, THEIRS))]
+    assert ask(made, RpcCommand.PING) == [(THEIRS, RpcResponse(77, THEIRS))]
 
 
 def test_ping_nat_answers_to_another_port_of_the_same_host() -> None:
     made = node()
     elsewhere = (THEIRS[0], 0x0506)
     assert ask(made, RpcCommand.PING_NAT, value=b"\x06\x05") == [
-        (elsewhere, Response(77, elsewhere, node_id(OURS)))
+        (elsewhere, RpcResponse(77, elsewhere, node_id(OURS)))
     ]
 
 
@@ -67,10 +73,10 @@ def test_find_node_names_the_nodes_of_the_table() -> None:
 def test_a_down_hint_makes_us_look() -> None:
     made, down = node(), ("10.0.1.9", 5)
     made.upkeep.heard_from(down, node_id(down), 0.0)
-    request = Request(77, OURS, RpcCommand.DOWN_HINT, internal=True, value=encode_address(down))
+    request = RpcRequest(77, OURS, RpcCommand.DOWN_HINT, internal=True, value=encode_address(down))
     made.receive_datagrams(encode_request(request), 1500, THEIRS, 0.0)
     (_, answer), (to, ping) = sent(made, 0.0)
-    assert answer == Response(77, THEIRS, node_id(OURS))
+    assert answer == RpcResponse(77, THEIRS, node_id(OURS))
     assert (to, ping.command) == (down, RpcCommand.PING)  # type: ignore[union-attr]
     assert not ask(made, RpcCommand.DOWN_HINT, value=b"short")
     assert not ask(made, RpcCommand.DOWN_HINT)
@@ -83,7 +89,7 @@ def test_a_delayed_ping_is_answered_later() -> None:
     assert made.server.next_deadline() == 1.5
     assert made.next_deadline() == 1.5
     made.handle_deadline(1.5)
-    assert sent(made, 1.5) == [(THEIRS, Response(77, THEIRS, node_id(OURS)))]
+    assert sent(made, 1.5) == [(THEIRS, RpcResponse(77, THEIRS, node_id(OURS)))]
     made.handle_deadline(2.5)
     assert len(sent(made, 2.5)) == 1
     assert made.server.next_deadline() == math.inf

@@ -8,7 +8,7 @@ from core.dht.support import DhtNetwork, entropy, requests_of
 from peersockets_core.address import SocketAddress
 from peersockets_core.dht.rpc.address import node_id
 from peersockets_core.dht.rpc.limits import DhtLimits
-from peersockets_core.dht.rpc.messages import Request, Response, RpcCommand, encode_response
+from peersockets_core.dht.rpc.messages import RpcCommand, RpcRequest, RpcResponse, encode_response
 from peersockets_core.dht.rpc.node import DhtNode
 from peersockets_core.dht.rpc.table import K
 from peersockets_core.dht.rpc.upkeep import TICK
@@ -40,12 +40,12 @@ def tick(made: DhtNode, count: int = 1) -> float:
     return now
 
 
-def answer(made: DhtNode, request: Request, now: float, *, id: bytes | None = None) -> None:
+def answer(made: DhtNode, request: RpcRequest, now: float, *, id: bytes | None = None) -> None:
     own = node_id(request.to) if id is None else (id or None)
-    made.receive_datagrams(encode_response(Response(request.tid, OURS, own)), 1500, request.to, now)
+    made.receive_datagrams(encode_response(RpcResponse(request.tid, OURS, own)), 1500, request.to, now)
 
 
-def pings(made: DhtNode, now: float) -> list[Request]:
+def pings(made: DhtNode, now: float) -> list[RpcRequest]:
     return [request for _, request in requests_of(made, now) if request.command == RpcCommand.PING]
 
 
