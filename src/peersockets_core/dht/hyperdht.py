@@ -21,7 +21,7 @@ from .events import HyperDhtEvent
 from .exchange import Exchange
 from .forwarding import Forwarding
 from .limits import DEFAULT_HYPER_DHT_LIMITS, HyperDhtLimits
-from .listening import Accepted, Incoming, Listener
+from .listening import Accepted, HandshakeServer, Incoming
 from .messages import MOST_RELAYS, Firewall, HolepunchInfo, HyperDhtCommand, NoisePayload, Peer, UdxInfo
 from .rpc.events import (
     Answered,
@@ -88,7 +88,7 @@ class HyperDht:
         self.exchange: Exchange[HyperDhtEvent] = Exchange(self.node, self.pending_events.append)
         self.forwarding = Forwarding(self.node, limits)
         self.storage = Storage(self.node, self.forwarding, entropy, limits)
-        self.listener = Listener(self.exchange, key_pair, entropy, limits)
+        self.listener = HandshakeServer(self.exchange, key_pair, entropy, limits)
         self.announcer = Announcer(self.exchange, key_pair)
         self.dials: set[Dial] = set()
         self.known_relays: dict[bytes, tuple[SocketAddress, ...]] = {}

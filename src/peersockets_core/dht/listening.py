@@ -92,7 +92,7 @@ class ConnectionRequested:
 _MOST_WAYS: Final = 8  # the most requests that wait for the decision on one handshake
 
 
-class Listener:
+class HandshakeServer:
     """Takes in the handshakes for our key. The application decides on each handshake, and we answer
     it as often as it is repeated.
     """

@@ -13,32 +13,32 @@ from ..limits import Limits
 from ..owners import C, H
 from . import naming as topics
 from .handles import Route, TopicHandle
-from .members import Host, Link, Member, Peer
+from .members import Host, KnownPeer, Link, Member
 from .watches import Watch
 
 
 class TopicHost(Protocol[C, H]):
     """The interface between a topic and its machine."""
 
-    def link_to(self, peer_id: int, topic: Topic[C, H]) -> Link[C, H] | None:
+    def link_to(self, peer_id: int, topic: OpenTopic[C, H]) -> Link[C, H] | None:
         """Return the connection that carries a topic to a peer, or None while it is being replaced."""
 
-    def links_of(self, topic: Topic[C, H]) -> list[Link[C, H]]:
+    def links_of(self, topic: OpenTopic[C, H]) -> list[Link[C, H]]:
         """Return the connections on which messages for a topic may arrive."""
         ...
 
-    def meet(self, peer: Peer[C, H]) -> int | None:
+    def meet(self, peer: KnownPeer[C, H]) -> int | None:
         """Return a peer's id, or None if there are too many."""
 
     def count_closed(self, handle: TopicHandle[C, H]) -> None:
         """Add the counters of a closed handle to the sum."""
 
-    def forget_topic(self, topic: Topic[C, H]) -> None:
+    def forget_topic(self, topic: OpenTopic[C, H]) -> None:
         """Remove a topic whose last handle was closed."""
 
 
 @attrs.define(eq=False)
-class Topic(Generic[C, H]):
+class OpenTopic(Generic[C, H]):
     """One topic of a drive in one scope; it exists as long as it has handles."""
 
     machine: TopicHost[C, H]
@@ -124,5 +124,5 @@ class OpenDrive(Generic[C, H]):
     users: int = 0
     members: dict[int, Member[C, H]] = attrs.field(factory=dict)
     """The members by peer id, in the order of joining."""
-    topics: dict[tuple[str, str], Topic[C, H]] = attrs.field(factory=dict)
+    topics: dict[tuple[str, str], OpenTopic[C, H]] = attrs.field(factory=dict)
     watches: list[Watch[H]] = attrs.field(factory=list)

@@ -15,7 +15,7 @@ from ..limits import Limits
 from ..owners import C, H
 from ..wires.duplicates import Duplicates, Stays, Verdict
 from ..wires.table import KINDS
-from .members import Host, Link, Peer
+from .members import Host, KnownPeer, Link
 
 
 def judge(newer: Link, older: Link) -> Verdict:
@@ -39,9 +39,9 @@ class Folding(Generic[C, H]):
         self._host = host
         self._limits = limits
         self._numbers = itertools.count()
-        self._deadlines: dict[Peer[C, H], float] = {}
+        self._deadlines: dict[KnownPeer[C, H], float] = {}
 
-    def __contains__(self, peer: Peer[C, H]) -> bool:
+    def __contains__(self, peer: KnownPeer[C, H]) -> bool:
         """Whether it is undecided which of a peer's connections stays."""
         return peer in self._deadlines
 
@@ -52,7 +52,7 @@ class Folding(Generic[C, H]):
         """Return the time at which the first wait is over."""
         return min(self._deadlines.values(), default=math.inf)
 
-    def overdue(self, now: float) -> list[Peer[C, H]]:
+    def overdue(self, now: float) -> list[KnownPeer[C, H]]:
         """Return the peers whose wait is over."""
         return [peer for peer, deadline in self._deadlines.items() if deadline <= now]
 
@@ -80,7 +80,7 @@ class Folding(Generic[C, H]):
         if len(link.peer.links) < 2:
             self._deadlines.pop(link.peer, None)
 
-    def fold(self, peer: Peer[C, H], now: float) -> None:
+    def fold(self, peer: KnownPeer[C, H], now: float) -> None:
         """Retire every duplicate that may go by now."""
         for link in peer.links[:-1]:
             spent = None if link.retired else self._spent(link, peer.links[-1], now)
@@ -125,7 +125,7 @@ class Folding(Generic[C, H]):
         links.append(newer)
         return newer
 
-    def _has_waited(self, peer: Peer[C, H], now: float, *, ours: bool) -> bool:
+    def _has_waited(self, peer: KnownPeer[C, H], now: float, *, ours: bool) -> bool:
         """Return whether the wait for the remote is over. It is half as long if we decide."""
         time = self._limits.fold_time * (0.5 if ours else 1.0)
         return self._deadlines.setdefault(peer, now + time) <= now

@@ -6,7 +6,7 @@ from typing import Generic
 
 from ..owners import C, H
 from ..wires.extensions import ExtensionNames
-from .drives import Topic
+from .drives import OpenTopic
 from .naming import TopicAddress
 
 
@@ -14,17 +14,17 @@ class Listeners(Generic[C, H]):
     """The joined topics by address. The names of connection extensions are registered for announcement."""
 
     def __init__(self, extensions: ExtensionNames) -> None:
-        self.by_address: dict[TopicAddress, list[Topic[C, H]]] = {}
+        self.by_address: dict[TopicAddress, list[OpenTopic[C, H]]] = {}
         self._extensions = extensions
 
-    def add(self, topic: Topic[C, H]) -> None:
+    def add(self, topic: OpenTopic[C, H]) -> None:
         """Deliver the messages of a topic's extensions to it."""
         for address in topic.addresses.values():
             self.by_address.setdefault(address, []).append(topic)
             if address[0] is None:
                 self._extensions.register(address[1], members_only=topic.scope == "drive")
 
-    def remove(self, topic: Topic[C, H]) -> None:
+    def remove(self, topic: OpenTopic[C, H]) -> None:
         """Stop delivering messages to a topic."""
         for address in topic.addresses.values():
             self.by_address[address].remove(topic)

@@ -28,10 +28,10 @@ from ..owners import C, H
 from ..wires.extensions import ExtensionNames
 from ..wires.keys import Keys
 from . import naming as topics
-from .drives import OpenDrive, Topic
+from .drives import OpenDrive, OpenTopic
 from .handles import Overflow, TopicHandle, check_overflow, check_peer_id
 from .listeners import Listeners
-from .members import Host, Link, Peer
+from .members import Host, KnownPeer, Link
 from .membership import Memberships
 from .registry import Registry
 from .statistics import NOTHING, MachineStatistics, total
@@ -261,7 +261,7 @@ class Peersockets(Generic[C, H]):
         joined = drive.topics.get((topic, scope))
         if joined is None:
             addresses = topics.addresses(drive.key.discovery_key, topic, scope)
-            joined = Topic(self, drive, topic, scope, addresses, self._limits)
+            joined = OpenTopic(self, drive, topic, scope, addresses, self._limits)
             drive.topics[topic, scope] = joined
             self.listeners.add(joined)
         handle = TopicHandle(joined, overflow, owner)
@@ -279,7 +279,7 @@ class Peersockets(Generic[C, H]):
         drive.watches.append(watch)
         return watch
 
-    def peer(self, peer_id: int) -> Peer[C, H]:
+    def peer(self, peer_id: int) -> KnownPeer[C, H]:
         """Return the peer with an id. Raises `UnknownPeer` if the id was never given, or its peer was
         forgotten.
         """
@@ -307,22 +307,22 @@ class Peersockets(Generic[C, H]):
         """Keep the counters of a closed handle."""
         self._closed_topics = total([self._closed_topics, handle.statistics()])
 
-    def meet(self, peer: Peer[C, H]) -> int | None:
+    def meet(self, peer: KnownPeer[C, H]) -> int | None:
         """Return a peer's id, and give it one when it is first met. Returns None, and drops the peer, if
         there are too many.
         """
         return self.memberships.meet(peer)
 
-    def links_of(self, topic: Topic[C, H]) -> list[Link[C, H]]:
+    def links_of(self, topic: OpenTopic[C, H]) -> list[Link[C, H]]:
         """Return the connections on which messages for a topic may arrive."""
         return self.registry.links_of(topic)
 
-    def link_to(self, peer_id: int, topic: Topic[C, H]) -> Link[C, H] | None:
+    def link_to(self, peer_id: int, topic: OpenTopic[C, H]) -> Link[C, H] | None:
         """Return the connection that carries a topic to a peer, or None while it is being replaced."""
         check_peer_id(peer_id)
         return self.memberships.link_to(peer_id, topic)
 
-    def forget_topic(self, topic: Topic[C, H]) -> None:
+    def forget_topic(self, topic: OpenTopic[C, H]) -> None:
         """Remove a topic whose last handle was closed."""
         del topic.drive.topics[topic.name, topic.scope]
         self.listeners.remove(topic)

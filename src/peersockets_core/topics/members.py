@@ -44,7 +44,7 @@ class Host(Protocol[C_contra, H_contra]):
 
 
 @attrs.define(eq=False)
-class Peer(Generic[C_co, H_co]):
+class KnownPeer(Generic[C_co, H_co]):
     """A peer: one public key on one wire."""
 
     wire: WireName
@@ -64,7 +64,7 @@ class Link(Generic[C_co, H_co]):
     """The machine's side of one connection."""
 
     connection: Connection[C_co]
-    peer: Peer[C_co, H_co]
+    peer: KnownPeer[C_co, H_co]
     _host: Host[C_co, H_co]
     number: int = 0
     """The number of the connection; a newer connection has a larger number."""
@@ -126,7 +126,7 @@ class Link(Generic[C_co, H_co]):
 class Member(Generic[C_co, H_co]):
     """A peer that has a drive open, and has proved that it knows the drive's key."""
 
-    peer: Peer[C_co, H_co]
+    peer: KnownPeer[C_co, H_co]
     peer_id: int
     link: Link[C_co, H_co] | None
     """The connection in use; None while it is being replaced."""

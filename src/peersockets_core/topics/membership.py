@@ -9,9 +9,9 @@ from ..connection import Connection
 from ..errors import PeerGone, RemoteProtocolError
 from ..limits import Limits
 from ..owners import C, H
-from .drives import OpenDrive, Topic
+from .drives import OpenDrive, OpenTopic
 from .folding import Folding
-from .members import Host, Link, Member, Peer
+from .members import Host, KnownPeer, Link, Member
 from .peers import Peers
 from .registry import Registry
 from .watches import PeerJoined, PeerLeft
@@ -91,14 +91,14 @@ class Memberships(Generic[C, H]):
                 if not member.awaited and not member.peer.links:
                     self.leave(drive, member)
 
-    def fold(self, peer: Peer[C, H], now: float) -> None:
+    def fold(self, peer: KnownPeer[C, H], now: float) -> None:
         """Retire duplicates, and use the remaining connection for the peer's memberships."""
         if len(peer.links) < 2:
             return
         self.folding.fold(peer, now)
         self.reroute_all(peer)
 
-    def reroute_all(self, peer: Peer[C, H]) -> None:
+    def reroute_all(self, peer: KnownPeer[C, H]) -> None:
         """Choose the link for each membership of a peer anew."""
         for drive in self.drives.values():
             self.forget_routes(drive, peer)
@@ -108,7 +108,7 @@ class Memberships(Generic[C, H]):
 
     # Members
 
-    def meet(self, peer: Peer[C, H]) -> int | None:
+    def meet(self, peer: KnownPeer[C, H]) -> int | None:
         """Return a peer's id, and give it one when it is first met. Returns None, and drops the peer, if
         there are too many.
         """
@@ -169,7 +169,7 @@ class Memberships(Generic[C, H]):
 
     # Routes
 
-    def link_to(self, peer_id: int, topic: Topic[C, H]) -> Link[C, H] | None:
+    def link_to(self, peer_id: int, topic: OpenTopic[C, H]) -> Link[C, H] | None:
         """Return the connection that carries a topic to a peer, or None while it is being replaced.
 
         Raises `UnknownPeer` or `PeerGone`.
@@ -186,13 +186,13 @@ class Memberships(Generic[C, H]):
             raise PeerGone(peer_id)
         return self._in_order(peer, links)
 
-    def forget_routes(self, drive: OpenDrive[C, H], peer: Peer[C, H]) -> None:
+    def forget_routes(self, drive: OpenDrive[C, H], peer: KnownPeer[C, H]) -> None:
         """Remove a peer's routes from the topics of a drive, so that they find new ones."""
         if peer.id is not None:
             for topic in drive.topics.values():
                 topic.routes.pop(peer.id, None)
 
-    def _bound_duplicates(self, peer: Peer[C, H]) -> None:
+    def _bound_duplicates(self, peer: KnownPeer[C, H]) -> None:
         duplicates = [link for link in peer.links[:-1] if not link.dropped]
         if len(duplicates) >= self._limits.duplicates:
             oldest = min(duplicates, key=lambda link: link.number)
@@ -229,7 +229,7 @@ class Memberships(Generic[C, H]):
             self._host.rerouted()
         return bool(links)
 
-    def _in_order(self, peer: Peer[C, H], links: list[Link[C, H]]) -> Link[C, H] | None:
+    def _in_order(self, peer: KnownPeer[C, H], links: list[Link[C, H]]) -> Link[C, H] | None:
         """Return the link to send on, or None while a new message could overtake an earlier one.
 
         Until a retired link has ended, messages that were sent on it may still be on their way.
@@ -238,7 +238,7 @@ class Memberships(Generic[C, H]):
             return None
         return links[-1]
 
-    def _part(self, peer: Peer[C, H]) -> None:
+    def _part(self, peer: KnownPeer[C, H]) -> None:
         """Note that a peer is gone, if it has no links and no memberships left."""
         if not peer.links and not peer.memberships:
             self.peers.depart(peer)

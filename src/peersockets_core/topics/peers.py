@@ -9,7 +9,7 @@ from typing import Generic
 from ..errors import UnknownPeer
 from ..events import WireName
 from ..owners import C, H
-from .members import Peer
+from .members import KnownPeer
 
 
 class Peers(Generic[C, H]):
@@ -22,16 +22,16 @@ class Peers(Generic[C, H]):
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._by_key: dict[tuple[WireName, bytes], Peer[C, H]] = {}
-        self._by_id: dict[int, Peer[C, H]] = {}
+        self._by_key: dict[tuple[WireName, bytes], KnownPeer[C, H]] = {}
+        self._by_id: dict[int, KnownPeer[C, H]] = {}
         self._last_id = 0
         # In a plain dictionary, finding the first entry takes longer and longer after many removals.
-        self._gone: tuple[OrderedDict[Peer[C, H], None], ...] = (OrderedDict(), OrderedDict())
+        self._gone: tuple[OrderedDict[KnownPeer[C, H], None], ...] = (OrderedDict(), OrderedDict())
 
     def __len__(self) -> int:
         return len(self._by_key)
 
-    def __iter__(self) -> Iterator[Peer[C, H]]:
+    def __iter__(self) -> Iterator[KnownPeer[C, H]]:
         return iter(self._by_key.values())
 
     @property
@@ -39,26 +39,26 @@ class Peers(Generic[C, H]):
         """The number of peers that have an id."""
         return len(self._by_id)
 
-    def get(self, wire: WireName, public_key: bytes) -> Peer[C, H] | None:
+    def get(self, wire: WireName, public_key: bytes) -> KnownPeer[C, H] | None:
         """Return the peer with a key if it is connected or has an id, otherwise None."""
         return self._by_key.get((wire, public_key))
 
-    def arrive(self, wire: WireName, public_key: bytes) -> Peer[C, H]:
+    def arrive(self, wire: WireName, public_key: bytes) -> KnownPeer[C, H]:
         """Note a new connection to a key; returns its peer."""
         peer = self._by_key.get((wire, public_key))
         if peer is None:
-            peer = self._by_key[wire, public_key] = Peer(wire, public_key)
+            peer = self._by_key[wire, public_key] = KnownPeer(wire, public_key)
         self._gone[peer.was_member].pop(peer, None)
         return peer
 
-    def depart(self, peer: Peer[C, H]) -> None:
+    def depart(self, peer: KnownPeer[C, H]) -> None:
         """Note that a peer has no connection left and is a member of no drive."""
         if peer.id is None:
             del self._by_key[peer.wire, peer.public_key]
         else:
             self._gone[peer.was_member][peer] = None
 
-    def identify(self, peer: Peer[C, H]) -> int | None:
+    def identify(self, peer: KnownPeer[C, H]) -> int | None:
         """Return the id of a present peer, and give it one the first time.
 
         Returns None if too many peers have an id, and none can be forgotten.
@@ -71,7 +71,7 @@ class Peers(Generic[C, H]):
             self._by_id[peer.id] = peer
         return peer.id
 
-    def by_id(self, peer_id: int) -> Peer[C, H]:
+    def by_id(self, peer_id: int) -> KnownPeer[C, H]:
         """Return the peer with an id. Raises `UnknownPeer` if the id was never given, or its peer was
         forgotten.
         """

@@ -12,7 +12,7 @@ from ..limits import Limits
 from ..memory import MemoryBudget
 from ..owners import C, H
 from ..wires.extensions import ExtensionNames
-from .drives import Topic
+from .drives import OpenTopic
 from .members import Link
 
 
@@ -76,7 +76,7 @@ class Registry(Generic[C, H]):
         link = self.links.get(connection)
         return link is None or not link.drives
 
-    def links_of(self, topic: Topic[C, H]) -> list[Link[C, H]]:
+    def links_of(self, topic: OpenTopic[C, H]) -> list[Link[C, H]]:
         """Return the links on which messages for a topic may arrive."""
         if topic.scope == "network":
             return list(self.links.values())

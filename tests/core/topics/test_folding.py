@@ -15,7 +15,7 @@ from peersockets_core import (
     WireName,
 )
 from peersockets_core.topics.folding import judge
-from peersockets_core.topics.members import Link, Peer
+from peersockets_core.topics.members import KnownPeer, Link
 from peersockets_core.wires.duplicates import Duplicates as Facts
 from peersockets_core.wires.table import KINDS
 
@@ -38,7 +38,7 @@ def link(wire: WireName, here: int, *, dialled: bool, began: float, established_
         wire=wire, initiator=dialled, key_pair=keys[here], entropy=entropy("x"), now=began
     )
     connection.established_at = established_at
-    return Link(connection, Peer(wire, keys[1 - here].public_keys[wire]), RecordingHost())
+    return Link(connection, KnownPeer(wire, keys[1 - here].public_keys[wire]), RecordingHost())
 
 
 @pytest.mark.parametrize("wire", WIRES)

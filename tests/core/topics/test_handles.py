@@ -16,7 +16,7 @@ from peersockets_core import (
 )
 from peersockets_core.limits import MESSAGE_COST
 from peersockets_core.topics.handles import check_overflow, check_peer_id
-from peersockets_core.topics.members import Link, Peer
+from peersockets_core.topics.members import KnownPeer, Link
 
 PUBLIC_KEY = key_pair("sender").x25519_public_key
 SMALL = attrs.evolve(DEFAULT_LIMITS, receive_messages=3, receive_bytes=3 * MESSAGE_COST + 10)
@@ -29,7 +29,7 @@ def handle(overflow: Overflow = "wait", limits: Limits = SMALL) -> TopicHandle:
 
 
 def link(host: RecordingHost) -> Link:
-    return Link(connection(), Peer("hypercore9", PUBLIC_KEY), host)
+    return Link(connection(), KnownPeer("hypercore9", PUBLIC_KEY), host)
 
 
 def taken(handle: TopicHandle) -> list[bytes]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from peersockets_core import UnknownPeer, WireName
-from peersockets_core.topics.members import Peer
+from peersockets_core.topics.members import KnownPeer
 from peersockets_core.topics.peers import Peers
 
 WIRE: WireName = "hypercore9"
@@ -13,7 +13,7 @@ def key(number: int) -> bytes:
     return bytes([number]) * 32
 
 
-def met(peers: Peers, number: int, *, member: bool = False) -> Peer:
+def met(peers: Peers, number: int, *, member: bool = False) -> KnownPeer:
     peer = peers.arrive(WIRE, key(number))
     assert peers.identify(peer) is not None
     peer.was_member = member

@@ -13,7 +13,7 @@ from peersockets_core import (
     LocalProtocolError,
     MessagesReceived,
 )
-from peersockets_core.topics.members import Link, Peer
+from peersockets_core.topics.members import KnownPeer, Link
 from peersockets_core.topics.registry import Registry
 
 
@@ -34,7 +34,7 @@ def test_the_oldest_stranger_is_one_that_has_dialled_and_shares_no_drive() -> No
     for connection in (dialled, first, second):
         registry.add(connection)
     assert [registry.oldest_stranger()] == [first]
-    link = Link(first, Peer("hypercore9", bytes(32)), RecordingHost())
+    link = Link(first, KnownPeer("hypercore9", bytes(32)), RecordingHost())
     registry.link(first, link)
     assert registry.is_stranger(first)
     registry.share(link, KEY.discovery_key)
@@ -104,7 +104,7 @@ def test_a_replacement_is_looked_for_among_those_that_prove_their_key_on_that_wi
             dialling = node.connection(initiator=True)
             connection.receive_data(bytes(dialling.data_to_send(NOW)), NOW)
             connection.data_to_send(NOW)
-    peer = Peer("hypercore9", key_pair("theirs").public_keys["hypercore9"])
+    peer = KnownPeer("hypercore9", key_pair("theirs").public_keys["hypercore9"])
     dialled_by_us = Link(old, peer, RecordingHost())
     assert registry.successors(dialled_by_us) == set()
     accepted = Link(ours.connection(initiator=False), peer, RecordingHost())
