@@ -51,7 +51,7 @@ from peersockets_trio import (
     open_node,
 )
 from peersockets_trio.runtime.connection_task import attached
-from peersockets_trio.testing import Connect, Side, cancelled_at_every_step, join_side
+from peersockets_trio.testing import Connect, NodeSide, cancelled_at_every_step, join_side
 from ports import unused_port
 
 SEED = bytes(range(32))
@@ -829,7 +829,7 @@ async def two_nodes(
             yield alice, bob, alice_drive, bob_drive
 
 
-async def check_folded(alice: Side, bob: Side) -> None:
+async def check_folded(alice: NodeSide, bob: NodeSide) -> None:
     await all_tasks_blocked()
     assert len(tasks(alice.node)) == len(tasks(bob.node)) == 1
     for side in (alice, bob):
@@ -838,7 +838,7 @@ async def check_folded(alice: Side, bob: Side) -> None:
     await exchange(alice, bob)
 
 
-async def exchange(alice: Side, bob: Side) -> None:
+async def exchange(alice: NodeSide, bob: NodeSide) -> None:
     """A message each way."""
     async with alice.drive.join("exchange") as here, bob.drive.join("exchange") as there:
         await here.send(alice.peer_id, b"to bob")

@@ -42,7 +42,7 @@ from peersockets_trio import (
     UnknownPeer,
     open_node,
 )
-from peersockets_trio.testing import Connect, Side, cancelled_at_every_step, join_side
+from peersockets_trio.testing import Connect, NodeSide, cancelled_at_every_step, join_side
 from peersockets_trio.testing.internals import topic_handle
 
 NOTHING = RequestStatistics()
@@ -53,7 +53,7 @@ CONNECTS = pytest.mark.parametrize("connect", [connect_memory, connect_tcp, conn
 class End:
     """One of two ends of a topic."""
 
-    side: Side
+    side: NodeSide
     topic: Topic
 
     async def ask(self, data: bytes, *, timeout: float = math.inf) -> bytes:

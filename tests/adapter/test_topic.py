@@ -41,7 +41,7 @@ from peersockets_trio import (
     UnknownPeer,
     open_node,
 )
-from peersockets_trio.testing import Connect, Side, cancelled_at, cancelled_at_every_step, join_side
+from peersockets_trio.testing import Connect, NodeSide, cancelled_at, cancelled_at_every_step, join_side
 from peersockets_trio.testing.internals import topic_handle
 from peersockets_trio.topic import BATCH
 
@@ -52,7 +52,9 @@ NARROW = Limits(send_buffer=1000, receive_messages=1)
 
 
 @asynccontextmanager
-async def chat(connect: Connect = connect_memory, **options: Any) -> AsyncIterator[tuple[Side, Topic, Topic]]:
+async def chat(
+    connect: Connect = connect_memory, **options: Any
+) -> AsyncIterator[tuple[NodeSide, Topic, Topic]]:
     """Bob's side, his end of a topic and Alice's."""
     async with (
         meet(connect, **options) as (alice, bob),
@@ -796,7 +798,7 @@ async def test_many_fast_senders_are_held_up_and_none_is_dropped() -> None:
         assert set(heard.values()) == {count}
 
 
-async def _flood(side: Side, count: int) -> None:
+async def _flood(side: NodeSide, count: int) -> None:
     topic = side.drive.join("chat")
     for number in range(count):
         await topic.send(side.peer_id, b"%d" % number)

@@ -30,7 +30,7 @@ from peersockets_core.crypto.sodium import XSalsa20
 from peersockets_core.wires.hypercore9 import frames, messages
 from peersockets_core.wires.hypercore9.frames import FrameParser, Item
 from peersockets_core.wires.hypercore9.handshake import Handshake
-from peersockets_core.wires.hypercore9.messages import Close, Message, Open, Options, Status
+from peersockets_core.wires.hypercore9.messages import ChannelMessage, Close, Open, Options, Status
 
 NOW = 1000.0
 """When everything happens that does not care for the time."""
@@ -38,7 +38,7 @@ NOW = 1000.0
 KEY = DriveKey(bytes([0x44]) * 32)
 OTHER_KEY = DriveKey(bytes([0x45]) * 32)
 
-Cut = Callable[[bytes], Iterable[bytes]]
+Cutter = Callable[[bytes], Iterable[bytes]]
 
 
 def entropy(label: str) -> Entropy:
@@ -66,7 +66,7 @@ def byte_by_byte(data: bytes) -> Iterator[bytes]:
     return (data[position : position + 1] for position in range(len(data)))
 
 
-def random_cuts(seed: int) -> Cut:
+def random_cuts(seed: int) -> Cutter:
     generator = random.Random(seed)
 
     def cut(data: bytes) -> Iterator[bytes]:
@@ -79,7 +79,7 @@ def random_cuts(seed: int) -> Cut:
     return cut
 
 
-CUTS: dict[str, Cut] = {
+CUTS: dict[str, Cutter] = {
     "whole": whole,
     "byte by byte": byte_by_byte,
     "cut at random": random_cuts(1),
@@ -87,7 +87,7 @@ CUTS: dict[str, Cut] = {
 }
 
 
-def at(*positions: int) -> Cut:
+def at(*positions: int) -> Cutter:
     """Cut at the given positions."""
 
     def cut(data: bytes) -> Iterator[bytes]:
@@ -154,7 +154,7 @@ class Pair:
     """An initiator and a responder, joined in memory."""
 
     def __init__(
-        self, *, names: Iterable[str] = ("chat",), limits: Limits = DEFAULT_LIMITS, cut: Cut = whole
+        self, *, names: Iterable[str] = ("chat",), limits: Limits = DEFAULT_LIMITS, cut: Cutter = whole
     ) -> None:
         names = list(names)
         self.left = connection(initiator=True, label="left", names=names, limits=limits)
@@ -216,7 +216,7 @@ class RawPeer:
     def encrypt(self, plain: bytes) -> bytes:
         return bytes(self._transmit.apply(plain))
 
-    def send(self, channel: int, *messages: Message) -> list[Event]:
+    def send(self, channel: int, *messages: ChannelMessage) -> list[Event]:
         """Send messages on a channel."""
         return self.say(b"".join(frame(channel, message) for message in messages))
 
@@ -230,7 +230,7 @@ class RawPeer:
         self._parser.parse_untrusted(bytes(self._receive.apply(data)), items)
         return items
 
-    def heard_messages(self) -> list[tuple[int, Message]]:
+    def heard_messages(self) -> list[tuple[int, ChannelMessage]]:
         """The same, decoded, for what is not an extension message."""
         return [
             (item.channel, messages.decode_untrusted(messages.TYPES[item.type], item.body))
@@ -254,7 +254,7 @@ def capability(key: DriveKey, sending_key: bytes, receiving_key: bytes) -> bytes
     ).digest()
 
 
-def frame(channel: int, message: Message) -> bytes:
+def frame(channel: int, message: ChannelMessage) -> bytes:
     return frames.encode(channel, messages.TYPES.index(type(message)), messages.encode(message))
 
 

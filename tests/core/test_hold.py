@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from core.support import CUTS, KEY, NOW, Cut, entropy, key_pair, merged
+from core.support import CUTS, KEY, NOW, Cutter, entropy, key_pair, merged
 from peersockets_core import (
     DEFAULT_LIMITS,
     WIRES,
@@ -55,7 +55,7 @@ class Pair:
         made.extensions.register(NAME)
         return made
 
-    def exchange(self, cut: Cut = CUTS["whole"]) -> None:
+    def exchange(self, cut: Cutter = CUTS["whole"]) -> None:
         """Carry bytes both ways until there are none."""
         while self.ours.has_output or self.remote.has_output:
             self.remote_events += self.remote.receive_data(bytes(self.ours.data_to_send(NOW)), NOW)
@@ -78,7 +78,7 @@ def make(request: pytest.FixtureRequest) -> Callable[..., Pair]:
 
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
 def test_nothing_is_told_either_way_before_the_remote_is_admitted(
-    make: Callable[..., Pair], cut: Cut
+    make: Callable[..., Pair], cut: Cutter
 ) -> None:
     pair = make(hold=True)
     ours = pair.ours

@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 
-from core.support import CUTS, KEY, NOW, Cut, entropy, key_pair, merged
+from core.support import CUTS, KEY, NOW, Cutter, entropy, key_pair, merged
 from peersockets_core import WIRES, Connection, Event, WireName
 from peersockets_core.topics.naming import addresses
 
@@ -54,7 +54,7 @@ FEEDS: dict[str, Feed] = {
 }
 
 
-def session(wire: WireName, cut: Cut, feed: Feed, *, hold: bool = False) -> list[list[Event]]:
+def session(wire: WireName, cut: Cutter, feed: Feed, *, hold: bool = False) -> list[list[Event]]:
     """The events on both sides of a session: they meet, and talk in messages of many sizes."""
     sides = [
         Connection(
@@ -96,7 +96,7 @@ def session(wire: WireName, cut: Cut, feed: Feed, *, hold: bool = False) -> list
 @pytest.mark.parametrize("feed", FEEDS.values(), ids=FEEDS.keys())
 @pytest.mark.parametrize("cut", [CUTS["whole"], CUTS["cut at random"]], ids=["whole", "cut"])
 @pytest.mark.parametrize("wire", WIRES)
-def test_a_buffer_that_is_used_again(wire: WireName, cut: Cut, feed: Feed, hold: bool) -> None:
+def test_a_buffer_that_is_used_again(wire: WireName, cut: Cutter, feed: Feed, hold: bool) -> None:
     assert session(wire, cut, feed, hold=hold) == session(wire, cut, as_bytes, hold=hold)
 
 

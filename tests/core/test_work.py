@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from core.support import CUTS, KEY, NOW, Cut, RawPeer, connection, entropy, error_of, key_pair, merged
+from core.support import CUTS, KEY, NOW, Cutter, RawPeer, connection, entropy, error_of, key_pair, merged
 from core.wires.hypercore11 import test_wire as hypercore11
 from peersockets_core import (
     Connection,
@@ -128,7 +128,7 @@ def slices(ours: Connection, data: bytes, budget: int) -> Iterator[list[Event]]:
 
 
 def at_once(
-    wire: WireName, said: list[bytes], cut: Cut = CUTS["whole"]
+    wire: WireName, said: list[bytes], cut: Cutter = CUTS["whole"]
 ) -> tuple[tuple[list[Event], str], bytes]:
     """The events of it without a budget, and the answer."""
     remote = Remote(wire)
@@ -151,7 +151,7 @@ def waits(ours: Connection) -> bool:
 @pytest.mark.parametrize("cut", [CUTS["whole"], CUTS["cut at random"]], ids=["whole", "cut"])
 @pytest.mark.parametrize("budget", [1, 30, 1000])
 @pytest.mark.parametrize(("wire", "name"), KINDS)
-def test_slices_come_to_the_same(wire: WireName, name: str, budget: int, cut: Cut) -> None:
+def test_slices_come_to_the_same(wire: WireName, name: str, budget: int, cut: Cutter) -> None:
     remote = Remote(wire)
     events = [
         event

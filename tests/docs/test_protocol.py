@@ -106,7 +106,7 @@ KINDS: Final = {
 }
 
 
-def described(message: type[messages.Message | messages.NoisePayload]) -> str:
+def described(message: type[messages.ChannelMessage | messages.NoisePayload]) -> str:
     """The fields of a message, as the page has them."""
     fields = []
     for field in attrs.fields(message):

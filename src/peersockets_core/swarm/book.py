@@ -9,9 +9,9 @@ import heapq
 import itertools
 import math
 
-from .peers import PRIORITIES, Contact, SwarmPeer
+from .peers import PRIORITIES, PeerState, SwarmPeer
 
-_BUSY = frozenset({Contact.DIALLING, Contact.CONNECTED})
+_BUSY = frozenset({PeerState.DIALLING, PeerState.CONNECTED})
 
 
 class PeerBook:
@@ -56,7 +56,7 @@ class PeerBook:
     def queue_due(self, now: float) -> None:
         """Queue the peers whose retry is due."""
         while self.next_retry() <= now:
-            heapq.heappop(self._retries)[2].enter(Contact.QUEUED)
+            heapq.heappop(self._retries)[2].enter(PeerState.QUEUED)
 
     def first_queued(self) -> SwarmPeer | None:
         """Return the peer to dial next: among those of the highest priority, the one that was queued
@@ -68,18 +68,18 @@ class PeerBook:
         return None
 
     def _stale(self, at: float, _: int, peer: SwarmPeer) -> bool:
-        return peer.contact is not Contact.WAITING or peer.retry_at != at
+        return peer.state is not PeerState.WAITING or peer.retry_at != at
 
     def _file(self, peer: SwarmPeer) -> None:
         for queue in self._queued:
             queue.pop(peer, None)
-        if peer.contact is Contact.QUEUED:
+        if peer.state is PeerState.QUEUED:
             self._queued[peer.priority][peer] = None
-        elif peer.contact is Contact.WAITING:
+        elif peer.state is PeerState.WAITING:
             heapq.heappush(self._retries, (peer.retry_at, next(self._count), peer))
-        (self._connected.add if peer.contact is Contact.CONNECTED else self._connected.discard)(peer)
+        (self._connected.add if peer.state is PeerState.CONNECTED else self._connected.discard)(peer)
         for proven, spare in enumerate(self._spare):
-            if peer.contact in _BUSY or peer.proven != proven:
+            if peer.state in _BUSY or peer.proven != proven:
                 spare.pop(peer, None)
             else:
                 spare.setdefault(peer)
@@ -88,6 +88,6 @@ class PeerBook:
         """Make room: forget the oldest peer that was never reached, or else the oldest."""
         for spare in self._spare:
             for peer in spare:
-                peer.enter(Contact.IDLE)
+                peer.enter(PeerState.IDLE)
                 del spare[peer], self.peers[peer.public_key]
                 return

@@ -25,8 +25,8 @@ _BEFORE_CONNECTING: Final = (_SHORT, _MEDIUM, _LONG, _LONG)
 _EARLIEST, _SPREAD = 0.66, 0.66  # a wait is between 0.66 and 1.32 times as long
 
 
-class Contact(enum.Enum):
-    """The state of our contact with a peer."""
+class PeerState(enum.Enum):
+    """How far the swarm has come with a peer."""
 
     IDLE = enum.auto()
     QUEUED = enum.auto()
@@ -38,11 +38,11 @@ class Contact(enum.Enum):
 
 
 _NEXT: Final = {
-    Contact.IDLE: {Contact.QUEUED, Contact.DIALLING, Contact.CONNECTED},
-    Contact.QUEUED: {Contact.IDLE, Contact.DIALLING, Contact.CONNECTED},
-    Contact.DIALLING: {Contact.IDLE, Contact.CONNECTED, Contact.WAITING},
-    Contact.CONNECTED: {Contact.IDLE, Contact.WAITING},
-    Contact.WAITING: {Contact.IDLE, Contact.QUEUED, Contact.DIALLING, Contact.CONNECTED},
+    PeerState.IDLE: {PeerState.QUEUED, PeerState.DIALLING, PeerState.CONNECTED},
+    PeerState.QUEUED: {PeerState.IDLE, PeerState.DIALLING, PeerState.CONNECTED},
+    PeerState.DIALLING: {PeerState.IDLE, PeerState.CONNECTED, PeerState.WAITING},
+    PeerState.CONNECTED: {PeerState.IDLE, PeerState.WAITING},
+    PeerState.WAITING: {PeerState.IDLE, PeerState.QUEUED, PeerState.DIALLING, PeerState.CONNECTED},
 }
 
 
@@ -59,7 +59,7 @@ class SwarmPeer:
     relays: tuple[SocketAddress, ...] = ()
     topics: set[bytes] = attrs.field(factory=set)
     """The topics under which it was found."""
-    contact: Contact = Contact.IDLE
+    state: PeerState = PeerState.IDLE
     attempts: int = 0
     """The number of dials that failed, and connections that ended, since the last one that lasted."""
     proven: bool = False
@@ -69,10 +69,10 @@ class SwarmPeer:
     _file: Callable[[SwarmPeer], None] = attrs.field(default=lambda peer: None, alias="file", repr=False)
     """A function that is called after each change, so that the owner can file the peer anew."""
 
-    def enter(self, contact: Contact, retry_at: float = math.inf) -> None:
-        """Change the state of the contact; `retry_at` is for WAITING. The transition must exist."""
-        assert contact is self.contact or contact in _NEXT[self.contact]
-        self.contact = contact
+    def enter(self, state: PeerState, retry_at: float = math.inf) -> None:
+        """Change the state; `retry_at` is for WAITING. The transition must exist."""
+        assert state is self.state or state in _NEXT[self.state]
+        self.state = state
         self.retry_at = retry_at
         self._file(self)
 
@@ -85,20 +85,20 @@ class SwarmPeer:
         """Note that a connection exists, no matter which side dialled."""
         self.proven = True
         self.connected_at = now
-        self.enter(Contact.CONNECTED)
+        self.enter(PeerState.CONNECTED)
 
     def failed(self, now: float, wanted: bool, chance: float) -> None:
         """Note that a dial has failed or a connection has ended; `chance`, from 0 to 1, spreads retries in
         time.
         """
-        if self.contact is Contact.CONNECTED and now - self.connected_at >= LASTING:
+        if self.state is PeerState.CONNECTED and now - self.connected_at >= LASTING:
             self.attempts = 0
         waits = _AFTER_CONNECTING if self.proven else _BEFORE_CONNECTING
         self.attempts += 1
         if not wanted or self.attempts >= len(waits):
-            self.enter(Contact.IDLE)
+            self.enter(PeerState.IDLE)
             return
-        self.enter(Contact.WAITING, now + waits[self.attempts] * (_EARLIEST + _SPREAD * chance))
+        self.enter(PeerState.WAITING, now + waits[self.attempts] * (_EARLIEST + _SPREAD * chance))
 
     def found_again(self) -> None:
         """Note that a search has found it again, so that it may be back."""
@@ -109,6 +109,6 @@ class SwarmPeer:
 
     def network_changed(self) -> None:
         """Note that earlier failures mean nothing any more, and try a waiting peer at once."""
-        if self.contact is Contact.WAITING:
+        if self.state is PeerState.WAITING:
             self.attempts = 0
-            self.enter(Contact.QUEUED)
+            self.enter(PeerState.QUEUED)

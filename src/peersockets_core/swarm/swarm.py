@@ -33,7 +33,7 @@ from .book import PeerBook
 from .discovery import Discovery, TopicDiscovery
 from .events import Announced, Flushed, PeerFound, SwarmEvent
 from .limits import DEFAULT_SWARM_LIMITS, SwarmLimits
-from .peers import Contact, SwarmPeer
+from .peers import PeerState, SwarmPeer
 
 
 class Swarm:
@@ -180,8 +180,8 @@ class Swarm:
             raise LocalProtocolError("public_key is already being dialled")
         peer = self._peer(public_key, tuple(relays))
         dial = self.dht.dial(public_key, self._open_stream(public_key), now, relays=peer.relays)
-        if peer.contact is not Contact.CONNECTED:
-            peer.enter(Contact.DIALLING)
+        if peer.state is not PeerState.CONNECTED:
+            peer.enter(PeerState.DIALLING)
         self.dials[public_key] = dial
         return dial
 
@@ -196,7 +196,7 @@ class Swarm:
         """Note that the last connection with a key has ended, or that a `Dialled` one never came to life."""
         self.dials.pop(public_key, None)
         peer = self._peer(public_key)
-        if peer.contact in (Contact.DIALLING, Contact.CONNECTED):
+        if peer.state in (PeerState.DIALLING, PeerState.CONNECTED):
             peer.failed(now, self._is_wanted(peer), self.chance())
         self.settle(public_key)
         self.dial_queued(now)
@@ -320,8 +320,8 @@ class Swarm:
                 peer.topics.add(topic)
                 self.pending_events.append(PeerFound(topic, found.public_key))
             peer.found_again()
-            if peer.contact is Contact.IDLE:
-                peer.enter(Contact.QUEUED)
+            if peer.state is PeerState.IDLE:
+                peer.enter(PeerState.QUEUED)
         self.dial_queued(now)
 
     def _search_finished(self, topic: bytes, search: TopicSearch, announced: int, now: float) -> None:
@@ -358,7 +358,7 @@ class Swarm:
     def _is_settled(self, public_key: bytes) -> bool:
         """Return whether a peer has been connected, or has failed at least once."""
         peer = self.book.peers.get(public_key)
-        return peer is None or peer.contact in (Contact.CONNECTED, Contact.WAITING, Contact.IDLE)
+        return peer is None or peer.state in (PeerState.CONNECTED, PeerState.WAITING, PeerState.IDLE)
 
     def settle(self, public_key: bytes) -> None:
         for discovery in list(self._unflushed):

@@ -6,8 +6,8 @@ decrypts a session, and `Recording` records one of our own.
 """
 
 from .entries import (
+    CloseCommand,
     ClosedReport,
-    CloseDrive,
     CloseReport,
     Command,
     Comparison,
@@ -19,7 +19,7 @@ from .entries import (
     Keepalive,
     Kill,
     MessageReport,
-    OpenDrive,
+    OpenCommand,
     OpenReport,
     Received,
     Register,
@@ -34,17 +34,17 @@ from .entries import (
 from .format import VERSION, read, write
 from .player import Player
 from .recording import Recording, draw_secrets
-from .replay import Cut, replay, said
-from .transcript import Message, Transcript
+from .replay import Cutter, replay, said
+from .transcript import Transcript, WireMessage
 
 __all__ = [
     "VERSION",
-    "CloseDrive",
+    "CloseCommand",
     "CloseReport",
     "ClosedReport",
     "Command",
     "Comparison",
-    "Cut",
+    "Cutter",
     "Digest",
     "End",
     "Ended",
@@ -52,9 +52,8 @@ __all__ = [
     "HandshakeReport",
     "Keepalive",
     "Kill",
-    "Message",
     "MessageReport",
-    "OpenDrive",
+    "OpenCommand",
     "OpenReport",
     "Player",
     "Received",
@@ -68,6 +67,7 @@ __all__ = [
     "Trace",
     "Transcript",
     "Unregister",
+    "WireMessage",
     "draw_secrets",
     "read",
     "replay",

@@ -148,7 +148,7 @@ class Command(Entry):
 
 
 @attrs.frozen
-class OpenDrive(Command):
+class OpenCommand(Command):
     """Open a drive, or any other core."""
 
     kind = ("command", "open")
@@ -156,7 +156,7 @@ class OpenDrive(Command):
 
 
 @attrs.frozen
-class CloseDrive(Command):
+class CloseCommand(Command):
     """Close a drive that is open at this side."""
 
     kind = ("command", "close")
@@ -262,7 +262,7 @@ class ClosedReport(Report):
 
 ENTRIES: Final[tuple[type[Entry], ...]] = (
     Sent, Received, Ended,
-    OpenDrive, CloseDrive, Register, Unregister, Send, Keepalive, End, Kill,
+    OpenCommand, CloseCommand, Register, Unregister, Send, Keepalive, End, Kill,
     HandshakeReport, OpenReport, CloseReport, MessageReport, ClosedReport,
 )  # fmt: skip
 

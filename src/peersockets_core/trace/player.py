@@ -12,13 +12,13 @@ from ..events import Event, WireName
 from ..keys import DriveKey, KeyPair
 from ..limits import DEFAULT_LIMITS, Limits
 from .entries import (
-    CloseDrive,
+    CloseCommand,
     Command,
     End,
     Keepalive,
     Kill,
     MessageReport,
-    OpenDrive,
+    OpenCommand,
     Register,
     Report,
     Secrets,
@@ -78,10 +78,10 @@ class Player:
         """Return the queued output."""
         return bytes(self.connection.data_to_send(now))
 
-    def _open(self, command: OpenDrive) -> None:
+    def _open(self, command: OpenCommand) -> None:
         self.connection.open_drive(DriveKey(command.key))
 
-    def _close(self, command: CloseDrive) -> None:
+    def _close(self, command: CloseCommand) -> None:
         self.connection.close_drive(command.discovery_key)
 
     def _register(self, command: Register) -> None:
@@ -112,8 +112,8 @@ class Player:
 
 
 _COMMANDS: dict[type[Command], Callable[[Player, Any], None]] = {
-    OpenDrive: Player._open,
-    CloseDrive: Player._close,
+    OpenCommand: Player._open,
+    CloseCommand: Player._close,
     Register: Player._register,
     Unregister: Player._unregister,
     Send: Player._send,

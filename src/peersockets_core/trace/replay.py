@@ -17,9 +17,9 @@ from ..errors import TraceError
 from ..limits import DEFAULT_LIMITS
 from .entries import SIDES, Command, Digest, Ended, Entry, Received, Report, Sent, Side, Trace
 from .player import Player
-from .transcript import Message, Transcript
+from .transcript import Transcript, WireMessage
 
-Cut: TypeAlias = Callable[[bytes], Iterable[bytes]]
+Cutter: TypeAlias = Callable[[bytes], Iterable[bytes]]
 """A function that cuts bytes into the chunks in which they arrive."""
 
 _LIMITS = attrs.evolve(DEFAULT_LIMITS, silence=math.inf)
@@ -33,7 +33,7 @@ def whole(data: bytes) -> Iterable[bytes]:
     return (data,)
 
 
-def replay(trace: Trace, *, sides: Iterable[Side] = (), cut: Cut = whole, ahead: int = 0) -> None:
+def replay(trace: Trace, *, sides: Iterable[Side] = (), cut: Cutter = whole, ahead: int = 0) -> None:
     """Play `sides` of a session, or all whose secrets are known, and compare with the recording.
 
     `cut` divides each chunk that arrives. With `ahead`, that many bytes of the next chunk arrive early,
@@ -85,7 +85,7 @@ class _Stream:
 
 
 class _Replay:
-    def __init__(self, trace: Trace, sides: tuple[Side, ...], cut: Cut, ahead: int) -> None:
+    def __init__(self, trace: Trace, sides: tuple[Side, ...], cut: Cutter, ahead: int) -> None:
         self._trace = trace
         self._cut = cut
         self._ahead = ahead
@@ -181,7 +181,7 @@ def _compare_messages(trace: Trace, side: Side, output: bytes) -> None:
         _compare(side, f"said about {' '.join(map(str, message.order))}", one, two)
 
 
-def said(trace: Trace, side: Side, output: bytes | None = None) -> list[Message]:
+def said(trace: Trace, side: Side, output: bytes | None = None) -> list[WireMessage]:
     """Return the messages of `side` that a comparison covers: those in the recording, or those in our
     `output`.
 
@@ -191,7 +191,7 @@ def said(trace: Trace, side: Side, output: bytes | None = None) -> list[Message]
     if side not in trace.secrets:
         raise TraceError(f"the trace has no secrets of the {side}")
     transcript = Transcript(trace.wire, side, trace.secrets[side])
-    messages: list[Message] = []
+    messages: list[WireMessage] = []
     for sent in (entry for entry in trace.entries if isinstance(entry, Sent)):
         if isinstance(sent.sent, Digest):
             raise TraceError("a trace with digests can only be compared byte by byte")
@@ -204,7 +204,7 @@ def said(trace: Trace, side: Side, output: bytes | None = None) -> list[Message]
     return [_compared(message) for message in messages if not message.about_data]
 
 
-def _compared(message: Message) -> Message:
+def _compared(message: WireMessage) -> WireMessage:
     fields = {name: value for name, value in message.fields.items() if name not in _DATA_FIELDS}
     return attrs.evolve(message, fields=fields, batch=None)
 

@@ -30,7 +30,7 @@ _HANDSHAKE_MESSAGES: dict[Side, int] = {"initiator": 2, "responder": 1}
 
 
 @attrs.frozen
-class Message:
+class WireMessage:
     """One message of a wire."""
 
     name: str
@@ -58,7 +58,7 @@ class Transcript:
         """Begin, knowing the secrets of `side`."""
         self._decoder = _DECODERS[wire](side, secrets)
 
-    def feed(self, sender: Side, data: bytes) -> list[Message]:
+    def feed(self, sender: Side, data: bytes) -> list[WireMessage]:
         """Take in the next bytes of one side, and return the messages that they complete.
 
         Raises `TraceError` for bytes that are not a session on that wire with these secrets.
@@ -71,7 +71,7 @@ class Transcript:
 
 class _Decoder(Protocol):
     def __init__(self, side: Side, secrets: Secrets) -> None: ...
-    def feed_untrusted(self, sender: Side, data: bytes) -> Iterator[Message]: ...
+    def feed_untrusted(self, sender: Side, data: bytes) -> Iterator[WireMessage]: ...
 
 
 class _Hypercore9:
@@ -86,7 +86,7 @@ class _Hypercore9:
         self._frames = {sender: bytearray() for sender in SIDES}
         self._names: dict[Side, list[str]] = {sender: [] for sender in SIDES}
 
-    def feed_untrusted(self, sender: Side, data: bytes) -> Iterator[Message]:
+    def feed_untrusted(self, sender: Side, data: bytes) -> Iterator[WireMessage]:
         buffer = self._plain[sender]
         buffer += data
         while self._handshakes[sender]:
@@ -106,11 +106,11 @@ class _Hypercore9:
             del frames[: sum(decoded)]
             yield from self._frame_untrusted(sender, frame)
 
-    def _handshake_untrusted(self, sender: Side, message: bytes) -> Iterator[Message]:
+    def _handshake_untrusted(self, sender: Side, message: bytes) -> Iterator[WireMessage]:
         self._handshakes[sender] -= 1
         if sender != self._side:
             self._handshake.receive_data_untrusted(message)
-        yield Message("handshake", fields={"bytes": message})
+        yield WireMessage("handshake", fields={"bytes": message})
 
     def _cipher(self, sender: Side) -> XSalsa20:
         if not self._ciphers:
@@ -120,29 +120,29 @@ class _Hypercore9:
             self._ciphers[other] = XSalsa20(receiving_key, self._handshake.remote_nonce)
         return self._ciphers[sender]
 
-    def _frame_untrusted(self, sender: Side, data: bytes) -> Iterator[Message]:
+    def _frame_untrusted(self, sender: Side, data: bytes) -> Iterator[WireMessage]:
         items: list[Item] = []
         FrameParser(HYPERCORE9_BODY).parse_untrusted(data, items)
         if not items:
-            yield Message("keepalive")
+            yield WireMessage("keepalive")
         for item in items:
             if isinstance(item, ExtensionRun):
                 names = self._names[sender]
                 name = names[item.id] if item.id < len(names) else None
-                yield Message("extension", 0, {"id": item.id, "name": name, "payload": item.payloads[0]})
+                yield WireMessage("extension", 0, {"id": item.id, "name": name, "payload": item.payloads[0]})
             else:
                 yield self._message_untrusted(sender, item)
 
-    def _message_untrusted(self, sender: Side, frame: Frame) -> Message:
+    def _message_untrusted(self, sender: Side, frame: Frame) -> WireMessage:
         if frame.type >= len(hypercore9.TYPES):
             fields = {"type": frame.type, "body": frame.body}
-            return Message("extension of a channel", frame.channel, fields, about_data=True)
+            return WireMessage("extension of a channel", frame.channel, fields, about_data=True)
         message = hypercore9.decode_untrusted(hypercore9.TYPES[frame.type], frame.body)
         if isinstance(message, hypercore9.Options) and frame.channel == 0:
             self._names[sender] = message.extensions
         fields = attrs.asdict(message, filter=lambda _, value: value is not None)
         about_data = frame.channel != 0 and not isinstance(message, hypercore9.Open | hypercore9.Close)
-        return Message(type(message).__name__, frame.channel, fields, about_data)
+        return WireMessage(type(message).__name__, frame.channel, fields, about_data)
 
 
 class _Hypercore11:
@@ -159,7 +159,7 @@ class _Hypercore11:
         self._protocols: dict[Side, dict[int, str]] = {sender: {} for sender in SIDES}
         self._last_names: dict[Side, dict[int, str]] = {sender: {} for sender in SIDES}
 
-    def feed_untrusted(self, sender: Side, data: bytes) -> Iterator[Message]:
+    def feed_untrusted(self, sender: Side, data: bytes) -> Iterator[WireMessage]:
         buffer = self._buffers[sender]
         buffer += data
         while len(buffer) >= LENGTH_SIZE:
@@ -170,20 +170,20 @@ class _Hypercore11:
             del buffer[:end]
             yield from self._frame_untrusted(sender, frame)
 
-    def _frame_untrusted(self, sender: Side, frame: bytes) -> Iterator[Message]:
+    def _frame_untrusted(self, sender: Side, frame: bytes) -> Iterator[WireMessage]:
         if self._handshakes[sender]:
             self._handshakes[sender] -= 1
             if sender != self._side:
                 self._handshake.receive_data_untrusted(frame, [])
-            yield Message("handshake", fields={"bytes": frame})
+            yield WireMessage("handshake", fields={"bytes": frame})
             return
         plain: list[bytes] = []
         self._stream(sender).receive_data_untrusted(frame, plain)
         if not self._headers[sender]:
             self._headers[sender] = True
-            yield Message("header", fields={"bytes": frame})
+            yield WireMessage("header", fields={"bytes": frame})
         elif len(frame) == LENGTH_SIZE + OVERHEAD:
-            yield Message("keepalive")
+            yield WireMessage("keepalive")
         for message in plain:
             yield from self._mux_untrusted(sender, message)
 
@@ -200,7 +200,7 @@ class _Hypercore11:
                 self._streams[side] = SecretStream(initiator=as_initiator, entropy=bytes, keys=reader)
         return self._streams[sender]
 
-    def _mux_untrusted(self, sender: Side, data: bytes) -> Iterator[Message]:
+    def _mux_untrusted(self, sender: Side, data: bytes) -> Iterator[WireMessage]:
         channel, position = encoding.decode_uint_untrusted(data, 0, len(data))
         message_type, start = encoding.decode_uint_untrusted(data, position, len(data))
         if (channel, message_type) != (control.CONTROL, control.BATCH):
@@ -216,29 +216,29 @@ class _Hypercore11:
             else:
                 channel, position = encoding.decode_uint_untrusted(data, position, len(data))
 
-    def _message_untrusted(self, sender: Side, channel: int, data: bytes) -> Message:
+    def _message_untrusted(self, sender: Side, channel: int, data: bytes) -> WireMessage:
         message_type, start = encoding.decode_uint_untrusted(data, 0, len(data))
         if channel == control.CONTROL:
             return self._control_untrusted(sender, message_type, data, start)
         known = self._protocols[sender].get(channel) == alpha.PROTOCOL and message_type < len(alpha.MESSAGES)
         if not known:
-            return Message(f"type {message_type}", channel, {"body": data[start:]})
+            return WireMessage(f"type {message_type}", channel, {"body": data[start:]})
         if message_type != alpha.EXTENSION:
-            return Message(alpha.MESSAGES[message_type], channel, {"body": data[start:]}, about_data=True)
+            return WireMessage(alpha.MESSAGES[message_type], channel, {"body": data[start:]}, about_data=True)
         given, start = encoding.decode_string_untrusted(data, start, len(data))
         name = given or self._last_names[sender].get(channel, "")
         self._last_names[sender][channel] = name
         fields = {"name": name, "compressed": not given, "payload": data[start:]}
-        return Message("extension", channel, fields)
+        return WireMessage("extension", channel, fields)
 
-    def _control_untrusted(self, sender: Side, message_type: int, data: bytes, start: int) -> Message:
+    def _control_untrusted(self, sender: Side, message_type: int, data: bytes, start: int) -> WireMessage:
         channel, position = encoding.decode_uint_untrusted(data, start, len(data))
         if message_type == control.REJECT:
-            return Message("Reject", None, {"channel": channel})
+            return WireMessage("Reject", None, {"channel": channel})
         if message_type == control.CLOSE:
-            return Message("Close", channel)
+            return WireMessage("Close", channel)
         if message_type != control.OPEN:
-            return Message(f"control {message_type}", None, {"body": data[start:]})
+            return WireMessage(f"control {message_type}", None, {"body": data[start:]})
         protocol, position = encoding.decode_string_untrusted(data, position, len(data))
         protocol = alpha.ALIASES.get(protocol, protocol)
         channel_id, position = encoding.decode_buffer_untrusted(data, position, len(data))
@@ -250,7 +250,7 @@ class _Hypercore11:
             fields["capability"] = Secret(data[position:])
         else:
             fields["handshake"] = data[position:]
-        return Message("Open", channel, fields)
+        return WireMessage("Open", channel, fields)
 
 
 _DECODERS: dict[WireName, type[_Decoder]] = {"hypercore9": _Hypercore9, "hypercore11": _Hypercore11}

@@ -13,12 +13,12 @@ from peersockets_core.trace import (
     Digest,
     Ended,
     Entry,
-    Message,
-    OpenDrive,
+    OpenCommand,
     Received,
     Sent,
     Trace,
     Transcript,
+    WireMessage,
 )
 
 _SHORT: Final = 16
@@ -61,14 +61,14 @@ def _happening(entry: Entry) -> str:
             return f"received {entry.received} bytes"
         case Ended():
             return "received the end"
-        case OpenDrive():
+        case OpenCommand():
             return f"command open drive={DriveKey(entry.key)}"
     key, name = entry.kind
     fields = attrs.asdict(entry, filter=lambda field, value: field.name not in _HIDDEN and value is not None)
     return f"{key} {name}{_fields(fields.items())}"
 
 
-def _said(message: Message) -> str:
+def _said(message: WireMessage) -> str:
     channel = "" if message.channel is None else f" on channel {message.channel}"
     batch = "" if message.batch is None else f"  [batch {message.batch}]"
     return _line(f"{message.name}{channel}{_fields(message.fields.items())}{batch}")

@@ -17,7 +17,7 @@ from peersockets_core.trace import (
     End,
     HandshakeReport,
     MessageReport,
-    OpenDrive,
+    OpenCommand,
     OpenReport,
     Register,
     Report,
@@ -223,7 +223,7 @@ async def _take_part(ending: Ending, live: Live, wire: WireName, key: DriveKey, 
     where = [addresses(key.discovery_key, topic, options.topic_scope)[wire] for topic in options.topics]
     for _, name in where:
         live.carry_out(Register(side, name))
-    live.carry_out(OpenDrive(side, key.public_key))
+    live.carry_out(OpenCommand(side, key.public_key))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_end_when_asked, ending, live, side)
         talking = False

@@ -11,7 +11,7 @@ from .chaos import ChaosStream, Cut, Fault
 from .nodes import (
     Connect,
     NodePair,
-    Side,
+    NodeSide,
     StreamPair,
     connect_nodes,
     join_side,
@@ -25,7 +25,7 @@ __all__ = [
     "Cut",
     "Fault",
     "NodePair",
-    "Side",
+    "NodeSide",
     "StreamPair",
     "cancelled_at",
     "cancelled_at_every_step",

@@ -65,7 +65,7 @@ async def wait_for_members(drive: Drive, count: int) -> Mapping[int, PeerInfo]:
 
 
 @attrs.frozen
-class Side:
+class NodeSide:
     """One of two nodes that have met on a drive."""
 
     node: Node
@@ -76,14 +76,14 @@ class Side:
     """The peer id of the other node on this node."""
 
 
-NodePair: TypeAlias = tuple[Side, Side]
+NodePair: TypeAlias = tuple[NodeSide, NodeSide]
 
 
-async def join_side(node: Node, drive: Drive) -> Side:
+async def join_side(node: Node, drive: Drive) -> NodeSide:
     """Wait until a drive of `node` has a member; returns the node's side of their meeting."""
     events = drive.watch()
     joined = await events.receive()
-    return Side(node, drive, events, joined.peer_id)
+    return NodeSide(node, drive, events, joined.peer_id)
 
 
 @asynccontextmanager

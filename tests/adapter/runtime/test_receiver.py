@@ -13,13 +13,13 @@ import trio.testing
 
 from adapter.support import KEY, all_tasks_blocked, limited, meet
 from peersockets_trio import PeerEvents, Topic
-from peersockets_trio.testing import Side, cancelled_at
+from peersockets_trio.testing import NodeSide, cancelled_at
 
 Receiver: TypeAlias = Topic | PeerEvents
 
 
 @asynccontextmanager
-async def receivers() -> AsyncIterator[tuple[Side, dict[str, Receiver], Callable[[], Awaitable[None]]]]:
+async def receivers() -> AsyncIterator[tuple[NodeSide, dict[str, Receiver], Callable[[], Awaitable[None]]]]:
     """Alice's side, an empty receiver of each kind, and what puts one thing into both."""
     async with meet() as (alice, bob), bob.drive.join("chat") as sender:
 

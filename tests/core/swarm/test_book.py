@@ -13,7 +13,7 @@ import pytest
 from core.swarm.support import TOPIC, SwarmNetwork
 from peersockets_core.swarm import SwarmLimits
 from peersockets_core.swarm.book import PeerBook
-from peersockets_core.swarm.peers import Contact
+from peersockets_core.swarm.peers import PeerState
 
 
 def key(number: int) -> bytes:
@@ -22,7 +22,7 @@ def key(number: int) -> bytes:
 
 def fail(book: PeerBook, number: int, now: float = 0.0) -> None:
     peer = book.note(key(number))
-    peer.enter(Contact.DIALLING)
+    peer.enter(PeerState.DIALLING)
     peer.failed(now, wanted=True, chance=0.0)
 
 
@@ -36,7 +36,7 @@ def test_those_that_wait_are_queued_when_their_time_has_come() -> None:
     book.queue_due(3.4)
     assert book.first_queued() is book.peers[key(2)]
     assert book.next_retry() == pytest.approx(8.3)
-    book.peers[key(1)].enter(Contact.CONNECTED)
+    book.peers[key(1)].enter(PeerState.CONNECTED)
     assert book.connected == 1
     assert book.next_retry() == math.inf
 
@@ -44,13 +44,13 @@ def test_those_that_wait_are_queued_when_their_time_has_come() -> None:
 def test_the_one_just_lost_is_dialled_first_and_then_the_one_queued_first() -> None:
     book = PeerBook(10)
     for number in (1, 2):
-        book.note(key(number)).enter(Contact.QUEUED)
+        book.note(key(number)).enter(PeerState.QUEUED)
     fail(book, 3)
     book.queue_due(10.0)
     order: list[int] = []
     while (peer := book.first_queued()) is not None:
         order.append(int.from_bytes(peer.public_key))
-        peer.enter(Contact.DIALLING)
+        peer.enter(PeerState.DIALLING)
     assert order == [3, 1, 2]
 
 
@@ -58,7 +58,7 @@ def test_a_queued_peer_that_is_found_again_is_filed_anew() -> None:
     book = PeerBook(10)
     given_up = book.note(key(1))
     given_up.attempts = 4
-    given_up.enter(Contact.QUEUED)
+    given_up.enter(PeerState.QUEUED)
     fail(book, 2)
     book.note(key(2)).attempts = 3
     book.queue_due(10.0)
@@ -73,7 +73,7 @@ def test_the_oldest_of_those_never_reached_is_forgotten_first() -> None:
     reached.connected(0.0)
     reached.failed(1.0, wanted=True, chance=0.0)
     fail(book, 2)
-    book.note(key(3)).enter(Contact.QUEUED)
+    book.note(key(3)).enter(PeerState.QUEUED)
     book.note(key(4))
     assert set(book.peers) == {key(1), key(3), key(4)}
     assert book.next_retry() == reached.retry_at
@@ -116,13 +116,13 @@ def work(peers: int, drives: int) -> tuple[int, int]:
     for number in range(peers):
         peer = machine.book.note(key(number))
         peer.topics.add(TOPIC)
-        peer.enter(Contact.DIALLING)
+        peer.enter(PeerState.DIALLING)
         peer.failed(network.now, wanted=True, chance=number / peers)
     last = machine.book.peers[key(peers - 1)]
 
     def change() -> None:
-        last.enter(Contact.QUEUED)
-        last.enter(Contact.DIALLING)
+        last.enter(PeerState.QUEUED)
+        last.enter(PeerState.DIALLING)
         last.failed(network.now, wanted=True, chance=0.0)
         machine.next_deadline()
         machine.settle(last.public_key)

@@ -6,11 +6,11 @@ import math
 
 import pytest
 
-from peersockets_core.swarm.peers import LASTING, Contact, SwarmPeer
+from peersockets_core.swarm.peers import LASTING, PeerState, SwarmPeer
 
 
 def peer(*, proven: bool = False, attempts: int = 0) -> SwarmPeer:
-    return SwarmPeer(b"k" * 32, contact=Contact.DIALLING, proven=proven, attempts=attempts)
+    return SwarmPeer(b"k" * 32, state=PeerState.DIALLING, proven=proven, attempts=attempts)
 
 
 def waits(proven: bool) -> list[float]:
@@ -19,10 +19,10 @@ def waits(proven: bool) -> list[float]:
     times: list[float] = []
     while True:
         tried.failed(100.0, wanted=True, chance=0.5)
-        if tried.contact is not Contact.WAITING:
+        if tried.state is not PeerState.WAITING:
             return times
         times.append(round((tried.retry_at - 100.0) / 0.99, 6))
-        tried.enter(Contact.DIALLING)
+        tried.enter(PeerState.DIALLING)
 
 
 def test_the_waits_of_the_reference() -> None:
@@ -41,7 +41,7 @@ def test_the_spread_of_a_wait() -> None:
 def test_who_is_not_wanted_is_not_waited_for() -> None:
     tried = peer()
     tried.failed(0.0, wanted=False, chance=0.5)
-    assert tried.contact is Contact.IDLE
+    assert tried.state is PeerState.IDLE
     assert tried.retry_at == math.inf
 
 
@@ -71,5 +71,5 @@ def test_who_was_given_up_and_is_found_again_has_a_new_chance() -> None:
 def test_there_is_no_way_from_idle_to_waiting() -> None:
     tried = SwarmPeer(b"k" * 32)
     with pytest.raises(AssertionError):
-        tried.enter(Contact.WAITING)
-    tried.enter(Contact.IDLE)
+        tried.enter(PeerState.WAITING)
+    tried.enter(PeerState.IDLE)

@@ -10,7 +10,7 @@ from peersockets_core.dht import ConnectionRequested, DialFailed, Dialled, Peers
 from peersockets_core.dht.messages import Peer
 from peersockets_core.dht.rpc import NetworkChanged
 from peersockets_core.swarm import Announced, Flushed, PeerFound, SwarmLimits
-from peersockets_core.swarm.peers import Contact
+from peersockets_core.swarm.peers import PeerState
 from simulation.support import Recorder
 
 STRANGER = KeyPair.from_seed(b"nobody".ljust(32)).ed25519_public_key
@@ -32,7 +32,7 @@ def test_two_people_meet() -> None:
     met(network, alice, bob)
     assert [event.topic for event in alice.of_type(Announced)] == [TOPIC]
     assert [event.public_key for event in bob.of_type(PeerFound)] == [alice.key]
-    assert alice.machine.peers[bob.key].contact is Contact.CONNECTED
+    assert alice.machine.peers[bob.key].state is PeerState.CONNECTED
     assert alice.machine.topic_count == 1
 
 
@@ -138,7 +138,7 @@ def test_a_peer_that_does_not_come_about_is_tried_a_few_times() -> None:
     bob.machine.join(TOPIC, network.now, announce=False)
     network.network.run_for(300)
     assert len(bob.of_type(DialFailed)) == 4
-    assert bob.machine.peers[alice.key].contact is Contact.IDLE
+    assert bob.machine.peers[alice.key].state is PeerState.IDLE
     alice.accepts = True
     network.network.run_for(700)  # it is found anew with the next search
     assert alice.key in bob.connected
@@ -154,7 +154,7 @@ def test_a_stream_that_fails_after_the_handshake_counts_as_a_failure() -> None:
     network.until(lambda: bool(bob.of_type(Dialled)))
     assert not discovery.flushed
     bob.lose(alice.key)
-    assert bob.machine.peers[alice.key].contact is Contact.WAITING
+    assert bob.machine.peers[alice.key].state is PeerState.WAITING
     network.until(lambda: discovery.flushed)
 
 
@@ -177,7 +177,7 @@ def test_no_more_than_three_are_dialled_at_a_time_and_no_more_than_the_limit() -
     assert most == 3
     network.network.run_for(700)
     assert len(seeker.connected) == 5
-    queued = [peer for peer in seeker.machine.peers.values() if peer.contact is Contact.QUEUED]
+    queued = [peer for peer in seeker.machine.peers.values() if peer.state is PeerState.QUEUED]
     assert len(queued) == 3
     seeker.lose(next(iter(seeker.connected)))
     network.network.run_for(5)
@@ -232,7 +232,7 @@ def test_who_was_lost_is_not_sought_after_leaving() -> None:
     met(network, alice, bob)
     bob.machine.leave(discovery, network.now)
     bob.lose(alice.key)
-    assert bob.machine.peers[alice.key].contact is Contact.IDLE
+    assert bob.machine.peers[alice.key].state is PeerState.IDLE
 
 
 def test_refreshing_looks_at_once() -> None:
@@ -259,11 +259,11 @@ def test_dialling_a_key_directly() -> None:
     assert [event.dial for event in alice.of_type(Dialled)] == [dial]
     # Another dial of a connected peer does not change where we stand with it.
     alice.machine.connect(bob.key, network.now)
-    assert alice.machine.peers[bob.key].contact is Contact.CONNECTED
+    assert alice.machine.peers[bob.key].state is PeerState.CONNECTED
     network.network.run_for(5)
     nobody = alice.machine.connect(STRANGER, network.now)
     network.until(lambda: [event.dial for event in alice.of_type(DialFailed)] == [nobody])
-    assert alice.machine.peers[STRANGER].contact is Contact.IDLE
+    assert alice.machine.peers[STRANGER].state is PeerState.IDLE
 
 
 def test_a_dial_that_the_other_side_has_overtaken() -> None:
@@ -272,7 +272,7 @@ def test_a_dial_that_the_other_side_has_overtaken() -> None:
     alice.machine.connect(STRANGER, network.now)
     alice.open(STRANGER)
     network.network.run_for(60)
-    assert alice.machine.peers[STRANGER].contact is Contact.CONNECTED
+    assert alice.machine.peers[STRANGER].state is PeerState.CONNECTED
     assert len(alice.of_type(DialFailed)) == 1
     alice.lose(b"never seen".ljust(32))
 

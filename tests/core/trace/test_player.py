@@ -7,15 +7,15 @@ import pytest
 from core.support import KEY, NOW
 from peersockets_core import TraceError, WireName
 from peersockets_core.trace import (
+    CloseCommand,
     ClosedReport,
-    CloseDrive,
     Command,
     End,
     HandshakeReport,
     Keepalive,
     Kill,
     MessageReport,
-    OpenDrive,
+    OpenCommand,
     OpenReport,
     Player,
     Register,
@@ -62,7 +62,7 @@ class Line:
 def test_a_session(wire: WireName) -> None:
     line = Line(wire)
     line.do(lambda side: Register(side, CHAT))
-    line.do(lambda side: OpenDrive(side, KEY.public_key))
+    line.do(lambda side: OpenCommand(side, KEY.public_key))
     line.send(CHAT, b"hello")
     line.a.carry_out(End("initiator"))
     line.b.receive_eof(NOW)
@@ -82,7 +82,7 @@ def test_a_session(wire: WireName) -> None:
 def test_only_what_is_registered_is_reported(wire: WireName) -> None:
     line = Line(wire)
     line.do(lambda side: Register(side, CHAT))
-    line.do(lambda side: OpenDrive(side, KEY.public_key))
+    line.do(lambda side: OpenCommand(side, KEY.public_key))
     line.b.carry_out(Register("responder", CHAT))  # twice
     for times in (2, 1, 0):
         line.send(CHAT, b"%d" % times)
@@ -95,7 +95,7 @@ def test_only_what_is_registered_is_reported(wire: WireName) -> None:
 @pytest.mark.parametrize("wire", WIRES)
 def test_a_keepalive_needs_no_clock(wire: WireName) -> None:
     line = Line(wire)
-    line.do(lambda side: OpenDrive(side, KEY.public_key))
+    line.do(lambda side: OpenCommand(side, KEY.public_key))
     line.a.carry_out(Keepalive("initiator"))
     assert len(line.a.data_to_send(NOW)) == {"hypercore9": 1, "hypercore11": 20}[wire]
     assert len(line.a.reports) == 2
@@ -112,7 +112,7 @@ def test_a_deadline() -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        CloseDrive("initiator", DKEY),
+        CloseCommand("initiator", DKEY),
         Unregister("initiator", CHAT),
         Send("initiator", None, CHAT, b""),
         Send("initiator", DKEY, CHAT, b""),

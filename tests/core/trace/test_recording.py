@@ -12,7 +12,7 @@ from peersockets_core.trace import (
     End,
     Keepalive,
     MessageReport,
-    OpenDrive,
+    OpenCommand,
     Recording,
     Register,
     Send,
@@ -46,7 +46,7 @@ def session(wire: WireName, *, cut: str = "whole", message: bytes = b"hello") ->
     a, b = recording(wire, "initiator"), recording(None, "responder")
     for side in (a, b):
         side.carry_out(Register(side.side, CHAT))
-        side.carry_out(OpenDrive(side.side, KEY.public_key))
+        side.carry_out(OpenCommand(side.side, KEY.public_key))
     exchange(a, b, cut=cut)
     drive = KEY.discovery_key if wire == "hypercore11" else None
     a.carry_out(Send("initiator", drive, CHAT, message))

@@ -7,11 +7,11 @@ import pytest
 
 from peersockets_core import TraceError
 from peersockets_core.trace import (
-    CloseDrive,
+    CloseCommand,
     Comparison,
     Digest,
     MessageReport,
-    OpenDrive,
+    OpenCommand,
     Received,
     Report,
     Send,
@@ -93,12 +93,12 @@ def test_reports_are_compared_in_their_order(wire: str) -> None:
 def test_impossible_commands(wire: str) -> None:
     trace = load(f"{wire}-chat")
     for command in (
-        CloseDrive("initiator", bytes(32)),
+        CloseCommand("initiator", bytes(32)),
         Unregister("initiator", "never registered"),
     ):
         with pytest.raises(TraceError, match=f"entry 1, command {command.kind[1]}: the initiator cannot"):
             replay(attrs.evolve(trace, entries=[command, *trace.entries]))
-    opened = next(filter(is_a(OpenDrive), trace.entries))
+    opened = next(filter(is_a(OpenCommand), trace.entries))
     with pytest.raises(TraceError, match=r"cannot open: drive .* is already open"):
         replay(attrs.evolve(trace, entries=[opened, *trace.entries]))
 

@@ -8,13 +8,13 @@ import pytest
 
 from core.support import CUTS, NOW
 from peersockets_core import DriveKey, TraceError
-from peersockets_core.trace import Message, OpenDrive, Player, Sent, Side, Trace, Transcript
+from peersockets_core.trace import OpenCommand, Player, Sent, Side, Trace, Transcript, WireMessage
 from traces.files import load
 
 
-def said(trace: Trace, knowing: Side, cut: str = "whole") -> dict[Side, list[Message]]:
+def said(trace: Trace, knowing: Side, cut: str = "whole") -> dict[Side, list[WireMessage]]:
     transcript = Transcript(trace.wire, knowing, trace.secrets[knowing])
-    messages: dict[Side, list[Message]] = {"initiator": [], "responder": []}
+    messages: dict[Side, list[WireMessage]] = {"initiator": [], "responder": []}
     for entry in trace.entries:
         if isinstance(entry, Sent):
             assert isinstance(entry.sent, bytes)
@@ -24,10 +24,10 @@ def said(trace: Trace, knowing: Side, cut: str = "whole") -> dict[Side, list[Mes
 
 
 def drive_of(trace: Trace) -> DriveKey:
-    return next(DriveKey(entry.key) for entry in trace.entries if isinstance(entry, OpenDrive))
+    return next(DriveKey(entry.key) for entry in trace.entries if isinstance(entry, OpenCommand))
 
 
-def without_secrets(messages: list[Message]) -> Iterator[tuple[str, int | None, dict[str, Any]]]:
+def without_secrets(messages: list[WireMessage]) -> Iterator[tuple[str, int | None, dict[str, Any]]]:
     """Names, channels and fields; without what only checks can be made of."""
     for message in messages:
         fields = {k: v for k, v in message.fields.items() if k not in ("bytes", "capability")}
@@ -106,7 +106,7 @@ def test_a_control_that_nobody_knows() -> None:
     a = Player("hypercore11", "initiator", load("hypercore11-chat").secrets["initiator"], now=NOW)
     b = Player(None, "responder", load("hypercore11-chat").secrets["responder"], now=NOW)
     transcript = Transcript("hypercore11", "responder", load("hypercore11-chat").secrets["responder"])
-    messages: list[Message] = []
+    messages: list[WireMessage] = []
     for _ in range(3):
         for sender, receiver in ((a, b), (b, a)):
             data = sender.data_to_send(NOW)
@@ -115,5 +115,5 @@ def test_a_control_that_nobody_knows() -> None:
     wire: Any = a.connection.wire_machine
     wire.mux.queue(0, bytes((9, 5)))
     assert transcript.feed("initiator", a.data_to_send(NOW)) == [
-        Message("control 9", fields={"body": b"\x05"}, batch=0)
+        WireMessage("control 9", fields={"body": b"\x05"}, batch=0)
     ]

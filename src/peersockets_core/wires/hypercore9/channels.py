@@ -19,7 +19,7 @@ from ...errors import LocalProtocolError, RemoteProtocolError
 from ...events import DriveClosed, DriveOpened, Event
 from ...keys import DriveKey
 from ...secret import Secret
-from .messages import Close, Message, Open, Status
+from .messages import ChannelMessage, Close, Open, Status
 
 _POLITE_STATUS = Status(uploading=False, downloading=True)
 """We send this right after both sides have opened a drive. Without it, a real hyperdrive waits for
@@ -46,8 +46,8 @@ class Channels:
         *,
         sending_key: bytes,
         receiving_key: bytes,
-        send: Callable[[int, Message], None],
-        reply_untrusted: Callable[[int, Message], None],
+        send: Callable[[int, ChannelMessage], None],
+        reply_untrusted: Callable[[int, ChannelMessage], None],
     ) -> None:
         """Begin. `send(channel, message)` sends our own messages, and `reply_untrusted` sends our answers."""
         self._sending_key = sending_key

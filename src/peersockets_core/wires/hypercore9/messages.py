@@ -23,7 +23,7 @@ _FIXED_SIZES = {_FIXED64: 8, _FIXED32: 4}
 
 
 @attrs.frozen
-class Kind:
+class FieldType:
     """The encoding of a field's value."""
 
     wire_type: int
@@ -38,22 +38,22 @@ def _decode_text_untrusted(value: bytes) -> str:
         raise RemoteProtocolError("protobuf: a string is not UTF-8") from error
 
 
-BYTES: Final = Kind(_DELIMITED, bytes, bytes)
-STRING: Final = Kind(_DELIMITED, str.encode, _decode_text_untrusted)
-UINT64: Final = Kind(_VARINT, varint.encode, int)
-BOOL: Final = Kind(_VARINT, lambda value: varint.encode(int(value)), bool)
+BYTES: Final = FieldType(_DELIMITED, bytes, bytes)
+STRING: Final = FieldType(_DELIMITED, str.encode, _decode_text_untrusted)
+UINT64: Final = FieldType(_VARINT, varint.encode, int)
+BOOL: Final = FieldType(_VARINT, lambda value: varint.encode(int(value)), bool)
 
 
-def _required(number: int, kind: Kind) -> Any:
+def _required(number: int, kind: FieldType) -> Any:
     return attrs.field(metadata={"number": number, "kind": kind})
 
 
-def _optional(number: int, kind: Kind, default: object = None, *, secret: bool = False) -> Any:
+def _optional(number: int, kind: FieldType, default: object = None, *, secret: bool = False) -> Any:
     converter = attrs.converters.optional(Secret) if secret else None
     return attrs.field(default=default, converter=converter, metadata={"number": number, "kind": kind})
 
 
-def _repeated(number: int, kind: Kind) -> Any:
+def _repeated(number: int, kind: FieldType) -> Any:
     return attrs.field(factory=list, metadata={"number": number, "kind": kind, "repeated": True})
 
 
@@ -160,9 +160,9 @@ class Close:
     discovery_key: bytes | None = _optional(1, BYTES)
 
 
-Message = Open | Options | Status | Have | Unhave | Want | Unwant | Request | Cancel | Data | Close
+ChannelMessage = Open | Options | Status | Have | Unhave | Want | Unwant | Request | Cancel | Data | Close
 
-TYPES: Final[tuple[type[Message], ...]] = (
+TYPES: Final[tuple[type[ChannelMessage], ...]] = (
     Open, Options, Status, Have, Unhave, Want, Unwant, Request, Cancel, Data, Close,
 )  # fmt: skip
 """The message classes by type number."""
@@ -170,10 +170,10 @@ TYPES: Final[tuple[type[Message], ...]] = (
 EXTENSION_TYPE = 15
 """The type of extension messages, whose body is not protobuf. Types 11 to 14 are unassigned and ignored."""
 
-_AnyMessage = TypeVar("_AnyMessage", bound="Message | NoisePayload")
+_AnyMessage = TypeVar("_AnyMessage", bound="ChannelMessage | NoisePayload")
 
 
-def _table(message_class: type[Any]) -> tuple[tuple[str, int, Kind, bool], ...]:
+def _table(message_class: type[Any]) -> tuple[tuple[str, int, FieldType, bool], ...]:
     return tuple(
         (field.name, field.metadata["number"], field.metadata["kind"], "repeated" in field.metadata)
         for field in attrs.fields(message_class)
@@ -192,7 +192,7 @@ _REQUIRED = {
 }
 
 
-def encode(message: Message | NoisePayload) -> bytes:
+def encode(message: ChannelMessage | NoisePayload) -> bytes:
     """Return the body of a message, its fields in the order of their numbers, absent ones left out."""
     encoded: list[bytes] = []
     for name, number, kind, repeated in _TABLES[type(message)]:
@@ -271,7 +271,7 @@ class Decoder(Generic[_AnyMessage]):
         return self._message_class(**self._values)
 
     def _take_untrusted(
-        self, name: str, kind: Kind, repeated: bool, wire_type: int, value: int | bytes
+        self, name: str, kind: FieldType, repeated: bool, wire_type: int, value: int | bytes
     ) -> None:
         if wire_type != kind.wire_type:
             raise RemoteProtocolError(

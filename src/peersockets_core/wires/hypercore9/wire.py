@@ -190,13 +190,13 @@ class Hypercore9:
         )
         events.append(HandshakeCompleted(self.name, handshake.remote_public_key, handshake.handshake_hash))
 
-    def _encode(self, channel: int, message: messages.Message) -> bytes:
+    def _encode(self, channel: int, message: messages.ChannelMessage) -> bytes:
         return frames.encode(channel, _TYPE_NUMBERS[type(message)], messages.encode(message))
 
-    def _send(self, channel: int, message: messages.Message) -> None:
+    def _send(self, channel: int, message: messages.ChannelMessage) -> None:
         self.outbox.append(self._encode(channel, message))
 
-    def _reply_untrusted(self, channel: int, message: messages.Message) -> None:
+    def _reply_untrusted(self, channel: int, message: messages.ChannelMessage) -> None:
         self.outbox.append_reply_untrusted(self._encode(channel, message))
 
     def receive_item_untrusted(self, item: frames.Item, events: list[Event]) -> None:

@@ -4,7 +4,7 @@ import hashlib
 
 import pytest
 
-from core.support import CUTS, Cut, entropy, key_pair
+from core.support import CUTS, Cutter, entropy, key_pair
 from peersockets_core import RemoteProtocolError
 from peersockets_core.wires.hypercore11.secret_stream import MAX_PLAINTEXT, SecretStream, namespace
 from peersockets_core.wires.keys import Keys
@@ -39,7 +39,7 @@ def taken(side: SecretStream) -> bytes:
     return data
 
 
-def feed(side: SecretStream, data: bytes, cut: Cut = CUTS["whole"]) -> list[bytes]:
+def feed(side: SecretStream, data: bytes, cut: Cutter = CUTS["whole"]) -> list[bytes]:
     messages: list[bytes] = []
     for chunk in cut(data):
         side.receive_data_untrusted(chunk, messages)
@@ -67,7 +67,7 @@ def test_namespaces_are_the_references() -> None:
 
 
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
-def test_handshake(cut: Cut) -> None:
+def test_handshake(cut: Cutter) -> None:
     left, right = stream(initiator=True), stream(initiator=False)
     first = taken(left)
     assert first[:3] == b"\x20\0\0"
@@ -200,7 +200,7 @@ def test_keepalives_are_dropped() -> None:
 
 
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
-def test_messages_whatever_the_chunks(cut: Cut) -> None:
+def test_messages_whatever_the_chunks(cut: Cutter) -> None:
     left, right = keyed()
     messages = [bytes([size % 256]) * size for size in (1, 2, 0, 100, 0, 255, 256, 5000, 1)]
     data = taken(left) + b"".join(map(left.encrypt, messages))

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.support import CUTS, KEY, NOW, OTHER_KEY, Cut, entropy, error_of, key_pair, merged, whole
+from core.support import CUTS, KEY, NOW, OTHER_KEY, Cutter, entropy, error_of, key_pair, merged, whole
 from peersockets_core import (
     DEFAULT_LIMITS,
     Connection,
@@ -51,7 +51,7 @@ def connection(*, initiator: bool = False, label: str = "ours") -> Connection:
 class Pair:
     """An initiator and a responder, joined in memory."""
 
-    def __init__(self, *, cut: Cut = whole) -> None:
+    def __init__(self, *, cut: Cutter = whole) -> None:
         self.left = connection(initiator=True, label="left")
         self.right = connection(label="right")
         self.cut = cut
@@ -128,7 +128,7 @@ def closing(number: int = 1) -> bytes:
     return b"\0\x03" + encode_uint(number)
 
 
-def feed(ours: Connection, data: bytes, cut: Cut) -> list[Event]:
+def feed(ours: Connection, data: bytes, cut: Cutter) -> list[Event]:
     return [event for chunk in cut(data) for event in ours.receive_data(chunk, NOW)]
 
 
@@ -151,7 +151,7 @@ def test_a_responder_is_told_the_wire_by_the_first_byte() -> None:
 
 
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
-def test_two_connections_talk_whatever_the_chunks(cut: Cut) -> None:
+def test_two_connections_talk_whatever_the_chunks(cut: Cutter) -> None:
     pair = Pair(cut=cut).exchange().open()
     for number in range(5):
         pair.left.sender(DISCOVERY_KEY, "chat").send(b"%d" % number)
@@ -356,7 +356,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
 @pytest.mark.parametrize(("message", "reason"), HOSTILE.values(), ids=HOSTILE)
 def test_hostile_messages_end_the_connection_and_what_came_before_counts(
-    message: bytes, reason: str, cut: Cut
+    message: bytes, reason: str, cut: Cutter
 ) -> None:
     ours = connection()
     ours.open_drive(KEY)

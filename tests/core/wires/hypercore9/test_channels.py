@@ -14,7 +14,7 @@ from peersockets_core import (
     RemoteProtocolError,
 )
 from peersockets_core.wires.hypercore9.channels import Channels
-from peersockets_core.wires.hypercore9.messages import Close, Message, Open, Status
+from peersockets_core.wires.hypercore9.messages import ChannelMessage, Close, Open, Status
 
 DISCOVERY_KEY = KEY.discovery_key
 OURS, THEIRS = bytes([1]) * 32, bytes([2]) * 32
@@ -25,8 +25,8 @@ class Side:
     """One side's channels, the messages they send and their events."""
 
     def __init__(self, sending_key: bytes = OURS, receiving_key: bytes = THEIRS) -> None:
-        self.sent: list[tuple[int, Message]] = []
-        self.replied: list[tuple[int, Message]] = []
+        self.sent: list[tuple[int, ChannelMessage]] = []
+        self.replied: list[tuple[int, ChannelMessage]] = []
         """The part of `sent` that answers the remote."""
         self.events: list[Event] = []
         self.channels = Channels(
@@ -36,17 +36,17 @@ class Side:
             reply_untrusted=self._reply,
         )
 
-    def _reply(self, number: int, message: Message) -> None:
+    def _reply(self, number: int, message: ChannelMessage) -> None:
         self.sent.append((number, message))
         self.replied.append((number, message))
 
-    def receive(self, number: int, message: Message) -> None:
+    def receive(self, number: int, message: ChannelMessage) -> None:
         if isinstance(message, Open):
             self.channels.receive_open_untrusted(number, message, self.events)
         elif isinstance(message, Close):
             self.channels.receive_close_untrusted(number, message, self.events)
 
-    def take(self) -> list[tuple[int, Message]]:
+    def take(self) -> list[tuple[int, ChannelMessage]]:
         sent = self.sent[:]
         self.sent.clear()
         return sent
@@ -275,7 +275,7 @@ class Line:
 
     def __init__(self) -> None:
         self.sides = (Side(OURS, THEIRS), Side(THEIRS, OURS))
-        self.under_way: tuple[list[tuple[int, Message]], list[tuple[int, Message]]] = ([], [])
+        self.under_way: tuple[list[tuple[int, ChannelMessage]], list[tuple[int, ChannelMessage]]] = ([], [])
         self.wanted = [False, False]
 
     def toggle(self, index: int) -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.support import CUTS, EVERY_FRAME, Cut, byte_by_byte, random_cuts
+from core.support import CUTS, EVERY_FRAME, Cutter, byte_by_byte, random_cuts
 from peersockets_core import RemoteProtocolError
 from peersockets_core.wires.hypercore9 import frames, varint
 from peersockets_core.wires.hypercore9.frames import ExtensionRun, Frame, FrameParser, Item
@@ -29,7 +29,7 @@ VECTORS = [
 ]
 
 
-def parse(data: bytes, cut: Cut, limit: int = LIMIT) -> list[Item]:
+def parse(data: bytes, cut: Cutter, limit: int = LIMIT) -> list[Item]:
     """Everything that `data` holds, with runs joined that only the cutting divided."""
     parser, items = FrameParser(limit), list[Item]()
     for chunk in cut(data):
@@ -57,7 +57,7 @@ def test_encodes_as_the_reference(channel: int, message_type: int, body: str, en
 @pytest.mark.parametrize("behind", ["", "00", "036a0801"], ids=["nothing", "a keepalive", "a frame"])
 @pytest.mark.parametrize(("channel", "message_type", "body", "encoded"), VECTORS[1:])
 def test_reads_what_the_reference_encodes(
-    channel: int, message_type: int, body: str, encoded: str, behind: str, cut: Cut
+    channel: int, message_type: int, body: str, encoded: str, behind: str, cut: Cutter
 ) -> None:
     expected: list[Item] = [Frame(channel, message_type, bytes.fromhex(body))]
     if message_type == 15:
@@ -68,7 +68,7 @@ def test_reads_what_the_reference_encodes(
 
 
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
-def test_every_sort_of_frame_whatever_the_chunks(cut: Cut) -> None:
+def test_every_sort_of_frame_whatever_the_chunks(cut: Cutter) -> None:
     assert parse(EVERY_FRAME, cut) == parse(EVERY_FRAME, CUTS["whole"])
 
 
@@ -110,7 +110,7 @@ BAD = {
 
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
 @pytest.mark.parametrize(("data", "reason"), BAD.values(), ids=BAD)
-def test_bad_frames_are_the_remotes_fault(data: str, reason: str, cut: Cut) -> None:
+def test_bad_frames_are_the_remotes_fault(data: str, reason: str, cut: Cutter) -> None:
     parser, items = FrameParser(LIMIT), list[Item]()
     parser.parse_untrusted(frames.encode(0, 15, b"\0before"), items)
     with pytest.raises(RemoteProtocolError, match=reason):  # noqa: PT012

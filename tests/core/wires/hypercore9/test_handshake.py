@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import recorded
-from core.support import CUTS, Cut, entropy, key_pair
+from core.support import CUTS, Cutter, entropy, key_pair
 from peersockets_core import KeyPair, RemoteProtocolError
 from peersockets_core.crypto.noise import X25519, DHKeyPair, NoiseHandshake
 from peersockets_core.wires.hypercore9 import messages, varint
@@ -43,7 +43,7 @@ def two() -> tuple[Handshake, Handshake]:
     )
 
 
-def feed(receiver: Handshake, data: bytes, cut: Cut = CUTS["whole"]) -> bytes:
+def feed(receiver: Handshake, data: bytes, cut: Cutter = CUTS["whole"]) -> bytes:
     return b"".join(receiver.receive_data_untrusted(chunk) for chunk in cut(data))
 
 
@@ -55,7 +55,7 @@ def taken(sender: Handshake) -> bytes:
 
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
 @pytest.mark.parametrize("behind", [b"", b"\0", bytes(range(256))], ids=["nothing", "a byte", "a frame"])
-def test_replays_the_references_handshake_as_responder(cut: Cut, behind: bytes) -> None:
+def test_replays_the_references_handshake_as_responder(cut: Cutter, behind: bytes) -> None:
     ours = handshake("B")
     assert feed(ours, MESSAGES[0], cut) == b""
     assert taken(ours) == MESSAGES[1]
@@ -67,7 +67,7 @@ def test_replays_the_references_handshake_as_responder(cut: Cut, behind: bytes) 
 
 
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
-def test_replays_the_references_handshake_as_initiator(cut: Cut) -> None:
+def test_replays_the_references_handshake_as_initiator(cut: Cutter) -> None:
     ours = handshake("A")
     assert taken(ours) == MESSAGES[0]
     assert feed(ours, MESSAGES[1], cut) == b""
@@ -121,7 +121,7 @@ BAD: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
 @pytest.mark.parametrize(("data", "reason"), BAD.values(), ids=BAD)
-def test_bad_first_messages_are_the_remotes_fault(data: bytes, reason: str, cut: Cut) -> None:
+def test_bad_first_messages_are_the_remotes_fault(data: bytes, reason: str, cut: Cutter) -> None:
     with pytest.raises(RemoteProtocolError, match=reason):
         feed(two()[1], data, cut)
 

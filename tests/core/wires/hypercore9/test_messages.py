@@ -16,10 +16,10 @@ from peersockets_core.wires.hypercore9.messages import (
     STRING,
     UINT64,
     Cancel,
+    ChannelMessage,
     Close,
     Data,
     Have,
-    Message,
     NoisePayload,
     Open,
     Options,
@@ -34,7 +34,7 @@ _NODE = bytes.fromhex("08011220" + "09" * 32 + "1805")
 """A Data.Node, which the codec leaves encoded."""
 
 # simple-hypercore-protocol 2.1.2, messages.js
-VECTORS: list[tuple[Message | NoisePayload, str]] = [
+VECTORS: list[tuple[ChannelMessage | NoisePayload, str]] = [
     (NoisePayload(nonce=bytes([7]) * 24), "0a18070707070707070707070707070707070707070707070707"),
     (
         Open(discovery_key=bytes([1]) * 32, capability=bytes([2]) * 32),
@@ -76,18 +76,18 @@ def ids(value: object) -> str | None:
 
 
 @pytest.mark.parametrize(("message", "encoded"), VECTORS, ids=ids)
-def test_encodes_as_the_reference(message: Message | NoisePayload, encoded: str) -> None:
+def test_encodes_as_the_reference(message: ChannelMessage | NoisePayload, encoded: str) -> None:
     assert messages.encode(message).hex() == encoded
 
 
 @pytest.mark.parametrize(("message", "encoded"), VECTORS, ids=ids)
-def test_decodes_what_the_reference_encodes(message: Message | NoisePayload, encoded: str) -> None:
+def test_decodes_what_the_reference_encodes(message: ChannelMessage | NoisePayload, encoded: str) -> None:
     assert messages.decode_untrusted(type(message), bytes.fromhex(encoded)) == message
 
 
 @pytest.mark.parametrize(("message", "encoded"), VECTORS, ids=ids)
 def test_a_truncated_message_is_refused_or_lacks_whole_fields(
-    message: Message | NoisePayload, encoded: str
+    message: ChannelMessage | NoisePayload, encoded: str
 ) -> None:
     data = bytes.fromhex(encoded)
     for size in range(len(data)):
@@ -102,7 +102,7 @@ def test_a_truncated_message_is_refused_or_lacks_whole_fields(
 @pytest.mark.parametrize(
     ("body", "message"), [("0800", Have(0, length=1)), ("0809", Unhave(9, length=1))], ids=ids
 )
-def test_an_absent_length_is_one(body: str, message: Message) -> None:
+def test_an_absent_length_is_one(body: str, message: ChannelMessage) -> None:
     assert messages.decode_untrusted(type(message), bytes.fromhex(body)) == message
 
 
@@ -112,7 +112,7 @@ def test_a_message_for_every_type_number() -> None:
     ) == messages.TYPES  # fmt: skip
 
 
-BAD: dict[str, tuple[type[Message | NoisePayload], str, str]] = {
+BAD: dict[str, tuple[type[ChannelMessage | NoisePayload], str, str]] = {
     "no field where one is required": (Open, "", "Open without discovery_key"),
     "only an optional field": (Open, "1200", "Open without discovery_key"),
     "no nonce": (NoisePayload, "", "NoisePayload without nonce"),
@@ -144,7 +144,7 @@ BAD: dict[str, tuple[type[Message | NoisePayload], str, str]] = {
 
 @pytest.mark.parametrize(("message_class", "body", "reason"), BAD.values(), ids=BAD)
 def test_bad_protobuf_is_the_remotes_fault(
-    message_class: type[Message | NoisePayload], body: str, reason: str
+    message_class: type[ChannelMessage | NoisePayload], body: str, reason: str
 ) -> None:
     with pytest.raises(RemoteProtocolError, match=reason):
         messages.decode_untrusted(message_class, bytes.fromhex(body))
@@ -173,7 +173,7 @@ def test_a_list_has_a_bound() -> None:
         messages.decode_untrusted(Options, body + b"\x0a\0", max_items=3)
 
 
-VALUES: dict[messages.Kind, st.SearchStrategy[Any]] = {
+VALUES: dict[messages.FieldType, st.SearchStrategy[Any]] = {
     BYTES: st.binary(max_size=40),
     STRING: st.text(max_size=6),
     UINT64: st.integers(0, 2**56 - 1),
@@ -182,7 +182,7 @@ VALUES: dict[messages.Kind, st.SearchStrategy[Any]] = {
 
 
 @st.composite
-def any_message(draw: st.DrawFn) -> Message | NoisePayload:
+def any_message(draw: st.DrawFn) -> ChannelMessage | NoisePayload:
     message_class = draw(st.sampled_from([NoisePayload, *messages.TYPES]))
     values: dict[str, Any] = {}
     for field in attrs.fields(message_class):
@@ -195,11 +195,13 @@ def any_message(draw: st.DrawFn) -> Message | NoisePayload:
 
 
 @given(any_message())
-def test_round_trip(message: Message | NoisePayload) -> None:
+def test_round_trip(message: ChannelMessage | NoisePayload) -> None:
     assert messages.decode_untrusted(type(message), messages.encode(message)) == message
 
 
 @given(st.sampled_from([NoisePayload, *messages.TYPES]), st.binary(max_size=60))
-def test_arbitrary_bytes_raise_nothing_else(message_class: type[Message | NoisePayload], body: bytes) -> None:
+def test_arbitrary_bytes_raise_nothing_else(
+    message_class: type[ChannelMessage | NoisePayload], body: bytes
+) -> None:
     with contextlib.suppress(RemoteProtocolError):
         messages.decode_untrusted(message_class, body, max_items=4)

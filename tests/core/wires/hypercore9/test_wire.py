@@ -17,7 +17,7 @@ from core.support import (
     KEY,
     NOW,
     OTHER_KEY,
-    Cut,
+    Cutter,
     Pair,
     RawPeer,
     at,
@@ -67,7 +67,7 @@ def played(side: str) -> Connection:
     )
 
 
-def feed(ours: Connection, data: bytes, cut: Cut) -> list[Event]:
+def feed(ours: Connection, data: bytes, cut: Cutter) -> list[Event]:
     return [event for chunk in cut(data) for event in ours.receive_data(chunk, NOW)]
 
 
@@ -92,7 +92,7 @@ EXPECTED: dict[str, list[Event]] = {
 @pytest.mark.parametrize("behind", [b"", b"\x5a"], ids=["nothing", "half a frame"])
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
 @pytest.mark.parametrize(("side", "remote"), ["AB", "BA"])
-def test_reads_a_session_of_the_reference(side: str, remote: str, cut: Cut, behind: bytes) -> None:
+def test_reads_a_session_of_the_reference(side: str, remote: str, cut: Cutter, behind: bytes) -> None:
     ours = played(side)
     if side == "B":
         ours.extensions.register("zzz")
@@ -127,7 +127,7 @@ def test_writes_a_session_as_the_reference() -> None:
 @pytest.mark.parametrize(
     "behind", [b"", extension_frame(200, b"next"), b"\x7f"], ids=["nothing", "next", "half"]
 )
-def test_every_sort_of_frame_whatever_the_chunks(cut: Cut, behind: bytes) -> None:
+def test_every_sort_of_frame_whatever_the_chunks(cut: Cutter, behind: bytes) -> None:
     remote = RawPeer(connection(names=["chat"]))
     data = remote.encrypt(EVERY_FRAME + behind)
     heard = [b"first", b"", b"x" * 300, b"a long id", b"twice", b"last"]
@@ -211,7 +211,7 @@ def test_unknown_types_are_ignored(message_type: int, channel: int) -> None:
     ids=lambda message: type(message).__name__,
 )
 @pytest.mark.parametrize("channel", [1, 5])
-def test_messages_of_channels_are_ignored(message: messages.Message, channel: int) -> None:
+def test_messages_of_channels_are_ignored(message: messages.ChannelMessage, channel: int) -> None:
     remote = RawPeer(connection(names=["x"]))
     assert remote.send(channel, message) == []
     assert remote.say(extension_frame(0, b"not a name of the connection")) == []
@@ -242,7 +242,7 @@ SKIPPED: dict[str, bytes] = {
 
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
 @pytest.mark.parametrize("plain", SKIPPED.values(), ids=SKIPPED)
-def test_what_is_ignored_is_not_decoded(plain: bytes, cut: Cut) -> None:
+def test_what_is_ignored_is_not_decoded(plain: bytes, cut: Cutter) -> None:
     ours = connection(names=["chat"])
     remote = RawPeer(ours)
     remote.announce("chat")
@@ -288,7 +288,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
 @pytest.mark.parametrize(("plain", "reason"), HOSTILE.values(), ids=HOSTILE)
 def test_hostile_frames_end_the_connection_and_what_came_before_counts(
-    plain: bytes, reason: str, cut: Cut
+    plain: bytes, reason: str, cut: Cutter
 ) -> None:
     ours = connection(names=["chat"])
     ours.open_drive(KEY)
