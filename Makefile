@@ -12,7 +12,7 @@ WORKERS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 FUZZ_TIME ?= 60
 HARNESSES ?= $(patsubst fuzz/harnesses/%.py,%,$(wildcard fuzz/harnesses/[a-z]*.py))
 
-.PHONY: demo test test-lowest check docs bench bench-quick fuzz traces node dev coverage clean
+.PHONY: demo test test-lowest check docs bench bench-quick fuzz traces changelog node dev coverage clean
 
 demo: $(VENV)/installed
 	$(BIN)/peersockets demo
@@ -57,6 +57,10 @@ fuzz: dev
 traces: dev node
 	PYTHONPATH=tests $(BIN)/python -m traces.record
 
+# The changes since the last release, as the next one will list them.
+changelog: dev
+	@$(BIN)/towncrier build --draft 2>/dev/null
+
 dev: $(VENV)/installed-dev
 node: $(addsuffix /node_modules/.installed,$(NODE_PEERS))
 
@@ -65,7 +69,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: $(VENV)/bin/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m pip install --quiet --editable '.[cli]'
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed pyproject.toml
@@ -75,7 +79,7 @@ $(VENV)/installed-dev: $(VENV)/installed pyproject.toml
 $(LOWEST)/installed: pyproject.toml tests/lowest.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed" >&2; exit 1; }
 	$(PYTHON) -m venv $(LOWEST)
-	$(LOWEST)/bin/python -m pip install --quiet --constraint tests/lowest.txt --editable . pytest pytest-trio pytest-xdist hypothesis
+	$(LOWEST)/bin/python -m pip install --quiet --constraint tests/lowest.txt --editable '.[cli]' pytest pytest-trio pytest-xdist hypothesis
 	@touch $@
 
 %/node_modules/.installed: %/package.json %/package-lock.json

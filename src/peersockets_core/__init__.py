@@ -16,6 +16,8 @@ The modules beside them are the vocabulary that all rooms share: `address`, `err
 clock or a source of randomness; time and entropy come in as arguments.
 """
 
+__version__ = "0.1.0"
+
 from .address import Address
 from .connection import Connection
 from .errors import (

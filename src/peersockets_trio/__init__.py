@@ -12,6 +12,13 @@ Start with `open_node`. The modules of this folder define the objects that an ap
 The protocol itself is in `peersockets_core`. `tests/test_layers.py` states which module may import which.
 """
 
+try:
+    import trio as _trio  # noqa: F401
+except ModuleNotFoundError as error:
+    if error.name != "trio":
+        raise
+    raise ImportError("peersockets_trio needs Trio: pip install 'peersockets[trio]'") from None
+
 from peersockets_core import (
     DEFAULT_LIMITS,
     DriveKey,
@@ -35,6 +42,7 @@ from peersockets_core import (
     UnexpectedKey,
     UnknownPeer,
 )
+from peersockets_core import __version__ as __version__
 
 from .drive import Drive
 from .info import ConnectionInfo, NodeStatistics, PeerInfo

@@ -2,35 +2,96 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
 
+import peersockets_core
 from cli.support import run
 
 ROOT = Path(__file__).parents[2]
+PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of commands of an environment that has nothing but the wheel and what it asks for."""
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
-    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
-    _check(*pip, "wheel", "--no-deps", "--wheel-dir", str(folder), str(ROOT))
+    _check(*PIP, "wheel", "--no-deps", "--wheel-dir", str(folder), str(ROOT))
     (wheel,) = folder.glob("peersockets-*.whl")
-    environment = folder / "environment"
+    return wheel
+
+
+@pytest.fixture(scope="module")
+def base(wheel: Path) -> Path:
+    """The folder of commands of an environment that has nothing but the wheel and what it needs."""
+    return _environment(wheel, "")
+
+
+@pytest.fixture(scope="module")
+def with_trio(wheel: Path) -> Path:
+    return _environment(wheel, "[trio]")
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path) -> Path:
+    """The folder of commands of an environment with the command line."""
+    return _environment(wheel, "[cli]")
+
+
+def _environment(wheel: Path, extra: str) -> Path:
+    environment = wheel.parent / f"environment{extra}".replace("[", "-").replace("]", "")
     venv.create(environment)
     commands = environment / "bin"
-    _check(*pip, "--python", str(commands / "python"), "install", str(wheel))
+    _check(*PIP, "--python", str(commands / "python"), "install", f"{wheel}{extra}")
     return commands
+
+
+def _run(commands: Path, code: str) -> tuple[int, str]:
+    done = run("-c", code, command=(str(commands / "python"), "-I"))
+    return done.returncode, (done.stdout + done.stderr).decode()
 
 
 def _check(*command: str) -> None:
     done = subprocess.run(command, capture_output=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr.decode()
+
+
+def test_the_core_needs_no_extra(base: Path) -> None:
+    code = "import peersockets_core as c, sys; assert 'trio' not in sys.modules; print(c.__version__)"
+    assert _run(base, code) == (0, f"{peersockets_core.__version__}\n")
+
+
+def test_the_adapter_names_its_extra(base: Path) -> None:
+    status, printed = _run(base, "import peersockets_trio")
+    assert status == 1
+    assert printed.endswith("\nImportError: peersockets_trio needs Trio: pip install 'peersockets[trio]'\n")
+
+
+@pytest.mark.parametrize(("extra", "missing"), [("base", "trio"), ("with_trio", "click")])
+def test_the_command_names_its_extra(extra: str, missing: str, request: pytest.FixtureRequest) -> None:
+    done = run("demo", command=(str(request.getfixturevalue(extra) / "peersockets"),))
+    said = f"peersockets: the command line needs {missing}: pip install 'peersockets[cli]'\n"
+    assert (done.returncode, done.stdout, done.stderr.decode()) == (1, b"", said)
+
+
+def test_the_adapter_needs_no_command_line(with_trio: Path) -> None:
+    code = "import peersockets_trio as t, sys; assert 'click' not in sys.modules; print(t.__version__)"
+    assert _run(with_trio, code) == (0, f"{peersockets_core.__version__}\n")
+
+
+def test_an_index_shows_no_link_to_a_file_beside_the_readme(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = [name for name in archive.namelist() if name.endswith("/METADATA")]
+        metadata = archive.read(name).decode()
+    assert "# peersockets" in metadata
+    links = re.findall(r"\]\(([^)]*)\)", metadata)
+    assert links
+    assert all(link.startswith("https://") for link in links)
 
 
 def test_help(installed: Path) -> None:
