@@ -36,3 +36,20 @@ def test_a_large_chunk_is_not_copied() -> None:
     queue = WriteQueue()
     queue.append(chunk)
     assert queue.take(200_000, 100) is chunk
+
+
+def test_chunks_that_are_smaller_than_a_run_fill_it_together() -> None:
+    queue = WriteQueue()
+    for _ in range(9):
+        queue.append(bytes(16_384))
+    sizes = []
+    while queue.size:
+        sizes.append(len(queue.take(63_000, 100)))
+    assert sizes == [63_000, 63_000, 9 * 16_384 - 2 * 63_000]
+
+
+def test_the_end_of_a_large_chunk_fills_a_run_with_the_next_one() -> None:
+    queue = WriteQueue()
+    queue.append(bytes(70_000))
+    queue.append(bytes(200_000))
+    assert [len(queue.take(60_000, 100)) for _ in range(3)] == [60_000, 60_000, 60_000]
