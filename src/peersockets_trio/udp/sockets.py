@@ -42,10 +42,15 @@ _ANSWER_TIME: Final = 0.001
 a lone packet."""
 
 _GATHER_TIME: Final = 0.001
-"""Seconds after a write within which another one belongs to the same batch."""
+"""Seconds after a write within which another one belongs to the same batch, and the longest time that a batch
+stays open."""
+
+_GATHER_SIZE: Final = 256 * 1024
+"""Bytes at which a batch leaves at once: four full runs, and a few packets."""
 
 _GATHER_TURNS: Final = 2
-"""Turns of the scheduler that a batch stays open, so that data carries the END after it."""
+"""Turns of the scheduler that a batch stays open, so that data carries the END after it. It stays open as
+long as each further turn brings another write."""
 
 LINGER: Final = 5.0
 """Seconds that closing waits for remotes."""
@@ -75,11 +80,15 @@ class UdpSocket:
         self._datagrams = datagrams
         self._flusher = Flusher()
         self._idle = True  # whether we are not registered with the flusher
-        self._turns = 0  # the number of turns that the batch still stays open
-        self._sent_time = -math.inf  # the last time at which something was sent at once
+        self._turns = 0  # the number of turns that the batch still stays open in any case
+        self._grown = False  # whether the batch has grown since the last turn
+        self._gathered = 0  # the number of bytes in the batch
+        self._batch_end = 0.0  # the time at which the batch leaves even if it grows
+        self._sent_time = -math.inf  # the last time at which a write or a batch was sent
         self._answer_time = math.inf  # when waiting acknowledgements leave if no data carries them
         self._read_size = 0  # bytes of UDX in the current read
         self._read_events = 0  # the events that these bytes caused
+        self._read_data = False  # whether there was data of a stream among them
         self._blocked: Transmission | None = None  # a transmission that the kernel had no room for
         self._waiting = False  # whether a task waits for that room
         self._scope = trio.CancelScope()
@@ -129,23 +138,31 @@ class UdpSocket:
 
     # Moving
 
-    def wake(self) -> None:
+    def wake(self, size: int = 0) -> None:
         """Send pending output: at once if the last write was a while ago, otherwise together with output that
-        follows soon.
+        follows soon. `size` is the number of bytes that were just written.
         """
         if not self._idle:
+            self._grown = True
+            self._gathered += size
+            if self._gathered >= _GATHER_SIZE:
+                self._gathered = 0
+                self._send()
             return
         now = trio.current_time()
         if now - self._sent_time > _GATHER_TIME:
             self._sent_time = now
             self._send()
         else:
-            self._open_batch()
+            self._open_batch(now)
+            self._gathered = size
 
-    def _open_batch(self) -> None:
+    def _open_batch(self, now: float) -> None:
         if self._idle:
-            self._idle = False
+            self._idle = self._grown = False
             self._turns = _GATHER_TURNS
+            self._batch_end = now + _GATHER_TIME
+            self._gathered = 0
             self._flusher.add(self)
 
     def flush(self) -> None:
@@ -153,8 +170,14 @@ class UdpSocket:
         if self._turns:
             self._turns -= 1
             self._flusher.add(self)
+            return
+        now = trio.current_time()
+        if self._grown and now < self._batch_end:
+            self._grown = False
+            self._flusher.add(self)
         else:
             self._idle = True
+            self._sent_time = now
             self._send()
 
     def _send(self) -> None:
@@ -209,12 +232,14 @@ class UdpSocket:
                 else:
                     await trio.lowlevel.wait_readable(self._datagrams.socket)
                 self._read_size = self._read_events = 0
+                self._read_data = False
                 self.read_time = trio.current_time()
                 more = self._datagrams.read(self._receive)
                 if self._datagrams_read and self.on_datagrams_read is not None:
                     self.on_datagrams_read()
                 self._datagrams_read = False
-                self._sent_time = -math.inf
+                if self._read_data:
+                    self._sent_time = -math.inf  # the answer leaves at once
                 self._send_after_read()
 
     def _send_after_read(self) -> None:
@@ -224,7 +249,7 @@ class UdpSocket:
         if self._read_size > _SMALL * max(self._read_events, 1):
             self._send()
         elif self._read_events > 1:  # several tasks wake up, and their answers are a batch
-            self._open_batch()
+            self._open_batch(self.read_time)
         elif self.endpoint.only_acknowledges:
             self._answer_time = min(self._answer_time, trio.current_time() + _ANSWER_TIME)
             self.look_again()
@@ -262,6 +287,7 @@ class UdpSocket:
             stream = event.stream.owner
             match event:
                 case DataReceived():
+                    self._read_data = True
                     stream.received(event.data)
                 case WritableAgain():
                     stream.writable_again()

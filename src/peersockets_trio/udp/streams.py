@@ -16,8 +16,8 @@ _CHUNK: Final = 256 * 1024  # bytes that are copied at a time from a buffer that
 class StreamSocket(Protocol):
     """The methods that a stream calls on its socket."""
 
-    def wake(self) -> None:
-        """Send the output that the stream has queued."""
+    def wake(self, size: int = 0) -> None:
+        """Send the output that the stream has queued, of which `size` bytes were just written."""
 
     def look_again(self) -> None:
         """Adjust the timer if something is due earlier."""
@@ -130,7 +130,7 @@ class UdxStream(trio.abc.HalfCloseableStream):
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Send data without waiting; the data must not change any more."""
         self.core.write(data)
-        self._udp.wake()
+        self._udp.wake(len(data))
 
     @property
     def writable(self) -> bool:
