@@ -12,6 +12,9 @@ WORKERS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 FUZZ_TIME ?= 60
 HARNESSES ?= $(patsubst fuzz/harnesses/%.py,%,$(wildcard fuzz/harnesses/[a-z]*.py))
 
+# The hundreds of processes that the tests start share what the first one has compiled.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-lowest check docs bench bench-quick fuzz traces changelog node dev coverage clean
 
 demo: $(VENV)/installed

@@ -63,7 +63,7 @@ LAYERS: Final[tuple[Layer, ...]] = (  # the bottom first
             f"{TRIO}.runtime",
             *modules(
                 f"{TRIO}.runtime", "addresses", "background", "bootstrap", "checks", "closing", "flusher",
-                "affinity", "memory", "slots", "state",
+                "affinity", "direct", "memory", "slots", "state",
             ),
         ),
     },

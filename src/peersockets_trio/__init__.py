@@ -12,6 +12,8 @@ Start with `open_node`. The modules of this folder define the objects that an ap
 The protocol itself is in `peersockets_core`. `tests/test_layers.py` states which module may import which.
 """
 
+from typing import TYPE_CHECKING
+
 try:
     import trio as _trio  # noqa: F401
 except ModuleNotFoundError as error:
@@ -50,9 +52,11 @@ from .instruments import Instrument
 from .node import Listener, Node, open_node
 from .reconnect import Backoff, Connected, Disconnected, KeptConnection, KeptConnectionEvent
 from .runtime.bootstrap import PUBLIC_BOOTSTRAP
-from .swarm import Discovery, Swarm, SwarmStatistics
 from .topic import Topic
 from .watch import PeerEvents
+
+if TYPE_CHECKING:
+    from .swarm import Discovery, Swarm, SwarmStatistics
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -96,3 +100,12 @@ __all__ = [
     "UnknownPeer",
     "open_node",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # UDX and HyperDHT take as long to import as all the rest, and not every program opens a swarm.
+    if name in {"Discovery", "Swarm", "SwarmStatistics"}:
+        from . import swarm
+
+        return getattr(swarm, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

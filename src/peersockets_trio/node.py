@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import attrs
 import trio
@@ -22,7 +22,6 @@ from peersockets_core import (
     TopicScope,
     WireName,
 )
-from peersockets_core.dht import DEFAULT_HYPER_DHT_LIMITS, HyperDhtLimits
 from peersockets_core.topics.naming import TOPIC_SCOPES
 from peersockets_core.wires.keys import Keys
 
@@ -40,8 +39,12 @@ from .runtime.memory import keep_memory
 from .runtime.node_runtime import NodeRuntime
 from .runtime.slots import accept_connections
 from .runtime.transport import connect, listen, remote_address
-from .swarm import Swarm, open_swarm
-from .udp import UdxStream
+
+if TYPE_CHECKING:
+    from peersockets_core.dht import HyperDhtLimits
+
+    from .runtime.direct import DirectStream
+    from .swarm import Swarm
 
 CONNECT_TIMEOUT: Final = 10.0
 """Seconds that a host may take to answer. The operating system's own limit is about two minutes, but a host
@@ -191,7 +194,7 @@ class Node:
         host: str = "0.0.0.0",
         port: int = 0,
         persistent: bool | None = None,
-        limits: HyperDhtLimits = DEFAULT_HYPER_DHT_LIMITS,
+        limits: HyperDhtLimits | None = None,
     ) -> AbstractAsyncContextManager[Swarm]:
         """Open a swarm: one UDP socket that finds peers in HyperDHT and connects to them.
 
@@ -210,6 +213,8 @@ class Node:
         binding fails.
         """
         self._check_open()
+        from .swarm import open_swarm  # UDX and HyperDHT take as long to import as all the rest
+
         return open_swarm(
             self._runtime,
             self._attach_swarm,
@@ -305,7 +310,7 @@ class Node:
         return task
 
     def _attach_swarm(
-        self, stream: UdxStream, keys: Keys, initiator: bool, address: tuple[str, int]
+        self, stream: DirectStream, keys: Keys, initiator: bool, address: tuple[str, int]
     ) -> ConnectionTask:
         """Make a connection on a stream that HyperDHT's handshake has encrypted."""
         connection = self._runtime.connection(

@@ -12,7 +12,7 @@ import trio
 from peersockets_core import DriveKey, PeerUnreachable, parse_public_key
 from peersockets_core import swarm as core
 from peersockets_core.address import SocketAddress
-from peersockets_core.dht import HyperDhtLimits
+from peersockets_core.dht import DEFAULT_HYPER_DHT_LIMITS, HyperDhtLimits
 from peersockets_core.swarm import Announced, Flushed, PeerFound, SwarmEvent
 
 from .drive import Drive
@@ -287,7 +287,7 @@ async def open_swarm(
     host: str,
     port: int,
     persistent: bool | None,
-    limits: HyperDhtLimits,
+    limits: HyperDhtLimits | None,
 ) -> AsyncIterator[Swarm]:
     """Open a swarm on a node; see `Node.open_swarm`."""
     nodes = check_bootstrap(bootstrap)
@@ -307,7 +307,7 @@ async def open_swarm(
             swarm._heard,
             persistent=bool(persistent),
             probe=probe,
-            limits=limits,
+            limits=limits or DEFAULT_HYPER_DHT_LIMITS,
         )
         async with sheltered_task(runtime.run):
             try:

@@ -20,8 +20,8 @@ import trio
 
 from peersockets_core import Address
 
-from ..udp.streams import UdxStream
 from .addresses import address_of
+from .direct import DirectStream
 
 READ_SIZE: Final = 256 * 1024
 """Bytes of one read: one decryption, one parse and one wake-up serve all of them."""
@@ -182,14 +182,12 @@ class SocketTransport:
         return int.from_bytes(fcntl.ioctl(descriptor, what, bytes(4)), sys.byteorder)
 
 
-class UdxTransport:
-    """The transport for a UDX stream, which keeps received data itself, and takes written data by
-    reference.
-    """
+class DirectTransport:
+    """The transport for a stream that reads and writes without waiting."""
 
     immediate = True
 
-    def __init__(self, stream: UdxStream) -> None:
+    def __init__(self, stream: DirectStream) -> None:
         self.read_size = READ_SIZE
         self._stream = stream
 
@@ -217,7 +215,7 @@ class UdxTransport:
         return not self._stream.has_received
 
     def unacknowledged(self) -> int:
-        return self._stream.core.unacknowledged
+        return self._stream.unacknowledged
 
 
 async def connect(host: str, port: int, timeout: float) -> trio.SocketStream:
@@ -265,12 +263,12 @@ def transport(stream: trio.abc.Stream, send_time: float) -> Transport:
     """Return the fastest transport for a stream; its remote may take no output for `send_time` seconds."""
     if isinstance(stream, trio.SocketStream):
         return SocketTransport(stream, send_time)
-    return UdxTransport(stream) if isinstance(stream, UdxStream) else StreamTransport(stream)
+    return DirectTransport(stream) if isinstance(stream, DirectStream) else StreamTransport(stream)
 
 
 def remote_address(stream: trio.abc.Stream) -> Address | None:
     """Return the address of the other end of a stream, or None if there is none."""
-    if isinstance(stream, UdxStream):
+    if isinstance(stream, DirectStream):
         remote = stream.remote_address
         return None if remote is None else Address(*remote)
     if not isinstance(stream, trio.SocketStream):

@@ -10,6 +10,8 @@ import trio
 
 from peersockets_core.udx import Address, State, Stream
 
+from ..runtime.direct import DirectStream
+
 _CHUNK: Final = 256 * 1024  # bytes that are copied at a time from a buffer that the caller may change later
 
 
@@ -29,7 +31,7 @@ class StreamSocket(Protocol):
         """Note that a stream was destroyed."""
 
 
-class UdxStream(trio.abc.HalfCloseableStream):
+class UdxStream(DirectStream):
     """One stream of a `UdpSocket`.
 
     Closing it sends all accepted data, and waits until the remote has that data, but no longer than the
@@ -136,6 +138,11 @@ class UdxStream(trio.abc.HalfCloseableStream):
     def writable(self) -> bool:
         """Whether the caller should `write` more."""
         return self.core.writable and not self._closed
+
+    @property
+    def unacknowledged(self) -> int:
+        """The number of sent bytes that the remote has not acknowledged."""
+        return self.core.unacknowledged
 
     async def _until_writable(self) -> None:
         self._check_sending()

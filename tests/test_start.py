@@ -1,0 +1,48 @@
+"""The price of an import: modules that are not loaded, and processor time beside that of Trio."""
+
+from __future__ import annotations
+
+import math
+import os
+import resource
+import subprocess
+import sys
+from typing import Final
+
+ENVIRONMENT: Final = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+
+
+def python(code: str) -> str:
+    command = (sys.executable, "-c", code)
+    return subprocess.run(command, capture_output=True, check=True, text=True, env=ENVIRONMENT).stdout
+
+
+def processor_time(code: str) -> float:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    python(code)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def test_a_program_without_a_swarm_loads_neither_udx_nor_hyperdht() -> None:
+    loaded = python("import peersockets_trio, sys; print(*sys.modules)").split()
+    assert "peersockets_core.connection" in loaded
+    assert not [name for name in loaded if name.startswith(("peersockets_core.udx", "peersockets_core.dht"))]
+    assert python("from peersockets_trio import Swarm; print(Swarm.__name__)") == "Swarm\n"
+
+
+def test_a_program_without_a_command_line_loads_no_library_of_it() -> None:
+    loaded = python("import peersockets_trio.swarm, sys; print(*sys.modules)").split()
+    assert not {"click", "prompt_toolkit", "argparse", "peersockets_trio.cli"} & set(loaded)
+
+
+def test_imports_take_no_longer_than_trios() -> None:
+    """The core without Trio, and the adapter beyond it: the best times, of as many rounds as it takes."""
+    programs = ("", "import trio", "import peersockets_core", "import trio, peersockets_trio")
+    best = [math.inf] * len(programs)
+    for _ in range(20):
+        best = [min(time, processor_time(code)) for time, code in zip(best, programs, strict=True)]
+        bare, trio, core, adapter = best
+        if core - bare < trio - bare and adapter - trio < trio - bare:
+            return
+    raise AssertionError(f"seconds of {programs}: {best}")
