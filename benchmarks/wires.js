@@ -1,4 +1,4 @@
-// What the reference calls a connection, on each wire, behind one face:
+// The reference's connection on each wire, behind one interface:
 //   connect(socket, initiator, { drive, onhandshake, onopen, onmessage, ondrain }) -> { encode, send, cork, uncork }
 // Messages are what `encode` makes of a payload; `send` returns false where more should wait.
 // With `drive` it opens the drive whose key is all zeros and the topic "bench", named as the npm package peersockets and

@@ -44,7 +44,7 @@ class Requests {
         signal?.addEventListener('abort', abort)
       })
     } catch (error) {
-      if (this.asked.has(id) && signal?.aborted) this.tell(CANCEL, id, undefined, peer)
+      if (this.asked.has(id) && signal?.aborted) this.transmit(CANCEL, id, undefined, peer)
       throw error
     } finally {
       signal?.removeEventListener('abort', abort)
@@ -72,7 +72,7 @@ class Requests {
     const controllers = this.answering.get(peer) ?? new Map()
     if (controllers.has(id)) return
     const room = controllers.size < OF_ONE_PEER && this.count < OF_ALL_PEERS && this.bytes < BYTES_OF_ALL
-    if (!room) return this.tell(ERROR, id, Buffer.from('busy'), peer)
+    if (!room) return this.transmit(ERROR, id, Buffer.from('busy'), peer)
     const { signal } = controllers.set(id, new AbortController()).get(id)
     this.answering.set(peer, controllers)
     this.count++
@@ -83,8 +83,8 @@ class Requests {
     controllers.delete(id)
     if (!controllers.size) this.answering.delete(peer)
     if (signal.aborted) return
-    if (body.length <= LARGEST) this.tell(kind, id, body, peer)
-    else this.tell(ERROR, id, Buffer.from('the reply is too large'), peer)
+    if (body.length <= LARGEST) this.transmit(kind, id, body, peer)
+    else this.transmit(ERROR, id, Buffer.from('the reply is too large'), peer)
   }
 
   async outcome (data, peer, signal) {
@@ -102,7 +102,7 @@ class Requests {
   }
 
   // Sends, unless the peer has gone in the meantime.
-  tell (kind, id, body, peer) {
+  transmit (kind, id, body, peer) {
     try {
       this.topic.send(encode(kind, id, body), peer)
     } catch {}

@@ -29,11 +29,12 @@ FILES = [
     path
     for place in PLACES
     for path in ([ROOT / place] if (ROOT / place).is_file() else sorted((ROOT / place).rglob("*")))
-    if path.suffix in (".py", ".md")
+    if path.suffix in (".py", ".md", ".js")
     and not {"node_modules", "_build"} & set(path.parts)
     and path != Path(__file__)
 ]
 _TELL = re.compile(r"\b(tells?|told)\b", re.IGNORECASE)
+_TELLING_NAME = re.compile(r"(^|_)(tells?|told)(_|$)|^Tell")
 _SUBJECT = re.compile(r"(What|Whatever|Who|Whom|Whoever|Whose)\b")
 _CODE = re.compile(r"`[^`\n]*`")
 
@@ -54,10 +55,16 @@ def faults(text: str) -> list[str]:
 
 
 def texts(path: Path) -> Iterator[str]:
-    """The comments of a module and its strings of two words or more; a page without code and headings."""
+    """The comments of a file, a module's strings of two words or more, and a page without its code."""
     source = path.read_text()
     if path.suffix == ".md":
-        yield re.sub(r"^```.*?^```|^#.*?$|^<!--.*?-->", "", source, flags=re.DOTALL | re.MULTILINE)
+        page = re.sub(r"^```.*?^```|^<!--.*?-->", "", source, flags=re.DOTALL | re.MULTILINE)
+        yield re.sub(r"^#.*?$", "", page, flags=re.MULTILINE)
+        yield from re.findall(r"^#+ (.*)$", page, re.MULTILINE)
+        return
+    if path.suffix == ".js":
+        for comment in re.findall(r"(?:^[ \t]*//.*\n)+", source, re.MULTILINE):
+            yield re.sub(r"^[ \t]*// ?", "", comment, flags=re.MULTILINE)
         return
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value.strip():
@@ -80,9 +87,41 @@ def comments(source: str) -> Iterator[str]:
     yield " ".join(lines)
 
 
+def definitions(source: str) -> Iterator[str]:
+    """The names that a module gives to functions, classes, parameters and variables."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.FunctionDef(name) | ast.AsyncFunctionDef(name) | ast.ClassDef(name):
+                yield name
+            case ast.arg(arg):
+                yield arg
+            case ast.Name(id, ast.Store()) | ast.Attribute(attr=id, ctx=ast.Store()):
+                yield id
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_prose_is_plain(path: Path) -> None:
     assert [fault for text in texts(path) for fault in faults(text)] == []
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if path.suffix == ".py"], ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_nothing_is_named_after_telling(path: Path) -> None:
+    assert [name for name in definitions(path.read_text()) if _TELLING_NAME.search(name)] == []
+
+
+def test_names_are_found_wherever_they_are_given() -> None:
+    source = (
+        "class TellAll:\n  async def tell_it(self, told):\n    for tells, self.told_at in told.telling: pass"
+    )
+    assert list(filter(_TELLING_NAME.search, definitions(source))) == [
+        "TellAll",
+        "tell_it",
+        "told",
+        "tells",
+        "told_at",
+    ]
 
 
 @pytest.mark.parametrize(

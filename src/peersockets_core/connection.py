@@ -134,7 +134,7 @@ class Connection(Generic[C_co]):
                 raise ValueError("data must be bytes, or a contiguous view of them")
             data = data.cast("B")
         self._begin_slice(budget)
-        self._tell_time(now)
+        self._advance_time(now)
         state, timers = self.state, self._timers
         if state in ENDED:
             return []
@@ -188,7 +188,7 @@ class Connection(Generic[C_co]):
         if not self.on_hold:
             raise LocalProtocolError("no remote is on hold")
         self._begin_slice(budget)
-        self._tell_time(now)
+        self._advance_time(now)
         self._timers.listen()
         events: list[Event] = []
         try:
@@ -204,7 +204,7 @@ class Connection(Generic[C_co]):
         All waiting input is processed first, regardless of any budget.
         """
         events = self.receive_data(b"", now) if self.has_input else []
-        self._tell_time(now)
+        self._advance_time(now)
         if self.closed:
             return events
         error = None
@@ -231,7 +231,7 @@ class Connection(Generic[C_co]):
         if data:
             self._spoken = True
             if now is not None:
-                self._tell_time(now)
+                self._advance_time(now)
             self._timers.sent()
         return data
 
@@ -263,7 +263,7 @@ class Connection(Generic[C_co]):
         lie unread is not silent. If the call comes much later than it was due, we were away ourselves. The
         time since the last call of any method with a time then does not count against the remote.
         """
-        self._tell_time(now)
+        self._advance_time(now)
         timers = self._timers
         if self.closed or timers.now < self.next_deadline():
             return []
@@ -285,12 +285,12 @@ class Connection(Generic[C_co]):
 
     def pause_reading(self, now: float) -> None:
         """Note that we stop reading for a while, so that the remote is not to blame for silence."""
-        self._tell_time(now)
+        self._advance_time(now)
         self._timers.pause_reading()
 
     def resume_reading(self, now: float) -> None:
         """Note that we read again, and give the remote the full time to be heard."""
-        self._tell_time(now)
+        self._advance_time(now)
         self._timers.resume_reading()
 
     def open_drive(self, key: DriveKey) -> None:
@@ -404,7 +404,7 @@ class Connection(Generic[C_co]):
     def _signal(self, signal: ConnectionSignal) -> None:
         self.state = follow(TRANSITIONS, self.state, signal, "connection")
 
-    def _tell_time(self, now: float) -> None:
+    def _advance_time(self, now: float) -> None:
         self._timers.advance(now, self.next_deadline)
 
     def _check_open(self) -> None:

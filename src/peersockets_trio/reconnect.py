@@ -181,7 +181,7 @@ class KeptConnection(Receiver):
             task = self._dialled = await self._dial()
             self._key = task.facts().public_key
         self.connected = task.facts()
-        self._tell(Connected(self.connected))
+        self._report(Connected(self.connected))
         began = trio.current_time()
         reason = task.reason
         # If both sides have dialled, folding ends one connection, and the other one is as good.
@@ -193,7 +193,7 @@ class KeptConnection(Receiver):
         return reason, trio.current_time() - began
 
     async def _wait(self, event: Disconnected) -> None:
-        self._tell(event)
+        self._report(event)
         self._runtime.telemetry.retrying(self.address, self.wire, event.retry_in, event.error)
         with trio.move_on_after(event.retry_in):
             while self._standing() is None:
@@ -209,6 +209,6 @@ class KeptConnection(Receiver):
         connection = self._runtime.machine.connection_to(self.wire, self._key)
         return None if connection is None else connection.owner
 
-    def _tell(self, event: KeptConnectionEvent) -> None:
+    def _report(self, event: KeptConnectionEvent) -> None:
         self._handle.events.append(event)
         self.wake()

@@ -80,7 +80,7 @@ class TopicRequests:
                 await asked.owner.wait()
             finally:
                 if book.withdraw(asked):
-                    self.tell(peer_id, encode(Kind.CANCEL, number))
+                    self.send_if_room(peer_id, encode(Kind.CANCEL, number))
         return asked.result()
 
     @asynccontextmanager
@@ -147,7 +147,7 @@ class TopicRequests:
     def finish(self, answering: Answering[trio.CancelScope]) -> None:
         """End a request, and send the asker an error if it was not answered."""
         if self._book.finish(answering):
-            self.tell(answering.request.peer_id, encode(Kind.ERROR, answering.id, STOPPED))
+            self.send_if_room(answering.request.peer_id, encode(Kind.ERROR, answering.id, STOPPED))
 
     async def send(self, answering: Answering[trio.CancelScope], message: bytes) -> None:
         """Send the result of a handler as soon as there is room."""
@@ -159,7 +159,7 @@ class TopicRequests:
                 logger.error("request of peer %d: the reply is too large: %s", peer_id, error)
                 await self._topic.send(peer_id, encode(Kind.ERROR, answering.id, TOO_LARGE))
 
-    def tell(self, peer_id: int, message: bytes) -> None:
+    def send_if_room(self, peer_id: int, message: bytes) -> None:
         """Send a message if there is room.
 
         A peer that does not read misses the message, and does not hold up others.
@@ -173,9 +173,9 @@ class TopicRequests:
         self._take(len(self._handle))  # peers that asked in time get an error
         for concerned in self._book.close(partial(trio.ClosedResourceError, "this Topic was closed")):
             if isinstance(concerned, Asked):
-                self.tell(concerned.peer_id, encode(Kind.CANCEL, concerned.id))
+                self.send_if_room(concerned.peer_id, encode(Kind.CANCEL, concerned.id))
             else:
-                self.tell(concerned.request.peer_id, encode(Kind.ERROR, concerned.id, STOPPED))
+                self.send_if_room(concerned.request.peer_id, encode(Kind.ERROR, concerned.id, STOPPED))
             _notify(concerned)
 
     def _look_soon(self) -> None:
@@ -223,7 +223,7 @@ class _Server:
 
     def _begin(self, news: Answering[trio.CancelScope] | OverLimit) -> None:
         if isinstance(news, OverLimit):
-            self.requests.tell(news.peer_id, encode(Kind.ERROR, news.id, BUSY))
+            self.requests.send_if_room(news.peer_id, encode(Kind.ERROR, news.id, BUSY))
         elif news.wanted:
             self.nursery.start_soon(self._answer, news)
         else:

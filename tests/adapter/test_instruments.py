@@ -29,32 +29,32 @@ class Recorder(Instrument):
     """Writes down its calls; sizes are added up."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[Any, ...]] = []
+        self.recorded: list[tuple[Any, ...]] = []
         self.received = self.sent = 0
 
     def connection_opened(self, info: ConnectionInfo) -> None:
-        self.told.append(("opened", info))
+        self.recorded.append(("opened", info))
 
     def connection_closed(self, info: ConnectionInfo, reason: str, unsent: int) -> None:
-        self.told.append(("closed", info, reason, unsent))
+        self.recorded.append(("closed", info, reason, unsent))
 
     def connection_failed(self, address: Any, wire: Any, error: Exception) -> None:
-        self.told.append(("failed", address, wire, error))
+        self.recorded.append(("failed", address, wire, error))
 
     def peer_joined(self, drive_key: DriveKey, event: PeerJoined) -> None:
-        self.told.append(("joined", drive_key, event))
+        self.recorded.append(("joined", drive_key, event))
 
     def peer_left(self, drive_key: DriveKey, event: PeerLeft) -> None:
-        self.told.append(("left", drive_key, event))
+        self.recorded.append(("left", drive_key, event))
 
     def retrying(self, address: tuple[str, int], seconds: float, error: Exception | None) -> None:
-        self.told.append(("retrying", address, seconds, error))
+        self.recorded.append(("retrying", address, seconds, error))
 
     def topic_announced(self, topic: bytes, nodes: int) -> None:
-        self.told.append(("announced", topic, nodes))
+        self.recorded.append(("announced", topic, nodes))
 
     def peer_found(self, topic: bytes, public_key: bytes) -> None:
-        self.told.append(("found", topic, public_key))
+        self.recorded.append(("found", topic, public_key))
 
     def data_received(self, info: ConnectionInfo, size: int) -> None:
         self.received += size
@@ -85,14 +85,21 @@ async def test_the_life_of_a_connection(wire: Any) -> None:
                 joined = PeerJoined(1, other.public_keys[wire], wire)
                 left = PeerLeft(1, other.public_keys[wire], wire)
                 events = [("joined", KEY, joined), ("left", KEY, left), ("joined", KEY, joined)]
-                assert ours.told == [("opened", info), *events]
+                assert ours.recorded == [("opened", info), *events]
             # The last opening of the drive was closed with the node, ahead of the connection.
             here = PeerLeft(1, other.public_keys[wire], wire, "the drive was closed here")
-            assert ours.told[4:] == [("left", KEY, here), ("closed", info, "", 0)]
+            assert ours.recorded[4:] == [("left", KEY, here), ("closed", info, "", 0)]
             await all_tasks_blocked()
-        assert [told[0] for told in theirs.told] == ["opened", "joined", "left", "joined", "left", "closed"]
-        assert theirs.told[0][1].public_key == node.public_keys[wire]
-        assert theirs.told[2][2].reason == "the drive was closed here"
+        assert [kind for kind, *_ in theirs.recorded] == [
+            "opened",
+            "joined",
+            "left",
+            "joined",
+            "left",
+            "closed",
+        ]
+        assert theirs.recorded[0][1].public_key == node.public_keys[wire]
+        assert theirs.recorded[2][2].reason == "the drive was closed here"
         # The figures leave out the handshake, whose last word is the dialler's.
         assert 0 < ours.received <= theirs.sent
         assert 0 < theirs.received <= ours.sent
@@ -122,7 +129,7 @@ async def test_connections_that_fail() -> None:
                 await all_tasks_blocked()
             await all_tasks_blocked()
             assert not tasks(node)
-    refused, unwanted, garbage, silence = recorder.told
+    refused, unwanted, garbage, silence = recorder.recorded
     assert refused[:3] == ("failed", address, WIRE)
     assert isinstance(refused[3], OSError)
     assert unwanted[:3] == ("failed", listener.address, WIRE)
@@ -141,8 +148,8 @@ async def test_retrying(autojump_clock: trio.testing.MockClock) -> None:
         async with open_node(instruments=[recorder]) as node, node.keep_connected(address, wire=WIRE) as kept:
             event: Any = await kept.receive()
             await all_tasks_blocked(0)
-    assert [told[0] for told in recorder.told[:2]] == ["failed", "retrying"]
-    assert recorder.told[1] == ("retrying", address, event.retry_in, event.error)
+    assert [kind for kind, *_ in recorder.recorded[:2]] == ["failed", "retrying"]
+    assert recorder.recorded[1] == ("retrying", address, event.retry_in, event.error)
 
 
 async def test_an_instrument_that_raises_is_removed(caplog: pytest.LogCaptureFixture) -> None:
@@ -170,7 +177,7 @@ async def test_an_instrument_that_raises_is_removed(caplog: pytest.LogCaptureFix
             await node.connect_tcp(*listener.address, wire=WIRE)
             await join_side(node, drive)
     assert broken.calls == 1
-    assert [told[0] for told in recorder.told] == ["opened", "joined", "left", "closed"]
+    assert [kind for kind, *_ in recorder.recorded] == ["opened", "joined", "left", "closed"]
     (record,) = [record for record in caplog.records if record.name == "peersockets.instruments"]
     assert record.levelname == "ERROR"
     assert "its connection_opened has raised" in record.getMessage()

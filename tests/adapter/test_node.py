@@ -258,7 +258,7 @@ async def test_the_other_end_is_no_peer(
             await connect_tcp(node, bob)
 
 
-async def test_two_initiators_are_told_apart() -> None:
+async def test_two_initiators_are_refused() -> None:
     async def initiate(node: Node, stream: trio.abc.Stream) -> None:
         with pytest.raises((RemoteProtocolError, trio.BrokenResourceError)):
             await attach(node, stream, True)
@@ -578,7 +578,7 @@ async def test_leaving_waits_no_longer_than_the_limit(autojump_clock: trio.testi
 
 
 @pytest.mark.parametrize("connect", [connect_lockstep, connect_hypercore11, connect_tcp])
-async def test_finishing_tells_that_all_was_taken(connect: Connect) -> None:
+async def test_finishing_returns_once_all_was_taken(connect: Connect) -> None:
     async with (
         meet(connect) as (alice, bob),
         alice.drive.join("chat") as sending,
@@ -597,7 +597,9 @@ async def test_finishing_tells_that_all_was_taken(connect: Connect) -> None:
         await alice.node.finish()  # twice is fine
 
 
-async def test_finishing_tells_who_did_not_take_all(autojump_clock: trio.testing.MockClock) -> None:
+async def test_finishing_names_the_peers_that_did_not_take_all(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     with limited():
         async with open_node(limits=Limits(linger=LINGER)) as node, node.open_drive(KEY) as drive:
             await raw_member(node)
@@ -712,13 +714,13 @@ async def test_nothing_outlives_the_node() -> None:
         assert not tasks(bob)
 
 
-async def test_a_receiver_is_told_when_its_node_is_closed() -> None:
-    told = []
+async def test_a_receiver_learns_that_its_node_is_closed() -> None:
+    notified = []
 
     async def receive(receiver: Topic | PeerEvents) -> None:
         with pytest.raises(trio.ClosedResourceError, match=type(receiver).__name__):
             await receiver.receive()
-        told.append(receiver)
+        notified.append(receiver)
 
     with limited():
         async with trio.open_nursery() as nursery, open_node() as node, node.open_drive(KEY) as drive:
@@ -726,7 +728,7 @@ async def test_a_receiver_is_told_when_its_node_is_closed() -> None:
             for receiver in receivers:
                 nursery.start_soon(receive, receiver)
             await all_tasks_blocked(0)
-        assert sorted(map(id, told)) == sorted(map(id, receivers))
+        assert sorted(map(id, notified)) == sorted(map(id, receivers))
 
 
 # Two connections to one key

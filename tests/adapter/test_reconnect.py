@@ -71,7 +71,7 @@ def test_waits_are_spread(number: float, factor: float) -> None:
     assert backoff.seconds(3) == pytest.approx(4 * factor)
 
 
-def test_waits_are_random_unless_told() -> None:
+def test_waits_are_random_unless_given() -> None:
     assert len({DEFAULT_BACKOFF.seconds(1) for _ in range(10)}) > 1
 
 
@@ -198,7 +198,7 @@ async def test_a_connection_that_lasted_counts_for_a_new_beginning(
 ) -> None:
     with limited():
         async with open_node() as node, keep(node) as kept:
-            told = []
+            retries = []
             for _ in range(4):
                 async with line.answered():
                     while not isinstance(await kept.receive(), Connected):
@@ -206,10 +206,10 @@ async def test_a_connection_that_lasted_counts_for_a_new_beginning(
                     await trio.sleep(lasting)
                 event = await kept.receive()
                 assert isinstance(event, Disconnected)
-                told.append(event.retry_in)
-            assert told[0] == pytest.approx(waits[0])
+                retries.append(event.retry_in)
+            assert retries[0] == pytest.approx(waits[0])
             # Nobody is there for an instant, which is a failure only if it is dialled in it.
-            assert told == pytest.approx(waits)
+            assert retries == pytest.approx(waits)
 
 
 async def test_closing_ends_the_dialling_and_the_connection(line: Line, autojump_clock: MockClock) -> None:
@@ -243,21 +243,21 @@ async def test_closing_before_it_has_begun(line: Line, autojump_clock: MockClock
         assert line.dialled == []
 
 
-async def test_a_receiver_is_told_of_the_closing(line: Line, autojump_clock: MockClock) -> None:
-    told: list[object] = []
+async def test_a_receiver_learns_of_the_closing(line: Line, autojump_clock: MockClock) -> None:
+    events: list[object] = []
 
     async def read(kept: KeptConnection) -> None:
         try:
             async for event in kept:
-                told.append(event)
+                events.append(event)
         except trio.ClosedResourceError:
-            told.append(None)
+            events.append(None)
 
     with limited():
         async with trio.open_nursery() as nursery, open_node() as node:
             nursery.start_soon(read, keep(node))
             await trio.sleep(5)
-        assert len(told) == 3 + 1  # at 0, 1 and 3 seconds, and in the end
+        assert len(events) == 3 + 1  # at 0, 1 and 3 seconds, and in the end
 
 
 async def test_leaving_the_node_is_at_once(line: Line, autojump_clock: MockClock) -> None:
@@ -294,7 +294,7 @@ async def test_events_that_nobody_reads_are_bounded(line: Line, autojump_clock: 
         assert [type(event) for event in unread[-2:]] == [Disconnected, Connected]
 
 
-async def test_another_key_than_expected_is_told_and_tried_again(
+async def test_another_key_than_expected_is_reported_and_tried_again(
     line: Line, autojump_clock: MockClock
 ) -> None:
     expected = SMALLER_KEY.public_keys[WIRE]

@@ -59,7 +59,7 @@ class End:
     async def ask(self, data: bytes, *, timeout: float = math.inf) -> bytes:
         return await self.topic.request(self.side.peer_id, data, timeout=timeout)
 
-    async def tell(self, kind: Kind, number: int, body: bytes | str | None = None) -> None:
+    async def send(self, kind: Kind, number: int, body: bytes | str | None = None) -> None:
         """Send an envelope by hand."""
         await self.topic.send(self.side.peer_id, encode(kind, number, body))
 
@@ -415,8 +415,8 @@ async def test_a_handler_that_does_not_give_way_is_not_answered_and_keeps_its_ro
 async def test_a_request_that_is_cancelled_in_the_same_read_is_not_begun() -> None:
     held = Held()
     async with ends() as (asker, answerer), answerer.topic.serve(held):
-        await asker.tell(Kind.REQUEST, 7, b"x")
-        await asker.tell(Kind.CANCEL, 7)
+        await asker.send(Kind.REQUEST, 7, b"x")
+        await asker.send(Kind.CANCEL, 7)
         await all_tasks_blocked(0)
         assert held.begun == []
         assert answerer.topic.request_statistics() == NOTHING
@@ -499,7 +499,7 @@ async def test_a_reply_that_comes_in_one_read_with_the_leave_counts(serving: boo
             nursery.start_soon(ask)
             request = await answerer.topic.receive()
             number = decode_untrusted(request.message).id
-            await answerer.tell(Kind.REPLY, number, b"farewell")
+            await answerer.send(Kind.REPLY, number, b"farewell")
             answerer.side.drive.close()
         assert replies == [b"farewell"]
 
@@ -534,8 +534,8 @@ async def test_many_messages_at_once_are_taken_a_few_at_a_time(monkeypatch: pyte
             await all_tasks_blocked(0)
             monkeypatch.setattr(RequestBook, "receive_untrusted", note)
             for other in range(1000):
-                await answerer.tell(Kind.CANCEL, other)
-            await answerer.tell(Kind.REPLY, number, b"farewell")
+                await answerer.send(Kind.CANCEL, other)
+            await answerer.send(Kind.REPLY, number, b"farewell")
             answerer.side.drive.close()
         assert replies == [b"farewell"]
         assert len(taken) == 1001
@@ -777,11 +777,11 @@ async def test_messages_that_are_none_or_not_expected_are_counted_and_change_not
     async with ends() as (asker, answerer), answerer.topic.serve(held):
         for message in (b"", b"hello", b"\x81" * 100_000, b"\x83\x00\x01\x5b" + b"\xff" * 8):
             await asker.topic.send(asker.side.peer_id, message)
-        await asker.tell(Kind.REPLY, 7, b"never asked for")
-        await asker.tell(Kind.ERROR, 7, "never asked for")
-        await asker.tell(Kind.CANCEL, 7)
-        await asker.tell(Kind.REQUEST, 7, b"first")
-        await asker.tell(Kind.REQUEST, 7, b"second")
+        await asker.send(Kind.REPLY, 7, b"never asked for")
+        await asker.send(Kind.ERROR, 7, "never asked for")
+        await asker.send(Kind.CANCEL, 7)
+        await asker.send(Kind.REQUEST, 7, b"first")
+        await asker.send(Kind.REQUEST, 7, b"second")
         await all_tasks_blocked(0)
         statistics = RequestStatistics(answering=1, unexpected=4, malformed=4)
         assert answerer.topic.request_statistics() == statistics

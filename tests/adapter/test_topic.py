@@ -515,7 +515,7 @@ async def test_sending_checkpoints_often_enough() -> None:
 
 
 @pytest.mark.parametrize(("end", "error"), [("peer", PeerGone), ("topic", trio.ClosedResourceError)])
-async def test_a_waiting_sender_is_told(
+async def test_a_waiting_sender_gets_the_error(
     end: str, error: type[Exception], autojump_clock: trio.testing.MockClock
 ) -> None:
     """That the peer has gone, or that the topic has been closed."""

@@ -49,7 +49,7 @@ async def test_iteration_until_closed() -> None:
     assert seen == [PeerJoined, PeerLeft]
 
 
-async def test_a_lost_connection_tells_why_and_what_was_lost() -> None:
+async def test_a_lost_connection_reports_its_reason_and_the_loss() -> None:
     with limited():
         async with open_node() as node, node.open_drive(KEY) as drive, drive.watch() as events:
             peer = await raw_member(node)

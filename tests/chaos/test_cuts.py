@@ -223,7 +223,7 @@ def faults(direction: Direction, position: int, fault: Fault) -> dict[str, Any]:
 def check_reasons(alice: Talker, bob: Talker, direction: Direction, fault: Fault) -> None:
     """The side that can know the reason reports it. An end between two messages is a good-bye without one."""
     deaf = bob if direction == "cut_sending" else alice
-    told = {"reset": alice, "silence": deaf}.get(fault)
-    for event in told.events if told else ():
+    informed = {"reset": alice, "silence": deaf}.get(fault)
+    for event in informed.events if informed else ():
         if isinstance(event, PeerLeft):
             assert event.reason

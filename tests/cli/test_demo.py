@@ -9,7 +9,7 @@ def test_the_demo_shows_all_of_it() -> None:
     done = run("demo")
     assert (done.returncode, done.stderr) == (0, b"")
     lines = done.stdout.decode().splitlines()
-    told = iter(lines)
+    printed = iter(lines)
     for text in (
         "Alice opens drive ",
         "Bob connects to 127.0.0.1:",
@@ -18,5 +18,5 @@ def test_the_demo_shows_all_of_it() -> None:
         "Alice hears from peer 1: it is Bob",
         "Alice sees peer 1 leave.",
     ):
-        assert any(line.startswith(text) for line in told), (text, lines)
+        assert any(line.startswith(text) for line in printed), (text, lines)
     assert lines[-1] == "It works."

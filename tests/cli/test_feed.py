@@ -23,12 +23,12 @@ class Rounds(trio.abc.Instrument):
         self.count += 1
 
 
-async def test_of_many_messages_a_few_are_told_in_a_turn() -> None:
+async def test_a_turn_delivers_a_few_of_many_messages() -> None:
     """In order, and all of them."""
-    rounds, told, numbers = Rounds(), Counter[int](), list[int]()
+    rounds, delivered, numbers = Rounds(), Counter[int](), list[int]()
 
     async def message(topic: Topic, message: Message) -> None:
-        told[rounds.count] += 1
+        delivered[rounds.count] += 1
         numbers.append(int(message.message))
 
     def member(event: PeerEvent) -> None:
@@ -47,14 +47,14 @@ async def test_of_many_messages_a_few_are_told_in_a_turn() -> None:
             await all_tasks_blocked(0)
             nursery.cancel_scope.cancel()
     assert numbers == list(range(5000))
-    assert max(told.values()) <= 64
+    assert max(delivered.values()) <= 64
 
 
-async def test_of_large_messages_fewer_are_told_in_a_turn() -> None:
-    rounds, told = Rounds(), Counter[int]()
+async def test_a_turn_delivers_fewer_large_messages() -> None:
+    rounds, delivered = Rounds(), Counter[int]()
 
     async def message(topic: Topic, message: Message) -> None:
-        told[rounds.count] += 1
+        delivered[rounds.count] += 1
 
     trio.lowlevel.add_instrument(rounds)
     async with meet(connect_memory) as (alice, bob):
@@ -68,16 +68,16 @@ async def test_of_large_messages_fewer_are_told_in_a_turn() -> None:
             nursery.start_soon(feed.follow_topic, here)
             await all_tasks_blocked(0)
             nursery.cancel_scope.cancel()
-    assert told.total() == 100
-    assert max(told.values()) <= 2
+    assert delivered.total() == 100
+    assert max(delivered.values()) <= 2
 
 
-async def test_before_a_leave_a_few_messages_are_told_in_a_turn_too() -> None:
+async def test_a_turn_before_a_leave_delivers_a_few_messages_too() -> None:
     """Waiting messages come before the leave, and others have their turn meanwhile."""
-    rounds, told, what = Rounds(), Counter[int](), list[int | str]()
+    rounds, delivered, what = Rounds(), Counter[int](), list[int | str]()
 
     async def message(topic: Topic, message: Message) -> None:
-        told[rounds.count] += 1
+        delivered[rounds.count] += 1
         what.append(int(message.message))
 
     def member(event: PeerEvent) -> None:
@@ -99,10 +99,10 @@ async def test_before_a_leave_a_few_messages_are_told_in_a_turn_too() -> None:
             nursery.cancel_scope.cancel()
         assert len(topic_handle(here)) == 0
     assert what == ["PeerJoined", *range(3000), "PeerLeft"]
-    assert max(told.values()) <= 64
+    assert max(delivered.values()) <= 64
 
 
-async def test_the_order_is_right_though_telling_takes_turns() -> None:
+async def test_the_order_is_right_though_delivery_takes_turns() -> None:
     """Several tasks follow; what they have taken while another writes comes in its place."""
     what: dict[str, list[int | str]] = {"one": [], "two": []}
 
@@ -111,8 +111,8 @@ async def test_the_order_is_right_though_telling_takes_turns() -> None:
         what[topic.name].append(int(message.message))
 
     def member(event: PeerEvent) -> None:
-        for told in what.values():
-            told.append(type(event).__name__)
+        for delivered in what.values():
+            delivered.append(type(event).__name__)
 
     async with meet(connect_memory) as (alice, bob):
         feed = Feed(alice.drive, member=member, message=message, room=trio.lowlevel.checkpoint)
@@ -132,19 +132,19 @@ async def test_the_order_is_right_though_telling_takes_turns() -> None:
             alice.node.disconnect(alice.peer_id)
             await all_tasks_blocked(0)
             nursery.cancel_scope.cancel()
-    for told in what.values():
-        numbers = told[1:-1]
-        assert (told[0], told[-1]) == ("PeerJoined", "PeerLeft")
+    for delivered in what.values():
+        numbers = delivered[1:-1]
+        assert (delivered[0], delivered[-1]) == ("PeerJoined", "PeerLeft")
         assert numbers == list(range(len(numbers)))
         assert numbers
 
 
-async def test_a_topic_that_is_closed_while_others_tell_ends_quietly() -> None:
-    told: list[str] = []
+async def test_a_topic_that_is_closed_while_others_deliver_ends_quietly() -> None:
+    delivered: list[str] = []
     going_on = trio.Event()
 
     async def message(topic: Topic, message: Message) -> None:
-        told.append(topic.name)
+        delivered.append(topic.name)
         await going_on.wait()
 
     async with meet(connect_memory) as (alice, bob):
@@ -156,9 +156,9 @@ async def test_a_topic_that_is_closed_while_others_tell_ends_quietly() -> None:
                 nursery.start_soon(feed.follow_topic, here)
                 await there.send(bob.peer_id, b"hello")
                 await all_tasks_blocked(0)
-            assert told == ["first"]
+            assert delivered == ["first"]
             feed.topics.pop("closed").close()
             going_on.set()
             await all_tasks_blocked(0)
-            assert told == ["first"]
+            assert delivered == ["first"]
             nursery.cancel_scope.cancel()

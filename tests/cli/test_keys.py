@@ -15,7 +15,7 @@ from peersockets_core import KeyPair
 SEED = bytes(range(32))
 
 
-def told(key_pair: KeyPair) -> str:
+def shown(key_pair: KeyPair) -> str:
     """The lines that show a key pair's public keys."""
     return "".join(f"{wire} {key.hex()}\n" for wire, key in key_pair.public_keys.items())
 
@@ -29,7 +29,7 @@ def test_a_new_file(tmp_path: Path) -> None:
     seed = path.read_text()
     assert len(seed) == 65
     key_pair = KeyPair(bytes.fromhex(seed))
-    assert done.stdout.decode() == f"file {path}\n{told(key_pair)}"
+    assert done.stdout.decode() == f"file {path}\n{shown(key_pair)}"
     assert run("keys", "show", str(path)).stdout == done.stdout
     ready = parse_lines(run("pipe", KEY.url, "--key-file", str(path)).stdout)[0]
     assert ready["publicKeys"] == {wire: key.hex() for wire, key in key_pair.public_keys.items()}
@@ -79,7 +79,7 @@ def test_a_seed_is_shown() -> None:
     done = run("keys", "show", "--seed", SEED.hex())
     assert done.returncode == 0
     assert done.stderr.startswith(b"peersockets: warning: ps shows --seed ")
-    assert done.stdout.decode() == told(KeyPair(SEED))
+    assert done.stdout.decode() == shown(KeyPair(SEED))
 
 
 @pytest.mark.parametrize("arguments", [["keys", "show"], ["pipe", KEY.url, "--key-file"]])

@@ -185,7 +185,7 @@ def errors() -> list[Event]:
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_line_is_told_and_the_process_goes_on(name: str, errors: list[Event]) -> None:
+def test_a_wrong_line_is_reported_and_the_process_goes_on(name: str, errors: list[Event]) -> None:
     line, kind, text = WRONG[name]
     event = errors[list(WRONG).index(name)]
     assert list(event) == ["event", "error", "message", "command"]

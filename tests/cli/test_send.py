@@ -229,8 +229,8 @@ async def sending_to_a_deaf_peer(stdin: bytes) -> AsyncIterator[tuple[RawPeer, D
         )
         assert process.stderr is not None
         async with process.stderr:
-            told = (await process.stderr.receive_some()).decode()
-            host, _, port = told.removeprefix("listening on ").strip().rpartition(":")
+            printed = (await process.stderr.receive_some()).decode()
+            host, _, port = printed.removeprefix("listening on ").strip().rpartition(":")
             async with raw_tcp_peer((host, int(port))) as peer:
                 await peer.join()
                 yield peer, outcome

@@ -27,9 +27,9 @@ async def watching(*options: str, stdout: int = subprocess.PIPE) -> AsyncIterato
     try:
         with trio.fail_after(TIME):
             assert process.stderr is not None
-            told = LISTENING.fullmatch((await process.stderr.receive_some()).decode().strip())
-            assert told
-            yield process, told[1]
+            printed = LISTENING.fullmatch((await process.stderr.receive_some()).decode().strip())
+            assert printed
+            yield process, printed[1]
     finally:
         process.kill()
         with trio.CancelScope(shield=True):
@@ -108,7 +108,7 @@ async def test_nobody_can_be_there() -> None:
         assert await terminal.finish() == 130
 
 
-async def test_a_refused_connection_is_told_and_tried_again() -> None:
+async def test_a_refused_connection_is_reported_and_tried_again() -> None:
     async with open_terminal("watch", KEY.url, "--connect", f"127.0.0.1:{unused_port()}") as terminal:
         await terminal.until("trying again")
         await terminal.type(CTRL_C)

@@ -288,7 +288,7 @@ class RecordingHost:
     """Writes down what the machine asks for."""
 
     def __init__(self) -> None:
-        self.told: list[TopicHandle | Watch] = []
+        self.noted: list[TopicHandle | Watch] = []
         self.read: list[Connection] = []
         self.reroutings = 0
         self.woken: list[Connection] = []
@@ -296,7 +296,7 @@ class RecordingHost:
         self.dropped: list[tuple[Connection, RemoteProtocolError]] = []
 
     def news(self, handle: TopicHandle | Watch) -> None:
-        self.told.append(handle)
+        self.noted.append(handle)
 
     def readable(self, connection: Connection) -> None:
         self.read.append(connection)

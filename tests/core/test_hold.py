@@ -77,7 +77,7 @@ def make(request: pytest.FixtureRequest) -> Callable[..., Pair]:
 
 
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
-def test_nothing_is_told_either_way_before_the_remote_is_admitted(
+def test_nothing_is_said_either_way_before_the_remote_is_admitted(
     make: Callable[..., Pair], cut: Cutter
 ) -> None:
     pair = make(hold=True)

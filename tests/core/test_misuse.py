@@ -255,7 +255,7 @@ class _Silent:
     def closed(self) -> None: ...
 
 
-def test_a_topic_sends_nothing_on_a_connection_whose_end_has_been_told(meeting: Meeting) -> None:
+def test_a_topic_sends_nothing_on_a_connection_whose_end_was_reported(meeting: Meeting) -> None:
     near, _ = meeting.connect()
     assert meeting.topic_a.send(1, b"before") is near
     meeting.a.machine.receive_events(near, near.close(), NOW)

@@ -17,7 +17,7 @@ def test_chunks_go_out_in_order_and_once() -> None:
     assert outbox.take() == []
 
 
-def test_the_protocols_own_bytes_are_told_from_messages() -> None:
+def test_the_protocols_own_bytes_are_distinguished_from_messages() -> None:
     outbox = Outbox(limit=100, reply_limit=100)
     outbox.append(b"protocol")
     outbox.append_reply_untrusted(b"answer")

@@ -100,29 +100,29 @@ class Case:
         self.drive = self.node.open()
         self.remotes = [Remote(self.node, "the same" if one_key else f"{number}") for number in range(size)]
 
-    def tell(self, connection: Connection, *events: Event) -> None:
+    def handle(self, connection: Connection, *events: Event) -> None:
         """The work of a host: it closes whatever the machine wants dropped or retired."""
         host = self.node.host
         self.machine.receive_events(connection, list(events), NOW)
         unwanted = [dropped for dropped, _ in host.dropped] + host.retired
         host.dropped.clear()
         host.retired.clear()
-        host.told.clear()
+        host.noted.clear()
         for gone in unwanted:
             self.machine.remove_connection(gone, NOW)
 
     def shake_all(self) -> None:
         for remote in self.remotes:
-            self.tell(remote.side, *remote.shaken)
+            self.handle(remote.side, *remote.shaken)
 
     def join_all(self) -> None:
         for remote in self.remotes:
-            self.tell(remote.side, *remote.join())
+            self.handle(remote.side, *remote.join())
 
     def send_all(self, *payloads: bytes) -> None:
         for remote in self.remotes:
             if not remote.side.closed:
-                self.tell(remote.side, MessagesReceived(None, NAME, list(payloads)))
+                self.handle(remote.side, MessagesReceived(None, NAME, list(payloads)))
 
     def remove_all(self) -> None:
         for remote in self.remotes:
@@ -207,7 +207,7 @@ def a_member_opens_and_closes(size: int) -> Action:
     ours.join_all()
     opened, closed = DriveOpened(KEY.discovery_key), DriveClosed(KEY.discovery_key)
     events: list[Event] = [closed, opened] * size
-    return lambda: ours.tell(ours.remotes[0].side, *events)
+    return lambda: ours.handle(ours.remotes[0].side, *events)
 
 
 @case
@@ -239,7 +239,7 @@ def peers_beyond_the_limit_of_ids(size: int) -> Action:
     def action() -> None:
         for number in range(size):  # each begins when the one before has gone
             remote = Remote(ours.node, f"{number}")
-            ours.tell(remote.side, *remote.join())
+            ours.handle(remote.side, *remote.join())
             ours.machine.remove_connection(remote.side, NOW)
 
     return action
@@ -268,7 +268,7 @@ def strangers_keep_too_much(size: int) -> Action:
     def action() -> None:
         for remote in ours.remotes:
             if not remote.side.closed:
-                ours.tell(remote.side)
+                ours.handle(remote.side)
 
     return action
 
@@ -330,7 +330,7 @@ def a_connection_comes_to_many_drives(size: int) -> Action:
 
     def action() -> None:
         remote = Remote(ours.node, "one")
-        ours.tell(remote.side, *remote.shaken, *(DriveOpened(key.discovery_key) for key in keys(size)))
+        ours.handle(remote.side, *remote.shaken, *(DriveOpened(key.discovery_key) for key in keys(size)))
         ours.machine.remove_connection(remote.side, NOW)
 
     return action
@@ -476,7 +476,7 @@ def an_overfull_topic_drains(size: int) -> Action:
 def one_read_brings_many_runs_for_an_overfull_topic(size: int) -> Action:
     ours, _ = overfull(size)
     name = NAME
-    return lambda: ours.tell(ours.remotes[0].side, *[MessagesReceived(None, name, [b"x"])] * size)
+    return lambda: ours.handle(ours.remotes[0].side, *[MessagesReceived(None, name, [b"x"])] * size)
 
 
 @case

@@ -245,7 +245,7 @@ def counted(parts: Iterator[list[Event]]) -> Iterator[tuple[int, list[Event]]]:
 
 
 @pytest.mark.parametrize("wire", WIRES)
-def test_what_is_left_is_told(wire: WireName) -> None:
+def test_the_rest_is_reported(wire: WireName) -> None:
     remote = Remote(wire)
     data = encrypted(remote, SAYINGS[wire]["messages"])
     remote.ours.receive_data(data, NOW, 100)

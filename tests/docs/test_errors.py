@@ -41,7 +41,7 @@ def test_messages_are_those_of_the_code(message: str, in_the_code: set[str]) -> 
     assert any(re.fullmatch(shown, text) for text in in_the_code)
 
 
-def test_every_class_is_told() -> None:
+def test_every_class_is_explained() -> None:
     for package in (peersockets_core, peersockets_trio):
         for name in package.__all__:
             public = getattr(package, name)

@@ -169,10 +169,10 @@ class Drive:
         sent = [message for _, message in self._side.take()]
         return ", ".join("Close, refusing" if m == refusing else type(m).__name__ for m in sent)
 
-    def told(self) -> str:
+    def events(self) -> str:
         names = {DriveOpened: "joined", DriveClosed: "left"}
-        told, self._side.events = self._side.events, []
-        return ", ".join(names[type(event)] for event in told)
+        events, self._side.events = self._side.events, []
+        return ", ".join(names[type(event)] for event in events)
 
     @property
     def state(self) -> str:
@@ -237,9 +237,9 @@ class Key:
                 rest = rest[1 + rest[0] :]
         return ", ".join(controls)
 
-    def told(self) -> str:
+    def events(self) -> str:
         heard, self._side.handler.heard = self._side.handler.heard, []
-        return ", ".join("closed" if told == "closed" else "opened" for told in heard)
+        return ", ".join("closed" if event == "closed" else "opened" for event in heard)
 
     @property
     def state(self) -> str:
@@ -254,18 +254,18 @@ class Key:
 
 
 def go_by(side: Drive | Key, row: list[str]) -> None:
-    state, event, sends, tells, then = row
+    state, event, sends, reports, then = row
     for earlier in side.reached[state]:
         side.happen(earlier)
     assert side.state == state
     side.sent()
-    side.told()
+    side.events()
     if then == "connection ends":
         with pytest.raises(RemoteProtocolError):
             side.happen(event)
     else:
         side.happen(event)
-        assert (side.sent(), side.told(), side.state) == (sends, tells, then)
+        assert (side.sent(), side.events(), side.state) == (sends, reports, then)
 
 
 @pytest.mark.parametrize("row", HYPERCORE9, ids=lambda row: f"{row[0]} - {row[1]}")

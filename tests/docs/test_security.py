@@ -75,9 +75,9 @@ def test_who_connects_learns_the_discovery_keys_of_what_is_open_and_no_more() ->
 
     ours = hypercore11.connection()
     ours.open_drive(KEY)
-    ours_told = b"".join(hypercore11.RawPeer(ours).heard())
-    assert KEY.discovery_key in ours_told
-    assert bytes(KEY.public_key) not in ours_told
+    ours_shown = b"".join(hypercore11.RawPeer(ours).heard())
+    assert KEY.discovery_key in ours_shown
+    assert bytes(KEY.public_key) not in ours_shown
 
 
 def test_who_is_sent_a_message_on_hypercore9_learns_the_names_of_all_topics() -> None:

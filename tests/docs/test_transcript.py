@@ -27,10 +27,10 @@ async def test_the_transcript_of_a_chat(tmp_path: Path) -> None:
     (tmp_path / "my.key").chmod(0o600)
     with trio.fail_after(100):
         async with open_dht_network(3) as network, open_application(network) as application:
-            told = await _chat(application, f"{HOST}:{network.ports[0]}", tmp_path / "my.key")
+            transcript = await _chat(application, f"{HOST}:{network.ports[0]}", tmp_path / "my.key")
     match = TRANSCRIPT.search(README.read_text())
     assert match
-    assert _without_chance(told) == _without_chance(match[1]), told
+    assert _without_chance(transcript) == _without_chance(match[1]), transcript
 
 
 async def _chat(application: RealPeer, bootstrap: str, key_file: Path) -> str:

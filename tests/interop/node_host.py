@@ -100,7 +100,7 @@ class NodeHost:
                 for line in self._lines.feed(chunk):
                     peer = self.peers.get(line.pop("peer"))
                     if peer is not None:  # and not one that has been let go
-                        peer.tell(line)
+                        peer.receive_line(line)
         self._end()
 
 

@@ -82,8 +82,8 @@ class NodePeer:
         self.killed = True
         await self._process.kill()
 
-    def tell(self, line: JsonObject) -> None:
-        """The peer has written a line."""
+    def receive_line(self, line: JsonObject) -> None:
+        """Take in a line that the peer has written."""
         if "event" in line:
             self.events.append(line)
             self._unread.append(line)
@@ -92,7 +92,7 @@ class NodePeer:
         self._news.unpark_all()
 
     def end(self) -> None:
-        """The process has ended."""
+        """Note that the process has ended."""
         self.ended = True
         self._news.unpark_all()
 
@@ -177,7 +177,7 @@ class _Alone:
         async with self.process.stdout as stdout:
             async for chunk in stdout:
                 for line in lines.feed(chunk):
-                    peer.tell(line)
+                    peer.receive_line(line)
 
     async def _read_stderr(self) -> None:
         assert self.process.stderr is not None

@@ -25,8 +25,8 @@ async def open_bridge(key: str) -> AsyncIterator[int]:
     process = await trio.lowlevel.open_process([sys.executable, str(BRIDGE), key], stdout=PIPE)
     assert process.stdout is not None
     try:
-        told = (await process.stdout.receive_some()).decode()
-        yield int(told.rpartition(":")[2])
+        printed = (await process.stdout.receive_some()).decode()
+        yield int(printed.rpartition(":")[2])
     finally:
         process.terminate()
         await process.stdout.aclose()

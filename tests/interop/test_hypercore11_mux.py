@@ -276,8 +276,8 @@ async def test_channels_that_both_sides_open_and_close_at_random_do_not_lose_ste
     for name in established:
         bare.mux.send(ours[name][0], 0, name)
     await bare.flush()
-    told = {(await bare.peer.wait_event("channel-message"))["message"] for _ in established}
-    assert told == set(map(encoded, established))
+    received = {(await bare.peer.wait_event("channel-message"))["message"] for _ in established}
+    assert received == set(map(encoded, established))
 
 
 async def test_batches_of_several_channels_arrive_in_order_both_ways(bare: Bare) -> None:

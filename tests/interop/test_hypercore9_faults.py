@@ -272,8 +272,8 @@ async def test_thousands_that_never_handshake_cost_little_and_are_gone_in_time(p
         assert process.stdout is not None
         await stack.enter_async_context(process.stdin)
         await stack.enter_async_context(process.stdout)
-        told = lines(process.stdout)
-        ready = await anext(told)
+        events = lines(process.stdout)
+        ready = await anext(events)
         port = int(ready["listening"][0].rpartition(":")[2])
         before = resident(process.pid)
 
@@ -288,13 +288,13 @@ async def test_thousands_that_never_handshake_cost_little_and_are_gone_in_time(p
 
         await peer.call("connect", port=port)
         await peer.wait_event("peer-add", publicKey=ready["publicKeys"][WIRE])
-        assert (await anext(told))["publicKey"] == peer.public_key.hex()
+        assert (await anext(events))["publicKey"] == peer.public_key.hex()
         with trio.fail_after(DEFAULT_LIMITS.handshake_time + 2):
             for stream in silent:
                 assert await at_end(stream)
         assert not peer.happened("connection-closed")
         await process.stdin.aclose()
-        assert [line["event"] async for line in told][-1] == "closed"
+        assert [line["event"] async for line in events][-1] == "closed"
         assert await process.wait() == 0
 
 

@@ -133,7 +133,7 @@ class Memberships(Generic[C, H]):
         if member is None:
             member = drive.members[peer_id] = Member(link.peer, peer_id, link)
             link.peer.memberships += 1
-            self._tell(drive, member.joined)
+            self._report(drive, member.joined)
         else:
             self._reroute(drive, member)
         self.fold(link.peer, now)
@@ -160,7 +160,7 @@ class Memberships(Generic[C, H]):
         del drive.members[member.peer_id]
         member.peer.memberships -= 1
         self.forget_routes(drive, member.peer)
-        self._tell(
+        self._report(
             drive,
             PeerLeft(member.peer_id, member.peer.public_key, member.peer.wire, member.reason, member.unsent),
         )
@@ -243,7 +243,7 @@ class Memberships(Generic[C, H]):
         if not peer.links and not peer.memberships:
             self.peers.depart(peer)
 
-    def _tell(self, drive: OpenDrive[C, H], event: PeerJoined | PeerLeft) -> None:
+    def _report(self, drive: OpenDrive[C, H], event: PeerJoined | PeerLeft) -> None:
         for watch in drive.watches:
             watch.put(event)
             self._host.news(watch)

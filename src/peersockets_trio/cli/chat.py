@@ -94,9 +94,9 @@ async def _run(ending: Ending, key: DriveKey, name: str, options: NodeOptions) -
         async with open_console(ending) as console, trio.open_nursery() as chat_nursery:
             session = Chat(node, drive, topics, console, chat_nursery, nursery)
             session.introduce(name, listening, reachable=options.reachable)
-            report.announced, report.found = session.tell_announced, session.tell_found
+            report.announced, report.found = session.show_announced, session.show_found
             options.join(swarm, drive)
-            chat_nursery.start_soon(options.keep_connected, node, chat_nursery, session.tell_failure)
+            chat_nursery.start_soon(options.keep_connected, node, chat_nursery, session.report_failure)
             until_heard = partial(session.until_heard, ending, lambda: _explain(swarm, report))
             waits = not console.typed and (options.connect or swarm is not None)
             said = await session.run(until_heard if waits else None)
@@ -137,7 +137,7 @@ class Chat:
         self._console = console
         self._met = trio.Event()
         self._meeting_ends = trio.current_time() + MEETING_TIME
-        self._feed = Feed(drive, member=self._tell_member, message=self._tell_message, room=console.room)
+        self._feed = Feed(drive, member=self._show_member, message=self._show_message, room=console.room)
         self._feed.topics = {topic.name: topic for topic in topics}
         self._topic = topics[0]
         self._name_topic()
@@ -165,15 +165,15 @@ class Chat:
         if self._console.typed:
             self._console.write(_NOTICE, "/help shows the commands")
 
-    def tell_failure(self, error: Exception, text: str) -> None:
+    def report_failure(self, error: Exception, text: str) -> None:
         """Show a failure to connect."""
         self._console.complain(f"{text}; trying again")
 
-    def tell_announced(self, nodes: int) -> None:
+    def show_announced(self, nodes: int) -> None:
         """Show that others can find us."""
         self._console.write(_NOTICE, announced_line(nodes))
 
-    def tell_found(self, public_key: bytes) -> None:
+    def show_found(self, public_key: bytes) -> None:
         """Show that the swarm has found a peer."""
         self._console.write(_NOTICE, found_line(public_key))
 
@@ -277,13 +277,13 @@ class Chat:
 
     # Events
 
-    def _tell_member(self, event: PeerEvent) -> None:
+    def _show_member(self, event: PeerEvent) -> None:
         if isinstance(event, PeerJoined):
             self._met.set()
         name = short_name(event.peer_id, event.public_key)
         self._console.write(_NOTICE, f"{name} {outcome(event)}")
 
-    async def _tell_message(self, topic: Topic, message: Message) -> None:
+    async def _show_message(self, topic: Topic, message: Message) -> None:
         name = short_name(message.peer_id, message.public_key)
         where = f" {topic.name}" if len(self._feed.topics) > 1 else ""
         first, *others = show_message_untrusted(message.message)

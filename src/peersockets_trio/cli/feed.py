@@ -41,8 +41,8 @@ class Feed:
         self.topics: dict[str, Topic] = {}
         """The joined topics by name; the owner adds and removes them."""
         self._events: PeerEvents = drive.watch()
-        self._tell_member = member
-        self._tell_message = message
+        self._on_member = member
+        self._on_message = message
         self._room = room
         self._turn = trio.Lock()
         self._taken_events: deque[PeerEvent] = deque()
@@ -54,7 +54,7 @@ class Feed:
             self._taken_events.append(event)
             async with self._turn:
                 while (next_event := self._next_event()) is not None:
-                    await self._tell(next_event)
+                    await self._deliver(next_event)
             await self._room()
 
     async def follow_topic(self, topic: Topic) -> None:
@@ -63,37 +63,37 @@ class Feed:
             while True:
                 self._taken_messages[topic] = await topic.receive()
                 async with self._turn:
-                    await self._tell_after_joins(topic, self._take(topic, _AT_ONCE))
+                    await self._deliver_after_joins(topic, self._take(topic, _AT_ONCE))
                 await self._room()
         except trio.ClosedResourceError:
             self._taken_messages.pop(topic, None)
 
-    async def _tell_after_joins(self, topic: Topic, messages: list[Message]) -> None:
+    async def _deliver_after_joins(self, topic: Topic, messages: list[Message]) -> None:
         while (event := self._next_event()) is not None:
             if not isinstance(event, PeerJoined):
-                await self._tell_messages(topic, messages)
+                await self._deliver_messages(topic, messages)
                 messages = []
-            await self._tell(event)
-        await self._tell_messages(topic, messages)
+            await self._deliver(event)
+        await self._deliver_messages(topic, messages)
 
-    async def _tell(self, event: PeerEvent) -> None:
+    async def _deliver(self, event: PeerEvent) -> None:
         """Deliver a member's event; a leave comes after all messages that arrived before it."""
         waiting = [] if isinstance(event, PeerJoined) else [*map(self._waiting, self.topics.values())]
         for topic, count in waiting:
             while count and (messages := self._take(topic, min(count, _AT_ONCE))):
                 count -= len(messages)
-                await self._tell_messages(topic, messages)
+                await self._deliver_messages(topic, messages)
                 await trio.lowlevel.checkpoint()
-        self._tell_member(event)
+        self._on_member(event)
 
-    async def _tell_messages(self, topic: Topic, messages: list[Message]) -> None:
-        told = 0
+    async def _deliver_messages(self, topic: Topic, messages: list[Message]) -> None:
+        delivered = 0
         for message in messages:
             if self.topics.get(topic.name) is topic:  # a removed topic may still send
-                await self._tell_message(topic, message)
-            told += len(message.message)
-            if told > _BYTES_AT_ONCE:
-                told = 0
+                await self._on_message(topic, message)
+            delivered += len(message.message)
+            if delivered > _BYTES_AT_ONCE:
+                delivered = 0
                 await trio.lowlevel.checkpoint()
 
     def _next_event(self) -> PeerEvent | None:

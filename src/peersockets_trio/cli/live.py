@@ -43,7 +43,7 @@ class Live:
 
     def carry_out(self, command: Command) -> None:
         """Carry out a command. Raises `TraceError` if the connection refuses it."""
-        self._tell(self.recording.carry_out(command))
+        self._queue(self.recording.carry_out(command))
         self._wake.set()
         if self.recording.closed:
             self._scope.deadline = trio.current_time() + DEFAULT_LIMITS.linger
@@ -54,7 +54,7 @@ class Live:
 
     async def read_first(self) -> None:
         """Take in the first bytes, before `run`, because they identify the wire."""
-        self._tell(self.recording.receive(await self._read(), trio.current_time()))
+        self._queue(self.recording.receive(await self._read(), trio.current_time()))
 
     async def run(self) -> None:
         """Run until both sides have ended; if ours ends first, the remote has `Limits.linger` to end in good
@@ -65,9 +65,9 @@ class Live:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._write)
                     while data := await self._read():
-                        self._tell(self.recording.receive(data, trio.current_time()))
+                        self._queue(self.recording.receive(data, trio.current_time()))
                         self._wake.set()
-                    self._tell(self.recording.receive_eof(trio.current_time()))
+                    self._queue(self.recording.receive_eof(trio.current_time()))
                     nursery.cancel_scope.cancel()
             await trio.aclose_forcefully(self._stream)
 
@@ -93,11 +93,11 @@ class Live:
                     self._written.unpark_all()
                     with trio.move_on_at(recording.next_deadline()):
                         await self._wake.wait()
-                    self._tell(recording.handle_deadline(trio.current_time()))
+                    self._queue(recording.handle_deadline(trio.current_time()))
         except (trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # reading reports the end
 
-    def _tell(self, reports: list[Report]) -> None:
+    def _queue(self, reports: list[Report]) -> None:
         for report in reports:
             self._send.send_nowait(report)
 

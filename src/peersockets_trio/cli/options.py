@@ -46,7 +46,7 @@ DRIVE_VARIABLE: Final = "PEERSOCKETS_DRIVE"
 BOOTSTRAP_VARIABLE: Final = "PEERSOCKETS_BOOTSTRAP"
 """The environment variable that stands in for --bootstrap: addresses, separated by commas."""
 
-TellFailure: TypeAlias = Callable[[Exception, str], None]
+ReportFailure: TypeAlias = Callable[[Exception, str], None]
 """A function that reports a failed connection attempt; it takes the error and a text for people."""
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -224,15 +224,15 @@ class NodeOptions:
         if info.public_key not in self.allow:
             raise Refused("its key is not one of those allowed")
 
-    async def keep_connected(self, node: Node, nursery: trio.Nursery, tell: TellFailure) -> None:
-        """Connect to each address, and reconnect whenever that fails or ends. `tell` is called with the first
-        failure of a series.
+    async def keep_connected(self, node: Node, nursery: trio.Nursery, report: ReportFailure) -> None:
+        """Connect to each address, and reconnect whenever that fails or ends.
 
-        Returns when each address has been connected, or has failed once.
+        Call `report` with the first failure of a series. Returns when each address has been connected, or
+        has failed once.
         """
         kept = [node.keep_connected(at, wire=self.wire) for at in self.connect]
         for connection in kept:
-            await nursery.start(_follow, connection, tell)
+            await nursery.start(_follow, connection, report)
 
     async def start(self, node: Node) -> list[Address]:
         """Listen at each address; returns the bound addresses. Raises `OSError`, which names the address."""
@@ -242,7 +242,7 @@ class NodeOptions:
             bound += [listener.address for listener in listeners]
         return bound
 
-    def tell_listening(self, bound: list[Address]) -> None:
+    def show_listening(self, bound: list[Address]) -> None:
         """Show on stderr the addresses at which we listen, because port 0 stands for an unknown port."""
         for address in bound:
             streams.note(f"listening on {address}")
@@ -250,7 +250,7 @@ class NodeOptions:
 
 async def _follow(
     kept: KeptConnection,
-    tell: TellFailure,
+    report: ReportFailure,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     failing = False
@@ -262,7 +262,7 @@ async def _follow(
                 failing = False
             elif event.error is not None and not failing:
                 failing = True
-                tell(event.error, f"{kept.address}: {event.reason}")
+                report(event.error, f"{kept.address}: {event.reason}")
 
 
 def warn_of_seed() -> None:
@@ -271,7 +271,7 @@ def warn_of_seed() -> None:
     streams.complain(f"warning: {text}")
 
 
-def tell_failure(error: Exception, text: str) -> None:
+def report_failure(error: Exception, text: str) -> None:
     """Report a failure to connect on stderr."""
     streams.complain(f"{text}; trying again")
 

@@ -96,7 +96,7 @@ async def _run(ending: Ending, key: DriveKey, options: NodeOptions, order: _Orde
         leaves = _Leaves(drive.watch())
         accepted = False
         with ending.unless_asked():
-            options.tell_listening(await options.start(node))
+            options.show_listening(await options.start(node))
             peer_ids = await _meet(_Meeting(node, drive, swarm, report, options, order.target), order)
             with _in_time(order.wait, "the message was not accepted"):
                 if order.target is None:

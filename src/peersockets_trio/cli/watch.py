@@ -16,7 +16,7 @@ from ..swarm import Swarm
 from . import streams
 from .ending import Ending, run
 from .lines import Output, member_event
-from .options import NodeOptions, drive_argument, node_options, tell_failure
+from .options import NodeOptions, drive_argument, node_options, report_failure
 from .swarming import SwarmReport
 from .text import UNREACHABLE
 
@@ -63,11 +63,11 @@ async def _watch(
 ) -> None:
     if not options.reachable:
         streams.complain(UNREACHABLE)
-    options.tell_listening(await options.start(node))
+    options.show_listening(await options.start(node))
     drive = node.open_drive(key, topic_scope=options.topic_scope)
     options.join(swarm, drive)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(options.keep_connected, node, nursery, tell_failure)
+        nursery.start_soon(options.keep_connected, node, nursery, report_failure)
         async for event in drive.watch():
             output.write_text(describe(event))
             await output.room()

@@ -45,7 +45,7 @@ def test_nodes_may_come_one_by_one() -> None:
     ("host", "expected"),
     [(HOST, True), ("0.0.0.0", True), ("::1", False), ("a.name", False), ("1.2.3", False)],
 )
-def test_addresses_are_told_from_names(host: str, expected: bool) -> None:
+def test_addresses_are_distinguished_from_names(host: str, expected: bool) -> None:
     assert is_ipv4(host) == expected
 
 

@@ -94,7 +94,7 @@ async def test_a_socket_that_takes_part_of_it_gets_the_rest_in_order() -> None:
         assert outbox_size(alice.node) == 0
 
 
-async def test_what_a_socket_did_not_take_is_told_as_unsent() -> None:
+async def test_bytes_that_a_socket_did_not_take_are_reported_as_unsent() -> None:
     size = 6 * 1024 * 1024
     with limited():
         async with meet(connect_tcp) as (alice, _), alice.drive.join("chat") as topic:

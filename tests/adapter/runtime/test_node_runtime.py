@@ -519,7 +519,7 @@ async def test_many_nodes_on_one() -> None:
             assert sorted(message.peer_id for message in heard) == list(range(1, count + 1))
 
 
-async def test_the_connections_of_a_node_are_told_of_its_drives() -> None:
+async def test_the_connections_of_a_node_learn_of_its_drives() -> None:
     """Opened before or after they came."""
     with limited():
         async with open_node() as alice, open_node() as bob:

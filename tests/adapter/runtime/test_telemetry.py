@@ -131,7 +131,7 @@ async def test_no_secret_is_logged(
             assert not [spelling for spelling in spellings if spelling in text]
 
 
-async def test_frames_are_told_at_debug(caplog: pytest.LogCaptureFixture) -> None:
+async def test_frames_are_logged_at_debug(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG", "peersockets")
     async with (
         meet(connect_tcp) as (alice, bob),
@@ -154,7 +154,7 @@ async def test_frames_are_told_at_debug(caplog: pytest.LogCaptureFixture) -> Non
     assert [sum(map(int, column)) for column in zip(*counts, strict=True)] == [3, 300]
 
 
-async def test_slices_of_a_read_are_told_at_debug_and_bytes_are_counted_once(
+async def test_slices_of_a_read_are_logged_at_debug_and_bytes_are_counted_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     sizes: list[int] = []
@@ -179,9 +179,9 @@ async def test_slices_of_a_read_are_told_at_debug_and_bytes_are_counted_once(
         received = 0
         while received < 500:
             received += len(await here.receive_batch())
-        told = [text for text in caplog.messages if "continued with input" in text]
-        assert len(told) >= 9
-        assert all("MessagesReceived 'peersockets/v0/chat'" in text for text in told)
+        notes = [text for text in caplog.messages if "continued with input" in text]
+        assert len(notes) >= 9
+        assert all("MessagesReceived 'peersockets/v0/chat'" in text for text in notes)
         assert all(sizes)
 
 
@@ -230,7 +230,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 # The words of failures
 
 
-def test_the_systems_reason_is_told() -> None:
+def test_the_reason_of_the_system_is_given() -> None:
     error = OSError("all attempts to connect to host:1 failed")
     assert explain(error) == "all attempts to connect to host:1 failed"
     error.__cause__ = ExceptionGroup("several", [ConnectionRefusedError(111, "whatever")])

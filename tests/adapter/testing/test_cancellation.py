@@ -56,7 +56,7 @@ async def test_errors_come_out() -> None:
         await cancelled_at(2, operation)
 
 
-async def test_what_never_comes_through_is_told() -> None:
+async def test_a_function_that_never_comes_through_is_reported() -> None:
     async def operation() -> None:
         while True:
             await trio.lowlevel.checkpoint()

@@ -118,7 +118,7 @@ async def test_sending_breaks_at_a_byte(after: int, fault: Fault) -> None:
 
 
 @pytest.mark.parametrize("fault", ["reset", "eof"])
-async def test_the_far_end_is_told_before_there_is_more_to_send(fault: Fault) -> None:
+async def test_the_far_end_learns_of_it_before_there_is_more_to_send(fault: Fault) -> None:
     stream, far = pair(cut_sending=Cut(len(DATA), fault))
     await stream.send_all(DATA)
     assert await read_all(far) == DATA

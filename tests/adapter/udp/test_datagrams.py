@@ -60,7 +60,7 @@ def test_a_run_arrives_whole(
     assert len(runs) == 1, "it is handed over in one piece, however it came"
 
 
-def test_runs_are_told_apart(two: tuple[Datagrams, Datagrams]) -> None:
+def test_runs_are_distinguished(two: tuple[Datagrams, Datagrams]) -> None:
     sender, receiver = two
     for data in (b"", b"aa", b"bb", b"c", b"dd", b"eee", b"ff"):
         sender.send(receiver.address, [data], len(data))

@@ -165,6 +165,6 @@ def test_secret_stream_checks_its_arguments(key: bytes, header: bytes) -> None:
 
 
 @pytest.mark.parametrize("path", [math.__file__, _cffi_backend.__file__, "/nonexistent/library.so"])
-def test_a_libsodium_without_the_functions_is_told_in_a_sentence(path: str) -> None:
+def test_a_libsodium_without_the_functions_is_reported_in_a_sentence(path: str) -> None:
     with pytest.raises(ImportError, match=r"needs functions of libsodium that PyNaCl 1\.\S+ does not offer"):
         load(path)

@@ -241,13 +241,13 @@ class Late:
 
 def test_what_newcomers_say_to_a_topic_that_others_have_filled_waits() -> None:
     late = Late(3)
-    topic, told = late.crowd.topic, late.crowd.reader.host.told
+    topic, noted = late.crowd.topic, late.crowd.reader.host.noted
     assert late.take(4) == [1] * 4
     assert len(topic) == 4
-    told.clear()
+    noted.clear()
     assert late.take(1) == [1]
     assert len(topic) == 3 + 3
-    assert told == [topic]
+    assert noted == [topic]
     assert not late.may_read(late.newcomers[0])
     assert late.take(6) == [1, 1, 1, 2, 2, 2]
     assert late.may_read(late.newcomers[0])

@@ -96,7 +96,7 @@ def test_a_peer_that_opens_the_drive_joins_and_one_that_goes_leaves(meeting: Mee
     joined = PeerJoined(1, meeting.b.public_key, meeting.b.wire)
     assert events(meeting.watch_a) == [joined]
     assert events(meeting.watch_b) == [PeerJoined(1, meeting.a.public_key, meeting.a.wire)]
-    assert meeting.a.host.told.count(meeting.topic_a) == 0
+    assert meeting.a.host.noted.count(meeting.topic_a) == 0
     meeting.network.end(near, reason="why", unsent=7)
     assert events(meeting.watch_a) == [PeerLeft(1, meeting.b.public_key, meeting.b.wire, "why", 7)]
     assert events(meeting.watch_b) == [PeerLeft(1, meeting.a.public_key, meeting.a.wire, "why")]
@@ -362,7 +362,7 @@ def test_watchers_begin_with_the_members_present_and_are_independent(meeting: Me
     meeting.network.end(near)
     assert [type(event) for event in events(later)] == [PeerLeft]
     assert len(meeting.watch_a) == 0
-    assert meeting.watch_a not in meeting.a.host.told[1:]
+    assert meeting.watch_a not in meeting.a.host.noted[1:]
 
 
 def test_a_watch_nobody_reads_is_bounded() -> None:
@@ -384,7 +384,7 @@ def test_messages_reach_the_topic_with_their_sender(meeting: Meeting) -> None:
     meeting.send(b"")
     messages = meeting.topic_b.take_all()
     assert messages == [Message(1, text, meeting.a.public_key) for text in (b"hello", b"")]
-    assert meeting.topic_b in meeting.b.host.told
+    assert meeting.topic_b in meeting.b.host.noted
     assert meeting.topic_a.statistics().sent_messages == 2
     assert meeting.topic_a.statistics().sent_bytes == 5
     assert meeting.topic_b.statistics().received_bytes == 5
@@ -1139,7 +1139,7 @@ def test_of_too_many_connections_of_one_key_the_oldest_goes() -> None:
     assert {str(error) for _, error in node.host.dropped} == {"more than 3 connections of one peer"}
 
 
-def test_a_leave_names_the_error_of_the_connection_unless_it_is_told_another_reason(meeting: Meeting) -> None:
+def test_a_leave_names_the_error_of_the_connection_unless_given_another_reason(meeting: Meeting) -> None:
     for reason in ("enough", ""):
         near, _ = meeting.connect()
         events(meeting.watch_a)
@@ -1178,7 +1178,7 @@ def test_whoever_leaves_one_of_two_drives_is_still_known() -> None:
 
 def test_a_watch_is_what_the_host_is_called_with(meeting: Meeting) -> None:
     meeting.connect()
-    assert meeting.a.host.told == [meeting.watch_a]
+    assert meeting.a.host.noted == [meeting.watch_a]
 
 
 def test_connections_are_made_with_what_the_caller_asks_for() -> None:

@@ -110,6 +110,6 @@ def test_what_comes_after_the_end_is_no_part_of_it(wire: WireName) -> None:
     assert a.entries == entries
 
 
-def test_nothing_to_tell_the_wire() -> None:
+def test_nothing_to_do_for_the_wire() -> None:
     with pytest.raises(TraceError, match="identify the wire"):
         recording(None, "responder").trace(shows="", produced_by={})

@@ -107,11 +107,11 @@ def test_the_answers_are_those_of_udx_native(name: str) -> None:
     for data in session.of("alice"):
         bob.receive(data, len(data), 0.0)
 
-    def told(data: bytes) -> tuple[int, bytes, bytes]:
+    def summary(data: bytes) -> tuple[int, bytes, bytes]:
         return data[2] & ~Flag.END, data[16:20], data[20:]  # ours ride on the END
 
-    real = [told(data) for data in session.of("bob")]
-    ours = [told(data) for data in bob.sent]
+    real = [summary(data) for data in session.of("bob")]
+    ours = [summary(data) for data in bob.sent]
     assert set(real) <= set(ours)
     if name == "losses":
         assert any(flags & Flag.SACK for flags, _, _ in ours)

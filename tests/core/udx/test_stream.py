@@ -56,8 +56,8 @@ def test_nothing_follows_once_both_ends_are_acknowledged() -> None:
     pair.run()
     pair.bob.end()
     pair.run()
-    told = [(name, data[2], data[16]) for name, data, _ in pair.sent]
-    assert told == [(ALICE, Flag.END, 0), (BOB, 0, 1), (BOB, Flag.END, 1), (ALICE, 0, 1)]
+    sent = [(name, data[2], data[16]) for name, data, _ in pair.sent]
+    assert sent == [(ALICE, Flag.END, 0), (BOB, 0, 1), (BOB, Flag.END, 1), (ALICE, 0, 1)]
     assert error(pair, ALICE) is error(pair, BOB) is None
     pair.endpoints[BOB].receive_datagrams(pair.sent[-1][1], 0, ALICE, pair.now)
     assert not list(pair.endpoints[BOB].datagrams_to_send(pair.now))
@@ -131,7 +131,7 @@ def test_what_is_not_possible_is_refused_and_changes_nothing() -> None:
         stream.write(b"x")
 
 
-def test_destroying_is_told_once() -> None:
+def test_destroying_is_announced_once() -> None:
     pair = Pair()
     pair.alice.write(b"never sent")
     pair.alice.destroy()
@@ -144,7 +144,7 @@ def test_destroying_is_told_once() -> None:
     assert not pair.endpoints[BOB].streams
 
 
-def test_destroying_what_is_not_connected_tells_nobody() -> None:
+def test_destroying_an_unconnected_stream_sends_nothing() -> None:
     pair = Pair(connect=False)
     pair.alice.destroy()
     pair.run()

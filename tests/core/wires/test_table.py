@@ -11,7 +11,7 @@ from peersockets_core import DEFAULT_LIMITS, WIRES, Connection, WireName
 
 
 @pytest.mark.parametrize("wire", WIRES)
-def test_a_responder_is_told_the_wire_by_the_first_byte(wire: WireName) -> None:
+def test_a_responder_learns_the_wire_from_the_first_byte(wire: WireName) -> None:
     ours = Connection(initiator=False, key_pair=key_pair("b"), entropy=entropy("b"), now=NOW)
     remote = Connection(wire=wire, initiator=True, key_pair=key_pair("a"), entropy=entropy("a"), now=NOW)
     ours.open_drive(KEY)

@@ -79,7 +79,7 @@ const codecs = {
     decode: (name, data) => write(c.decode(wire[name], bytes(data)))
   },
   mux: {
-    // What is heard of messages on a stream, and whether it was destroyed for them.
+    // The messages that a stream reports, and whether it was destroyed because of them.
     decode: (types, data) => {
       const heard = []
       const { stream } = openMux(heard, types)
@@ -88,7 +88,7 @@ const codecs = {
       }
       return { heard, taken: !stream.destroyed }
     },
-    // What goes out for messages sent in one batch.
+    // The bytes that leave for messages sent in one batch.
     encode: (types, sent) => {
       const { channel, mux, stream } = openMux([], types)
       mux.cork()

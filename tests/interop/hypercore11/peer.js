@@ -189,7 +189,7 @@ serve({
   listen: async ({ port }) => ({ port: await swarm.listen(port) }),
   connect: ({ port, host }) => swarm.connect(port, host),
 
-  // The same over UDX: streams of one socket, both of whose ids are told.
+  // The same over UDX: streams of one socket, with the ids of both ends given.
   udxBind () {
     const UDX = loadUdx('udx-native')
     udxSocket = new UDX().createSocket()
@@ -290,7 +290,7 @@ serve({
     return { mux: bare.mux, port: await bare.swarm.listen() }
   },
   rawChannel: ({ mux, ...options }) => bareChannel(muxes[mux], options),
-  // Answers what the remote opens; without `handshake`, tells of it and refuses.
+  // Answers what the remote opens; without `handshake`, reports and refuses it.
   rawPair ({ mux, protocol, handshake }) {
     muxes[mux].pair({ protocol }, id => {
       const channelId = id && hex(id)

@@ -28,7 +28,7 @@ function write (value) {
   return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, write(field)]))
 }
 
-// The body may be cut anywhere; what it holds is told in order, and whether it was refused in the end.
+// The body may be cut anywhere; the result shows its frames in order, and at the end whether it was refused.
 function frames (cuts) {
   const heard = []
   const channels = new SimpleMessageChannels({

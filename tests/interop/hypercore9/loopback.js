@@ -8,7 +8,7 @@ const HOST = process.env.PEER_HOST ?? '127.0.0.1'
 // Half open, so that what is still unread or unsent when one side ends is not lost.
 const SOCKET_OPTIONS = { allowHalfOpen: true, noDelay: true }
 
-// A TCP socket that does not tell its address: @corestore/networker ignores what comes from 127.0.0.1.
+// A TCP socket that hides its address: @corestore/networker ignores what comes from 127.0.0.1.
 class Wire extends Duplex {
   constructor (socket, faults) {
     super()
@@ -46,7 +46,7 @@ class Wire extends Duplex {
   }
 }
 
-// What @corestore/networker needs of hyperswarm 2, with connections made by hand instead of found.
+// The part of hyperswarm 2 that @corestore/networker needs, with connections made by hand instead of found.
 class LoopbackSwarm extends EventEmitter {
   constructor () {
     super()

@@ -41,7 +41,7 @@ function onfailure (error) {
   throw new Error('the log is full')
 }
 
-// What a request says is what becomes of it.
+// The text of a request decides its outcome.
 async function usual (data, peer, signal) {
   const publicKey = peer.remotePublicKey.toString('hex')
   const text = data.toString()
@@ -58,7 +58,7 @@ async function usual (data, peer, signal) {
 module.exports = function requestCommands (join, peerOf) {
   const joined = [] // by handle
   return {
-    // Without an `answer`, there is no handler; a `forgetful` one is not told of peers that leave.
+    // Without an `answer`, there is no handler; a `forgetful` one never learns of peers that leave.
     joinRequests ({ answer = true, forgetful = false, ...parameters }) {
       const requests = new Requests(options => join(parameters, options), answer ? handler : undefined, onfailure)
       return { handle: joined.push({ requests, parameters, forgetful, aborter: new AbortController() }) - 1 }

@@ -24,7 +24,7 @@ function pseudorandom (seed, size) {
   return size === 0 ? Buffer.alloc(0) : createHash('shake128', { outputLength: size }).update(seed).digest()
 }
 
-// What a stream has received: how much, and its digest.
+// The data that a stream has received: its size and digest.
 class Tally {
   constructor () {
     this.bytes = 0
@@ -41,7 +41,7 @@ class Tally {
   }
 }
 
-// What is done with data that arrives. Whatever the role, a stream is tallied and tells of its end.
+// Handles data that arrives. In each role, a stream is tallied, and its end is reported.
 const roles = {
   // Sends everything back, with back pressure, and ends when the other side has ended.
   echo (stream) {

@@ -24,7 +24,7 @@ const SAID = { error: 0, firewall: FIREWALL.UNKNOWN, holepunch: null, addresses4
 const RELAYS = { relayAddresses: [RELAY, SECOND_RELAY] }
 const PUNCH = { holepunch: { id: 7, relays: [{ relayAddress: RELAY, peerAddress: SERVER }] } }
 
-// What each side says, and the modes and addresses of the legs from the dialler to the listener and back.
+// The bytes that each side sends, and the modes and addresses of the legs from the dialler to the listener and back.
 const through = [[0], [2, CLIENT], [1, CLIENT], [4, SERVER]]
 const scenarios = {
   open: ['both can be reached by everybody', OPEN, { ...OPEN, addresses4: [SERVER], ...RELAYS }, through],

@@ -1,7 +1,7 @@
 'use strict'
 
-// A complete peer of the first generation: hyperdrive 10, @corestore/networker and npm peersockets. What it does on
-// its own account is noted by wrapping hypercore-protocol, since a hyperdrive opens and closes cores when it likes.
+// A complete peer of the first generation: hyperdrive 10, @corestore/networker and npm peersockets. Its own
+// actions are recorded by wrapping hypercore-protocol, since a hyperdrive opens and closes cores when it likes.
 
 const { EventEmitter } = require('events')
 
@@ -16,7 +16,7 @@ const ram = locked('random-access-memory')
 
 const hex = buffer => buffer.toString('hex')
 
-// What the networker needs of hyperswarm 2.
+// The part of hyperswarm 2 that the networker needs.
 class Line extends EventEmitter {
   join () {}
   leave (discoveryKey, done) { done(null) }

@@ -1,6 +1,6 @@
 'use strict'
 
-// A complete peer of the second generation: hyperdrive 13. What it does on its own account is noted by wrapping its
+// A complete peer of the second generation: hyperdrive 13. Its own actions are recorded by wrapping its
 // protomux, since a hyperdrive opens and closes cores when it likes.
 
 const fs = require('fs')

@@ -120,7 +120,7 @@ class MuxPeer {
     this.session.note(this.side, { event, ...fields })
   }
 
-  // What is sent in one turn of the event loop goes out as one batch.
+  // Messages sent in one turn of the event loop leave as one batch.
   _corkThisTurn () {
     this.mux.cork()
     setImmediate(() => this.mux.uncork())

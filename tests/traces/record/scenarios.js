@@ -1,6 +1,6 @@
 'use strict'
 
-// What peers without data do on both wires, and on one of them: whole sessions, comparable byte by byte.
+// The behaviour of peers without data on both wires, and on one of them: whole sessions, comparable byte by byte.
 
 const CHAT = 'peersockets/v0/chat'
 const GAME = 'peersockets/v0/game'

@@ -74,7 +74,7 @@ class Session {
     return digest(32, this.name, label)
   }
 
-  // What follows is no part of it any more.
+  // Later input is no part of it.
   finish () {
     this.note = () => {}
   }

@@ -418,7 +418,7 @@ def test_a_sender_after_the_end() -> None:
     ]
 
 
-def test_our_side_closes_and_tells_nothing() -> None:
+def test_our_side_closes_and_reports_nothing() -> None:
     side = opened()
     side.cores.pop(DISCOVERY_KEY).close()
     assert side.take() == [b"\0\0\0" + encode_buffer(b"\x03\x01")]

@@ -311,7 +311,7 @@ def test_a_channel_opened_again_before_the_answer_waits_for_it(answer: bytes, cl
     assert side.say(opening(1, handshake=b"theirs")) == [("opened", b"theirs")]
 
 
-def test_a_channel_closed_while_it_waits_to_be_opened_is_never_told() -> None:
+def test_a_channel_closed_while_it_waits_to_be_opened_is_never_announced() -> None:
     side = Side()
     side.mux.close(side.open())
     side.take()

@@ -95,7 +95,7 @@ def test_handshake(cut: Cutter) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 31, 33, 56, 64, 96, 0xFFFFFF])
-def test_first_messages_of_wrong_sizes_are_told_from_the_length_alone(size: int) -> None:
+def test_first_messages_of_wrong_sizes_are_refused_by_their_length_alone(size: int) -> None:
     with pytest.raises(RemoteProtocolError, match=f"{size} bytes, not 32; the remote does not speak"):
         feed(stream(initiator=False), size.to_bytes(3, "little"))
 

@@ -144,7 +144,7 @@ def test_both_sides_know_the_connection_by_one_hash() -> None:
     assert right.remote_public_key == pair.left.key_pair.ed25519_public_key
 
 
-def test_a_responder_is_told_the_wire_by_the_first_byte() -> None:
+def test_a_responder_learns_the_wire_from_the_first_byte() -> None:
     right = Connection(initiator=False, key_pair=key_pair("r"), entropy=entropy("r"), now=NOW)
     right.receive_data(bytes(connection(initiator=True).data_to_send())[:1], NOW)
     assert right.wire == "hypercore11"

@@ -132,7 +132,7 @@ def test_a_second_open_of_a_drive_is_proved_again() -> None:
 
 
 @pytest.mark.parametrize("number", [1, 5])
-def test_a_drive_opened_twice_is_told_once_and_stays_on_the_last_number(number: int) -> None:
+def test_a_drive_opened_twice_is_reported_once_and_stays_on_the_last_number(number: int) -> None:
     side = Side()
     side.channels.open(KEY)
     side.receive(1, theirs())

@@ -388,7 +388,7 @@ def test_one_channel_for_two_drives() -> None:
     assert "channel 4 for two cores" in error_of(events)
 
 
-def test_a_drive_opened_twice_is_told_once() -> None:
+def test_a_drive_opened_twice_is_reported_once() -> None:
     ours = connection()
     ours.open_drive(KEY)
     remote = RawPeer(ours)
