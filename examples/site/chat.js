@@ -148,7 +148,7 @@ function addEvent (publicKey, happened, bad = false) {
   })
 }
 
-// What has not been read: a number in the title, a dot on the icon, a line in the log
+// Unread messages: a number in the title, a dot on the icon, a line in the log
 
 let unread = 0
 
@@ -273,7 +273,7 @@ text.addEventListener('keydown', event => {
 })
 text.addEventListener('input', () => { resizeText(); showHint() })
 
-// What peersockets reports
+// Events of peersockets
 
 peerEvents.addEventListener('join', ({ peerId, publicKey }) => {
   people.set(peerId, publicKey)

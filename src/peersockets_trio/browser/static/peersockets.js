@@ -341,7 +341,7 @@
     setState('connecting')
   }
 
-  // Report that everybody has left. What is on its way may be lost; `unsent` counts it.
+  // Report that everybody has left. Messages on their way may be lost; `unsent` counts them.
   function disconnected (next) {
     const unsent = new Map(introduced.filter(Boolean).map(peer => [peer, peer.flying + peer.waitingBytes]))
     filled = EMPTY
