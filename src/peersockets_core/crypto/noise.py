@@ -108,22 +108,34 @@ _PRIME: Final = 2**255 - 19
 _ORDER: Final = 2**252 + 27742317777372353535851937790883648493
 """The order of the base point, which is the size of the group that keys belong to."""
 _MINUS_ONE: Final = (_ORDER - 1).to_bytes(32, "little")
+_MIXED: Final = b"\x95" + b"\x99" * 31
+"""The sum of the base point and the point of order 2."""
+
+
+def checks_order() -> bool:
+    """Return whether libsodium refuses every point outside the base point's group.
+
+    Older releases accept the sum of a good point and the point of order 2 (CVE-2025-69277).
+    """
+    return not bindings.crypto_core_ed25519_is_valid_point(_MIXED)
+
+
+_CHECKS_ORDER: Final = checks_order()
 
 
 def _check_point_untrusted(point: bytes) -> None:
-    """Raise only `RemoteProtocolError`, for a point of the Edwards curve outside the base point's group.
-
-    A point in that group has the group's order: (order - 1) * point = -point. libsodium checks every point
-    that it multiplies, but older releases accept the sum of a good point and the point of order 2
-    (CVE-2025-69277).
-    """
-    try:
-        product = bindings.crypto_scalarmult_ed25519_noclamp(_MINUS_ONE, point)
-    except CryptoError as error:
-        raise _weak_point() from error
-    negative = point[:31] + bytes((point[31] ^ 0x80,))
-    if product != negative:
+    """Raise only `RemoteProtocolError`, for a point of the Edwards curve outside the base point's group."""
+    if not bindings.crypto_core_ed25519_is_valid_point(point) or not (_CHECKS_ORDER or has_order(point)):
         raise _weak_point()
+
+
+def has_order(point: bytes) -> bool:
+    """Return whether a point that libsodium accepts has the order of the base point's group.
+
+    This costs three times the check of libsodium: (order - 1) * point = -point.
+    """
+    product = bindings.crypto_scalarmult_ed25519_noclamp(_MINUS_ONE, point)
+    return product == point[:31] + bytes((point[31] ^ 0x80,))
 
 
 def _weak_point() -> RemoteProtocolError:

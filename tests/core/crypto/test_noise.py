@@ -11,6 +11,7 @@ from core import recorded
 from core.dht.recorded import HANDSHAKE
 from core.support import key_pair
 from peersockets_core import KeyPair, RemoteProtocolError
+from peersockets_core.crypto import noise
 from peersockets_core.crypto.noise import (
     X25519,
     DHFunction,
@@ -150,10 +151,26 @@ def test_a_key_of_mixed_order_is_refused_where_libsodium_takes_it(monkeypatch: p
     key = Ed25519().generate(bytes(32)).public_key
     mixed = bindings.crypto_core_ed25519_add(key, TORSION[3])
     negative = key[:31] + bytes((key[31] ^ 0x80,))
+    monkeypatch.setattr(bindings, "crypto_core_ed25519_is_valid_point", lambda point: True)
     monkeypatch.setattr(bindings, "crypto_scalarmult_ed25519_noclamp", lambda scalar, point: negative)
+    monkeypatch.setattr(noise, "_CHECKS_ORDER", noise.checks_order())
     Ed25519().check_untrusted(key)
     with pytest.raises(RemoteProtocolError, match="weak point"):
         Ed25519().check_untrusted(mixed)
+
+
+def test_libsodium_is_asked_about_a_point_of_mixed_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    base = bindings.crypto_scalarmult_ed25519_base_noclamp((1).to_bytes(32, "little"))
+    asked: list[bytes] = []
+    monkeypatch.setattr(bindings, "crypto_core_ed25519_is_valid_point", asked.append)
+    assert noise.checks_order()
+    assert asked == [bindings.crypto_core_ed25519_add(base, TORSION[3])]
+
+
+def test_every_key_has_the_order_of_the_group() -> None:
+    """The check that runs only where libsodium takes points of mixed order."""
+    for number in range(20):
+        assert noise.has_order(Ed25519().generate(bytes([number]) * 32).public_key)
 
 
 @pytest.mark.parametrize("small", TORSION, ids=range(1, 8))
