@@ -272,11 +272,17 @@ class UdpSocket:
                 self._answer_time = math.inf  # the batch answers
 
     def _receive(self, packets: memoryview, size: int, source: Address) -> None:
-        if packets and packets[0] == _UDX_MAGIC:
+        """Take in a run of datagrams from one sender, which may hold both UDX packets and others."""
+        kinds = bytes(packets[:: size or 1])  # the first byte of each datagram
+        packets_of_udx = kinds.count(_UDX_MAGIC)
+        if packets_of_udx == len(kinds) > 0:
             self._read_size += len(packets)
             events = self.endpoint.receive_datagrams(packets, size, source[:2], trio.current_time())
             self._read_events += len(events)
             self._dispatch(events)
+        elif packets_of_udx:
+            for at in range(0, len(packets), size):
+                self._receive(packets[at : at + size], size, source)
         elif self.on_datagram is not None:
             self._datagrams_read = True
             for at in range(0, len(packets), size or 1):

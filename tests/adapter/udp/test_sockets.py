@@ -30,6 +30,24 @@ async def test_datagrams_of_other_protocols_share_the_socket() -> None:
         ]
 
 
+async def test_a_run_of_one_sender_may_mix_udx_and_other_datagrams() -> None:
+    """As an open peer's does: the answer to a handshake, and at once the first packet of its stream."""
+    async with sockets() as (alice, bob):
+        heard: list[bytes] = []
+        bob.on_datagram = lambda data, source: heard.append(bytes(data))
+        ours, theirs = pair(alice, bob)
+        alice.send_datagram(b"a" * 100, bob.address)
+        ours.write(b"first")
+        assert await theirs.receive_some() == b"first"
+        ours.write(b"second")
+        alice.send_datagram(b"b", bob.address)
+        assert await theirs.receive_some() == b"second"
+        while len(heard) < 2:
+            await trio.lowlevel.checkpoint()
+        assert heard == [b"a" * 100, b"b"]
+        assert bob.endpoint.statistics().malformed == 0
+
+
 async def test_leaving_destroys_what_is_open() -> None:
     with limited():
         async with open_udp_socket(LOOPBACK) as bob:
