@@ -227,9 +227,12 @@ class Dial:
         elif payload.error != HandshakeError.NONE or payload.udx is None:
             self._fail(f"the peer declined with error {payload.error}")
         else:
-            self._learn_relays(self.public_key, payload.relays or tuple(self._tried))
+            server = answer.peer_address
+            # A peer that has answered by itself needs no relay next time.
+            relays = (relay,) if server in (None, relay) else payload.relays or tuple(self._tried)
+            self._learn_relays(self.public_key, relays)
             self._finished = (self._noise.keys(), payload.udx.id)
-            self._reach(relay, answer.peer_address, payload, response.to, now)
+            self._reach(relay, server, payload, response.to, now)
 
     def _reach(
         self,

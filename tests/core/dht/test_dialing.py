@@ -176,6 +176,20 @@ def test_relays_are_remembered_for_the_next_time() -> None:
     assert list(net.machine.known_relays) == [b"k" * 32]
 
 
+@pytest.mark.parametrize("server", [None, SERVER])
+def test_a_server_that_has_answered_by_itself_is_dialled_alone_next_time(
+    server: SocketAddress | None,
+) -> None:
+    net = Played()
+    net.dial(relays=[SERVER])
+    net.reply(attrs.evolve(PAYLOAD, relays=(SERVER, NODES[2], NODES[3])), through=SERVER, server=server)
+    net.dial()
+    assert [to for to, _ in net.take(HyperDhtCommand.PEER_HANDSHAKE)] == [SERVER]
+    net.wait(0.1)  # it has moved: others are searched
+    net.find(*NODES)
+    assert {to for to, _ in net.take(HyperDhtCommand.PEER_HANDSHAKE)} < set(NODES)
+
+
 def test_a_server_that_we_have_reached_without_a_relay() -> None:
     net = Played()
     net.dial(relays=[SERVER])

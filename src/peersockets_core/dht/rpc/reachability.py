@@ -35,6 +35,9 @@ _AGREEING: Final = 3
 _SLOW: Final = 3
 """The wait after a failed test, in multiples of `DhtLimits.stable_time`."""
 
+_LOOPBACK: Final = "127."
+"""The prefix of our own host's addresses. No filter is between its programs, so no packet opens a hole."""
+
 _HOLE_TIME: Final = 600.0
 """Seconds that a filter may admit packets of a host to which the main socket has written: twice the time that
 RFC 4787 recommends."""
@@ -111,6 +114,8 @@ class Reachability:
 
     def wrote_to(self, host: str, now: float) -> None:
         """Note that the main socket writes to a host, whose answers then prove nothing for a while."""
+        if host.startswith(_LOOPBACK):
+            return
         self.written_to.pop(host, None)
         self.written_to[host] = now
         if len(self.written_to) > self._node.limits.hosts:

@@ -87,6 +87,16 @@ def test_holes_that_we_have_made_ourselves_prove_nothing() -> None:
     assert reach(ours.machine) is Reach.FIREWALLED
 
 
+def test_a_packet_to_our_own_host_opens_no_hole() -> None:
+    """So that the nodes of a private network on one host find that they reach each other."""
+    made = adaptive()
+    for port in range(5):
+        made.ping(("127.0.0.1", 1000 + port), 0.0)
+    made.datagrams_to_send(0.0)
+    assert made.reachability is not None
+    assert made.reachability.written_to == {}
+
+
 def test_a_node_behind_a_nat_stays_ephemeral() -> None:
     network = DhtNetwork()
     ours = join(network, gateway=PortMapping("10.9.0.1", filtered=True))
