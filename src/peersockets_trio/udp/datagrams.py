@@ -12,17 +12,17 @@ import errno
 import socket
 import sys
 import warnings
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, TypeAlias
+from typing import Final
 
 from peersockets_core.crypto.sodium import Buffer
 from peersockets_core.udx import Address
 
 from ..runtime.addresses import address_of
+from .readers import UDP_GRO, OneByOne, Reader, Receive
+from .recvmmsg import AVAILABLE, Batches
 
 _UDP_SEGMENT: Final = 103
-_UDP_GRO: Final = 104
 _IP_MTU_DISCOVER: Final = 10
 _IPV6_MTU_DISCOVER: Final = 23
 _PMTUDISC_PROBE: Final = (
@@ -31,22 +31,10 @@ _PMTUDISC_PROBE: Final = (
 _PMTUDISC_DONT: Final = 0
 _SO_RCVBUFFORCE: Final = 33
 _SO_SNDBUFFORCE: Final = 32
-_ANCILLARY: Final = 64
 _LINUX: Final = sys.platform == "linux"
 
 BUFFER_SIZE: Final = 4 * 1024 * 1024
 """Bytes that the kernel should buffer for us: the window of one stream."""
-
-LARGEST: Final = 65_536
-_ROOM: Final = 4 * LARGEST
-_READS: Final = 64
-_READ_BYTES: Final = 512 * 1024
-"""Bytes that are read in one turn. Other tasks need turns, too, and senders need acknowledgements."""
-
-
-Receive: TypeAlias = Callable[[memoryview, int, Address], None]
-"""A function that takes datagrams: a buffer that holds them back to back, the size of all but the last, and
-the source address."""
 
 
 class Datagrams:
@@ -57,13 +45,14 @@ class Datagrams:
         self.socket = sock
         self.segments = _LINUX
         """Whether the kernel is given many datagrams in one call; some kernels turn out not to take them."""
-        self._buffer = memoryview(bytearray(_ROOM))
+        self.reader: Reader = Batches(sock) if AVAILABLE else OneByOne(sock)
+        """Reads from the socket, in the way that this system allows."""
         self._ipv6 = sock.family == socket.AF_INET6
         sock.setblocking(False)
         if _LINUX:
             self._set_path_mtu_discovery(_PMTUDISC_PROBE)
             with suppress(OSError):  # Linux before 5.0
-                sock.setsockopt(socket.IPPROTO_UDP, _UDP_GRO, 1)
+                sock.setsockopt(socket.IPPROTO_UDP, UDP_GRO, 1)
         _enlarge(sock)
 
     def fileno(self) -> int:
@@ -83,40 +72,7 @@ class Datagrams:
 
     def read(self, receive: Receive) -> bool:
         """Pass the datagrams that have arrived to `receive`; returns whether there may be more."""
-        sock, buffer = self.socket, self._buffer
-        start = end = size = total = (
-            0  # bounds and size of the run that is being gathered, and the bytes of all runs
-        )
-        source: Address = ("", 0)
-        more = True
-        for _ in range(_READS):
-            if end + LARGEST > _ROOM:
-                if size:
-                    receive(buffer[start:end], size, source)
-                start = end = size = 0
-            try:
-                length, ancillary, _, sender = sock.recvmsg_into((buffer[end : end + LARGEST],), _ANCILLARY)
-            except BlockingIOError:
-                more = False
-                break
-            except OSError:  # an error of a datagram that was sent earlier
-                continue
-            segment = _segment_size(ancillary) if ancillary else 0
-            if size and (sender != source or length > size or segment):
-                receive(buffer[start:end], size, source)
-                size = 0
-            if not size:
-                source, start, size = sender, end, segment or length
-            end += length
-            total += length
-            if length < size or segment or not length:  # the run is complete
-                receive(buffer[start:end], size, source)
-                start = end = size = 0
-            if total >= _READ_BYTES:
-                break
-        if size:
-            receive(buffer[start:end], size, source)
-        return more
+        return self.reader.read(receive)
 
     def send(self, destination: Address, buffers: list[Buffer], size: int, *, fragment: bool = False) -> bool:
         """Send datagrams of one size, the last of which may be shorter.
@@ -169,13 +125,6 @@ class Datagrams:
 
 _NO_SEGMENTS: Final = frozenset({errno.EINVAL, errno.EIO, errno.ENOPROTOOPT, errno.EOPNOTSUPP})
 """The errors of a kernel or interface that does not support UDP_SEGMENT."""
-
-
-def _segment_size(ancillary: list[tuple[int, int, bytes]]) -> int:
-    for level, kind, data in ancillary:
-        if level == socket.IPPROTO_UDP and kind == _UDP_GRO:
-            return int.from_bytes(data[:4], sys.byteorder)
-    return 0
 
 
 _warned = False

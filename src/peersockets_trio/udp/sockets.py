@@ -29,6 +29,7 @@ from peersockets_core.udx import (
 
 from ..runtime.background import sheltered_task
 from ..runtime.flusher import Flusher
+from ..runtime.memory import keep_memory
 from .datagrams import Datagrams
 from .streams import UdxStream
 
@@ -355,6 +356,7 @@ async def open_udp_socket(
 
     Raises `OSError` if binding fails.
     """
+    keep_memory()
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_DGRAM)
     try:

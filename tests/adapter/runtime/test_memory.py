@@ -26,6 +26,7 @@ import json, resource, tracemalloc
 import trio
 from peersockets_trio import open_node
 from peersockets_trio.runtime.memory import keep_memory
+from peersockets_trio.udp import open_udp_socket
 
 def faults(function):
     "The page faults of a call."
@@ -49,6 +50,10 @@ def peak(function):
 async def have_node():
     async with open_node():
         pass
+
+async def have_socket():
+    async with open_udp_socket("127.0.0.1"):
+        pass
 """
 
 
@@ -67,7 +72,7 @@ def run(*expressions: str) -> list[int]:
     return numbers
 
 
-@pytest.mark.parametrize("call", ["keep_memory()", "trio.run(have_node)"])
+@pytest.mark.parametrize("call", ["keep_memory()", "trio.run(have_node)", "trio.run(have_socket)"])
 def test_blocks_are_used_again(call: str) -> None:
     before, _, after = run("faults(blocks)", f"faults(lambda: {call})", "faults(blocks)")
     once = AT_ONCE * PAGES

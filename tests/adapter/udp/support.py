@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 from adapter.support import LOOPBACK, limited
 from peersockets_core.udx import DEFAULT_UDX_LIMITS, UdxLimits
 from peersockets_trio.udp import UdpSocket, UdxStream, open_udp_socket
+from peersockets_trio.udp.datagrams import Datagrams
 
 SMALL_WINDOW = UdxLimits(window=20_000, window_excess=2_000, send_buffer=20_000)
 """So that a stream is soon full."""
@@ -38,3 +40,23 @@ async def streams(limits: UdxLimits = DEFAULT_UDX_LIMITS) -> AsyncIterator[tuple
         ours, theirs = pair(alice, bob)
         async with ours, theirs:
             yield ours, theirs
+
+
+@contextmanager
+def bound(host: str = LOOPBACK) -> Iterator[Datagrams]:
+    """A socket without tasks."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind((host, 0))
+        yield Datagrams(sock)
+
+
+def read(receiver: Datagrams) -> list[tuple[bytes, int]]:
+    """Read everything, which loopback has delivered by the time that the sender returns."""
+    runs: list[tuple[bytes, int]] = []
+    while receiver.read(lambda data, size, _: runs.append((bytes(data), size))):
+        pass
+    return runs
+
+
+def pieces(runs: list[tuple[bytes, int]]) -> list[bytes]:
+    return [data[at : at + size] for data, size in runs for at in range(0, len(data) or 1, size or 1)]

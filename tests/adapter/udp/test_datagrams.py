@@ -9,33 +9,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from adapter.support import LOOPBACK
+from adapter.udp.support import bound, pieces, read
 from peersockets_trio.udp import datagrams
 from peersockets_trio.udp.datagrams import Datagrams
 
 
 @pytest.fixture
 def two() -> Iterator[tuple[Datagrams, Datagrams]]:
-    made = []
-    for _ in range(2):
-        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        sock.bind((LOOPBACK, 0))
-        made.append(Datagrams(sock))
-    yield made[0], made[1]
-    for each in made:
-        each.close()
-
-
-def read(receiver: Datagrams) -> list[tuple[bytes, int]]:
-    """Read everything, which loopback has delivered by the time that the sender returns."""
-    runs: list[tuple[bytes, int]] = []
-    while receiver.read(lambda data, size, _: runs.append((bytes(data), size))):
-        pass
-    return runs
-
-
-def pieces(runs: list[tuple[bytes, int]]) -> list[bytes]:
-    return [data[at : at + size] for data, size in runs for at in range(0, len(data) or 1, size or 1)]
+    with bound() as sender, bound() as receiver:
+        yield sender, receiver
 
 
 def buffers(count: int, size: int, last: int) -> list[bytes]:
@@ -60,29 +42,6 @@ def test_a_run_arrives_whole(
     assert len(runs) == 1, "it is handed over in one piece, however it came"
 
 
-def test_runs_are_distinguished(two: tuple[Datagrams, Datagrams]) -> None:
-    sender, receiver = two
-    for data in (b"", b"aa", b"bb", b"c", b"dd", b"eee", b"ff"):
-        sender.send(receiver.address, [data], len(data))
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as another:
-        another.sendto(b"gg", receiver.address)
-    assert [data for data, _ in read(receiver)] == [b"", b"aabbc", b"dd", b"eeeff", b"gg"]
-
-
-def test_many_small_datagrams(two: tuple[Datagrams, Datagrams]) -> None:
-    sender, receiver = two
-    for number in range(500):
-        sender.send(receiver.address, [number.to_bytes(2)], 2)
-    assert pieces(read(receiver)) == [number.to_bytes(2) for number in range(500)]
-
-
-def test_datagrams_larger_than_the_buffer_together(two: tuple[Datagrams, Datagrams]) -> None:
-    sender, receiver = two
-    for number in range(20):
-        sender.send(receiver.address, [bytes([number]) * 60_000], 60_000)
-    assert [piece[:1] for piece in pieces(read(receiver))] == [bytes([number]) for number in range(20)]
-
-
 class Refusing:
     """A socket that refuses as a kernel does that does not know a thing."""
 
@@ -97,9 +56,6 @@ class Refusing:
 
     def sendto(self, *arguments: object) -> int:
         return self._try("sendto", *arguments)
-
-    def recvmsg_into(self, *arguments: object) -> object:
-        return self._try("recvmsg_into", *arguments)
 
     def _try(self, name: str, *arguments: object) -> int:
         if self.times:
@@ -142,13 +98,6 @@ def test_no_room(two: tuple[Datagrams, Datagrams]) -> None:
     assert read(receiver) == []
 
 
-def test_an_error_of_what_was_sent_before_ends_no_reading(two: tuple[Datagrams, Datagrams]) -> None:
-    sender, receiver = two
-    sender.send(receiver.address, [b"data"], 4)
-    refuse(receiver, errno.ECONNREFUSED)
-    assert pieces(read(receiver)) == [b"data"]
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="how fragments are forbidden differs")
 def test_fragments_are_forbidden_unless_asked_for(two: tuple[Datagrams, Datagrams]) -> None:
     sender, receiver = two
@@ -177,17 +126,9 @@ def test_small_buffers_are_warned_about_once(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_the_other_family() -> None:
-    made = []
-    for _ in range(2):
-        sock = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
-        try:
-            sock.bind(("::1", 0))
-        except OSError:
-            sock.close()
-            pytest.skip("no IPv6 here")
-        made.append(Datagrams(sock))
-    sender, receiver = made
-    sender.send(receiver.address, [b"data"], 4, fragment=True)
-    assert pieces(read(receiver)) == [b"data"]
-    for each in made:
-        each.close()
+    try:
+        with bound("::1") as sender, bound("::1") as receiver:
+            sender.send(receiver.address, [b"data"], 4, fragment=True)
+            assert pieces(read(receiver)) == [b"data"]
+    except OSError:
+        pytest.skip("no IPv6 here")
