@@ -55,7 +55,7 @@ from .topics.requests import Request, RequestBook, RequestStatistics
 from .topics.statistics import MachineStatistics
 from .topics.watches import PeerEvent, PeerJoined, PeerLeft, Watch
 from .wires.extensions import ExtensionNames
-from .wires.table import WIRES
+from .wires.table import WIRES, parse_wire
 from .wires.wire import Sender
 
 __all__ = [
@@ -106,4 +106,5 @@ __all__ = [
     "Watch",
     "WireName",
     "parse_public_key",
+    "parse_wire",
 ]

@@ -1,4 +1,4 @@
-"""`positive`: the check that every bound of a `Limits` passes; and the units in which sizes are written."""
+"""Helpers of the classes of limits: the check that every bound passes, their repr, and the units of sizes."""
 
 from __future__ import annotations
 
@@ -19,3 +19,17 @@ def positive(limits: str = "limits") -> Callable[[object, attrs.Attribute[Any], 
             raise ValueError(f"{limits}: {attribute.name} must be positive, not {value!r}")
 
     return validate
+
+
+def repr_of_changes(limits: Any) -> str:
+    """Return the repr of limits without the bounds that have their default values.
+
+    It stands in signatures, where two dozen numbers would hide the other arguments.
+    """
+    defaults = type(limits)()
+    changed = (
+        f"{field.name}={value!r}"
+        for field in attrs.fields(type(limits))
+        if (value := getattr(limits, field.name)) != getattr(defaults, field.name)
+    )
+    return f"{type(limits).__name__}({', '.join(changed)})"

@@ -25,13 +25,19 @@ from .wires.extensions import ExtensionNames
 from .wires.hypercore11.protomux import Mux
 from .wires.keys import Keys
 from .wires.setup import WireSetup
-from .wires.table import KINDS, WIRES, Undecided, detect_untrusted
+from .wires.table import KINDS, Undecided, detect_untrusted, parse_wire
 from .wires.wire import Sender, Wire
 from .work import UNBOUNDED, Work
 
 
 class Connection(Generic[C_co]):
-    """One encrypted stream to one remote public key."""
+    """One encrypted stream to one remote public key.
+
+    `Peersockets.make_connection` makes one for each stream. Pass the bytes of the stream to `receive_data`
+    and the events that it returns to `Peersockets.receive_events`, write the bytes that `data_to_send`
+    returns, and call `handle_deadline` at `next_deadline`. Without the machine, call the constructor, and
+    interpret the events yourself.
+    """
 
     def __init__(
         self,
@@ -59,8 +65,8 @@ class Connection(Generic[C_co]):
         and sends nothing except the handshake. Raises `ValueError` for an unknown wire, an initiator
         without a wire, or an `expect` that is not a key.
         """
-        if wire not in WIRES and (initiator or wire is not None):
-            raise ValueError(f"wire must be one of {', '.join(WIRES)}, not {wire!r}")
+        if initiator or wire is not None:
+            parse_wire(wire)
         if keys is not None and (wire is None or not KINDS[wire].takes_keys):
             able = ", ".join(name for name, kind in KINDS.items() if kind.takes_keys)
             raise ValueError(f"keys need the wire {able}, not {wire!r}")
@@ -96,6 +102,11 @@ class Connection(Generic[C_co]):
         """The time from which we know that both sides have finished the handshake; infinity before."""
         self._timers = ConnectionTimers(limits, now)
         self._spoken = False
+
+    def __repr__(self) -> str:
+        remote = "" if self.remote_public_key is None else f" to {self.remote_public_key.hex()}"
+        role = "initiator" if self.initiator else "responder"
+        return f"<Connection {self.wire or 'on a wire to be detected'}, {role}, {self.state.value}{remote}>"
 
     @property
     def closed(self) -> bool:

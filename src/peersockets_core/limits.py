@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-from .bounds import KIB, MIB, positive
+from .bounds import KIB, MIB, positive, repr_of_changes
 
 HYPERCORE9_BODY: Final = 8 * MIB
 """Bytes of a frame's body that a real peer accepts: simple-message-channels 1.2.1 destroys the stream at a
@@ -23,12 +23,14 @@ MESSAGE_COST: Final = 64
 _positive = positive()
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class Limits:
     """The bounds of one node. Times are in seconds, sizes in bytes.
 
     Raises `ValueError`, which names the field, for a bound that is not positive.
     """
+
+    __repr__ = repr_of_changes
 
     handshake_time: float = attrs.field(default=10.0, validator=_positive)
     """The time for a handshake. It has three small messages, so ten seconds suffice on the slowest

@@ -43,6 +43,8 @@ from peersockets_core import (
     TopicStatistics,
     UnexpectedKey,
     UnknownPeer,
+    WireName,
+    parse_wire,
 )
 from peersockets_core import __version__ as __version__
 
@@ -98,7 +100,9 @@ __all__ = [
     "TopicStatistics",
     "UnexpectedKey",
     "UnknownPeer",
+    "WireName",
     "open_node",
+    "parse_wire",
 ]
 
 

@@ -18,7 +18,10 @@ from .watch import PeerEvents
 
 
 class Drive(Closing):
-    """One opening of a drive. Use it as an async context manager, or close it."""
+    """One opening of a drive, made by `Node.open_drive`. Use it as an async context manager, or close it.
+
+    `join` joins a topic, `watch` follows its members, and `peers` lists them.
+    """
 
     def __init__(self, runtime: NodeRuntime, opened: NodeDrive, topic_scope: TopicScope) -> None:
         self._runtime = runtime
@@ -27,6 +30,11 @@ class Drive(Closing):
         self._children: list[Topic | PeerEvents] = []
         self.closed = False
         """Whether it was closed here, by itself or with its node."""
+
+    def __repr__(self) -> str:
+        if self.closed:
+            return f"<Drive {self.key}, closed>"
+        return f"<Drive {self.key}, {len(self._opened.members)} members, {len(self._children)} handles>"
 
     @property
     def key(self) -> DriveKey:

@@ -12,7 +12,7 @@ from peersockets_core import Address, DriveKey, WireName
 
 @attrs.frozen
 class ConnectionInfo:
-    """The facts of an encrypted connection."""
+    """The facts of an encrypted connection, as `connect_tcp` returns them and `authenticate` gets them."""
 
     public_key: bytes = attrs.field(repr=lambda key: key.hex())
     """The remote's 32-byte public key, which it has proved."""
@@ -59,9 +59,10 @@ Authenticate: TypeAlias = Callable[[ConnectionInfo], Awaitable[object]]
 
 @attrs.frozen
 class PeerInfo:
-    """A peer that this node has met."""
+    """A peer that this node has met, as `Drive.peers` and `Node.peer` show it."""
 
     peer_id: int
+    """The number to send to."""
     public_key: bytes = attrs.field(repr=lambda key: key.hex())
     """The peer's 32-byte public key, which it has proved."""
     wire: WireName

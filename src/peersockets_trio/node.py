@@ -53,7 +53,7 @@ more than ten seconds away could not finish a handshake within `Limits.handshake
 
 @attrs.frozen
 class Listener:
-    """A listening socket of a node."""
+    """A listening socket of a node, made by `Node.listen_tcp`."""
 
     address: Address
     """The host and port to which it is bound."""
@@ -69,12 +69,22 @@ class Listener:
 
 
 class Node:
-    """A node, made by `open_node`."""
+    """All connections of one identity, made by `open_node`.
+
+    `open_swarm` finds peers by the keys of drives; `listen_tcp`, `connect_tcp` and `keep_connected` meet
+    peers at addresses. `open_drive` opens a drive on all connections, present and future.
+    """
 
     def __init__(self, runtime: NodeRuntime, nursery: trio.Nursery) -> None:
         self._runtime = runtime
         self._nursery = nursery
         self._children: list[Drive | KeptConnection] = []
+
+    def __repr__(self) -> str:
+        if self._runtime.closed:
+            return "<Node, closed>"
+        counted = self._runtime.statistics()
+        return f"<Node {counted.connections} connections, {counted.drives} drives>"
 
     @property
     def public_keys(self) -> Mapping[WireName, bytes]:

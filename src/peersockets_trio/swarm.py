@@ -53,7 +53,11 @@ class SwarmStatistics:
 
 
 class Discovery(Closing):
-    """One join of a topic. Use it as an async context manager, or close it."""
+    """One join of a drive in the swarm, made by `Swarm.join`: an async context manager.
+
+    As long as it is open, the swarm announces the drive and looks for its peers; `flushed` waits for the
+    first round, and `refresh` begins another one.
+    """
 
     def __init__(self, swarm: Swarm, handle: core.Discovery) -> None:
         self._swarm = swarm
@@ -101,7 +105,10 @@ class Discovery(Closing):
 
 
 class Swarm:
-    """A swarm, made by `Node.open_swarm`."""
+    """The presence of a node in HyperDHT, made by `Node.open_swarm`.
+
+    `join` announces a drive and finds its peers, and `connect` dials a public key.
+    """
 
     def __init__(self, node_runtime: NodeRuntime) -> None:
         self._node_runtime = node_runtime

@@ -40,7 +40,9 @@ _FITS_EVERYWHERE: Final = 1024 * 1024
 
 
 class Topic(Receiver):
-    """A topic handle. Handles of one topic are independent: every handle receives every message.
+    """A topic handle, made by `Drive.join`: `send`, `broadcast`, and `receive` or `async for`.
+
+    Handles of one topic are independent: every handle receives every message.
 
     Its queue is bounded: a full handle holds up the connections that fill it, unless it was joined
     with `overflow="drop_oldest"` or `"drop_newest"`.
@@ -59,6 +61,10 @@ class Topic(Receiver):
         self._send_turns = CHECKPOINT_INTERVAL
         self._requests: TopicRequests | None = None
         self._waiting: set[trio.CancelScope] = set()  # the scopes of sends that wait for room
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else f"{len(self._handle)} messages wait"
+        return f"<Topic {self.name!r} of {self._drive.key}, {state}>"
 
     # Sending
 

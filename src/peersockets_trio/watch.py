@@ -10,8 +10,9 @@ from .runtime.receiver import Receiver, Wakeable
 
 
 class PeerEvents(Receiver):
-    """The `PeerJoined` and `PeerLeft` events of one drive, beginning with the members present at the call of
-    `watch`.
+    """The `PeerJoined` and `PeerLeft` events of one drive, made by `Drive.watch`: `receive` or `async for`.
+
+    They begin with the members present at the call of `watch`.
     """
 
     _handle: Watch[Wakeable]

@@ -119,3 +119,18 @@ async def test_leaving_the_block_by_an_exception_closes() -> None:
             async with node.open_drive(KEY) as drive:
                 raise ZeroDivisionError
         assert drive.closed
+
+
+async def test_reprs_show_the_state_and_no_key() -> None:
+    async with meet() as (alice, bob):
+        chat = alice.drive.join("chat")
+        assert repr(alice.node) == "<Node 1 connections, 1 drives>"
+        assert repr(alice.drive).startswith(f"<Drive {KEY.discovery_key[:8].hex()}, 1 members, ")
+        assert repr(chat) == f"<Topic 'chat' of {KEY}, 0 messages wait>"
+        chat.close()
+        assert repr(chat) == f"<Topic 'chat' of {KEY}, closed>"
+        alice.drive.close()
+        assert repr(alice.drive) == f"<Drive {KEY}, closed>"
+        for shown in (alice.node, alice.drive, chat, bob.drive):
+            assert KEY.public_key.hex() not in repr(shown)
+    assert repr(alice.node) == "<Node, closed>"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import math
 
 import attrs
@@ -11,6 +12,7 @@ from peersockets_core.dht import HyperDhtLimits
 from peersockets_core.dht.rpc.limits import DhtLimits
 from peersockets_core.swarm import SwarmLimits
 from peersockets_core.udx import UdxLimits
+from peersockets_trio import open_node
 
 
 @attrs.frozen
@@ -35,3 +37,17 @@ def test_every_bound_of_every_layer_is_checked(limits: type[attrs.AttrsInstance]
         if field.name != "rpc":
             with pytest.raises(ValueError, match=f"limits: {field.name} must be positive, not 0"):
                 limits(**{field.name: 0})
+
+
+@pytest.mark.parametrize("kind", [Limits, DhtLimits, HyperDhtLimits, SwarmLimits, UdxLimits])
+def test_a_repr_leaves_out_the_bounds_that_were_not_changed(kind: type) -> None:
+    assert repr(kind()) == f"{kind.__name__}()"
+
+
+def test_a_repr_has_the_bounds_that_were_changed() -> None:
+    assert repr(Limits(silence=5.0, connections=7)) == "Limits(connections=7, silence=5.0)"
+    assert repr(HyperDhtLimits(rpc=DhtLimits(requests=3))) == "HyperDhtLimits(rpc=DhtLimits(requests=3))"
+
+
+def test_the_signature_of_open_node_shows_no_numbers() -> None:
+    assert inspect.signature(open_node).parameters["limits"].default.__repr__() == "Limits()"

@@ -572,3 +572,14 @@ def test_names_and_messages_in_one_read_with_the_handshake() -> None:
     handshake, received = RawPeer(ours, behind_handshake=plain).events
     assert isinstance(handshake, HandshakeCompleted)
     assert "early" in str(received)
+
+
+def test_a_repr_shows_the_state_and_no_secret() -> None:
+    listening = Connection(initiator=False, key_pair=key_pair("A"), entropy=entropy("A"), now=NOW)
+    assert repr(listening) == (
+        "<Connection on a wire to be detected, responder, waiting for the remote's first byte>"
+    )
+    pair = Pair().exchange()
+    key = pair.right.key_pair.x25519_public_key.hex()
+    assert repr(pair.left) == f"<Connection hypercore9, initiator, admitted to {key}>"
+    assert pair.left.key_pair.seed.hex() not in repr(pair.left)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import attrs
 
-from ..bounds import positive
+from ..bounds import positive, repr_of_changes
 from .rpc.limits import DhtLimits
 
 _positive = positive()
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class HyperDhtLimits:
     """The bounds of one HyperDHT node. Times are in seconds.
 
     Raises `ValueError`, which names the field, for a bound that is not positive.
     """
+
+    __repr__ = repr_of_changes
 
     rpc: DhtLimits = attrs.field(factory=DhtLimits)
     """The bounds of the layer below."""

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import attrs
 
-from ..bounds import positive
+from ..bounds import positive, repr_of_changes
 
 _positive = positive()
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class SwarmLimits:
     """The bounds of one swarm. Raises `ValueError`, which names the field, for a bound that is not
     positive.
     """
+
+    __repr__ = repr_of_changes
 
     max_peers: int = attrs.field(default=64, validator=_positive)
     """The number of connections at which the swarm dials no further peers; others may still dial us.

@@ -22,7 +22,10 @@ OVERFLOWS: Final[tuple[Overflow, ...]] = ("wait", "drop_oldest", "drop_newest")
 
 
 class Message(NamedTuple):
-    """A message from a peer. It is a tuple for speed, at hundreds of thousands per second."""
+    """A message from a peer, as `Topic.receive` and `TopicHandle.receive` return it.
+
+    It is a tuple for speed, at hundreds of thousands per second.
+    """
 
     peer_id: int
     """The sender's peer id."""
@@ -92,7 +95,10 @@ def _messages(peer_id: int, public_key: bytes, payloads: Iterable[bytes]) -> Ite
 
 
 class TopicHandle(Generic[C_co, H_co]):
-    """One join of a topic: the queue of received messages, and the way to send."""
+    """One join of a topic, made by `Peersockets.join`: the queue of received messages, and the way to send.
+
+    `len` of it is the number of messages that wait. It is true even if none does.
+    """
 
     __slots__ = (
         "_blocked",
@@ -145,6 +151,9 @@ class TopicHandle(Generic[C_co, H_co]):
 
     def __len__(self) -> int:
         return self._waiting
+
+    def __bool__(self) -> Literal[True]:
+        return True
 
     @property
     def full(self) -> bool:

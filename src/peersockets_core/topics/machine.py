@@ -41,7 +41,12 @@ _Handler: TypeAlias = Callable[["Peersockets[Any, Any]", Connection[Any], Any, f
 
 
 class Peersockets(Generic[C, H]):
-    """The state of one node."""
+    """The state of one node: its connections, drives, members, peer ids, topics and watches.
+
+    Make one for each identity, with a `Host` that it calls when something has to be sent or read. Put streams
+    in with `make_connection`, and their events with `receive_events`; open drives with `open_drive`; join
+    topics with `join`, and watch members with `watch`.
+    """
 
     def __init__(self, host: Host[C, H], limits: Limits = DEFAULT_LIMITS) -> None:
         self.extensions = ExtensionNames()
@@ -54,6 +59,10 @@ class Peersockets(Generic[C, H]):
         self.registry: Registry[C, H] = Registry(self.extensions, limits)
         self.memberships = Memberships(host, limits, self.registry)
         self.listeners: Listeners[C, H] = Listeners(self.extensions)
+
+    def __repr__(self) -> str:
+        connections = len(self.registry.open_connections())
+        return f"<Peersockets {connections} connections, {len(self.memberships.drives)} drives>"
 
     # Connections: events in
 

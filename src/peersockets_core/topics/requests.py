@@ -23,12 +23,14 @@ TOO_LARGE: Final = "the reply is too large"
 
 @attrs.frozen
 class Request:
-    """A request of a peer."""
+    """A request of a peer, which the handler of a topic gets, and whose return value is the reply."""
 
     peer_id: int
+    """The asker's peer id."""
     public_key: bytes = attrs.field(repr=lambda key: key.hex())
     """The asker's 32-byte public key, which it has proved."""
     data: bytes
+    """The question, as the asker sent it."""
 
 
 @attrs.define(eq=False)

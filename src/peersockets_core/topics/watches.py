@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import OrderedDict
 from collections.abc import Iterable
-from typing import Generic, TypeAlias, cast
+from typing import Generic, Literal, TypeAlias, cast
 
 import attrs
 
@@ -15,10 +15,12 @@ from ..owners import H_co
 
 @attrs.frozen
 class PeerJoined:
-    """A peer has become a member of the drive."""
+    """A peer has become a member of the drive: it has proved that it knows the drive's key."""
 
     peer_id: int
+    """The number to send to: the same for every drive and topic of the node, and after a return."""
     public_key: bytes = attrs.field(repr=lambda key: key.hex())
+    """The peer's 32-byte public key, which it has proved."""
     wire: WireName
 
 
@@ -39,7 +41,10 @@ PeerEvent: TypeAlias = PeerJoined | PeerLeft
 
 
 class Watch(Generic[H_co]):
-    """A feed of members that join and leave, which begins with those present."""
+    """A feed of members that join and leave, made by `Peersockets.watch`. It begins with those present.
+
+    `len` of it is the number of events that wait. It is true even if none does.
+    """
 
     __slots__ = ("_events", "_joins", "_max_events", "_numbers", "_watches", "closed", "owner")
 
@@ -67,6 +72,9 @@ class Watch(Generic[H_co]):
 
     def __len__(self) -> int:
         return len(self._events)
+
+    def __bool__(self) -> Literal[True]:
+        return True
 
     def put(self, event: PeerEvent) -> None:
         """Add an event.

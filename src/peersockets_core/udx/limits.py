@@ -7,17 +7,19 @@ from typing import Final
 
 import attrs
 
-from ..bounds import KIB, MIB, positive
+from ..bounds import KIB, MIB, positive, repr_of_changes
 
 _positive = positive("udx limits")
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class UdxLimits:
     """The bounds of one endpoint and its streams. Times are in seconds, sizes in bytes.
 
     Raises `ValueError`, which names the field, for a bound that is not positive.
     """
+
+    __repr__ = repr_of_changes
 
     window: int = attrs.field(default=4 * MIB, validator=_positive)
     """Bytes received on one stream and not yet consumed. This is UDX_DEFAULT_RWND_MAX of libudx a9af5de,

@@ -89,6 +89,15 @@ KINDS: Final[dict[WireName, WireKind]] = {
 WIRES: tuple[WireName, ...] = tuple(KINDS)
 """The wires that a `Connection` speaks."""
 
+
+def parse_wire(name: str | None) -> WireName:
+    """Return the wire of that name, typed as a `WireName`. Raises `ValueError` for any other name."""
+    for wire in WIRES:
+        if wire == name:
+            return wire
+    raise ValueError(f"wire must be one of {', '.join(WIRES)}, not {name!r}")
+
+
 _BY_FIRST_BYTE: Final = {kind.first_byte: wire for wire, kind in KINDS.items()}
 
 

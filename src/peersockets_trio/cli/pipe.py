@@ -13,7 +13,7 @@ import attrs
 import click
 import trio
 
-from peersockets_core import WIRES, Address, DriveKey, Message, PeerEvent, PeersocketsError
+from peersockets_core import Address, DriveKey, Message, PeerEvent, PeersocketsError, parse_wire
 
 from ..drive import Drive
 from ..node import Node
@@ -204,9 +204,7 @@ class Session:
 
     async def _connect(self, command: dict[str, Any]) -> None:
         address = Address.parse(_field(command, "address", str))
-        wire = command.get("wire", self._options.wire)
-        if wire not in WIRES:
-            raise ValueError(f"wire must be one of {', '.join(WIRES)}, not {wire!r}")
+        wire = parse_wire(command.get("wire", self._options.wire))
         # A handshake may take long, and later commands need not wait for it.
         self._nursery.start_soon(self._dial, address, wire, command)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from peersockets_core import WIRES, parse_public_key
+from peersockets_core import parse_public_key, parse_wire
 
 
 def as_bytes(value: object, name: str) -> bytes:
@@ -43,8 +43,7 @@ def check_port(port: int, *, lowest: int) -> None:
 
 def check_wire(wire: str) -> None:
     """Raise `ValueError` unless `wire` is a known wire."""
-    if wire not in WIRES:
-        raise ValueError(f"wire must be one of {', '.join(WIRES)}, not {wire!r}")
+    parse_wire(wire)
 
 
 def check_expect(expect: bytes | str | None) -> bytes | None:

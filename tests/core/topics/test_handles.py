@@ -301,3 +301,8 @@ def test_what_a_closed_handle_says_to_a_sender() -> None:
     ours.close()
     with pytest.raises(LocalProtocolError, match=r"^the topic handle is closed$"):
         ours.send(1, b"")
+
+
+def test_an_empty_handle_is_true() -> None:
+    assert len(handle()) == 0
+    assert handle()

@@ -1251,3 +1251,9 @@ def test_a_drive_that_closes_on_one_of_two_connections_is_reached_on_the_other()
         ours.machine.handle_deadline(NOW + 1 + FOLD_TIME)
         assert topic.reaches(1) == joined
     assert [type(event) for event in events(watch)] == [PeerJoined, PeerLeft]
+
+
+def test_a_repr_counts_connections_and_drives() -> None:
+    node = Node("A")
+    node.open()
+    assert repr(node.machine) == "<Peersockets 0 connections, 1 drives>"

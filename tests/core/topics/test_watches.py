@@ -98,3 +98,8 @@ def test_the_host_finds_the_owner_of_a_watch_that_has_news() -> None:
     ours = node.machine.watch(drive, owner)
     assert ours.owner is owner
     assert not ours.closed
+
+
+def test_an_empty_watch_is_true() -> None:
+    assert len(watch()) == 0
+    assert watch()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.support import KEY, NOW, entropy, error_of, key_pair
-from peersockets_core import DEFAULT_LIMITS, WIRES, Connection, WireName
+from peersockets_core import DEFAULT_LIMITS, WIRES, Connection, WireName, parse_wire
 
 
 @pytest.mark.parametrize("wire", WIRES)
@@ -53,3 +53,10 @@ def test_garbage_at_the_door_never_raises(data: bytes, first: bytes) -> None:
     events = ours.receive_data(first + data, NOW) + ours.receive_eof(NOW)
     assert error_of(events)
     assert len(events) == 1
+
+
+def test_the_names_of_wires() -> None:
+    assert [parse_wire(name) for name in WIRES] == list(WIRES)
+    for name in ("hypercore10", "", None):
+        with pytest.raises(ValueError, match=rf"^wire must be one of hypercore9, hypercore11, not {name!r}$"):
+            parse_wire(name)

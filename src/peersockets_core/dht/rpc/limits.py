@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import attrs
 
-from ...bounds import positive
+from ...bounds import positive, repr_of_changes
 
 _positive = positive()
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class DhtLimits:
     """The bounds of one DHT node. Times are in seconds.
 
     Raises `ValueError`, which names the field, for a bound that is not positive.
     """
+
+    __repr__ = repr_of_changes
 
     datagram: int = attrs.field(default=2048, validator=_positive)
     """The most bytes of a message; longer ones are dropped. No honest node sends more than a path carries,
