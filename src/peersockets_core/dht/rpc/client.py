@@ -5,7 +5,6 @@ Source: dht-rpc 6.27.0, `index.js` (`_request`, `_backgroundQuery`) and `lib/que
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final, Protocol
 
 from ...address import SocketAddress
@@ -14,9 +13,13 @@ from .address import encode_address
 from .events import Answered, DhtEvent, QueryFinished, QueryReplied, TimedOut
 from .limits import DhtLimits
 from .messages import RpcCommand, RpcRequest, RpcResponse
-from .query import BACKGROUND_CONCURRENCY, CommitMaker, Query, Reply
-from .requests import RETRIES, TIMEOUT, Asker, PendingRequest, Requests, Socket
+from .query import BACKGROUND_CONCURRENCY, Query, QueryOptions, Reply
+from .requests import Asker, PendingRequest, RequestOptions, Requests, Socket
 from .table import RoutingTable
+
+_BACKGROUND: Final = QueryOptions(
+    RpcCommand.FIND_NODE, internal=True, concurrency=BACKGROUND_CONCURRENCY, background=True
+)
 
 
 class Nodes(Protocol):
@@ -69,78 +72,42 @@ class Client:
         self,
         asker: Asker,
         to: SocketAddress,
-        command: int,
+        options: RequestOptions,
         now: float,
-        *,
-        internal: bool = True,
-        target: bytes | None = None,
-        value: bytes | None = None,
-        token: bytes | None = None,
-        retries: int = RETRIES,
-        timeout: float = TIMEOUT,
-        socket: Socket | None = None,
-        answered_on: Socket | None = None,
     ) -> PendingRequest | None:
-        """Send a request, by default one of dht-rpc's own; returns None if too many are unanswered.
-
-        It leaves from the socket that keeps the table fresh, unless `socket` names another one.
-        """
+        """Send a request; returns None if too many are unanswered."""
         if self.requests.full:
             return None
         tid = self.requests.new_tid(to)
-        message = RpcRequest(tid, to, command, internal, self._node.id, token, target, value)
-        return self.requests.add(
-            message,
-            asker,
-            now,
-            retries=retries,
-            timeout=timeout,
-            socket=self._node.upkeep_socket if socket is None else socket,
-            answered_on=answered_on,
+        message = RpcRequest(
+            tid,
+            to,
+            options.command,
+            options.internal,
+            self._node.id,
+            options.token,
+            options.target,
+            options.value,
         )
+        socket = self._node.upkeep_socket if options.socket is None else options.socket
+        return self.requests.add(message, asker, options, socket, now)
 
-    def start_query(
-        self,
-        target: bytes,
-        command: int,
-        now: float,
-        *,
-        internal: bool,
-        value: bytes | None,
-        commit: CommitMaker | None,
-        nodes: Iterable[SocketAddress],
-        concurrency: int,
-        background: bool = False,
-    ) -> Query:
+    def send_own(
+        self, asker: Asker, to: SocketAddress, command: RpcCommand, now: float, value: bytes | None = None
+    ) -> PendingRequest | None:
+        """Send a request of dht-rpc itself, as `send` does."""
+        return self.send(asker, to, RequestOptions(command, internal=True, value=value), now)
+
+    def start_query(self, target: bytes, options: QueryOptions, now: float) -> Query:
         """Start a query; events report its results to the application, unless it runs in the background."""
-        query = Query(
-            self,
-            target,
-            command=command,
-            internal=internal,
-            value=value,
-            commit=commit,
-            nodes=nodes,
-            concurrency=concurrency,
-            background=background,
-        )
+        query = Query(self, target, options)
         self.queries.add(query)
         query.start(now)
         return query
 
     def start_background_query(self, target: bytes, now: float) -> Query:
         """Refresh the table with a query that causes no events."""
-        return self.start_query(
-            target,
-            RpcCommand.FIND_NODE,
-            now,
-            internal=True,
-            value=None,
-            commit=None,
-            nodes=(),
-            concurrency=BACKGROUND_CONCURRENCY,
-            background=True,
-        )
+        return self.start_query(target, _BACKGROUND, now)
 
     # The methods of `query.QueryHost`
 
@@ -156,33 +123,6 @@ class Client:
         """Return whether an id is our own."""
         return id == self._node.upkeep.table.own_id
 
-    def ask(
-        self,
-        query: Query,
-        to: SocketAddress,
-        *,
-        command: int,
-        internal: bool,
-        target: bytes,
-        value: bytes | None,
-        token: bytes | None,
-        retries: int,
-        now: float,
-    ) -> PendingRequest | None:
-        """Send a query's request."""
-        return self.send(
-            query,
-            to,
-            command,
-            now,
-            internal=internal,
-            target=target,
-            value=value,
-            token=token,
-            retries=retries,
-            socket=None if query.background else Socket.MAIN,
-        )
-
     def cancel(self, request: PendingRequest) -> None:
         """Forget a request."""
         self.requests.cancel(request)
@@ -193,17 +133,17 @@ class Client:
         """
         if self.hints_sent < self.limits.down_hints:
             self.hints_sent += 1
-            self.send(_NOBODY, to, RpcCommand.DOWN_HINT, now, value=encode_address(down))
+            self.send_own(_NOBODY, to, RpcCommand.DOWN_HINT, now, encode_address(down))
 
     def replied(self, query: Query, reply: Reply) -> None:
         """Report a node's answer to a query."""
-        if not query.background:
+        if not query.options.background:
             self._node.emit(QueryReplied(query, reply))
 
     def finished(self, query: Query) -> None:
         """Report the end of a query."""
         self.queries.discard(query)
-        if query.background:
+        if query.options.background:
             self._node.looked_around(query)
         else:
             self._node.emit(QueryFinished(query))

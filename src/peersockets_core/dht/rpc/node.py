@@ -30,10 +30,10 @@ from .events import (
 from .limits import DEFAULT_DHT_LIMITS, DhtLimits
 from .messages import RpcCommand, RpcErrorCode, RpcRequest, decode_untrusted, encode_answer, encode_request
 from .nat import NatSampler
-from .query import CONCURRENCY, CommitMaker, Query
+from .query import CONCURRENCY, CommitMaker, Query, QueryOptions
 from .rates import HostRates
 from .reachability import Reachability
-from .requests import RETRIES, TIMEOUT, PendingRequest, RpcStatistics, Socket
+from .requests import RETRIES, TIMEOUT, PendingRequest, RequestOptions, RpcStatistics, Socket
 from .server import Server
 from .tokens import Tokens
 from .upkeep import Upkeep
@@ -190,19 +190,10 @@ class DhtNode:
 
         Raises `LocalProtocolError` if too many requests are unanswered.
         """
-        pending = self.client.send(
-            self.client,
-            to,
-            command,
-            now,
-            internal=internal,
-            target=target,
-            value=value,
-            token=token,
-            retries=retries,
-            timeout=timeout,
-            socket=Socket.MAIN,
+        options = RequestOptions(
+            command, internal, target, value, token, retries, timeout, socket=Socket.MAIN
         )
+        pending = self.client.send(self.client, to, options, now)
         if pending is None:
             raise LocalProtocolError(f"{self.limits.requests} requests to the DHT are unanswered")
         return pending
@@ -230,16 +221,8 @@ class DhtNode:
         """
         if len(target) != ID_SIZE:
             raise ValueError(f"target must be {ID_SIZE} bytes, not {len(target)}")
-        return self.client.start_query(
-            target,
-            command,
-            now,
-            internal=internal,
-            value=value,
-            commit=commit,
-            nodes=nodes,
-            concurrency=concurrency,
-        )
+        options = QueryOptions(command, internal, value, commit, tuple(nodes), concurrency)
+        return self.client.start_query(target, options, now)
 
     def find_node(self, target: bytes, now: float) -> Query:
         """Search for the nodes closest to a target. Events and errors are those of `query`."""

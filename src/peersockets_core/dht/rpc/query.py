@@ -17,7 +17,7 @@ from ...address import SocketAddress
 from .address import distance, node_id
 from .limits import DhtLimits
 from .messages import RpcErrorCode, RpcResponse
-from .requests import RETRIES, PendingRequest
+from .requests import RETRIES, PendingRequest, RequestOptions, Socket
 from .table import K
 
 CONCURRENCY: Final = 10
@@ -59,6 +59,22 @@ CommitMaker = Callable[[Reply], Commit | None]
 """Makes the concluding request for a node from its reply, or returns None if the node should get none."""
 
 
+@attrs.frozen
+class QueryOptions:
+    """A query without its target."""
+
+    command: int
+    internal: bool = False
+    """Whether `command` is one of dht-rpc's own."""
+    value: bytes | None = None
+    commit: CommitMaker | None = None
+    nodes: tuple[SocketAddress, ...] = ()
+    """The nodes to begin with, if the caller knows good ones."""
+    concurrency: int = CONCURRENCY
+    background: bool = False
+    """Whether it is a query of the node itself, which causes no events."""
+
+
 class QueryState(enum.Enum):
     """The state of a query."""
 
@@ -98,18 +114,8 @@ class QueryHost(Protocol):
         """Return whether an id is our own."""
         ...
 
-    def ask(
-        self,
-        query: Query,
-        to: SocketAddress,
-        *,
-        command: int,
-        internal: bool,
-        target: bytes,
-        value: bytes | None,
-        token: bytes | None,
-        retries: int,
-        now: float,
+    def send(
+        self, asker: Query, to: SocketAddress, options: RequestOptions, now: float
     ) -> PendingRequest | None:
         """Send a request and hand its result to the query; returns None if too many requests are
         unanswered.
@@ -131,24 +137,9 @@ class QueryHost(Protocol):
 class Query:
     """One query, made by `DhtNode.query` and its siblings."""
 
-    def __init__(
-        self,
-        host: QueryHost,
-        target: bytes,
-        *,
-        command: int,
-        internal: bool,
-        value: bytes | None,
-        commit: CommitMaker | None,
-        nodes: Iterable[SocketAddress],
-        concurrency: int,
-        background: bool,
-    ) -> None:
+    def __init__(self, host: QueryHost, target: bytes, options: QueryOptions) -> None:
         self.target = target
-        self.command = command
-        self.internal = internal
-        self.background = background
-        """Whether it is a query of the node itself, which causes no events."""
+        self.options = options
         self.state = QueryState.VISITING
         self.closest_replies: list[Reply] = []
         """The replies without an error of the closest nodes that have an id: up to 20, closest first."""
@@ -158,9 +149,14 @@ class Query:
         self.confirmed: list[Reply] = []
         """The earlier replies of the nodes that have confirmed the concluding request."""
         self._host = host
-        self._value = value
-        self._commit = commit
-        self._concurrency = concurrency
+        self._visit = RequestOptions(
+            options.command,
+            options.internal,
+            target,
+            options.value,
+            retries=QUERY_RETRIES,
+            socket=None if options.background else Socket.MAIN,
+        )
         self._distances: list[int] = []  # of the closest replies
         self.heard_of: dict[SocketAddress, list[SocketAddress] | _Refs] = {}
         """For each node: the nodes that have named it, or the result of the visit."""
@@ -172,7 +168,7 @@ class Query:
         self._slow = 0
         self._cautious = False
         self._from_table = False
-        for address in nodes:
+        for address in options.nodes:
             self._hear_of(address, None)
 
     @property
@@ -228,7 +224,7 @@ class Query:
                 continue  # true of most nodes once the query is near its target
             if address[1] and not self._host.is_own(node_id(address)):
                 self._hear_of(address, source, now)
-        if self.successes + self.errors >= self._concurrency:
+        if self.successes + self.errors >= self.options.concurrency:
             self._cautious = False
         if response.error == RpcErrorCode.NONE:
             self._host.replied(self, reply)
@@ -295,13 +291,13 @@ class Query:
 
     def _go_on(self, now: float) -> None:
         """Visit as many nodes as may be visited at once; conclude if none is left to wait for."""
-        most = CAUTIOUS_CONCURRENCY if self._cautious else self._concurrency
+        most = CAUTIOUS_CONCURRENCY if self._cautious else self.options.concurrency
         while self._pending and len(self.in_flight) - self._slow < most:
             away, address = self._pending.pop()
             unanswered = self._unanswered.get(address[0], 0)
             if self._is_close(away) and unanswered < self._host.limits.query_host_unanswered:
                 self._unanswered[address[0]] = unanswered + 1
-                self._ask(address, self.command, self._value, None, QUERY_RETRIES, now)
+                self._ask(address, self._visit, now)
         if not self._from_table and not self.successes and not self.errors:
             self._cautious = True
         if self._pending:
@@ -313,26 +309,8 @@ class Query:
             else:
                 self._conclude(now)
 
-    def _ask(
-        self,
-        to: SocketAddress,
-        command: int,
-        value: bytes | None,
-        token: bytes | None,
-        retries: int,
-        now: float,
-    ) -> None:
-        request = self._host.ask(
-            self,
-            to,
-            command=command,
-            internal=self.internal,
-            target=self.target,
-            value=value,
-            token=token,
-            retries=retries,
-            now=now,
-        )
+    def _ask(self, to: SocketAddress, options: RequestOptions, now: float) -> None:
+        request = self._host.send(self, to, options, now)
         if request is None:
             self.errors += 1
         else:
@@ -346,15 +324,22 @@ class Query:
         self.in_flight.clear()
         self._slow = 0
         commits = []
-        if self._commit is not None:
-            made = [(reply, self._commit(reply)) for reply in self.closest_replies]
+        if self.options.commit is not None:
+            made = [(reply, self.options.commit(reply)) for reply in self.closest_replies]
             commits = [(reply, commit) for reply, commit in made if commit is not None]
         if not commits:
             self._enter(QueryState.FINISHED)
             return
         self._enter(QueryState.COMMITTING)
         for reply, commit in commits:
-            self._ask(reply.source, commit.command, commit.value, commit.token, RETRIES, now)
+            concluding = attrs.evolve(
+                self._visit,
+                command=commit.command,
+                value=commit.value,
+                token=commit.token,
+                retries=RETRIES,
+            )
+            self._ask(reply.source, concluding, now)
         self._finish_commit()
 
     def _finish_commit(self) -> None:

@@ -23,7 +23,7 @@ from .client import Client
 from .events import DhtEvent, ReachabilityChanged
 from .limits import DhtLimits
 from .messages import RpcCommand, RpcResponse
-from .requests import PendingRequest, Socket
+from .requests import PendingRequest, RequestOptions, Socket
 from .upkeep import Upkeep
 
 _TESTERS: Final = 5
@@ -128,12 +128,15 @@ class Reachability:
     def _test(self, now: float) -> None:
         """Ask nodes to answer to the main socket."""
         self._enter(Reach.TESTING, math.inf)
-        value = self._port.to_bytes(2, "little")
+        options = RequestOptions(
+            RpcCommand.PING_NAT,
+            internal=True,
+            value=self._port.to_bytes(2, "little"),
+            socket=Socket.PROBE,
+            answered_on=Socket.MAIN,
+        )
         requests = [
-            self._node.client.send(
-                self, to, RpcCommand.PING_NAT, now, value=value, socket=Socket.PROBE, answered_on=Socket.MAIN
-            )
-            for to in islice(self._strangers(now), _TESTERS)
+            self._node.client.send(self, to, options, now) for to in islice(self._strangers(now), _TESTERS)
         ]
         self._waiting = {request for request in requests if request is not None}
         self._asked = len(self._waiting)

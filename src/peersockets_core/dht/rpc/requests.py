@@ -54,6 +54,24 @@ class Asker(Protocol):
         """Note that no response has arrived, although the request was repeated."""
 
 
+@attrs.frozen
+class RequestOptions:
+    """A request without its destination: its content, and how it is delivered."""
+
+    command: int
+    internal: bool = False
+    """Whether `command` is one of dht-rpc's own (`RpcCommand`)."""
+    target: bytes | None = None
+    value: bytes | None = None
+    token: bytes | None = None
+    retries: int = RETRIES
+    timeout: float = TIMEOUT
+    socket: Socket | None = None
+    """The socket that it leaves from, or None for the one that keeps the table fresh."""
+    answered_on: Socket | None = None
+    """The socket that its answer comes to, or None for the one that it leaves from."""
+
+
 @attrs.define(eq=False)
 class PendingRequest:
     """One request that waits to be sent or answered."""
@@ -141,23 +159,14 @@ class Requests:
                 return tid
 
     def add(
-        self,
-        message: RpcRequest,
-        asker: Asker,
-        now: float,
-        *,
-        retries: int = RETRIES,
-        timeout: float = TIMEOUT,
-        socket: Socket = Socket.MAIN,
-        answered_on: Socket | None = None,
+        self, message: RpcRequest, asker: Asker, options: RequestOptions, socket: Socket, now: float
     ) -> PendingRequest:
-        """Send a request as soon as the window has room; `message.tid` comes from `new_tid`.
-
-        The answer comes to the socket that the request leaves from, unless another one is named.
-        """
-        on = socket if answered_on is None else answered_on
+        """Send a request from a socket as soon as the window has room; `message.tid` comes from `new_tid`."""
+        on = socket if options.answered_on is None else options.answered_on
         datagram = encode_request(message)
-        pending = PendingRequest(message.to, message, asker, retries, timeout, datagram, socket, on)
+        pending = PendingRequest(
+            message.to, message, asker, options.retries, options.timeout, datagram, socket, on
+        )
         self._pending[message.tid, message.to] = pending
         self._send(pending, now)
         return pending

@@ -204,7 +204,9 @@ class Upkeep:
         if self.checks >= self._node.limits.checks:
             return
         contact.pinged = self.ticks
-        if self._node.client.send(_Check(self, contact, contact.seen), contact.address, RpcCommand.PING, now):
+        if self._node.client.send_own(
+            _Check(self, contact, contact.seen), contact.address, RpcCommand.PING, now
+        ):
             self.checks += 1
 
     def _swap_with_oldest(self, newcomer: Contact, now: float) -> None:
@@ -218,7 +220,7 @@ class Upkeep:
         if self.ticks - oldest.pinged < _RECENT and self.ticks - oldest.added > _OLD:
             return
         oldest.pinged = self.ticks
-        if self._node.client.send(
+        if self._node.client.send_own(
             _Swap(self, oldest, oldest.seen, newcomer), oldest.address, RpcCommand.PING, now
         ):
             self.repings += 1

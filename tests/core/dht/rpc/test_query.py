@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from random import Random
-from typing import Any
 
 import attrs
 import pytest
@@ -23,9 +22,10 @@ from peersockets_core.dht.rpc.query import (
     Commit,
     CommitMaker,
     Query,
+    QueryOptions,
     Reply,
 )
-from peersockets_core.dht.rpc.requests import PendingRequest
+from peersockets_core.dht.rpc.requests import PendingRequest, RequestOptions
 from peersockets_core.dht.rpc.table import K
 
 TARGET = bytes(32)
@@ -59,13 +59,13 @@ class PlayedHost:
     def is_own(self, id: bytes) -> bool:
         return id == self.own
 
-    def ask(self, query: Query, to: SocketAddress, **fields: Any) -> PendingRequest | None:
+    def send(
+        self, asker: Query, to: SocketAddress, options: RequestOptions, now: float
+    ) -> PendingRequest | None:
         if len(self.asked) >= self.room:
             return None
-        message = RpcRequest(
-            len(self.asked), to, fields["command"], value=fields["value"], token=fields["token"]
-        )
-        self.asked.append(PendingRequest(to, message, query, 5, 1.0, b""))
+        message = RpcRequest(len(self.asked), to, options.command, value=options.value, token=options.token)
+        self.asked.append(PendingRequest(to, message, asker, options.retries, options.timeout, b""))
         return self.asked[-1]
 
     def cancel(self, request: PendingRequest) -> None:
@@ -84,10 +84,7 @@ class PlayedHost:
 def query(
     host: PlayedHost, *, nodes: Iterable[SocketAddress] = (), commit: CommitMaker | None = None
 ) -> Query:
-    made = Query(
-        host, TARGET, command=3, internal=False, value=b"v", commit=commit, nodes=nodes,
-        concurrency=CONCURRENCY, background=False,
-    )  # fmt: skip
+    made = Query(host, TARGET, QueryOptions(3, value=b"v", commit=commit, nodes=tuple(nodes)))
     made.start(0.0)
     return made
 

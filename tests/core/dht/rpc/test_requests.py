@@ -10,7 +10,7 @@ from core.dht.support import entropy
 from peersockets_core.address import SocketAddress
 from peersockets_core.dht.rpc.limits import DhtLimits
 from peersockets_core.dht.rpc.messages import RpcRequest, RpcResponse
-from peersockets_core.dht.rpc.requests import PendingRequest, Requests
+from peersockets_core.dht.rpc.requests import PendingRequest, RequestOptions, Requests, Socket
 
 THERE = ("10.0.0.9", 1)
 
@@ -46,7 +46,7 @@ def pool(now: float = 0.0, **limits: int) -> Requests:
 
 def ask(requests: Requests, asker: Asker, now: float = 0.0, **options: float) -> PendingRequest:
     message = RpcRequest(requests.new_tid(THERE), THERE, 0, internal=True)
-    return requests.add(message, asker, now, **options)  # type: ignore[arg-type]
+    return requests.add(message, asker, RequestOptions(0, **options), Socket.MAIN, now)  # type: ignore[arg-type]
 
 
 def test_an_answer_reaches_its_asker_once() -> None:
