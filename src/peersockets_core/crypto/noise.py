@@ -36,6 +36,8 @@ class DHFunction(Protocol):
 
     name: str
     """The function's name as it appears in a Noise protocol name."""
+    checks: bool
+    """Whether `dh_untrusted` refuses every key that `check_untrusted` refuses."""
 
     def generate(self, seed: bytes) -> DHKeyPair:
         """Make an ephemeral key pair from 32 random bytes."""
@@ -53,6 +55,7 @@ class X25519:
     """Curve25519, as in noise-protocol 3.0.1."""
 
     name = "25519"
+    checks = False
 
     def generate(self, seed: bytes) -> DHKeyPair:
         """Make an ephemeral key pair whose secret key is `seed` (libsodium's crypto_kx_keypair)."""
@@ -83,6 +86,9 @@ class Ed25519:
     """Diffie-Hellman over Ed25519 points, as in noise-curve-ed 2.1.0; secret keys have 64 bytes."""
 
     name = "Ed25519"
+
+    def __init__(self) -> None:
+        self.checks = _CHECKS_ORDER
 
     def generate(self, seed: bytes) -> DHKeyPair:
         """Make the key pair that belongs to the 32-byte `seed`."""
@@ -289,20 +295,31 @@ class NoiseHandshake:
     def read_message_untrusted(self, message: bytes) -> bytes:
         """Return the payload of the remote's next message. Raises only `RemoteProtocolError`."""
         symmetric = self._symmetric
-        for token in self._messages[self._messages_done]:
+        tokens = self._messages[self._messages_done]
+        for token in tokens:
             if token == "e":
                 self._remote_ephemeral, message = _take_untrusted(message, _KEY_SIZE)
-                self._dh.check_untrusted(self._remote_ephemeral)
+                self._check_untrusted(self._remote_ephemeral, token, tokens)
                 symmetric.mix_hash(self._remote_ephemeral)
             elif token == "s":
                 encrypted, message = _take_untrusted(message, _KEY_SIZE + AEAD_TAG_SIZE)
                 self.remote_static = symmetric.decrypt_and_hash_untrusted(encrypted)
-                self._dh.check_untrusted(self.remote_static)
+                self._check_untrusted(self.remote_static, token, tokens)
             else:
                 self._mix_dh_untrusted(token)
         payload = symmetric.decrypt_and_hash_untrusted(message)
         self._messages_done += 1
         return payload
+
+    def _check_untrusted(self, public_key: bytes, token: str, tokens: tuple[str, ...]) -> None:
+        """Check a key of the remote, unless a multiplication for the same message does that.
+
+        Raises only `RemoteProtocolError`.
+        """
+        theirs = 1 if self._initiator else 0  # the place of the remote's key in the name of a multiplication
+        multiplied = any(len(other) == 2 and other[theirs] == token for other in tokens)
+        if not (multiplied and self._dh.checks):
+            self._dh.check_untrusted(public_key)
 
     def _mix_dh_untrusted(self, token: str) -> None:
         # The first letter names the initiator's key, the second the responder's.

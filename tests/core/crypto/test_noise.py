@@ -157,6 +157,33 @@ def test_a_key_of_mixed_order_is_refused_where_libsodium_takes_it(monkeypatch: p
     Ed25519().check_untrusted(key)
     with pytest.raises(RemoteProtocolError, match="weak point"):
         Ed25519().check_untrusted(mixed)
+    _, right = two(Ed25519())
+    with pytest.raises(RemoteProtocolError, match="weak point"):
+        right.read_message_untrusted(mixed)
+
+
+@pytest.mark.parametrize("checks", [True, False])
+@pytest.mark.parametrize("small", TORSION, ids=range(1, 8))
+def test_a_handshake_with_a_key_of_mixed_order_is_refused(
+    small: bytes, checks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the first message of IK, which is multiplied at once, each of the two keys of the remote."""
+    monkeypatch.setattr(noise, "_CHECKS_ORDER", checks)
+    dh = Ed25519()
+    server = dh.generate(b"\x01" * 32)
+    static, ephemeral = dh.generate(b"\x02" * 32), dh.generate(b"\x03" * 32)
+    for mixed in (static, ephemeral):
+        public_key = bindings.crypto_core_ed25519_add(mixed.public_key, small)
+        bad = DHKeyPair(mixed.secret_key, public_key)
+        initiator = NoiseHandshake(
+            pattern="IK", initiator=True, dh=dh, remote_static=server.public_key,
+            static=bad if mixed is static else static, ephemeral=bad if mixed is ephemeral else ephemeral,
+        )  # fmt: skip
+        responder = NoiseHandshake(
+            pattern="IK", initiator=False, dh=dh, static=server, ephemeral=dh.generate(b"\x04" * 32)
+        )
+        with pytest.raises(RemoteProtocolError, match="weak point"):
+            responder.read_message_untrusted(initiator.write_message(b""))
 
 
 def test_libsodium_is_asked_about_a_point_of_mixed_order(monkeypatch: pytest.MonkeyPatch) -> None:
