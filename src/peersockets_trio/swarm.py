@@ -185,9 +185,9 @@ class Swarm:
         self._check_open()
         if self.suspended:
             raise PeerUnreachable("the swarm is suspended")
-        await trio.lowlevel.checkpoint()
         connection = self._node_runtime.machine.connection_to("hypercore11", key)
         if connection is not None:
+            await trio.lowlevel.checkpoint()
             return connection.owner.facts()
         return await self._runtime.connect(key, relays)
 

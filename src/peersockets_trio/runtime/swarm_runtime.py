@@ -66,7 +66,7 @@ class _Connections(Instrument):
 
     def connection_opened(self, info: ConnectionInfo) -> None:
         if info.wire == "hypercore11":
-            self._runtime.connection_opened(info.public_key)
+            self._runtime.connection_opened(info)
 
     def connection_closed(self, info: ConnectionInfo, reason: str, unsent: int) -> None:
         if info.wire == "hypercore11":
@@ -289,8 +289,7 @@ class SwarmRuntime:
             except (RemoteProtocolError, Refused, trio.BrokenResourceError) as failure:
                 error = failure
             else:
-                self._end_dial(dial.public_key, info=task.facts())
-                return
+                return  # `connection_opened` has ended the dial
         self.machine.connection_lost(dial.public_key, trio.current_time())
         self._end_dial(dial.public_key, error=error)
         self.flush()
@@ -328,16 +327,17 @@ class SwarmRuntime:
         assert waiting.info is not None
         return waiting.info
 
-    def connection_opened(self, public_key: bytes) -> None:
+    def connection_opened(self, info: ConnectionInfo) -> None:
         """Note that a connection with a key exists, on any transport."""
-        self.machine.connection_opened(public_key, trio.current_time())
-        self._look_again()
+        self.machine.connection_opened(info.public_key, trio.current_time())
+        self._end_dial(info.public_key, info=info)
+        self.flush()
 
     def connection_closed(self, public_key: bytes) -> None:
         """Note that a connection has ended; another one with the same key may be left."""
         if self.node_runtime.machine.connection_to("hypercore11", public_key) is None:
             self.machine.connection_lost(public_key, trio.current_time())
-            self._look_again()
+            self.flush()
 
     async def suspend(self) -> None:
         """Withdraw the announcements, end the connections, and stay silent until `resume`."""
@@ -355,7 +355,6 @@ class SwarmRuntime:
         self.silent = False
         self.machine.resume(trio.current_time())
         self.flush()
-        self._look_again()
 
     async def finish(self) -> None:
         """End the connections on this swarm's socket in good order, for up to `Limits.linger`."""
@@ -385,10 +384,6 @@ class SwarmRuntime:
         if waiting is not None:
             waiting.info, waiting.error = info, error
             waiting.done.set()
-
-    def _look_again(self) -> None:
-        """Wake the task that handles deadlines, which then also sends the machine's output."""
-        self._scope.cancel()
 
     def _open_stream(self, public_key: bytes) -> int:
         """Open the stream for a dial; returns its id."""

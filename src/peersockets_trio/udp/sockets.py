@@ -213,6 +213,16 @@ class UdpSocket:
         self._waiting = False
         self._send()
 
+    def take_early(self) -> None:
+        """Hand over the packets that arrived before a stream was connected. Their acknowledgement waits a
+        moment for data that carries it.
+        """
+        now = trio.current_time()
+        if self.endpoint.next_deadline() <= now:
+            self._dispatch(self.endpoint.handle_deadline(now))
+            self._answer_time = min(self._answer_time, now + _ANSWER_TIME)
+        self.look_again()
+
     def look_again(self) -> None:
         """Adjust the timer. An unnecessary wake-up costs more than two moves of the timer."""
         deadline = min(self.endpoint.next_deadline(), self._answer_time, self._closing_time())

@@ -21,8 +21,8 @@ class StreamSocket(Protocol):
     def wake(self, size: int = 0) -> None:
         """Send the output that the stream has queued, of which `size` bytes were just written."""
 
-    def look_again(self) -> None:
-        """Adjust the timer if something is due earlier."""
+    def take_early(self) -> None:
+        """Hand over the packets that arrived before a stream was connected."""
 
     def let_finish(self, stream: UdxStream) -> None:
         """Give a stream that was closed some time to finish."""
@@ -77,7 +77,7 @@ class UdxStream(DirectStream):
         if self._closed:
             raise trio.ClosedResourceError("the stream is closed")
         self.core.connect(remote_id, address, trio.current_time())
-        self._udp.look_again()
+        self._udp.take_early()
 
     def change_remote(self, remote_id: int, address: Address) -> None:
         """Send to another address and id of the remote's stream from now on."""
