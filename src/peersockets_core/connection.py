@@ -278,7 +278,7 @@ class Connection(Generic[C_co]):
         timers = self._timers
         if self.closed or timers.now < self.next_deadline():
             return []
-        error = timers.overdue(self.state, self.wire_machine, self.wire)
+        error = timers.overdue(self.state, self.wire_machine, self.wire if self.initiator else None)
         if error is not None:
             return self._close([], error)
         if self.has_output and not self.on_hold:

@@ -10,6 +10,7 @@ from .errors import Refused, RemoteProtocolError
 from .events import WireName
 from .lateness import LATENESS, absence
 from .limits import Limits
+from .wires.table import WIRES
 from .wires.wire import Wire
 
 
@@ -96,13 +97,21 @@ class ConnectionTimers:
         return self.handshake_deadline if state in UNPROVED else math.inf
 
     def overdue(
-        self, state: ConnectionState, wire: Wire, name: WireName | None
+        self, state: ConnectionState, wire: Wire, dialled: WireName | None
     ) -> RemoteProtocolError | Refused | None:
-        """Return the error for a deadline that has passed, or None if only a keepalive is due."""
+        """Return the error for a deadline that has passed, or None if only a keepalive is due.
+
+        `dialled` is the wire that an initiator has chosen.
+        """
         limits = self._limits
         if state in UNPROVED:
             text = f"no handshake within {limits.handshake_time:g} seconds"
-            return RemoteProtocolError(text if name is None else f"{text}; does the remote speak {name}?")
+            if dialled is not None:
+                text += f"; does the remote speak {dialled}?"
+                text += "".join(
+                    f" For {wire}: wire={wire!r}, --wire {wire}" for wire in WIRES if wire != dialled
+                )
+            return RemoteProtocolError(text)
         if state is ConnectionState.ON_HOLD:
             waits = self.now < self.handshake_deadline
             return None if waits else Refused(f"no decision within {limits.handshake_time:g} seconds")

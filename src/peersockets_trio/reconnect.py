@@ -167,7 +167,7 @@ class KeptConnection(Receiver):
                     reason, seconds = await self._connect_and_stay()
                     steady = seconds >= self._backoff.steady
                 except _NOT_CONNECTED as raised:
-                    error, reason = raised, explain(raised)
+                    error, reason = raised, explain(raised, self.address)
                 failures = 1 if steady else failures + 1
                 if not self._runtime.closed:
                     await self._wait(Disconnected(reason, self._backoff.seconds(failures), error))

@@ -71,7 +71,7 @@ class TopicRequests:
     async def request(self, peer_id: int, data: bytes, timeout: float) -> bytes:
         """See `Topic.request`."""
         book = self._book
-        with trio.fail_after(timeout):
+        with trio.move_on_after(timeout):
             number = book.new_id(peer_id)
             await self._topic.send(peer_id, encode(Kind.REQUEST, number, data))
             # `send` checkpoints before it sends and not after, so no reply can have arrived yet.
@@ -81,7 +81,8 @@ class TopicRequests:
             finally:
                 if book.withdraw(asked):
                     self.send_if_room(peer_id, encode(Kind.CANCEL, number))
-        return asked.result()
+            return asked.result()
+        raise trio.TooSlowError(f"peer {peer_id} did not answer within {timeout:g} seconds")
 
     @asynccontextmanager
     async def serve(self, handler: RequestHandler) -> AsyncIterator[None]:

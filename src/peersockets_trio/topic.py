@@ -298,6 +298,13 @@ class Topic(Receiver):
         """Return the counters of the requests on this handle."""
         return RequestStatistics() if self._requests is None else self._requests.statistics()
 
+    def _claim(self) -> None:
+        if self._requests is not None:
+            raise trio.BusyResourceError(
+                "this Topic carries requests; join the topic once more to receive messages"
+            )
+        super()._claim()
+
     def _for_requests(self) -> TopicRequests:
         self._check_open()
         if self._requests is None:

@@ -66,7 +66,9 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
 def test_the_default_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "settings"))
-    assert "No such file" in complaint(run("keys", "show"), 2)
+    missing = tmp_path / "settings" / "peersockets" / "key"
+    text = complaint(run("keys", "show"), 2)
+    assert text.endswith(f"No such file or directory; `peersockets keys new {missing}` makes one\n")
     done = run("keys", "new")
     (path,) = tmp_path.rglob("key")
     assert done.stdout.startswith(f"file {path}\n".encode())

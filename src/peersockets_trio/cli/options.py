@@ -409,6 +409,9 @@ def identity(key_file: Path, parameter: str) -> KeyPair:
     """Read a key file. Raises `click.UsageError`, which names the parameter."""
     try:
         return _seed(read_file(key_file))
+    except FileNotFoundError as error:
+        text = f"{parameter} {str(key_file)!r}: {error.strerror}; `peersockets keys new {key_file}` makes one"
+        raise click.UsageError(text) from None
     except OSError as error:
         raise click.UsageError(f"{parameter} {str(key_file)!r}: {error.strerror}") from None
     except ValueError:

@@ -17,6 +17,7 @@ from peersockets_core import Address, DriveKey, Message, PeerEvent, PeersocketsE
 
 from ..drive import Drive
 from ..node import Node
+from ..runtime.telemetry import explain
 from ..swarm import Swarm
 from ..topic import Topic
 from .ending import Ending, run
@@ -262,7 +263,7 @@ class Session:
         self._output.write(event="error", error=type(error).__name__, message=str(error), **numbers)
 
     def _report(self, error: Exception, command: Any = None) -> None:
-        event: dict[str, Any] = {"event": "error", "error": type(error).__name__, "message": str(error)}
+        event: dict[str, Any] = {"event": "error", "error": type(error).__name__, "message": explain(error)}
         if command is not None:
             event["command"] = command
         self._output.write(**event)

@@ -100,13 +100,13 @@ class Telemetry:
         """Report a failed connection attempt."""
         key = f", key {public_key.hex()}" if public_key is not None else ""
         text = "failed: %s on %s%s: %s"
-        connection_logger.info(text, _place(address), wire or "no wire", key, explain(error))
+        connection_logger.info(text, _place(address), wire or "no wire", key, explain(error, address))
         if self._instruments:
             self._instruments.call("connection_failed", address, wire, error)
 
     def retrying(self, address: Address, wire: WireName, seconds: float, error: Exception | None) -> None:
         """Report that a kept connection will be dialled again."""
-        reason = "it has ended" if error is None else explain(error)
+        reason = "it has ended" if error is None else explain(error, address)
         text = "retrying: %s on %s in %.1f seconds: %s"
         connection_logger.info(text, _place(address), wire, seconds, reason)
         if self._instruments:
@@ -152,15 +152,22 @@ class Telemetry:
             self._instruments.call(hook, key, event)
 
 
-def explain(error: BaseException) -> str:
-    """Return a one-line reason for a failure, with the system's reason if there is one."""
+def explain(error: BaseException, address: Address | None = None) -> str:
+    """Return a one-line reason for a failure, with the system's reason if there is one.
+
+    With the `address` that the caller shows beside it, the reason does not repeat it.
+    """
+    text = str(error)
     # The error of trio.open_tcp_stream names the address; its cause has the reason.
     cause = error.__cause__
     while isinstance(cause, BaseExceptionGroup):
         cause = cause.exceptions[0]
-    if isinstance(cause, OSError) and cause.errno is not None:
-        return f"{error}: {os.strerror(cause.errno)}"
-    return str(error)
+    reason = os.strerror(cause.errno) if isinstance(cause, OSError) and cause.errno is not None else None
+    if address is not None:
+        if reason is not None and text == f"all attempts to connect to {address} failed":
+            return reason
+        text = text.removeprefix(f"{address} ")
+    return text if reason is None else f"{text}: {reason}"
 
 
 def _place(address: Address | None) -> str:

@@ -28,7 +28,7 @@ from adapter.support import (
     meet,
     tasks,
 )
-from peersockets_core import WIRES
+from peersockets_core import WIRES, Address
 from peersockets_trio import ConnectionInfo, Instrument, KeyPair, Limits, NodeStatistics, open_node
 from peersockets_trio.runtime.telemetry import explain
 from peersockets_trio.testing import Connect, connect_nodes, join_side
@@ -235,6 +235,16 @@ def test_the_reason_of_the_system_is_given() -> None:
     assert explain(error) == "all attempts to connect to host:1 failed"
     error.__cause__ = ExceptionGroup("several", [ConnectionRefusedError(111, "whatever")])
     assert explain(error) == "all attempts to connect to host:1 failed: Connection refused"
+
+
+def test_a_reason_does_not_repeat_the_address_beside_it() -> None:
+    host = Address("host", 1)
+    error = OSError("all attempts to connect to host:1 failed")
+    assert explain(error, host) == "all attempts to connect to host:1 failed", "there is no other reason"
+    error.__cause__ = ConnectionRefusedError(111, "whatever")
+    assert explain(error, host) == "Connection refused"
+    assert explain(TimeoutError("host:1 did not answer"), host) == "did not answer"
+    assert explain(ValueError("host is bad"), host) == "host is bad"
 
 
 # The counters
