@@ -31,12 +31,14 @@ from .events import (
     WritableAgain,
 )
 from .limits import DEFAULT_UDX_LIMITS, UdxLimits
+from .send_half import MAX_DATAGRAMS
 from .state import State
 from .stream import Stream
 from .transmission import Transmission
 
 __all__ = [
     "DEFAULT_UDX_LIMITS",
+    "MAX_DATAGRAMS",
     "Address",
     "AddressChanged",
     "DataReceived",

@@ -89,7 +89,7 @@ class Datagrams:
         return self._send(destination, buffers, size)
 
     def _send(self, destination: Address, buffers: list[Buffer], size: int) -> bool:
-        many = len(buffers) > 3
+        many = len(buffers) > 2 or sum(map(len, buffers)) > size
         try:
             if many and self.segments:
                 option = (socket.IPPROTO_UDP, _UDP_SEGMENT, size.to_bytes(2, sys.byteorder))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import math
 import socket
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Final
@@ -14,6 +15,7 @@ import trio
 from peersockets_core.crypto.sodium import Buffer
 from peersockets_core.udx import (
     DEFAULT_UDX_LIMITS,
+    MAX_DATAGRAMS,
     Address,
     DataReceived,
     EarlyPacket,
@@ -41,6 +43,9 @@ _SMALL: Final = 1500
 _ANSWER_TIME: Final = 0.001
 """Seconds that the acknowledgement of a request waits for the answer: half of the time that libudx allows for
 a lone packet."""
+
+_JOINED_SIZE: Final = 512
+"""Bytes of the largest datagram that is joined with those of other streams to one run."""
 
 _GATHER_TIME: Final = 0.001
 """Seconds after a write within which another one belongs to the same batch, and the longest time that a batch
@@ -90,7 +95,7 @@ class UdpSocket:
         self._read_size = 0  # bytes of UDX in the current read
         self._read_events = 0  # the events that these bytes caused
         self._read_data = False  # whether there was data of a stream among them
-        self._blocked: Transmission | None = None  # a transmission that the kernel had no room for
+        self._blocked: deque[Transmission] = deque()  # transmissions that the kernel had no room for
         self._waiting = False  # whether a task waits for that room
         self._scope = trio.CancelScope()
         self._nursery: trio.Nursery | None = None
@@ -186,12 +191,28 @@ class UdpSocket:
             return
         now = trio.current_time()
         self._answer_time = math.inf
-        if self._blocked is not None and not self._try_send(self._blocked, now):
-            return
-        for transmission in self.endpoint.datagrams_to_send(now):
-            if not self._try_send(transmission, now):
+        while self._blocked:
+            if not self._try_send(self._blocked.popleft(), now):
                 return
-        self.look_again()
+        held: Transmission | None = None  # small datagrams of several streams
+        count = 0
+        for transmission in self.endpoint.datagrams_to_send(now):
+            destination, buffers, size = transmission
+            if held is not None:
+                if size == held[2] and destination == held[0] and count < MAX_DATAGRAMS and len(buffers) < 3:
+                    held[1].extend(buffers)
+                    count += 1
+                    continue
+                if not self._try_send(held, now):
+                    self._blocked.append(transmission)
+                    return
+                held = None
+            if size <= _JOINED_SIZE and len(buffers) < 3:
+                held, count = transmission, 1
+            elif not self._try_send(transmission, now):
+                return
+        if held is None or self._try_send(held, now):
+            self.look_again()
 
     def _try_send(self, transmission: Transmission, now: float) -> bool:
         destination, buffers, size = transmission
@@ -202,10 +223,11 @@ class UdpSocket:
             if error.errno == errno.EMSGSIZE:
                 self.endpoint.datagrams_refused(destination, size, now)
             sent = True
-        self._blocked = None if sent else transmission
-        if not sent and self._nursery is not None:
-            self._waiting = True
-            self._nursery.start_soon(self._wait_writable)
+        if not sent:
+            self._blocked.appendleft(transmission)
+            if self._nursery is not None:
+                self._waiting = True
+                self._nursery.start_soon(self._wait_writable)
         return sent
 
     async def _wait_writable(self) -> None:

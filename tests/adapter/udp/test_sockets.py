@@ -8,9 +8,11 @@ import trio
 from adapter.support import LOOPBACK, limited
 from adapter.udp.support import SMALL_WINDOW, pair, sockets
 from peersockets_core import LocalProtocolError
-from peersockets_core.udx import State
+from peersockets_core.crypto.sodium import Buffer
+from peersockets_core.udx import Address, State
 from peersockets_trio import open_node
 from peersockets_trio.udp import UdxStream, open_udp_socket
+from peersockets_trio.udp.datagrams import Datagrams
 
 from ..support import KEY
 
@@ -159,6 +161,41 @@ async def test_streams_that_write_at_once_share_few_datagrams(mock_clock: trio.t
                 nursery.start_soon(answer, theirs)
         assert not alice.endpoint.streams
         assert alice.endpoint.statistics().sent + bob.endpoint.statistics().sent < 6 * number
+
+
+@pytest.mark.parametrize("refusals", [0, 3])
+async def test_datagrams_of_several_streams_share_system_calls(
+    monkeypatch: pytest.MonkeyPatch, mock_clock: trio.testing.MockClock, refusals: int
+) -> None:
+    """None of them is lost if the kernel has no room for a while."""
+    send = Datagrams.send
+    accepted: list[int] = []
+
+    def count(
+        self: Datagrams, destination: Address, buffers: list[Buffer], size: int, **options: bool
+    ) -> bool:
+        nonlocal refusals
+        if refusals and len(buffers) > 2:
+            refusals -= 1
+            return False
+        accepted.append(-(-sum(map(len, buffers)) // size))
+        return send(self, destination, buffers, size, **options)
+
+    async def write(stream: UdxStream, number: int) -> None:
+        await stream.send_all(bytes([number]) * (10 if number % 20 else 100))
+
+    monkeypatch.setattr(Datagrams, "send", count)
+    async with sockets() as (alice, bob):
+        streams = [pair(alice, bob, number) for number in range(100)]
+        async with trio.open_nursery() as nursery:
+            for number, (ours, _) in enumerate(streams):
+                nursery.start_soon(write, ours, number)
+        for number, (_, theirs) in enumerate(streams):
+            assert set(await theirs.receive_some()) == {number}
+        sent = alice.endpoint.statistics().sent + bob.endpoint.statistics().sent
+    assert sum(accepted) >= sent >= 100
+    assert len(accepted) < sum(accepted) / 4
+    assert not refusals
 
 
 async def test_two_nodes_over_udx() -> None:
