@@ -13,6 +13,7 @@ import attrs
 
 from ..address import SocketAddress
 from ..keys import KeyPair
+from ..transitions import follow
 from .exchange import Exchange
 from .messages import MOST_RELAYS, HyperDhtCommand
 from .rpc.messages import RpcCommand, RpcErrorCode, RpcResponse
@@ -31,18 +32,37 @@ _ROUNDS: Final = 100
 class AnnouncerState(enum.Enum):
     """The state of an announcer."""
 
-    IDLE = enum.auto()
-    ANNOUNCING = enum.auto()
-    KEEPING = enum.auto()
-    STOPPED = enum.auto()
+    IDLE = "idle"
+    ANNOUNCING = "announcing"
+    KEEPING = "keeping its relays"
+    STOPPED = "stopped"
 
 
-_NEXT: Final = {
-    AnnouncerState.IDLE: {AnnouncerState.ANNOUNCING, AnnouncerState.STOPPED},
-    AnnouncerState.ANNOUNCING: {AnnouncerState.ANNOUNCING, AnnouncerState.KEEPING, AnnouncerState.STOPPED},
-    AnnouncerState.KEEPING: {AnnouncerState.ANNOUNCING, AnnouncerState.STOPPED},
-    AnnouncerState.STOPPED: {AnnouncerState.ANNOUNCING},
+class AnnouncerSignal(enum.Enum):
+    """An occurrence that changes the state."""
+
+    ANNOUNCE = "announce"
+    ANNOUNCED = "keep relays"
+    STOP = "stop"
+
+
+TRANSITIONS: Final[dict[AnnouncerState, dict[AnnouncerSignal, AnnouncerState]]] = {
+    AnnouncerState.IDLE: {
+        AnnouncerSignal.ANNOUNCE: AnnouncerState.ANNOUNCING,
+        AnnouncerSignal.STOP: AnnouncerState.STOPPED,
+    },
+    AnnouncerState.ANNOUNCING: {
+        AnnouncerSignal.ANNOUNCE: AnnouncerState.ANNOUNCING,
+        AnnouncerSignal.ANNOUNCED: AnnouncerState.KEEPING,
+        AnnouncerSignal.STOP: AnnouncerState.STOPPED,
+    },
+    AnnouncerState.KEEPING: {
+        AnnouncerSignal.ANNOUNCE: AnnouncerState.ANNOUNCING,
+        AnnouncerSignal.STOP: AnnouncerState.STOPPED,
+    },
+    AnnouncerState.STOPPED: {AnnouncerSignal.ANNOUNCE: AnnouncerState.ANNOUNCING},
 }
+"""Every legal transition."""
 
 
 @attrs.frozen
@@ -77,7 +97,7 @@ class Announcer:
         """Announce our key to the nodes closest to it."""
         if self._query is not None:
             return
-        self._enter(AnnouncerState.ANNOUNCING)
+        self._signal(AnnouncerSignal.ANNOUNCE)
         self._next_round = math.inf
         self._query = self._exchange.query(
             self,
@@ -99,7 +119,7 @@ class Announcer:
 
     def stop(self, now: float) -> None:
         """Withdraw the announcement from every relay that can be reached."""
-        self._enter(AnnouncerState.STOPPED)
+        self._signal(AnnouncerSignal.STOP)
         self._next_round = math.inf
         if self._query is not None:
             self._exchange.cancel(self._query)
@@ -149,7 +169,7 @@ class Announcer:
         self._pongs_wanted = len(self.relays)
         for relay in self._former:
             self._withdraw_from(relay, now)
-        self._enter(AnnouncerState.KEEPING)
+        self._signal(AnnouncerSignal.ANNOUNCED)
         self._round = 0
         self._next_round = now + PING_INTERVAL
         self._exchange.report(Listening(tuple(self.relays)))
@@ -202,6 +222,5 @@ class Announcer:
         if request is not None:
             self._withdrawing[request] = relay
 
-    def _enter(self, state: AnnouncerState) -> None:
-        assert state in _NEXT[self.state]
-        self.state = state
+    def _signal(self, signal: AnnouncerSignal) -> None:
+        self.state = follow(TRANSITIONS, self.state, signal, "announcer")

@@ -18,6 +18,7 @@ import attrs
 from ..address import SocketAddress
 from ..errors import RemoteProtocolError
 from ..keys import Entropy, KeyPair
+from ..transitions import follow
 from ..wires.keys import Keys
 from .exchange import Exchange
 from .messages import (
@@ -47,20 +48,29 @@ search asks twenty nodes. The reference searches at the same time."""
 class DialState(enum.Enum):
     """The state of a dial."""
 
-    FINDING = enum.auto()
+    FINDING = "finding relays"
     """The dial looks for relays, and sends the handshake through them."""
-    REACHING = enum.auto()
+    REACHING = "reaching the remote"
     """The handshake is finished, but the address for the stream is not known yet."""
-    DONE = enum.auto()
-    FAILED = enum.auto()
+    DONE = "done"
+    FAILED = "failed"
 
 
-_NEXT: Final = {
-    DialState.FINDING: {DialState.REACHING, DialState.DONE, DialState.FAILED},
-    DialState.REACHING: {DialState.DONE, DialState.FAILED},
-    DialState.DONE: set(),
-    DialState.FAILED: set(),
+class DialSignal(enum.Enum):
+    """An occurrence that changes the state."""
+
+    REACH = "reach the remote"
+    FINISH = "finish"
+    FAIL = "fail"
+
+
+TRANSITIONS: Final[dict[DialState, dict[DialSignal, DialState]]] = {
+    DialState.FINDING: {DialSignal.REACH: DialState.REACHING, DialSignal.FAIL: DialState.FAILED},
+    DialState.REACHING: {DialSignal.FINISH: DialState.DONE, DialSignal.FAIL: DialState.FAILED},
+    DialState.DONE: {},
+    DialState.FAILED: {},
 }
+"""Every legal transition."""
 
 
 @attrs.frozen
@@ -134,7 +144,7 @@ class Dial:
     def cancel(self) -> None:
         """Give up; no event follows."""
         if self.active:
-            self._enter(DialState.FAILED)
+            self._signal(DialSignal.FAIL)
             self._let_go()
 
     @property
@@ -243,7 +253,7 @@ class Dial:
         now: float,
     ) -> None:
         """Decide to which address the stream connects."""
-        self._enter(DialState.REACHING)
+        self._signal(DialSignal.REACH)
         punchable = payload.holepunch is not None and bool(payload.holepunch.relays)
         if server is None or server == relay:
             self._done(relay)
@@ -261,13 +271,13 @@ class Dial:
 
     def _done(self, address: SocketAddress | None) -> None:
         assert self._finished is not None
-        self._enter(DialState.DONE)
+        self._signal(DialSignal.FINISH)
         self._let_go()
         keys, stream_id = self._finished
         self._exchange.report(Dialled(self, keys, stream_id, address))
 
     def _fail(self, reason: str) -> None:
-        self._enter(DialState.FAILED)
+        self._signal(DialSignal.FAIL)
         self._let_go()
         self._exchange.report(DialFailed(self, reason))
 
@@ -280,9 +290,8 @@ class Dial:
         self._to_try.clear()
         self._query = self._ping = None
 
-    def _enter(self, state: DialState) -> None:
-        assert state in _NEXT[self.state]
-        self.state = state
+    def _signal(self, signal: DialSignal) -> None:
+        self.state = follow(TRANSITIONS, self.state, signal, "dial")
 
 
 def _is_public(address: SocketAddress) -> bool:

@@ -14,6 +14,7 @@ import attrs
 from ..address import SocketAddress
 from ..errors import LocalProtocolError, RemoteProtocolError
 from ..keys import Entropy, KeyPair
+from ..transitions import follow
 from ..wires.keys import Keys
 from .exchange import Exchange
 from .limits import HyperDhtLimits
@@ -34,9 +35,27 @@ from .rpc.events import RequestReceived
 class IncomingState(enum.Enum):
     """The state of a handshake that a remote has begun."""
 
-    UNDECIDED = enum.auto()
-    ACCEPTED = enum.auto()
-    REFUSED = enum.auto()
+    UNDECIDED = "undecided"
+    ACCEPTED = "already accepted"
+    REFUSED = "already refused"
+
+
+class Decision(enum.Enum):
+    """The application's decision on a handshake."""
+
+    ACCEPT = "accept"
+    REFUSE = "refuse"
+
+
+TRANSITIONS: Final[dict[IncomingState, dict[Decision, IncomingState]]] = {
+    IncomingState.UNDECIDED: {
+        Decision.ACCEPT: IncomingState.ACCEPTED,
+        Decision.REFUSE: IncomingState.REFUSED,
+    },
+    IncomingState.ACCEPTED: {},
+    IncomingState.REFUSED: {},
+}
+"""Every legal transition."""
 
 
 @attrs.frozen
@@ -145,7 +164,7 @@ class HandshakeServer:
         Returns None if the remote asks for something that we do not support; the answer then carries an
         error. Raises `LocalProtocolError` if the handshake is already decided or forgotten.
         """
-        self._decide(incoming, IncomingState.ACCEPTED)
+        self._decide(incoming, Decision.ACCEPT)
         remote = incoming.payload
         error = _fault_of(remote)
         if error is not HandshakeError.NONE:
@@ -163,12 +182,11 @@ class HandshakeServer:
         """Give no answer at all, neither now nor when the handshake is repeated. Raises `LocalProtocolError`
         as `accept` does.
         """
-        self._decide(incoming, IncomingState.REFUSED)
+        self._decide(incoming, Decision.REFUSE)
         incoming._waiting.clear()
 
-    def _decide(self, incoming: Incoming, state: IncomingState) -> None:
-        if incoming.state is not IncomingState.UNDECIDED:
-            raise LocalProtocolError(f"the handshake was already {incoming.state.name.lower()}")
+    def _decide(self, incoming: Incoming, decision: Decision) -> None:
+        state = follow(TRANSITIONS, incoming.state, decision, "handshake")
         if self._incoming.get(incoming._message) is not incoming:
             raise LocalProtocolError("the handshake has waited too long for a decision")
         incoming.state = state

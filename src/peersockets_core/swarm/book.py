@@ -9,7 +9,7 @@ import heapq
 import itertools
 import math
 
-from .peers import PRIORITIES, PeerState, SwarmPeer
+from .peers import PRIORITIES, PeerSignal, PeerState, SwarmPeer
 
 _BUSY = frozenset({PeerState.DIALLING, PeerState.CONNECTED})
 
@@ -56,7 +56,7 @@ class PeerBook:
     def queue_due(self, now: float) -> None:
         """Queue the peers whose retry is due."""
         while self.next_retry() <= now:
-            heapq.heappop(self._retries)[2].enter(PeerState.QUEUED)
+            heapq.heappop(self._retries)[2].signal(PeerSignal.QUEUE)
 
     def first_queued(self) -> SwarmPeer | None:
         """Return the peer to dial next: among those of the highest priority, the one that was queued
@@ -88,6 +88,6 @@ class PeerBook:
         """Make room: forget the oldest peer that was never reached, or else the oldest."""
         for spare in self._spare:
             for peer in spare:
-                peer.enter(PeerState.IDLE)
+                peer.signal(PeerSignal.GIVE_UP)
                 del spare[peer], self.peers[peer.public_key]
                 return

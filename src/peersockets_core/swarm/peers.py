@@ -13,6 +13,7 @@ from typing import Final
 import attrs
 
 from ..address import SocketAddress
+from ..transitions import follow
 
 LASTING: Final = 15.0
 """Seconds. After a connection that lasted this long, retries start over."""
@@ -28,22 +29,37 @@ _EARLIEST, _SPREAD = 0.66, 0.66  # a wait is between 0.66 and 1.32 times as long
 class PeerState(enum.Enum):
     """How far the swarm has come with a peer."""
 
-    IDLE = enum.auto()
-    QUEUED = enum.auto()
+    IDLE = "idle"
+    QUEUED = "queued"
     """The swarm dials it as soon as there is room."""
-    DIALLING = enum.auto()
-    CONNECTED = enum.auto()
-    WAITING = enum.auto()
+    DIALLING = "being dialled"
+    CONNECTED = "connected"
+    WAITING = "waiting"
     """The swarm tries it again at its `retry_at`."""
 
 
-_NEXT: Final = {
-    PeerState.IDLE: {PeerState.QUEUED, PeerState.DIALLING, PeerState.CONNECTED},
-    PeerState.QUEUED: {PeerState.IDLE, PeerState.DIALLING, PeerState.CONNECTED},
-    PeerState.DIALLING: {PeerState.IDLE, PeerState.CONNECTED, PeerState.WAITING},
-    PeerState.CONNECTED: {PeerState.IDLE, PeerState.WAITING},
-    PeerState.WAITING: {PeerState.IDLE, PeerState.QUEUED, PeerState.DIALLING, PeerState.CONNECTED},
+class PeerSignal(enum.Enum):
+    """An occurrence that changes the state."""
+
+    QUEUE = "queue"
+    DIAL = "dial"
+    CONNECT = "connect"
+    WAIT = "wait"
+    GIVE_UP = "give up"
+
+
+_ALWAYS: Final = {PeerSignal.CONNECT: PeerState.CONNECTED, PeerSignal.GIVE_UP: PeerState.IDLE}
+_READY: Final = {PeerSignal.QUEUE: PeerState.QUEUED, PeerSignal.DIAL: PeerState.DIALLING, **_ALWAYS}
+_BUSY: Final = {PeerSignal.WAIT: PeerState.WAITING, **_ALWAYS}
+
+TRANSITIONS: Final[dict[PeerState, dict[PeerSignal, PeerState]]] = {
+    PeerState.IDLE: _READY,
+    PeerState.QUEUED: {PeerSignal.DIAL: PeerState.DIALLING, **_ALWAYS},
+    PeerState.DIALLING: _BUSY,
+    PeerState.CONNECTED: _BUSY,
+    PeerState.WAITING: _READY,
 }
+"""Every legal transition."""
 
 
 PRIORITIES: Final = range(5)
@@ -69,10 +85,9 @@ class SwarmPeer:
     _file: Callable[[SwarmPeer], None] = attrs.field(default=lambda peer: None, alias="file", repr=False)
     """A function that is called after each change, so that the owner can file the peer anew."""
 
-    def enter(self, state: PeerState, retry_at: float = math.inf) -> None:
-        """Change the state; `retry_at` is for WAITING. The transition must exist."""
-        assert state is self.state or state in _NEXT[self.state]
-        self.state = state
+    def signal(self, signal: PeerSignal, retry_at: float = math.inf) -> None:
+        """Change the state; `retry_at` is for WAIT. Raises `LocalProtocolError` for an illegal signal."""
+        self.state = follow(TRANSITIONS, self.state, signal, "peer")
         self.retry_at = retry_at
         self._file(self)
 
@@ -85,7 +100,7 @@ class SwarmPeer:
         """Note that a connection exists, no matter which side dialled."""
         self.proven = True
         self.connected_at = now
-        self.enter(PeerState.CONNECTED)
+        self.signal(PeerSignal.CONNECT)
 
     def failed(self, now: float, wanted: bool, chance: float) -> None:
         """Note that a dial has failed or a connection has ended; `chance`, from 0 to 1, spreads retries in
@@ -96,9 +111,9 @@ class SwarmPeer:
         waits = _AFTER_CONNECTING if self.proven else _BEFORE_CONNECTING
         self.attempts += 1
         if not wanted or self.attempts >= len(waits):
-            self.enter(PeerState.IDLE)
+            self.signal(PeerSignal.GIVE_UP)
             return
-        self.enter(PeerState.WAITING, now + waits[self.attempts] * (_EARLIEST + _SPREAD * chance))
+        self.signal(PeerSignal.WAIT, now + waits[self.attempts] * (_EARLIEST + _SPREAD * chance))
 
     def found_again(self) -> None:
         """Note that a search has found it again, so that it may be back."""
@@ -111,4 +126,4 @@ class SwarmPeer:
         """Note that earlier failures mean nothing any more, and try a waiting peer at once."""
         if self.state is PeerState.WAITING:
             self.attempts = 0
-            self.enter(PeerState.QUEUED)
+            self.signal(PeerSignal.QUEUE)

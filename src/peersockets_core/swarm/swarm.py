@@ -33,7 +33,7 @@ from .book import PeerBook
 from .discovery import Discovery, TopicDiscovery
 from .events import Announced, Flushed, PeerFound, SwarmEvent
 from .limits import DEFAULT_SWARM_LIMITS, SwarmLimits
-from .peers import PeerState, SwarmPeer
+from .peers import PeerSignal, PeerState, SwarmPeer
 
 
 class Swarm:
@@ -181,7 +181,7 @@ class Swarm:
         peer = self._peer(public_key, tuple(relays))
         dial = self.dht.dial(public_key, self._open_stream(public_key), now, relays=peer.relays)
         if peer.state is not PeerState.CONNECTED:
-            peer.enter(PeerState.DIALLING)
+            peer.signal(PeerSignal.DIAL)
         self.dials[public_key] = dial
         return dial
 
@@ -321,7 +321,7 @@ class Swarm:
                 self.pending_events.append(PeerFound(topic, found.public_key))
             peer.found_again()
             if peer.state is PeerState.IDLE:
-                peer.enter(PeerState.QUEUED)
+                peer.signal(PeerSignal.QUEUE)
         self.dial_queued(now)
 
     def _search_finished(self, topic: bytes, search: TopicSearch, announced: int, now: float) -> None:

@@ -221,7 +221,7 @@ def test_a_decision_is_made_once_and_in_time() -> None:
     (incoming,) = node.bring(RelayedHandshake(Mode.FROM_RELAY, message, CLIENT))
     node.accept(incoming)
     for decide in (node.accept, node.machine.refuse):
-        with pytest.raises(LocalProtocolError, match="was already accepted"):
+        with pytest.raises(LocalProtocolError, match="the handshake is already accepted"):
             decide(incoming)
     _, message = client(1)
     (late,) = node.bring(RelayedHandshake(Mode.FROM_RELAY, message, CLIENT))

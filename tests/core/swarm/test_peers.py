@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from peersockets_core.swarm.peers import LASTING, PeerState, SwarmPeer
+from peersockets_core.errors import LocalProtocolError
+from peersockets_core.swarm.peers import LASTING, PeerSignal, PeerState, SwarmPeer
 
 
 def peer(*, proven: bool = False, attempts: int = 0) -> SwarmPeer:
@@ -22,7 +23,7 @@ def waits(proven: bool) -> list[float]:
         if tried.state is not PeerState.WAITING:
             return times
         times.append(round((tried.retry_at - 100.0) / 0.99, 6))
-        tried.enter(PeerState.DIALLING)
+        tried.signal(PeerSignal.DIAL)
 
 
 def test_the_waits_of_the_reference() -> None:
@@ -70,6 +71,6 @@ def test_who_was_given_up_and_is_found_again_has_a_new_chance() -> None:
 
 def test_there_is_no_way_from_idle_to_waiting() -> None:
     tried = SwarmPeer(b"k" * 32)
-    with pytest.raises(AssertionError):
-        tried.enter(PeerState.WAITING)
-    tried.enter(PeerState.IDLE)
+    with pytest.raises(LocalProtocolError, match="cannot wait: the peer is idle"):
+        tried.signal(PeerSignal.WAIT)
+    tried.signal(PeerSignal.GIVE_UP)

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 import attrs
 
 from ...address import SocketAddress
+from ...transitions import follow
 from .address import distance, node_id
 from .limits import DhtLimits
 from .messages import RpcErrorCode, RpcResponse
@@ -78,18 +79,34 @@ class QueryOptions:
 class QueryState(enum.Enum):
     """The state of a query."""
 
-    VISITING = enum.auto()
+    VISITING = "visiting nodes"
     """The query asks closer and closer nodes."""
-    COMMITTING = enum.auto()
+    COMMITTING = "committing"
     """The query waits for the closest nodes to confirm the concluding request."""
-    FINISHED = enum.auto()
+    FINISHED = "finished"
 
 
-_NEXT: Final = {
-    QueryState.VISITING: {QueryState.COMMITTING, QueryState.FINISHED},
-    QueryState.COMMITTING: {QueryState.FINISHED},
-    QueryState.FINISHED: set(),
+class QuerySignal(enum.Enum):
+    """An occurrence that changes the state."""
+
+    COMMIT = "commit"
+    FINISH = "finish"
+    CANCEL = "cancel"
+
+
+TRANSITIONS: Final[dict[QueryState, dict[QuerySignal, QueryState]]] = {
+    QueryState.VISITING: {
+        QuerySignal.COMMIT: QueryState.COMMITTING,
+        QuerySignal.FINISH: QueryState.FINISHED,
+        QuerySignal.CANCEL: QueryState.FINISHED,
+    },
+    QueryState.COMMITTING: {
+        QuerySignal.FINISH: QueryState.FINISHED,
+        QuerySignal.CANCEL: QueryState.FINISHED,
+    },
+    QueryState.FINISHED: {QuerySignal.CANCEL: QueryState.FINISHED},
 }
+"""Every legal transition."""
 
 
 class _Refs(enum.Enum):
@@ -196,7 +213,7 @@ class Query:
             self._host.cancel(request)
         self.in_flight.clear()
         self._pending.clear()
-        self.state = QueryState.FINISHED
+        self._signal(QuerySignal.CANCEL)
 
     # The results of its requests
 
@@ -328,9 +345,9 @@ class Query:
             made = [(reply, self.options.commit(reply)) for reply in self.closest_replies]
             commits = [(reply, commit) for reply, commit in made if commit is not None]
         if not commits:
-            self._enter(QueryState.FINISHED)
+            self._finish()
             return
-        self._enter(QueryState.COMMITTING)
+        self._signal(QuerySignal.COMMIT)
         for reply, commit in commits:
             concluding = attrs.evolve(
                 self._visit,
@@ -344,10 +361,11 @@ class Query:
 
     def _finish_commit(self) -> None:
         if not self.in_flight:
-            self._enter(QueryState.FINISHED)
+            self._finish()
 
-    def _enter(self, state: QueryState) -> None:
-        assert state in _NEXT[self.state]
-        self.state = state
-        if state is QueryState.FINISHED:
-            self._host.finished(self)
+    def _finish(self) -> None:
+        self._signal(QuerySignal.FINISH)
+        self._host.finished(self)
+
+    def _signal(self, signal: QuerySignal) -> None:
+        self.state = follow(TRANSITIONS, self.state, signal, "query")

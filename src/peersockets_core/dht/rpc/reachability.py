@@ -19,6 +19,7 @@ from itertools import chain, islice
 from typing import Final, Protocol
 
 from ...address import SocketAddress
+from ...transitions import follow
 from .client import Client
 from .events import DhtEvent, ReachabilityChanged
 from .limits import DhtLimits
@@ -46,22 +47,37 @@ RFC 4787 recommends."""
 class Reach(enum.Enum):
     """Our knowledge of the way from strangers to us."""
 
-    UNKNOWN = enum.auto()
-    TESTING = enum.auto()
-    FIREWALLED = enum.auto()
-    OPEN = enum.auto()
+    UNKNOWN = "unknown"
+    TESTING = "being tested"
+    FIREWALLED = "firewalled"
+    OPEN = "open"
     """Strangers can reach us, but not for long enough yet."""
-    PERSISTENT = enum.auto()
+    PERSISTENT = "persistent"
     """Strangers could reach us for long enough, and the node has an id."""
 
 
-_NEXT: Final = {
-    Reach.UNKNOWN: {Reach.TESTING},
-    Reach.TESTING: {Reach.UNKNOWN, Reach.FIREWALLED, Reach.OPEN},
-    Reach.FIREWALLED: {Reach.TESTING, Reach.UNKNOWN},
-    Reach.OPEN: {Reach.PERSISTENT, Reach.UNKNOWN},
-    Reach.PERSISTENT: {Reach.UNKNOWN},
+class ReachSignal(enum.Enum):
+    """An occurrence that changes the state."""
+
+    TEST = "test"
+    REACHED = "be reached"
+    NOT_REACHED = "not be reached"
+    STABLE = "be stable"
+    START_OVER = "start over"
+
+
+TRANSITIONS: Final[dict[Reach, dict[ReachSignal, Reach]]] = {
+    Reach.UNKNOWN: {ReachSignal.TEST: Reach.TESTING},
+    Reach.TESTING: {
+        ReachSignal.REACHED: Reach.OPEN,
+        ReachSignal.NOT_REACHED: Reach.FIREWALLED,
+        ReachSignal.START_OVER: Reach.UNKNOWN,
+    },
+    Reach.FIREWALLED: {ReachSignal.TEST: Reach.TESTING, ReachSignal.START_OVER: Reach.UNKNOWN},
+    Reach.OPEN: {ReachSignal.STABLE: Reach.PERSISTENT, ReachSignal.START_OVER: Reach.UNKNOWN},
+    Reach.PERSISTENT: {ReachSignal.START_OVER: Reach.UNKNOWN},
 }
+"""Every legal transition."""
 
 
 class ReachabilityHost(Protocol):
@@ -127,7 +143,7 @@ class Reachability:
 
     def _test(self, now: float) -> None:
         """Ask nodes to answer to the main socket."""
-        self._enter(Reach.TESTING, math.inf)
+        self._signal(ReachSignal.TEST, math.inf)
         options = RequestOptions(
             RpcCommand.PING_NAT,
             internal=True,
@@ -151,7 +167,7 @@ class Reachability:
         if self.state is not Reach.OPEN:
             self._test(now)
         elif self.address is not None and self._node.address == self.address:
-            self._enter(Reach.PERSISTENT, math.inf)
+            self._signal(ReachSignal.STABLE, math.inf)
             self._node.become_persistent(self.address)
         else:  # others see us at another address than the test did
             self.start_over(now)
@@ -170,7 +186,7 @@ class Reachability:
         self._waiting.clear()
         if self.state is Reach.PERSISTENT:
             self._node.become_ephemeral()
-        self._enter(Reach.UNKNOWN, now + _SLOW * self._node.limits.stable_time)
+        self._signal(ReachSignal.START_OVER, now + _SLOW * self._node.limits.stable_time)
         self._learn(None)
 
     # The results of a test's requests
@@ -198,14 +214,14 @@ class Reachability:
         stable_time = self._node.limits.stable_time
         ((host, agreeing),) = self._seen_at.most_common(1) or [("", 0)]
         if not self._asked:
-            self._enter(Reach.UNKNOWN, now + stable_time)
+            self._signal(ReachSignal.START_OVER, now + stable_time)
         elif agreeing >= min(_AGREEING, self._asked):
-            self._enter(Reach.OPEN, now + stable_time)
+            self._signal(ReachSignal.REACHED, now + stable_time)
             self._learn((host, self._port))
             # From here on, the main socket sends the requests, and the answers show its address.
             self._node.upkeep.refresh(self._node.upkeep.table.own_id, now)
         else:
-            self._enter(Reach.FIREWALLED, now + _SLOW * stable_time)
+            self._signal(ReachSignal.NOT_REACHED, now + _SLOW * stable_time)
 
     def _learn(self, address: SocketAddress | None) -> None:
         if address != self.address:
@@ -219,7 +235,6 @@ class Reachability:
             if self.written_to.get(address[0], -math.inf) <= now - _HOLE_TIME:
                 yield address
 
-    def _enter(self, state: Reach, deadline: float) -> None:
-        assert state in _NEXT[self.state]
-        self.state = state
+    def _signal(self, signal: ReachSignal, deadline: float) -> None:
+        self.state = follow(TRANSITIONS, self.state, signal, "reachability")
         self.next_deadline = deadline
