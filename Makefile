@@ -15,7 +15,7 @@ HARNESSES ?= $(patsubst fuzz/harnesses/%.py,%,$(wildcard fuzz/harnesses/[a-z]*.p
 # The hundreds of processes that the tests start share what the first one has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-lowest check docs bench bench-quick fuzz traces changelog node dev coverage clean
+.PHONY: demo test test-lowest test-nat check docs bench bench-quick fuzz traces changelog node dev coverage clean
 
 demo: $(VENV)/installed
 	$(BIN)/peersockets demo
@@ -26,6 +26,10 @@ test: dev node
 # The lowest versions that pyproject.toml allows, as tests/lowest.txt has them.
 test-lowest: $(LOWEST)/installed
 	$(LOWEST)/bin/python -m pytest -n $(WORKERS) --dist worksteal tests/core $(addprefix tests/adapter/,test_node.py test_topic.py test_drive.py runtime/test_addresses.py)
+
+# Needs nftables and iproute2, and user namespaces; no rights.
+test-nat: dev node
+	$(BIN)/python -m pytest tests/nat
 
 check: dev docs
 	$(BIN)/ruff check

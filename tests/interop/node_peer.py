@@ -188,15 +188,21 @@ class _Alone:
 
 @asynccontextmanager
 async def open_node_peer(
-    script: Path, *arguments: str, prefix: Sequence[str] = (), environment: Mapping[str, str] = os.environ
+    script: Path,
+    *arguments: str,
+    program: str = "node",
+    prefix: Sequence[str] = (),
+    environment: Mapping[str, str] = os.environ,
 ) -> AsyncIterator[NodePeer]:
     """Run `node script arguments...` for the length of the block, behind the `prefix` of a command.
+
+    `program` is another one that speaks the same lines.
 
     At the end its stdin is closed, which asks it to exit; what does not is killed after `EXIT_GRACE` seconds.
     Raises `NodePeerError` with its stderr if it ended by itself with a failure.
     """
     process = await trio.lowlevel.open_process(
-        [*prefix, "node", str(script), *arguments], stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment
+        [*prefix, program, str(script), *arguments], stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment
     )
     commands, lines = trio.open_memory_channel[bytes](math.inf)
     alone = _Alone(script, process, commands)

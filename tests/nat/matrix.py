@@ -1,0 +1,198 @@
+"""Dials between every two kinds of places, by our software and the original, on one internet."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Final, Literal, TypeAlias
+
+import attrs
+import trio
+
+from interop.node_peer import NodePeer, NodePeerError, open_node_peer
+from nat.kinds import KINDS
+from nat.world import DHT_ADDRESSES, Host, World
+
+Software: TypeAlias = Literal["Node", "Python"]
+Pairing: TypeAlias = tuple[Software, Software]
+"""That of the dialling side first, as in every pair here."""
+
+PAIRINGS: Final[tuple[Pairing, ...]] = (
+    ("Node", "Node"),
+    ("Python", "Python"),
+    ("Python", "Node"),
+    ("Node", "Python"),
+)
+Pair: TypeAlias = tuple[NodePeer, NodePeer]
+"""The processes of the dialling side and of the other."""
+
+HERE: Final = Path(__file__).parent
+NODES: Final = 12
+"""The number of nodes of the DHT, each with an address of its own. With eight or more, hyperdht asks others
+than the first ones for its address."""
+BOOTSTRAP: Final = DHT_ADDRESSES[:3]
+PATIENCE: Final = 60.0
+"""Seconds that one try may take. The original gives up 35 seconds after it has begun to guess ports."""
+
+
+@attrs.frozen
+class Cell:
+    """Two places, from one of which the other is dialled."""
+
+    dialler: str
+    listener: str
+    alike: Literal["", "same LAN", "same LAN, blocked"] = ""
+    """Empty for two places. Otherwise both hosts are in one, and reach each other directly, or only at its
+    public address."""
+
+    @property
+    def name(self) -> str:
+        return f"{self.dialler}, {self.alike}" if self.alike else f"{self.dialler} to {self.listener}"
+
+    @property
+    def chance(self) -> bool:
+        """Whether chance decides how soon they meet: one side has to guess a port of the other's.
+
+        A host that has not found out yet that it is open guesses, too.
+        """
+        return (self.dialler == "random") != (self.listener == "random")
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether they cannot meet without a relay: both would have to guess."""
+        return self.dialler == self.listener == "random" and not self.alike
+
+
+CELLS: Final = (
+    *(Cell(dialler, listener) for dialler, listener in itertools.product(KINDS, KINDS)),
+    Cell("home", "home", "same LAN"),
+    Cell("home", "home", "same LAN, blocked"),
+    Cell("random", "random", "same LAN"),
+)
+
+
+@attrs.frozen
+class Try:
+    """One dial."""
+
+    seconds: float
+    """Until the first bytes of the other side, or until the dial failed."""
+    failure: str = ""
+
+
+@attrs.define
+class Outcome:
+    """All tries of a cell by one pairing."""
+
+    tries: list[Try] = attrs.field(factory=list)
+
+    @property
+    def met(self) -> list[float]:
+        """The seconds of those that succeeded."""
+        return [each.seconds for each in self.tries if not each.failure]
+
+    @property
+    def rate(self) -> float:
+        return len(self.met) / len(self.tries)
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.met) if self.met else math.inf
+
+    @property
+    def failures(self) -> list[str]:
+        return [each.failure for each in self.tries if each.failure]
+
+
+@attrs.define
+class Matrix:
+    """The hosts, each with a process of either software from when it is first needed."""
+
+    _world: World
+    _stack: AsyncExitStack
+    _hosts: dict[tuple[Cell | str, int], Host] = attrs.field(factory=dict)
+    _peers: dict[tuple[str, Software], NodePeer] = attrs.field(factory=dict)
+
+    async def pair(self, cell: Cell, pairing: Pairing) -> Pair:
+        """Return the two processes of a cell. Only for the task that has opened the matrix."""
+        dialler, listener = self._places(cell)
+        return await self._peer(dialler, pairing[0]), await self._peer(listener, pairing[1])
+
+    def _places(self, cell: Cell) -> tuple[Host, Host]:
+        if not cell.alike:
+            return self._host(cell.dialler, 0), self._host(cell.listener, 1)
+        if (cell, 0) not in self._hosts:
+            place = self._world.add_place(cell.dialler, lan=cell.alike == "same LAN")
+            self._hosts[cell, 0], self._hosts[cell, 1] = place.hosts[0], place.add_host()
+        return self._hosts[cell, 0], self._hosts[cell, 1]
+
+    def _host(self, kind: str, side: int) -> Host:
+        if (kind, side) not in self._hosts:
+            self._hosts[kind, side] = self._world.add_place(kind).hosts[0]
+        return self._hosts[kind, side]
+
+    async def _peer(self, host: Host, software: Software) -> NodePeer:
+        key = (host.namespace, software)
+        if key not in self._peers:
+            self._peers[key] = await self._stack.enter_async_context(open_peer(host, software))
+        return self._peers[key]
+
+
+@asynccontextmanager
+async def open_matrix(world: World) -> AsyncIterator[Matrix]:
+    """Run a DHT, and make hosts as they are needed."""
+    async with open_dht(world), AsyncExitStack() as stack:
+        yield Matrix(world, stack)
+
+
+@asynccontextmanager
+async def open_dht(world: World, *hosts: str, bootstrap: str = "-") -> AsyncIterator[NodePeer]:
+    """Run nodes of the DHT in one process; `bootstrap` is a node of another."""
+    addresses = hosts or DHT_ADDRESSES[:NODES]
+    async with open_node_peer(HERE / "dht.js", bootstrap, *addresses, prefix=world.inside("dht")) as process:
+        await process.wait_event("ready")
+        yield process
+
+
+def open_peer(host: Host, software: Software) -> AbstractAsyncContextManager[NodePeer]:
+    """Run the process of a host."""
+    script, program = ("peer.js", "node") if software == "Node" else ("peer.py", sys.executable)
+    return open_node_peer(HERE / script, *BOOTSTRAP, program=program, prefix=host.enter)
+
+
+async def play(pair: Pair, tries: int, at_once: int = 1) -> Outcome:
+    """Dial so many times, with new sockets, mappings and keys each time."""
+    outcome = Outcome()
+    places = trio.CapacityLimiter(at_once)
+
+    async def one() -> None:
+        async with places:
+            outcome.tries.append(await dial(*pair))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(tries):
+            nursery.start_soon(one)
+    return outcome
+
+
+async def dial(dialler: NodePeer, listener: NodePeer) -> Try:
+    """Dial once, with new nodes on both sides."""
+    server = (await listener.call("listen"))["key"]
+    client = (await dialler.call("open"))["key"]
+    began = trio.current_time()
+    outcome = Try(PATIENCE, "neither connected nor failed in time")
+    with trio.move_on_after(PATIENCE):
+        try:
+            dialled = await dialler.call("dial", key=client, publicKey=server)
+            await listener.wait_event("accepted", publicKey=client)
+            outcome = Try(dialled["seconds"])
+        except NodePeerError as error:
+            outcome = Try(trio.current_time() - began, str(error))
+    await dialler.call("close", key=client)
+    await listener.call("close", key=server)
+    return outcome

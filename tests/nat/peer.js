@@ -1,0 +1,56 @@
+'use strict'
+
+// A host with HyperDHT, driven over stdin and stdout (see ../interop/hypercore9/lines.js): node peer.js BOOTSTRAP.
+// Each `open` makes a node anew, with sockets and a key of its own.
+
+const { createRequire } = require('module')
+const { join } = require('path')
+
+const HyperDHT = createRequire(join(__dirname, '../interop/hyperswarm/package.json'))('hyperdht')
+const { emit, serve } = require('../interop/hypercore9/lines')
+
+const bootstrap = process.argv.slice(2).map(host => ({ host, port: 49737 }))
+const nodes = new Map()
+
+function follow (stream, event) {
+  stream.on('error', () => {})
+  stream.on('connect', () => emit(event, { publicKey: stream.remotePublicKey.toString('hex') }))
+}
+
+function open () {
+  const dht = new HyperDHT({ bootstrap })
+  const key = dht.defaultKeyPair.publicKey.toString('hex')
+  nodes.set(key, dht)
+  return { dht, key }
+}
+
+serve({
+  async listen () {
+    const { dht, key } = open()
+    await dht.fullyBootstrapped()
+    const server = dht.createServer(stream => follow(stream, 'accepted'))
+    await server.listen()
+    return { key }
+  },
+  async open () {
+    const { dht, key } = open()
+    await dht.fullyBootstrapped()
+    return { key }
+  },
+  // Returns the seconds until the first bytes of the other side.
+  async dial ({ key, publicKey }) {
+    const began = performance.now()
+    const stream = nodes.get(key).connect(Buffer.from(publicKey, 'hex'))
+    await new Promise((resolve, reject) => stream.on('connect', resolve).on('error', reject))
+    return { seconds: (performance.now() - began) / 1000, host: stream.rawStream.remoteHost }
+  },
+  state ({ key }) {
+    const dht = nodes.get(key)
+    const nat = !dht.firewalled ? 'open' : dht.host === null ? 'unknown' : dht.port ? 'consistent' : 'random'
+    return { nat, nodes: dht.toArray().length }
+  },
+  async close ({ key }) {
+    await nodes.get(key).destroy({ force: true })
+    nodes.delete(key)
+  }
+})

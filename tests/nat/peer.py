@@ -1,0 +1,92 @@
+"""A host with one of our swarms, driven over stdin and stdout as `peer.js` is: python peer.py BOOTSTRAP..."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import attrs
+import trio
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from nat.lines import Result, say, serve
+from peersockets_trio import ConnectionInfo, Instrument, KeyPair, Swarm, open_node
+
+PORT = 49737
+BOOTSTRAP = [(host, PORT) for host in sys.argv[1:]]
+
+
+class Accepted(Instrument):
+    """Reports connections."""
+
+    def connection_opened(self, info: ConnectionInfo) -> None:
+        say(event="accepted", publicKey=info.public_key.hex())
+
+
+@attrs.frozen
+class Running:
+    """A node that is open."""
+
+    swarm: Swarm
+    scope: trio.CancelScope
+    closed: trio.Event = attrs.field(factory=trio.Event)
+
+
+@asynccontextmanager
+async def opened(*instruments: Instrument) -> AsyncIterator[Swarm]:
+    pair = KeyPair.generate(os.urandom)
+    async with (
+        open_node(key_pair=pair, instruments=instruments) as node,
+        node.open_swarm(bootstrap=BOOTSTRAP) as swarm,
+    ):
+        yield swarm
+
+
+class Host:
+    """The commands."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+        self._running: dict[str, Running] = {}
+
+    async def listen(self) -> Result:
+        swarm = await self._nursery.start(self._run, Accepted())
+        await swarm.join(os.urandom(32), lookup=False).flushed()
+        return {"key": swarm.public_key.hex()}
+
+    async def open(self) -> Result:
+        swarm = await self._nursery.start(self._run)
+        await swarm.join(os.urandom(32), announce=False).flushed()
+        return {"key": swarm.public_key.hex()}
+
+    async def dial(self, key: str, publicKey: str) -> Result:  # noqa: N803
+        began = trio.current_time()
+        info = await self._running[key].swarm.connect(publicKey)
+        return {"seconds": trio.current_time() - began, "host": info.address and info.address.host}
+
+    async def state(self, key: str) -> Result:
+        swarm = self._running[key].swarm
+        return {"nat": swarm.nat, "nodes": swarm.statistics().nodes}
+
+    async def close(self, key: str) -> None:
+        running = self._running.pop(key)
+        running.scope.cancel()
+        await running.closed.wait()
+
+    async def _run(
+        self, *instruments: Instrument, task_status: trio.TaskStatus[Swarm] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        with trio.CancelScope() as scope:
+            async with opened(*instruments) as swarm:
+                running = self._running[swarm.public_key.hex()] = Running(swarm, scope)
+                task_status.started(swarm)
+                await trio.sleep_forever()
+        running.closed.set()
+
+
+if __name__ == "__main__":
+    trio.run(serve, Host)
