@@ -8,7 +8,7 @@ The layers, from datagrams to streams:
     receive_half    the receiving half: order, window and acknowledgements
     queue, flight   bytes that are written but not sent; packets that are sent but not acknowledged
     recovery, rtt   decide which packets are lost, and measure round trips
-    delivery, bbr   measure the path and limit the bytes in flight (`congestion` is the interface)
+    delivery, noise, bbr  measure the path and limit the bytes in flight (`congestion` is the interface)
     pacing, mtud    the length of bursts; the size of packets
     send_half       the sending half, on top of these
     state, timers   the states of a stream and its transitions; its timers, by name

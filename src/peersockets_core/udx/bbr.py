@@ -2,8 +2,8 @@
 
 This is version 1 of draft-cardwell-iccrg-bbr-congestion-control-00, which libudx implements, too. The
 allowance for acknowledgements that arrive in bursts comes from Linux's tcp_bbr.c. Unlike both, this
-controller slows down for a round only if noise does not explain the losses. All quantities are in bytes and
-seconds.
+controller slows down for a round only if noise does not explain the losses, and makes up for noise as long as
+there is no queue. All quantities are in bytes and seconds.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections import deque
 from typing import Final
 
 from .delivery import Sample
+from .noise import LEAST_RTT, Noise
 
 _HIGH_GAIN: Final = 2.885  # 2/ln 2: doubles the rate each round
 _WINDOW_GAIN: Final = 2.0
@@ -27,9 +28,6 @@ _EXTRA_ROUNDS: Final = 5
 _EXTRA_TIME: Final = 0.1
 _FIRST_PACKETS: Final = 10
 _LEAST_PACKETS: Final = 4
-_LEAST_RTT: Final = 0.001
-"""The shortest round trip that counts. Event loops and timers are late by about this much, so they cannot use
-a faster path."""
 _HEAVY_LOSS: Final = 0.33
 """The share of a round's bytes above which losses count as heavy. libudx and Linux slow down for a round
 below that share, too, and random losses keep them slow all the time."""
@@ -95,7 +93,7 @@ class Bbr:
         self._minimum_rtt = math.inf
         self._minimum_rtt_time = now
         self._pacing_gain = self._window_gain = _HIGH_GAIN
-        self.pacing_rate = _HIGH_GAIN * self.window / _LEAST_RTT
+        self.pacing_rate = _HIGH_GAIN * self.window / LEAST_RTT
         self._has_rtt = False
         # Rounds: a round ends when a packet that was sent in it is acknowledged.
         self._round = 0
@@ -118,6 +116,7 @@ class Bbr:
         self.prior_window = 0
         self._recovering = False
         self._conserving = False
+        self._noise = Noise()
         # Acknowledgements in bursts
         self._extra = MaximumFilter(2 * _EXTRA_ROUNDS)
         self._epoch_time = now
@@ -151,6 +150,12 @@ class Bbr:
         self._update_round(sample, delivered)
         self._update_bandwidth(sample)
         self._update_extra(sample, now)
+        self._noise.add(
+            sample,
+            self._minimum_rtt,
+            round_started=self._round_started,
+            steady=self._full and self._pacing_gain <= 1,
+        )
         self._update_cycle(sample, now)
         self._check_full(sample)
         self._check_drain(sample, now)
@@ -186,7 +191,7 @@ class Bbr:
     def _update_cycle(self, sample: Sample, now: float) -> None:
         if self.mode is not Mode.PROBE_BANDWIDTH:
             return
-        elapsed = now - self._cycle_time > max(self._minimum_rtt, _LEAST_RTT)
+        elapsed = now - self._cycle_time > max(self._minimum_rtt, LEAST_RTT)
         gain = _CYCLE[self._cycle_index]
         before = sample.in_flight + sample.acked
         if gain > 1:
@@ -266,8 +271,8 @@ class Bbr:
     def _set_pacing(self, gain: float) -> None:
         if not self._has_rtt and self._minimum_rtt < math.inf:
             self._has_rtt = True
-            self.pacing_rate = _HIGH_GAIN * self.window / max(self._minimum_rtt, _LEAST_RTT)
-        rate = gain * self.bandwidth * _MARGIN
+            self.pacing_rate = _HIGH_GAIN * self.window / max(self._minimum_rtt, LEAST_RTT)
+        rate = gain * self.bandwidth * _MARGIN / self._noise.arriving
         if rate and (self._full or rate > self.pacing_rate):
             self.pacing_rate = rate
 
@@ -324,4 +329,4 @@ class Bbr:
         if self._minimum_rtt == math.inf or not self.bandwidth:
             return int(_FIRST_PACKETS * self._packet * gain)
         # Add three packets for the bursts that are being sent and acknowledged, as in tcp_bbr.c.
-        return int(gain * self.bandwidth * max(self._minimum_rtt, _LEAST_RTT)) + 3 * self._packet
+        return int(gain * self.bandwidth * max(self._minimum_rtt, LEAST_RTT)) + 3 * self._packet

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import statistics
+
+import pytest
+
 from peersockets_core.udx.bbr import Bbr, MaximumFilter, Mode
 from peersockets_core.udx.delivery import Sample
 
@@ -78,6 +82,14 @@ class Path:
         assert self.mode() is Mode.PROBE_BANDWIDTH
         return self.bbr
 
+    def cruise(self, lost: int) -> float:
+        """Return the rate of most rounds with such losses, relative to the bandwidth."""
+        rates = []
+        for _ in range(40):
+            self.round(lost=lost, recovering=lost > 0, in_flight=30_000)
+            rates.append(round(self.bbr.pacing_rate / self.bbr.bandwidth, 3))
+        return statistics.mode(rates)
+
 
 def test_in_drain_it_waits_for_the_queue_to_empty() -> None:
     path = Path()
@@ -114,6 +126,23 @@ def test_noise_does_not_make_it_give_way() -> None:
     for _ in range(30):
         path.round(lost=10_000, recovering=True, in_flight=50_000)
     assert path.bbr.window == window
+
+
+@pytest.mark.parametrize(("lost", "rate"), [(0, 0.99), (5_000, 1.04), (10_000, 1.09), (30_000, 1.1)])
+def test_it_makes_up_for_noise_up_to_a_tenth(lost: int, rate: float) -> None:
+    """A line that loses a twentieth of what it carries is full with a twentieth more than what arrives."""
+    path = Path()
+    path.settle()
+    assert path.cruise(lost) == pytest.approx(rate, abs=0.005)
+
+
+def test_it_does_not_make_up_for_losses_while_there_is_a_queue() -> None:
+    path = Path()
+    path.settle()
+    assert path.cruise(10_000) > 1.05
+    path.rtt = 0.03
+    path.round(lost=10_000)
+    assert path.cruise(10_000) == pytest.approx(0.99)
 
 
 def test_heavy_losses_make_it_give_way_for_a_round() -> None:

@@ -105,6 +105,20 @@ def test_random_loss_costs_no_more_than_two_fifths(seed: int) -> None:
     assert rate >= 0.6 * 50e6
 
 
+def test_noise_leaves_no_gaps_on_the_line() -> None:
+    """Random losses lower the measured bandwidth, but not the rate at which packets leave."""
+    bandwidth, delay, loss = 50e6, 0.01, 0.05
+    network, queue = Network(seed=1), bandwidth / 8 * 0.04
+    line, back = (Link(delay=delay, bandwidth=bandwidth, queue=queue, loss=loss) for _ in range(2))
+    download = Download(network, line, line_back=back)
+    network.run_for(0.5)
+    line.longest_wait, before = 0.0, line.delivered_bytes
+    network.run_for(2.5)
+    assert (line.delivered_bytes - before) * 8 / 2.5 / (1 - loss) >= 0.985 * bandwidth
+    assert line.longest_wait < 1.5 * delay
+    assert download.received
+
+
 def test_the_queue_stays_short() -> None:
     network, line = Network(seed=1), bottleneck(10e6, queue_time=1.0)
     download = Download(network, line)
