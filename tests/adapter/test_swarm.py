@@ -66,7 +66,7 @@ class Net:
 
 @asynccontextmanager
 async def network() -> AsyncIterator[Net]:
-    with trio.fail_after(60):
+    with trio.fail_after(120):
         async with AsyncExitStack() as stack:
             net = Net(stack)
             for _ in range(2):
@@ -376,7 +376,7 @@ async def test_a_network_that_appears_later() -> None:
 
 
 async def test_the_first_node_of_a_network_finds_peers_itself() -> None:
-    with trio.fail_after(60):
+    with trio.fail_after(120):
         async with AsyncExitStack() as stack:
             net = Net(stack)
             first = await net.add(bootstrap=())
@@ -443,7 +443,7 @@ async def test_an_announcement_is_withdrawn_however_the_swarm_is_left(how: str) 
 
 async def test_withdrawing_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime_module, "WITHDRAW_TIME", 0.0)
-    with trio.fail_after(60):
+    with trio.fail_after(120):
         with trio.CancelScope() as scope:
             async with (
                 open_node() as first,

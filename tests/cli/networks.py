@@ -46,6 +46,6 @@ def pipe(*options: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def finish(process: subprocess.Popen[bytes], status: int = 0) -> tuple[bytes, bytes]:
-    output, errors = process.communicate(timeout=30)
+    output, errors = process.communicate(timeout=TIME)
     assert process.returncode == status, errors
     return output, errors

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from cli.real_drive import RealDrive, open_real_drive
-from cli.support import ANY_PORT, COMMAND, KEY, WIRE, Pipe, complaint, pipe, run
+from cli.support import ANY_PORT, COMMAND, KEY, TIME, WIRE, Pipe, complaint, pipe, run
 from peersockets_core import WIRES, WireName
 
 
@@ -170,7 +170,7 @@ def test_a_reader_that_has_gone() -> None:
         assert process.stderr is not None
         process.stdout.readline()
         process.stdout.close()
-        assert process.wait(20) == 1
+        assert process.wait(TIME) == 1
         assert process.stderr.read() == b""
 
 
@@ -187,7 +187,7 @@ def test_a_refused_connection() -> None:
 @pytest.mark.parametrize("wire", WIRES)
 async def test_a_real_peer_hears_what_is_piped_in(wire: WireName) -> None:
     async with open_real_drive(wire) as real, trio.open_nursery() as nursery:
-        with trio.fail_after(30):
+        with trio.fail_after(TIME):
             nursery.start_soon(_say_to, real, b"hello\nfrom \xf0\x9f\x90\x8d\n/slash\n")
             for message in ("hello", "from 🐍", "/slash"):
                 assert await real.topic.receive() == (real.our_key, message.encode())

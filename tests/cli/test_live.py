@@ -7,6 +7,7 @@ import re
 import pytest
 import trio
 
+from cli.support import TIME
 from peersockets_core import Address
 from peersockets_trio.cli.live import meet
 
@@ -21,7 +22,7 @@ async def test_one_listens_and_the_other_connects(capsys: pytest.CaptureFixture[
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(listen)
-        with trio.fail_after(30):
+        with trio.fail_after(TIME):
             while not (found := re.search(r"listening on 127\.0\.0\.1:(\d+)", capsys.readouterr().err)):
                 await trio.lowlevel.checkpoint()
         stream, side = await meet([], [Address("127.0.0.1", int(found[1]))])

@@ -319,7 +319,7 @@ async def test_a_progress_bar_in_a_terminal(tmp_path: Path) -> None:
 async def test_a_real_peer_gets_a_megabyte(wire: WireName, target: str, tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(megabyte())
-    with trio.fail_after(60):
+    with trio.fail_after(TIME):
         async with open_real_drive(wire) as real:
             to = {"id": ("--to", "1"), "key": ("--to", real.peer.public_key.hex()), "all": ("--all",)}[target]
             key, *options = real.options

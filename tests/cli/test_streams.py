@@ -7,6 +7,7 @@ import os
 import select
 import shlex
 import subprocess
+import sys
 import termios
 import threading
 from typing import IO, Any
@@ -152,32 +153,49 @@ def test_a_message_from_a_stdin_that_does_not_block() -> None:
     assert b"the message is over 16777216 bytes" in errors
 
 
-@pytest.mark.parametrize("command", ["pipe", "completion"])
-def test_a_stdout_that_does_not_block(command: str) -> None:
+def test_a_stdout_that_does_not_block() -> None:
     """Its reader begins late; nothing is lost."""
     count = 20_000
     read, write = pipe_ends(blocking="write")
-    filled = _fill(write) if command == "completion" else 0  # what was written before fills the pipe
-    arguments = {"completion": ("completion", "bash"), "pipe": ("pipe", KEY.url)}[command]
     process = subprocess.Popen(
-        (*COMMAND, *arguments), stdin=subprocess.PIPE, stdout=write, stderr=subprocess.PIPE
+        (*COMMAND, "pipe", KEY.url), stdin=subprocess.PIPE, stdout=write, stderr=subprocess.PIPE
     )
     os.close(write)
     with process, open(read, "rb") as output:
         assert process.stdin is not None
         assert process.stderr is not None
-        if command == "pipe":
-            process.stdin.write(b'{"command":"peers"}\n' * count)
+        process.stdin.write(b'{"command":"peers"}\n' * count)
         process.stdin.close()
-        if command == "completion":
-            with pytest.raises(subprocess.TimeoutExpired):
-                process.wait(1)
+        assert len(output.read().splitlines()) == count + 2
+        assert process.wait(TIME) == 0
+        assert process.stderr.read() == b""
+
+
+REPORTS_WAITING = """
+import os, select, peersockets_command
+poll = select.poll
+def report():
+    os.write(2, b"waits\\n")
+    return poll()
+select.poll = report
+peersockets_command.main()
+"""
+
+
+def test_a_stdout_that_does_not_block_and_is_full() -> None:
+    """The command waits until its reader has taken what was written before."""
+    read, write = pipe_ends(blocking="write")
+    filled = _fill(write)
+    arguments = ("completion", "bash")
+    process = subprocess.Popen(
+        (sys.executable, "-c", REPORTS_WAITING, *arguments), stdout=write, stderr=subprocess.PIPE
+    )
+    os.close(write)
+    with process, open(read, "rb") as output:
+        assert process.stderr is not None
+        assert process.stderr.readline() == b"waits\n"
         assert output.read(filled) == bytes(filled)
-        written = output.read()
-        if command == "pipe":
-            assert len(written.splitlines()) == count + 2
-        else:
-            assert written == run(*arguments).stdout
+        assert output.read() == run(*arguments).stdout
         assert process.wait(TIME) == 0
         assert process.stderr.read() == b""
 

@@ -6,12 +6,14 @@ import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 import attrs
 import trio
 
 from ports import unused_port
 
+TIME: Final = 120.0  # seconds after which a test is taken to hang
 SCRIPT = Path(__file__).with_name("snippet.js")
 
 
@@ -57,7 +59,7 @@ async def open_application(
     process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
     application = Application("", port, process, bytearray())
     try:
-        with trio.fail_after(60):
+        with trio.fail_after(TIME):
             application.key, own_port = (await application.line()).split()
             if kind == "hypercore9" and "4200" not in code:
                 application.port = int(own_port)

@@ -39,7 +39,7 @@ async def test_snippet_holds_conversations_under_one_identity(block: Block, tmp_
 )
 async def test_snippet_is_found_by_the_drives_key_alone(block: Block, tmp_path: Path) -> None:
     keys = set()
-    with trio.fail_after(60):
+    with trio.fail_after(120):
         async with open_node() as first, first.open_swarm(bootstrap=(), host=HOST) as network:
             for _ in range(2):
                 async with open_application(

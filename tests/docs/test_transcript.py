@@ -25,7 +25,7 @@ PORT = re.compile(r"\b127\.0\.0\.1:\d+")
 async def test_the_transcript_of_a_chat(tmp_path: Path) -> None:
     (tmp_path / "my.key").write_text(SEED)
     (tmp_path / "my.key").chmod(0o600)
-    with trio.fail_after(100):
+    with trio.fail_after(120):
         async with open_dht_network(3) as network, open_application(network) as application:
             transcript = await _chat(application, f"{HOST}:{network.ports[0]}", tmp_path / "my.key")
     match = TRANSCRIPT.search(README.read_text())

@@ -109,10 +109,9 @@ async def test_four_and_four_meet_all() -> None:
             one.swarm.join(drive)
         await gather(*(partial(join, peer, key.discovery_key) for peer in peers))
         everybody = {peer.public_key for peer in peers} | {one.key for one in ours}
-        with trio.fail_after(80):
-            for drive, one in zip(drives, ours, strict=True):
-                for public_key in everybody - {one.key}:
-                    await joined(drive, public_key)
+        for drive, one in zip(drives, ours, strict=True):
+            for public_key in everybody - {one.key}:
+                await joined(drive, public_key)
         for peer in peers:
             for one in ours:
                 await peer.wait_event("peer-add", publicKey=one.key.hex())
@@ -134,16 +133,16 @@ async def test_an_application_that_is_killed_and_comes_back_has_its_id_again() -
         await join(second, key.discovery_key)
         topic = await join_topic(second, drive)
         async with drive.join("chat") as chat:
-            with trio.fail_after(70):
-                while not topic.peer.happened("message"):
-                    with suppress(PeerGone):
-                        await chat.send(before.peer_id, b"welcome back")
-                    with trio.move_on_after(0.2):
-                        await topic.receive()
+            while not topic.peer.happened("message"):
+                with suppress(PeerGone):
+                    await chat.send(before.peer_id, b"welcome back")
+                with trio.move_on_after(0.2):
+                    await topic.receive()
         assert next(iter(drive.peers)) == before.peer_id
 
 
 async def test_leaving_is_seen_by_the_other_side_at_once() -> None:
+    """A side that leaves says so: the other one does not have to notice the silence."""
     async with open_dht_network() as network, open_application(network) as peer:
         key = await create_drive(peer)
         await join(peer, key.discovery_key, flush=True)
@@ -151,7 +150,7 @@ async def test_leaving_is_seen_by_the_other_side_at_once() -> None:
             ours.swarm.join(drive)
             await joined(drive, peer.public_key)
             await peer.wait_event("peer-add", publicKey=ours.key.hex())
-        closed = await peer.wait_event("connection-closed", 10, publicKey=ours.key.hex())
+        closed = await peer.wait_event("connection-closed", publicKey=ours.key.hex())
         assert closed["error"] is None
         async with open_ours(network) as ours, ours.node.open_drive(key) as drive:
             ours.swarm.join(drive)
@@ -159,8 +158,9 @@ async def test_leaving_is_seen_by_the_other_side_at_once() -> None:
             async with drive.watch() as events:
                 await events.receive()
                 await peer.call("closeSwarm")
-                with trio.fail_after(10):
-                    assert isinstance(await events.receive(), PeerLeft)
+                left = await events.receive()
+                assert isinstance(left, PeerLeft)
+                assert left.reason == "udx: the remote has destroyed the stream"
 
 
 async def test_an_application_sees_a_suspended_swarm_leave_and_come_back() -> None:
@@ -174,14 +174,13 @@ async def test_an_application_sees_a_suspended_swarm_leave_and_come_back() -> No
             async with drive.watch() as events:
                 await events.receive()
                 await ours.swarm.suspend()
-                assert (await peer.wait_event("connection-closed", 10, publicKey=ours.key.hex()))[
-                    "error"
-                ] is None
+                closed = await peer.wait_event("connection-closed", publicKey=ours.key.hex())
+                assert closed["error"] is None
                 assert isinstance(await events.receive(), PeerLeft)
             assert not drive.peers
             ours.swarm.resume()
             assert await joined(drive, peer.public_key) == before
-            await peer.wait_event("peer-add", 10, publicKey=ours.key.hex())
+            await peer.wait_event("peer-add", publicKey=ours.key.hex())
 
 
 async def test_a_stranger_on_the_topic_never_becomes_a_member() -> None:
@@ -288,9 +287,8 @@ async def test_twenty_thousand_each_way_in_order() -> None:
                 nursery.start_soon(receive)
                 sent = await topic.send_many(ours.key, count=count, size=size)
             assert digest(received) == sent
-            with trio.fail_after(30):
-                while (await topic.received())["count"] < count:
-                    await trio.lowlevel.checkpoint()
+            while (await topic.received())["count"] < count:
+                pass
             assert await topic.received() == digest(numbered(count, size))
 
 

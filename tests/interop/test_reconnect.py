@@ -5,6 +5,7 @@ import pytest
 from interop.generations import GENERATIONS, Generation
 from interop.real_peer import HOST
 from peersockets_trio import Backoff, Connected, DriveKey, PeerJoined, PeerLeft, open_node
+from ports import unused_port
 
 SEED = bytes(range(32)).hex()
 KEY = DriveKey(bytes(range(32)))
@@ -16,13 +17,12 @@ pytestmark = [
 
 
 async def test_a_real_peer_that_is_killed_and_comes_back_has_its_old_id(real: Generation) -> None:
-    port = 0
+    port = unused_port()  # which nobody takes while the peer is away
     quick = Backoff(first=0.05, longest=0.2)
     async with open_node() as node, node.open_drive(KEY) as drive, drive.watch() as events:
         kept = None
         for _ in range(3):
             async with real.open_peer(seed=SEED, port=port) as peer:
-                port = peer.port
                 await peer.call("openDrive", key=KEY.public_key.hex())
                 if kept is None:
                     kept = node.keep_connected((HOST, port), wire=real.wire, backoff=quick)

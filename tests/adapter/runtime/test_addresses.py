@@ -94,7 +94,7 @@ def test_the_zone_of_a_link_local_address_is_kept() -> None:
     script = _LINK_LOCAL.replace("with node.open", "async with node.open")
     setup = 'ip link set lo up && ip addr add fe80::1/64 dev lo scope link nodad && exec "$@"'
     command = ("unshare", "-rn", "sh", "-c", setup, "sh", sys.executable, "-c", script)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     listening, connected, host = done.stdout.split()
     assert listening == connected

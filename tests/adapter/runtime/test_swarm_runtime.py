@@ -32,7 +32,7 @@ async def test_tasks_that_dial_the_same_key_wait_for_one_dial() -> None:
         with pytest.raises(trio.ClosedResourceError, match="the swarm was closed"):
             await swarm.connect(NOBODY)
 
-    with trio.fail_after(60):
+    with trio.fail_after(120):
         async with (
             open_node() as node,
             trio.open_nursery() as nursery,
