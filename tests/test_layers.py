@@ -233,5 +233,12 @@ def test_every_module_has_its_tests() -> None:
     assert missing == []
 
 
+@pytest.mark.parametrize(
+    "path", sorted(SOURCE.rglob("__init__.py")), ids=lambda path: str(path.parent.relative_to(SOURCE))
+)
+def test_every_room_says_what_it_is_for(path: Path) -> None:
+    assert ast.get_docstring(ast.parse(path.read_text()))
+
+
 def test_every_declaration_is_a_module() -> None:
     assert find_modules(SOURCE).keys() >= DECLARATIONS
