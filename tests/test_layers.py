@@ -71,6 +71,7 @@ LAYERS: Final[tuple[Layer, ...]] = (  # the bottom first
     {"runtime": (f"{TRIO}.runtime.*",)},
     {"objects": modules(TRIO, "drive", "node", "reconnect", "requests", "swarm", "topic", "watch")},
     {"trio": (TRIO,)},
+    {"browser": (f"{TRIO}.browser", f"{TRIO}.browser.*")},
     {"testing": (f"{TRIO}.testing", f"{TRIO}.testing.*"), "cli": (f"{TRIO}.cli", f"{TRIO}.cli.*")},
     {"command": ("peersockets_command",)},
 )  # fmt: skip

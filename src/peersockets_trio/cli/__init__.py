@@ -21,6 +21,7 @@ from .dht import dht
 from .keys import keys
 from .pipe import pipe
 from .send import send
+from .serve import serve
 from .text import without_keys
 from .trace import trace
 from .watch import watch
@@ -43,6 +44,8 @@ def cli(verbose: int) -> None:
         peersockets watch DRIVE
     Let a program take part, with one JSON object per line:
         peersockets pipe DRIVE --topic chat
+    Take part from a page in your browser:
+        peersockets serve DRIVE --open
     Begin a private network, for --bootstrap of other commands:
         peersockets dht --listen 127.0.0.1:49737
 
@@ -54,7 +57,7 @@ def cli(verbose: int) -> None:
     log.set_up(verbose)
 
 
-for _command in (demo, chat, watch, send, pipe, dht, keys, trace, completion):
+for _command in (demo, chat, watch, send, pipe, serve, dht, keys, trace, completion):
     cli.add_command(_command)
 
 

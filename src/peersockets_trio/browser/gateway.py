@@ -1,0 +1,261 @@
+"""`open_gateway`: a local web server that gives the pages of one folder `beaker.peersockets` on one drive."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from email.utils import formatdate
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final
+
+import attrs
+import trio
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+from websockets.trio.server import Server, ServerConnection, serve
+from websockets.typing import Subprotocol
+
+from peersockets_core import RemoteProtocolError
+
+from ..drive import Drive
+from ..node import Node
+from .doorway import listen_on_loopback
+from .files import Content, IsFolder, Site, TooLarge
+from .frames import LARGEST_FRAME, SUBPROTOCOL, read_binary_untrusted, read_text_untrusted
+from .limits import DEFAULT_GATEWAY_LIMITS, GatewayLimits
+from .rules import HEADERS, Door, Enter, OwnFile, Refusal, SiteFile, Socket, judge_untrusted
+from .tab import Tab
+from .visitors import Visitor, Visitors
+
+_HERE: Final = Path(__file__).parent
+_NAME_SIZE: Final = 16
+"""Bytes of the discovery key in the host's name."""
+_FAULT: Final = 4400
+"""The close code of a page that broke a rule of the protocol."""
+_LONGEST_REASON: Final = 123
+"""Bytes of the reason in a close frame."""
+_GO_ON: Final = b"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta http-equiv="refresh" content="0;url=/">
+<title>peersockets</title></head><body><a href="/">Go on to the site</a></body></html>
+"""
+
+# Its debug lines hold the token, and its warnings are of no use to the user.
+_logger: Final = logging.getLogger("peersockets.browser")
+_logger.setLevel(logging.ERROR)
+
+
+@attrs.frozen
+class Gateway:
+    """A gateway that listens."""
+
+    _door: Door = attrs.field(repr=False)
+
+    @property
+    def port(self) -> int:
+        """The port on 127.0.0.1 and ::1."""
+        return self._door.port
+
+    @property
+    def origin(self) -> str:
+        """The origin of the pages."""
+        return self._door.origin
+
+    @property
+    def url(self) -> str:
+        """The address that lets a browser in. Everyone who knows it can speak as this node on the drive."""
+        return self._door.url
+
+
+@asynccontextmanager
+async def open_gateway(
+    node: Node,
+    drive: Drive,
+    *,
+    token: str,
+    folder: Path | None = None,
+    port: int = 0,
+    limits: GatewayLimits = DEFAULT_GATEWAY_LIMITS,
+) -> AsyncIterator[Gateway]:
+    """Serve the files of `folder`, or the chat, to browsers on this machine that know `token`.
+
+    The pages have `beaker.peersockets`, which speaks as `node` on `drive`. Port 0 takes any free port. Make
+    the token with `token_of`. Leaving the block closes all pages' sockets, which takes at most
+    `limits.close_time`.
+
+    Entering the block raises `OSError` if the folder cannot be read, or the port is not free on both
+    127.0.0.1 and ::1.
+    """
+    site = Site(folder or _HERE / "site", limits.file_size)
+    own = Site(_HERE / "static", limits.file_size)
+    try:
+        listeners = await listen_on_loopback(port)
+        name = f"{drive.key.discovery_key[:_NAME_SIZE].hex()}.localhost"
+        door = Door(name, listeners[0].socket.getsockname()[1], token)
+        keeper = _Keeper(node, drive, door, site, own, limits)
+        async with trio.open_nursery() as nursery:
+            server = await nursery.start(partial(keeper.serve, listeners))
+            try:
+                yield Gateway(door)
+                with trio.move_on_after(limits.close_time):
+                    await server.aclose()
+            finally:
+                nursery.cancel_scope.cancel()
+    finally:
+        site.close()
+        own.close()
+
+
+class _Keeper:
+    """Answers requests, and serves the sockets of pages."""
+
+    def __init__(
+        self, node: Node, drive: Drive, door: Door, site: Site, own: Site, limits: GatewayLimits
+    ) -> None:
+        self._node = node
+        self._drive = drive
+        self._door = door
+        self._site = site
+        self._own = own
+        self._limits = limits
+        self._visitors = Visitors(limits)
+
+    async def serve(
+        self,
+        listeners: list[trio.SocketListener],
+        task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Serve until cancelled."""
+        limits = self._limits
+        await serve(
+            self._serve_tab,
+            listeners=listeners,
+            subprotocols=[Subprotocol(SUBPROTOCOL)],
+            compression=None,
+            process_request=self._answer,
+            process_response=_complete,
+            server_header=None,
+            open_timeout=limits.response_time,
+            # Its pings would end the socket of a busy tab. The kernel reports a tab that is gone.
+            ping_interval=None,
+            close_timeout=limits.close_time,
+            max_size=LARGEST_FRAME,
+            logger=_logger,
+            create_connection=partial(Visitor, self._visitors),  # type: ignore[arg-type]
+            task_status=task_status,
+        )
+
+    # Requests
+
+    async def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Answer a request; None goes on to open a WebSocket."""
+        assert isinstance(connection, Visitor)
+        headers = request.headers
+        verdict = judge_untrusted(self._door, request.method, request.path, headers.get_all)
+        match verdict:
+            case Socket():
+                if self._visitors.tabs < self._limits.tabs:
+                    return None
+                response = _refuse(Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "Too many tabs."))
+            case Refusal():
+                response = _refuse(verdict)
+            case Enter(by_page):
+                response = self._enter(by_page)
+            case OwnFile(name):
+                response = await self._send(connection, self._own, (name,), request.path)
+            case SiteFile(names):
+                response = await self._send(connection, self._site, names, request.path)
+        if request.method == "HEAD":
+            response.body = b""
+        return response
+
+    def _enter(self, by_page: bool) -> Response:
+        if by_page:
+            response = _respond(HTTPStatus.OK, "text/html; charset=utf-8", _GO_ON)
+        else:
+            response = _respond(HTTPStatus.SEE_OTHER)
+            response.headers["Location"] = "/"
+        response.headers["Set-Cookie"] = self._door.cookie
+        return response
+
+    async def _send(self, visitor: Visitor, site: Site, names: tuple[str, ...], target: str) -> Response:
+        try:
+            content: Content = await trio.to_thread.run_sync(site.read, names)
+        except FileNotFoundError:
+            return _refuse(Refusal(HTTPStatus.NOT_FOUND, "There is no such file."))
+        except IsFolder:
+            response = _respond(HTTPStatus.PERMANENT_REDIRECT)
+            path, mark, query = target.partition("?")
+            response.headers["Location"] = f"{path}/{mark}{query}"
+            return response
+        except TooLarge:
+            text = f"The file is larger than {self._limits.file_size} bytes."
+            return _refuse(Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, text))
+        if not visitor.reserve(len(content.body)):
+            return _refuse(Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "Too many files at once."))
+        return _respond(HTTPStatus.OK, content.media_type, content.body)
+
+    # Sockets
+
+    async def _serve_tab(self, socket: ServerConnection) -> None:
+        """Serve the socket of a page until it ends."""
+        self._visitors.tabs += 1
+        try:
+            async with trio.open_nursery() as nursery:
+                tab = Tab(self._node, self._drive, self._limits, nursery)
+                nursery.start_soon(self._write, socket, tab)
+                try:
+                    await _read(socket, tab)
+                finally:
+                    tab.close()
+                    nursery.cancel_scope.cancel()
+        finally:
+            self._visitors.tabs -= 1
+
+    async def _write(self, socket: ServerConnection, tab: Tab) -> None:
+        """Send the frames that wait for a page. If the page reads none for a while, end its socket."""
+        with suppress(ConnectionClosed):
+            while True:
+                frame = await tab.next_frame()
+                with trio.move_on_after(self._limits.stalled) as patience:
+                    await socket.send(frame)
+                if patience.cancelled_caught:
+                    await trio.aclose_forcefully(socket.stream)
+
+
+async def _read(socket: ServerConnection, tab: Tab) -> None:
+    """Read the frames of a page until its socket ends. A page that breaks a rule is disconnected."""
+    with suppress(ConnectionClosed, trio.ClosedResourceError):
+        try:
+            while True:
+                frame = await socket.recv()
+                if isinstance(frame, str):
+                    tab.obey(read_text_untrusted(frame))
+                else:
+                    await tab.send(read_binary_untrusted(frame))
+        except RemoteProtocolError as error:
+            with trio.move_on_after(socket.close_timeout or 0):  # another frame may be stuck
+                await socket.aclose(_FAULT, str(error)[:_LONGEST_REASON])
+
+
+def _refuse(refusal: Refusal) -> Response:
+    response = _respond(refusal.status, "text/plain; charset=utf-8", f"{refusal.text}\n".encode())
+    response.headers.update(refusal.headers)
+    return response
+
+
+def _respond(status: HTTPStatus, media_type: str | None = None, body: bytes = b"") -> Response:
+    headers = Headers({"Date": formatdate(usegmt=True), "Content-Length": str(len(body))})
+    if media_type is not None:
+        headers["Content-Type"] = media_type
+    return Response(status.value, status.phrase, headers, body)
+
+
+def _complete(_: ServerConnection, request: Request, response: Response) -> None:
+    """Give an answer the headers that all answers have."""
+    for name, value in HEADERS.items():
+        if name not in response.headers:
+            response.headers[name] = value

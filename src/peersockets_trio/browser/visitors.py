@@ -1,0 +1,90 @@
+"""`Visitor`: a TCP connection to the gateway, and `Visitors`: as many of them as there may be."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import trio
+from websockets.protocol import Event
+from websockets.trio.server import ServerConnection
+
+from .limits import GatewayLimits
+
+
+class Visitors:
+    """The connections to the gateway. Those that have not sent a whole request give way."""
+
+    def __init__(self, limits: GatewayLimits) -> None:
+        self.limits: Final = limits
+        self.tabs = 0
+        """The number of WebSockets."""
+        self.file_bytes = 0
+        """Bytes of the files that are being sent."""
+        self._all: set[Visitor] = set()
+        self._waiting: dict[Visitor, None] = {}  # those without a request, the oldest first
+
+    def enter(self, visitor: Visitor) -> None:
+        """Admit a connection, and close the one that gives way to it, which may be itself."""
+        self._all.add(visitor)
+        self._waiting[visitor] = None
+        if len(self._all) > self.limits.connections:
+            next(iter(self._waiting)).give_way()
+
+    def requested(self, visitor: Visitor) -> None:
+        """Note that a connection has sent a whole request."""
+        self._waiting.pop(visitor, None)
+
+    def leave(self, visitor: Visitor) -> None:
+        """Forget a connection."""
+        self._all.discard(visitor)
+        self._waiting.pop(visitor, None)
+
+
+class Visitor(ServerConnection):
+    """A connection, which has `request_time` for its request."""
+
+    def __init__(self, visitors: Visitors, *arguments: Any, **options: Any) -> None:
+        self._visitors = visitors
+        self._arrived = trio.Event()
+        self._file_bytes = 0
+        super().__init__(*arguments, **options)
+        visitors.enter(self)
+
+    def give_way(self) -> None:
+        """Close the connection at once."""
+        assert isinstance(self.stream, trio.SocketStream)
+        self.stream.socket.close()
+        self._leave()
+
+    def reserve(self, size: int) -> bool:
+        """Take room for a file of this size until the connection ends; returns whether there is any."""
+        if self._visitors.file_bytes + size > self._visitors.limits.file_bytes:
+            return False
+        self._visitors.file_bytes += size
+        self._file_bytes += size
+        return True
+
+    async def handshake(self, *arguments: Any, **options: Any) -> None:
+        """Wait for the request and answer it."""
+        with trio.move_on_after(self._visitors.limits.request_time):
+            await self._arrived.wait()
+        if self.request is not None:
+            await super().handshake(*arguments, **options)
+
+    def process_event(self, event: Event) -> None:
+        """Process a request or a frame."""
+        super().process_event(event)
+        if not self._arrived.is_set():
+            self._arrived.set()
+            self._visitors.requested(self)
+
+    async def close_stream(self) -> None:
+        """Close the connection."""
+        self._leave()
+        await super().close_stream()
+
+    def _leave(self) -> None:
+        self._visitors.leave(self)
+        self._visitors.file_bytes -= self._file_bytes
+        self._file_bytes = 0
+        self._arrived.set()
