@@ -55,8 +55,7 @@ _GATHER_SIZE: Final = 256 * 1024
 """Bytes at which a batch leaves at once: four full runs, and a few packets."""
 
 _GATHER_TURNS: Final = 2
-"""Turns of the scheduler that a batch stays open, so that data carries the END after it. It stays open as
-long as each further turn brings another write."""
+"""Turns of the scheduler that a batch stays open after a write, so that data carries the END after it."""
 
 LINGER: Final = 5.0
 """Seconds that closing waits for remotes."""
@@ -86,8 +85,7 @@ class UdpSocket:
         self._datagrams = datagrams
         self._flusher = Flusher()
         self._idle = True  # whether we are not registered with the flusher
-        self._turns = 0  # the number of turns that the batch still stays open in any case
-        self._grown = False  # whether the batch has grown since the last turn
+        self._turns = 0  # the number of turns that the batch still stays open without another write
         self._gathered = 0  # the number of bytes in the batch
         self._batch_end = 0.0  # the time at which the batch leaves even if it grows
         self._sent_time = -math.inf  # the last time at which a write or a batch was sent
@@ -148,24 +146,23 @@ class UdpSocket:
         """Send pending output: at once if the last write was a while ago, otherwise together with output that
         follows soon. `size` is the number of bytes that were just written.
         """
-        if not self._idle:
-            self._grown = True
-            self._gathered += size
-            if self._gathered >= _GATHER_SIZE:
-                self._gathered = 0
+        if self._idle:
+            now = trio.current_time()
+            if now - self._sent_time > _GATHER_TIME:
+                self._sent_time = now
                 self._send()
-            return
-        now = trio.current_time()
-        if now - self._sent_time > _GATHER_TIME:
-            self._sent_time = now
-            self._send()
-        else:
+                return
             self._open_batch(now)
-            self._gathered = size
+        self._turns = _GATHER_TURNS
+        self._gathered += size
+        if self._gathered >= _GATHER_SIZE:
+            self._gathered = 0
+            self._batch_end = trio.current_time() + _GATHER_TIME
+            self._send()
 
     def _open_batch(self, now: float) -> None:
         if self._idle:
-            self._idle = self._grown = False
+            self._idle = False
             self._turns = _GATHER_TURNS
             self._batch_end = now + _GATHER_TIME
             self._gathered = 0
@@ -173,13 +170,9 @@ class UdpSocket:
 
     def flush(self) -> None:
         """Send the output that was queued since, once the batch has been open long enough."""
-        if self._turns:
-            self._turns -= 1
-            self._flusher.add(self)
-            return
         now = trio.current_time()
-        if self._grown and now < self._batch_end:
-            self._grown = False
+        if self._turns and now < self._batch_end:
+            self._turns -= 1
             self._flusher.add(self)
         else:
             self._idle = True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 import trio
 
@@ -9,7 +11,7 @@ from adapter.support import LOOPBACK, limited
 from adapter.udp.support import SMALL_WINDOW, pair, sockets
 from peersockets_core import LocalProtocolError
 from peersockets_core.crypto.sodium import Buffer
-from peersockets_core.udx import Address, State
+from peersockets_core.udx import Address, State, Transmission
 from peersockets_trio import open_node
 from peersockets_trio.udp import UdxStream, open_udp_socket
 from peersockets_trio.udp.datagrams import Datagrams
@@ -161,6 +163,31 @@ async def test_streams_that_write_at_once_share_few_datagrams(mock_clock: trio.t
                 nursery.start_soon(answer, theirs)
         assert not alice.endpoint.streams
         assert alice.endpoint.statistics().sent + bob.endpoint.statistics().sent < 6 * number
+
+
+async def test_writes_that_follow_each_other_leave_together(
+    monkeypatch: pytest.MonkeyPatch, mock_clock: trio.testing.MockClock
+) -> None:
+    """Whichever task Trio runs first in a turn."""
+    async with sockets() as (alice, bob):
+        ours, _ = pair(alice, bob)
+        asked = 0
+        ask = alice.endpoint.datagrams_to_send
+
+        def count(now: float) -> Iterator[Transmission]:
+            nonlocal asked
+            asked += 1
+            return ask(now)
+
+        monkeypatch.setattr(alice.endpoint, "datagrams_to_send", count)
+        for _ in range(15):
+            await ours.send_all(bytes(16 * 1024))
+        assert asked == 1, "the first one leaves at once"
+        await trio.testing.wait_all_tasks_blocked()
+        assert asked > 1, "the others leave when no further one comes"
+        before = asked
+        await ours.send_all(bytes(256 * 1024))
+        assert asked == before + 1, "much leaves at once"
 
 
 @pytest.mark.parametrize("refusals", [0, 3])
