@@ -51,6 +51,7 @@ LAYERS: Final[tuple[Layer, ...]] = (  # the bottom first
     {
         "topics": (f"{CORE}.topics", f"{CORE}.topics.*"),
         "trace": (f"{CORE}.trace", f"{CORE}.trace.*"),
+        "holepunch": (f"{CORE}.holepunch", f"{CORE}.holepunch.*"),
         "udx": (f"{CORE}.udx", f"{CORE}.udx.*"),
         "dht-rpc": (f"{CORE}.dht.rpc", f"{CORE}.dht.rpc.*"),
     },

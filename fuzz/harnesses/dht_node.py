@@ -20,7 +20,6 @@ from peersockets_core import KeyPair, LocalProtocolError, RemoteProtocolError
 from peersockets_core.address import SocketAddress
 from peersockets_core.dht import ConnectionRequested, HyperDht, HyperDhtLimits
 from peersockets_core.dht.messages import (
-    Firewall,
     HyperDhtCommand,
     Mode,
     NoisePayload,
@@ -43,6 +42,7 @@ from peersockets_core.dht.rpc.messages import (
 )
 from peersockets_core.dht.rpc.requests import Socket
 from peersockets_core.dht.signing import key_hash, sign_announcement, sign_mutable
+from peersockets_core.holepunch import Firewall
 
 LIMITS: Final = HyperDhtLimits(
     rpc=DhtLimits(
@@ -288,7 +288,7 @@ class _Play:
             case 3:
                 self.started.append(machine.dial(key, choice, now, relays=[self._named()]))
             case 4 if self.started:
-                machine.cancel(self.started.pop())
+                machine.cancel(self.started.pop(), now)
             case 5:
                 machine.get_mutable(key, now)
             case 6:
@@ -403,7 +403,7 @@ class _Play:
         """Take what the node sends; nobody has got more than one answer a datagram, of the size it must
         have.
         """
-        answers = self.machine.node.output
+        answers = self.machine.node.output.get(Socket.MAIN, [])
         assert len(answers) <= count * ways
         for _, datagram in answers:
             relayed = isinstance(decode_untrusted(datagram), RpcRequest)

@@ -12,6 +12,9 @@ _SHOWN = 80  # characters of a bad address that an error shows
 SocketAddress: TypeAlias = tuple[str, int]
 """The source or destination of a datagram: an IP address in text, and a port from 1 to 65535."""
 
+PathAddress: TypeAlias = SocketAddress | tuple[str, int, int]
+"""The address of a remote, and the number of our socket that reaches it, if that is not the main one."""
+
 
 class Address(NamedTuple):
     """A pair of host and port. `str` writes it in the form that `parse` reads.

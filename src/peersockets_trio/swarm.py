@@ -12,7 +12,7 @@ import trio
 from peersockets_core import DriveKey, PeerUnreachable, parse_public_key
 from peersockets_core import swarm as core
 from peersockets_core.address import SocketAddress
-from peersockets_core.dht import DEFAULT_HYPER_DHT_LIMITS, HyperDhtLimits
+from peersockets_core.dht import DEFAULT_HYPER_DHT_LIMITS, HyperDhtLimits, PunchStatistics
 from peersockets_core.swarm import Announced, Flushed, PeerFound, SwarmEvent
 
 from .drive import Drive
@@ -50,6 +50,8 @@ class SwarmStatistics:
     """Requests that were never answered."""
     dropped: int
     """Datagrams that were malformed, unsolicited or too many."""
+    punches: PunchStatistics
+    """The hole punching, in both directions."""
 
 
 class Discovery(Closing):
@@ -229,6 +231,7 @@ class Swarm:
             retried=requests.retried,
             timeouts=requests.timeouts,
             dropped=node.dropped,
+            punches=machine.dht.punching.statistics(),
         )
 
     def nodes(self) -> list[tuple[str, int]]:

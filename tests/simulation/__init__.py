@@ -20,7 +20,7 @@ seed, so the same seed gives the same run.
     network.run_until_idle(within=60)    # raises if a timer lives on
 """
 
-from simulation.gateway import Firewall, Gateway, PortMapping
+from simulation.gateway import Firewall, Gateway, Nat, PortMapping
 from simulation.host import Host
 from simulation.link import FAST, Link
 from simulation.network import Network, NeverIdle, NotReached, Site
@@ -35,6 +35,7 @@ __all__ = [
     "Gateway",
     "Host",
     "Link",
+    "Nat",
     "Network",
     "NeverIdle",
     "NotReached",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from random import Random
+from typing import Literal, Protocol
 
 from simulation.pattern import Address
 
@@ -68,6 +69,49 @@ class PortMapping:
         self._ports.clear()
         self._private.clear()
         self._contacts.clear()
+
+
+class Nat:
+    """A router with one public address, which lets in only those addresses that its port has written to.
+
+    `preserving` keeps the port of a socket; `symmetric` gives the next port to each socket and destination,
+    and `random` gives any.
+    """
+
+    def __init__(self, public: str, mapping: Literal["preserving", "symmetric", "random"]) -> None:
+        self.public = public
+        self._mapping = mapping
+        self._random = Random(public)
+        self._ports: dict[tuple[Address, Address | None], int] = {}
+        self._private: dict[int, Address] = {}
+        self._contacts: set[tuple[int, Address]] = set()
+
+    def outbound(self, source: Address, destination: Address, now: float) -> Address | None:
+        """Map the source to its port, a new one at first."""
+        key = source, None if self._mapping == "preserving" else destination
+        if key not in self._ports:
+            self._private[self._new_port(source)] = source
+            self._ports[key] = next(reversed(self._private))
+        port = self._ports[key]
+        self._contacts.add((port, destination))
+        return self.public, port
+
+    def inbound(self, source: Address, destination: Address, now: float) -> Address | None:
+        """Map the port back, if it has written to the sender."""
+        return self._private[destination[1]] if (destination[1], source) in self._contacts else None
+
+    def owns(self, address: Address) -> bool:
+        """Everything that goes to the public address."""
+        return address[0] == self.public
+
+    def _new_port(self, source: Address) -> int:
+        if self._mapping == "preserving":
+            return source[1]
+        if self._mapping == "symmetric":
+            return 20_000 + len(self._private)
+        while (port := self._random.randrange(1024, 65536)) in self._private:
+            pass
+        return port
 
 
 class Firewall:

@@ -35,6 +35,8 @@ class Host:
     """Bytes that wait for the read at most; what does not fit is dropped, as in a socket's buffer."""
     probe: Address | None = None
     """The address of a second socket, where the machine has one: what comes to it arrives at once."""
+    sockets: dict[Address, int] = attrs.field(factory=dict)
+    """The numbers of the sockets that the machine has opened to punch holes, by their addresses."""
     overflows: int = 0
     reads: int = 0
     _inbox: deque[Datagram] = attrs.field(factory=deque)
@@ -46,10 +48,16 @@ class Host:
         """The network's time."""
         return self.site.network.now
 
+    @property
+    def addresses(self) -> list[Address]:
+        """The addresses of all its sockets."""
+        return [self.address, *([] if self.probe is None else [self.probe]), *self.sockets]
+
     def move(self, address: Address) -> None:
         """Change the address: what goes to the old one, or is under way to it, arrives nowhere."""
         self.site.network.forget_address(self)
         self.address = address
+        self.sockets.clear()
         self.site.network.learn_address(self)
         self.settle()
 
@@ -74,7 +82,20 @@ class Host:
             machine: Any = self.machine
             for destination, (payload,), _ in machine.datagrams_to_send(self.now, socket=Socket.PROBE):
                 self.site.network.send(self, Datagram(self.probe, destination, payload))
+        dht: Any = getattr(self.machine, "dht", self.machine)
+        if hasattr(dht, "punch_datagrams_to_send"):
+            for punched in dht.punch_datagrams_to_send(self.now):
+                source = self._socket(punched.socket)
+                self.site.network.send(self, Datagram(source, punched.to, punched.data, ttl=punched.ttl))
         self._schedule(self.machine.next_deadline())
+
+    def _socket(self, number: int) -> Address:
+        """Return the address of a socket, which opens with its first datagram."""
+        address = self.address[0], 50_000 + number
+        if address not in self.sockets:
+            self.sockets[address] = number
+            self.site.network.open_socket(self, address)
+        return address
 
     def wake_up(self, scheduled: float) -> Callable[[], None] | None:
         """Return the work of a wake-up that was set for this time, unless the deadline has moved since."""
@@ -89,11 +110,14 @@ class Host:
 
     def deliver(self, datagram: Datagram) -> None:
         """A datagram has arrived; the host reads it after `read_delay`."""
-        if datagram.destination == self.probe:
+        socket = (
+            Socket.PROBE if datagram.destination == self.probe else self.sockets.get(datagram.destination)
+        )
+        if socket is not None:
             machine: Any = self.machine
             size, source = len(datagram.payload), datagram.source
             self._hand_over(
-                machine.receive_datagrams(datagram.payload, size, source, self.now, socket=Socket.PROBE)
+                machine.receive_datagrams(datagram.payload, size, source, self.now, socket=socket)
             )
             self.settle()
             return

@@ -15,6 +15,9 @@ from simulation.host import Host
 from simulation.link import Link
 from simulation.pattern import Address, Datagram, DatagramMachine
 
+HOPS = 10
+"""Of a path through the open network: what has a smaller TTL leaves its site, but does not arrive."""
+
 MAX_STEPS_AT_ONCE = 100_000
 """Steps in one instant, after which the machines are taken to answer each other forever."""
 
@@ -96,17 +99,19 @@ class Network:
 
     def learn_address(self, host: Host) -> None:
         """A host has an address."""
-        for address in (host.address, host.probe):
+        for address in host.addresses:
             key = host.site.scope, address
             assert key not in self._hosts, f"{address} is somebody else's"
-            if address is not None:
-                self._hosts[host.site.scope, address] = host
+            self._hosts[key] = host
+
+    def open_socket(self, host: Host, address: Address) -> None:
+        """A host has another socket."""
+        self._hosts[host.site.scope, address] = host
 
     def forget_address(self, host: Host) -> None:
         """A host has lost its address."""
-        for address in (host.address, host.probe):
-            if address is not None:
-                del self._hosts[host.site.scope, address]
+        for address in host.addresses:
+            del self._hosts[host.site.scope, address]
 
     def _leave(self, site: Site, datagram: Datagram) -> None:
         if site.gateway is not None:
@@ -117,6 +122,9 @@ class Network:
                 self.unroutable += 1
                 return None
             datagram = attrs.evolve(datagram, source=source)
+        if datagram.ttl < HOPS:
+            self.unroutable += 1
+            return None
         return self._enter(datagram)
 
     def _enter(self, datagram: Datagram) -> None:

@@ -22,7 +22,7 @@ class DatagramMachine(Protocol):
         """Take datagrams of `segment_size` bytes that stand in a row; the last may be shorter."""
         ...
 
-    def datagrams_to_send(self, now: float, /) -> Iterable[tuple[Address, Sequence[Buffer], int]]:
+    def datagrams_to_send(self, now: float, /) -> Iterable[tuple[Any, Sequence[Buffer], int]]:
         """Hand over what is due: a destination, the gathered bytes, the size at which to cut them."""
         ...
 
@@ -44,6 +44,8 @@ class Datagram:
     payload: bytes
     may_fragment: bool = False
     """Whether a router may cut it, where it does not fit a path: IP's bit against that is not set."""
+    ttl: int = 64
+    """Hops that it may take."""
 
     @property
     def size(self) -> int:

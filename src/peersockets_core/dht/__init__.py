@@ -23,6 +23,7 @@ from .events import (
     HyperDhtEvent,
     Listening,
     PeersFound,
+    PunchFailed,
     SearchFinished,
     ValueFound,
 )
@@ -30,6 +31,7 @@ from .hyperdht import HyperDht
 from .limits import DEFAULT_HYPER_DHT_LIMITS, HyperDhtLimits
 from .listening import Accepted, Incoming
 from .messages import MutableValue, Peer
+from .punching import IncomingPunch, PunchDatagram, PunchStatistics
 from .topics import TopicSearch
 from .values import ValueSearch
 
@@ -44,10 +46,14 @@ __all__ = [
     "HyperDhtEvent",
     "HyperDhtLimits",
     "Incoming",
+    "IncomingPunch",
     "Listening",
     "MutableValue",
     "Peer",
     "PeersFound",
+    "PunchDatagram",
+    "PunchFailed",
+    "PunchStatistics",
     "SearchFinished",
     "TopicSearch",
     "ValueFound",

@@ -15,15 +15,16 @@ from typing import Final
 
 import attrs
 
-from ..address import SocketAddress
+from ..address import PathAddress, SocketAddress
 from ..errors import RemoteProtocolError
+from ..holepunch.client import ClientPlan, ClientPunch, PunchedAddress
+from ..holepunch.nat import Firewall
 from ..keys import Entropy, KeyPair
 from ..transitions import follow
 from ..wires.keys import Keys
 from .exchange import Exchange
 from .messages import (
     VERSION,
-    Firewall,
     HandshakeError,
     HyperDhtCommand,
     Mode,
@@ -32,6 +33,7 @@ from .messages import (
     decode_handshake_untrusted,
 )
 from .noise_ik import HandshakeNoise
+from .punching import Punching
 from .rpc.messages import RpcCommand, RpcResponse
 from .rpc.query import Query, Reply
 from .rpc.requests import PendingRequest
@@ -43,6 +45,10 @@ _WAYS_WITH_KNOWN_RELAYS: Final = 3
 _HEAD_START: Final = 0.1
 """Seconds for which known relays are tried before a search for others begins. Most answer sooner, and a
 search asks twenty nodes. The reference searches at the same time."""
+
+_LOCAL_HEAD_START: Final = 0.05
+"""Seconds for which a local address is tried before hole punching begins as well. Hosts of one network answer
+sooner, and a punch sends about twenty datagrams. The reference begins both at the same time."""
 
 
 class DialState(enum.Enum):
@@ -81,8 +87,9 @@ class Dialled:
     keys: Keys
     """The keys of the stream, whose initiator is the dialler."""
     remote_stream_id: int
-    address: SocketAddress | None
-    """The address of the remote's stream, or None if only its first packet reveals that."""
+    address: PathAddress | None
+    """The address of the remote's stream, with our socket that reaches it, or None if only its first packet
+    reveals that."""
 
 
 @attrs.frozen
@@ -100,6 +107,7 @@ class Dial:
     def __init__(
         self,
         exchange: Exchange[Dialled | DialFailed],
+        punching: Punching,
         key_pair: KeyPair,
         entropy: Entropy,
         public_key: bytes,
@@ -114,6 +122,7 @@ class Dial:
         self.attempts = 0
         """The number of nodes through which the handshake was sent."""
         self._exchange = exchange
+        self._punching = punching
         self._target = key_hash(public_key)
         self._payload = payload
         self._noise = HandshakeNoise(key_pair, entropy, public_key)
@@ -123,29 +132,45 @@ class Dial:
         self._most_ways = _WAYS_WITH_KNOWN_RELAYS if relays else _WAYS
         self._to_try: deque[SocketAddress] = deque(relays)
         self._tried: set[SocketAddress] = set()
-        self._ping: PendingRequest | None = None
+        self._ping: PendingRequest | None = None  # to a local address of the remote
+        self._punch: ClientPunch | None = None
+        self._plan: tuple[int, ClientPlan] | None = None
+        """The number that the remote has given the handshake, and the plan of a punch that begins soon."""
+        self._punch_at = math.inf
+        self._punch_failure = ""
         self._finished: tuple[Keys, int] | None = None
         self._query: Query | None = None
         self._relays = relays
-        self.search_at = now + _HEAD_START
+        self._search_at = now + _HEAD_START
         """The time of the search for other relays, unless the dial is over by then; infinity once it runs."""
         self._try_next(now)
         if not self._ways:
-            self.search(now)
+            self._search(now)
 
-    def search(self, now: float) -> None:
+    def next_deadline(self) -> float:
+        """Return the time at which to call `handle_deadline`; infinity for never."""
+        return min(self._search_at, self._punch_at)
+
+    def handle_deadline(self, now: float) -> None:
+        """Search for other relays, or begin to punch, if it is time."""
+        if self._search_at <= now:
+            self._search(now)
+        if self._punch_at <= now:
+            self._begin_punch(now)
+
+    def _search(self, now: float) -> None:
         """Search for nodes that relay to the key."""
-        if self.search_at < math.inf:
-            self.search_at = math.inf
+        if self._search_at < math.inf:
+            self._search_at = math.inf
             self._query = self._exchange.query(
                 self, self._target, now, command=HyperDhtCommand.FIND_PEER, nodes=self._relays
             )
 
-    def cancel(self) -> None:
+    def cancel(self, now: float) -> None:
         """Give up; no event follows."""
         if self.active:
             self._signal(DialSignal.FAIL)
-            self._let_go()
+            self._let_go(now)
 
     @property
     def active(self) -> bool:
@@ -163,7 +188,7 @@ class Dial:
     def finished(self, query: Query, now: float) -> None:
         """Note that all nodes near the key have been asked."""
         self._query = None
-        self._fail_if_nothing_is_left()
+        self._fail_if_nothing_is_left(now)
 
     def _try_next(self, now: float) -> None:
         while self._to_try and len(self._ways) < self._most_ways:
@@ -187,15 +212,16 @@ class Dial:
         """Try the next relays; without any, search at once; fail if the search is over as well."""
         self._try_next(now)
         if self.state is DialState.FINDING and not self._ways:
-            self.search(now)
-        self._fail_if_nothing_is_left()
+            self._search(now)
+        self._fail_if_nothing_is_left(now)
 
-    def _fail_if_nothing_is_left(self) -> None:
+    def _fail_if_nothing_is_left(self, now: float) -> None:
         if self.state is DialState.FINDING and not self._ways and not self._to_try and self._query is None:
             self._fail(
                 f"the peer did not answer through any of {self.attempts} relays"
                 if self.attempts
-                else "no node of the DHT knows the peer: it is not listening"
+                else "no node of the DHT knows the peer: it is not listening",
+                now,
             )
 
     # The answer
@@ -206,7 +232,7 @@ class Dial:
         """
         if request is self._ping:
             self._ping = None
-            self._done(request.to)
+            self._done(request.to, now)
             return
         self._ways.pop(request, None)
         try:
@@ -220,7 +246,8 @@ class Dial:
         """Note that a relay, or a local address, does not answer."""
         if request is self._ping:
             self._ping = None
-            self._fail("the peer is behind the same address and cannot be reached there")
+            if self._punch_failure:
+                self._fail(self._punch_failure, now)
             return
         self._ways.pop(request, None)
         self._go_on(now)
@@ -233,9 +260,9 @@ class Dial:
             raise RemoteProtocolError("the answer to a handshake is not a reply")
         payload = self._noise.read_untrusted(answer.noise)
         if payload.version != VERSION:
-            self._fail(f"the peer speaks version {payload.version} of the handshake")
+            self._fail(f"the peer speaks version {payload.version} of the handshake", now)
         elif payload.error != HandshakeError.NONE or payload.udx is None:
-            self._fail(f"the peer declined with error {payload.error}")
+            self._fail(f"the peer declined with error {payload.error}", now)
         else:
             server = answer.peer_address
             # A peer that has answered by itself needs no relay next time.
@@ -254,35 +281,71 @@ class Dial:
     ) -> None:
         """Decide to which address the stream connects."""
         self._signal(DialSignal.REACH)
-        punchable = payload.holepunch is not None and bool(payload.holepunch.relays)
+        punchable = payload.holepunch
         if server is None or server == relay:
-            self._done(relay)
-        elif payload.firewall == Firewall.OPEN or not punchable:
+            self._done(relay, now)
+        elif payload.firewall == Firewall.OPEN or punchable is None or not punchable.relays:
             public = [address for address in payload.addresses if _is_public(address)]
-            self._done(public[0] if public else server)
+            self._done(public[0] if public else server, now)
         elif self._payload.firewall == Firewall.OPEN:
-            self._done(None)
-        elif ours[0] == server[0] and any(map(_is_unicast, payload.addresses)):
-            self._let_go()
-            local = _best_match(self._payload.addresses, tuple(filter(_is_unicast, payload.addresses)))
-            self._ping = self._exchange.request(self, local, now, command=RpcCommand.PING, internal=True)
+            self._done(None, now)
         else:
-            self._fail("the peer is behind a NAT or firewall that has to be punched through")
+            self._let_go(now)
+            at = dict(punchable.relays)
+            server_relay = relay if relay in at else punchable.relays[0][0]
+            plan = ClientPlan(relay, server, server_relay, at[server_relay], payload.firewall)
+            self._plan = punchable.id, plan
+            self._punch_at = now
+            if ours[0] == server[0] and any(map(_is_unicast, payload.addresses)):
+                local = _best_match(self._payload.addresses, tuple(filter(_is_unicast, payload.addresses)))
+                self._ping = self._exchange.request(self, local, now, command=RpcCommand.PING, internal=True)
+                self._punch_at = now + _LOCAL_HEAD_START
+            self.handle_deadline(now)
 
-    def _done(self, address: SocketAddress | None) -> None:
+    def _begin_punch(self, now: float) -> None:
+        assert self._finished is not None
+        assert self._plan is not None
+        self._punch_at = math.inf
+        id, plan = self._plan
+        self._punch = self._punching.start(
+            self._target,
+            id,
+            self._finished[0].handshake_hash,
+            plan,
+            now,
+            on_punched=self._punched,
+            on_failed=self._punch_failed,
+        )
+        self._punch.begin(now)
+
+    def _punched(self, punched: PunchedAddress, now: float) -> None:
+        self._punch = None
+        self._done((*punched.address, punched.socket), now)
+
+    def _punch_failed(self, reason: str, now: float) -> None:
+        """Fail, unless the remote may still answer at a local address."""
+        self._punch = None
+        self._punch_failure = reason
+        if self._ping is None:
+            self._fail(reason, now)
+
+    def _done(self, address: PathAddress | None, now: float) -> None:
         assert self._finished is not None
         self._signal(DialSignal.FINISH)
-        self._let_go()
+        self._let_go(now)
         keys, stream_id = self._finished
         self._exchange.report(Dialled(self, keys, stream_id, address))
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: str, now: float) -> None:
         self._signal(DialSignal.FAIL)
-        self._let_go()
+        self._let_go(now)
         self._exchange.report(DialFailed(self, reason))
 
-    def _let_go(self) -> None:
-        self.search_at = math.inf
+    def _let_go(self, now: float) -> None:
+        self._search_at = self._punch_at = math.inf
+        if self._punch is not None:
+            self._punching.cancel(self._punch, now)
+            self._punch = None
         for asked in (*self._ways, self._query, self._ping):
             if asked is not None:
                 self._exchange.cancel(asked)

@@ -7,6 +7,7 @@ from typing import TypeAlias
 from .announcer import Listening
 from .dialing import DialFailed, Dialled
 from .listening import ConnectionRequested
+from .punching import PunchFailed
 from .rpc.events import (
     AddressChanged,
     BecameEphemeral,
@@ -30,6 +31,7 @@ __all__ = [
     "Listening",
     "NetworkChanged",
     "PeersFound",
+    "PunchFailed",
     "ReachabilityChanged",
     "SearchFinished",
     "ValueFound",
@@ -43,6 +45,7 @@ HyperDhtEvent: TypeAlias = (
     | ConnectionRequested
     | Dialled
     | DialFailed
+    | PunchFailed
     | AddressChanged
     | Bootstrapped
     | BecameEphemeral

@@ -12,8 +12,9 @@ from typing import Final
 
 import attrs
 
-from ..address import SocketAddress
+from ..address import PathAddress, SocketAddress
 from ..errors import LocalProtocolError, RemoteProtocolError
+from ..holepunch.nat import Firewall
 from ..keys import Entropy, KeyPair, parse_public_key
 from .announcer import Announcer, AnnouncerState
 from .dialing import Dial
@@ -21,8 +22,9 @@ from .events import HyperDhtEvent
 from .exchange import Exchange
 from .forwarding import Forwarding
 from .limits import DEFAULT_HYPER_DHT_LIMITS, HyperDhtLimits
-from .listening import Accepted, HandshakeServer, Incoming
-from .messages import MOST_RELAYS, Firewall, HolepunchInfo, HyperDhtCommand, NoisePayload, Peer, UdxInfo
+from .listening import Accepted, Decision, HandshakeServer, Incoming
+from .messages import MOST_RELAYS, HandshakeError, HolepunchInfo, HyperDhtCommand, NoisePayload, Peer, UdxInfo
+from .punching import FIRST_SOCKET, IncomingPunch, PunchDatagram, Punching
 from .rpc.events import (
     Answered,
     BecamePersistent,
@@ -90,6 +92,10 @@ class HyperDht:
         self.storage = Storage(self.node, self.forwarding, entropy, limits)
         self.listener = HandshakeServer(self.exchange, key_pair, entropy, limits)
         self.announcer = Announcer(self.exchange, key_pair)
+        self.punching = Punching(
+            self.exchange, entropy, limits.punches, is_own_relay=lambda node: node in self.announcer.relays
+        )
+        """The hole punching in progress, with its sockets."""
         self.dials: set[Dial] = set()
         self.known_relays: dict[bytes, tuple[SocketAddress, ...]] = {}
 
@@ -128,24 +134,34 @@ class HyperDht:
         source: SocketAddress,
         now: float,
         *,
-        socket: Socket = Socket.MAIN,
+        socket: int = Socket.MAIN,
     ) -> list[HyperDhtEvent]:
         """Take in datagrams of `segment_size` bytes each, of which the last may be shorter; returns the
         events that they cause.
 
         `socket` is the one at which they have arrived.
         """
+        if socket >= FIRST_SOCKET and segment_size <= 1:
+            for _ in range(max(len(buffer), 1)):
+                self.punching.receive_probe(socket, source, now)
+            return self._process(self.node.take_events(), now)
         return self._process(
             self.node.receive_datagrams(buffer, segment_size, source, now, socket=socket), now
         )
 
     def datagrams_to_send(
-        self, now: float, *, socket: Socket = Socket.MAIN
+        self, now: float, *, socket: int = Socket.MAIN
     ) -> list[tuple[SocketAddress, list[bytes], int]]:
         """Return the datagrams to send from a socket: the destination, a list that holds the datagram, and
         its size.
         """
         return self.node.datagrams_to_send(now, socket=socket)
+
+    def punch_datagrams_to_send(self, now: float) -> list[PunchDatagram]:
+        """Return the datagrams to send from sockets for hole punching. The caller opens each of these sockets
+        on demand, and closes those that `punching.sockets` no longer has and that carry no stream.
+        """
+        return self.punching.datagrams_to_send(now)
 
     def next_deadline(self) -> float:
         """Return the latest time at which to call `handle_deadline`; minus infinity if events are waiting."""
@@ -155,16 +171,17 @@ class HyperDht:
             self.node.next_deadline(),
             self.announcer.next_deadline(),
             self.listener.next_deadline(),
-            *(dial.search_at for dial in self.dials),
+            self.punching.next_deadline(),
+            *(dial.next_deadline() for dial in self.dials),
         )
 
     def handle_deadline(self, now: float) -> list[HyperDhtEvent]:
         """Do whatever has become due by `now`, and return the events that it causes."""
         for dial in self.dials:
-            if dial.search_at <= now:
-                dial.search(now)
+            dial.handle_deadline(now)
         self.announcer.handle_deadline(now)
         self.listener.handle_deadline(now)
+        self.punching.handle_deadline(now)
         return self._process(self.node.handle_deadline(now), now)
 
     def take_events(self, now: float) -> list[HyperDhtEvent]:
@@ -278,6 +295,7 @@ class HyperDht:
             known = (ourselves, *known)
         dial = Dial(
             self.exchange,
+            self.punching,
             self.key_pair,
             self._entropy,
             key,
@@ -289,24 +307,53 @@ class HyperDht:
         self.dials.add(dial)
         return dial
 
-    def cancel(self, dial: Dial) -> None:
+    def cancel(self, dial: Dial, now: float) -> None:
         """Cancel a dial; no event follows for it."""
-        dial.cancel()
+        dial.cancel(now)
         self.dials.discard(dial)
 
     def accept(self, incoming: Incoming, stream_id: int, now: float) -> Accepted | None:
         """Let a remote connect to our UDX stream with the id `stream_id`; returns the keys and the remote's
         address.
 
-        Returns None if the remote asks for something that we do not support. Raises
-        `LocalProtocolError` if the handshake is already decided or forgotten.
+        Returns None if the remote asks for something that we do not support, or if too many remotes punch.
+        Raises `LocalProtocolError` if the handshake is already decided or forgotten.
+
+        If the handshake has a `punch` afterwards, the stream arrives at one of its sockets, and the caller
+        calls `arrived`; otherwise `PunchFailed` follows.
         """
-        payload = attrs.evolve(
-            self.payload(stream_id),
-            relays=self._announced_relays(),
-            holepunch=self._local_way(incoming),
-        )
-        return self.listener.accept(incoming, stream_id, payload, now)
+        self.listener.check_decidable(incoming, Decision.ACCEPT)
+        payload = attrs.evolve(self.payload(stream_id), relays=self._announced_relays())
+        punch = None
+        relays = tuple(self.announcer.relays.items())
+        if relays and self._is_shielded(incoming):
+            if incoming.payload.firewall == Firewall.OPEN:
+                payload = attrs.evolve(payload, holepunch=HolepunchInfo(0, relays))
+            else:
+                punch = self._offer(incoming, now)
+                offer = None if punch is None else HolepunchInfo(punch.id, relays)
+                error = HandshakeError.TRY_LATER if punch is None else HandshakeError.NONE
+                payload = attrs.evolve(payload, holepunch=offer, error=error)
+        incoming.punch = punch
+        accepted = self.listener.accept(incoming, stream_id, payload, now)
+        if punch is not None:
+            if accepted is None:
+                self.punching.withdraw(punch, now)
+            else:
+                self.punching.accept(punch, accepted.keys.handshake_hash, now)
+        return accepted
+
+    def arrived(self, incoming: Incoming, address: PathAddress, now: float) -> None:
+        """Note that the stream of an accepted remote has arrived from an address, with our socket at which it
+        has arrived. Hole punching then ends.
+        """
+        if incoming.punch is not None:
+            self.punching.connected(incoming.punch, address[2] if len(address) == 3 else Socket.MAIN, now)
+
+    def abandon(self, incoming: Incoming, now: float) -> None:
+        """End the hole punching with an accepted remote whose stream is no longer wanted."""
+        if incoming.punch is not None:
+            self.punching.withdraw(incoming.punch, now)
 
     def refuse(self, incoming: Incoming) -> None:
         """Give a remote no answer at all. Raises `LocalProtocolError` as `accept` does."""
@@ -323,17 +370,25 @@ class HyperDht:
             udx=UdxInfo(stream_id),
         )
 
-    def _local_way(self, incoming: Incoming) -> HolepunchInfo | None:
-        """Let a remote behind the same public address try our local addresses.
-
-        A client of hyperdht 6.34.0 does so only if the server offers hole punching (`lib/connect.js`).
+    def _is_shielded(self, incoming: Incoming) -> bool:
+        """Return whether a NAT or firewall may shield us from a remote. Nothing shields the programs of one
+        host from each other, and a persistent node can be reached.
         """
         ours = incoming.our_address
-        if self.open_address is not None or ours is None or ours[0] != incoming.address[0]:
-            return None
-        if ours[0] in {_LOOPBACK, *(host for host, _ in self.local_addresses)}:
-            return None  # no NAT is in between
-        return HolepunchInfo(0, tuple(self.announcer.relays.items()))
+        open = self.open_address is not None or self.node.id is not None
+        return not open and ours is not None and ours[0] != _LOOPBACK
+
+    def _offer(self, incoming: Incoming, now: float) -> IncomingPunch | None:
+        """Prepare to punch towards a remote. One behind the same public address tries our local addresses
+        first.
+        """
+        ours, theirs = incoming.our_address, incoming.payload
+        assert ours is not None
+        networks = {host.partition(".")[0] for host, _ in self.local_addresses}
+        local = ours[0] == incoming.address[0] and any(
+            host.partition(".")[0] in networks for host, _ in theirs.addresses
+        )
+        return self.punching.offer(incoming.remote_public_key, theirs.firewall, now, local=local)
 
     def _announced_relays(self) -> tuple[SocketAddress, ...]:
         """Return the relays for our records, with our own address first if everyone can reach us."""
@@ -376,7 +431,11 @@ class HyperDht:
         request = received.request
         ours = self.listening and request.target == self.announcer.target
         try:
-            if request.command == HyperDhtCommand.PEER_HANDSHAKE:
+            if request.command == HyperDhtCommand.PEER_HOLEPUNCH and ours:
+                self.punching.receive_untrusted(received, now)
+            elif received.socket >= FIRST_SOCKET:
+                raise RemoteProtocolError("a socket for hole punching serves nobody else")
+            elif request.command == HyperDhtCommand.PEER_HANDSHAKE:
                 if ours:
                     self.listener.receive_untrusted(received, now)
                 else:

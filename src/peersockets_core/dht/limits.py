@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from ..bounds import positive, repr_of_changes
+from ..holepunch.limits import PunchLimits
 from .rpc.limits import DhtLimits
 
 _positive = positive()
@@ -21,6 +22,9 @@ class HyperDhtLimits:
 
     rpc: DhtLimits = attrs.field(factory=DhtLimits)
     """The bounds of the layer below."""
+
+    punches: PunchLimits = attrs.field(factory=PunchLimits)
+    """The bounds of hole punching."""
 
     records: int = attrs.field(default=65_536, validator=_positive)
     """The number of others' announcements that are kept, of about 400 bytes each; hyperdht 6.34.0 has the

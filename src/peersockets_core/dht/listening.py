@@ -13,6 +13,7 @@ import attrs
 
 from ..address import SocketAddress
 from ..errors import LocalProtocolError, RemoteProtocolError
+from ..holepunch.nat import Firewall
 from ..keys import Entropy, KeyPair
 from ..transitions import follow
 from ..wires.keys import Keys
@@ -20,7 +21,6 @@ from .exchange import Exchange
 from .limits import HyperDhtLimits
 from .messages import (
     VERSION,
-    Firewall,
     HandshakeError,
     Mode,
     NoisePayload,
@@ -29,7 +29,9 @@ from .messages import (
     decode_handshake_untrusted,
 )
 from .noise_ik import HandshakeNoise
+from .punching import IncomingPunch
 from .rpc.events import RequestReceived
+from .rpc.requests import Socket
 
 
 class IncomingState(enum.Enum):
@@ -82,6 +84,8 @@ class Incoming:
     state: IncomingState = IncomingState.UNDECIDED
     _noise: HandshakeNoise = attrs.field(alias="noise", kw_only=True)
     _message: bytes = attrs.field(alias="message", kw_only=True)
+    punch: IncomingPunch | None = attrs.field(default=None, init=False)
+    """The hole punching with the remote, if it is accepted and has to punch."""
     _waiting: list[tuple[RequestReceived, RelayedHandshake]] = attrs.field(factory=list, init=False)
     """The requests that carried the handshake here while it is undecided; it may come through several
     relays."""
@@ -161,14 +165,15 @@ class HandshakeServer:
     ) -> Accepted | None:
         """Answer a handshake with `payload`; returns the keys and the address for our stream `stream_id`.
 
-        Returns None if the remote asks for something that we do not support; the answer then carries an
-        error. Raises `LocalProtocolError` if the handshake is already decided or forgotten.
+        Returns None if the remote asks for something that we do not support, or if `payload` has an error;
+        the answer then carries the error. Raises `LocalProtocolError` if the handshake is already decided or
+        forgotten.
         """
-        self._decide(incoming, Decision.ACCEPT)
+        incoming.state = self.check_decidable(incoming, Decision.ACCEPT)
         remote = incoming.payload
-        error = _fault_of(remote)
+        error = _fault_of(remote) or HandshakeError(payload.error)
         if error is not HandshakeError.NONE:
-            payload = attrs.evolve(payload, error=error, udx=UdxInfo(0))
+            payload = attrs.evolve(payload, error=error, udx=UdxInfo(0), holepunch=None)
         incoming._reply = incoming._noise.write(payload)
         for received, relayed in incoming._waiting:
             self._reply(incoming, received, relayed, now)
@@ -182,14 +187,17 @@ class HandshakeServer:
         """Give no answer at all, neither now nor when the handshake is repeated. Raises `LocalProtocolError`
         as `accept` does.
         """
-        self._decide(incoming, Decision.REFUSE)
+        incoming.state = self.check_decidable(incoming, Decision.REFUSE)
         incoming._waiting.clear()
 
-    def _decide(self, incoming: Incoming, decision: Decision) -> None:
+    def check_decidable(self, incoming: Incoming, decision: Decision) -> IncomingState:
+        """Return the state that follows a decision. Raises `LocalProtocolError` if a handshake is already
+        decided or forgotten.
+        """
         state = follow(TRANSITIONS, incoming.state, decision, "handshake")
         if self._incoming.get(incoming._message) is not incoming:
             raise LocalProtocolError("the handshake has waited too long for a decision")
-        incoming.state = state
+        return state
 
     def _begin_untrusted(self, received: RequestReceived, relayed: RelayedHandshake, now: float) -> Incoming:
         noise = HandshakeNoise(self._key_pair, self._entropy)
@@ -224,7 +232,10 @@ class HandshakeServer:
                 closer_nodes=False,
             )
         else:
-            node.relay(received, relayed.relay_address or received.source, reply.encode())
+            # The remote learns the address of the socket that the answer leaves from, and punches towards it.
+            punch = incoming.punch
+            socket = Socket.MAIN if punch is None or punch.socket is None else punch.socket
+            node.relay(received, relayed.relay_address or received.source, reply.encode(), socket=socket)
 
 
 _REPLY_MODES: Final[dict[int, Mode]] = {

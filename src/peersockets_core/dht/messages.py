@@ -12,6 +12,7 @@ import attrs
 
 from ..address import SocketAddress
 from ..errors import RemoteProtocolError
+from ..holepunch.nat import Firewall
 from ..wires.hypercore11.encoding import encode_buffer, encode_uint
 from .rpc.address import ADDRESS_SIZE, encode_address
 from .rpc.reader import Reader
@@ -50,15 +51,6 @@ class HyperDhtErrorCode(IntEnum):
 
     SEQ_REUSED = 16
     SEQ_TOO_LOW = 17
-
-
-class Firewall(IntEnum):
-    """A peer's own view of how others can reach it."""
-
-    UNKNOWN = 0
-    OPEN = 1
-    CONSISTENT = 2
-    RANDOM = 3
 
 
 class HandshakeError(IntEnum):

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import attrs
 
-from ..dht.events import ConnectionRequested, DialFailed, Dialled, Listening
+from ..dht.events import ConnectionRequested, DialFailed, Dialled, Listening, PunchFailed
 from ..dht.rpc.events import (
     AddressChanged,
     BecameEphemeral,
@@ -48,6 +48,7 @@ SwarmEvent: TypeAlias = (
     | ConnectionRequested
     | Dialled
     | DialFailed
+    | PunchFailed
     | Listening
     | AddressChanged
     | Bootstrapped

@@ -80,7 +80,7 @@ class Swarm:
         source: SocketAddress,
         now: float,
         *,
-        socket: Socket = Socket.MAIN,
+        socket: int = Socket.MAIN,
     ) -> list[SwarmEvent]:
         """Take in datagrams of the DHT, of `segment_size` bytes each, that have arrived at a socket; returns
         the events that they cause.
@@ -90,7 +90,7 @@ class Swarm:
         )
 
     def datagrams_to_send(
-        self, now: float, *, socket: Socket = Socket.MAIN
+        self, now: float, *, socket: int = Socket.MAIN
     ) -> list[tuple[SocketAddress, list[bytes], int]]:
         """Return the datagrams to send from a socket: the destination, a list that holds the datagram, and
         its size.
@@ -230,7 +230,7 @@ class Swarm:
             self._withdraw(topic, now)
         self.dht.stop_listening(now)
         for dial in list(self.dials.values()):
-            self.dht.cancel(dial)
+            self.dht.cancel(dial, now)
             self.pending_events.append(DialFailed(dial, "the swarm was suspended"))
             self.connection_lost(dial.public_key, now)
 

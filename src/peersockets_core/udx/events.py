@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Generic, TypeAlias
 
 import attrs
 
-from ..address import SocketAddress
+from ..address import PathAddress
 from .errors import StreamReset, StreamTimedOut
 
 if TYPE_CHECKING:
@@ -18,8 +18,9 @@ else:
 
     T_co = TypeVar("T_co", covariant=True)
 
-Address: TypeAlias = SocketAddress
-"""Host and port. The host is an IPv4 or IPv6 address in the form that the socket uses."""
+Address: TypeAlias = PathAddress
+"""Host and port, and the number of the local socket if it is not the main one. The host is an IPv4 or IPv6
+address in the form that the socket uses."""
 
 
 @attrs.frozen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -13,6 +14,7 @@ import trio
 from peersockets_core import Address as NodeAddress
 from peersockets_core import PeerUnreachable, Refused, RemoteProtocolError
 from peersockets_core.dht import (
+    Accepted,
     ConnectionRequested,
     Dial,
     DialFailed,
@@ -20,6 +22,8 @@ from peersockets_core.dht import (
     HyperDht,
     HyperDhtLimits,
     Incoming,
+    IncomingPunch,
+    PunchFailed,
 )
 from peersockets_core.dht.rpc import Socket
 from peersockets_core.swarm import Swarm, SwarmEvent
@@ -36,7 +40,7 @@ from .network_watch import INTERVAL, NetworkWatch
 from .node_runtime import NodeRuntime
 
 if TYPE_CHECKING:
-    from peersockets_core.address import SocketAddress
+    from peersockets_core.address import PathAddress, SocketAddress
 
 Attach = Callable[[UdxStream, Keys, bool, "SocketAddress"], ConnectionTask]
 """A function that makes a connection of the node on an encrypted stream, from the keys, whether we dialled,
@@ -104,6 +108,11 @@ class SwarmRuntime:
         self._dials: dict[bytes, UdxStream] = {}
         """For each dialled key, the stream that waits for its answer."""
         self._waiting: dict[bytes, _Dialling] = {}
+        self._arriving: dict[IncomingPunch, UdxStream] = {}
+        """For each punch of a remote that has dialled us, the stream that it is for."""
+        self._claimed: set[int] = set()
+        """The paths that a stream is about to use."""
+        self._sockets_closed = 0
         self._answering = 0
         """The number of incoming handshakes that are being decided or wait for their stream."""
         self.tasks: set[ConnectionTask] = set()
@@ -171,24 +180,39 @@ class SwarmRuntime:
             if changed and not self.machine.suspended:
                 self.machine.network_changed(trio.current_time())
                 self.flush()
+            self._close_paths()
             await trio.sleep(INTERVAL)
 
     def flush(self) -> None:
         """Send the datagrams that the machine has queued, and schedule its next deadline."""
         if self.closed or self.silent:
             return
-        self.udp.send_datagrams(self.machine.datagrams_to_send(trio.current_time()))
+        now = trio.current_time()
+        self.udp.send_datagrams(self.machine.datagrams_to_send(now))
+        for datagram in self.machine.dht.punch_datagrams_to_send(now):
+            self.udp.send_on_path(datagram.socket, datagram.data, datagram.to, datagram.ttl)
+        if self._sockets_closed != self.machine.dht.punching.sockets_closed:
+            self._close_paths()
         if self._probe is not None:
             probed = self.machine.datagrams_to_send(trio.current_time(), socket=Socket.PROBE)
-            for destination, (datagram,), _ in probed:
-                self._probe.send_datagram(datagram, destination)
+            for destination, (data,), _ in probed:
+                self._probe.send_datagram(data, destination)
         self._scope.deadline = min(self._scope.deadline, self.machine.next_deadline())
 
-    def _receive(self, datagram: memoryview, source: SocketAddress) -> None:
+    def _close_paths(self) -> None:
+        """Close the sockets of punches that are over, except those that carry a stream."""
+        punching = self.machine.dht.punching
+        self._sockets_closed = punching.sockets_closed
+        self.udp.close_idle_paths(self._claimed | punching.sockets.keys())
+
+    def _receive(self, datagram: memoryview, source: PathAddress) -> None:
         if self.closed or self.silent:
             return
         now = self.udp.read_time
-        events = self.machine.receive_datagrams(datagram, len(datagram), source, now)
+        socket = source[2] if len(source) == 3 else Socket.MAIN
+        events = self.machine.receive_datagrams(
+            datagram, len(datagram), (source[0], source[1]), now, socket=socket
+        )
         if events or self._withdrawn:
             self._dispatch(events)
 
@@ -220,12 +244,15 @@ class SwarmRuntime:
                 case ConnectionRequested(incoming):
                     self._nursery.start_soon(self._answer, incoming)
                 case Dialled(dial, keys, remote_id, address):
+                    self._claim(address)
                     self._nursery.start_soon(self._connect, dial, keys, remote_id, address)
                 case DialFailed(dial, reason):
                     self._dials.pop(dial.public_key).abandon()
                     error = PeerUnreachable(reason)
                     self.node_runtime.telemetry.failed(None, "hypercore11", dial.public_key, error)
                     self._end_dial(dial.public_key, error=error)
+                case PunchFailed(punch, reason):
+                    self._give_up(punch, reason)
                 case _:
                     self._on_event(event)
         if self._withdrawn and not self.machine.withdrawing:
@@ -268,7 +295,7 @@ class SwarmRuntime:
             if accepted is None:
                 stream.abandon()
             else:
-                await self._carry(stream, accepted.keys, accepted.remote_stream_id, accepted.address, False)
+                await self._welcome(incoming, stream, accepted)
         except Refused as refusal:
             if not incoming.expired(trio.current_time()):
                 machine.refuse(incoming)
@@ -276,7 +303,39 @@ class SwarmRuntime:
         finally:
             self._answering -= 1
 
-    async def _connect(self, dial: Dial, keys: Keys, remote_id: int, address: SocketAddress | None) -> None:
+    async def _welcome(self, incoming: Incoming, stream: UdxStream, accepted: Accepted) -> None:
+        """Carry the stream of an accepted remote, after hole punching if that is necessary."""
+        address: PathAddress | None = accepted.address
+        punch = incoming.punch
+        try:
+            if punch is not None:
+                self._arriving[punch] = stream
+                with suppress(trio.ClosedResourceError):  # the punch has failed
+                    address = await stream.wait_early()
+                if address is None:
+                    return
+                self._claim(address)
+                self.machine.dht.arrived(incoming, address, trio.current_time())
+            await self._carry(stream, accepted.keys, accepted.remote_stream_id, address, False)
+        finally:
+            if punch is not None:
+                self._arriving.pop(punch, None)
+                self.machine.dht.abandon(incoming, trio.current_time())
+                self.flush()
+
+    def _claim(self, address: PathAddress | None) -> None:
+        """Keep the path of a stream that is about to be connected."""
+        if address is not None and len(address) == 3:
+            self._claimed.add(address[2])
+
+    def _give_up(self, punch: IncomingPunch, reason: str) -> None:
+        """End the wait for the stream of a remote that cannot reach us."""
+        stream = self._arriving.pop(punch, None)
+        if stream is not None:
+            stream.abandon()
+        self.node_runtime.telemetry.failed(None, "hypercore11", punch.public_key, PeerUnreachable(reason))
+
+    async def _connect(self, dial: Dial, keys: Keys, remote_id: int, address: PathAddress | None) -> None:
         """Connect the stream of a dialled key, and wait until the remote is admitted."""
         stream = self._dials.pop(dial.public_key)
         task = await self._carry(stream, keys, remote_id, address, True)
@@ -295,7 +354,7 @@ class SwarmRuntime:
         self.flush()
 
     async def _carry(
-        self, stream: UdxStream, keys: Keys, remote_id: int, address: SocketAddress | None, initiator: bool
+        self, stream: UdxStream, keys: Keys, remote_id: int, address: PathAddress | None, initiator: bool
     ) -> ConnectionTask | None:
         """Connect a stream, after the remote's first packet if necessary; returns its task, or None if that
         fails.
@@ -303,11 +362,13 @@ class SwarmRuntime:
         if address is None:
             with trio.move_on_after(PASSIVE_TIME):
                 address = await stream.wait_early()
+        if address is not None and len(address) == 3:
+            self._claimed.discard(address[2])
         if address is None or self.closed or self.machine.suspended:
             stream.abandon()
             return None
         stream.connect(remote_id, address)
-        task = self._attach(stream, keys, initiator, address)
+        task = self._attach(stream, keys, initiator, (address[0], address[1]))
         self.tasks = {other for other in self.tasks if not other.connection.closed} | {task}
         return task
 

@@ -15,6 +15,7 @@ import warnings
 from contextlib import suppress
 from typing import Final
 
+from peersockets_core.address import SocketAddress
 from peersockets_core.crypto.sodium import Buffer
 from peersockets_core.udx import Address
 
@@ -37,15 +38,23 @@ BUFFER_SIZE: Final = 4 * 1024 * 1024
 """Bytes that the kernel should buffer for us: the window of one stream."""
 
 
+_TTL: Final = 64
+"""Hops of all datagrams but those that must not arrive."""
+
+
 class Datagrams:
     """A bound, non-blocking UDP socket."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        """Take over a socket, and set it up."""
+    def __init__(self, sock: socket.socket, reader: Reader | None = None) -> None:
+        """Take over a socket, and set it up. It shares the buffers of a `reader`, if there is one."""
         self.socket = sock
         self.segments = _LINUX
         """Whether the kernel is given many datagrams in one call; some kernels turn out not to take them."""
-        self.reader: Reader = Batches(sock) if AVAILABLE else OneByOne(sock)
+        self.reader: Reader
+        if reader is not None:
+            self.reader = reader.of(sock)
+        else:
+            self.reader = Batches(sock) if AVAILABLE else OneByOne(sock)
         """Reads from the socket, in the way that this system allows."""
         self._ipv6 = sock.family == socket.AF_INET6
         sock.setblocking(False)
@@ -64,7 +73,7 @@ class Datagrams:
         self.socket.close()
 
     @property
-    def address(self) -> Address:
+    def address(self) -> SocketAddress:
         """The host and port that the socket is bound to."""
         address = address_of(self.socket.getsockname())
         assert address is not None
@@ -87,6 +96,18 @@ class Datagrams:
             finally:
                 self._set_path_mtu_discovery(_PMTUDISC_PROBE)
         return self._send(destination, buffers, size)
+
+    def send_with_ttl(self, data: bytes, destination: Address, ttl: int) -> None:
+        """Send a datagram that routers drop after `ttl` hops; it may be lost."""
+        with suppress(OSError):  # no route, no permission or no room counts as a lost datagram
+            if ttl == _TTL:
+                self.socket.sendto(data, destination)
+                return
+            self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, ttl)
+            try:
+                self.socket.sendto(data, destination)
+            finally:
+                self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, _TTL)
 
     def _send(self, destination: Address, buffers: list[Buffer], size: int) -> bool:
         many = len(buffers) > 2 or sum(map(len, buffers)) > size

@@ -9,7 +9,7 @@ from typing import Final
 
 import trio
 
-from peersockets_core.udx import Address
+from peersockets_core.address import SocketAddress
 
 from ..runtime.background import background_tasks
 
@@ -21,13 +21,13 @@ class ProbeSocket:
     """A probe socket, made by `open_probe_socket`."""
 
     def __init__(self, sock: socket.socket) -> None:
-        self.on_datagram: Callable[[bytes, Address], None] | None = None
+        self.on_datagram: Callable[[bytes, SocketAddress], None] | None = None
         """A function that is called with each datagram."""
-        self.address: Address = sock.getsockname()
+        self.address: SocketAddress = sock.getsockname()
         """The host and port that the socket is bound to."""
         self.socket = sock
 
-    def send_datagram(self, data: bytes, destination: Address) -> None:
+    def send_datagram(self, data: bytes, destination: SocketAddress) -> None:
         """Send a datagram; it may be lost."""
         with suppress(OSError):  # no route, no permission or no room counts as a lost datagram
             self.socket.sendto(data, destination)

@@ -6,6 +6,7 @@ shorter. The core therefore sees the same, however the datagrams were read.
 
 from __future__ import annotations
 
+import copy
 import socket
 import sys
 from collections.abc import Callable
@@ -35,6 +36,9 @@ class Reader(Protocol):
     def read(self, receive: Receive) -> bool:
         """Pass the datagrams that have arrived to `receive`; returns whether there may be more."""
 
+    def of(self, sock: socket.socket) -> Reader:
+        """Return a reader of another socket, which shares the buffers. The two take turns."""
+
 
 class OneByOne:
     """Reads datagrams one by one, on any system, and gathers runs."""
@@ -42,6 +46,12 @@ class OneByOne:
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
         self._buffer = memoryview(bytearray(_ROOM))
+
+    def of(self, sock: socket.socket) -> OneByOne:
+        """See `Reader`."""
+        other = copy.copy(self)
+        other.socket = sock
+        return other
 
     def read(self, receive: Receive) -> bool:
         """See `Reader`."""

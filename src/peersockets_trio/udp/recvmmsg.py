@@ -6,6 +6,7 @@ datagram of its own, and reading these one by one takes a sender longer than sen
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import errno
 import mmap
@@ -97,6 +98,12 @@ class Batches:
         self._fresh = bytes(messages)  # the call changes lengths, which have to be set anew
         self._words, self._sizes = self._messages.cast("I"), self._messages.cast("P")
         self._most = _SLOTS  # in the next call
+
+    def of(self, sock: socket.socket) -> Batches:
+        """See `Reader`."""
+        other = copy.copy(self)
+        other._descriptor = sock.fileno()
+        return other
 
     def read(self, receive: Receive) -> bool:
         """See `Reader`."""

@@ -6,8 +6,8 @@ import errno
 import math
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Container, Iterable
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import trio
@@ -33,6 +33,7 @@ from ..runtime.background import sheltered_task
 from ..runtime.flusher import Flusher
 from ..runtime.memory import keep_memory
 from .datagrams import Datagrams
+from .readers import Reader, Receive
 from .streams import UdxStream
 
 _UDX_MAGIC: Final = 0xFF
@@ -61,6 +62,18 @@ LINGER: Final = 5.0
 """Seconds that closing waits for remotes."""
 
 
+class _Path:
+    """Another socket beside the main one, over which some remotes are reached."""
+
+    def __init__(self, sock: socket.socket, reader: Reader) -> None:
+        self.datagrams = Datagrams(sock, reader)
+
+    def close(self) -> None:
+        """Close the socket, and end the task that reads from it."""
+        trio.lowlevel.notify_closing(self.datagrams.socket)
+        self.datagrams.close()
+
+
 class UdpSocket:
     """A UDP socket and its streams, made by `open_udp_socket`."""
 
@@ -68,8 +81,8 @@ class UdpSocket:
         self.endpoint: Endpoint[UdxStream] = Endpoint(limits=limits, now=trio.current_time())
         """The state machine. Applications use `UdxStream` instead."""
         self.on_datagram: Callable[[memoryview, Address], None] | None = None
-        """A function that is called with each datagram that is not UDX. The buffer is only valid during the
-        call."""
+        """A function that is called with each datagram that is not UDX, and its source. The buffer is only
+        valid during the call. The source of a datagram at a path also has the number of the path."""
         self.on_datagrams_read: Callable[[], None] | None = None
         """A function that is called after a read with such datagrams, so that it can send and set timers once
         for all of them."""
@@ -83,6 +96,7 @@ class UdpSocket:
         self.linger = linger
         self.closed = False
         self._datagrams = datagrams
+        self._paths: dict[int, _Path] = {}
         self._flusher = Flusher()
         self._idle = True  # whether we are not registered with the flusher
         self._turns = 0  # the number of turns that the batch still stays open without another write
@@ -139,6 +153,52 @@ class UdpSocket:
                 self.datagrams_failed += 1
             else:
                 self.datagrams_sent += 1
+
+    # Paths
+
+    @property
+    def paths(self) -> tuple[int, ...]:
+        """The numbers of the open paths: other sockets beside the main one."""
+        return tuple(self._paths)
+
+    def send_on_path(self, number: int, data: bytes, destination: Address, ttl: int) -> None:
+        """Send a datagram from the socket of a path, which is opened by its first datagram; it may be lost.
+        Routers drop it after `ttl` hops.
+        """
+        path = self._paths.get(number) or self._open_path(number)
+        if path is not None:
+            path.datagrams.send_with_ttl(data, destination, ttl)
+
+    def close_idle_paths(self, wanted: Container[int]) -> None:
+        """Close the paths that are not `wanted` and carry no stream."""
+        unwanted = [number for number in self._paths if number not in wanted]
+        if unwanted:
+            used = {_path_of(stream.remote_address) for stream in self.endpoint.streams.values()}
+            for number in unwanted:
+                if number not in used:
+                    self._paths.pop(number).close()
+
+    def _open_path(self, number: int) -> _Path | None:
+        """Open another socket, or return None if the system has none left."""
+        if self._nursery is None or self.closed:
+            return None
+        try:
+            sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        except OSError:  # too many open files
+            return None
+        sock.bind((self.address[0], 0))
+        path = self._paths[number] = _Path(sock, self._datagrams.reader)
+        self._nursery.start_soon(self._read_path, number, path)
+        return path
+
+    async def _read_path(self, number: int, path: _Path) -> None:
+        def receive(packets: memoryview, size: int, source: Address) -> None:
+            self._take(packets, size, (source[0], source[1], number))
+
+        with suppress(trio.ClosedResourceError):
+            while self._paths.get(number) is path:
+                await trio.lowlevel.wait_readable(path.datagrams.socket)
+                self._read_all(path.datagrams, receive)
 
     # Moving
 
@@ -210,8 +270,14 @@ class UdpSocket:
     def _try_send(self, transmission: Transmission, now: float) -> bool:
         destination, buffers, size = transmission
         fragment = destination in self.endpoint.black_holes
+        datagrams, to = self._datagrams, destination
+        if len(destination) == 3:
+            path = self._paths.get(destination[2])
+            if path is None:  # this is the last packet of a stream whose path is closed already
+                return True
+            datagrams, to = path.datagrams, destination[:2]
         try:
-            sent = self._datagrams.send(destination, buffers, size, fragment=fragment)
+            sent = datagrams.send(to, buffers, size, fragment=fragment)
         except OSError as error:  # no route, or any other error, counts as a lost datagram
             if error.errno == errno.EMSGSIZE:
                 self.endpoint.datagrams_refused(destination, size, now)
@@ -220,11 +286,12 @@ class UdpSocket:
             self._blocked.appendleft(transmission)
             if self._nursery is not None:
                 self._waiting = True
-                self._nursery.start_soon(self._wait_writable)
+                self._nursery.start_soon(self._wait_writable, datagrams)
         return sent
 
-    async def _wait_writable(self) -> None:
-        await trio.lowlevel.wait_writable(self._datagrams.socket)
+    async def _wait_writable(self, datagrams: Datagrams) -> None:
+        with suppress(trio.ClosedResourceError):
+            await trio.lowlevel.wait_writable(datagrams.socket)
         self._waiting = False
         self._send()
 
@@ -257,16 +324,21 @@ class UdpSocket:
                     await trio.lowlevel.checkpoint()
                 else:
                     await trio.lowlevel.wait_readable(self._datagrams.socket)
-                self._read_size = self._read_events = 0
-                self._read_data = False
-                self.read_time = trio.current_time()
-                more = self._datagrams.read(self._receive)
-                if self._datagrams_read and self.on_datagrams_read is not None:
-                    self.on_datagrams_read()
-                self._datagrams_read = False
-                if self._read_data:
-                    self._sent_time = -math.inf  # the answer leaves at once
-                self._send_after_read()
+                more = self._read_all(self._datagrams, self._receive)
+
+    def _read_all(self, datagrams: Datagrams, receive: Receive) -> bool:
+        """Read what has arrived at one socket; returns whether there may be more."""
+        self._read_size = self._read_events = 0
+        self._read_data = False
+        self.read_time = trio.current_time()
+        more = datagrams.read(receive)
+        if self._datagrams_read and self.on_datagrams_read is not None:
+            self.on_datagrams_read()
+        self._datagrams_read = False
+        if self._read_data:
+            self._sent_time = -math.inf  # the answer leaves at once
+        self._send_after_read()
+        return more
 
     def _send_after_read(self) -> None:
         """Send acknowledgements, and whatever else may leave now. Small acknowledgements wait for an answer
@@ -298,21 +370,24 @@ class UdpSocket:
                 self._answer_time = math.inf  # the batch answers
 
     def _receive(self, packets: memoryview, size: int, source: Address) -> None:
+        self._take(packets, size, source[:2])
+
+    def _take(self, packets: memoryview, size: int, source: Address) -> None:
         """Take in a run of datagrams from one sender, which may hold both UDX packets and others."""
         kinds = bytes(packets[:: size or 1])  # the first byte of each datagram
         packets_of_udx = kinds.count(_UDX_MAGIC)
         if packets_of_udx == len(kinds) > 0:
             self._read_size += len(packets)
-            events = self.endpoint.receive_datagrams(packets, size, source[:2], trio.current_time())
+            events = self.endpoint.receive_datagrams(packets, size, source, trio.current_time())
             self._read_events += len(events)
             self._dispatch(events)
         elif packets_of_udx:
             for at in range(0, len(packets), size):
-                self._receive(packets[at : at + size], size, source)
+                self._take(packets[at : at + size], size, source)
         elif self.on_datagram is not None:
             self._datagrams_read = True
             for at in range(0, len(packets), size or 1):
-                self.on_datagram(packets[at : at + size], source[:2])
+                self.on_datagram(packets[at : at + size], source)
 
     def _dispatch(self, events: list[Event[UdxStream]]) -> None:
         for event in events:
@@ -368,6 +443,12 @@ class UdpSocket:
             stream.owner.abandon()
         self._send()
         self.closed = True
+        while self._paths:
+            self._paths.popitem()[1].close()
+
+
+def _path_of(address: Address | None) -> int | None:
+    return address[2] if address is not None and len(address) == 3 else None
 
 
 @asynccontextmanager

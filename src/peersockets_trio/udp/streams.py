@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 import trio
 
+from peersockets_core.address import SocketAddress
 from peersockets_core.udx import Address, State, Stream
 
 from ..runtime.direct import DirectStream
@@ -68,9 +69,10 @@ class UdxStream(DirectStream):
         return self.core.local_id
 
     @property
-    def remote_address(self) -> Address | None:
+    def remote_address(self) -> SocketAddress | None:
         """The destination of our packets, once connected."""
-        return self.core.remote_address
+        address = self.core.remote_address
+        return None if address is None else (address[0], address[1])
 
     def connect(self, remote_id: int, address: Address) -> None:
         """Connect to the remote's stream. This sends nothing."""

@@ -15,7 +15,6 @@ from peersockets_core.dht.events import DialFailed, Dialled
 from peersockets_core.dht.hyperdht import HyperDht
 from peersockets_core.dht.limits import HyperDhtLimits
 from peersockets_core.dht.messages import (
-    Firewall,
     HandshakeError,
     HolepunchInfo,
     HyperDhtCommand,
@@ -25,11 +24,19 @@ from peersockets_core.dht.messages import (
     RelayedHandshake,
     UdxInfo,
     decode_handshake_untrusted,
+    decode_holepunch_untrusted,
 )
 from peersockets_core.dht.noise_ik import HandshakeNoise
 from peersockets_core.dht.rpc.address import node_id
 from peersockets_core.dht.rpc.limits import DhtLimits
-from peersockets_core.dht.rpc.messages import RpcCommand, RpcRequest, RpcResponse, encode_response
+from peersockets_core.dht.rpc.messages import (
+    RpcCommand,
+    RpcRequest,
+    RpcResponse,
+    decode_untrusted,
+    encode_response,
+)
+from peersockets_core.holepunch import Failure, Firewall
 
 US, SERVER = ("10.0.0.1", 1), ("1.0.0.9", 9)
 SERVER_KEYS, OUR_KEYS = KeyPair.from_seed(b"s" * 32), KeyPair.from_seed(b"c" * 32)
@@ -75,11 +82,27 @@ class Played:
         return taken
 
     def answer(
-        self, to: SocketAddress, request: RpcRequest, value: bytes | None, ours: SocketAddress = US
+        self,
+        to: SocketAddress,
+        request: RpcRequest,
+        value: bytes | None,
+        ours: SocketAddress = US,
+        socket: int = 0,
     ) -> None:
         response = RpcResponse(request.tid, ours, node_id(to), value=value)
-        self.events += self.machine.receive_datagrams(encode_response(response), 1500, to, self.now)
+        datagram = encode_response(response)
+        self.events += self.machine.receive_datagrams(datagram, 1500, to, self.now, socket=socket)
         self.look()
+
+    def take_punching(self, command: int) -> list[tuple[SocketAddress, Any, int]]:
+        """Take the requests that leave from sockets for hole punching."""
+        sent = self.machine.punch_datagrams_to_send(self.now)
+        requests = [
+            (datagram.to, decode_untrusted(datagram.data), datagram.socket)
+            for datagram in sent
+            if len(datagram.data) > 1
+        ]
+        return [each for each in requests if isinstance(each[1], RpcRequest) and each[1].command == command]
 
     def find(self, *relays: SocketAddress) -> None:
         """Let all nodes answer where the key is; these know it."""
@@ -254,7 +277,21 @@ def test_behind_the_same_address_and_out_of_reach() -> None:
     net.find(NODES[0])
     net.reply(attrs.evolve(PAYLOAD, holepunch=PUNCHABLE, addresses=LOCAL), ours=(SERVER[0], 1))
     net.wait(10)
-    assert net.fate.reason == "the peer is behind the same address and cannot be reached there"
+    assert net.fate.reason == Failure.NO_ANSWER.value
+
+
+def test_behind_the_same_address_a_slow_local_one_wins_over_a_punch_that_has_failed() -> None:
+    net = Played()
+    net.dial()
+    net.find(NODES[0])
+    net.reply(attrs.evolve(PAYLOAD, holepunch=PUNCHABLE, addresses=LOCAL), ours=(SERVER[0], 1))
+    ((to, ping),) = net.take(RpcCommand.PING, internal=True)
+    net.wait(0.06)
+    ((_, round, socket),) = net.take_punching(HyperDhtCommand.PEER_HOLEPUNCH)
+    net.answer(NODES[0], round, b"", socket=socket)
+    assert not net.fates
+    net.answer(to, ping, None)
+    assert net.fate.address == to
 
 
 def test_addresses_that_nobody_has_are_not_tried() -> None:
@@ -263,7 +300,8 @@ def test_addresses_that_nobody_has_are_not_tried() -> None:
     net.find(NODES[0])
     nobodys = (("0.0.0.0", 5), ("224.0.0.1", 5), ("240.0.0.1", 5), ("192.168.7.1", 0))
     net.reply(attrs.evolve(PAYLOAD, holepunch=PUNCHABLE, addresses=nobodys), ours=(SERVER[0], 1))
-    assert "punched through" in net.fate.reason
+    assert not net.take(RpcCommand.PING, internal=True)
+    assert net.take_punching(HyperDhtCommand.PEER_HOLEPUNCH)
 
 
 def test_behind_the_same_address_without_room_for_a_ping() -> None:
@@ -282,7 +320,19 @@ def test_behind_a_nat() -> None:
     net.dial()
     net.find(NODES[0])
     net.reply(attrs.evolve(PAYLOAD, holepunch=PUNCHABLE))
-    assert "punched through" in net.fate.reason
+    ((to, round, _),) = net.take_punching(HyperDhtCommand.PEER_HOLEPUNCH)
+    assert to == NODES[0]
+    assert decode_holepunch_untrusted(round.value).peer_address == SERVER
+    assert not net.fates
+
+
+def test_a_relay_of_the_dialler_that_the_server_does_not_have() -> None:
+    net = Played()
+    net.dial()
+    net.find(NODES[1])
+    net.reply(attrs.evolve(PAYLOAD, holepunch=PUNCHABLE))
+    ((to, _, _),) = net.take_punching(HyperDhtCommand.PEER_HOLEPUNCH)
+    assert to == NODES[0]
 
 
 def test_a_key_that_nobody_knows() -> None:
@@ -372,7 +422,7 @@ def test_giving_up(moment: str) -> None:
     if moment == "done":
         net.reply()
     before = len(net.fates)
-    net.machine.cancel(dial)
+    net.machine.cancel(dial, net.now)
     assert not dial.active
     net.find(*NODES)
     net.wait(60)

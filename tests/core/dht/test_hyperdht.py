@@ -16,10 +16,11 @@ from peersockets_core import KeyPair
 from peersockets_core.dht import HyperDht
 from peersockets_core.dht.events import ConnectionRequested, DialFailed, Dialled, Listening
 from peersockets_core.dht.listening import Accepted
-from peersockets_core.dht.messages import Firewall, HyperDhtCommand, Mode, NoisePayload, RelayedHandshake
+from peersockets_core.dht.messages import HyperDhtCommand, Mode, NoisePayload, RelayedHandshake
 from peersockets_core.dht.rpc.events import ReachabilityChanged
 from peersockets_core.dht.rpc.messages import RpcRequest
 from peersockets_core.dht.signing import key_hash
+from peersockets_core.holepunch import Firewall
 
 
 def key(member: Member) -> bytes:
@@ -134,7 +135,7 @@ def test_a_cancelled_dial_is_quiet() -> None:
     alice, bob = network.members[2], network.members[4]
     listen(network, bob)
     dial = alice.machine.dial(key(bob), 11, network.now)
-    alice.machine.cancel(dial)
+    alice.machine.cancel(dial, network.now)
     network.network.run_for(20)
     assert not alice.of_type(Dialled) + alice.of_type(DialFailed)
 

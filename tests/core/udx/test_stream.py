@@ -5,6 +5,7 @@ import pytest
 from core.udx.support import ALICE, BOB, DELAY, Pair, packet
 from peersockets_core import LocalProtocolError
 from peersockets_core.udx import (
+    Address,
     EndAcknowledged,
     MessageReceived,
     State,
@@ -25,7 +26,7 @@ def writable(pair: Pair) -> bool:
     return pair.alice.writable
 
 
-def error(pair: Pair, name: tuple[str, int]) -> object:
+def error(pair: Pair, name: Address) -> object:
     (closed,) = pair.of(name, StreamClosed)
     assert isinstance(closed, StreamClosed)
     return closed.error

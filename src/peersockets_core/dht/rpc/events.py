@@ -8,6 +8,7 @@ import attrs
 
 from ...address import SocketAddress
 from .messages import RpcRequest, RpcResponse
+from .requests import Socket
 
 if TYPE_CHECKING:
     from .query import Query, Reply
@@ -55,6 +56,8 @@ class RequestReceived:
     source: SocketAddress
     id: bytes | None
     """The remote's node id, if it has one that matches its address."""
+    socket: int = Socket.MAIN
+    """The socket at which it has arrived."""
 
 
 @attrs.frozen

@@ -84,7 +84,8 @@ class DhtNode:
         self._tokens = Tokens(entropy, now)
         self.rates = HostRates(limits.requests_per_second, limits.hosts)
         self._events: list[DhtEvent] = []
-        self.output: list[tuple[SocketAddress, bytes]] = []
+        self.output: dict[int, list[tuple[SocketAddress, bytes]]] = {}
+        """The datagrams to send besides requests, by socket."""
         self.server = Server(self)
         self.reachability = Reachability(self, port) if persistent is None and port is not None else None
         """The test whether strangers reach us, of a node that becomes persistent by itself."""
@@ -121,7 +122,7 @@ class DhtNode:
         source: SocketAddress,
         now: float,
         *,
-        socket: Socket = Socket.MAIN,
+        socket: int = Socket.MAIN,
     ) -> list[DhtEvent]:
         """Take in datagrams of `segment_size` bytes each, of which the last may be shorter; returns the
         events that they cause.
@@ -134,18 +135,27 @@ class DhtNode:
         return self.take_events()
 
     def datagrams_to_send(
-        self, now: float, *, socket: Socket = Socket.MAIN
+        self, now: float, *, socket: int = Socket.MAIN
     ) -> list[tuple[SocketAddress, list[bytes], int]]:
         """Return the datagrams to send from a socket: the destination, a list that holds the datagram, and
         its size.
         """
-        output = self.client.requests.output(now, socket)
-        if socket is Socket.MAIN:
-            output, self.output = self.output + output, []
-            if self.upkeep_socket is Socket.PROBE and self.reachability is not None:
-                for (host, _), _ in output:
-                    self.reachability.wrote_to(host, now)
+        output = self.output.pop(socket, []) + self.client.requests.output(now, socket)
+        if socket == Socket.MAIN and self.upkeep_socket is Socket.PROBE and self.reachability is not None:
+            for (host, _), _ in output:
+                self.reachability.wrote_to(host, now)
         return [(to, [datagram], len(datagram)) for to, datagram in output]
+
+    def datagrams_of_others(self, now: float) -> list[tuple[int, SocketAddress, bytes]]:
+        """Return the datagrams to send from sockets of the layer above, each with the number of its
+        socket.
+        """
+        sockets = {*self.output, *self.client.requests.sockets} - {*Socket}
+        return [
+            (socket, to, datagram)
+            for socket in sorted(sockets)
+            for to, (datagram,), _ in self.datagrams_to_send(now, socket=socket)
+        ]
 
     def next_deadline(self) -> float:
         """Return the latest time at which to call `handle_deadline`; minus infinity if events are waiting."""
@@ -185,14 +195,14 @@ class DhtNode:
         token: bytes | None = None,
         retries: int = RETRIES,
         timeout: float = TIMEOUT,
+        socket: int = Socket.MAIN,
     ) -> PendingRequest:
         """Ask one node. An `Answered` or `TimedOut` event with the returned request follows.
 
-        Raises `LocalProtocolError` if too many requests are unanswered.
+        `socket` is the one that the request leaves from, and that its answer comes to. Raises
+        `LocalProtocolError` if too many requests are unanswered.
         """
-        options = RequestOptions(
-            command, internal, target, value, token, retries, timeout, socket=Socket.MAIN
-        )
+        options = RequestOptions(command, internal, target, value, token, retries, timeout, socket=socket)
         pending = self.client.send(self.client, to, options, now)
         if pending is None:
             raise LocalProtocolError(f"{self.limits.requests} requests to the DHT are unanswered")
@@ -259,13 +269,15 @@ class DhtNode:
             closer_nodes=closer_nodes,
         )
 
-    def relay(self, received: RequestReceived, to: SocketAddress, value: bytes) -> None:
+    def relay(
+        self, received: RequestReceived, to: SocketAddress, value: bytes, *, socket: int = Socket.MAIN
+    ) -> None:
         """Pass a request on to another address with another value, under the asker's transaction id."""
         request = received.request
         passed_on = RpcRequest(
             request.tid, to, request.command, request.internal, self.id, None, request.target, value
         )
-        self.output.append((to, encode_request(passed_on)))
+        self.send(to, encode_request(passed_on), socket)
 
     def reply_to(self, received: RequestReceived, to: SocketAddress, now: float, value: bytes) -> None:
         """Answer a request that another node has relayed. The response goes to the original asker."""
@@ -314,7 +326,11 @@ class DhtNode:
         if closer_nodes and request.target is not None:
             closer = self.upkeep.table.encoded_near(request.target)
         fresh = self._tokens.make(to[0], now) if token else None
-        self.output.append((to, encode_answer(request.tid, to, self.id, fresh, closer, error, value)))
+        self.send(to, encode_answer(request.tid, to, self.id, fresh, closer, error, value))
+
+    def send(self, to: SocketAddress, datagram: bytes, socket: int = Socket.MAIN) -> None:
+        """Queue a datagram that is not a request of ours."""
+        self.output.setdefault(socket, []).append((to, datagram))
 
     def emit(self, event: DhtEvent) -> None:
         """Queue an event for the application."""
@@ -334,7 +350,7 @@ class DhtNode:
 
     # Inside
 
-    def _receive(self, datagram: bytes, source: SocketAddress, now: float, socket: Socket) -> None:
+    def _receive(self, datagram: bytes, source: SocketAddress, now: float, socket: int) -> None:
         try:
             if len(datagram) > self.limits.datagram:
                 raise RemoteProtocolError(f"a datagram of {len(datagram)} bytes")
@@ -350,17 +366,20 @@ class DhtNode:
         if pending is None:
             self.dropped += 1
             return
-        # The answer to a request through the probe shows the address of the probe.
-        sample = pending.socket is Socket.MAIN
+        # The answer to a request through another socket shows the address of that one.
+        sample = pending.socket == Socket.MAIN
         self.sample(self.upkeep.heard_from(source, id, now, sample=sample), message.to, now)
         self.client.requests.answer(pending, message, now)
 
     def _take_request(
-        self, request: RpcRequest, source: SocketAddress, id: bytes | None, now: float, socket: Socket
+        self, request: RpcRequest, source: SocketAddress, id: bytes | None, now: float, socket: int
     ) -> None:
         # Only nodes that the probe has asked know it, and they have no reason to ask it anything.
-        if socket is not Socket.MAIN or not self.rates.allow(source[0], now):
+        if socket == Socket.PROBE or not self.rates.allow(source[0], now):
             self.dropped += 1
+            return
+        if socket != Socket.MAIN:
+            self._take_relayed(request, source, socket)
             return
         if request.token is not None and not self._tokens.recognize(request.token, source[0], now):
             self.answer(request, source, now, error=RpcErrorCode.INVALID_TOKEN, token=True, closer_nodes=True)
@@ -377,6 +396,13 @@ class DhtNode:
             self.server.serve(request, source, now)
         else:
             self.emit(RequestReceived(request, source, id))
+
+    def _take_relayed(self, request: RpcRequest, source: SocketAddress, socket: int) -> None:
+        """Hand a request at a socket of the layer above to that layer; dht-rpc serves nobody there."""
+        if request.internal:
+            self.dropped += 1
+        else:
+            self.emit(RequestReceived(request, source, None, socket))
 
     def _sample_asker(self, source: SocketAddress, seen_at: SocketAddress, now: float) -> None:
         """Count the view of a remote without an id. The first node of a network gets no other views, and

@@ -192,8 +192,13 @@ class Reachability:
     # The results of a test's requests
 
     def answered(self, request: PendingRequest, response: RpcResponse, now: float) -> None:
-        """Note that a node has reached the main socket."""
-        self._seen_at[response.to[0]] += 1
+        """Note that a node has reached the main socket. It proves nothing if the main socket has written to
+        that host in the meantime.
+        """
+        if self._may_have_hole(request.to[0], now):
+            self._asked -= 1
+        else:
+            self._seen_at[response.to[0]] += 1
         self._land(request, now)
 
     def slow(self, request: PendingRequest, now: float) -> None:
@@ -232,8 +237,12 @@ class Reachability:
         """Yield nodes on hosts for which the main socket has opened no hole, most recently heard first."""
         known = (contact.address for contact in self._node.upkeep.latest())
         for address in dict.fromkeys(chain(known, self._node.bootstrap)):
-            if self.written_to.get(address[0], -math.inf) <= now - _HOLE_TIME:
+            if not self._may_have_hole(address[0], now):
                 yield address
+
+    def _may_have_hole(self, host: str, now: float) -> bool:
+        """Return whether a filter may admit a host because the main socket has written to it."""
+        return self.written_to.get(host, -math.inf) > now - _HOLE_TIME
 
     def _signal(self, signal: ReachSignal, deadline: float) -> None:
         self.state = follow(TRANSITIONS, self.state, signal, "reachability")

@@ -31,7 +31,9 @@ RETRIES: Final = 3
 
 
 class Socket(enum.IntEnum):
-    """The socket that a datagram leaves from or comes to."""
+    """The number of the socket that a datagram leaves from or comes to. Larger numbers than these are sockets
+    that the layer above opens for itself.
+    """
 
     MAIN = 0
     """The one whose address others know."""
@@ -66,9 +68,9 @@ class RequestOptions:
     token: bytes | None = None
     retries: int = RETRIES
     timeout: float = TIMEOUT
-    socket: Socket | None = None
+    socket: int | None = None
     """The socket that it leaves from, or None for the one that keeps the table fresh."""
-    answered_on: Socket | None = None
+    answered_on: int | None = None
     """The socket that its answer comes to, or None for the one that it leaves from."""
 
 
@@ -83,9 +85,9 @@ class PendingRequest:
     timeout: float
     datagram: bytes
     """The encoded request. Repetitions are identical, so that the remote can recognize them."""
-    socket: Socket = Socket.MAIN
+    socket: int = Socket.MAIN
     """The socket that it leaves from."""
-    answered_on: Socket = Socket.MAIN
+    answered_on: int = Socket.MAIN
     sent: int = 0
     """The number of times that it was sent."""
     first_sent: float = math.nan
@@ -127,7 +129,7 @@ class Requests:
         self._deadlines: list[tuple[float, int, PendingRequest]] = []
         self._count = itertools.count()
         self._tids: list[int] = []
-        self._outputs: tuple[list[tuple[SocketAddress, bytes]], ...] = ([], [])
+        self._outputs: dict[int, list[tuple[SocketAddress, bytes]]] = {}
         """The datagrams to send, by socket."""
         self.retried = 0
         """Datagrams that were sent because an earlier one was not answered in time."""
@@ -159,7 +161,7 @@ class Requests:
                 return tid
 
     def add(
-        self, message: RpcRequest, asker: Asker, options: RequestOptions, socket: Socket, now: float
+        self, message: RpcRequest, asker: Asker, options: RequestOptions, socket: int, now: float
     ) -> PendingRequest:
         """Send a request from a socket as soon as the window has room; `message.tid` comes from `new_tid`."""
         on = socket if options.answered_on is None else options.answered_on
@@ -176,10 +178,10 @@ class Requests:
         if not pending.done:
             self._finish(pending)
 
-    def asked(self, tid: int, source: SocketAddress, socket: Socket = Socket.MAIN) -> PendingRequest | None:
+    def asked(self, tid: int, source: SocketAddress, socket: int = Socket.MAIN) -> PendingRequest | None:
         """Return the request that a response from `source` answers, or None if there is none."""
         pending = self._pending.get((tid, source))
-        return pending if pending is not None and pending.sent and pending.answered_on is socket else None
+        return pending if pending is not None and pending.sent and pending.answered_on == socket else None
 
     def answer(self, pending: PendingRequest, response: RpcResponse, now: float) -> None:
         """Hand a response to the asker of a request from `asked`."""
@@ -187,12 +189,15 @@ class Requests:
         self.answers += 1
         pending.asker.answered(pending, response, now)
 
-    def output(self, now: float, socket: Socket = Socket.MAIN) -> list[tuple[SocketAddress, bytes]]:
+    def output(self, now: float, socket: int = Socket.MAIN) -> list[tuple[SocketAddress, bytes]]:
         """Return the datagrams to send now from a socket."""
         self._send_waiting(now)
-        output = self._outputs[socket][:]
-        self._outputs[socket].clear()
-        return output
+        return self._outputs.pop(socket, [])
+
+    @property
+    def sockets(self) -> list[int]:
+        """The sockets from which datagrams wait to be sent."""
+        return list(self._outputs)
 
     def next_deadline(self) -> float:
         """Return the latest time at which to call `handle_deadline`; infinity for never."""
@@ -238,7 +243,7 @@ class Requests:
         pending.sent += 1
         pending.deadline = now + pending.timeout
         heapq.heappush(self._deadlines, (pending.deadline, next(self._count), pending))
-        self._outputs[pending.socket].append((pending.to, pending.datagram))
+        self._outputs.setdefault(pending.socket, []).append((pending.to, pending.datagram))
 
     def _send_waiting(self, now: float) -> None:
         while self._waiting and self._window.has_room(now):

@@ -97,6 +97,26 @@ def test_a_packet_to_our_own_host_opens_no_hole() -> None:
     assert made.reachability.written_to == {}
 
 
+def test_a_hole_that_we_make_during_the_test_proves_nothing() -> None:
+    made = adaptive()
+    asked = ask_around(made, 5)
+    for request in asked[:3]:
+        made.ping(request.to, 0.0)
+    made.datagrams_to_send(0.0)
+    for request in asked:
+        answer(made, request, RpcResponse(request.tid, OURS, node_id(request.to)))
+    assert reach(made) is Reach.OPEN  # the other two have come without a hole
+
+    made = adaptive()
+    asked = ask_around(made, 2)
+    for request in asked:
+        made.ping(request.to, 0.0)
+    made.datagrams_to_send(0.0)
+    for request in asked:
+        answer(made, request, RpcResponse(request.tid, OURS, node_id(request.to)))
+    assert reach(made) is Reach.UNKNOWN
+
+
 def test_a_node_behind_a_nat_stays_ephemeral() -> None:
     network = DhtNetwork()
     ours = join(network, gateway=PortMapping("10.9.0.1", filtered=True))

@@ -1,0 +1,30 @@
+"""Random punches one at a time, with a pause between them."""
+
+from __future__ import annotations
+
+from peersockets_core.holepunch import PunchLimits, Throttle
+
+
+def test_one_at_a_time_and_then_a_pause() -> None:
+    throttle = Throttle(PunchLimits())
+    assert throttle.allows(0.0)
+    throttle.began()
+    assert not throttle.allows(0.0)
+    throttle.ended(5.0)
+    assert not throttle.allows(24.9)
+    assert throttle.allows(25.0)
+
+
+def test_one_that_did_not_come_about_needs_no_pause() -> None:
+    throttle = Throttle(PunchLimits())
+    throttle.began()
+    throttle.cancelled()
+    assert throttle.allows(0.0)
+
+
+def test_more_at_a_time() -> None:
+    throttle = Throttle(PunchLimits(random_punches=2))
+    throttle.began()
+    assert throttle.allows(0.0)
+    throttle.began()
+    assert not throttle.allows(0.0)
