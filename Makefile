@@ -18,13 +18,19 @@ HARNESSES ?= $(patsubst fuzz/harnesses/%.py,%,$(wildcard fuzz/harnesses/[a-z]*.p
 # The hundreds of processes that the tests start share what the first one has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-lowest test-nat check docs bench bench-quick fuzz traces changelog node dev coverage clean
+.PHONY: demo test test-browser test-lowest test-nat check docs bench bench-quick fuzz traces changelog node dev coverage clean
 
 demo: $(VENV)/installed
 	$(BIN)/peersockets demo
 
 test: dev node
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+# The tests in real browsers, which `make test` leaves out. Each worker starts both.
+test-browser: dev node
+	@command -v chromium > /dev/null && command -v firefox-esr > /dev/null || \
+		{ echo "chromium and firefox-esr are needed: apt-get install --no-install-recommends chromium firefox-esr" >&2; exit 1; }
+	$(BIN)/python -m pytest -n 2 --dist worksteal tests/browser
 
 # The lowest versions that pyproject.toml allows, as tests/lowest.txt has them.
 test-lowest: $(LOWEST)/installed
@@ -54,6 +60,7 @@ bench: dev node
 	$(BIN)/python -m pip install --quiet '.[bench]'
 	$(BIN)/python -m benchmarks --json docs/performance.json --page docs/performance.md --plot docs/performance
 	$(BIN)/python -m benchmarks.udx --page docs/performance.md
+	if command -v chromium > /dev/null; then $(BIN)/python -m benchmarks.browser --page docs/performance.md; fi
 
 bench-quick: dev node
 	$(BIN)/python -m benchmarks --quick

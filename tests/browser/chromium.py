@@ -39,6 +39,7 @@ class ChromiumPage(Page):
         self._session = session
         self._target = target
         self._loaded = trio.Event()
+        self._halted = trio.Event()
         commands.subscribers.append(self._notice)
 
     async def call(self, method: str, **parameters: Json) -> Json:
@@ -60,6 +61,10 @@ class ChromiumPage(Page):
         entry = history["entries"][history["currentIndex"] - 1]["id"]
         async with self._loading():
             await self.call("Page.navigateToHistoryEntry", entryId=entry)
+
+    async def follow(self, expression: str) -> None:
+        async with self._loading():
+            await self.evaluate(f"void ({expression})")
 
     async def close(self) -> None:
         with suppress(DriverError):
@@ -94,6 +99,18 @@ class ChromiumPage(Page):
         await self.call("Input.dispatchKeyEvent", type="keyDown", **named)
         await self.call("Input.dispatchKeyEvent", type="keyUp", **named)
 
+    @asynccontextmanager
+    async def paused(self) -> AsyncIterator[None]:
+        """Hold the page in the debugger for the length of the block: it runs no script and reads nothing."""
+        self._halted = trio.Event()
+        await self.call("Debugger.enable")
+        await self.call("Debugger.pause")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self.evaluate, "0")  # the page stops before the next statement
+            await self._halted.wait()
+            yield
+            await self.call("Debugger.disable")
+
     async def _evaluate(self, expression: str) -> str:
         answer = await self.call(
             "Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True, userGesture=True
@@ -117,6 +134,8 @@ class ChromiumPage(Page):
         match method, line["params"]:
             case ("Page.loadEventFired", _) | ("Page.frameNavigated", {"type": "BackForwardCacheRestore"}):
                 self._loaded.set()
+            case "Debugger.paused", _:
+                self._halted.set()
             case "Runtime.exceptionThrown", {"exceptionDetails": details}:
                 self.note(self.errors, details.get("exception", {}).get("description", details["text"]))
             case "Runtime.consoleAPICalled", {"type": kind, "args": arguments}:
@@ -129,9 +148,11 @@ class ChromiumPage(Page):
 async def open_context(commands: Commands) -> AsyncIterator[str]:
     """Open a browser context, which has cookies and storage of its own."""
     context = (await commands.call("Target.createBrowserContext"))["browserContextId"]
-    yield context
-    with trio.CancelScope(shield=True):
-        await commands.call("Target.disposeBrowserContext", browserContextId=context)
+    try:
+        yield context
+    finally:
+        with trio.CancelScope(shield=True):
+            await commands.call("Target.disposeBrowserContext", browserContextId=context)
 
 
 async def open_tab(commands: Commands, context: str) -> ChromiumPage:

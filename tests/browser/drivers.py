@@ -45,7 +45,15 @@ class BrowserProcess:
             env={**os.environ, "HOME": str(self._home), "TMPDIR": str(self._home)},
             start_new_session=True,  # so that `close` reaches the browser's own processes
         )
+        self._drain = threading.Thread(target=self._read_to_the_end, daemon=True)
         self.url = self._listening()
+        self._drain.start()
+
+    def _read_to_the_end(self) -> None:
+        assert self._process.stderr is not None
+        with self._process.stderr as lines:
+            for _ in lines:
+                pass
 
     def _listening(self) -> str:
         """Return the address at which the browser takes commands, which it prints."""
@@ -54,8 +62,8 @@ class BrowserProcess:
         for line in self._process.stderr:
             printed.append(line)
             if "listening on ws://" in line:
-                threading.Thread(target=self._process.stderr.read, daemon=True).start()
                 return line.split()[-1]
+        self._drain.start()
         self.close()
         raise DriverError("the browser ended:\n" + "".join(printed))
 
@@ -64,6 +72,7 @@ class BrowserProcess:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        self._drain.join()
         shutil.rmtree(self._home, ignore_errors=True)
 
 
@@ -92,6 +101,12 @@ class Commands:
         if "result" not in answer:
             raise DriverError(f"{method}: {answer}")
         return answer["result"]
+
+    async def send(self, method: str, session: str | None = None, /, **parameters: Json) -> None:
+        """Send a command whose result does not matter."""
+        self._count += 1
+        line = {"id": self._count, "method": method, "params": parameters}
+        await self._socket.send(json.dumps(line if session is None else {**line, "sessionId": session}))
 
     async def run(self) -> None:
         """Pass answers and events on, until the socket closes."""
@@ -138,6 +153,10 @@ class Page(ABC):
     @abstractmethod
     async def back(self) -> None:
         """Go back to the page before, as the button does."""
+
+    @abstractmethod
+    async def follow(self, expression: str) -> None:
+        """Evaluate an expression that leads to another page, and wait until that has loaded."""
 
     @abstractmethod
     async def close(self) -> None:

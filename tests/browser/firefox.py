@@ -8,7 +8,7 @@ from typing import Final
 
 import trio
 
-from .drivers import BrowserProcess, Commands, DriverError, Json, Page, open_commands, words
+from .drivers import PATIENCE, BrowserProcess, Commands, DriverError, Json, Page, open_commands, words
 
 PREFERENCES: Final[dict[str, bool | int | str]] = {
     # Everything with which Firefox contacts its makers by itself.
@@ -74,6 +74,7 @@ class FirefoxPage(Page):
         super().__init__()
         self._commands = commands
         self._context = context
+        self._loaded = trio.Event()
         commands.subscribers.append(self._notice)
 
     async def go(self, url: str) -> None:
@@ -84,6 +85,12 @@ class FirefoxPage(Page):
 
     async def back(self) -> None:
         await self._call("browsingContext.traverseHistory", delta=-1)
+
+    async def follow(self, expression: str) -> None:
+        self._loaded = trio.Event()
+        await self.evaluate(f"void ({expression})")
+        with trio.fail_after(PATIENCE):
+            await self._loaded.wait()
 
     async def close(self) -> None:
         with suppress(DriverError):
@@ -103,6 +110,8 @@ class FirefoxPage(Page):
 
     def _notice(self, method: str, line: Json) -> None:
         entry = line["params"]
+        if method == "browsingContext.load" and entry["context"] == self._context:
+            self._loaded.set()
         if method != "log.entryAdded" or entry["source"].get("context") != self._context:
             return
         if entry["level"] == "error":
@@ -116,10 +125,16 @@ async def open_page(url: str) -> AsyncIterator[FirefoxPage]:
     """Open a tab in a context of its own, in the browser at this address."""
     async with open_commands(url.rstrip("/") + "/session") as commands:
         await commands.call("session.new", capabilities={})
-        await commands.call("session.subscribe", events=["log.entryAdded"])
-        user = (await commands.call("browser.createUserContext"))["userContext"]
-        tab = await commands.call("browsingContext.create", type="tab", userContext=user)
-        yield FirefoxPage(commands, tab["context"])
-        with trio.CancelScope(shield=True):
+        ended = False
+        try:
+            await commands.call("session.subscribe", events=["log.entryAdded", "browsingContext.load"])
+            user = (await commands.call("browser.createUserContext"))["userContext"]
+            tab = await commands.call("browsingContext.create", type="tab", userContext=user)
+            yield FirefoxPage(commands, tab["context"])
             await commands.call("browser.removeUserContext", userContext=user)
             await commands.call("session.end")
+            ended = True
+        finally:
+            if not ended:  # Firefox has one session at a time, and the next test needs it
+                with trio.CancelScope(shield=True):
+                    await commands.send("session.end")

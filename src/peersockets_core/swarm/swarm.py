@@ -178,10 +178,8 @@ class Swarm:
         """
         if public_key in self.dials:
             raise LocalProtocolError("public_key is already being dialled")
-        known = self.book.peers.get(public_key)
-        relays = tuple(relays) or (() if known is None else known.relays)
-        dial = self.dht.dial(public_key, self._open_stream(public_key), now, relays=relays)
-        peer = self._peer(public_key, relays)  # only now: the book holds valid keys
+        peer = self._peer(public_key, tuple(relays))
+        dial = self.dht.dial(public_key, self._open_stream(public_key), now, relays=peer.relays)
         if peer.state is not PeerState.CONNECTED:
             peer.signal(PeerSignal.DIAL)
         self.dials[public_key] = dial
@@ -315,8 +313,7 @@ class Swarm:
         if discovery is None or not discovery.concerns(search):
             return
         for found in peers:
-            valid = found.public_key in self.book.peers or is_key(found.public_key)
-            if not valid or not discovery.found(found.public_key):
+            if not is_key(found.public_key) or not discovery.found(found.public_key):
                 continue  # made up by the node that answered, or not wanted
             peer = self._peer(found.public_key, found.relays)
             if topic not in peer.topics:

@@ -30,12 +30,7 @@ def encode_address(address: SocketAddress) -> bytes:
 
 def decode_address(data: bytes, position: int = 0) -> SocketAddress:
     """Read the address in the 6 bytes at `position`; the caller has checked that they exist."""
-    return _decoded(data[position : position + ADDRESS_SIZE])
-
-
-@lru_cache(_REMEMBERED)
-def _decoded(data: bytes) -> SocketAddress:
-    a, b, c, d, low, high = data
+    a, b, c, d, low, high = data[position : position + ADDRESS_SIZE]
     return f"{a}.{b}.{c}.{d}", low | high << 8
 
 
