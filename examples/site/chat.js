@@ -71,10 +71,11 @@ function element (tag, className, content) {
   return made
 }
 
-function clock () {
-  const now = new Date()
-  const made = element('time', '', now.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' }))
-  made.dateTime = now.toISOString()
+const hoursAndMinutes = new Intl.DateTimeFormat([], { hour: '2-digit', minute: '2-digit' })
+
+function clock (time) {
+  const made = element('time', '', hoursAndMinutes.format(time))
+  made.dateTime = new Date(time).toISOString()
   return made
 }
 
@@ -84,7 +85,9 @@ function addEntry (build) {
     pending.shift()
     skipped++
   }
-  if (pending.length === 1 && !document.hidden) requestAnimationFrame(showEntries)
+  if (pending.length > 1) return
+  if (document.hidden) setTimeout(showUnread)
+  else requestAnimationFrame(showEntries)
 }
 
 function showEntries () {
@@ -104,20 +107,20 @@ function showEntries () {
 }
 
 function addMessage (publicKey, bytes, { own = false, note = '' } = {}) {
-  const time = clock()
+  const time = Date.now()
   addEntry(() => {
     const item = $('message-template').content.cloneNode(true).firstElementChild
     const speaker = own ? 'own' : publicKey
     item.classList.toggle('own', own)
-    item.classList.toggle('more', speaker === lastSpeaker && Date.parse(time.dateTime) - lastTime < SAME_BREATH)
+    item.classList.toggle('more', speaker === lastSpeaker && time - lastTime < SAME_BREATH)
     lastSpeaker = speaker
-    lastTime = Date.parse(time.dateTime)
+    lastTime = time
     if (!own) {
       item.style.setProperty('--hue', hueOf(publicKey))
       drawFace(item.querySelector('.face'), publicKey)
     }
     item.querySelector('.name').textContent = own ? 'You' : shortName(publicKey)
-    item.querySelector('time').replaceWith(time)
+    item.querySelector('time').replaceWith(clock(time))
     showWords(item.querySelector('.words'), bytes)
     item.querySelector('.note').textContent = note
     item.querySelector('.note').hidden = !note
@@ -135,7 +138,7 @@ function showWords (words, bytes) {
 }
 
 function addEvent (publicKey, happened, bad = false) {
-  const time = clock()
+  const time = Date.now()
   addEntry(() => {
     lastSpeaker = null
     const item = element('li', bad ? 'event bad' : 'event', '')
@@ -143,7 +146,7 @@ function addEvent (publicKey, happened, bad = false) {
       item.style.setProperty('--hue', hueOf(publicKey))
       item.append(element('span', 'name', shortName(publicKey)), ' ')
     }
-    item.append(element('span', '', happened), ' ', time)
+    item.append(element('span', '', happened), ' ', clock(time))
     return item
   })
 }
@@ -160,14 +163,12 @@ const isRead = () => following && !document.hidden && document.hasFocus()
 
 function countUnread () {
   if (isRead()) return
-  if (unread++ === 0) {
-    addEntry(() => {
-      messages.querySelector('.divider')?.remove()
-      lastSpeaker = null
-      return element('li', 'divider', 'New')
-    })
-  }
-  showUnread()
+  if (unread++ > 0) return
+  addEntry(() => {
+    messages.querySelector('.divider')?.remove()
+    lastSpeaker = null
+    return element('li', 'divider', 'New')
+  })
 }
 
 function showUnread () {
