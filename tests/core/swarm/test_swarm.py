@@ -9,9 +9,7 @@ from peersockets_core import KeyPair, LocalProtocolError
 from peersockets_core.dht import ConnectionRequested, DialFailed, Dialled, PeersFound, SearchFinished
 from peersockets_core.dht.messages import Peer
 from peersockets_core.dht.rpc import NetworkChanged
-from peersockets_core.dht.signing import is_key
-from peersockets_core.dht.topics import TopicSearch
-from peersockets_core.swarm import Announced, Flushed, PeerFound, SwarmLimits, swarm
+from peersockets_core.swarm import Announced, Flushed, PeerFound, SwarmLimits
 from peersockets_core.swarm.peers import PeerState
 from simulation.support import Recorder
 
@@ -404,39 +402,6 @@ def test_a_flood_of_made_up_keys_does_not_push_out_those_that_were_reached() -> 
     assert len(alice.machine.peers) == 10
     assert bob.key in alice.machine.peers
     assert bytes(32) not in alice.machine.peers
-
-
-def test_a_key_is_checked_once_however_many_nodes_name_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = SwarmNetwork()
-    alice, bob = network.add_person(), network.add_person()
-    checked: list[bytes] = []
-
-    def check(key: bytes) -> bool:
-        checked.append(key)
-        return is_key(key)
-
-    monkeypatch.setattr(swarm, "is_key", check)
-    for person in (alice, bob):
-        person.machine.join(TOPIC, network.now)
-        network.network.run_for(2)
-    met(network, alice, bob)
-    network.network.run_for(700)  # both have searched again
-    assert checked in ([alice.key], [bob.key])  # the other one was dialled, and knows the key from that
-
-
-def test_an_invalid_key_that_somebody_wants_to_dial_is_not_remembered() -> None:
-    network = SwarmNetwork()
-    alice, _ = network.add_person(), network.add_person()
-    bad = bytes(32)
-    with pytest.raises(ValueError, match="public_key"):
-        alice.machine.connect(bad, network.now)
-    assert bad not in alice.machine.peers
-    alice.machine.join(TOPIC, network.now)
-    network.network.run_for(5)
-    search = TopicSearch(alice.machine.dht.exchange, TOPIC, alice.machine.dht.key_pair, network.now)
-    alice.machine.topics[TOPIC].running = search
-    alice.machine.handle(PeersFound(search, (Peer(bad),), None), network.now)
-    assert bad not in alice.machine.peers
 
 
 def test_where_everybody_is_connected_nobody_is_forgotten() -> None:
