@@ -81,8 +81,8 @@ class Topic(Receiver):
         connection = handle.send(peer_id, message)
         if connection is None:
             raise trio.WouldBlock
-        if connection.owner.idle:
-            connection.owner.wake()
+        if connection.owner.writer.idle:
+            connection.owner.writer.wake()
 
     async def send(self, peer_id: int, message: Buffer) -> None:
         """Send a message to a member, or, in network scope, to any peer that this node has met.
@@ -107,8 +107,8 @@ class Topic(Receiver):
         connection = self._handle.send(peer_id, message)
         if connection is None:
             await self._send_later(peer_id, message)
-        elif connection.owner.idle:
-            connection.owner.wake()
+        elif connection.owner.writer.idle:
+            connection.owner.writer.wake()
 
     async def broadcast(self, message: Buffer) -> int:
         """Send a message to all members; returns the number of members that it was sent to.
@@ -154,7 +154,7 @@ class Topic(Receiver):
             if connection is None:
                 late.append(peer_id)
             else:
-                connection.owner.wake()
+                connection.owner.writer.wake()
         return len(members) - len(late), late
 
     def check_size(self, peer_id: int, size: int) -> None:
@@ -199,7 +199,7 @@ class Topic(Receiver):
             self._waiting.add(scope)
             try:
                 connection = await self._send_in_turn(peer_id, message)
-                connection.owner.wake()
+                connection.owner.writer.wake()
             finally:
                 self._waiting.discard(scope)
         if scope.cancelled_caught:
@@ -215,7 +215,7 @@ class Topic(Receiver):
                 self._check_open()
                 connection = self._handle.send(peer_id, message)
                 continue
-            async with route.connection.owner.send_queue:
+            async with route.connection.owner.writer.send_queue:
                 self._check_open()
                 connection = self._handle.send(peer_id, message, in_turn=True)
         return connection

@@ -18,11 +18,10 @@ from peersockets_core import (
 from peersockets_core.transitions import follow
 
 from ..info import ConnectionInfo
-from .progress import Progress
-from .send_queue import SendQueue
-from .state import OUTPUT_STATES, STAGES, OutputState, Stage, Step
+from .state import INPUT_STATES, STAGES, InputState, Stage, Step
 from .task_host import TaskHost
 from .transport import transport
+from .writer import Writer
 
 LOOK_AGAIN: Final = 0.1
 """Seconds until we look at a deadline again if the remote has unread input that still waits for its turn."""
@@ -36,30 +35,8 @@ class ConnectionTask:
     """Moves the bytes of one connection until it ends."""
 
     __slots__ = (
-        "__weakref__",
-        "_broken",
-        "_doom",
-        "_handshake_over",
-        "_nursery",
-        "_output",
-        "_readable",
-        "_remote_finished",
-        "_scope",
-        "_stage",
-        "_writer",
-        "_written",
-        "address",
-        "connection",
-        "idle",
-        "info",
-        "not_before",
-        "progress",
-        "reason",
-        "runtime",
-        "scheduled",
-        "send_queue",
-        "stream",
-        "transport",
+        "__weakref__", "_doom", "_handshake_over", "_input", "_readable", "_scope", "_stage", "address",
+        "connection", "info", "not_before", "reason", "runtime", "scheduled", "stream", "transport", "writer",
     )  # fmt: skip
 
     def __init__(
@@ -79,8 +56,6 @@ class ConnectionTask:
         """The earliest time at which the runtime looks at our deadlines."""
         self.not_before = 0.0
         """The time at which to look at our deadlines again, if they could not be judged yet."""
-        self.idle = False
-        """Whether there is nothing to write, so that a sender must `wake` us."""
         self.reason = ""
         """The reason why the connection ended, for people."""
         self.stream = stream
@@ -88,22 +63,14 @@ class ConnectionTask:
         attached.add(id(stream))
         self.transport = transport(stream, runtime.limits.send_time)
         """The way in which the stream is read and written."""
-        self.send_queue = SendQueue(connection.outbox)
-        """The queue of senders that wait for room."""
-        self.progress = Progress(connection, self.transport, trio.current_time())
-        """The progress of the output."""
+        self.writer = Writer(self, connection, runtime.flusher, runtime.telemetry)
+        """The outgoing direction."""
         self._stage = Stage.HANDSHAKE
         self._handshake_over = trio.Event()  # finished or failed
-        self._output = OutputState.OPEN
-        self._broken: Exception | None = None  # the reason why nothing more can be written
-        self._scope = trio.CancelScope()
-        self._nursery: trio.Nursery | None = None
-        # The write loop while it has nothing to do; most connections never need one.
-        self._writer: trio.lowlevel.ParkingLot | None = None
+        self._input = InputState.OPEN
         self._readable = trio.lowlevel.ParkingLot()  # the read loop parks here while a topic handle is full
-        self._remote_finished = False  # whether the remote has ended its direction
-        self._written = trio.lowlevel.ParkingLot()  # the read loop parks here while the write loop finishes
-        self._doom: RemoteProtocolError | None = None
+        self._scope = trio.CancelScope()
+        self._doom: RemoteProtocolError | None = None  # the error of a doomed connection
 
     async def run(self) -> None:
         """Move bytes until the connection has ended. Raises nothing except a cancellation from outside."""
@@ -125,25 +92,23 @@ class ConnectionTask:
             attached.discard(id(self.stream))
 
     async def _carry(self, nursery: trio.Nursery) -> None:
-        """Read to the end; meanwhile, other tasks write through `wake`."""
-        self._nursery = nursery
+        """Read to the end; meanwhile, other tasks write through the writer."""
+        self.writer.start(nursery)
         try:
-            self.idle = True
-            self.wake()
             if await self._read():
                 # The remote sends no more, but may still read the messages that were accepted for it.
                 self.finish(self.runtime.limits.linger)
             else:
                 nursery.cancel_scope.cancel()
         finally:
-            self._nursery = None
+            self.writer.stop()
 
     async def handshaken(self) -> None:
         """Wait until the handshake is finished and the remote is admitted.
 
         Raises `RemoteProtocolError`, `Refused` or `trio.BrokenResourceError` if it fails.
         """
-        if self._stage is Stage.HANDSHAKE:
+        if not self._handshake_over.is_set():
             await self._handshake_over.wait()
         if self.info is None or self.connection.error is not None:
             raise self.failure()
@@ -163,64 +128,12 @@ class ConnectionTask:
     @property
     def unsent(self) -> int:
         """Bytes of messages that were accepted but have not left yet."""
-        return self.progress.unsent
+        return self.writer.unsent
 
     @property
     def ended(self) -> bool:
         """Whether the connection is closed."""
         return self.connection.closed
-
-    def wake(self) -> None:
-        """Write pending output, at once if that needs no waiting."""
-        if self.idle:
-            self.idle = False
-            if self._write_now():
-                self.runtime.flusher.add(self)
-            else:
-                self._hand_over()
-
-    def flush(self) -> None:
-        """Write the output that was queued since."""
-        if self._write_now():
-            self.idle = True
-            if self.connection.has_output:  # an instrument has sent something
-                self.wake()
-        else:
-            self._hand_over()
-
-    def _hand_over(self) -> None:
-        """Hand the output to the write loop, which can wait."""
-        if self._writer is not None:
-            self._writer.unpark()
-        elif self._nursery is not None:
-            self._writer = trio.lowlevel.ParkingLot()
-            self._nursery.start_soon(self._write)
-
-    def _write_now(self) -> bool:
-        """Write the queued output; returns whether everything is written, so that the write loop has nothing
-        to do.
-        """
-        if self._output is not OutputState.OPEN or not self.transport.immediate:
-            return False
-        self._take()
-        data = self.progress.unwritten
-        if not data:
-            return True
-        written = self.transport.write(data)
-        if written == len(data):
-            self.progress.unwritten = b""
-            return True
-        self.progress.unwritten = memoryview(data)[written:]
-        return False
-
-    def _take(self) -> None:
-        """Take the next output from the core. Senders may queue more from now on."""
-        messages = self.progress.take(trio.current_time())
-        size = len(self.progress.unwritten)
-        if size:
-            if not self.connection.outbox.room:
-                self.send_queue.call_next()
-            self.runtime.telemetry.sent(self.address, self.info, size, messages)
 
     def readable(self) -> None:
         """Continue to read, because nothing holds it up any more."""
@@ -228,7 +141,7 @@ class ConnectionTask:
 
     def handle_deadline(self, now: float) -> None:
         """Handle deadlines that have come. Input that has arrived by then should be read first."""
-        self.progress.look(now)
+        self.writer.progress.look(now)
         connection, vanishes_at = self.connection, self._vanishes_at()
         deadline = min(connection.remote_deadline, vanishes_at)
         if deadline <= now and connection.heard_at < deadline and not self.transport.is_read():
@@ -248,15 +161,13 @@ class ConnectionTask:
 
     def _vanishes_at(self) -> float:
         """Return the time at which the remote counts as vanished if it sends nothing until then."""
-        silent_since = max(self.progress.silent_since(), self.connection.heard_at)
+        silent_since = max(self.writer.progress.silent_since(), self.connection.heard_at)
         return silent_since + self.runtime.limits.vanished
 
     def finish(self, linger: float) -> None:
         """Write the queued output and the end of the stream, and read until the remote ends, too."""
-        self._output = follow(OUTPUT_STATES, self._output, Step.FINISH, "output")
-        self._scope.deadline = min(self._scope.deadline, trio.current_time() + linger)
-        self.idle = False
-        self._hand_over()
+        self._end_within(linger)
+        self.writer.finish()
 
     def fail(self, error: RemoteProtocolError) -> None:
         """End the connection now."""
@@ -265,6 +176,7 @@ class ConnectionTask:
 
     def doom(self, error: RemoteProtocolError) -> None:
         """End the connection because of the peer's fault, as soon as the caller has finished."""
+        self._stage = follow(STAGES, self._stage, Step.DOOM, "connection")
         self._doom = error
         self._scope.cancel()
 
@@ -288,7 +200,7 @@ class ConnectionTask:
             try:
                 events = await self._receive()
             except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-                self._break(self._broken or error)
+                self._break(self.writer.error or error)
                 return False
             if connection.on_hold:
                 events = await self._authenticate(events)
@@ -313,10 +225,10 @@ class ConnectionTask:
         if data is None:
             return []
         if fresh and not data:
-            if self._broken is not None:
-                raise self._broken
+            if self.writer.error is not None:
+                raise self.writer.error
             await self._finish_writing()
-            self._remote_finished = True
+            self._input = follow(INPUT_STATES, self._input, Step.END, "input")
             events = connection.receive_eof(trio.current_time())
         else:
             events = connection.receive_data(data, trio.current_time(), budget)
@@ -335,14 +247,16 @@ class ConnectionTask:
         if self.unsent and not self.connection.closed:
             self.runtime.machine.end_sending(self.connection)
             self.finish(self.runtime.limits.linger)
-            await self._written.park()
+            await self.writer.wait_ended()
 
     async def _until_readable(self) -> None:
         """Wait until no full handle holds up this connection any more."""
         connection, machine = self.connection, self.runtime.machine
+        self._input = follow(INPUT_STATES, self._input, Step.PAUSE, "input")
         connection.pause_reading(trio.current_time())
         while not machine.may_read(connection):
             await self._readable.park()
+        self._input = follow(INPUT_STATES, self._input, Step.RESUME, "input")
         connection.resume_reading(trio.current_time())
         self.runtime.schedule(self)
 
@@ -353,7 +267,7 @@ class ConnectionTask:
         """
         connection, runtime = self.connection, self.runtime
         assert runtime.authenticate is not None
-        self.wake()
+        self.writer.wake()
         runtime.schedule(self)
         try:
             await runtime.authenticate(self.facts())
@@ -363,46 +277,25 @@ class ConnectionTask:
             return []
         return [*completed, *connection.admit(trio.current_time(), runtime.limits.stranger_items)]
 
-    async def _write(self) -> None:
-        stream, lot = self.stream, self._writer
-        assert lot is not None
-        try:
-            while True:
-                if not self.progress.unwritten:
-                    self._take()
-                if self.progress.unwritten:
-                    await self._send()
-                elif self._output is OutputState.OPEN:
-                    self.idle = True
-                    await lot.park()
-                elif isinstance(stream, trio.abc.HalfCloseableStream):
-                    await stream.send_eof()
-                    self._written.unpark_all()
-                    return
-                else:
-                    self.cancel()
-                    return
-        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
-            self.stop_writing(error)
+    # The methods of `WriterHost`
 
-    async def _send(self) -> None:
-        data = memoryview(self.progress.unwritten)
-        while data:
-            data = data[await self.transport.send(data) :]
-            self.progress.unwritten = data
-            self.connection.output_taken()
+    def output_ended(self) -> None:
+        """End the tasks, because the stream cannot end in one direction alone."""
+        self.cancel()
 
-    def stop_writing(self, error: Exception) -> None:
-        """Stop writing after an error. Earlier input of the remote may still be unread.
+    def output_broke(self, error: Exception) -> None:
+        """Note that the stream takes nothing any more. Earlier input of the remote may still be unread.
 
         Reading normally detects the end. If only one direction of the stream is broken, it does not, and a
         full topic may keep us from reading; hence the time limit.
         """
-        self._broken = error
         self.reason = _reason(error)
-        self._output = follow(OUTPUT_STATES, self._output, Step.BREAK, "output")
-        self._written.unpark_all()
-        self._scope.deadline = min(self._scope.deadline, trio.current_time() + self.runtime.limits.linger)
+        self._end_within(self.runtime.limits.linger)
+
+    # Inside
+
+    def _end_within(self, seconds: float) -> None:
+        self._scope.deadline = min(self._scope.deadline, trio.current_time() + seconds)
 
     def _break(self, error: Exception) -> None:
         self.reason = _reason(error)
@@ -425,7 +318,7 @@ class ConnectionTask:
             if isinstance(events[-1], ConnectionClosed):
                 self._ended(events)
         if self.connection.has_output:
-            self.wake()
+            self.writer.wake()
 
     def _ended(self, events: list[Event]) -> None:
         """If `events` is not empty, the connection has closed: inform the machine, the senders and the
@@ -437,13 +330,13 @@ class ConnectionTask:
         if connection.error is not None:
             self.reason = str(connection.error)
         unsent = self.unsent
-        if not self._remote_finished or self.reason:
+        if self._input is not InputState.ENDED or self.reason:
             # Bytes that the remote's side has not acknowledged may be lost, too.
-            unsent += self.progress.unacknowledged_messages
+            unsent += self.writer.progress.unacknowledged_messages
         self.runtime.machine.remove_connection(
             connection, trio.current_time(), reason=self.reason, unsent=unsent
         )
-        self.send_queue.close()
+        self.writer.send_queue.close()
         self._enter(Step.END)
         self.runtime.ended(self, unsent)
 

@@ -217,7 +217,7 @@ class NodeRuntime:
         """Write the output that a command has queued on any connection."""
         for task in self.tasks:
             if task.connection.has_output:
-                task.wake()
+                task.writer.wake()
 
     async def wait_rerouted(self) -> None:
         """Wait until a connection that is being replaced may have been replaced."""
@@ -249,7 +249,7 @@ class NodeRuntime:
 
     def wake(self, connection: NodeConnection) -> None:
         """Write the output of a connection."""
-        connection.owner.wake()
+        connection.owner.writer.wake()
 
     def retire(self, connection: NodeConnection) -> None:
         """Close a duplicate connection in good order."""

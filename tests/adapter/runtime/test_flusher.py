@@ -86,7 +86,7 @@ async def test_a_socket_that_takes_part_of_it_gets_the_rest_in_order() -> None:
         await all_tasks_blocked()
         topic.send_nowait(alice.peer_id, large)
         (task,) = tasks(alice.node)
-        assert task.progress.unwritten, "the socket took all of it: make it larger"
+        assert task.writer.progress.unwritten, "the socket took all of it: make it larger"
         await topic.send(alice.peer_id, b"last")
         assert (await received.receive()).message == large
         assert (await received.receive()).message == b"last"
@@ -101,7 +101,7 @@ async def test_bytes_that_a_socket_did_not_take_are_reported_as_unsent() -> None
             await all_tasks_blocked()
             topic.send_nowait(alice.peer_id, bytes(size))
             (task,) = tasks(alice.node)
-            unwritten = len(task.progress.unwritten)
+            unwritten = len(task.writer.progress.unwritten)
             assert unwritten
             task.cancel()
             left = await alice.events.receive()
