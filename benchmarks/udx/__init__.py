@@ -3,6 +3,8 @@
     scenarios       the table: what is measured, between which implementations, and the ratio wanted
     runner          runs a scenario's two processes, with a bad line between them where it says so
     ours            our process; reference.js is the same with udx-native
+    bare            the same work with bare datagrams: the floor of every Trio program
+    player          the part that both have in common
     report          the table, for the screen and for docs/performance.md
 
     python -m benchmarks.udx --quick

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import time
-from collections.abc import Awaitable, Callable
 
 import attrs
 import trio
@@ -13,37 +11,24 @@ import trio
 from peersockets_trio import Drive, Topic, open_node
 from peersockets_trio.udp import UdpSocket, UdxStream, open_udp_socket
 
-from ..process import Report, arguments, resident, say
+from ..process import arguments
+from .player import AT_ONCE, HOST, WARM_UP, Player, Roles, play
 
-HOST = "127.0.0.1"
 CLIENT = 1_000_000
 """The client's first stream id; the server's are the same without it."""
-WARM_UP = 300  # round trips before those that count
-AT_ONCE = 64
-"""Streams that are opened side by side."""
 DRIVE = bytes(32)
 
 
 @attrs.define
-class Side:
-    """A socket, where the other side is, and what there is to report."""
+class Side(Player):
+    """A socket of ours."""
 
-    options: Report
-    udp: UdpSocket
-    nursery: trio.Nursery
-    remote: tuple[str, int] = (HOST, 0)
-    finished: trio.Event = attrs.field(factory=trio.Event)
-    report: Report = attrs.field(factory=dict)
+    udp: UdpSocket = attrs.field(kw_only=True)
 
     def open(self, number: int = 1) -> UdxStream:
         """Open one of the streams that both sides know."""
         ours, theirs = (CLIENT, 0) if self.options["side"] == "client" else (0, CLIENT)
         return self.udp.connect(number + ours, number + theirs, self.remote)
-
-    def finish(self, **report: float) -> None:
-        """The server has found this."""
-        self.report.update(report)
-        self.finished.set()
 
 
 # Servers
@@ -185,37 +170,19 @@ async def _join(side: Side, *, initiator: bool) -> tuple[Drive, Topic]:
     return joined[0]
 
 
-SERVERS: dict[str, Callable[[Side], Awaitable[None]]] = {
+SERVERS: Roles[Side] = {
     "sink": sink, "echo": echo, "accept": accept, "idle": idle, "receive": receive,
 }  # fmt: skip
-CLIENTS: dict[str, Callable[[Side], Awaitable[None]]] = {
+CLIENTS: Roles[Side] = {
     "bulk": bulk, "ping": ping, "open": open_streams, "idle": idle, "send": send,
 }  # fmt: skip
 
 
 async def main() -> None:
     """Play a role until the input ends."""
-    role, options = arguments()
+    _, options = arguments()
     async with open_udp_socket(HOST) as udp, trio.open_nursery() as nursery:
-        side = Side(options, udp, nursery)
-        say({"port": udp.address[1]})
-        questions = trio.lowlevel.FdStream(os.dup(0))
-        while question := await questions.receive_some():
-            word, *values = question.split()
-            if word == b"connect":
-                side.remote = (HOST, int(values[0]))
-                if options["side"] == "server":
-                    nursery.start_soon(SERVERS[role], side)
-                say({})
-            elif word == b"run":
-                await CLIENTS[role](side)
-                say({name: value for name, value in side.report.items() if name != "streams"})
-            elif word == b"result":
-                await side.finished.wait()
-                say({name: value for name, value in side.report.items() if name != "streams"})
-            else:
-                say(resident())
-        os._exit(0)
+        await play(Side(options, nursery, udp=udp), udp.address[1], SERVERS, CLIENTS)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ _NAMES = {"ours": "ours", "reference": "udx-native"}
 
 HEAD = (
     f"{'':<26}{'from':<12}{'to':<12}{'udx-native':>12}{'this':>12} {'':<12}"
-    f"{'ratio':>7}   {'spread':<14}{'wanted':>8}"
+    f"{'ratio':>7}   {'spread':<14}{'wanted':>8}{'bare Trio':>11}"
 )
 
 
@@ -20,7 +20,8 @@ def line(row: Row) -> str:
     """One line of the table."""
     sides = f"{row.figure:<26}{_NAMES[row.client]:<12}{_NAMES[row.server]:<12}"
     figures = f"{number(row.theirs):>12}{number(row.ours):>12} {row.unit:<12}{row.ratio:>7.2f}"
-    return f"{sides}{figures}   {row.spread:<14}{row.wanted:>8}{'' if row.met else '  missed'}"
+    floor = f"{row.floor:.2f}" if row.floor else ""
+    return f"{sides}{figures}   {row.spread:<14}{row.wanted:>8}{floor:>11}{'' if row.met else '  missed'}"
 
 
 def write_table(rows: Sequence[Row], page: Path) -> None:
@@ -29,7 +30,9 @@ def write_table(rows: Sequence[Row], page: Path) -> None:
 
 
 def _table(rows: Sequence[Row]) -> Iterator[str]:
-    yield "| | from | to | udx-native | this | ratio (spread) | wanted |"
-    yield "|---|---|---|--:|--:|--:|--:|"
+    yield "| | from | to | udx-native | this | ratio (spread) | wanted | bare Trio |"
+    yield "|---|---|---|--:|--:|--:|--:|--:|"
     for row in rows:
-        yield f"| {row.figure}, {row.unit} | {_NAMES[row.client]} | {_NAMES[row.server]} | {row.cells} |"
+        sides = f"{_NAMES[row.client]} | {_NAMES[row.server]}"
+        floor = f"{row.floor:.2f}" if row.floor else ""
+        yield f"| {row.figure}, {row.unit} | {sides} | {row.cells} | {floor} |"

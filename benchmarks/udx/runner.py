@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import statistics
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from operator import truediv
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import attrs
 
 from ..comparison import Comparison, node_command
 from ..process import Report, RoleProcess
-from .scenarios import THEIRS, Figure, Pairing, Run, Scenario
+from .scenarios import BARE, OURS, THEIRS, Figure, Pairing, Run, Scenario
 
 RELAY_TICK = 0.001
 """Seconds between two times at which a bad line passes datagrams on."""
@@ -26,12 +28,14 @@ class Row(Comparison):
 
     client: str
     server: str
+    floor: float | None
+    """The ratio of bare datagrams between two Trio processes, if it was measured."""
 
 
 def command(implementation: str) -> list[str]:
     """How to start a process of an implementation."""
-    if implementation == "ours":
-        return [sys.executable, "-m", "benchmarks.udx.ours"]
+    if implementation != "reference":
+        return [sys.executable, "-m", f"benchmarks.udx.{implementation}"]
     return node_command(Path(__file__).with_name("reference.js"))
 
 
@@ -78,8 +82,11 @@ def compare(scenario: Scenario, rounds: int, shrink: int) -> Iterator[Row]:
 
 
 def _row(figure: Figure, pairing: Pairing, runs: Mapping[Pairing, list[Run]]) -> Row:
-    theirs, mine = ([figure.value(each) for each in runs[sides]] for sides in (THEIRS, pairing))
+    theirs, mine, bare = (
+        [figure.value(each) for each in runs.get(sides, ())] for sides in (THEIRS, pairing, BARE)
+    )
     client, server = pairing
+    floor = statistics.median(map(truediv, bare, theirs)) if bare and pairing == OURS else None
     return Row.of(
         theirs,
         mine,
@@ -89,4 +96,5 @@ def _row(figure: Figure, pairing: Pairing, runs: Mapping[Pairing, list[Run]]) ->
         target=figure.targets[pairing],
         client=client,
         server=server,
+        floor=floor,
     )

@@ -18,6 +18,8 @@ OURS: Final = ("ours", "ours")
 OURS_TO_THEIRS: Final = ("ours", "reference")
 THEIRS_TO_OURS: Final = ("reference", "ours")
 THEIRS: Final = ("reference", "reference")
+BARE: Final = ("bare", "bare")
+"""Bare datagrams in place of streams: the floor."""
 
 
 @attrs.frozen
@@ -57,11 +59,14 @@ class Scenario:
     """Conditions of a `simulation.Link`, for a relay between the two."""
     quick: bool = False
     """Whether it is part of the quick run."""
+    floor: bool = False
+    """Whether the same work is measured with bare datagrams, too."""
 
     @property
     def pairings(self) -> list[Pairing]:
         """The pairings that play it, besides udx-native with itself."""
-        return list(dict.fromkeys(pairing for figure in self.figures for pairing in figure.targets))
+        played = dict.fromkeys(pairing for figure in self.figures for pairing in figure.targets)
+        return [*played, BARE] if self.floor else [*played]
 
 
 def _megabytes(run: Run) -> float:
@@ -84,7 +89,7 @@ def _bulk(size: int, name: str, total: int) -> Scenario:
     targets = {OURS: 2, OURS_TO_THEIRS: 1, THEIRS_TO_OURS: 1}
     figure = Figure(f"bulk, {name}", "MB/s", "higher", _megabytes, targets)
     options = {"size": size, "count": total // size}
-    return Scenario("sink", "bulk", (figure,), options, quick=size == 256 * KIB)
+    return Scenario("sink", "bulk", (figure,), options, quick=size == 256 * KIB, floor=True)
 
 
 def _lossy(loss: float, total: int) -> Scenario:
@@ -111,6 +116,7 @@ _ROUND_TRIP = Scenario(
     ),
     {"size": 64, "count": 5000},
     quick=True,
+    floor=True,
 )
 
 _OPEN = Scenario(
@@ -118,6 +124,7 @@ _OPEN = Scenario(
     "open",
     (Figure("streams, 64 at once", "streams/s", "higher", _streams, {OURS: 1}),),
     {"count": 3000},
+    floor=True,
 )
 
 _IDLE = Scenario(
