@@ -5,7 +5,7 @@ protocol between a page and the gateway. The modules:
 
     gateway         `open_gateway`: the web server
     doorway         the listening sockets
-    visitors        the TCP connections
+    visitors, users the TCP connections, and who has opened them
     rules, token    who gets in, and what a path means, without I/O
     files, inject   the files of the site, with the script in their pages
     frames          the frames of the protocol, without I/O

@@ -27,13 +27,14 @@ from .doorway import listen_on_loopback
 from .files import Content, IsFolder, Site, TooLarge
 from .frames import LARGEST_FRAME, SUBPROTOCOL, read_binary_untrusted, read_text_untrusted
 from .limits import DEFAULT_GATEWAY_LIMITS, GatewayLimits
-from .rules import HEADERS, Door, Enter, OwnFile, Refusal, SiteFile, Socket, judge_untrusted
+from .rules import HEADERS, Door, Enter, OwnFile, Refusal, SiteFile, Socket, Verdict, judge_untrusted
 from .tab import Tab
 from .visitors import Visitor, Visitors
 
 _HERE: Final = Path(__file__).parent
 _NAME_SIZE: Final = 16
 """Bytes of the discovery key in the host's name."""
+_ICON: Final = ("favicon.ico",)
 _FAULT: Final = 4400
 """The close code of a page that broke a rule of the protocol."""
 _LONGEST_REASON: Final = 123
@@ -153,8 +154,12 @@ class _Keeper:
     async def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer a request; None goes on to open a WebSocket."""
         assert isinstance(connection, Visitor)
-        headers = request.headers
-        verdict = judge_untrusted(self._door, request.method, request.path, headers.get_all)
+        verdict: Verdict
+        if connection.is_foreign():
+            verdict = Refusal(HTTPStatus.FORBIDDEN, "Another user of this machine may not connect.")
+        else:
+            get_all = request.headers.get_all
+            verdict = judge_untrusted(self._door, request.method, request.path, get_all)
         match verdict:
             case Socket():
                 if self._visitors.tabs < self._limits.tabs:
@@ -185,6 +190,8 @@ class _Keeper:
         try:
             content: Content = await trio.to_thread.run_sync(site.read, names)
         except FileNotFoundError:
+            if names == _ICON:  # browsers ask for it by themselves, and complain
+                return _respond(HTTPStatus.NO_CONTENT)
             return _refuse(Refusal(HTTPStatus.NOT_FOUND, "There is no such file."))
         except IsFolder:
             response = _respond(HTTPStatus.PERMANENT_REDIRECT)

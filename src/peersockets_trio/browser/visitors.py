@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from typing import Any, Final
 
 import trio
@@ -9,6 +11,7 @@ from websockets.protocol import Event
 from websockets.trio.server import ServerConnection
 
 from .limits import GatewayLimits
+from .users import is_foreign
 
 
 class Visitors:
@@ -55,6 +58,12 @@ class Visitor(ServerConnection):
         assert isinstance(self.stream, trio.SocketStream)
         self.stream.socket.close()
         self._leave()
+
+    def is_foreign(self) -> bool:
+        """Return whether another user of this machine has connected."""
+        assert isinstance(self.stream, trio.SocketStream)
+        with socket.socket(fileno=os.dup(self.stream.socket.fileno())) as accepted:
+            return is_foreign(accepted)
 
     def reserve(self, size: int) -> bool:
         """Take room for a file of this size until the connection ends; returns whether there is any."""

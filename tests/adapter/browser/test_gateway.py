@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import struct
 from contextlib import AsyncExitStack, suppress
@@ -26,7 +27,7 @@ from adapter.browser.support import (
     request_bytes,
     until_left,
 )
-from peersockets_trio.browser import GatewayLimits
+from peersockets_trio.browser import GatewayLimits, users
 
 SECURITY = {
     "content-security-policy": "frame-ancestors 'self'",
@@ -71,6 +72,8 @@ async def test_files_with_the_script_in_pages(folder: Path) -> None:
         assert (moved.status, moved.headers["location"]) == (308, "/a/?b=c")
         assert (await ask(served.site, "/no")).status == 404
         assert (await ask(served.site, "/.secret")).status == 404
+        icon = await ask(served.site, "/favicon.ico")
+        assert (icon.status, icon.body) == (204, b"")
         own = await ask(served.site, "/.peersockets/peersockets.js")
         assert own.status == 200
         assert own.headers["content-type"] == "text/javascript; charset=utf-8"
@@ -239,6 +242,19 @@ async def test_a_stray_byte_after_the_request_harms_nobody(folder: Path) -> None
         async with open_page(site) as page:
             await page.say("watch", 1)
             assert await page.until(1, "join")
+
+
+async def test_other_users_of_the_machine_are_refused_even_with_the_token(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server of theirs, on another port of the same name, gets the cookie from a browser led there."""
+    async with open_served(folder) as served:
+        ours = os.geteuid()
+        monkeypatch.setattr(users, "_ROOT", -1)
+        monkeypatch.setattr(os, "geteuid", lambda: ours + 1)
+        for target in ("/", f"/.peersockets/enter/{served.site.token}"):
+            assert (await ask(served.site, target)).status == 403
+        assert await status_of(served.site, opening(served.site)) == 403
 
 
 # Sockets
