@@ -93,12 +93,12 @@ def serve(drive: DriveKey, folder: Path | None, port: int | None, opens: bool, o
         open_gateway,
         token=token_of(options.key_pair, drive),
         folder=folder,
-        port=_port_of(drive) if port is None else port,
+        port=port_of(drive) if port is None else port,
     )
     return run(_run, drive, opening, opens, options)
 
 
-def _port_of(drive: DriveKey) -> int:
+def port_of(drive: DriveKey) -> int:
     """Return the port of a drive. A browser keeps a site's data by port, too, so it must not change."""
     return _FIRST_PORT + int.from_bytes(drive.discovery_key[-4:]) % _PORTS
 
