@@ -208,6 +208,31 @@ async def test_cancelling_a_dial() -> None:
             await wait_all_tasks_blocked(0.01)
             assert len(nursery.child_tasks) == 1
             nursery.cancel_scope.cancel()
+        runtime = swarm_runtime(alice.swarm)
+        assert not runtime.machine.dials
+        assert not runtime.udp.endpoint.streams
+
+
+async def test_cancelling_one_of_two_that_wait_for_a_dial() -> None:
+    async with network() as net:
+        alice = await net.add(bootstrap=[(HOST, 9)])
+        key = KeyPair.from_seed(b"n" * 32).ed25519_public_key
+        runtime = swarm_runtime(alice.swarm)
+        async with trio.open_nursery() as nursery:
+            first = trio.CancelScope()
+
+            async def wait() -> None:
+                with first:
+                    await alice.swarm.connect(key)
+
+            nursery.start_soon(wait)
+            nursery.start_soon(alice.swarm.connect, key)
+            await wait_all_tasks_blocked(0.01)
+            first.cancel()
+            await wait_all_tasks_blocked(0.01)
+            assert key in runtime.machine.dials
+            nursery.cancel_scope.cancel()
+        assert not runtime.machine.dials
 
 
 @pytest.mark.parametrize("dialler", ["theirs", "ours"])

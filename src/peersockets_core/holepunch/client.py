@@ -13,6 +13,7 @@ from typing import Final, Protocol
 import attrs
 
 from ..address import SocketAddress
+from ..transitions import follow
 from .nat import Firewall
 from .puncher import Puncher, PuncherHost
 from .rounds import PunchError, Round
@@ -24,34 +25,57 @@ _PATIENCE: Final = 1.0
 class ClientState(enum.Enum):
     """The state of a client's punch."""
 
-    ASKING = enum.auto()
+    ASKING = "asking"
     """The server is asked about its NAT."""
-    WAITING = enum.auto()
+    WAITING = "waiting"
     """The server does not know its NAT yet, and gets a moment to find out."""
-    ANALYSING = enum.auto()
+    ANALYSING = "analysing"
     """The samples of our own NAT are awaited."""
-    AGREEING = enum.auto()
+    AGREEING = "agreeing"
     """The server is asked to punch."""
-    PUNCHING = enum.auto()
+    PUNCHING = "punching"
     """Both sides send probes."""
-    ABORTING = enum.auto()
+    ABORTING = "aborting"
     """The server is informed that we give up."""
-    DONE = enum.auto()
-    FAILED = enum.auto()
+    DONE = "done"
+    FAILED = "failed"
 
 
-_END: Final = {ClientState.DONE, ClientState.FAILED}
+class ClientSignal(enum.Enum):
+    """An occurrence that changes the state."""
 
-_NEXT: Final = {
-    ClientState.ASKING: {ClientState.WAITING, ClientState.ANALYSING, *_END},
-    ClientState.WAITING: {ClientState.ANALYSING, *_END},
-    ClientState.ANALYSING: {ClientState.ASKING, ClientState.AGREEING, ClientState.ABORTING, *_END},
-    ClientState.AGREEING: {ClientState.PUNCHING, *_END},
-    ClientState.PUNCHING: _END,
-    ClientState.ABORTING: _END,
-    ClientState.DONE: set(),
-    ClientState.FAILED: set(),
+    WAIT = "wait for the server"
+    ANALYSE = "analyse our NAT"
+    ASK = "ask again"
+    AGREE = "ask the server to punch"
+    PUNCH = "punch"
+    ABORT = "give up"
+    FINISH = "finish"
+    FAIL = "fail"
+
+
+_ENDS: Final = {ClientSignal.FINISH: ClientState.DONE, ClientSignal.FAIL: ClientState.FAILED}
+
+TRANSITIONS: Final[dict[ClientState, dict[ClientSignal, ClientState]]] = {
+    ClientState.ASKING: {
+        ClientSignal.WAIT: ClientState.WAITING,
+        ClientSignal.ANALYSE: ClientState.ANALYSING,
+        **_ENDS,
+    },
+    ClientState.WAITING: {ClientSignal.ANALYSE: ClientState.ANALYSING, **_ENDS},
+    ClientState.ANALYSING: {
+        ClientSignal.ASK: ClientState.ASKING,
+        ClientSignal.AGREE: ClientState.AGREEING,
+        ClientSignal.ABORT: ClientState.ABORTING,
+        **_ENDS,
+    },
+    ClientState.AGREEING: {ClientSignal.PUNCH: ClientState.PUNCHING, **_ENDS},
+    ClientState.PUNCHING: _ENDS,
+    ClientState.ABORTING: _ENDS,
+    ClientState.DONE: {},
+    ClientState.FAILED: {},
 }
+"""Every legal transition."""
 
 
 class Failure(enum.Enum):
@@ -151,7 +175,7 @@ class ClientPunch:
     @property
     def over(self) -> bool:
         """Whether it has succeeded or failed."""
-        return self.state in _END
+        return not TRANSITIONS[self.state]
 
     def next_deadline(self) -> float:
         """Return the time at which to call `handle_deadline`; infinity for never."""
@@ -167,7 +191,7 @@ class ClientPunch:
     def close(self, now: float) -> None:
         """Give up; no function is called."""
         if not self.over:
-            self._end(ClientState.FAILED, now)
+            self._end(ClientSignal.FAIL, now)
 
     # The server's answers
 
@@ -208,7 +232,7 @@ class ClientPunch:
         """Use the server's view of its NAT, and the sample of ours that the answer carries."""
         if self.puncher.remote_firewall == Firewall.UNKNOWN:
             # The server may say so to see whether its first probe reaches us.
-            self._enter(ClientState.WAITING)
+            self._signal(ClientSignal.WAIT)
             self._resume_at = now + _PATIENCE
             self.puncher.sample(ours, relay, now)
         else:
@@ -217,7 +241,7 @@ class ClientPunch:
 
     def _analyse(self, now: float) -> None:
         """Go on as soon as the samples of our own NAT are there."""
-        self._enter(ClientState.ANALYSING)
+        self._signal(ClientSignal.ANALYSE)
         if not self.puncher.sampling:
             self.sampling_ended(now)
 
@@ -250,7 +274,7 @@ class ClientPunch:
 
     def _ask_again(self, now: float) -> None:
         self._retries = 0
-        self._enter(ClientState.ASKING)
+        self._signal(ClientSignal.ASK)
         self._ask(now)
 
     def _agree(self, now: float) -> None:
@@ -267,7 +291,7 @@ class ClientPunch:
                 return
             self._host.throttle.began()
             self._counted = True
-        self._enter(ClientState.AGREEING)
+        self._signal(ClientSignal.AGREE)
         self._sent_token = self._host.token(self, self._server_address)
         self._verifies = self._server_address[0]
         self._send(
@@ -282,7 +306,7 @@ class ClientPunch:
     def _agreed(self, now: float) -> None:
         """Punch, now that the server does so."""
         self._uncount()
-        self._enter(ClientState.PUNCHING)
+        self._signal(ClientSignal.PUNCH)
         if not self.puncher.remote_punching:
             self._fail(Failure.NOT_PUNCHING, now)
         elif not self.puncher.punch(now):
@@ -290,7 +314,7 @@ class ClientPunch:
 
     def _abort(self, failure: Failure, now: float) -> None:
         """Inform the server that we give up."""
-        self._enter(ClientState.ABORTING)
+        self._signal(ClientSignal.ABORT)
         self._failure = failure
         plan = self._plan
         message = Round(error=PunchError.ABORTED, round=self._round)
@@ -326,7 +350,7 @@ class ClientPunch:
 
     def punched(self, socket: int, address: SocketAddress, now: float) -> None:
         """Connect through the hole that a probe of the server has come through."""
-        self._end(ClientState.DONE, now)
+        self._end(ClientSignal.FINISH, now)
         self._on_punched(PunchedAddress(socket, address), now)
 
     def probes_ended(self, now: float) -> None:
@@ -334,11 +358,11 @@ class ClientPunch:
         self._fail(Failure.PROBES_LOST, now)
 
     def _fail(self, failure: Failure, now: float) -> None:
-        self._end(ClientState.FAILED, now)
+        self._end(ClientSignal.FAIL, now)
         self._on_failed(failure, now)
 
-    def _end(self, state: ClientState, now: float) -> None:
-        self._enter(state)
+    def _end(self, signal: ClientSignal, now: float) -> None:
+        self._signal(signal)
         self._resume_at = math.inf
         self._uncount()
         self._host.forget_round(self)
@@ -349,6 +373,5 @@ class ClientPunch:
             self._counted = False
             self._host.throttle.cancelled()
 
-    def _enter(self, state: ClientState) -> None:
-        assert state in _NEXT[self.state]
-        self.state = state
+    def _signal(self, signal: ClientSignal) -> None:
+        self.state = follow(TRANSITIONS, self.state, signal, "punch")

@@ -15,6 +15,7 @@ import attrs
 
 from ..address import SocketAddress
 from ..keys import Entropy
+from ..transitions import follow
 from .limits import PunchLimits
 from .nat import ENOUGH, Firewall, NatClassifier
 from .rounds import Round
@@ -40,41 +41,50 @@ _MANY_NODES: Final = 8
 class PuncherState(enum.Enum):
     """The state of one side's probing."""
 
-    SAMPLING = enum.auto()
+    SAMPLING = "sampling"
     """Nodes of the DHT are asked for the addresses at which they see the socket."""
-    READY = enum.auto()
+    READY = "ready"
     """All samples are there; the other side may still change its mind about its NAT."""
-    PROBING = enum.auto()
+    PROBING = "probing"
     """Probes leave for the remote's addresses once a second."""
-    SEARCHING = enum.auto()
+    SEARCHING = "searching"
     """Probes leave for random ports of a remote behind a random NAT."""
-    SPREADING = enum.auto()
+    SPREADING = "spreading"
     """Probes leave from many sockets, because our own NAT is random."""
-    CONNECTED = enum.auto()
-    ENDED = enum.auto()
+    CONNECTED = "connected"
+    ENDED = "ended"
 
 
-_NEXT: Final = {
-    PuncherState.SAMPLING: {
-        PuncherState.SAMPLING,
-        PuncherState.READY,
-        PuncherState.CONNECTED,
-        PuncherState.ENDED,
-    },
+class PuncherSignal(enum.Enum):
+    """An occurrence that changes the state."""
+
+    SAMPLED = "end sampling"
+    REOPEN = "open another socket"
+    PROBE = "probe addresses"
+    SEARCH = "probe random ports"
+    SPREAD = "probe from many sockets"
+    CONNECT = "connect"
+    END = "end"
+
+
+_ENDS: Final = {PuncherSignal.CONNECT: PuncherState.CONNECTED, PuncherSignal.END: PuncherState.ENDED}
+
+TRANSITIONS: Final[dict[PuncherState, dict[PuncherSignal, PuncherState]]] = {
+    PuncherState.SAMPLING: {PuncherSignal.SAMPLED: PuncherState.READY, **_ENDS},
     PuncherState.READY: {
-        PuncherState.SAMPLING,
-        PuncherState.PROBING,
-        PuncherState.SEARCHING,
-        PuncherState.SPREADING,
-        PuncherState.CONNECTED,
-        PuncherState.ENDED,
+        PuncherSignal.REOPEN: PuncherState.SAMPLING,
+        PuncherSignal.PROBE: PuncherState.PROBING,
+        PuncherSignal.SEARCH: PuncherState.SEARCHING,
+        PuncherSignal.SPREAD: PuncherState.SPREADING,
+        **_ENDS,
     },
-    PuncherState.PROBING: {PuncherState.CONNECTED, PuncherState.ENDED},
-    PuncherState.SEARCHING: {PuncherState.CONNECTED, PuncherState.ENDED},
-    PuncherState.SPREADING: {PuncherState.CONNECTED, PuncherState.ENDED},
-    PuncherState.CONNECTED: set(),
-    PuncherState.ENDED: set(),
+    PuncherState.PROBING: _ENDS,
+    PuncherState.SEARCHING: _ENDS,
+    PuncherState.SPREADING: _ENDS,
+    PuncherState.CONNECTED: {},
+    PuncherState.ENDED: {},
 }
+"""Every legal transition."""
 
 _PUNCHING: Final = frozenset({PuncherState.PROBING, PuncherState.SEARCHING, PuncherState.SPREADING})
 
@@ -226,7 +236,7 @@ class Puncher:
         self.sockets = [self._host.open_socket(self)]
         self.nat = NatClassifier()
         self._asked.clear()
-        self._enter(PuncherState.SAMPLING)
+        self._signal(PuncherSignal.REOPEN)
         self.begin(now)
 
     def begin(self, now: float) -> None:
@@ -273,7 +283,7 @@ class Puncher:
 
     def _end_sampling(self, now: float) -> None:
         if self.sampling:
-            self._enter(PuncherState.READY)
+            self._signal(PuncherSignal.SAMPLED)
             self._owner.sampling_ended(now)
 
     # Probing
@@ -290,11 +300,11 @@ class Puncher:
         match ours, theirs, verified:
             case Firewall.CONSISTENT, Firewall.CONSISTENT, _:
                 # A server has sent a probe with its last answer, so the next one can wait.
-                self._begin(PuncherState.PROBING, now if self._initiator else now + _INTERVAL)
+                self._begin(PuncherSignal.PROBE, now if self._initiator else now + _INTERVAL)
             case Firewall.CONSISTENT, Firewall.RANDOM, (_, _):
-                self._begin(PuncherState.SEARCHING, now)
+                self._begin(PuncherSignal.SEARCH, now)
             case Firewall.RANDOM, Firewall.CONSISTENT, (_, _):
-                self._begin(PuncherState.SPREADING, now + _BIRTHDAY_PAUSE)
+                self._begin(PuncherSignal.SPREAD, now + _BIRTHDAY_PAUSE)
                 assert verified is not None
                 while len(self.sockets) < self._host.limits.birthday_sockets:
                     self.sockets.append(self._host.open_socket(self))
@@ -304,11 +314,11 @@ class Puncher:
         self.handle_deadline(now)
         return True
 
-    def _begin(self, state: PuncherState, first: float) -> None:
-        self._enter(state)
+    def _begin(self, signal: PuncherSignal, first: float) -> None:
+        self._signal(signal)
         self._tries = 0
         self.next_deadline = first
-        if state is not PuncherState.PROBING:
+        if self.state is not PuncherState.PROBING:
             self._random = True
             self._host.throttle.began()
 
@@ -357,7 +367,7 @@ class Puncher:
     def connected(self, socket: int, now: float) -> None:
         """Note that the two sides are connected through a socket, and close all others."""
         if not self.over:
-            self._enter(PuncherState.CONNECTED)
+            self._signal(PuncherSignal.CONNECT)
             if socket in self.sockets:
                 self.sockets.remove(socket)
                 self._host.keep_socket(socket)
@@ -366,7 +376,7 @@ class Puncher:
     def close(self, now: float) -> None:
         """Give up, and close all sockets."""
         if not self.over:
-            self._enter(PuncherState.ENDED)
+            self._signal(PuncherSignal.END)
             self._release(now)
 
     def _release(self, now: float) -> None:
@@ -379,9 +389,8 @@ class Puncher:
             self._random = False
             self._host.throttle.ended(now)
 
-    def _enter(self, state: PuncherState) -> None:
-        assert state in _NEXT[self.state]
-        self.state = state
+    def _signal(self, signal: PuncherSignal) -> None:
+        self.state = follow(TRANSITIONS, self.state, signal, "puncher")
 
 
 def _is_unicast(address: SocketAddress) -> bool:

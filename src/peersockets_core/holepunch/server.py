@@ -13,6 +13,7 @@ from typing import Final, Protocol
 import attrs
 
 from ..address import SocketAddress
+from ..transitions import follow
 from .nat import Firewall
 from .puncher import Puncher, PuncherHost
 from .rounds import PunchError, Round
@@ -21,22 +22,31 @@ from .rounds import PunchError, Round
 class ServerState(enum.Enum):
     """The state of a server's punch."""
 
-    WAITING = enum.auto()
+    WAITING = "waiting"
     """The handshake is answered; the client has not asked us to punch yet."""
-    PUNCHING = enum.auto()
+    PUNCHING = "punching"
     """Both sides send probes."""
-    DONE = enum.auto()
-    FAILED = enum.auto()
+    DONE = "done"
+    FAILED = "failed"
 
 
-_END: Final = {ServerState.DONE, ServerState.FAILED}
+class ServerSignal(enum.Enum):
+    """An occurrence that changes the state."""
 
-_NEXT: Final = {
-    ServerState.WAITING: {ServerState.PUNCHING, *_END},
-    ServerState.PUNCHING: _END,
-    ServerState.DONE: set(),
-    ServerState.FAILED: set(),
+    PUNCH = "punch"
+    FINISH = "finish"
+    FAIL = "fail"
+
+
+_ENDS: Final = {ServerSignal.FINISH: ServerState.DONE, ServerSignal.FAIL: ServerState.FAILED}
+
+TRANSITIONS: Final[dict[ServerState, dict[ServerSignal, ServerState]]] = {
+    ServerState.WAITING: {ServerSignal.PUNCH: ServerState.PUNCHING, **_ENDS},
+    ServerState.PUNCHING: _ENDS,
+    ServerState.DONE: {},
+    ServerState.FAILED: {},
 }
+"""Every legal transition."""
 
 
 class Refusal(enum.Enum):
@@ -105,7 +115,7 @@ class ServerPunch:
     @property
     def over(self) -> bool:
         """Whether it has succeeded or failed."""
-        return self.state in _END
+        return not TRANSITIONS[self.state]
 
     def next_deadline(self) -> float:
         """Return the time at which to call `handle_deadline`; infinity for never."""
@@ -122,12 +132,12 @@ class ServerPunch:
         """Note that the client's stream has arrived at a socket."""
         if not self.over:
             self.puncher.connected(socket, now)
-            self._end(ServerState.DONE, now)
+            self._end(ServerSignal.FINISH, now)
 
     def close(self, now: float) -> None:
         """Give up; the host is not called."""
         if not self.over:
-            self._end(ServerState.FAILED, now)
+            self._end(ServerSignal.FAIL, now)
 
     # The client's messages
 
@@ -192,7 +202,7 @@ class ServerPunch:
         if not puncher.punch(now):
             self._refuse(received, Refusal.IMPOSSIBLE, now)
             return False
-        self._enter(ServerState.PUNCHING)
+        self._signal(ServerSignal.PUNCH)
         self._expires = math.inf
         return True
 
@@ -229,15 +239,14 @@ class ServerPunch:
         self._fail(refusal, now)
 
     def _fail(self, refusal: Refusal, now: float) -> None:
-        self._end(ServerState.FAILED, now)
+        self._end(ServerSignal.FAIL, now)
         self._host.server_ended(self, refusal, now)
 
-    def _end(self, state: ServerState, now: float) -> None:
-        self._enter(state)
+    def _end(self, signal: ServerSignal, now: float) -> None:
+        self._signal(signal)
         self._expires = math.inf
         self._waiting.clear()
         self.puncher.close(now)
 
-    def _enter(self, state: ServerState) -> None:
-        assert state in _NEXT[self.state]
-        self.state = state
+    def _signal(self, signal: ServerSignal) -> None:
+        self.state = follow(TRANSITIONS, self.state, signal, "punch")

@@ -185,6 +185,13 @@ class Swarm:
         self.dials[public_key] = dial
         return dial
 
+    def cancel_dial(self, public_key: bytes, now: float) -> None:
+        """Cancel a dial; no event follows. The key counts as one that could not be reached."""
+        dial = self.dials.get(public_key)
+        if dial is not None:
+            self.dht.cancel(dial, now)
+            self.connection_lost(public_key, now)
+
     def connection_opened(self, public_key: bytes, now: float) -> None:
         """Note that a connection with a key exists, no matter which side dialled and on which transport."""
         self.dials.pop(public_key, None)

@@ -57,6 +57,9 @@ PASSIVE_TIME: Final = 10.0
 class _Dialling:
     """A dial that a task waits for."""
 
+    ours: bool
+    """Whether a task has begun it, and not the swarm by itself."""
+    tasks: int = 0
     done: trio.Event = attrs.field(factory=trio.Event)
     info: ConnectionInfo | None = None
     error: Exception | None = None
@@ -378,15 +381,31 @@ class SwarmRuntime:
         """Dial a key, and return once its connection is admitted. Raises the error of a failed dial."""
         waiting = self._waiting.get(public_key)
         if waiting is None:
-            waiting = self._waiting[public_key] = _Dialling()
-            if public_key not in self._dials:
+            waiting = self._waiting[public_key] = _Dialling(public_key not in self._dials)
+            if waiting.ours:
                 self.machine.connect(public_key, trio.current_time(), relays=relays)
                 self.flush()
-        await waiting.done.wait()
+        waiting.tasks += 1
+        try:
+            await waiting.done.wait()
+        finally:
+            waiting.tasks -= 1
+            if not waiting.tasks and not waiting.done.is_set():
+                self._leave_dial(public_key, waiting)
         if waiting.error is not None:
             raise waiting.error
         assert waiting.info is not None
         return waiting.info
+
+    def _leave_dial(self, public_key: bytes, waiting: _Dialling) -> None:
+        """Cancel a dial for which no task waits any more, unless the swarm has begun it by itself or its
+        stream is connected.
+        """
+        self._waiting.pop(public_key, None)
+        if waiting.ours and public_key in self._dials:
+            self._dials.pop(public_key).abandon()
+            self.machine.cancel_dial(public_key, trio.current_time())
+            self.flush()
 
     def connection_opened(self, info: ConnectionInfo) -> None:
         """Note that a connection with a key exists, on any transport."""

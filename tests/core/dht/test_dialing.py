@@ -294,6 +294,19 @@ def test_behind_the_same_address_a_slow_local_one_wins_over_a_punch_that_has_fai
     assert net.fate.address == to
 
 
+def test_behind_the_same_address_a_punch_fails_first_and_then_the_local_address() -> None:
+    net = Played()
+    net.dial()
+    net.find(NODES[0])
+    net.reply(attrs.evolve(PAYLOAD, holepunch=PUNCHABLE, addresses=LOCAL), ours=(SERVER[0], 1))
+    net.wait(0.06)
+    ((_, round, socket),) = net.take_punching(HyperDhtCommand.PEER_HOLEPUNCH)
+    net.answer(NODES[0], round, b"", socket=socket)
+    assert not net.fates
+    net.wait(10)
+    assert net.fate.reason == Failure.INVALID.value
+
+
 def test_addresses_that_nobody_has_are_not_tried() -> None:
     net = Played()
     net.dial()

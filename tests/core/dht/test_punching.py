@@ -34,7 +34,7 @@ from peersockets_core.dht.rpc.messages import (
     encode_request,
     encode_response,
 )
-from peersockets_core.holepunch import Failure, PunchLimits, Refusal
+from peersockets_core.holepunch import ClientPlan, Failure, PunchLimits, Refusal
 from simulation import Datagram, Nat
 
 Kind = Literal["preserving", "symmetric", "random", "filtered"]
@@ -243,6 +243,56 @@ def test_an_accepted_stream_that_is_no_longer_wanted() -> None:
     assert not met.bob.machine.punching.sockets
     met.until_over()
     assert [failed.reason for failed in met.failures] == [Failure.NO_ANSWER.value]
+
+
+def test_an_accepted_stream_that_arrives_late_or_is_given_up_twice() -> None:
+    met = meeting("preserving", "preserving")
+    met.dial()
+    (incoming,) = met.incoming
+    met.bob.machine.abandon(incoming, met.network.now)
+    met.bob.machine.abandon(incoming, met.network.now)
+    met.bob.machine.arrived(incoming, ("1.1.1.1", 1), met.network.now)
+    assert met.bob.machine.punching.statistics().succeeded == 0
+
+
+def test_an_accepted_stream_without_a_punch() -> None:
+    network = hyper_network(NODES)
+    alice, bob = network.members[2], network.members[5]
+    bob.machine.listen(network.now)
+    network.until(lambda: bob.machine.findable)
+    met = Meeting(network, alice, bob)
+    met.dial()
+    met.until_over()
+    bob.machine.arrived(met.incoming[0], alice.address, network.now)
+    bob.machine.abandon(met.incoming[0], network.now)
+    assert bob.machine.punching.statistics().started == 0
+
+
+def test_without_room_for_requests() -> None:
+    met = meeting("preserving", "preserving")
+    met.dial()
+    met.network.until(lambda: bool(met.alice.machine.punching.sockets) or bool(met.alice.of_type(Dialled)))
+    exhausted = attrs.evolve(met.alice.machine.node.limits, requests=1)
+    machine = HyperDht(
+        key_pair=KeyPair.from_seed(b"x" * 32),
+        entropy=entropy("full"),
+        now=0.0,
+        bootstrap=[met.network.members[0].address],
+        limits=HyperDhtLimits(rpc=exhausted),
+    )
+    failed: list[str] = []
+    plan = ClientPlan(("1.1.1.1", 1), ("2.2.2.2", 2), ("1.1.1.1", 1), ("2.2.2.2", 2), 0)
+    punch = machine.punching.start(
+        bytes(32),
+        0,
+        bytes(64),
+        plan,
+        0.0,
+        on_punched=lambda address, now: None,
+        on_failed=lambda reason, now: failed.append(reason),
+    )
+    punch.begin(0.0)
+    assert failed == [Failure.NO_ANSWER.value]
 
 
 def test_random_punches_wait_for_each_other() -> None:

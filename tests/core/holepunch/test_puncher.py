@@ -93,6 +93,12 @@ def test_consistent_nats_are_probed_once_a_second() -> None:
     assert not host.open
 
 
+def test_an_open_side_is_probed_like_one_with_a_consistent_nat() -> None:
+    puncher, host, _ = made(*CONSISTENT, remote=Firewall.OPEN)
+    assert puncher.punch(0.0)
+    assert host.probes == [(2, AT, FULL_TTL)]
+
+
 def test_the_side_that_was_dialled_lets_its_first_probe_arrive() -> None:
     puncher, host, _ = made(*CONSISTENT, initiator=False)
     assert puncher.punch(0.0)

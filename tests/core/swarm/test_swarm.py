@@ -247,6 +247,19 @@ def test_refreshing_looks_at_once() -> None:
     assert met(network, alice, bob) < 2
 
 
+def test_a_dial_that_is_cancelled() -> None:
+    network = SwarmNetwork()
+    alice = network.add_person(pause=3)
+    nobody = KeyPair.from_seed(b"nobody".ljust(32)).ed25519_public_key
+    dial = alice.machine.connect(nobody, network.now)
+    alice.machine.cancel_dial(nobody, network.now)
+    alice.machine.cancel_dial(nobody, network.now)
+    assert not dial.active
+    assert not alice.machine.dials
+    network.network.run_for(60)
+    assert not alice.of_type(DialFailed)
+
+
 def test_dialling_a_key_directly() -> None:
     network = SwarmNetwork()
     alice, bob = network.add_person(pause=1), network.add_person(pause=1)
