@@ -36,10 +36,15 @@ class _Messages:
 class PageQueue:
     """A queue with room for `limit` bytes. Messages beyond it are dropped, and counted by handle."""
 
-    def __init__(self, limit: int, wake: Callable[[], None]) -> None:
-        """Begin empty; `wake` is called when there is something to take again."""
+    def __init__(self, limit: int, wake: Callable[[], None], gather: Callable[[], object]) -> None:
+        """Begin empty; `wake` is called when there is something to take again.
+
+        `gather` is called when there is something to report later: call `ripen` after a while.
+        """
         self._limit = limit
         self._wake = wake
+        self._gather = gather
+        self._gathering = False
         self._awake = False
         self._frames: deque[str | _Messages] = deque()
         self._last: _Messages | None = None  # the last frame, while it takes messages
@@ -87,7 +92,18 @@ class PageQueue:
     def put_outcome(self, handle: int, page_id: int, size: int, loss: Loss | None) -> None:
         """Report that a message of the page has left, or is lost."""
         self._reports.add(handle, page_id, size, loss)
-        self._notify()
+        if self._reports.due:
+            self._notify()
+        elif not self._gathering:
+            self._gathering = True
+            self._gather()
+
+    def ripen(self) -> None:
+        """Let all outcomes so far be reported."""
+        self._gathering = False
+        self._reports.ripen()
+        if self._reports.due:
+            self._notify()
 
     def forget(self, handle: int) -> None:
         """Drop the counts of a handle that the page has closed."""
@@ -96,7 +112,7 @@ class PageQueue:
 
     def take(self) -> str | bytes | None:
         """Remove and return the next frame, or None."""
-        if self._reports:
+        if self._reports.due:
             return self._reports.take()
         if not self._frames:
             self._report_missed()

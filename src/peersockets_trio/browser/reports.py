@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import attrs
 
+from peersockets_core.bounds import KIB
+
 from .frames import write_text
+
+_ENOUGH: Final = 64 * KIB
+"""Bytes that are reported at once. A page has several times as many on their way to a peer, so it does not
+run dry."""
 
 Loss: TypeAlias = Literal["gone", "too large", "full"]
 """The reason for which a message of the page did not go to its peer."""
@@ -38,15 +44,18 @@ class _Outcome:
 
 
 class Reports:
-    """The outcome of the messages of one page. Its frames do not add up while the page does not read them."""
+    """The outcome of the messages of one page. Its frames do not add up while the page does not read them.
+
+    A frame for each message would cost as much as the message. So an outcome waits until it is due: it is a
+    loss, or many bytes have left, or its time has come.
+    """
 
     def __init__(self) -> None:
+        self.due = False
+        """Whether there is something to report now."""
+        self._size = 0  # of the outcomes that are not due
         self._outcomes: dict[int, _Outcome] = {}
         self._news: dict[int, None] = {}  # the handles with something to report, in order
-
-    def __bool__(self) -> bool:
-        """Return whether there is something to report."""
-        return bool(self._news)
 
     def add(self, handle: int, page_id: int, size: int, loss: Loss | None) -> None:
         """Count a message that has left, or is lost."""
@@ -58,14 +67,22 @@ class Reports:
         if loss is not None:
             outcome.lost.setdefault((page_id, loss), Tally()).add(size)
         self._news[handle] = None
+        self._size += size
+        if loss is not None or self._size >= _ENOUGH:
+            self.due = True
+
+    def ripen(self) -> None:
+        """Note that the time of all outcomes so far has come."""
+        self.due = bool(self._news)
 
     def forget(self, handle: int) -> None:
         """Drop everything about a handle that the page has closed."""
         self._outcomes.pop(handle, None)
         self._news.pop(handle, None)
+        self._settle()
 
     def take(self) -> str:
-        """Remove and return a frame; there must be something to report."""
+        """Remove and return a frame; something must be due."""
         handle = next(iter(self._news))
         outcome = self._outcomes[handle]
         if outcome.lost:
@@ -76,4 +93,10 @@ class Reports:
         del outcome.changed[page_id]
         if not outcome.changed:
             del self._news[handle]
+            self._settle()
         return write_text(handle, "sent", page_id, outcome.totals[page_id])
+
+    def _settle(self) -> None:
+        if not self._news:
+            self.due = False
+            self._size = 0

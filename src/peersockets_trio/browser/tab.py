@@ -20,6 +20,10 @@ _CHECKPOINT_INTERVAL: Final = 1024
 """The messages of a page that are sent in a row while other tasks wait: a few milliseconds."""
 
 
+_REPORT_PAUSE: Final = 0.02
+"""Seconds in which outcomes of messages gather before the page gets them."""
+
+
 class Tab:
     """One socket of a page."""
 
@@ -29,7 +33,8 @@ class Tab:
         self._nursery = nursery
         self._news = trio.lowlevel.ParkingLot()
         self._room = trio.lowlevel.ParkingLot()
-        self._queue = PageQueue(limits.page_queue, self._wake)
+        self._outcomes = trio.lowlevel.ParkingLot()
+        self._queue = PageQueue(limits.page_queue, self._wake, self._outcomes.unpark_all)
         self._peer_queues = PeerQueues(nursery, self._queue, limits)
         self._handles: dict[int, Handle] = {}
         self._newest = 0  # the largest handle so far
@@ -37,6 +42,7 @@ class Tab:
         self._peer_ids: list[int] = [0]  # the node's ids by the tab's, which count from 1
         keys = {wire: key.hex() for wire, key in node.public_keys.items()}
         self._queue.put_text("ready", {"publicKeys": keys})
+        nursery.start_soon(self._report)
 
     # To the page
 
@@ -50,6 +56,12 @@ class Tab:
 
     def _wake(self) -> None:
         self._news.unpark_all()
+
+    async def _report(self) -> None:
+        while True:
+            await self._outcomes.park()
+            await trio.sleep(_REPORT_PAUSE)
+            self._queue.ripen()
 
     # From the page
 

@@ -18,12 +18,13 @@ class Waking:
 
 
 def queue(limit: int = 1_000_000) -> PageQueue:
-    return PageQueue(limit, Waking())
+    return PageQueue(limit, Waking(), Waking())
 
 
 def drain(queue: PageQueue) -> list[object]:
     """All frames: text as a list, messages as tuples."""
     frames: list[object] = []
+    queue.ripen()
     while (frame := queue.take()) is not None:
         if isinstance(frame, str):
             frames.append(json.loads(frame))
@@ -73,14 +74,34 @@ def test_outcomes_overtake_what_waits() -> None:
 
 def test_it_wakes_once_until_it_is_empty() -> None:
     wake = Waking()
-    waiting = PageQueue(1000, wake)
+    waiting = PageQueue(1000, wake, Waking())
     waiting.put_message(1, 1, b"a")
     waiting.put_text("peer", 1)
     waiting.put_outcome(1, 1, 1, None)
     assert wake.times == 1
     assert len(drain(waiting)) == 3
-    waiting.put_outcome(1, 1, 1, None)
+    waiting.put_outcome(1, 1, 1, "gone")
     assert wake.times == 2
+
+
+def test_outcomes_gather_until_their_time_or_enough_of_them() -> None:
+    wake, gather = Waking(), Waking()
+    waiting = PageQueue(1000, wake, gather)
+    for _ in range(3):
+        waiting.put_outcome(1, 1, 10, None)
+    assert (wake.times, gather.times, waiting.take()) == (0, 1, None)
+    waiting.put_message(1, 1, b"a")
+    assert waiting.take() == struct.pack(">II", 1, 1) + b"a"
+    assert waiting.take() is None
+    waiting.ripen()
+    assert (wake.times, waiting.take(), waiting.take()) == (2, '[1,"sent",1,30]', None)
+    waiting.put_outcome(1, 1, 65_536, None)
+    assert (wake.times, gather.times, waiting.take()) == (3, 1, '[1,"sent",1,65566]')
+    waiting.put_outcome(1, 1, 1, None)
+    assert gather.times == 2
+    waiting.forget(1)
+    waiting.ripen()
+    assert (wake.times, waiting.take()) == (3, None)
 
 
 def test_beyond_the_bound_messages_are_dropped_and_counted_in_their_place() -> None:

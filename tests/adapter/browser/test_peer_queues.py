@@ -49,7 +49,7 @@ async def meeting(limits: GatewayLimits) -> AsyncIterator[Meeting]:
     with limited():
         async with open_node() as node, node.open_drive(KEY) as drive, trio.open_nursery() as nursery:
             peers = [await raw_member(node), await raw_member(node)]
-            page = PageQueue(1000, lambda: None)
+            page = PageQueue(1000, lambda: None, lambda: None)
             handle = TopicHandle(1, drive.join("chat"))
             queues = PeerQueues(nursery, page, limits)
             yield Meeting(node, drive, peers, list(drive.peers), page, queues, handle)

@@ -7,14 +7,15 @@ from peersockets_trio.browser.reports import Reports
 
 def taken(reports: Reports) -> list[list[object]]:
     frames = []
-    while reports:
+    reports.ripen()
+    while reports.due:
         frames.append(json.loads(reports.take()))
     return frames
 
 
 def test_totals_by_handle_and_peer() -> None:
     reports = Reports()
-    assert not reports
+    assert not reports.due
     for handle, peer, size in [(1, 1, 10), (2, 1, 1), (1, 2, 20), (1, 1, 5), (1, 1, 0)]:
         reports.add(handle, peer, size, None)
     assert taken(reports) == [[1, "sent", 1, 15], [1, "sent", 2, 20], [2, "sent", 1, 1]]
