@@ -128,6 +128,25 @@ def test_nobody_found_in_time_is_explained(bootstrap: str) -> None:
     assert b"(no node of the DHT has answered); nothing was sent" in lost.stderr
 
 
+IMPATIENT = """
+import sys
+import peersockets_command, peersockets_trio.cli
+sys.modules["peersockets_trio.cli.swarming"].MEETING_TIME = 0.5
+peersockets_command.main()
+"""
+
+
+def test_a_watch_that_finds_nobody_explains_it_and_goes_on() -> None:
+    command = (sys.executable, "-c", IMPATIENT)
+    with started("watch", KEY.url, "--bootstrap", DEAD, command=command) as process:
+        assert process.stderr is not None
+        shown = process.stderr.readline()
+        assert b"nobody is there" in shown
+        assert b"(no node of the DHT has answered); still looking" in shown
+        process.send_signal(signal.SIGTERM)
+        finish(process)
+
+
 def test_without_a_swarm_or_an_address_nobody_can_be_reached() -> None:
     done = run("send", KEY.url, "hi", "--topic", "chat", "--all", "--no-swarm")
     assert "nobody can ever be reached: give --swarm, --listen or --connect" in complaint(done, 1)

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import pytest
+import trio
+import trio.testing
 
-from peersockets_trio.cli.swarming import SwarmReport
+from peersockets_trio import DriveKey, open_node
+from peersockets_trio.cli.swarming import MEETING_TIME, SwarmReport, explain_absence
+from peersockets_trio.testing import connect_nodes
+
+DRIVE = DriveKey(b"d" * 32)
+HOST = "127.0.0.1"
+NOBODY = (HOST, 9)
 
 TOPIC, KEY, OTHER = b"t" * 32, b"a" * 32, b"b" * 32
 
@@ -44,3 +52,31 @@ def test_why_nobody_came() -> None:
     report.peer_found(TOPIC, OTHER)
     report.connection_failed(None, "hypercore11", OSError("out of reach"))
     assert report.explain(5) == "found 2 peers in the DHT; the last failure: out of reach"
+
+
+async def test_an_absence_is_explained_once_and_in_time(autojump_clock: trio.testing.MockClock) -> None:
+    shown: list[str] = []
+    report = SwarmReport()
+    async with (
+        open_node(instruments=[report]) as node,
+        node.open_swarm(bootstrap=[NOBODY], host=HOST) as swarm,
+        node.open_drive(DRIVE) as drive,
+    ):
+        began = trio.current_time()
+        await explain_absence(drive, swarm, report, shown.append)
+        assert trio.current_time() - began >= MEETING_TIME
+    assert shown == ["nobody is there after 10 seconds (no node of the DHT has answered); still looking"]
+
+
+async def test_a_peer_that_comes_needs_no_explanation() -> None:
+    shown: list[str] = []
+    async with (
+        open_node() as node,
+        open_node() as other,
+        node.open_swarm(bootstrap=[NOBODY], host=HOST) as swarm,
+        node.open_drive(DRIVE) as drive,
+        other.open_drive(DRIVE),
+    ):
+        await connect_nodes(node, other)
+        await explain_absence(drive, swarm, SwarmReport(), shown.append)
+    assert shown == []

@@ -20,11 +20,10 @@ from .ending import Ending, run
 from .feed import Feed
 from .options import NodeOptions, drive_argument, node_options
 from .outboxes import Outboxes
-from .swarming import SwarmReport, announced_line, found_line
+from .swarming import MEETING_TIME, SwarmReport, announced_line, explain_absence, found_line
 from .text import UNREACHABLE, outcome, printable, short_name, show_message_untrusted
 
 _TOPIC = "chat"
-MEETING_TIME = 10.0
 """Seconds from the start of a chat within which a peer must join before untyped input can be said."""
 _NOTICE = "*"
 _HELP = """\
@@ -97,6 +96,8 @@ async def _run(ending: Ending, key: DriveKey, name: str, options: NodeOptions) -
             report.announced, report.found = session.show_announced, session.show_found
             options.join(swarm, drive)
             chat_nursery.start_soon(options.keep_connected, node, chat_nursery, session.report_failure)
+            if console.typed and swarm is not None:
+                chat_nursery.start_soon(explain_absence, drive, swarm, report, session.show_notice)
             until_heard = partial(session.until_heard, ending, lambda: _explain(swarm, report))
             waits = not console.typed and (options.connect or swarm is not None)
             said = await session.run(until_heard if waits else None)
@@ -168,6 +169,10 @@ class Chat:
     def report_failure(self, error: Exception, text: str) -> None:
         """Show a failure to connect."""
         self._console.complain(f"{text}; trying again")
+
+    def show_notice(self, text: str) -> None:
+        """Show a line that is no message."""
+        self._console.write(_NOTICE, text)
 
     def show_announced(self, nodes: int) -> None:
         """Show that others can find us."""

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
+
+import trio
 
 from peersockets_core import WireName
 
+from ..drive import Drive
 from ..instruments import Instrument
+from ..swarm import Swarm
 from . import streams
 from .text import short_key
+
+MEETING_TIME: Final = 10.0
+"""Seconds in which a first peer should come. A command that goes on then explains why none has."""
 
 
 class SwarmReport(Instrument):
@@ -50,6 +58,18 @@ class SwarmReport(Instrument):
         count = len(self._found)
         found = f"found {count} {'peer' if count == 1 else 'peers'} in the DHT"
         return f"{found}; the last failure: {self._failure}" if self._failure else found
+
+
+async def explain_absence(
+    drive: Drive, swarm: Swarm, report: SwarmReport, show: Callable[[str], None] = streams.note
+) -> None:
+    """Wait for the first peer of a drive. If none has come in time, show why, and return."""
+    async with drive.watch() as events:
+        with trio.move_on_after(MEETING_TIME):
+            await events.receive()
+            return
+    why = report.explain(swarm.statistics().nodes)
+    show(f"nobody is there after {MEETING_TIME:g} seconds ({why}); still looking")
 
 
 def _say_announced(nodes: int) -> None:

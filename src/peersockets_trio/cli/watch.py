@@ -17,7 +17,7 @@ from . import streams
 from .ending import Ending, run
 from .lines import Output, member_event
 from .options import NodeOptions, drive_argument, node_options, report_failure
-from .swarming import SwarmReport
+from .swarming import SwarmReport, explain_absence
 from .text import UNREACHABLE
 
 
@@ -47,15 +47,17 @@ async def _run(
     output = Output(ending)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(output.run)
-        async with options.open_node(SwarmReport()) as node, options.open_swarm(ending, node) as swarm:
+        report = SwarmReport()
+        async with options.open_node(report) as node, options.open_swarm(ending, node) as swarm:
             with ending.unless_asked():
-                await _watch(node, swarm, key, options, describe, output)
+                await _watch(node, swarm, report, key, options, describe, output)
         output.finish()
 
 
 async def _watch(
     node: Node,
     swarm: Swarm | None,
+    report: SwarmReport,
     key: DriveKey,
     options: NodeOptions,
     describe: Callable[[PeerEvent], str],
@@ -68,6 +70,8 @@ async def _watch(
     options.join(swarm, drive)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(options.keep_connected, node, nursery, report_failure)
+        if swarm is not None:
+            nursery.start_soon(explain_absence, drive, swarm, report)
         async for event in drive.watch():
             output.write_text(describe(event))
             await output.room()
