@@ -713,7 +713,7 @@ async def test_a_topic_of_requests_is_not_for_receiving() -> None:
     async with ends() as (asker, answerer), answerer.topic.serve(shout):
         await asker.ask(b"")
         for topic in (asker.topic, answerer.topic):
-            with pytest.raises(trio.BusyResourceError):
+            with pytest.raises(trio.BusyResourceError, match="join the topic once more to receive"):
                 await topic.receive()
             with pytest.raises(trio.BusyResourceError):
                 await topic.receive_batch()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import partial, reduce
@@ -410,7 +411,8 @@ def identity(key_file: Path, parameter: str) -> KeyPair:
     try:
         return _seed(read_file(key_file))
     except FileNotFoundError as error:
-        text = f"{parameter} {str(key_file)!r}: {error.strerror}; `peersockets keys new {key_file}` makes one"
+        command = f"peersockets keys new {shlex.quote(str(key_file))}"
+        text = f"{parameter} {str(key_file)!r}: {error.strerror}; `{command}` makes one"
         raise click.UsageError(text) from None
     except OSError as error:
         raise click.UsageError(f"{parameter} {str(key_file)!r}: {error.strerror}") from None
