@@ -31,8 +31,8 @@ def modules(prefix: str, *names: str) -> tuple[str, ...]:
 LAYERS: Final[tuple[Layer, ...]] = (  # the bottom first
     {
         "vocabulary": modules(
-            CORE, "address", "bounds", "errors", "events", "keys", "lateness", "limits", "memory", "outbox",
-            "owners", "secret", "transitions", "work",
+            CORE, "address", "bounds", "errors", "events", "info", "keys", "lateness", "limits", "memory",
+            "outbox", "owners", "secret", "transitions", "work",
         ),
     },
     {"crypto": (f"{CORE}.crypto", f"{CORE}.crypto.*")},
@@ -47,7 +47,7 @@ LAYERS: Final[tuple[Layer, ...]] = (  # the bottom first
         "hypercore11": (f"{CORE}.wires.hypercore11", f"{CORE}.wires.hypercore11.*"),
     },
     {"table of wires": modules(f"{CORE}.wires", "table", "wire")},
-    {"connection": (f"{CORE}.connection", f"{CORE}.connection_*")},
+    {"connection": (f"{CORE}.checks", f"{CORE}.connection", f"{CORE}.connection_*")},
     {
         "topics": (f"{CORE}.topics", f"{CORE}.topics.*"),
         "trace": (f"{CORE}.trace", f"{CORE}.trace.*"),
@@ -58,12 +58,12 @@ LAYERS: Final[tuple[Layer, ...]] = (  # the bottom first
     {"dht": (f"{CORE}.dht", f"{CORE}.dht.*")},
     {"swarm": (f"{CORE}.swarm", f"{CORE}.swarm.*")},
     {"core": (CORE,)},
-    {"facts": modules(TRIO, "info", "instruments")},
+    {"facts": modules(TRIO, "instruments")},
     {
         "tools": (
             f"{TRIO}.runtime",
             *modules(
-                f"{TRIO}.runtime", "addresses", "background", "bootstrap", "checks", "closing", "flusher",
+                f"{TRIO}.runtime", "addresses", "background", "bootstrap", "closing", "flusher",
                 "affinity", "direct", "memory", "slots", "state",
             ),
         ),
@@ -213,9 +213,10 @@ def test_it_finds_an_import(tmp_path: Path, path: str, line: str, fault: str) ->
 # The tests mirror the source
 
 DECLARATIONS: Final = {
-    *modules(CORE, "errors", "events", "owners", "dht.events", "dht.rpc.events", "swarm.events", "udx.errors",
-             "udx.events", "wires.hypercore11.control", "wires.keys", "wires.setup", "wires.wire"),
-    *modules(TRIO, "info", "runtime.machine", "runtime.task_host", "cli.__main__"),
+    *modules(CORE, "errors", "events", "info", "owners", "dht.events", "dht.rpc.events", "swarm.events",
+             "udx.errors", "udx.events", "wires.hypercore11.control", "wires.keys", "wires.setup",
+             "wires.wire"),
+    *modules(TRIO, "runtime.machine", "runtime.task_host", "cli.__main__"),
     "peersockets_command",
 }  # fmt: skip
 """Nothing to test by itself: what these declare is in the tests of everything else."""

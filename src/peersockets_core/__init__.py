@@ -12,8 +12,9 @@ The rooms, from bytes to applications. `tests/test_layers.py` states which of th
     swarm/          drives and topics kept announced and looked up; whom to dial, and when
 
 The modules beside them are the vocabulary that all rooms share: `address`, `bounds`, `errors`, `events`,
-`keys`, `lateness`, `limits`, `memory`, `outbox`, `owners`, `secret`, `transitions` and `work`. Nothing here
-imports an I/O library, a clock or a source of randomness; time and entropy come in as arguments.
+`info`, `keys`, `lateness`, `limits`, `memory`, `outbox`, `owners`, `secret`, `transitions` and `work`; and
+`checks`, for arguments. Nothing here imports an I/O library, a clock or a source of randomness; time and
+entropy come in as arguments.
 """
 
 __version__ = "0.1.0"

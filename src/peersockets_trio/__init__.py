@@ -1,8 +1,8 @@
 """Topic messages between the peers of a Hyperdrive, for Trio.
 
 Start with `open_node`. The modules of this folder define the objects that an application holds: `node`,
-`drive`, `topic`, `watch`, `requests`, `reconnect` and `swarm`, with `info` (facts about them) and
-`instruments` (callbacks while they work). The rooms:
+`drive`, `topic`, `watch`, `requests`, `reconnect` and `swarm`, with `instruments` (callbacks while they
+work). The rooms:
 
     runtime/        the machinery below: connection tasks, deadlines, scheduling, flushing, transports
     udp/            UDP sockets and the streams of UDX on them
@@ -47,9 +47,9 @@ from peersockets_core import (
     parse_wire,
 )
 from peersockets_core import __version__ as __version__
+from peersockets_core.info import ConnectionInfo, NodeStatistics, PeerInfo
 
 from .drive import Drive
-from .info import ConnectionInfo, NodeStatistics, PeerInfo
 from .instruments import Instrument
 from .node import Listener, Node, open_node
 from .reconnect import Backoff, Connected, Disconnected, KeptConnection, KeptConnectionEvent

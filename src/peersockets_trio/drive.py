@@ -8,8 +8,8 @@ from types import MappingProxyType
 import trio
 
 from peersockets_core import DriveKey, Overflow, TopicScope
+from peersockets_core.info import PeerInfo
 
-from .info import PeerInfo
 from .runtime.closing import Closing
 from .runtime.machine import NodeDrive
 from .runtime.node_runtime import NodeRuntime

@@ -6,8 +6,7 @@ import logging
 from collections.abc import Iterable
 
 from peersockets_core import DriveKey, PeerJoined, PeerLeft, WireName
-
-from .info import ConnectionInfo
+from peersockets_core.info import ConnectionInfo
 
 logger = logging.getLogger("peersockets.instruments")
 

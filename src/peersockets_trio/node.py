@@ -22,18 +22,25 @@ from peersockets_core import (
     TopicScope,
     WireName,
 )
+from peersockets_core.checks import (
+    check_address,
+    check_expect,
+    check_host,
+    check_port,
+    check_timeout,
+    check_wire,
+)
+from peersockets_core.info import Authenticate, ConnectionInfo, NodeStatistics, PeerInfo
 from peersockets_core.topics.naming import TOPIC_SCOPES
 from peersockets_core.wires.keys import Keys
 
 from .drive import Drive
-from .info import Authenticate, ConnectionInfo, NodeStatistics, PeerInfo
 from .instruments import Instrument
 from .reconnect import DEFAULT_BACKOFF, Backoff, KeptConnection
 from .runtime.addresses import address_of
 from .runtime.affinity import Affinity
 from .runtime.background import background_tasks
 from .runtime.bootstrap import PUBLIC_BOOTSTRAP, BootstrapNode
-from .runtime.checks import check_address, check_expect, check_host, check_port, check_timeout, check_wire
 from .runtime.connection_task import ConnectionTask, attached
 from .runtime.memory import keep_memory
 from .runtime.node_runtime import NodeRuntime

@@ -11,8 +11,8 @@ import attrs
 import trio
 
 from peersockets_core import Address, PeersocketsError, WireName
+from peersockets_core.info import ConnectionInfo
 
-from .info import ConnectionInfo
 from .runtime.connection_task import ConnectionTask
 from .runtime.node_runtime import NodeRuntime
 from .runtime.receiver import Receiver

@@ -19,6 +19,7 @@ import attrs
 import trio
 
 from peersockets_core import MessageTooLarge, PeerGone, Request, RequestError, RequestStatistics
+from peersockets_core.checks import as_bytes
 from peersockets_core.crypto.sodium import Buffer
 from peersockets_core.topics.envelope import Kind, encode
 from peersockets_core.topics.requests import (
@@ -32,7 +33,6 @@ from peersockets_core.topics.requests import (
     RequestBook,
 )
 
-from .runtime.checks import as_bytes
 from .runtime.machine import NodeTopicHandle
 from .runtime.node_runtime import NodeRuntime
 from .runtime.receiver import CHECKPOINT_INTERVAL

@@ -13,10 +13,10 @@ from peersockets_core import DriveKey, PeerUnreachable, parse_public_key
 from peersockets_core import swarm as core
 from peersockets_core.address import SocketAddress
 from peersockets_core.dht import DEFAULT_HYPER_DHT_LIMITS, HyperDhtLimits, PunchStatistics
+from peersockets_core.info import ConnectionInfo
 from peersockets_core.swarm import Announced, Flushed, PeerFound, SwarmEvent
 
 from .drive import Drive
-from .info import ConnectionInfo
 from .runtime import swarm_runtime
 from .runtime.background import background_tasks, sheltered_task
 from .runtime.bootstrap import BootstrapNode, check_bootstrap

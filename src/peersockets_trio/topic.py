@@ -17,10 +17,10 @@ from peersockets_core import (
     TopicScope,
     TopicStatistics,
 )
+from peersockets_core.checks import as_bytes, check_timeout
 from peersockets_core.crypto.sodium import Buffer
 
 from .requests import RequestHandler, TopicRequests
-from .runtime.checks import as_bytes, check_timeout
 from .runtime.machine import NodeConnection, NodeDrive, NodeTopicHandle
 from .runtime.node_runtime import NodeRuntime
 from .runtime.receiver import CHECKPOINT_INTERVAL, Receiver

@@ -23,6 +23,7 @@ from adapter.support import (
 )
 from adapter.test_node import exchange
 from peersockets_core import WIRES, HandshakeCompleted
+from peersockets_core.info import Authenticate
 from peersockets_trio import (
     ConnectionInfo,
     Drive,
@@ -35,7 +36,6 @@ from peersockets_trio import (
     UnexpectedKey,
     open_node,
 )
-from peersockets_trio.info import Authenticate
 from peersockets_trio.testing import join_side
 from peersockets_trio.testing.internals import node_runtime
 

@@ -26,10 +26,10 @@ from peersockets_core import (
     WireName,
     parse_public_key,
 )
+from peersockets_core.info import ConnectionInfo
 from peersockets_core.topics.naming import TOPIC_SCOPES, check_topic
 
 from ..drive import Drive
-from ..info import ConnectionInfo
 from ..instruments import Instrument
 from ..node import Node, open_node
 from ..reconnect import Connected, KeptConnection

@@ -12,9 +12,9 @@ import click
 import trio
 
 from peersockets_core import DriveKey, PeerEvent, PeerLeft
+from peersockets_core.info import ConnectionInfo
 
 from ..drive import Drive
-from ..info import ConnectionInfo
 from ..node import Node
 from ..reconnect import Connected, KeptConnection
 from ..swarm import Discovery, Swarm

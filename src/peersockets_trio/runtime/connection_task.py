@@ -15,9 +15,9 @@ from peersockets_core import (
     Refused,
     RemoteProtocolError,
 )
+from peersockets_core.info import ConnectionInfo
 from peersockets_core.transitions import follow
 
-from ..info import ConnectionInfo
 from .state import INPUT_STATES, STAGES, InputState, Stage, Step
 from .task_host import TaskHost
 from .transport import transport

@@ -20,9 +20,9 @@ from peersockets_core import (
     Watch,
     WireName,
 )
+from peersockets_core.info import Authenticate, NodeStatistics, PeerInfo
 from peersockets_core.wires.keys import Keys
 
-from ..info import Authenticate, NodeStatistics, PeerInfo
 from ..instruments import Instrument
 from .affinity import Affinity
 from .connection_task import ConnectionTask

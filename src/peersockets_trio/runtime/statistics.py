@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from ..info import NodeStatistics, PeerInfo
+from peersockets_core.info import NodeStatistics, PeerInfo
+
 from .connection_task import ConnectionTask
 from .machine import NodeMachine
 from .telemetry import Telemetry

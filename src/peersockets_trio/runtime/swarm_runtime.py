@@ -26,10 +26,10 @@ from peersockets_core.dht import (
     PunchFailed,
 )
 from peersockets_core.dht.rpc import Socket
+from peersockets_core.info import ConnectionInfo
 from peersockets_core.swarm import Swarm, SwarmEvent
 from peersockets_core.wires.keys import Keys
 
-from ..info import ConnectionInfo
 from ..instruments import Instrument
 from ..udp import ProbeSocket, UdpSocket, UdxStream
 from . import bootstrap as bootstrapping

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Protocol, TypeVar
 
 from peersockets_core import Limits, Peersockets
+from peersockets_core.info import Authenticate
 
-from ..info import Authenticate
 from .flusher import Flusher
 from .receiver import Wakeable
 from .scheduler import Scheduler

@@ -24,8 +24,8 @@ from peersockets_core import (
     PeerJoined,
     WireName,
 )
+from peersockets_core.info import ConnectionInfo
 
-from ..info import ConnectionInfo
 from ..instruments import Instrument, Instruments
 
 connection_logger = logging.getLogger("peersockets.connection")

@@ -12,9 +12,9 @@ from typing import Protocol
 import trio
 
 from peersockets_core import Address, Connection
+from peersockets_core.info import ConnectionInfo
 from peersockets_core.transitions import follow
 
-from ..info import ConnectionInfo
 from .flusher import Flusher
 from .progress import Progress
 from .send_queue import SendQueue

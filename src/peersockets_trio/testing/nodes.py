@@ -12,9 +12,9 @@ import trio
 import trio.testing
 
 from peersockets_core import DEFAULT_LIMITS, DriveKey, Limits, TopicScope, WireName
+from peersockets_core.info import PeerInfo
 
 from ..drive import Drive
-from ..info import PeerInfo
 from ..node import Node, open_node
 from ..watch import PeerEvents
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from peersockets_core import checks
 from peersockets_core.crypto.sodium import Buffer
-from peersockets_trio.runtime import checks
 
 KEY = "11" * 32
 

@@ -7,7 +7,9 @@ from typing import TypeAlias
 
 import attrs
 
-from peersockets_core import Address, DriveKey, WireName
+from .address import Address
+from .events import WireName
+from .keys import DriveKey
 
 
 @attrs.frozen

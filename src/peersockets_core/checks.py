@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from peersockets_core import parse_public_key, parse_wire
+from .keys import parse_public_key
+from .wires.table import parse_wire
 
 
 def as_bytes(value: object, name: str) -> bytes:
