@@ -18,6 +18,7 @@ import pytest
 SOURCE: Final = Path(__file__).parents[1] / "src"
 CORE: Final = "peersockets_core"
 TRIO: Final = "peersockets_trio"
+ASYNCIO: Final = "peersockets_asyncio"
 
 Layer: TypeAlias = Mapping[str, tuple[str, ...]]
 """Rooms side by side, and the modules in each. `*` stands for all modules of a folder and its subfolders, but
@@ -58,7 +59,7 @@ LAYERS: Final[tuple[Layer, ...]] = (  # the bottom first
     {"dht": (f"{CORE}.dht", f"{CORE}.dht.*")},
     {"swarm": (f"{CORE}.swarm", f"{CORE}.swarm.*")},
     {"core": (CORE,)},
-    {"facts": modules(TRIO, "instruments")},
+    {"facts": modules(TRIO, "instruments"), "asyncio": (ASYNCIO, f"{ASYNCIO}.*")},
     {
         "tools": (
             f"{TRIO}.runtime",
@@ -212,11 +213,14 @@ def test_it_finds_an_import(tmp_path: Path, path: str, line: str, fault: str) ->
 
 # The tests mirror the source
 
+FOLDERS: Final = {CORE: "core", TRIO: "adapter", ASYNCIO: "aio"}
+
 DECLARATIONS: Final = {
     *modules(CORE, "errors", "events", "info", "owners", "dht.events", "dht.rpc.events", "swarm.events",
              "udx.errors", "udx.events", "wires.hypercore11.control", "wires.keys", "wires.setup",
              "wires.wire"),
     *modules(TRIO, "runtime.machine", "runtime.task_host", "cli.__main__"),
+    *modules(ASYNCIO, "host"),
     "peersockets_command",
 }  # fmt: skip
 """Nothing to test by itself: what these declare is in the tests of everything else."""
@@ -229,7 +233,7 @@ def test_every_module_has_its_tests() -> None:
         if path.name == "__init__.py" or name in DECLARATIONS:
             continue
         parts = path.relative_to(SOURCE).parts
-        folder = ("core",) if parts[0] == CORE else () if parts[1] == "cli" else ("adapter",)
+        folder = () if parts[1] == "cli" else (FOLDERS[parts[0]],)
         mirror = tests.joinpath(*folder, *parts[1:]).with_name(f"test_{path.name}")
         if not mirror.exists():
             missing.append(str(mirror.relative_to(tests)))

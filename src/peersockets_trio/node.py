@@ -31,7 +31,7 @@ from peersockets_core.checks import (
     check_wire,
 )
 from peersockets_core.info import Authenticate, ConnectionInfo, NodeStatistics, PeerInfo
-from peersockets_core.topics.naming import TOPIC_SCOPES
+from peersockets_core.topics.naming import check_scope
 from peersockets_core.wires.keys import Keys
 
 from .drive import Drive
@@ -252,8 +252,7 @@ class Node:
         Raises `TypeError` or `ValueError` for a bad drive key, or an unknown scope.
         """
         parsed = DriveKey.parse(key)
-        if topic_scope not in TOPIC_SCOPES:
-            raise ValueError(f"topic_scope must be one of {', '.join(TOPIC_SCOPES)}, not {topic_scope!r}")
+        check_scope(topic_scope)
         self._check_open()
         drive = Drive(self._runtime, self._runtime.open_drive(parsed), topic_scope)
         self._adopt(drive)

@@ -33,6 +33,12 @@ def addresses(discovery_key: bytes, topic: str, scope: TopicScope) -> dict[WireN
     }
 
 
+def check_scope(scope: str) -> None:
+    """Raise `ValueError` unless `scope` is a scope of topics."""
+    if scope not in TOPIC_SCOPES:
+        raise ValueError(f"topic_scope must be one of {', '.join(TOPIC_SCOPES)}, not {scope!r}")
+
+
 def check_topic(topic: str) -> None:
     """Raise `TypeError` or `ValueError` unless `topic` is text that UTF-8 can carry."""
     if not isinstance(topic, str):

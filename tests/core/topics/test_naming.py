@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from core.support import KEY
-from peersockets_core.topics.naming import TopicScope, addresses, check_topic
+from peersockets_core.topics.naming import TopicScope, addresses, check_scope, check_topic
 
 DISCOVERY_KEY = KEY.discovery_key
 
@@ -40,3 +40,10 @@ def test_lone_surrogates_are_not_text(topic: str) -> None:
 def test_other_types_are_not_text(topic: object) -> None:
     with pytest.raises(TypeError, match="topic must be str"):
         check_topic(topic)  # type: ignore[arg-type]
+
+
+def test_the_scopes_of_topics() -> None:
+    for scope in ("drive", "network"):
+        check_scope(scope)
+    with pytest.raises(ValueError, match="topic_scope must be one of drive, network, not 'world'"):
+        check_scope("world")

@@ -1,0 +1,34 @@
+"""Topic messages between the peers of a Hyperdrive, for asyncio.
+
+Start with `open_node`. The names are those of `peersockets_trio`, which does more: swarms, requests, kept
+connections, instruments. Everything that is not about asyncio is in `peersockets_core`:
+
+    node        `Node`: the connections of one identity; the machine's host
+    link        `Link`: one stream and its connection, as an `asyncio.Protocol`
+    drive       `Drive`, `Topic` and `PeerEvents`: the handles that an application holds
+    datagrams   `DatagramMachines`: the machines of the core that share a UDP socket
+"""
+
+from peersockets_core import Message, PeerEvent, PeerJoined, PeerLeft
+from peersockets_core.info import ConnectionInfo, PeerInfo
+
+from .datagrams import DatagramMachine, DatagramMachines
+from .drive import Drive, PeerEvents, Topic
+from .node import Listener, Node, open_node
+
+__all__ = [
+    "ConnectionInfo",
+    "DatagramMachine",
+    "DatagramMachines",
+    "Drive",
+    "Listener",
+    "Message",
+    "Node",
+    "PeerEvent",
+    "PeerEvents",
+    "PeerInfo",
+    "PeerJoined",
+    "PeerLeft",
+    "Topic",
+    "open_node",
+]
