@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, cast
 
-from peersockets_core.address import SocketAddress
+from peersockets_core.address import PathAddress, SocketAddress
 from peersockets_core.crypto.sodium import Buffer
 
 
@@ -19,7 +19,7 @@ class DatagramMachine(Protocol):
     ) -> Iterable[Any]:
         """Take in datagrams of one source; returns the events that they cause."""
 
-    def datagrams_to_send(self, now: float) -> Iterable[tuple[SocketAddress, Iterable[Buffer], int]]:
+    def datagrams_to_send(self, now: float) -> Iterable[tuple[PathAddress, Iterable[Buffer], int]]:
         """Return the queued output: destinations, buffers, and the size to cut them at."""
 
     def next_deadline(self) -> float:
@@ -84,7 +84,7 @@ class DatagramMachines(asyncio.DatagramProtocol):
             for destination, buffers, size in machine.datagrams_to_send(self._loop.time()):
                 data = b"".join(buffers)
                 for start in range(0, len(data), size):
-                    self.transport.sendto(data[start : start + size], destination)
+                    self.transport.sendto(data[start : start + size], destination[:2])
         if self._timer is not None:
             self._timer.cancel()
         deadline = min(machine.next_deadline() for machine in self._machines)
