@@ -9,16 +9,23 @@ from typing import Final
 
 import trio
 
-from .drivers import PATIENCE, BrowserProcess, Commands, DriverError, Json, Page, open_commands, words
+from .drivers import (
+    PATIENCE,
+    REBOUND,
+    BrowserProcess,
+    Commands,
+    DriverError,
+    Json,
+    Page,
+    open_commands,
+    words,
+)
 
 OPTIONS: Final = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --disable-dev-shm-usage --no-default-browser-check "
     "--remote-debugging-port=0 --user-data-dir={profile}"
 )
-REBOUND: Final = "rebound.test"
-"""A name of somebody else that resolves to this machine, as after DNS rebinding."""
-
 # No other name resolves, so that no page and no part of the browser reaches beyond this machine.
 _RULES: Final = (
     f"MAP {REBOUND} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE *.localhost, EXCLUDE 127.0.0.1"

@@ -8,7 +8,17 @@ from typing import Final
 
 import trio
 
-from .drivers import PATIENCE, BrowserProcess, Commands, DriverError, Json, Page, open_commands, words
+from .drivers import (
+    PATIENCE,
+    REBOUND,
+    BrowserProcess,
+    Commands,
+    DriverError,
+    Json,
+    Page,
+    open_commands,
+    words,
+)
 
 PREFERENCES: Final[dict[str, bool | int | str]] = {
     # Everything with which Firefox contacts its makers by itself.
@@ -52,7 +62,8 @@ PREFERENCES: Final[dict[str, bool | int | str]] = {
     "network.proxy.http_port": 9,
     "network.proxy.ssl": "127.0.0.1",
     "network.proxy.ssl_port": 9,
-    "network.proxy.no_proxies_on": "localhost, .localhost, 127.0.0.1",
+    "network.proxy.no_proxies_on": f"localhost, .localhost, 127.0.0.1, {REBOUND}",
+    "network.dns.localDomains": REBOUND,
 }
 
 

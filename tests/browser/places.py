@@ -19,7 +19,7 @@ from peersockets_trio.browser import Gateway, open_gateway, token_of
 from peersockets_trio.testing.internals import node_runtime
 
 BLANK: Final = "<!doctype html><head><link rel=icon href=data:,><title>page</title></head><body></body>"
-PEERS: Final[dict[str, Callable[[], Any]]] = {
+PEERS: Final[dict[str, Callable[..., Any]]] = {
     "hyperdrive 10": real_peer.open_real_peer,
     "hyperdrive 13": hyperdrive13.open_real_peer,
 }
@@ -52,20 +52,22 @@ class Place:
 
 
 @asynccontextmanager
-async def open_place(key: bytes, folder: Path | None = None, **options: Any) -> AsyncIterator[Place]:
+async def open_place(
+    key: bytes, folder: Path | None = None, *, seed: bytes | None = None
+) -> AsyncIterator[Place]:
     """Open a place; without `folder`, its site is the chat."""
-    pair = KeyPair(os.urandom(32))
+    pair = KeyPair(seed or os.urandom(32))
     async with open_node(key_pair=pair) as node, node.open_drive(key) as drive:
         token = token_of(pair, drive.key)
-        async with open_gateway(node, drive, folder=folder, token=token, **options) as gateway:
+        async with open_gateway(node, drive, folder=folder, token=token) as gateway:
             yield Place(node, drive, gateway, await listen(node))
 
 
 @asynccontextmanager
-async def open_peer(kind: str, place: Place) -> AsyncIterator[tuple[RealPeer, RealTopic]]:
+async def open_peer(kind: str, place: Place, **start: Any) -> AsyncIterator[tuple[RealPeer, RealTopic]]:
     """Bring a real peer to a place, with the topic "chat" joined."""
     key = place.drive.key
-    async with PEERS[kind]() as peer:
+    async with PEERS[kind](**start) as peer:
         await peer.call("openDrive", key=key.public_key.hex())
         topic = await join(peer, key, "chat")
         await peer.call("connect", port=place.port)

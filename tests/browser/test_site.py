@@ -198,13 +198,14 @@ async def test_firefox_shows_it_alike(fox: Page, place: Place) -> None:
     assert fox.errors == []
 
 
-async def test_a_picture_of_it_is_small(chrome: ChromiumPage, place: Place, tmp_path: Path) -> None:
-    """Writes it to the file that the environment variable PICTURE names."""
-    await chrome.go(place.url)
+async def test_a_picture_of_it_is_small(chrome: ChromiumPage, tmp_path: Path) -> None:
+    """Writes it to the file that the environment variable PICTURE names. The keys give colours far apart."""
     async with (
-        open_peer("hyperdrive 10", place) as (_, elders),
-        open_peer("hyperdrive 13", place) as (_, youngers),
+        open_place(bytes(range(32)), seed=bytes([127]) * 32) as place,
+        open_peer("hyperdrive 10", place, seed=bytes([35]) * 32) as (_, elders),
+        open_peer("hyperdrive 13", place, seed=f"{235:02x}" * 32) as (_, youngers),
     ):
+        await chrome.go(place.url)
         await chrome.until("document.querySelectorAll('.person').length === 3")
         keys = place.node.public_keys
         await elders.send(keys["hypercore9"], b"Hello! I am an application on hyperdrive 10.")
