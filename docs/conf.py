@@ -44,7 +44,7 @@ python_use_unqualified_type_names = True
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:obj", r".*"),  # prose: parameters and values as well as names
-    ("py:.*", r"(trio|collections|contextlib|types|typing)\b.*"),  # there is no index of these offline
+    ("py:.*", r"(trio|collections|contextlib|pathlib|types|typing)\b.*"),  # their index is not here
     ("py:class", r"peersockets_(core|trio)(\.\w+){2,}|Keys|Buffer|S"),  # what is not public has no page
 ]
 

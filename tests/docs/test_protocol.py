@@ -23,6 +23,7 @@ from peersockets_core import DEFAULT_LIMITS, DriveClosed, DriveOpened, RemotePro
 from peersockets_core.udx import DEFAULT_UDX_LIMITS
 from peersockets_core.wires.hypercore9 import messages
 from peersockets_core.wires.hypercore9.messages import Close, Open
+from peersockets_trio.browser import DEFAULT_GATEWAY_LIMITS
 
 PAGES: Final = {page.stem: page.read_text() for page in sorted((ROOT / "docs" / "protocol").glob("*.md"))}
 RULES: Final = [
@@ -98,6 +99,11 @@ def test_bounds_are_those_of_the_code() -> None:
 def test_bounds_of_udx_are_those_of_the_code() -> None:
     shown = {field.strip("`"): float(default) for field, default, _ in rows("udx", "field | default")}
     assert shown == attrs.asdict(DEFAULT_UDX_LIMITS)
+
+
+def test_bounds_of_the_gateway_are_those_of_the_code() -> None:
+    shown = {field.strip("`"): float(default) for field, default, _ in rows("browser", "bound | default")}
+    assert shown == attrs.asdict(DEFAULT_GATEWAY_LIMITS)
 
 
 KINDS: Final = {

@@ -11,11 +11,12 @@ import peersockets_core
 import peersockets_trio
 from docs.markdown import ROOT
 from peersockets_core import dht, swarm, udx
+from peersockets_trio import browser
 
 DIRECTIVE = re.compile(r"^\.\. (?:py:data|auto(?:class|data|exception|function)):: (\w+)$", re.MULTILINE)
 
 
-@pytest.mark.parametrize("package", [peersockets_core, peersockets_trio, dht, swarm, udx])
+@pytest.mark.parametrize("package", [peersockets_core, peersockets_trio, browser, dht, swarm, udx])
 def test_every_public_name_is_in_the_reference(package: ModuleType) -> None:
     pages = (ROOT / "docs" / "reference").glob("*.md")
     documented = {name for page in pages for name in DIRECTIVE.findall(page.read_text())}
