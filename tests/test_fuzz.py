@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import random
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -31,6 +32,7 @@ from peersockets_core.wires.hypercore9.wire import Hypercore9
 from peersockets_core.wires.hypercore11 import alpha, encoding
 from peersockets_core.wires.hypercore11.protomux import Mux
 from peersockets_core.work import UNBOUNDED
+from peersockets_trio.browser import frames, inject, rules
 
 
 def pipe_module() -> object:
@@ -162,6 +164,10 @@ def _hoard(
 
 
 FAULTS: dict[str, tuple[str, object, str, object]] = {
+    "no cookie is needed": ("page", rules, "has_cookie", lambda *_: True),
+    "paths are taken as they are": ("page", rules, "_split_untrusted", lambda path: (path,)),
+    "a batch takes one byte more": ("page", frames, "RECORD", struct.Struct(">IIIx")),
+    "the script is left out": ("page", inject, "TAG", b""),
     "numbers lose digits": ("codecs", varint, "encode", _cut),
     "a length that has no entry": ("codecs", encoding, "_SIZES", {0xFD: 2, 0xFE: 4}),
     "closes are not reported": ("machine", Channels, "receive_close_untrusted", _silent),

@@ -1,0 +1,105 @@
+"""Invariant: what a page sends is a fault or means what it says; nobody gets in without the cookie.
+
+The first byte of an input chooses the kind of the rest: a text frame, a binary frame, a request, or a page of
+HTML. A request is its method, target and headers, one a line.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import Final
+
+from fuzz.support import Script, bounded_work
+from peersockets_core import RemoteProtocolError
+from peersockets_trio.browser.frames import Close, Join, Watch, read_binary_untrusted, read_text_untrusted
+from peersockets_trio.browser.inject import TAG, inject_script
+from peersockets_trio.browser.limits import LARGEST_TOPIC
+from peersockets_trio.browser.rules import Door, Enter, Refusal, SiteFile, Socket, judge_untrusted
+
+CALLS: Final = 500
+CALLS_PER_BYTE: Final = 20
+DOOR: Final = Door("a.localhost", 1, "token")
+
+
+def run(data: bytes) -> None:
+    """Do what an input says."""
+    script = Script(data)
+    check = _CHECKS[script.choose(len(_CHECKS))]
+    rest = script.take(len(data))
+    with bounded_work(lambda: CALLS + CALLS_PER_BYTE * len(data)):
+        check(rest)
+
+
+def _check_text(data: bytes) -> None:
+    """A command says the same as the JSON it came from."""
+    try:
+        text = data.decode()
+        command = read_text_untrusted(text)
+    except (UnicodeDecodeError, RemoteProtocolError):
+        return
+    assert 0 < command.handle <= 0xFFFFFFFF
+    match command:
+        case Join(handle, topic):
+            assert json.loads(text) == ["join", handle, topic]
+            assert len(topic.encode()) <= LARGEST_TOPIC
+        case Watch(handle):
+            assert json.loads(text) == ["watch", handle]
+        case Close(handle):
+            assert json.loads(text) == ["close", handle]
+
+
+def _check_binary(data: bytes) -> None:
+    """The messages of a frame, written again, are the frame."""
+    try:
+        messages = read_binary_untrusted(data)
+    except RemoteProtocolError:
+        return
+    if data[:4] == bytes(4):
+        records = [struct.pack(">III", *message[:2], len(message[2])) + message[2] for message in messages]
+        assert bytes(4) + b"".join(records) == data
+    else:
+        [(handle, peer_id, payload)] = messages
+        assert struct.pack(">II", handle, peer_id) + payload == data
+
+
+def _check_request(data: bytes) -> None:
+    """Only a request with our host, cookie and origin is answered, and only with a file below the root."""
+    method, target, *lines = [*data.decode("latin-1").split("\n"), "", ""]
+    headers = [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
+
+    def get_all(name: str) -> list[str]:
+        return [value for given, value in headers if given == name]
+
+    verdict = judge_untrusted(DOOR, method, target, get_all)
+    if isinstance(verdict, Refusal):
+        assert verdict.status >= 400
+        return
+    assert get_all("Host") == [DOOR.host]
+    assert method in ("GET", "HEAD")
+    if isinstance(verdict, Enter):
+        assert DOOR.token in target
+        return
+    assert any(DOOR.token in cookie for cookie in get_all("Cookie"))
+    if isinstance(verdict, Socket):
+        assert get_all("Origin") == [DOOR.origin]
+    else:
+        assert get_all("Sec-Fetch-Site") in (["none"], ["same-origin"])
+    if isinstance(verdict, SiteFile):
+        for name in verdict.names:
+            assert name
+            assert not name.startswith(".")
+            assert not set(name) & set("/\\\0")
+
+
+def _check_inject(data: bytes) -> None:
+    """The script is put in, unless the page is in UTF-16, and nothing else changes."""
+    page = inject_script(data)
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        assert page == data
+    else:
+        at = page.index(TAG)
+        assert page[:at] + page[at + len(TAG) :] == data
+
+
+_CHECKS: Final = (_check_text, _check_binary, _check_request, _check_inject)
