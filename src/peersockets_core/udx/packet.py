@@ -82,6 +82,9 @@ def parse_run_untrusted(buffer: Buffer, segment_size: int) -> Columns:
     """
     if segment_size < HEADER_SIZE:
         raise RemoteProtocolError(f"udx: {segment_size} bytes are too few for a header")
+    if len(buffer) == segment_size:
+        first, stream_id, window, sequence, ack = _header.unpack_from(buffer)
+        return Columns((first,), (stream_id,), (window,), (sequence,), (ack,))
     count, rest = divmod(len(buffer), segment_size)
     whole = count * segment_size
     rows = list(_row(segment_size).iter_unpack(memoryview(buffer)[:whole]))

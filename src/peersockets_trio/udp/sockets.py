@@ -426,7 +426,7 @@ class UdpSocket:
 
     def _closing_time(self) -> float:
         """Return the time at which the first closed stream has lingered long enough."""
-        return next(iter(self._closing.values()), math.inf)
+        return next(iter(self._closing.values())) if self._closing else math.inf
 
     def left(self) -> None:
         """Note that a stream was destroyed."""
