@@ -47,14 +47,22 @@ function personItem (publicKey, remark = '') {
   return item
 }
 
+// Hundreds may join at once: all of them are drawn in the next frame.
+let peopleChanged = false
+function changePeople () {
+  if (!peopleChanged) requestAnimationFrame(showPeople)
+  peopleChanged = true
+  showHint()
+}
+
 function showPeople () {
+  peopleChanged = false
   const ownKey = beaker.peersockets.publicKey
   const items = [...people.values()].map(publicKey => personItem(publicKey))
   if (ownKey) items.unshift(personItem(ownKey, 'you'))
   $('people').replaceChildren(...items)
   $('people-count').textContent = items.length
   showEmpty()
-  showHint()
 }
 
 // The log. Entries wait for the next frame, so that a flood of messages costs one layout, and a hidden tab none.
@@ -248,7 +256,7 @@ function showState () {
     wasOpen = true
     document.documentElement.style.setProperty('--hue', hueOf(beaker.peersockets.publicKey))
   }
-  showPeople()
+  changePeople()
 }
 
 function showEmpty () {
@@ -279,14 +287,14 @@ text.addEventListener('input', () => { resizeText(); showHint() })
 peerEvents.addEventListener('join', ({ peerId, publicKey }) => {
   people.set(peerId, publicKey)
   addEvent(publicKey, 'joined')
-  showPeople()
+  changePeople()
 })
 peerEvents.addEventListener('leave', ({ peerId, publicKey, reason, unsent }) => {
   people.delete(peerId)
   if (beaker.peersockets.state === 'open') {
     addEvent(publicKey, unsent > 0 ? `left before everything reached them${reason && `: ${reason}`}` : 'left', unsent > 0)
   }
-  showPeople()
+  changePeople()
 })
 topic.addEventListener('message', ({ publicKey, message }) => {
   countUnread()

@@ -125,6 +125,25 @@ async def test_it_fits_and_can_be_read(chrome: ChromiumPage, place: Place, dark:
     assert chrome.errors == []
 
 
+async def test_it_needs_no_mouse_and_keeps_still_for_people_who_ask(
+    chrome: ChromiumPage, place: Place
+) -> None:
+    still = {"name": "prefers-reduced-motion", "value": "reduce"}
+    await chrome.call("Emulation.setEmulatedMedia", features=[still])
+    await chrome.go(place.url)
+    async with open_node() as node, node.open_drive(place.drive.key) as drive, drive.join("chat") as chat:
+        await chat.send(await connect_node(node, drive, place), b"hello")
+        await chrome.until(f"{WORDS}.length === 1")
+        assert await chrome.evaluate("document.getAnimations().length") == 0
+        await chrome.type("by keys alone")
+        await chrome.press("Tab", 9)
+        assert await chrome.evaluate("document.activeElement.id") == "send"
+        assert await chrome.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+        await chrome.press("Enter", 13, "\r")
+        assert (await chat.receive()).message == b"by keys alone"
+        assert await chrome.evaluate("document.activeElement.id") == "text"
+
+
 async def test_unread_messages_are_marked_until_they_have_been_seen(
     chrome: ChromiumPage, place: Place
 ) -> None:
