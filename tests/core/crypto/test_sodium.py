@@ -1,9 +1,14 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Callable
+from ctypes.util import find_library
+from pathlib import Path
 
 import _cffi_backend
+import nacl._sodium  # type: ignore[import-not-found]
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -168,3 +173,27 @@ def test_secret_stream_checks_its_arguments(key: bytes, header: bytes) -> None:
 def test_a_libsodium_without_the_functions_is_reported_in_a_sentence(path: str) -> None:
     with pytest.raises(ImportError, match=r"needs functions of libsodium that PyNaCl 1\.\S+ does not offer"):
         load(path)
+
+
+# Debian's python3-nacl takes the functions from the libsodium of the system.
+
+LIBRARIES = {"PyNaCl's": nacl._sodium.__file__, "the system's": find_library("sodium")}
+"""Every libsodium that is here; the system need not have one."""
+
+WITH_LIBRARY = """
+import sys
+import nacl._sodium
+nacl._sodium.__file__ = sys.argv[1]
+import pytest
+sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[2:]]))
+"""
+
+
+@pytest.mark.parametrize("name", [name for name, path in LIBRARIES.items() if path])
+def test_the_core_works_with_every_libsodium_that_is_here(name: str) -> None:
+    tests = Path(__file__).parents[1]
+    chosen = [f"{__file__}::test_continues_within_a_block_as_the_reference"]
+    chosen += [str(tests / "wires" / "hypercore11" / "test_secret_stream.py")]
+    command = [sys.executable, "-c", WITH_LIBRARY, str(LIBRARIES[name]), *chosen]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tests.parents[1])
+    assert done.returncode == 0, done.stdout
