@@ -12,6 +12,7 @@ from typing import IO, Any, Final, TypeAlias
 import attrs
 import trio
 
+from cli.forking import run_forked
 from peersockets_core import DriveKey
 
 COMMAND: Final = (sys.executable, "-m", "peersockets_command")
@@ -27,7 +28,9 @@ Event: TypeAlias = dict[str, Any]
 def run(
     *arguments: str | bytes, stdin: bytes | IO[bytes] | int = b"", command: tuple[str, ...] = COMMAND
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a command to its end."""
+    """Run a command to its end; ours in a process that has loaded it already."""
+    if command == COMMAND:
+        return run_forked(arguments, stdin, TIME)
     source: dict[str, Any] = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
     return subprocess.run((*command, *arguments), capture_output=True, timeout=TIME, check=False, **source)
 
