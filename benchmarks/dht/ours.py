@@ -42,9 +42,9 @@ async def dial(node: Node, swarm: Swarm, options: Report) -> Report:
 async def _hang_up(swarm: Swarm) -> None:
     """End the connections of a swarm, and wait until they have gone."""
     runtime = swarm_runtime(swarm)
-    for task in runtime.tasks:
+    for task in runtime.connections.tasks:
         task.disconnect("measured")
-    while any(not task.connection.closed for task in runtime.tasks):
+    while any(not task.connection.closed for task in runtime.connections.tasks):
         await trio.lowlevel.checkpoint()
 
 

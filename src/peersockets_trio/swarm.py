@@ -22,7 +22,8 @@ from .runtime.background import background_tasks, sheltered_task
 from .runtime.bootstrap import BootstrapNode, check_bootstrap
 from .runtime.closing import Closing
 from .runtime.node_runtime import NodeRuntime
-from .runtime.swarm_runtime import Attach, SwarmRuntime
+from .runtime.swarm_connections import Attach
+from .runtime.swarm_runtime import SwarmRuntime
 from .udp import open_probe_socket, open_udp_socket
 
 NatKind = Literal["unknown", "open", "consistent", "random"]
@@ -191,7 +192,7 @@ class Swarm:
         if connection is not None:
             await trio.lowlevel.checkpoint()
             return connection.owner.facts()
-        return await self._runtime.connect(key, relays)
+        return await self._runtime.connections.connect(key, relays)
 
     @property
     def suspended(self) -> bool:
@@ -268,7 +269,7 @@ class Swarm:
     async def _finish(self) -> None:
         """End the discoveries and connections in good order."""
         await self._withdraw()
-        await self._runtime.finish()
+        await self._runtime.connections.finish()
 
     async def _withdraw(self, *, shield: bool = False) -> None:
         """Close the discoveries, and wait a moment until nodes have removed our announcements."""

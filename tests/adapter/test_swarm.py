@@ -31,6 +31,7 @@ from peersockets_trio import (
 from peersockets_trio.runtime import bootstrap
 from peersockets_trio.runtime import swarm_runtime as runtime_module
 from peersockets_trio.runtime.network_watch import NetworkWatch
+from peersockets_trio.runtime.swarm_state import SwarmState
 from peersockets_trio.testing.internals import node_runtime, swarm_runtime
 
 HOST = "127.0.0.1"
@@ -523,7 +524,7 @@ async def test_suspending_that_is_cancelled_is_silent_all_the_same() -> None:
             while not swarm_runtime(bob.swarm).machine.suspended:
                 await trio.lowlevel.checkpoint()
             nursery.cancel_scope.cancel()
-        assert swarm_runtime(bob.swarm).silent
+        assert swarm_runtime(bob.swarm).state is SwarmState.SUSPENDED
         bob.swarm.resume()
         await bob.swarm.join(bob.drive).flushed()
 

@@ -1,44 +1,32 @@
-"""`SwarmRuntime`: dials that are waited for. The part that users see is in `test_swarm.py`."""
+"""`SwarmRuntime`: what moves in each of its states. The part that users see is in `test_swarm.py`."""
 
 from __future__ import annotations
 
-import pytest
-import trio
-from trio.testing import wait_all_tasks_blocked
+from trio.testing import MockClock
 
-from peersockets_core import KeyPair
-from peersockets_trio import Swarm, open_node
+from peersockets_trio import open_node
+from peersockets_trio.runtime.swarm_state import SwarmState
+from peersockets_trio.testing.internals import swarm_runtime
 
 HOST = "127.0.0.1"
-NOBODY = KeyPair.from_seed(b"n" * 32).ed25519_public_key
 
 
-async def test_a_dial_that_the_end_of_the_swarm_overtakes() -> None:
-    async def dial(swarm: Swarm) -> None:
-        with pytest.raises(trio.ClosedResourceError, match="the swarm was closed"):
-            await swarm.connect(NOBODY)
-
-    async with (
-        open_node() as node,
-        trio.open_nursery() as nursery,
-        node.open_swarm(bootstrap=[(HOST, 9)], host=HOST) as swarm,
-    ):
-        nursery.start_soon(dial, swarm)
-        await wait_all_tasks_blocked(0.01)
-
-
-async def test_tasks_that_dial_the_same_key_wait_for_one_dial() -> None:
-    async def dial(swarm: Swarm) -> None:
-        with pytest.raises(trio.ClosedResourceError, match="the swarm was closed"):
-            await swarm.connect(NOBODY)
-
-    with trio.fail_after(120):
-        async with (
-            open_node() as node,
-            trio.open_nursery() as nursery,
-            node.open_swarm(bootstrap=[(HOST, 9)], host=HOST) as swarm,
-        ):
-            for _ in range(3):
-                nursery.start_soon(dial, swarm)
-            await wait_all_tasks_blocked(0.01)
-            assert swarm.statistics().peers == 1
+async def test_a_suspended_swarm_sends_nothing_whatever_becomes_due(autojump_clock: MockClock) -> None:
+    async with open_node() as node, node.open_swarm(bootstrap=[(HOST, 9)], host=HOST) as swarm:
+        runtime = swarm_runtime(swarm)
+        states = [runtime.state]
+        await swarm.suspend()
+        states.append(runtime.state)
+        sent = runtime.udp.datagrams_sent
+        runtime.machine.dht.node.ping((HOST, 9), 0.0)
+        runtime.flush()
+        assert runtime.udp.datagrams_sent == sent
+        swarm.resume()
+        states.append(runtime.state)
+        assert runtime.udp.datagrams_sent > sent
+    assert [*states, runtime.state] == [
+        SwarmState.OPEN,
+        SwarmState.SUSPENDED,
+        SwarmState.OPEN,
+        SwarmState.CLOSED,
+    ]
