@@ -36,6 +36,12 @@ def test_a_program_without_a_command_line_loads_no_library_of_it() -> None:
     assert not {"click", "prompt_toolkit", "argparse", "peersockets_trio.cli"} & set(loaded)
 
 
+def test_a_command_without_a_terminal_loads_no_line_editor() -> None:
+    loaded = python("import peersockets_trio.cli, sys; print(*sys.modules)").split()
+    assert "peersockets_trio.cli.chat" in loaded
+    assert not {"prompt_toolkit", "trio.testing"} & set(loaded)
+
+
 def test_imports_take_no_longer_than_trios() -> None:
     """The core without Trio, and the adapter beyond it: the best times, of as many rounds as it takes."""
     programs = ("", "import trio", "import peersockets_core", "import trio, peersockets_trio")

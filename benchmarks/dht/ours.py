@@ -11,7 +11,6 @@ import trio
 
 from peersockets_core import KeyPair
 from peersockets_trio import Node, Swarm, open_node
-from peersockets_trio.testing.internals import swarm_runtime
 
 from ..process import Report, arguments, resident, say
 
@@ -41,6 +40,8 @@ async def dial(node: Node, swarm: Swarm, options: Report) -> Report:
 
 async def _hang_up(swarm: Swarm) -> None:
     """End the connections of a swarm, and wait until they have gone."""
+    from peersockets_trio.testing.internals import swarm_runtime  # takes 9 MiB, and a node is measured
+
     runtime = swarm_runtime(swarm)
     for task in runtime.connections.tasks:
         task.disconnect("measured")

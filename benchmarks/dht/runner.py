@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -34,6 +35,21 @@ def start(stack: ExitStack, implementation: str, role: str, **options: object) -
     return process, process.next()
 
 
+_FLOORS: Final = {
+    "ours": (sys.executable, "-c", "import nacl.bindings, trio; from benchmarks.process import resident;"
+             " print(resident()['resident'])"),
+    "reference": ("node", "-e", "console.log(process.memoryUsage().rss)"),
+}  # fmt: skip
+
+
+def floor(implementation: str) -> float:
+    """Return the MiB of a process that has only loaded what a node cannot do without: the interpreter, and
+    for ours Trio and PyNaCl.
+    """
+    ended = subprocess.run(_FLOORS[implementation], capture_output=True, text=True, check=True)
+    return int(ended.stdout) / MIB
+
+
 def lookups(implementation: str, network: int) -> Figures:
     """Lookups of random topics, one after the other."""
     count = 50
@@ -62,7 +78,10 @@ def answers(implementation: str, network: int) -> Figures:
         node, opened = start(stack, implementation, "node", bootstrap=bootstrap)
         load = stack.enter_context(closing(Load(opened["port"])))
         load.fill()
-        figures = {"node with a full table": node.ask("resident")["resident"] / MIB}
+        figures = {
+            "node with a full table": node.ask("resident")["resident"] / MIB,
+            "process without a node": floor(implementation),
+        }
         for name, command, internal in (
             ("FIND_NODE answered", RpcCommand.FIND_NODE, True),
             ("LOOKUP answered", HyperDhtCommand.LOOKUP, False),
@@ -87,6 +106,7 @@ _FIGURES: Final[dict[str, tuple[str, Better, float]]] = {
     "FIND_NODE answered": ("requests/s", "higher", 0.5),
     "LOOKUP answered": ("requests/s", "higher", 0.5),
     "node with a full table": ("MiB", "lower", 0.5),
+    "process without a node": ("MiB", "lower", 1.0),
 }
 
 

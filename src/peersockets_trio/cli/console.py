@@ -8,12 +8,10 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 import trio
-from prompt_toolkit.utils import is_dumb_terminal
 
 from . import streams
 from .ending import Ending
 from .lines import MAX_LINE, Output, input_lines
-from .terminal import Terminal
 
 
 class Console(Protocol):
@@ -82,9 +80,19 @@ class LineConsole:
 @asynccontextmanager
 async def open_console(ending: Ending) -> AsyncIterator[Console]:
     """Open the console that suits stdin and stdout. Leaving the block restores the terminal."""
-    interactive = sys.stdin.isatty() and sys.stdout.isatty() and not is_dumb_terminal()
-    console: Console = Terminal(ending) if interactive else LineConsole(ending)
+    console = _terminal(ending) if sys.stdin.isatty() and sys.stdout.isatty() else None
+    if console is None:
+        console = LineConsole(ending)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(console.run)
         yield console
         console.finish()
+
+
+def _terminal(ending: Ending) -> Console | None:
+    """Return a console that edits the line, or None if the terminal is too simple for that."""
+    from prompt_toolkit.utils import is_dumb_terminal  # only terminals need it, and it takes 7 MiB
+
+    from .terminal import Terminal
+
+    return None if is_dumb_terminal() else Terminal(ending)

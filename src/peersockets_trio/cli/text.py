@@ -6,8 +6,6 @@ import re
 import unicodedata
 from typing import Final
 
-from prompt_toolkit.utils import get_cwidth
-
 from peersockets_core import PeerEvent, PeerJoined
 
 UNREACHABLE: Final = "nobody can ever be reached: give --swarm, --listen or --connect"
@@ -69,6 +67,8 @@ def rows(line: str, columns: int) -> list[str]:
 
     The indentation keeps a row of a message from looking like the beginning of another line.
     """
+    from prompt_toolkit.utils import get_cwidth  # only terminals need it, and it takes 7 MiB
+
     cut, row, width = [], "", 0
     indent = _INDENT if columns > 2 * len(_INDENT) else ""
     for character in line:
