@@ -76,14 +76,18 @@ async def test_input_that_has_no_line_yet_waits_for_nobody() -> None:
         process = await trio.lowlevel.open_process(
             (sys.executable, "-c", WITHOUT_PATIENCE, "chat", KEY.url, "--connect", alice.address),
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
         )
         assert process.stdin is not None
-        await alice.hear_until("join")
+        assert process.stdout is not None
+        said = b""
+        while b"joined" not in said:  # in its own eyes, too
+            said += await process.stdout.receive_some()
         await process.stdin.send_all(b"hello\n")
         await process.stdin.aclose()
         assert await heard(alice, 1) == ["hello"]
         assert await process.wait() == 0
+        await process.stdout.aclose()
 
 
 def test_the_url_is_shown_to_those_who_ask() -> None:
