@@ -1,0 +1,100 @@
+"""Simulate a DHT and the members of one drive in virtual time: `python -m benchmarks.scale` (`--help` for
+the options).
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import time
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import attrs
+
+from .network import Network
+from .population import OBSERVERS, Population
+from .report import HEAD, Hour, Observer, line, resident
+
+MIB: Final = 1 << 20
+
+
+def simulate(options: argparse.Namespace, members: int) -> None:
+    """Simulate one network; print its table, and save its figures, as they grow."""
+    nodes, hours = options.nodes, options.hours
+    began, empty = time.process_time(), resident()
+    gc.disable()  # there is no garbage yet, and a collection looks at every node
+    network = Network(Random(f"network {options.seed}"), options.loss)
+    population = Population(network, nodes, members, options.seed)
+    population.assemble(options.storm)
+    gc.collect()
+    count, minutes = nodes + members + OBSERVERS, network.now / 60
+    print(
+        f"{nodes:,} nodes, {members:,} members and {OBSERVERS} observers have come within"
+        f" {minutes:.0f} minutes, with {network.delivered / count:,.0f} datagrams for each; one takes"
+        f" {(resident() - empty) / count / 1024:.0f} KiB.\n\n{HEAD}",
+        flush=True,
+    )
+    observer, table = Observer(population), list[Hour]()
+    while len(table) < hours:
+        table.append(observer.hour(len(table) + 1, 3600 * min(1.0, hours - len(table))))
+        gc.collect()
+        print(line(table[-1]), flush=True)
+        if options.save:
+            figures = {
+                "hours": [attrs.asdict(hour) for hour in table],
+                "known": observer.known,
+            }
+            options.save.write_text(json.dumps(figures, indent=1) + "\n")
+    all_found, minutes = observer.time_to_find_all(), (time.process_time() - began) / 60
+    print(
+        f"\n99 % of the members were known after"
+        f" {'more than the time simulated' if all_found is None else f'{all_found / 60:.0f} minutes'};"
+        f" {network.delivered:,} datagrams, {population.dials:,} dials and {population.gone:,} replacements"
+        f" took {minutes:.0f} minutes of one core and {resident() / MIB:,.0f} MiB.\n",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Simulate, and print the tables."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.scale", description=(__doc__ or "").split(":")[0]
+    )
+    parser.add_argument("--nodes", type=int, default=10_000)
+    parser.add_argument("--members", type=int, default=1000)
+    parser.add_argument("--hours", type=float, default=24.0, help="virtual hours of churn (default 24)")
+    parser.add_argument(
+        "--storm",
+        type=float,
+        default=600.0,
+        help="seconds in which all nodes come, and then all members",
+    )
+    parser.add_argument("--loss", type=float, default=0.01, help="the part of all packets that is lost")
+    parser.add_argument(
+        "--sizes",
+        type=int,
+        nargs="+",
+        help="drives of these sizes, one after the other",
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--save", type=Path, help="write the figures to this JSON file, hour by hour")
+    parser.add_argument(
+        "--draw",
+        type=Path,
+        help="only draw the figures of such a file into an SVG beside it",
+    )
+    options = parser.parse_args()
+    if options.draw:
+        from .plot import draw
+
+        draw(options.draw)
+        return
+    for members in options.sizes or [options.members]:
+        simulate(options, members)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""The clock, and the way of a datagram: every one takes the same time, and some are lost."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from collections import deque
+from collections.abc import Callable
+from random import Random
+from typing import Any, Final, TypeAlias
+
+from peersockets_core.address import SocketAddress
+from peersockets_core.dht.rpc.messages import REQUEST
+
+DELAY: Final = 0.05
+"""Seconds from one host to another."""
+
+HEADERS: Final = 28
+"""Bytes of the headers of IP and UDP, which count as well."""
+
+Action: TypeAlias = Callable[[], None]
+
+
+class Host:
+    """A machine at an address, and what it has sent and received."""
+
+    __slots__ = ("address", "came", "machine", "on_event", "received", "received_bytes", "scheduled", "sent",
+                 "sent_bytes")  # fmt: skip
+
+    def __init__(
+        self,
+        address: SocketAddress,
+        machine: Any,
+        on_event: Callable[[Any], None],
+        now: float,
+    ) -> None:
+        self.address = address
+        self.machine = machine
+        self.on_event = on_event
+        self.came = now
+        self.scheduled = math.inf
+        """The time at which it looks at its deadlines."""
+        self.sent = self.sent_bytes = self.received = self.received_bytes = 0
+
+    @property
+    def packets(self) -> int:
+        """Packets that it has sent or received."""
+        return self.sent + self.received
+
+    @property
+    def bytes(self) -> int:
+        """The bytes of these packets."""
+        return self.sent_bytes + self.received_bytes
+
+
+class Network:
+    """All hosts, and everything that is going to happen to them."""
+
+    def __init__(self, random: Random, loss: float = 0.0) -> None:
+        self.now = 0.0
+        self.hosts: dict[SocketAddress, Host] = {}
+        self.delivered = self.lost = 0
+        self._random = random
+        self._loss = loss
+        # A datagram that is sent later arrives later, since all take the same time.
+        self._under_way: deque[tuple[float, SocketAddress, SocketAddress, bytes]] = deque()
+        self._agenda: list[tuple[float, int, Host | Action]] = []
+        self._count = itertools.count()
+
+    def add(self, host: Host) -> None:
+        """Let a host come."""
+        self.hosts[host.address] = host
+        self.settle(host)
+
+    def remove(self, host: Host) -> None:
+        """Let a host go without a word."""
+        del self.hosts[host.address]
+        host.scheduled = -math.inf  # no deadline is earlier, so it is never looked at again
+
+    def call_at(self, time: float, action: Action) -> None:
+        """Do something at a time."""
+        heapq.heappush(self._agenda, (time, next(self._count), action))
+
+    def settle(self, host: Host, *, busy: bool = True) -> None:
+        """Send what a machine has queued, and note its deadline. One that is not `busy` and only answers has
+        no new one.
+        """
+        machine, now = host.machine, self.now
+        quiet = not busy
+        for to, (datagram,), size in machine.datagrams_to_send(now):
+            quiet = quiet and datagram[0] != REQUEST
+            host.sent += 1
+            host.sent_bytes += size + HEADERS
+            if self._loss and self._random.random() < self._loss:
+                self.lost += 1
+            else:
+                self._under_way.append((now + DELAY, host.address, to, datagram))
+        if quiet:
+            return
+        deadline = machine.next_deadline()
+        if deadline < host.scheduled:
+            host.scheduled = deadline
+            heapq.heappush(self._agenda, (deadline, next(self._count), host))
+
+    def run_until(self, end: float) -> None:
+        """Let everything happen until a time."""
+        agenda, under_way = self._agenda, self._under_way
+        while True:
+            arrival = under_way[0][0] if under_way else math.inf
+            due = agenda[0][0] if agenda else math.inf
+            if min(arrival, due) > end:
+                break
+            if arrival <= due:
+                self.now, source, to, datagram = under_way.popleft()
+                host = self.hosts.get(to)
+                if host is not None:
+                    self._deliver(host, source, datagram)
+            else:
+                time, _, action = heapq.heappop(agenda)
+                self.now = max(self.now, time)
+                if not isinstance(action, Host):
+                    action()
+                elif action.scheduled == time:
+                    self._wake(action)
+        self.now = end
+
+    def _deliver(self, host: Host, source: SocketAddress, datagram: bytes) -> None:
+        size = len(datagram)
+        self.delivered += 1
+        host.received += 1
+        host.received_bytes += size + HEADERS
+        events = host.machine.receive_datagrams(datagram, size, source, self.now)
+        for event in events:
+            host.on_event(event)
+        self.settle(host, busy=bool(events))
+
+    def _wake(self, host: Host) -> None:
+        host.scheduled = math.inf
+        if host.machine.next_deadline() <= self.now:
+            for event in host.machine.handle_deadline(self.now):
+                host.on_event(event)
+        self.settle(host)

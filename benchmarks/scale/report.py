@@ -1,0 +1,141 @@
+"""The figures of an hour."""
+
+from __future__ import annotations
+
+import os
+import statistics
+from collections.abc import Iterable
+from typing import Final
+
+import attrs
+
+from .mesh import Spread, average
+from .network import Host
+from .population import DRIVE, Member, Population
+
+HOPS: Final = 4
+
+SAMPLED: Final = 60.0
+"""Seconds between two looks at the members that the observers have heard of."""
+
+ENOUGH: Final = 0.99
+"""The part of the present members that counts as all: some have come this minute."""
+
+
+@attrs.frozen
+class Cost:
+    """The cost of one host in an hour: the mean over all of its role that were there all the time."""
+
+    packets: float
+    bytes: float
+
+    def __str__(self) -> str:
+        return f"{self.packets:,.0f} ({self.bytes / 1024:,.0f} KiB)"
+
+
+@attrs.frozen
+class Hour:
+    """One hour of the network."""
+
+    hour: int
+    gone: int
+    """Nodes and members that were replaced."""
+    node: Cost
+    nearest: Cost
+    """The cost of the twenty nodes nearest to the drive."""
+    member: Cost
+    lookups: int
+    recall: float
+    """The part of the live announcements of small topics that lookups found."""
+    known: float
+    """The part of the present members that an observer has heard of, in the end: the median."""
+    connections: float
+    """Connections of a member: the median."""
+    most_connections: int
+    spread: Spread
+    records: int
+    """Announcements of members at the node that keeps most of them."""
+
+
+class Observer:
+    """Measures a population hour by hour."""
+
+    def __init__(self, population: Population) -> None:
+        self._population = population
+        self.began = population.network.now
+        self.known: list[tuple[float, float]] = []
+        """For each look: the seconds since the observers came, and the part of the members known to them."""
+
+    def hour(self, number: int, seconds: float = 3600.0) -> Hour:
+        """Let an hour pass, and return its figures."""
+        population, network = self._population, self._population.network
+        before = {host: (host.packets, host.bytes) for host in network.hosts.values()}
+        nearest = population.nearest()
+        gone, population.lookups = population.gone, []
+        end = network.now + seconds
+        while network.now < end:
+            network.run_until(min(end, network.now + SAMPLED))
+            self.known.append((network.now - self.began, self._known()))
+        expected = sum(live for live, _ in population.lookups)
+        found = sum(found for _, found in population.lookups)
+        members = list(population.present.values())
+        degrees = [len(member.neighbours) for member in members]
+        scale = 3600.0 / seconds
+        return Hour(
+            hour=number,
+            gone=population.gone - gone,
+            node=_cost(set(population.hosts.values()) - set(nearest), before, scale),
+            nearest=_cost(nearest, before, scale),
+            member=_cost((member.host for member in members), before, scale),
+            lookups=len(population.lookups),
+            recall=found / expected if expected else 1.0,
+            known=self.known[-1][1],
+            connections=statistics.median(degrees),
+            most_connections=max(degrees),
+            spread=average({each: each.neighbours for each in members}, population.random, HOPS),
+            records=max(len(host.machine.storage.topics.get(DRIVE, ())) for host in nearest),
+        )
+
+    def time_to_find_all(self) -> float | None:
+        """Return the seconds until the observers had heard of all present members, or None."""
+        return next((seconds for seconds, part in self.known if part >= ENOUGH), None)
+
+    def _known(self) -> float:
+        present = self._population.present.keys()
+        return statistics.median(_part(observer, present) for observer in self._population.observers)
+
+
+def _part(observer: Member, present: Iterable[bytes]) -> float:
+    others = [key for key in present if key != observer.key]
+    return sum(key in observer.known for key in others) / max(1, len(others))
+
+
+def _cost(hosts: Iterable[Host], before: dict[Host, tuple[int, int]], scale: float) -> Cost:
+    there = [(host, *before[host]) for host in hosts if host in before]
+    return Cost(
+        scale * statistics.fmean(host.packets - packets for host, packets, _ in there),
+        scale * statistics.fmean(host.bytes - size for host, _, size in there),
+    )
+
+
+def resident() -> int:
+    """Return the bytes of memory that this process holds."""
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+HEAD: Final = (
+    "| hour | replaced | a node | near the drive | a member | lookups found | members known |"
+    " connections (most) | reached directly | after 2 hops | after 3 |\n"
+    "|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
+)
+
+
+def line(hour: Hour) -> str:
+    """Return one line of the table: packets (bytes) of each role, sent and received."""
+    one, two, three, *_ = hour.spread.reached
+    return (
+        f"| {hour.hour} | {hour.gone:,} | {hour.node} | {hour.nearest} | {hour.member} | {hour.recall:.2%} |"
+        f" {hour.known:.1%} | {hour.connections:.0f} ({hour.most_connections}) | {one:.1%} | {two:.1%} |"
+        f" {three:.1%} |"
+    )
