@@ -120,3 +120,16 @@ def test_it_is_typed(installed: Path) -> None:
         module = Path(line)
         assert installed.parent in module.parents
         assert (module.parent / "py.typed").exists()
+
+
+def test_it_has_the_script_of_pages_and_the_chat(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as packed:
+        names = set(packed.namelist())
+    for name in ("static/peersockets.js", "static/peersockets.d.ts", "site/index.html"):
+        assert f"peersockets_trio/browser/{name}" in names
+
+
+def test_serve_names_its_extra(installed: Path) -> None:
+    done = run("serve", "33" * 32, "--no-swarm", command=(str(installed / "peersockets"),))
+    assert done.returncode == 1
+    assert done.stderr == b"peersockets: serve needs websockets: pip install 'peersockets[serve]'\n"

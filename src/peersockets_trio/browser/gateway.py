@@ -162,7 +162,7 @@ class _Keeper:
             verdict = judge_untrusted(self._door, request.method, request.path, get_all)
         match verdict:
             case Socket():
-                if self._visitors.tabs < self._limits.tabs:
+                if connection.reserve_tab():
                     return None
                 response = _refuse(Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "Too many tabs."))
             case Refusal():
@@ -209,18 +209,14 @@ class _Keeper:
 
     async def _serve_tab(self, socket: ServerConnection) -> None:
         """Serve the socket of a page until it ends."""
-        self._visitors.tabs += 1
-        try:
-            async with trio.open_nursery() as nursery:
-                tab = Tab(self._node, self._drive, self._limits, nursery)
-                nursery.start_soon(self._write, socket, tab)
-                try:
-                    await _read(socket, tab)
-                finally:
-                    tab.close()
-                    nursery.cancel_scope.cancel()
-        finally:
-            self._visitors.tabs -= 1
+        async with trio.open_nursery() as nursery:
+            tab = Tab(self._node, self._drive, self._limits, nursery)
+            nursery.start_soon(self._write, socket, tab)
+            try:
+                await _read(socket, tab)
+            finally:
+                tab.close()
+                nursery.cancel_scope.cancel()
 
     async def _write(self, socket: ServerConnection, tab: Tab) -> None:
         """Send the frames that wait for a page. If the page reads none for a while, end its socket."""

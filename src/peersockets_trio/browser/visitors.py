@@ -50,6 +50,7 @@ class Visitor(ServerConnection):
         self._visitors = visitors
         self._arrived = trio.Event()
         self._file_bytes = 0
+        self._is_tab = False
         super().__init__(*arguments, **options)
         visitors.enter(self)
 
@@ -64,6 +65,14 @@ class Visitor(ServerConnection):
         assert isinstance(self.stream, trio.SocketStream)
         with socket.socket(fileno=os.dup(self.stream.socket.fileno())) as accepted:
             return is_foreign(accepted)
+
+    def reserve_tab(self) -> bool:
+        """Take a place for a WebSocket until the connection ends; returns whether there is any."""
+        if self._visitors.tabs >= self._visitors.limits.tabs:
+            return False
+        self._visitors.tabs += 1
+        self._is_tab = True
+        return True
 
     def reserve(self, size: int) -> bool:
         """Take room for a file of this size until the connection ends; returns whether there is any."""
@@ -95,5 +104,6 @@ class Visitor(ServerConnection):
     def _leave(self) -> None:
         self._visitors.leave(self)
         self._visitors.file_bytes -= self._file_bytes
-        self._file_bytes = 0
+        self._visitors.tabs -= self._is_tab
+        self._file_bytes, self._is_tab = 0, False
         self._arrived.set()

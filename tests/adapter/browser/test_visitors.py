@@ -15,6 +15,7 @@ from adapter.browser.support import (
     open_page,
     open_raw,
     open_served,
+    opening,
     request_bytes,
 )
 from peersockets_trio.browser import GatewayLimits
@@ -129,3 +130,14 @@ async def test_an_answer_that_is_not_read_is_given_up(tmp_path: Path) -> None:
         assert (await slow.receive_some(12)) == b"HTTP/1.1 200"
         while (await ask(served.site, "/large", "HEAD")).status == 503:
             pass
+
+
+async def test_a_burst_of_sockets_gets_no_more_places(tmp_path: Path) -> None:
+    """All requests arrive before the first one is answered."""
+    limits = GatewayLimits(tabs=3)
+    async with open_served(tmp_path, limits=limits) as served, AsyncExitStack() as stack:
+        streams = [await idle(stack, served.site) for _ in range(10)]
+        for stream in streams:
+            await stream.send_all(opening(served.site))
+        statuses = [bytes(await stream.receive_some(12)) for stream in streams]
+        assert sorted(statuses) == [b"HTTP/1.1 101"] * 3 + [b"HTTP/1.1 503"] * 7
