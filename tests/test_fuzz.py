@@ -21,6 +21,7 @@ from peersockets_core.dht.rpc import table
 from peersockets_core.dht.rpc.node import DhtNode
 from peersockets_core.dht.rpc.requests import Requests
 from peersockets_core.dht.store import BoundedStore
+from peersockets_core.holepunch import ServerPunch, puncher
 from peersockets_core.outbox import Outbox
 from peersockets_core.topics.membership import Memberships
 from peersockets_core.udx import packet, reception
@@ -209,6 +210,9 @@ FAULTS: dict[str, tuple[str, object, str, object]] = {
     "what has expired leaves its topic as it was": ("dht_node", BoundedStore, "_drop", _grow),
     "requests are as many as there are": ("dht_node", Requests, "full", False),
     "rows have no bound": ("dht_node", table, "K", 1000),
+    "sockets stay open": ("holepunch", puncher.Puncher, "_release", _silent),
+    "addresses that are not proved get every probe": ("holepunch", puncher, "_UNVERIFIED", 1),
+    "a punch fails in silence": ("holepunch", ServerPunch, "_fail", _silent),
     "numbers of any size": ("pipe", pipe_module(), "_finite", float),
     "a parser that raises something else": ("pipe", pipe_module(), "_message", lambda _: 1 / 0),
 }
