@@ -10,8 +10,15 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.inspect import TypeAliasForwardRef
 
+import peersockets_asyncio
 import peersockets_core
 import peersockets_trio
+from peersockets_core.dht import HyperDhtLimits
+from peersockets_trio import node
+from peersockets_trio.runtime.direct import DirectStream
+
+# The module imports these only for type checkers, to keep HyperDHT from being loaded before it is used.
+vars(node).update(Swarm=peersockets_trio.Swarm, HyperDhtLimits=HyperDhtLimits, DirectStream=DirectStream)
 
 project = "peersockets"
 author = "the authors of peersockets"
@@ -45,10 +52,11 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:obj", r".*"),  # prose: parameters and values as well as names
     ("py:.*", r"(trio|collections|contextlib|pathlib|types|typing)\b.*"),  # their index is not here
-    ("py:class", r"peersockets_(core|trio)(\.\w+){2,}|Keys|Buffer|S"),  # what is not public has no page
+    # Names that are not public have no page.
+    ("py:class", r"peersockets_(asyncio|core|trio)(\.\w+){2,}|Keys|Buffer|S|Link|Wakeable"),
 ]
 
-_PACKAGES = (peersockets_core, peersockets_trio)
+_PACKAGES = (peersockets_core, peersockets_asyncio, peersockets_trio)
 
 
 def _public_name(app: Sphinx, env: BuildEnvironment, node: pending_xref, content: Any) -> Any:
