@@ -38,7 +38,7 @@ test-lowest: $(LOWEST)/installed
 
 # Needs nftables and iproute2, and user namespaces; no rights.
 test-nat: dev node
-	$(BIN)/python -m pytest tests/nat
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/nat
 
 check: dev docs
 	$(BIN)/ruff check

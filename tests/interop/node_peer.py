@@ -52,6 +52,8 @@ class NodePeer:
     _unread: list[JsonObject] = attrs.field(factory=list)
     _answers: dict[int, JsonObject] = attrs.field(factory=dict)
     _ids: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))
+    on_event: Callable[[JsonObject], None] | None = None
+    """Takes the events, which are not kept then."""
     _news: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot)
     ended: bool = False
     """Whether its process has ended."""
@@ -84,7 +86,9 @@ class NodePeer:
 
     def receive_line(self, line: JsonObject) -> None:
         """Take in a line that the peer has written."""
-        if "event" in line:
+        if "event" in line and self.on_event is not None:
+            self.on_event(line)
+        elif "event" in line:
             self.events.append(line)
             self._unread.append(line)
         else:
@@ -193,10 +197,11 @@ async def open_node_peer(
     program: str = "node",
     prefix: Sequence[str] = (),
     environment: Mapping[str, str] = os.environ,
+    on_event: Callable[[JsonObject], None] | None = None,
 ) -> AsyncIterator[NodePeer]:
     """Run `node script arguments...` for the length of the block, behind the `prefix` of a command.
 
-    `program` is another one that speaks the same lines.
+    `program` is another one that speaks the same lines. `on_event` takes the events; otherwise they are kept.
 
     At the end its stdin is closed, which asks it to exit; what does not is killed after `EXIT_GRACE` seconds.
     Raises `NodePeerError` with its stderr if it ended by itself with a failure.
@@ -206,7 +211,7 @@ async def open_node_peer(
     )
     commands, lines = trio.open_memory_channel[bytes](math.inf)
     alone = _Alone(script, process, commands)
-    peer = NodePeer(alone)
+    peer = NodePeer(alone, on_event=on_event)
     with lines:
         async with trio.open_nursery() as tasks:
             tasks.start_soon(alone.write_commands, lines)

@@ -12,6 +12,7 @@ yet HyperDHT takes them for ordinary ones, other than those for documentation.
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import socket
@@ -35,7 +36,6 @@ TOOLS: Final = {"unshare": "util-linux", "nsenter": "util-linux", "ip": "iproute
 """The commands that a world needs, and the packages that have them."""
 
 DHT_ADDRESSES: Final = tuple(f"192.88.99.{number}" for number in range(1, 31))
-_FIRST_PLACE: Final = 32
 _KEEP: Final = (
     "mount -t tmpfs none /run && mkdir /run/netns && ip link set lo up && echo ready && exec sleep infinity"
 )
@@ -54,6 +54,11 @@ class Host:
         """The words before a command that runs there."""
         return self.world.inside(self.namespace)
 
+    def move(self, address: str) -> None:
+        """Give the host another address on its LAN."""
+        moving = f"ip addr flush dev lan\nip addr add {address}/24 dev lan\n"
+        self.world.run(f"{moving}ip route add default via 192.168.1.1\n", self.namespace)
+
 
 @attrs.define
 class Place:
@@ -62,13 +67,22 @@ class Place:
     world: World = attrs.field(repr=False)
     kind: Kind
     number: int
+    public_address: str
     lan: bool
     """Whether its hosts reach each other directly."""
     hosts: list[Host] = attrs.field(factory=list)
 
-    @property
-    def public_address(self) -> str:
-        return f"192.88.99.{_FIRST_PLACE + self.number}"
+    def move(self) -> None:
+        """Give its router another public address, as providers do from time to time."""
+        router, before = self.routers[0], self.public_address
+        address = self.public_address = self.world.next_address()
+        self.world.run(
+            f"ip -n internet route add {address} dev to-{router}\n"
+            f"ip -n internet route del {before}\n"
+            f"ip -n {router} addr add {address}/32 dev wan\n"
+            f"ip -n {router} addr del {before}/32 dev wan\n"
+            f"ip netns exec {router} nft -f - <<'.'\n{_router_rules(self.kind.routers[0], address)}.\n"
+        )
 
     @property
     def routers(self) -> list[str]:
@@ -103,7 +117,8 @@ class World:
 
     def __init__(self, keeper: int) -> None:
         self._keeper = keeper
-        self._places = 0
+        self._numbers = itertools.count()
+        self._addresses = (f"192.88.99.{number}" for number in range(32, 255))
 
     @property
     def outside(self) -> list[str]:
@@ -130,11 +145,16 @@ class World:
         `lan` says whether several hosts reach each other directly. `udp_timeout` is the number of seconds
         after which its routers forget the mapping of a silent socket.
         """
-        place = Place(self, KINDS[kind] if isinstance(kind, str) else kind, self._places, lan)
-        self._places += 1
+        if isinstance(kind, str):
+            kind = KINDS[kind]
+        place = Place(self, kind, next(self._numbers), self.next_address(), lan)
         self.run("".join(_place(place, udp_timeout)))
         place.add_host()
         return place
+
+    def next_address(self) -> str:
+        """Return a public address that nobody has had."""
+        return next(self._addresses)
 
     def lose(self, percent: float) -> None:
         """Lose so many of all packets that pass through the internet."""
@@ -307,6 +327,8 @@ def _router_rules(router: Router, address: str) -> str:
     remember = 'oifname "wan" meta l4proto udp update @hosts { udp sport : ip saddr }'
     hairpin = 'iifname != "wan" fib daddr type local meta l4proto udp dnat to udp dport map @hosts'
     return f"""
+add table ip nat
+delete table ip nat
 table ip nat {{
     map hosts {{
         type inet_service : ipv4_addr
