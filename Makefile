@@ -10,9 +10,6 @@ NODE_PEERS := $(patsubst %/package.json,%,$(wildcard tests/interop/*/package.jso
 # Tests wait as much as they compute, for real time to pass and for real peers: two for each core.
 WORKERS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 FUZZ_TIME ?= 60
-
-# Tests start a thousand Python processes, which must not compile every module anew.
-export PYTHONDONTWRITEBYTECODE :=
 HARNESSES ?= $(patsubst fuzz/harnesses/%.py,%,$(wildcard fuzz/harnesses/[a-z]*.py))
 
 # The hundreds of processes that the tests start share what the first one has compiled.
