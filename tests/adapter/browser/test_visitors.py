@@ -32,8 +32,9 @@ async def until_closed(stream: trio.SocketStream) -> None:
 
 async def idle(stack: AsyncExitStack, site: Site, start: bytes = b"") -> trio.SocketStream:
     stream = await stack.enter_async_context(await trio.open_tcp_stream(LOOPBACK, site.port))
-    if start:
-        await stream.send_all(start)
+    with suppress(trio.BrokenResourceError):  # on a slow machine, its time may be over
+        if start:
+            await stream.send_all(start)
     return stream
 
 
@@ -123,13 +124,19 @@ async def test_files_being_sent_are_bounded(tmp_path: Path) -> None:
 
 async def test_an_answer_that_is_not_read_is_given_up(tmp_path: Path) -> None:
     size = 10_000_000
-    limits = GatewayLimits(file_bytes=size, response_time=0.2)
+    limits = GatewayLimits(file_bytes=size, response_time=0.5)
     (tmp_path / "large").write_bytes(bytes(size))
     async with open_served(tmp_path, limits=limits) as served, AsyncExitStack() as stack:
-        slow = await idle(stack, served.site, request_bytes("GET", "/large", served.site.headers))
-        assert (await slow.receive_some(12)) == b"HTTP/1.1 200"
-        while (await ask(served.site, "/large", "HEAD")).status == 503:
-            pass
+        answer = b""
+        while not answer:  # on a slow machine, the time may be over before the file has been read
+            slow = await idle(stack, served.site, request_bytes("GET", "/large", served.site.headers))
+            answer = bytes(await slow.receive_some(12))
+        assert answer == b"HTTP/1.1 200"
+        status = 503
+        while status == 503:
+            with suppress(Ended):
+                status = (await ask(served.site, "/large", "HEAD")).status
+        assert status == 200
 
 
 async def test_a_burst_of_sockets_gets_no_more_places(tmp_path: Path) -> None:
