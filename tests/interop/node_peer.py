@@ -167,9 +167,9 @@ class _Alone:
         await self.process.wait()
         peer.end()
 
-    async def dismiss(self) -> None:
+    async def dismiss(self, grace: float) -> None:
         self.commands.close()  # and with it stdin, once all commands are written
-        with trio.move_on_after(EXIT_GRACE, shield=True):
+        with trio.move_on_after(grace, shield=True):
             await self.process.wait()
         if self.process.returncode is None:
             with trio.CancelScope(shield=True):
@@ -198,12 +198,13 @@ async def open_node_peer(
     prefix: Sequence[str] = (),
     environment: Mapping[str, str] = os.environ,
     on_event: Callable[[JsonObject], None] | None = None,
+    exit_grace: float = EXIT_GRACE,
 ) -> AsyncIterator[NodePeer]:
     """Run `node script arguments...` for the length of the block, behind the `prefix` of a command.
 
     `program` is another one that speaks the same lines. `on_event` takes the events; otherwise they are kept.
 
-    At the end its stdin is closed, which asks it to exit; what does not is killed after `EXIT_GRACE` seconds.
+    At the end its stdin is closed, which asks it to exit; what does not is killed after `exit_grace` seconds.
     Raises `NodePeerError` with its stderr if it ended by itself with a failure.
     """
     process = await trio.lowlevel.open_process(
@@ -219,6 +220,6 @@ async def open_node_peer(
             try:
                 yield peer
             finally:
-                await alone.dismiss()
+                await alone.dismiss(exit_grace)
     if process.returncode and not peer.killed:
         raise NodePeerError(alone.obituary())

@@ -36,6 +36,9 @@ NODES: Final = 12
 """The number of nodes of the DHT, each with an address of its own. With eight or more, hyperdht asks others
 than the first ones for its address."""
 BOOTSTRAP: Final = DHT_ADDRESSES[:3]
+EXIT_GRACE: Final = 60.0
+"""Seconds that a process has to end, beside dozens of others."""
+
 PATIENCE: Final = 60.0
 """Seconds that one try may take. The original gives up 35 seconds after it has begun to guess ports."""
 
@@ -154,7 +157,9 @@ async def open_matrix(world: World) -> AsyncIterator[Matrix]:
 async def open_dht(world: World, *hosts: str, bootstrap: str = "-") -> AsyncIterator[NodePeer]:
     """Run nodes of the DHT in one process; `bootstrap` is a node of another."""
     addresses = hosts or DHT_ADDRESSES[:NODES]
-    async with open_node_peer(HERE / "dht.js", bootstrap, *addresses, prefix=world.inside("dht")) as process:
+    async with open_node_peer(
+        HERE / "dht.js", bootstrap, *addresses, prefix=world.inside("dht"), exit_grace=EXIT_GRACE
+    ) as process:
         await process.wait_event("ready")
         yield process
 
@@ -162,7 +167,9 @@ async def open_dht(world: World, *hosts: str, bootstrap: str = "-") -> AsyncIter
 def open_peer(host: Host, software: Software) -> AbstractAsyncContextManager[NodePeer]:
     """Run the process of a host."""
     script, program = ("peer.js", "node") if software == "Node" else ("peer.py", sys.executable)
-    return open_node_peer(HERE / script, *BOOTSTRAP, program=program, prefix=host.enter)
+    return open_node_peer(
+        HERE / script, *BOOTSTRAP, program=program, prefix=host.enter, exit_grace=EXIT_GRACE
+    )
 
 
 async def play(pair: Pair, tries: int, at_once: int = 1) -> Outcome:

@@ -18,7 +18,7 @@ import trio
 from interop.hyperdrive13 import PEER_SCRIPT
 from interop.node_peer import JsonObject, NodePeer, NodePeerError, open_node_peer
 from nat.ledger import Ledger
-from nat.matrix import BOOTSTRAP, Software
+from nat.matrix import BOOTSTRAP, EXIT_GRACE, Software
 from nat.world import Host
 from peersockets_core import KeyPair
 
@@ -129,6 +129,7 @@ class Member:
             prefix=self.host.enter,
             environment={**os.environ, "PEER_HOST": "0.0.0.0"},
             on_event=self._heard,
+            exit_grace=EXIT_GRACE,
         )
 
     def _heard(self, event: JsonObject) -> None:

@@ -1,47 +1,49 @@
-"""Two peers meet through every pair of NATs through which the original meets itself."""
+"""Two peers meet through every pair of NATs through which the original meets itself, whoever is ours."""
 
 from __future__ import annotations
 
-import pytest
+import itertools
+
 import trio
 
-from nat.matrix import CELLS, Cell, Outcome, Pair, Pairing, open_matrix, play
+from nat.matrix import CELLS, PAIRINGS, Cell, Pair, open_matrix, play
 from nat.world import open_world
 
-AT_ONCE = 4
-TRIES = 2
+AT_ONCE = 10
 CHANCES = 3
-"""The number of dials of which one has to succeed where chance decides, or where the original takes part.
-Some of its dials fail."""
-
-TESTED: tuple[Pairing, ...] = (("Node", "Node"),)
+"""The number of dials of which one has to succeed. Where chance decides, one in a thousand of the original's
+fails, and on a busy machine some others, too; `benchmarks.nat` counts."""
 
 
-async def faults(cell: Cell, pairing: Pairing, pair: Pair) -> list[str]:
-    """Dial as often as it takes to judge a cell, and return why it is not as it should be."""
+async def fault(cell: Cell, pair: Pair) -> str:
+    """Dial as often as it takes to judge a cell; returns why it is not as it should be."""
     if cell.hopeless:
-        return ["they met"] if (await play(pair, 1)).met else []
-    if "Node" not in pairing and not cell.chance:
-        return (await play(pair, TRIES)).failures
-    outcome = Outcome()
-    while not outcome.met and len(outcome.tries) < CHANCES:
-        outcome.tries += (await play(pair, 1)).tries
-    return [] if outcome.met else outcome.failures
+        return "they met" if (await play(pair, 1)).met else ""
+    failures = []
+    for _ in range(CHANCES):
+        outcome = await play(pair, 1)
+        if outcome.met:
+            return ""
+        failures += outcome.failures
+    return "; ".join(failures)
 
 
-@pytest.mark.parametrize("pairing", TESTED, ids="-".join)
-async def test_the_matrix(pairing: Pairing) -> None:
-    found: dict[str, list[str]] = {}
+async def test_the_matrix() -> None:
+    faults: dict[str, str] = {}
     places = trio.CapacityLimiter(AT_ONCE)
 
-    async def check(cell: Cell, pair: Pair) -> None:
+    async def judge(name: str, cell: Cell, pair: Pair) -> None:
         async with places:
-            found[cell.name] = await faults(cell, pairing, pair)
+            faults[name] = await fault(cell, pair)
 
     with open_world() as world:
         async with open_matrix(world) as matrix:
-            pairs = {cell: await matrix.pair(cell, pairing) for cell in CELLS}
+            pairs = {
+                (cell, pairing): await matrix.pair(cell, pairing)
+                for cell, pairing in itertools.product(CELLS, PAIRINGS)
+            }
             async with trio.open_nursery() as nursery:
-                for item in pairs.items():
-                    nursery.start_soon(check, *item)
-    assert {name: failures for name, failures in found.items() if failures} == {}
+                for (cell, pairing), pair in pairs.items():
+                    nursery.start_soon(judge, f"{cell.name}, {' to '.join(pairing)}", cell, pair)
+    assert len(faults) == len(CELLS) * len(PAIRINGS)
+    assert {name: each for name, each in faults.items() if each} == {}
