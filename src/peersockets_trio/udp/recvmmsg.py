@@ -56,7 +56,9 @@ class _Message(ctypes.Structure):
 
 
 def find() -> Any:
-    """Return the C library's recvmmsg, or None if it has none."""
+    """Return Linux's recvmmsg, or None if the system is another or has none."""
+    if sys.platform != "linux":  # FreeBSD's takes other structures
+        return None
     try:
         function = ctypes.CDLL(None, use_errno=True).recvmmsg
     except (OSError, AttributeError):
