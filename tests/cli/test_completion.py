@@ -27,7 +27,18 @@ def completed(*words: str) -> list[str]:
 
 
 def test_commands() -> None:
-    assert completed("") == ["chat", "completion", "demo", "dht", "keys", "pipe", "send", "trace", "watch"]
+    assert completed("") == [
+        "chat",
+        "completion",
+        "demo",
+        "dht",
+        "keys",
+        "pipe",
+        "send",
+        "serve",
+        "trace",
+        "watch",
+    ]
     assert completed("w") == ["watch"]
     assert completed("keys", "") == ["new", "show"]
 
