@@ -10,6 +10,7 @@ from peersockets_core import Limits
 from peersockets_core.bounds import KIB, MIB, positive
 from peersockets_core.dht import HyperDhtLimits
 from peersockets_core.dht.rpc.limits import DhtLimits
+from peersockets_core.holepunch.limits import PunchLimits
 from peersockets_core.swarm import SwarmLimits
 from peersockets_core.udx import UdxLimits
 from peersockets_trio import open_node
@@ -31,15 +32,18 @@ def test_any_other_is_named(size: float) -> None:
         Some(size)
 
 
-@pytest.mark.parametrize("limits", [Limits, HyperDhtLimits, DhtLimits, SwarmLimits, UdxLimits])
+LAYERS = (Limits, HyperDhtLimits, DhtLimits, PunchLimits, SwarmLimits, UdxLimits)
+
+
+@pytest.mark.parametrize("limits", LAYERS)
 def test_every_bound_of_every_layer_is_checked(limits: type[attrs.AttrsInstance]) -> None:
     for field in attrs.fields(limits):
-        if field.name != "rpc":
+        if field.name not in ("rpc", "punches"):  # the bounds of other layers
             with pytest.raises(ValueError, match=f"limits: {field.name} must be positive, not 0"):
                 limits(**{field.name: 0})
 
 
-@pytest.mark.parametrize("kind", [Limits, DhtLimits, HyperDhtLimits, SwarmLimits, UdxLimits])
+@pytest.mark.parametrize("kind", LAYERS)
 def test_a_repr_leaves_out_the_bounds_that_were_not_changed(kind: type) -> None:
     assert repr(kind()) == f"{kind.__name__}()"
 

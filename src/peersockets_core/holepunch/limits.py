@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import attrs
 
-from ..bounds import positive
+from ..bounds import positive, repr_of_changes
 
 _positive = positive()
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, repr=False)
 class PunchLimits:
     """The bounds of all punches of one node. Times are in seconds.
 
     Raises `ValueError`, which names the field, for a bound that is not positive.
     """
+
+    __repr__ = repr_of_changes
 
     incoming: int = attrs.field(default=64, validator=_positive)
     """Punches at the same time for remotes that dial us. Each holds a socket and sends four pings, and lives
