@@ -87,7 +87,7 @@ def test_what_is_no_bytes_is_left_to_the_validator() -> None:
 SOURCE = Path(peersockets_core.__file__).parent.parent
 PUBLIC = {
     "keys.py": {"self.public_key.hex()"},  # DriveKey.url, where it is asked for
-    "connection.py": {"discovery_key.hex()"},
+    "connection.py": {"discovery_key.hex()", "self.remote_public_key.hex()"},
     "wires/hypercore9/channels.py": {"discovery_key.hex()"},
     "errors.py": {"expected.hex()", "actual.hex()"},
     "wires/hypercore11/protomux.py": {"channel_id.hex()"},

@@ -114,6 +114,15 @@ def test_flushed_means_that_the_first_found_were_connected_or_have_failed() -> N
     network.until(lambda: looker.flushed, within=60)
 
 
+def test_a_search_that_is_not_over_is_not_flushed_by_a_peer_that_settles() -> None:
+    network = SwarmNetwork()
+    bob = network.add_person()
+    discovery = bob.machine.join(TOPIC, network.now)
+    bob.machine.settle(STRANGER)
+    assert not discovery.flushed
+    network.until(lambda: discovery.flushed, within=60)
+
+
 def test_a_lost_peer_is_dialled_again_and_a_lasting_one_soon() -> None:
     network = SwarmNetwork()
     alice, bob = network.add_person(), network.add_person()
