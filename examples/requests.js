@@ -1,140 +1,45 @@
 'use strict'
 
-// Asks and answers requests on a topic, as docs/requests.md describes. It depends on nothing; copy it.
-//
-//   hyperdrive 13: new Requests(options => drive.core.registerExtension('peersockets/v0/ask', options), handler)
-//                  drive.core.on('peer-remove', peer => requests.left(peer))
-//   hyperdrive 10: new Requests(options => peersockets.join('ask', options), handler)
-//                  networker.on('peer-remove', peer => requests.left(peer))
+// Answers requests on the topic `files` of a drive, and asks every peer that joins for its greeting.
+// It needs the packages hyperdrive, corestore, @hyperswarm/secret-stream and, from javascript/, hyperdrive-peersockets.
+// Usage: node requests.js STORAGE PORT; it prints the drive's key. Python: node.connect_tcp(host, port, wire="hypercore11")
 
-const [REQUEST, REPLY, ERROR, CANCEL] = [0, 1, 2, 3]
-const FAILED = 'the handler failed' // what an asker hears of any error but a RequestError
-const [OF_ONE_PEER, OF_ALL_PEERS, BYTES_OF_ALL] = [64, 1024, 64 * 2 ** 20] // requests being answered at a time
-const LARGEST = 8 * 2 ** 20 - 1024 // bytes that either wire carries; on hypercore9, more would end the connection
+const net = require('net')
+const SecretStream = require('@hyperswarm/secret-stream')
+const Corestore = require('corestore')
+const Hyperdrive = require('hyperdrive')
+const peersockets = require('hyperdrive-peersockets')
 
-// A handler throws it to give the asker its text; a request that is answered with an error is rejected with it.
-class RequestError extends Error {}
+const FILES = new Map([['greeting', 'hello from JavaScript']])
 
-class Requests {
-  // `handler` is (data, peer, signal) => Buffer, or a promise of one. Without it, nobody is answered.
-  // `onfailure` is called with what else than a RequestError a handler throws, which is a bug of the handler's.
-  constructor (join, handler, onfailure = error => console.error('peersockets: %s:', FAILED, error)) {
-    this.handler = handler
-    this.onfailure = onfailure
-    this.asked = new Map() // by id
-    this.answering = new Map() // by peer, and there by id
-    this.count = this.bytes = 0 // of the requests being answered
-    this.lastId = Math.floor(Math.random() * 2 ** 32)
-    this.topic = join({ encoding: 'binary', onmessage: (message, peer) => this.receive(message, peer) })
-  }
+async function answer (data) {
+  const file = FILES.get(data.toString())
+  if (file === undefined) throw new peersockets.RequestError('no such file')
+  return Buffer.from(file)
+}
 
-  // Resolves to the reply, a Buffer. Give it AbortSignal.timeout(ms): a peer that does not answer says nothing.
-  async request (data, peer, signal) {
-    signal?.throwIfAborted()
-    if (!(data instanceof Uint8Array)) throw new TypeError('a request must be a Buffer')
-    if (data.length > LARGEST) throw new RangeError(`a request of more than ${LARGEST} bytes`)
-    do this.lastId = (this.lastId + 1) % 2 ** 32; while (this.asked.has(this.lastId))
-    const id = this.lastId
-    let abort
+async function main (storage, port) {
+  const drive = new Hyperdrive(new Corestore(storage))
+  await drive.ready()
+  const sockets = peersockets(drive)
+  const files = sockets.requests('files', answer)
+
+  sockets.watch().addEventListener('join', async ({ peerId }) => {
     try {
-      return await new Promise((resolve, reject) => {
-        abort = () => reject(signal.reason)
-        this.topic.send(encode(REQUEST, id, data), peer)
-        this.asked.set(id, { peer, resolve, reject })
-        signal?.addEventListener('abort', abort)
-      })
+      const reply = await files.request(peerId, Buffer.from('greeting'), { signal: AbortSignal.timeout(10000) })
+      console.log('peer', peerId, 'has', reply.toString())
     } catch (error) {
-      if (this.asked.has(id) && signal?.aborted) this.transmit(CANCEL, id, undefined, peer)
-      throw error
-    } finally {
-      signal?.removeEventListener('abort', abort)
-      this.asked.delete(id)
+      console.log('peer', peerId, 'has no greeting:', error.message)
     }
-  }
+  })
 
-  left (peer) {
-    for (const asked of this.asked.values()) if (asked.peer === peer) asked.reject(new Error('peer is gone'))
-    for (const controller of this.answering.get(peer)?.values() ?? []) controller.abort()
-  }
-
-  receive (message, peer) {
-    const [kind, id, body] = decode(message ?? Buffer.alloc(0)) // hypercore 10 has null for an empty message
-    if (kind === REQUEST && this.handler) this.answer(id, body, peer)
-    if (kind === CANCEL) this.answering.get(peer)?.get(id)?.abort()
-    const asked = this.asked.get(id)
-    if (asked?.peer !== peer) return
-    if (kind === REPLY) asked.resolve(body)
-    if (kind === ERROR) asked.reject(new RequestError(body.toString()))
-  }
-
-  // Never rejects: nobody waits for it, and Node ends the application for a rejection that nobody handles.
-  async answer (id, data, peer) {
-    const controllers = this.answering.get(peer) ?? new Map()
-    if (controllers.has(id)) return
-    const room = controllers.size < OF_ONE_PEER && this.count < OF_ALL_PEERS && this.bytes < BYTES_OF_ALL
-    if (!room) return this.transmit(ERROR, id, Buffer.from('busy'), peer)
-    const { signal } = controllers.set(id, new AbortController()).get(id)
-    this.answering.set(peer, controllers)
-    this.count++
-    this.bytes += data.length
-    const [kind, body] = await this.outcome(data, peer, signal)
-    this.count--
-    this.bytes -= data.length
-    controllers.delete(id)
-    if (!controllers.size) this.answering.delete(peer)
-    if (signal.aborted) return
-    if (body.length <= LARGEST) this.transmit(kind, id, body, peer)
-    else this.transmit(ERROR, id, Buffer.from('the reply is too large'), peer)
-  }
-
-  async outcome (data, peer, signal) {
-    try {
-      const reply = await this.handler(data, peer, signal)
-      if (!(reply instanceof Uint8Array)) throw new TypeError(`a handler must return a Buffer, not ${typeof reply}`)
-      return [REPLY, reply]
-    } catch (error) {
-      if (error instanceof RequestError) return [ERROR, Buffer.from(error.message)]
-      try {
-        this.onfailure(error)
-      } catch {} // a log that fails is no reason to keep the asker waiting
-      return [ERROR, Buffer.from(FAILED)]
-    }
-  }
-
-  // Sends, unless the peer has gone in the meantime.
-  transmit (kind, id, body, peer) {
-    try {
-      this.topic.send(encode(kind, id, body), peer)
-    } catch {}
-  }
+  const keyPair = await drive.corestore.createKeyPair('peersockets')
+  const server = net.createServer(socket => {
+    const stream = new SecretStream(false, socket, { keyPair })
+    stream.on('error', error => console.error(error.message))
+    drive.corestore.replicate(stream)
+  })
+  server.listen(Number(port), '127.0.0.1', () => console.log('drive', drive.key.toString('hex')))
 }
 
-// As much of CBOR as there is in an envelope. A head is a major type and a number, as short as it can be.
-
-function head (major, number) {
-  const size = number < 24 ? 0 : number < 2 ** 8 ? 1 : number < 2 ** 16 ? 2 : 4
-  const bytes = Buffer.alloc(1 + size, major << 5 | (size ? 24 + Math.log2(size) : number))
-  if (size) bytes.writeUIntBE(number, 1, size)
-  return bytes
-}
-
-function encode (kind, id, body) {
-  const start = [Buffer.from([body ? 0x83 : 0x82, kind]), head(0, id)]
-  return Buffer.concat(body ? [...start, head(kind === ERROR ? 3 : 2, body.length), body] : start)
-}
-
-// Returns [kind, id, body], or [] for what is no envelope: then it is not what `encode` makes of it.
-function decode (message) {
-  const kind = message[1]
-  const idSize = sizeOfHead(message[2])
-  const bodyAt = 2 + idSize + (kind === CANCEL ? 0 : sizeOfHead(message[2 + idSize]))
-  if (!(kind <= CANCEL) || bodyAt > message.length) return []
-  const id = idSize > 1 ? message.readUIntBE(3, idSize - 1) : message[2]
-  const body = kind === CANCEL ? undefined : message.subarray(bodyAt)
-  if (kind === ERROR && !Buffer.from(body.toString()).equals(body)) return [] // not UTF-8
-  return encode(kind, id, body).equals(message) ? [kind, id, body] : []
-}
-
-const sizeOfHead = first => [2, 3, 5][(first & 31) - 24] ?? 1
-
-module.exports = { Requests, RequestError, encode, decode }
+main(...process.argv.slice(2))

@@ -18,6 +18,7 @@ PLACES = (
     "fuzz",
     "benchmarks",
     "examples",
+    "javascript",
     "docs",
     "newsfragments",
     "README.md",

@@ -1,4 +1,4 @@
-"""Requests between our node and examples/requests.js, on real hyperdrives of both generations."""
+"""Requests between our node and javascript/requests.js, on real hyperdrives of both generations."""
 
 import base64
 import json
@@ -31,7 +31,7 @@ from peersockets_trio import (
 pytestmark = pytest.mark.interop
 
 ASKING = Path(__file__).parent / "hypercore9" / "asking.js"
-EXAMPLE = Path(__file__).parents[2] / "examples" / "requests.js"
+MODULE = Path(__file__).parents[2] / "javascript" / "requests.js"
 LARGEST = 1024 * 1024
 SECRET = "/home/somebody/secret"  # in the failures of its handlers that are bugs
 FAILED = "the handler failed"
@@ -141,10 +141,10 @@ async def test_hostile_bytes_do_the_example_no_harm(ends: Ends) -> None:
     assert ends.topic.request_statistics() == RequestStatistics()  # it has answered to none of them
 
 
-async def test_the_example_decodes_and_encodes_as_we_do() -> None:
+async def test_the_module_decodes_and_encodes_as_we_do() -> None:
     known = [*KNOWN, *HOSTILE.values()]
     script = f"""
-      const {{ decode, encode }} = require({json.dumps(str(EXAMPLE))})
+      const {{ decode, encode }} = require({json.dumps(str(MODULE))})
       for (const message of {json.dumps(known)}) {{
         const envelope = decode(Buffer.from(message, 'hex'))
         console.log(envelope.length ? encode(...envelope).toString('hex') : 'none')

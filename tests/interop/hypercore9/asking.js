@@ -1,8 +1,8 @@
 'use strict'
 
-// The asking side of examples/requests.js on a topic that goes nowhere. Prints what is wrong, as a JSON list.
+// The asking side of javascript/requests.js on a topic that goes nowhere. Prints what is wrong, as a JSON list.
 
-const { Requests, decode, encode } = require('../../../examples/requests')
+const { Requests, decode, encode } = require('../../../javascript/requests')
 
 const sent = []
 const wrong = []

@@ -1,8 +1,8 @@
 'use strict'
 
-// Commands to ask and answer with examples/requests.js, the same for the peers of both generations.
+// Commands to ask and answer with javascript/requests.js, the same for the peers of both generations.
 
-const { Requests, RequestError } = require('../../../examples/requests')
+const { Requests, RequestError } = require('../../../javascript/requests')
 const { emit } = require('./lines')
 
 const base64 = buffer => buffer.toString('base64')
