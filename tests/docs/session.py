@@ -27,6 +27,7 @@ from ports import unused_port
 TIME: Final = 120.0  # seconds that a line of output may take
 _PORT: Final = "4200"
 _END: Final = None
+_OURS: Final = "../peersockets/javascript"  # the package of this project
 _STAYING: Final = ("node ", "peersockets dht ")
 _NEWS: Final = re.compile(r"peersockets: \d+ nodes? (is|are) known")
 
@@ -167,8 +168,14 @@ class Session:
         return re.escape(self._words[name]) if name in self._words else rf"(?P<{name}>\S+)"
 
     def _install(self, packages: list[str]) -> None:
-        folder = next(folder for folder in _node_folders() if _has(folder, packages))
-        (self._folder / "node_modules").symlink_to(folder / "node_modules")
+        others = [package for package in packages if package != _OURS]
+        folder = next(folder for folder in _node_folders() if _has(folder, others))
+        modules = self._folder / "node_modules"
+        modules.mkdir()
+        for package in (folder / "node_modules").iterdir():
+            (modules / package.name).symlink_to(package)
+        if _OURS in packages:
+            (modules / "hyperdrive-peersockets").symlink_to(ROOT / "javascript")
 
 
 def _node_folders() -> list[Path]:

@@ -47,6 +47,8 @@ async def test_snippet_is_found_by_the_drives_key_alone(block: Block, tmp_path: 
                 ) as application:
                     for _ in range(2):
                         keys.add(await _find(application, network.bound_address, block))
+                    if "4200" in block.code:
+                        keys.add(await _connect(application, "hypercore11", block))
     assert len(keys) == 1
 
 
