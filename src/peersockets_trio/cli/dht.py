@@ -47,8 +47,8 @@ def dht(listen: Address, bootstrap: tuple[Address, ...], nodes: Path | None) -> 
     A private network needs no public nodes.
 
     With --listen 0.0.0.0:PORT, others reach the node at each address of this host, and the first line shows
-    the one that leads to the internet. All others give the same address, since a node has one id in the
-    network, which is made of its address.
+    the one that leads to the internet. All others must pass this same address, because the id of a node is
+    derived from its address.
 
     The exit status is 0 after SIGTERM and 130 after Ctrl-C.
 

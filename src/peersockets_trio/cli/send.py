@@ -65,7 +65,7 @@ def send(
 
     MESSAGE is text; - stands for the content of stdin, @FILE for the content of a file, and @@ for an @ at
     the beginning of text. --all sends to all members. It first waits for every peer at --connect, and for
-    every peer that the first search in the DHT has found, or until the time is up.
+    every peer that the first search in the DHT finds, but no longer than --wait.
 
     The exit status is 0 if all of the message has left, and 1 if no peer joined in time or a peer did not
     take the message. After Ctrl-C or SIGTERM, a message that has begun to leave still leaves; otherwise the
