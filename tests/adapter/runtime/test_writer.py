@@ -117,7 +117,7 @@ async def test_a_stream_that_is_not_half_closeable() -> None:
 
 
 async def test_what_is_unsent_grows_less_as_the_peer_reads() -> None:
-    """Of one large message, too, which is written in pieces."""
+    """A large message counts until its last piece has left, too."""
     size = 4 * SEND_SIZE
     with limited():
         async with open_node() as node, node.open_drive(KEY) as drive, drive.join("chat") as topic:
