@@ -132,7 +132,11 @@ async def test_it_needs_no_mouse_and_keeps_still_for_people_who_ask(
     await chrome.call("Emulation.setEmulatedMedia", features=[still])
     await chrome.go(place.url)
     async with open_node() as node, node.open_drive(place.drive.key) as drive, drive.join("chat") as chat:
-        await chat.send(await connect_node(node, drive, place), b"hello")
+        member = await connect_node(node, drive, place)
+        await chrome.until(
+            "document.querySelectorAll('.person').length === 2"
+        )  # it has joined the topic, too
+        await chat.send(member, b"hello")
         await chrome.until(f"{WORDS}.length === 1")
         assert await chrome.evaluate("document.getAnimations().length") == 0
         await chrome.type("by keys alone")
