@@ -137,7 +137,7 @@ class SwarmRuntime:
         now = trio.current_time()
         self.udp.send_datagrams(self.machine.datagrams_to_send(now))
         for datagram in self.machine.dht.punch_datagrams_to_send(now):
-            self.udp.send_on_path(datagram.socket, datagram.data, datagram.to, datagram.ttl)
+            self.udp.paths.send(datagram.socket, datagram.data, datagram.to, datagram.ttl)
         if self._sockets_closed != self.machine.dht.punching.sockets_closed:
             self._close_paths()
         if self._probe is not None:

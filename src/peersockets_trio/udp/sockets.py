@@ -30,11 +30,12 @@ from peersockets_core.udx import (
 )
 
 from ..runtime.background import sheltered_task
-from ..runtime.flusher import Flusher
 from ..runtime.memory import keep_memory
 from .datagrams import Datagrams
-from .readers import Reader, Receive
+from .paths import Paths
+from .readers import Receive
 from .streams import UdxStream
+from .write_batch import WriteBatch
 
 _UDX_MAGIC: Final = 0xFF
 
@@ -48,30 +49,8 @@ a lone packet."""
 _JOINED_SIZE: Final = 512
 """Bytes of the largest datagram that is joined with those of other streams to one run."""
 
-_GATHER_TIME: Final = 0.001
-"""Seconds after a write within which another one belongs to the same batch, and the longest time that a batch
-stays open."""
-
-_GATHER_SIZE: Final = 256 * 1024
-"""Bytes at which a batch leaves at once: four full runs, and a few packets."""
-
-_GATHER_TURNS: Final = 2
-"""Turns of the scheduler that a batch stays open after a write, so that data carries the END after it."""
-
 LINGER: Final = 5.0
 """Seconds that closing waits for remotes."""
-
-
-class _Path:
-    """Another socket beside the main one, over which some remotes are reached."""
-
-    def __init__(self, sock: socket.socket, reader: Reader) -> None:
-        self.datagrams = Datagrams(sock, reader)
-
-    def close(self) -> None:
-        """Close the socket, and end the task that reads from it."""
-        trio.lowlevel.notify_closing(self.datagrams.socket)
-        self.datagrams.close()
 
 
 class UdpSocket:
@@ -96,13 +75,11 @@ class UdpSocket:
         self.linger = linger
         self.closed = False
         self._datagrams = datagrams
-        self._paths: dict[int, _Path] = {}
-        self._flusher = Flusher()
-        self._idle = True  # whether we are not registered with the flusher
-        self._turns = 0  # the number of turns that the batch still stays open without another write
-        self._gathered = 0  # the number of bytes in the batch
-        self._batch_end = 0.0  # the time at which the batch leaves even if it grows
-        self._sent_time = -math.inf  # the last time at which a write or a batch was sent
+        self.paths = Paths(datagrams, self._read_all, self._take)
+        """Other sockets beside this one, over which some remotes are reached."""
+        self._batch = WriteBatch(self._send)
+        self.wake = self._batch.wake
+        """Send pending output, at once or with what follows soon: see `WriteBatch.wake`."""
         self._answer_time = math.inf  # when waiting acknowledgements leave if no data carries them
         self._read_size = 0  # bytes of UDX in the current read
         self._read_events = 0  # the events that these bytes caused
@@ -154,90 +131,12 @@ class UdpSocket:
             else:
                 self.datagrams_sent += 1
 
-    # Paths
-
-    @property
-    def paths(self) -> tuple[int, ...]:
-        """The numbers of the open paths: other sockets beside the main one."""
-        return tuple(self._paths)
-
-    def send_on_path(self, number: int, data: bytes, destination: Address, ttl: int) -> None:
-        """Send a datagram from the socket of a path, which is opened by its first datagram; it may be lost.
-        Routers drop it after `ttl` hops.
-        """
-        path = self._paths.get(number) or self._open_path(number)
-        if path is not None:
-            path.datagrams.send_with_ttl(data, destination, ttl)
-
     def close_idle_paths(self, wanted: Container[int]) -> None:
         """Close the paths that are not `wanted` and carry no stream."""
-        unwanted = [number for number in self._paths if number not in wanted]
-        if unwanted:
-            used = {_path_of(stream.remote_address) for stream in self.endpoint.streams.values()}
-            for number in unwanted:
-                if number not in used:
-                    self._paths.pop(number).close()
-
-    def _open_path(self, number: int) -> _Path | None:
-        """Open another socket, or return None if the system has none left."""
-        if self._nursery is None or self.closed:
-            return None
-        try:
-            sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        except OSError:  # too many open files
-            return None
-        sock.bind((self.address[0], 0))
-        path = self._paths[number] = _Path(sock, self._datagrams.reader)
-        self._nursery.start_soon(self._read_path, number, path)
-        return path
-
-    async def _read_path(self, number: int, path: _Path) -> None:
-        def receive(packets: memoryview, size: int, source: Address) -> None:
-            self._take(packets, size, (source[0], source[1], number))
-
-        with suppress(trio.ClosedResourceError):
-            while self._paths.get(number) is path:
-                await trio.lowlevel.wait_readable(path.datagrams.socket)
-                self._read_all(path.datagrams, receive)
+        streams = self.endpoint.streams.values()
+        self.paths.close_idle(wanted, (stream.remote_address for stream in streams))
 
     # Moving
-
-    def wake(self, size: int = 0) -> None:
-        """Send pending output: at once if the last write was a while ago, otherwise together with output that
-        follows soon. `size` is the number of bytes that were just written.
-        """
-        if self._idle:
-            now = trio.current_time()
-            if now - self._sent_time > _GATHER_TIME:
-                self._sent_time = now
-                self._send()
-                return
-            self._open_batch(now)
-        self._turns = _GATHER_TURNS
-        self._gathered += size
-        if self._gathered >= _GATHER_SIZE:
-            self._gathered = 0
-            self._batch_end = trio.current_time() + _GATHER_TIME
-            self._send()
-
-    def _open_batch(self, now: float) -> None:
-        if self._idle:
-            self._idle = False
-            self._turns = _GATHER_TURNS
-            self._batch_end = now + _GATHER_TIME
-            self._gathered = 0
-            self._flusher.add(self)
-
-    def flush(self) -> None:
-        """Send the output that was queued since, once the batch has been open long enough."""
-        now = trio.current_time()
-        if self._turns and now < self._batch_end:
-            self._turns -= 1
-            self._flusher.add(self)
-        else:
-            self._idle = True
-            self._sent_time = now
-            self._send()
 
     def _send(self) -> None:
         if self._waiting or self.closed:
@@ -272,10 +171,10 @@ class UdpSocket:
         fragment = destination in self.endpoint.black_holes
         datagrams, to = self._datagrams, destination
         if len(destination) == 3:
-            path = self._paths.get(destination[2])
+            path = self.paths.get(destination[2])
             if path is None:  # this is the last packet of a stream whose path is closed already
                 return True
-            datagrams, to = path.datagrams, destination[:2]
+            datagrams, to = path, destination[:2]
         try:
             sent = datagrams.send(to, buffers, size, fragment=fragment)
         except OSError as error:  # no route, or any other error, counts as a lost datagram
@@ -315,7 +214,8 @@ class UdpSocket:
         """Move datagrams for ever."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            nursery.start_soon(self._flusher.run)
+            self.paths.start(nursery)
+            nursery.start_soon(self._batch.run)
             nursery.start_soon(self._keep_time)
             task_status.started()
             more = False
@@ -336,7 +236,7 @@ class UdpSocket:
             self.on_datagrams_read()
         self._datagrams_read = False
         if self._read_data:
-            self._sent_time = -math.inf  # the answer leaves at once
+            self._batch.hurry_next()  # the answer to that data
         self._send_after_read()
         return more
 
@@ -347,11 +247,11 @@ class UdpSocket:
         if self._read_size > _SMALL * max(self._read_events, 1):
             self._send()
         elif self._read_events > 1:  # several tasks wake up, and their answers are a batch
-            self._open_batch(self.read_time)
+            self._batch.open(self.read_time)
         elif self.endpoint.only_acknowledges:
             self._answer_time = min(self._answer_time, trio.current_time() + _ANSWER_TIME)
             self.look_again()
-        elif self._idle:
+        elif self._batch.idle:
             self._send()
 
     async def _keep_time(self) -> None:
@@ -364,7 +264,7 @@ class UdpSocket:
             if endpoint.next_deadline() <= now:
                 self._dispatch(endpoint.handle_deadline(now))
             self._abandon_overdue(now)
-            if self._idle:
+            if self._batch.idle:
                 self._send()
             else:
                 self._answer_time = math.inf  # the batch answers
@@ -443,12 +343,7 @@ class UdpSocket:
             stream.owner.abandon()
         self._send()
         self.closed = True
-        while self._paths:
-            self._paths.popitem()[1].close()
-
-
-def _path_of(address: Address | None) -> int | None:
-    return address[2] if address is not None and len(address) == 3 else None
+        self.paths.close()
 
 
 @asynccontextmanager

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
-from collections.abc import Iterator
-from typing import Final
-
 import pytest
 import trio
 
@@ -15,9 +10,9 @@ from adapter.udp.support import SMALL_WINDOW, pair, sockets
 from peersockets_core import LocalProtocolError
 from peersockets_core.address import PathAddress
 from peersockets_core.crypto.sodium import Buffer
-from peersockets_core.udx import Address, State, Transmission
+from peersockets_core.udx import Address, State
 from peersockets_trio import open_node
-from peersockets_trio.udp import UdpSocket, UdxStream, open_udp_socket
+from peersockets_trio.udp import UdxStream, open_udp_socket
 from peersockets_trio.udp.datagrams import Datagrams
 
 from ..support import KEY
@@ -144,56 +139,6 @@ async def test_many_streams_at_once() -> None:
         assert not bob.endpoint.streams
 
 
-async def test_streams_that_write_at_once_share_few_datagrams(mock_clock: trio.testing.MockClock) -> None:
-    """ENDs ride on data, and acknowledgements on answers, for most of them."""
-    number = 50
-
-    async def ask(stream: UdxStream) -> None:
-        await stream.send_all(b"question")
-        await stream.send_eof()
-        assert await stream.receive_some() == b"answer"
-        await stream.aclose()
-
-    async def answer(stream: UdxStream) -> None:
-        assert await stream.receive_some() == b"question"
-        await stream.send_all(b"answer")
-        await stream.aclose()
-
-    async with sockets() as (alice, bob):
-        async with trio.open_nursery() as nursery:
-            for each in range(number):
-                ours, theirs = pair(alice, bob, each)
-                nursery.start_soon(ask, ours)
-                nursery.start_soon(answer, theirs)
-        assert not alice.endpoint.streams
-        assert alice.endpoint.statistics().sent + bob.endpoint.statistics().sent < 6 * number
-
-
-async def test_writes_that_follow_each_other_leave_together(
-    monkeypatch: pytest.MonkeyPatch, mock_clock: trio.testing.MockClock
-) -> None:
-    """Whichever task Trio runs first in a turn."""
-    async with sockets() as (alice, bob):
-        ours, _ = pair(alice, bob)
-        asked = 0
-        ask = alice.endpoint.datagrams_to_send
-
-        def count(now: float) -> Iterator[Transmission]:
-            nonlocal asked
-            asked += 1
-            return ask(now)
-
-        monkeypatch.setattr(alice.endpoint, "datagrams_to_send", count)
-        for _ in range(15):
-            await ours.send_all(bytes(16 * 1024))
-        assert asked == 1, "the first one leaves at once"
-        await trio.testing.wait_all_tasks_blocked()
-        assert asked > 1, "the others leave when no further one comes"
-        before = asked
-        await ours.send_all(bytes(256 * 1024))
-        assert asked == before + 1, "much leaves at once"
-
-
 @pytest.mark.parametrize("refusals", [0, 3])
 async def test_datagrams_of_several_streams_share_system_calls(
     monkeypatch: pytest.MonkeyPatch, mock_clock: trio.testing.MockClock, refusals: int
@@ -269,137 +214,3 @@ async def test_a_reader_that_waits_costs_the_sender_no_message() -> None:
             async for part in theirs:
                 received += part
         assert received == data
-
-
-PATH: Final = 7
-IP_RECVTTL: Final = 12
-"""A constant of Linux that the standard library does not have."""
-
-
-async def test_a_stream_over_another_path() -> None:
-    """A path has a socket of its own, which opens with the first datagram."""
-    data = bytes(range(256)) * 4000
-    async with sockets() as (alice, bob), trio.open_nursery() as nursery:
-        seen = await hear_from_path(alice, bob)
-        ours, theirs = alice.open_stream(1), bob.open_stream(1001)
-        theirs.connect(1, seen)
-        ours.connect(1001, (*bob.address, PATH))
-        nursery.start_soon(ours.send_all, data)
-        received = bytearray()
-        while len(received) < len(data):
-            received += await theirs.receive_some()
-        assert received == data
-        await theirs.send_all(b"back")
-        assert await ours.receive_some() == b"back"
-        alice.close_idle_paths(())
-        assert list(alice.paths) == [PATH]  # a stream uses it
-        await ours.aclose()
-        await theirs.aclose()
-        alice.close_idle_paths((PATH,))
-        assert list(alice.paths) == [PATH]
-        alice.close_idle_paths(())
-        assert not alice.paths
-
-
-async def test_an_early_packet_at_a_path_names_the_path() -> None:
-    async with sockets() as (alice, bob):
-        seen = await hear_from_path(alice, bob)
-        ours, theirs = alice.open_stream(1), bob.connect(1001, 1, seen)
-        await theirs.send_all(b"early")
-        assert await ours.wait_early() == (*bob.address, PATH)
-        ours.connect(1001, (*bob.address, PATH))
-        assert await ours.receive_some() == b"early"
-        await theirs.send_all(b"later")
-        assert await ours.receive_some() == b"later"
-
-
-async def test_a_stream_moves_to_another_path() -> None:
-    async with sockets() as (alice, bob):
-        ours, theirs = pair(alice, bob)
-        await ours.send_all(b"first")
-        assert await theirs.receive_some() == b"first"
-        seen = await hear_from_path(alice, bob)
-        ours.change_remote(1001, (*bob.address, PATH))
-        theirs.change_remote(1, seen)
-        await ours.send_all(b"second")
-        assert await theirs.receive_some() == b"second"
-        await theirs.send_all(b"third")
-        assert await ours.receive_some() == b"third"
-        assert ours.core.remote_address == (*bob.address, PATH)
-
-
-async def test_a_datagram_at_a_path_names_the_path() -> None:
-    async with sockets() as (alice, bob):
-        seen = await hear_from_path(alice, bob)
-        heard: list[PathAddress] = []
-        came = trio.Event()
-
-        def note(data: memoryview, source: PathAddress) -> None:
-            heard.append(source)
-            came.set()
-
-        alice.on_datagram = note
-        bob.send_datagram(b"note", (seen[0], seen[1]))
-        await came.wait()
-        assert heard == [(*bob.address, PATH)]
-
-
-async def test_the_last_packet_of_a_stream_on_a_path_that_is_closed() -> None:
-    async with sockets() as (alice, bob):
-        seen = await hear_from_path(alice, bob)
-        ours = alice.open_stream(1)
-        bob.connect(1001, 1, seen)
-        ours.connect(1001, (*bob.address, PATH))
-        ours.core.destroy()  # its farewell is queued, and nothing has sent it yet
-        alice.close_idle_paths(())
-        alice.wake()
-        assert not alice.paths
-
-
-async def test_a_path_sends_with_the_ttl_that_is_asked_for() -> None:
-    async with sockets() as (alice, _):
-        with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as sock:
-            await sock.bind((LOOPBACK, 0))
-            sock.setsockopt(trio.socket.IPPROTO_IP, IP_RECVTTL, 1)
-            for ttl in (5, 64, 5):
-                alice.send_on_path(PATH, b"probe", sock.getsockname(), ttl)
-            ttls = [int.from_bytes((await sock.recvmsg(10, 100))[1][0][2], sys.byteorder) for _ in range(3)]
-        assert ttls == [5, 64, 5]
-
-
-async def test_without_room_for_another_socket() -> None:
-    async with sockets() as (alice, bob):
-        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (1, limits[1]))
-        try:
-            alice.send_on_path(PATH, b"probe", bob.address, 64)
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-        assert not alice.paths
-
-
-async def test_a_closed_socket_opens_no_paths() -> None:
-    async with sockets() as (_, bob), open_udp_socket(LOOPBACK) as alice:
-        await hear_from_path(alice, bob)
-        alice.shut()
-        assert not alice.paths
-        alice.send_on_path(PATH, b"probe", bob.address, 64)
-        assert not alice.paths
-
-
-async def hear_from_path(alice: UdpSocket, bob: UdpSocket) -> PathAddress:
-    """Let Alice send from another socket; returns its address."""
-    heard: list[PathAddress] = []
-    came = trio.Event()
-
-    def note(data: memoryview, source: PathAddress) -> None:
-        assert bytes(data) == b"\0"
-        heard.append(source)
-        came.set()
-
-    bob.on_datagram = note
-    alice.send_on_path(PATH, b"\0", bob.address, 64)
-    await came.wait()
-    bob.on_datagram = None
-    assert heard[0] != alice.address
-    return heard[0]
