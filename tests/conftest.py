@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterable
 
 import pytest
@@ -16,6 +17,11 @@ from peersockets_trio.runtime import bootstrap as bootstrapping
 settings.register_profile("peersockets", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("peersockets")
 
+
+# A job in the background of a shell ignores SIGINT, and so does each process that it starts. Commands that
+# tests start must be open to Ctrl-C all the same.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test may reach the public nodes of the DHT. Unless they are given another, commands begin with an
 # address of this machine at which nobody answers, and a test that looks a public node up fails.

@@ -111,7 +111,7 @@ class ChromiumPage(Page):
         """Hold the page in the debugger for the length of the block: it runs no script and reads nothing."""
         self._halted = trio.Event()
         await self.call("Debugger.enable")
-        # Nobody waits for the answer: after the pause, Chromium sometimes gives none.
+        # Chromium answers only after the pause.
         await self._commands.send("Runtime.evaluate", self._session, expression="debugger")
         with trio.fail_after(PATIENCE):
             await self._halted.wait()

@@ -1,16 +1,12 @@
-"""Commands that tests start can be interrupted, whatever the shell does that runs the tests."""
+"""Fixtures for the tests of the commands."""
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 
 import pytest
 
 from cli.networks import line, started
-
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell; children inherit it
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
