@@ -36,6 +36,7 @@ CALLS: Final = 10_000
 CALLS_PER_BYTE: Final = 1_000
 """Two bytes may be the end of a connection that twelve handles feel, or handshakes on six."""
 PEERS: Final = 3
+_KEY_PAIRS: Final = [KeyPair.from_seed(bytes((number + 1,)) * 32) for number in range(PEERS)]
 CONNECTIONS: Final = 6
 _STEP: Final = 0.5
 """Seconds of the last wait at a time: a deadline that is met later than `LATENESS` begins anew."""
@@ -57,8 +58,8 @@ class _Joined:
 class _Node(streams.Node):
     """A node of the simulation, which does as the script says."""
 
-    def __init__(self, network: streams.Network, number: int) -> None:
-        super().__init__(network, f"node {number}", KeyPair.from_seed(bytes((number + 1,)) * 32))
+    def __init__(self, number: int) -> None:
+        super().__init__(f"node {number}", _KEY_PAIRS[number], limits=LIMITS)
         self.number = number
         self.drives: dict[DriveKey, OpenDrive[streams.End, object]] = {}
         self.joined: list[_Joined] = []
@@ -123,8 +124,7 @@ class _Node(streams.Node):
             message = joined.handle.take()
             sender, topic, number = message.message.split(b" ")[0].split(b":")
             assert topic.decode() == joined.topic
-            key_pair = self.network.nodes[int(sender)].key_pair
-            assert message.public_key in key_pair.public_keys.values()
+            assert message.public_key in _KEY_PAIRS[int(sender)].public_keys.values()
             # Not across wires: there, one node is two peers.
             assert int(number) > joined.last[message.public_key], "a message twice, or overtaken"
             joined.last[message.public_key] = int(number)
@@ -145,8 +145,8 @@ class _World:
     """The nodes, and the network between them."""
 
     def __init__(self) -> None:
-        self.network = streams.Network(limits=LIMITS)
-        self.nodes = [_Node(self.network, number) for number in range(PEERS)]
+        self.nodes = [_Node(number) for number in range(PEERS)]
+        self.network = streams.Network(*self.nodes)
 
     def connect(self, choice: int) -> None:
         dialler, answerer = self.nodes[choice % 3], self.nodes[(choice + 1 + choice // 3 % 2) % 3]

@@ -12,15 +12,12 @@ from peersockets_core import (
     Connection,
     ConnectionClosed,
     DriveKey,
-    Entropy,
     Event,
     ExtensionNames,
     HandshakeCompleted,
-    KeyPair,
     Limits,
     MessagesReceived,
     OpenDrive,
-    Peersockets,
     RemoteProtocolError,
     TopicHandle,
     Watch,
@@ -31,6 +28,9 @@ from peersockets_core.wires.hypercore9 import frames, messages
 from peersockets_core.wires.hypercore9.frames import FrameParser, Item
 from peersockets_core.wires.hypercore9.handshake import Handshake
 from peersockets_core.wires.hypercore9.messages import ChannelMessage, Close, Open, Options, Status
+from simulation import streams
+from simulation.identity import entropy as entropy
+from simulation.identity import key_pair as key_pair
 
 NOW = 1000.0
 """When everything happens that does not care for the time."""
@@ -39,20 +39,6 @@ KEY = DriveKey(bytes([0x44]) * 32)
 OTHER_KEY = DriveKey(bytes([0x45]) * 32)
 
 Cutter = Callable[[bytes], Iterable[bytes]]
-
-
-def entropy(label: str) -> Entropy:
-    """A source of bytes that are the same in every run."""
-    counter = itertools.count()
-
-    def take(size: int) -> bytes:
-        return hashlib.shake_256(f"{label} {next(counter)}".encode()).digest(size)
-
-    return take
-
-
-def key_pair(label: str) -> KeyPair:
-    return KeyPair.generate(entropy(f"key pair {label}"))
 
 
 # Ways to cut a byte string
@@ -314,27 +300,17 @@ class RecordingHost:
         self.dropped.append((connection, error))
 
 
-class Node:
-    """A machine with its identity."""
+class Node(streams.Node):
+    """A machine with its identity, and a host that does nothing but note what the machine asks for."""
 
     def __init__(self, label: str, *, limits: Limits = DEFAULT_LIMITS, wire: WireName = "hypercore9") -> None:
-        self.label = label
-        self.limits = limits
-        self.wire: WireName = wire
-        self.key_pair = key_pair(label)
         self.host = RecordingHost()
-        self.machine = Peersockets(self.host, limits)
-        self._count = itertools.count()
+        self.wire: WireName = wire
+        super().__init__(label, limits=limits, host=self.host)
 
     def connection(self, *, initiator: bool, now: float = NOW) -> Connection:
         """Begin a connection; the first bytes decide the wire of the side that answers."""
-        return self.machine.make_connection(
-            wire=self.wire if initiator else None,
-            initiator=initiator,
-            key_pair=self.key_pair,
-            entropy=entropy(f"{self.label} {next(self._count)}"),
-            now=now,
-        )
+        return self.make_connection(self.wire if initiator else None, now)
 
     def open(self, key: DriveKey = KEY) -> OpenDrive:
         return self.machine.open_drive(key)
@@ -345,54 +321,63 @@ class Node:
 
 
 class Network:
-    """The connections between nodes; bytes move when a test says `settle`."""
+    """The simulated network, for tests that speak of connections and of nodes with a recording host."""
 
     def __init__(self) -> None:
-        self.now = NOW
-        self.far: dict[Connection, tuple[Node, Connection]] = {}
-        """For each connection, the node and the connection at the other end."""
+        self.streams = streams.Network()
+
+    @property
+    def now(self) -> float:
+        return self.streams.now
+
+    @now.setter
+    def now(self, now: float) -> None:
+        self.streams.now = now
+
+    @property
+    def connections(self) -> list[Connection]:
+        """Both sides of the connections that are there, each dialler's side before the other."""
+        return [end.connection for end in self.streams.ends]
 
     def connect(self, dialler: Node, answerer: Node) -> tuple[Connection, Connection]:
         """Begin a connection; returns the dialler's and the answerer's side."""
-        near = dialler.connection(initiator=True, now=self.now)
-        far = answerer.connection(initiator=False, now=self.now)
-        self.far[near] = answerer, far
-        self.far[far] = dialler, near
-        return near, far
+        near = self.streams.connect(dialler, answerer, dialler.wire)
+        return near.connection, near.far.connection
 
     def settle(self, *only: Connection) -> None:
         """Carry bytes both ways until there are none, on all connections or from `only` some."""
         moved = True
         while moved:
             moved = False
-            for near in list(self.far):
-                moved |= (not only or near in only) and self.carry(near)
+            for near in only or self.connections:
+                moved |= self.carry(near)
 
     def carry(self, near: Connection) -> bool:
         """Carry what one side of a connection has to send; returns whether it was anything."""
-        node, far = self.far[near]
-        data = bytes(near.data_to_send(self.now))
-        if data:
-            events = far.receive_data(data, self.now)
-            node.machine.receive_events(far, events, self.now)
-            if far.closed:
-                node.machine.remove_connection(far, self.now, reason=str(far.error or ""))
-        return bool(data)
+        end = _end(near)
+        moved = not end.gone and end.write()
+        if moved:
+            end.far.receive()
+        return moved
 
     def cut(self, near: Connection) -> None:
         """Carry nothing more of a connection, and say so to nobody."""
-        _, far = self.far.pop(near)
-        del self.far[far]
+        for end in (_end(near), _end(near).far):
+            end.gone = True
+            end.node.ends.remove(end)
 
     def end(self, near: Connection, *, reason: str = "", unsent: int = 0) -> None:
         """End a connection at both ends, `near` first."""
-        now = self.now
-        node, far = self.far.pop(near)
-        home, _ = self.far.pop(far)
+        end = _end(near)
         near.close()
-        home.machine.remove_connection(near, now, reason=reason, unsent=unsent)
-        far.receive_eof(now)
-        node.machine.remove_connection(far, now, reason=reason)
+        end.remove(reason, unsent)
+        end.far.connection.receive_eof(self.now)
+        end.far.remove(reason, 0)
+
+
+def _end(connection: Connection) -> streams.End:
+    assert isinstance(connection.owner, streams.End)
+    return connection.owner
 
 
 def handshake_event(events: Iterable[Event]) -> HandshakeCompleted:

@@ -63,7 +63,7 @@ def test_the_machine_makes_connections_that_lack_nothing() -> None:
             wire="hypercore9" if node is ours else None,
             initiator=node is ours,
             key_pair=node.key_pair,
-            entropy=entropy(node.label),
+            entropy=entropy(node.name),
             now=NOW,
             owner=owner,
         )

@@ -49,9 +49,8 @@ class Peersockets(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.network = Network(limits=LIMITS, capacity=CAPACITY)
-        for number in range(3):
-            Node(self.network, f"node {number}")
+        nodes = (Node(f"node {number}", limits=LIMITS) for number in range(3))
+        self.network = Network(*nodes, capacity=CAPACITY)
         self.model = Model()
         self.names = Names(self.network.nodes)
         self.drives: dict[tuple[Node, DriveKey], OpenDrive[End]] = {}

@@ -8,11 +8,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import attrs
 
-from core import support
 from peersockets_core import (
+    DEFAULT_LIMITS,
     Connection,
     ConnectionClosed,
     Event,
@@ -24,6 +25,8 @@ from peersockets_core import (
     Watch,
     WireName,
 )
+from peersockets_core.topics.members import Host
+from simulation.identity import entropy, key_pair
 
 WHOLE = 1 << 30
 
@@ -67,13 +70,17 @@ class End:
             connection.pause_reading(now)
             return False
         connection.resume_reading(now)
+        self.receive(size)
+        return True
+
+    def receive(self, size: int = WHOLE) -> None:
+        """Hand what has arrived to the connection, also where the machine would rather have it wait."""
         if self.inbox:
             data = bytes(self.inbox[:size])
             del self.inbox[:size]
-            self.process(connection.receive_data(data, now))
+            self.process(self.connection.receive_data(data, self.network.now))
         else:
-            self.process(connection.receive_eof(now))
-        return True
+            self.process(self.connection.receive_eof(self.network.now))
 
     def same_peer(self, other: End) -> bool:
         ours, theirs = self.connection, other.connection
@@ -115,39 +122,54 @@ class End:
     def end(self) -> None:
         """The connection has closed. Queued bytes still go out where it ended in good order."""
         connection = self.connection
-        self.gone = True
         self.broken |= connection.error is not None
         unsent = connection.outbox.message_size if self.broken else 0
-        self.node.ends.remove(self)
-        reason = str(connection.error or "")
-        self.node.machine.remove_connection(connection, self.network.now, reason=reason, unsent=unsent)
+        self.remove(str(connection.error or ""), unsent)
         if not self.broken:
             self.far.inbox += connection.data_to_send(self.network.now)
         self.far.broken |= self.broken
         self.far.eof = True
 
+    def remove(self, reason: str, unsent: int) -> None:
+        """Remove the connection from its node."""
+        self.gone = True
+        self.node.ends.remove(self)
+        self.node.machine.remove_connection(self.connection, self.network.now, reason=reason, unsent=unsent)
+
 
 class Node:
     """A machine with its identity, and the host of it."""
 
-    def __init__(self, network: Network, name: str, key_pair: KeyPair | None = None) -> None:
-        self.network = network
+    def __init__(
+        self,
+        name: str,
+        keys: KeyPair | None = None,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        host: Host[Any, Any] | None = None,
+    ) -> None:
+        """The node itself does what the machine asks for, unless there is another `host`."""
         self.name = name
-        self.key_pair = support.key_pair(name) if key_pair is None else key_pair
-        self.machine: Peersockets[End, object] = Peersockets(self, network.limits)
+        self.limits = limits
+        self.key_pair = key_pair(name) if keys is None else keys
+        self.machine: Peersockets[Any, Any] = Peersockets(self if host is None else host, limits)
         self.ends: list[End] = []
-        network.nodes.append(self)
+        self._count = itertools.count()
 
-    def begin(self, wire: WireName | None) -> End:
+    def make_connection(self, wire: WireName | None, now: float) -> Connection[Any]:
         """Begin a connection, as the dialler if the wire is given."""
-        connection = self.machine.make_connection(
+        return self.machine.make_connection(
             wire=wire,
             initiator=wire is not None,
             key_pair=self.key_pair,
-            entropy=support.entropy(f"{self.name} {next(self.network.numbers)}"),
-            now=self.network.now,
+            entropy=entropy(f"{self.name} {next(self._count)}"),
+            now=now,
         )
-        end = connection.owner = End(self.network, self, connection)
+
+    def begin(self, network: Network, wire: WireName | None) -> End:
+        """Begin a connection over a stream of a network."""
+        connection = self.make_connection(wire, network.now)
+        end = connection.owner = End(network, self, connection)
         self.ends.append(end)
         return end
 
@@ -174,7 +196,7 @@ class Node:
         end = connection.owner
         assert any(end.same_peer(other) and not other.finishing for other in self.ends if other is not end)
         end.finishing = True
-        end.linger = min(end.linger, self.network.now + self.network.limits.linger)
+        end.linger = min(end.linger, end.network.now + self.limits.linger)
 
     def drop(self, connection: Connection[End], error: RemoteProtocolError) -> None:
         connection.owner.doom = error
@@ -183,17 +205,16 @@ class Node:
 class Network:
     """All nodes, all streams, and the clock."""
 
-    def __init__(self, *, limits: Limits, capacity: float = math.inf) -> None:
-        """Nodes add themselves. Streams take no more than `capacity` bytes that the far end has not read."""
+    def __init__(self, *nodes: Node, capacity: float = math.inf) -> None:
+        """Streams take no more than `capacity` bytes that the far end has not read."""
         self.now = 1000.0
-        self.limits = limits
         self.capacity = capacity
-        self.numbers = itertools.count()
-        self.nodes: list[Node] = []
+        self.nodes = list(nodes)
 
     def connect(self, dialler: Node, answerer: Node, wire: WireName) -> End:
         """Begin a connection; returns the dialler's end."""
-        near, far = dialler.begin(wire), answerer.begin(None)
+        self.nodes += [node for node in (dialler, answerer) if node not in self.nodes]
+        near, far = dialler.begin(self, wire), answerer.begin(self, None)
         near.far, far.far = far, near
         return near
 

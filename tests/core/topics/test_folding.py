@@ -87,7 +87,7 @@ class Duplicates:
             node.machine.handle_deadline(self.network.now)
         self.network.settle()
         for connection in {connection for node in self.nodes for connection in node.host.retired}:
-            if connection in self.network.far:
+            if connection in self.network.connections:
                 self.network.end(connection)
             elif not connection.closed:
                 connection.close()
@@ -173,7 +173,7 @@ def test_a_connection_that_may_stay_is_sent_a_keepalive() -> None:
     case.network.settle()
     before = first[0].has_output
     case.dial(1)
-    case.network.settle(*(side for side in case.network.far if side not in first))
+    case.network.settle(*(side for side in case.network.connections if side not in first))
     assert (before, first[0].has_output) == (False, True)
     assert [node.host.woken for node in case.nodes] == [[side] for side in first]
 
@@ -197,7 +197,7 @@ def test_a_sign_of_life_decides_at_once() -> None:
     case.network.now += 60
     second = case.dial(1)
     case.network.now += 0.1
-    case.network.settle(*(side for side in case.network.far if side not in first))
+    case.network.settle(*(side for side in case.network.connections if side not in first))
     before = case.nodes[1].host.retired.copy(), bool(case.nodes[1].machine.memberships.folding)
     case.network.settle()
     assert before == ([], True)
@@ -244,7 +244,7 @@ def test_one_that_has_been_closed_and_not_yet_removed_is_not() -> None:
     case.network.settle()
     first[0].close()
     case.dial(1)
-    case.network.settle(*(side for side in case.network.far if side not in first))
+    case.network.settle(*(side for side in case.network.connections if side not in first))
     assert case.nodes[0].host.woken == []
 
 
