@@ -10,12 +10,9 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
-import attrs
-
-from fuzz.support import Script, bounded_work, fixed_entropy
+from fuzz.support import Script, bounded_work
 from peersockets_core import RemoteProtocolError
 from peersockets_core.address import SocketAddress
 from peersockets_core.dht.secure_payload import decode_round_untrusted, encode_round
@@ -23,98 +20,61 @@ from peersockets_core.holepunch import (
     ClientPlan,
     ClientPunch,
     PunchLimits,
-    Refusal,
     Round,
     RoundReceived,
     ServerPunch,
-    Throttle,
 )
 from peersockets_core.holepunch.puncher import Puncher
+from simulation.punch_host import NODES, TOKEN, PunchHost
 
 LIMITS: Final = PunchLimits(
     addresses=3, waiting=2, rounds=6, reopens=2, birthday_sockets=5, random_probes=20, random_pause=5.0
 )
-NODES: Final[list[SocketAddress]] = [(f"10.0.0.{number}", 7) for number in range(1, 12)]
 RELAY: Final = ("55.0.0.1", 1)
 THEIRS: Final = ("99.0.0.9", 9000)
 HOSTS: Final = ("99.0.0.9", "66.0.0.6", "77.0.0.7", "224.0.0.1", "0.0.0.0")
-TOKEN: Final = b"t" * 32
 CALLS: Final = 60_000
 CALLS_PER_BYTE: Final = 400
 LONGEST: Final = 60.0
 """Seconds after which every punch is over."""
 
 
-@attrs.define(eq=False)
-class _Host:
-    """A node, of which the input plays the network."""
+class _Host(PunchHost):
+    """A node, of which the input plays the network. It checks the bounds at each call."""
 
-    limits: PunchLimits = LIMITS
-    throttle: Throttle = attrs.field(factory=lambda: Throttle(LIMITS))
-    entropy: Any = attrs.field(factory=lambda: fixed_entropy(7))
-    opened: int = 1
-    open: set[int] = attrs.field(factory=set)
-    kept: list[int] = attrs.field(factory=list)
-    pings: list[SocketAddress] = attrs.field(factory=list)
-    rounds: int = 0
-    waits: bool = False
-    answers: int = 0
-    ends: list[object] = attrs.field(factory=list)
-    probes: Counter[SocketAddress] = attrs.field(factory=Counter)
-    echoes: int = 0
-    proved: set[str] = attrs.field(factory=set)
+    def __init__(self) -> None:
+        super().__init__(limits=LIMITS, known=NODES, room=CALLS)
+        self.waits = False
+        """Whether a round has not been answered yet."""
+        self.echoes = 0
+        """The number of probes that arrived, each of which may be answered."""
 
     def open_socket(self, puncher: Puncher) -> int:
-        self.opened += 1
-        self.open.add(self.opened)
+        number = super().open_socket(puncher)
         assert len(self.open) <= LIMITS.birthday_sockets
-        return self.opened
-
-    def close_socket(self, socket: int) -> None:
-        self.open.remove(socket)
-
-    def keep_socket(self, socket: int) -> None:
-        self.open.remove(socket)
-        self.kept.append(socket)
-
-    def probe(self, socket: int, to: SocketAddress, ttl: int) -> None:
-        assert socket in self.open
-        self.probes[to] += 1
-
-    def nodes(self) -> Iterable[SocketAddress]:
-        return NODES
+        return number
 
     def ping(self, puncher: Puncher, node: SocketAddress, socket: int, now: float) -> bool:
-        self.pings.append(node)
+        super().ping(puncher, node, socket, now)
         assert len(self.pings) <= len(NODES)
         return True
-
-    def forget_pings(self, puncher: Puncher) -> None:
-        self.pings.clear()
 
     def send_round(
         self, client: ClientPunch, relay: SocketAddress, to: SocketAddress, message: Round, now: float
     ) -> bool:
         assert not self.waits
         self.waits = True
-        self.rounds += 1
-        return True
+        return super().send_round(client, relay, to, message, now)
 
     def forget_round(self, client: ClientPunch) -> None:
         self.waits = False
-
-    def token(self, punch: ClientPunch | ServerPunch, to: SocketAddress) -> bytes:
-        return TOKEN
 
     def answer_round(
         self, server: ServerPunch, received: RoundReceived, message: Round, *, socket: int | None
     ) -> None:
         assert decode_round_untrusted(encode_round(message), 99) == message
-        self.answers += 1
-        assert self.answers <= LIMITS.rounds
-
-    def server_ended(self, server: ServerPunch, refusal: Refusal, now: float) -> None:
-        self.ends.append(refusal)
+        super().answer_round(server, received, message, socket=socket)
+        assert len(self.answers) <= LIMITS.rounds
 
 
 def _address(script: Script) -> SocketAddress:
@@ -147,10 +107,11 @@ class _Played:
         self._script = script
         self._now = 0.0
         self._host = _Host()
+        self._ends: list[object] = []  # the addresses and failures that a client's punch has ended in
         self._client: ClientPunch | None = None
         self._server: ServerPunch | None = None
         if script.choose(2):
-            ends = self._host.ends
+            ends = self._ends
             self._client = ClientPunch(
                 self._host,
                 ClientPlan(RELAY, THEIRS, RELAY, THEIRS, script.choose(4)),
@@ -193,7 +154,7 @@ class _Played:
 
     def _sample(self) -> None:
         if self._host.pings:
-            node = self._host.pings.pop(0)
+            node, _ = self._host.pings.pop(0)
             port = self._script.choose(4)
             if port:
                 self.punch.puncher.sampled(("88.0.0.1", port), node, self._now)
@@ -219,16 +180,17 @@ class _Played:
     def _check(self) -> None:
         host = self._host
         assert self.punch.over
-        assert len(host.ends) == 1
+        assert len(self._ends) + len(host.refusals) == 1
         assert not host.open
         assert len(host.kept) <= 1
         assert self.punch.next_deadline() == float("inf")
         assert host.throttle.allows(self._now)
-        assert host.rounds <= 4
-        for (name, _), count in host.probes.items():
+        assert len(host.rounds) <= 4
+        probes = Counter(to for _, to, _ in host.probes)
+        for (name, _), count in probes.items():
             if name != THEIRS[0]:  # an address that is not proved, though its own probes are answered
                 assert count <= 3 + host.echoes
-        assert sum(host.probes.values()) <= 200 + host.echoes
+        assert len(host.probes) <= 200 + host.echoes
 
 
 def run(data: bytes) -> None:

@@ -7,6 +7,7 @@
     gateway     where a site translates addresses: the seam for NATs
     pattern     what a machine has to offer
     tcp         a CUBIC TCP as a competitor for the same bottleneck
+    punch_host  a node without a network that notes what a punch asks of it
     identity    entropy and key pairs that are the same in every run
     streams     nodes of topics with streams between them: its `Network` moves bytes in any pieces and order
 
