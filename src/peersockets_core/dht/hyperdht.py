@@ -167,13 +167,15 @@ class HyperDht:
         """Return the latest time at which to call `handle_deadline`; minus infinity if events are waiting."""
         if self.pending_events:
             return -math.inf
-        return min(
+        deadline = min(
             self.node.next_deadline(),
             self.announcer.next_deadline(),
             self.listener.next_deadline(),
             self.punching.next_deadline(),
-            *(dial.next_deadline() for dial in self.dials),
         )
+        for dial in self.dials:  # usually none
+            deadline = min(deadline, dial.next_deadline())
+        return deadline
 
     def handle_deadline(self, now: float) -> list[HyperDhtEvent]:
         """Do whatever has become due by `now`, and return the events that it causes."""

@@ -6,6 +6,7 @@ Source: hyperdht 6.34.0, `lib/persistent.js` (`annSignable`, `signMutable`); hyp
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import Final
 
 from nacl import bindings
@@ -17,6 +18,7 @@ from .messages import Announcement, HyperDhtCommand, MutableValue, Peer
 
 _ROOT: Final = hashlib.blake2b(b"hyperswarm/dht", digest_size=32).digest()
 _SIGNATURE_SIZE: Final = 64
+_REMEMBERED: Final = 4096  # keys whose validity is cached: a topic's nodes name the same ones in every search
 
 
 def key_hash(data: bytes) -> bytes:
@@ -24,6 +26,7 @@ def key_hash(data: bytes) -> bytes:
     return hashlib.blake2b(data, digest_size=32).digest()
 
 
+@lru_cache(_REMEMBERED)
 def is_key(public_key: bytes) -> bool:
     """Return whether 32 bytes are a valid public key: a point of the curve's large group."""
     return bool(bindings.crypto_core_ed25519_is_valid_point(public_key))

@@ -16,7 +16,7 @@ ADDRESS_SIZE: Final = 6
 ID_SIZE: Final = 32
 
 
-_REMEMBERED: Final = 4096  # the number of addresses whose encodings are cached
+_REMEMBERED: Final = 4096  # the number of addresses that each of the caches below holds
 
 
 @lru_cache(_REMEMBERED)
@@ -30,7 +30,15 @@ def encode_address(address: SocketAddress) -> bytes:
 
 def decode_address(data: bytes, position: int = 0) -> SocketAddress:
     """Read the address in the 6 bytes at `position`; the caller has checked that they exist."""
-    a, b, c, d, low, high = data[position : position + ADDRESS_SIZE]
+    return unpack_address(data[position : position + ADDRESS_SIZE])
+
+
+@lru_cache(_REMEMBERED)
+def unpack_address(packed: bytes) -> SocketAddress:
+    """Return the address that 6 bytes encode. The answers of neighbours name the same nodes again and again,
+    which share one object.
+    """
+    a, b, c, d, low, high = packed
     return f"{a}.{b}.{c}.{d}", low | high << 8
 
 
