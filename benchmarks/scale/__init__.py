@@ -3,7 +3,7 @@
     network     the clock, and the way of a datagram
     population  DHT nodes and members that come and go
     mesh        how far a message gets among the members
-    report      the figures of an hour
+    report      the figures of a period
     plot        the picture for the documentation
 
     python -m benchmarks.scale                      # 10,000 nodes, 1,000 members, a day

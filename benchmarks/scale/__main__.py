@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import math
 import time
 from pathlib import Path
 from random import Random
@@ -14,17 +15,18 @@ from typing import Final
 
 import attrs
 
-from .network import Network
+from .network import Network, remember_all_addresses
 from .population import OBSERVERS, Population
-from .report import HEAD, Hour, Observer, line, resident
+from .report import HEAD, Observer, Period, line, resident
 
 MIB: Final = 1 << 20
 
 
 def simulate(options: argparse.Namespace, members: int) -> None:
     """Simulate one network; print its table, and save its figures, as they grow."""
-    nodes, hours = options.nodes, options.hours
+    nodes = options.nodes
     began, empty = time.process_time(), resident()
+    remember_all_addresses()
     gc.disable()  # there is no garbage yet, and a collection looks at every node
     network = Network(Random(f"network {options.seed}"), options.loss)
     population = Population(network, nodes, members, options.seed)
@@ -37,17 +39,15 @@ def simulate(options: argparse.Namespace, members: int) -> None:
         f" {(resident() - empty) / count / 1024:.0f} KiB.\n\n{HEAD}",
         flush=True,
     )
-    observer, table = Observer(population), list[Hour]()
-    while len(table) < hours:
-        table.append(observer.hour(len(table) + 1, 3600 * min(1.0, hours - len(table))))
+    observer, table = Observer(population), list[Period]()
+    left = options.hours * 3600
+    while left > 0 and time.process_time() - began < options.processor * 60:
+        table.append(observer.period(min(options.period * 60, left)))
+        left -= options.period * 60
         gc.collect()
         print(line(table[-1]), flush=True)
         if options.save:
-            figures = {
-                "hours": [attrs.asdict(hour) for hour in table],
-                "known": observer.known,
-            }
-            options.save.write_text(json.dumps(figures, indent=1) + "\n")
+            _save(options, members, table, observer)
     all_found, minutes = observer.time_to_find_all(), (time.process_time() - began) / 60
     print(
         f"\n99 % of the members were known after"
@@ -58,6 +58,16 @@ def simulate(options: argparse.Namespace, members: int) -> None:
     )
 
 
+def _save(options: argparse.Namespace, members: int, table: list[Period], observer: Observer) -> None:
+    figures = {
+        "nodes": options.nodes,
+        "members": members + OBSERVERS,
+        "periods": [attrs.asdict(period) for period in table],
+        "known": observer.known,
+    }
+    options.save.write_text(json.dumps(figures, indent=1) + "\n")
+
+
 def main() -> None:
     """Simulate, and print the tables."""
     parser = argparse.ArgumentParser(
@@ -66,6 +76,15 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=10_000)
     parser.add_argument("--members", type=int, default=1000)
     parser.add_argument("--hours", type=float, default=24.0, help="virtual hours of churn (default 24)")
+    parser.add_argument(
+        "--period", type=float, default=15.0, help="virtual minutes for each line of the table (default 15)"
+    )
+    parser.add_argument(
+        "--processor",
+        type=float,
+        default=math.inf,
+        help="minutes of processor time after which no further period begins",
+    )
     parser.add_argument(
         "--storm",
         type=float,
@@ -80,7 +99,7 @@ def main() -> None:
         help="drives of these sizes, one after the other",
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--save", type=Path, help="write the figures to this JSON file, hour by hour")
+    parser.add_argument("--save", type=Path, help="write the figures to this JSON file, period by period")
     parser.add_argument(
         "--draw",
         type=Path,

@@ -5,12 +5,15 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+import sys
 from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 from random import Random
 from typing import Any, Final, TypeAlias
 
 from peersockets_core.address import SocketAddress
+from peersockets_core.dht.rpc import address
 from peersockets_core.dht.rpc.messages import REQUEST
 
 DELAY: Final = 0.05
@@ -20,6 +23,18 @@ HEADERS: Final = 28
 """Bytes of the headers of IP and UDP, which count as well."""
 
 Action: TypeAlias = Callable[[], None]
+
+
+def remember_all_addresses() -> None:
+    """Give the caches of ids and encoded addresses room for all hosts: here, every node of the network shares
+    them, and on a host of its own each has one for the few thousand nodes that it meets.
+    """
+    for name in ("encode_address", "unpack_address", "node_id"):
+        bounded = getattr(address, name)
+        unbounded = lru_cache(None)(bounded.__wrapped__)
+        for module in list(sys.modules.values()):
+            if getattr(module, name, None) is bounded:
+                setattr(module, name, unbounded)
 
 
 class Host:

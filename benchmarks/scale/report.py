@@ -1,4 +1,4 @@
-"""The figures of an hour."""
+"""The figures of a period of virtual time, scaled to an hour."""
 
 from __future__ import annotations
 
@@ -34,10 +34,11 @@ class Cost:
 
 
 @attrs.frozen
-class Hour:
-    """One hour of the network."""
+class Period:
+    """One period of the network."""
 
-    hour: int
+    minutes: float
+    """The virtual minutes from the arrival of the last member to the end of the period."""
     gone: int
     """Nodes and members that were replaced."""
     node: Cost
@@ -58,7 +59,7 @@ class Hour:
 
 
 class Observer:
-    """Measures a population hour by hour."""
+    """Measures a population period by period."""
 
     def __init__(self, population: Population) -> None:
         self._population = population
@@ -66,8 +67,8 @@ class Observer:
         self.known: list[tuple[float, float]] = []
         """For each look: the seconds since the observers came, and the part of the members known to them."""
 
-    def hour(self, number: int, seconds: float = 3600.0) -> Hour:
-        """Let an hour pass, and return its figures."""
+    def period(self, seconds: float) -> Period:
+        """Let some seconds pass, and return their figures."""
         population, network = self._population, self._population.network
         before = {host: (host.packets, host.bytes) for host in network.hosts.values()}
         nearest = population.nearest()
@@ -81,8 +82,8 @@ class Observer:
         members = list(population.present.values())
         degrees = [len(member.neighbours) for member in members]
         scale = 3600.0 / seconds
-        return Hour(
-            hour=number,
+        return Period(
+            minutes=(end - self.began) / 60,
             gone=population.gone - gone,
             node=_cost(set(population.hosts.values()) - set(nearest), before, scale),
             nearest=_cost(nearest, before, scale),
@@ -125,17 +126,17 @@ def resident() -> int:
 
 
 HEAD: Final = (
-    "| hour | replaced | a node | near the drive | a member | lookups found | members known |"
+    "| minutes | replaced | a node | near the drive | a member | lookups found | members known |"
     " connections (most) | reached directly | after 2 hops | after 3 |\n"
     "|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
 )
 
 
-def line(hour: Hour) -> str:
+def line(period: Period) -> str:
     """Return one line of the table: packets (bytes) of each role, sent and received."""
-    one, two, three, *_ = hour.spread.reached
+    one, two, three, *_ = period.spread.reached
     return (
-        f"| {hour.hour} | {hour.gone:,} | {hour.node} | {hour.nearest} | {hour.member} | {hour.recall:.2%} |"
-        f" {hour.known:.1%} | {hour.connections:.0f} ({hour.most_connections}) | {one:.1%} | {two:.1%} |"
-        f" {three:.1%} |"
+        f"| {period.minutes:g} | {period.gone:,} | {period.node} | {period.nearest} | {period.member} |"
+        f" {period.recall:.2%} | {period.known:.1%} | {period.connections:.0f} ({period.most_connections}) |"
+        f" {one:.1%} | {two:.1%} | {three:.1%} |"
     )

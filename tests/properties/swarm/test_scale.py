@@ -31,16 +31,16 @@ def test_members_of_a_small_network_find_each_other_and_all_that_is_announced() 
     population = Population(network, nodes=40, members=5, seed=0, observers=2)
     population.assemble(20)
     observer = Observer(population)
-    hour = observer.hour(1, 180)
-    assert hour.lookups > 2
-    assert hour.recall == 1
-    assert hour.known == 1
+    period = observer.period(180)
+    assert period.lookups > 2
+    assert period.recall == 1
+    assert period.known == 1
     assert observer.time_to_find_all() == 60
-    assert hour.spread.reached[-1] == 1
-    assert 1 <= hour.connections <= hour.most_connections <= 6
-    assert hour.records >= 7
-    assert hour.nearest.bytes > hour.node.bytes > 0
-    assert line(hour).count("|") == HEAD.splitlines()[0].count("|")
+    assert period.spread.reached[-1] == 1
+    assert 1 <= period.connections <= period.most_connections <= 6
+    assert period.records >= 7
+    assert period.nearest.bytes > period.node.bytes > 0
+    assert line(period).count("|") == HEAD.splitlines()[0].count("|")
 
 
 def test_who_goes_is_replaced() -> None:
