@@ -31,6 +31,18 @@ def test_a_program_without_a_swarm_loads_neither_udx_nor_hyperdht() -> None:
     assert python("from peersockets_trio import Swarm; print(Swarm.__name__)") == "Swarm\n"
 
 
+def test_a_program_loads_only_the_wires_that_it_speaks() -> None:
+    connection = "wire='hypercore11', initiator=True, key_pair=KeyPair(bytes(32)), entropy=bytes, now=0"
+    loaded = python(
+        "import sys; from peersockets_core import Connection, KeyPair; print(*sys.modules); "
+        f"Connection({connection}); print(*sys.modules)"
+    )
+    at_first, at_last = (set(line.split()) for line in loaded.splitlines())
+    wires = {f"peersockets_core.wires.{name}.wire" for name in ("hypercore9", "hypercore11")}
+    assert not {"peersockets_core.topics.requests", *wires} & at_first
+    assert wires & at_last == {"peersockets_core.wires.hypercore11.wire"}
+
+
 def test_a_program_without_a_command_line_loads_no_library_of_it() -> None:
     loaded = python("import peersockets_trio.swarm, sys; print(*sys.modules)").split()
     assert not {"click", "prompt_toolkit", "argparse", "peersockets_trio.cli"} & set(loaded)
@@ -42,13 +54,17 @@ def test_a_command_without_a_terminal_loads_no_line_editor() -> None:
     assert not {"prompt_toolkit", "trio.testing"} & set(loaded)
 
 
-def test_imports_take_no_longer_than_trios() -> None:
+SHARE: Final = 0.9
+"""An import's share of the time of Trio's. On a machine that imports Trio in 0.055 s, it is 0.05 s."""
+
+
+def test_imports_take_less_time_than_trios() -> None:
     """The core without Trio, and the adapter beyond it: the best times, of as many rounds as it takes."""
     programs = ("", "import trio", "import peersockets_core", "import trio, peersockets_trio")
     best = [math.inf] * len(programs)
     for _ in range(20):
         best = [min(time, processor_time(code)) for time, code in zip(best, programs, strict=True)]
         bare, trio, core, adapter = best
-        if core - bare < trio - bare and adapter - trio < trio - bare:
+        if max(core - bare, adapter - trio) < SHARE * (trio - bare):
             return
     raise AssertionError(f"seconds of {programs}: {best}")

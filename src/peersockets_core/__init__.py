@@ -19,6 +19,8 @@ entropy come in as arguments.
 
 __version__ = "0.1.0"
 
+from typing import TYPE_CHECKING
+
 from .address import Address
 from .connection import Connection
 from .errors import (
@@ -52,12 +54,14 @@ from .topics.handles import Message, Overflow, TopicHandle, TopicStatistics
 from .topics.machine import Peersockets
 from .topics.members import Host
 from .topics.naming import TopicScope
-from .topics.requests import Request, RequestBook, RequestStatistics
 from .topics.statistics import MachineStatistics
 from .topics.watches import PeerEvent, PeerJoined, PeerLeft, Watch
 from .wires.extensions import ExtensionNames
 from .wires.table import WIRES, parse_wire
 from .wires.wire import Sender
+
+if TYPE_CHECKING:
+    from .topics.requests import Request, RequestBook, RequestStatistics
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -109,3 +113,13 @@ __all__ = [
     "parse_public_key",
     "parse_wire",
 ]
+
+if not TYPE_CHECKING:  # a type checker would take every name for one of this module
+
+    def __getattr__(name: str) -> object:
+        # An import loads as little as it can: not every program asks, and `wires.table` loads wires late.
+        if name in {"Request", "RequestBook", "RequestStatistics"}:
+            from .topics import requests
+
+            return getattr(requests, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,7 +8,7 @@ seconds of any monotonic clock.
 from __future__ import annotations
 
 import math
-from typing import Generic, cast
+from typing import TYPE_CHECKING, Generic, cast
 
 from .connection_admission import Admission
 from .connection_state import ENDED, TRANSITIONS, UNPROVED, ConnectionSignal, ConnectionState
@@ -22,12 +22,14 @@ from .outbox import Outbox
 from .owners import C_co
 from .transitions import follow
 from .wires.extensions import ExtensionNames
-from .wires.hypercore11.protomux import Mux
 from .wires.keys import Keys
 from .wires.setup import WireSetup
 from .wires.table import KINDS, Undecided, detect_untrusted, parse_wire
 from .wires.wire import Sender, Wire
 from .work import UNBOUNDED, Work
+
+if TYPE_CHECKING:
+    from .wires.hypercore11.protomux import Mux
 
 
 class Connection(Generic[C_co]):

@@ -105,11 +105,12 @@ __all__ = [
     "parse_wire",
 ]
 
+if not TYPE_CHECKING:  # a type checker would take every name for one of this module
 
-def __getattr__(name: str) -> object:
-    # UDX and HyperDHT take as long to import as all the rest, and not every program opens a swarm.
-    if name in {"Discovery", "Swarm", "SwarmStatistics"}:
-        from . import swarm
+    def __getattr__(name: str) -> object:
+        # UDX and HyperDHT take as long to import as all the rest, and not every program opens a swarm.
+        if name in {"Discovery", "Swarm", "SwarmStatistics"}:
+            from . import swarm
 
-        return getattr(swarm, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            return getattr(swarm, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,7 @@
-"""The table of wires, from which a listener also detects the wire of an initiator."""
+"""The table of wires, from which a listener also detects the wire of an initiator.
+
+The first connection on a wire loads the modules of that wire, because most programs speak only one.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,7 @@ from ..events import Event, WireName
 from ..keys import DriveKey
 from .duplicates import Judge
 from .hypercore9.duplicates import judge as judge_hypercore9
-from .hypercore9.wire import Hypercore9
 from .hypercore11.duplicates import judge as judge_hypercore11
-from .hypercore11.wire import Hypercore11
 from .pieces import Pieces
 from .setup import WireSetup
 from .wire import Sender, Wire
@@ -54,6 +55,18 @@ class Undecided:
         raise AssertionError("messages are sent after the handshake")
 
 
+def _make_hypercore9(setup: WireSetup) -> Wire:
+    from .hypercore9.wire import Hypercore9
+
+    return Hypercore9(setup)
+
+
+def _make_hypercore11(setup: WireSetup) -> Wire:
+    from .hypercore11.wire import Hypercore11
+
+    return Hypercore11(setup)
+
+
 @attrs.frozen(kw_only=True)
 class WireKind:
     """The properties of a wire that are known before a connection exists."""
@@ -71,14 +84,14 @@ class WireKind:
 
 KINDS: Final[dict[WireName, WireKind]] = {
     "hypercore9": WireKind(
-        make=Hypercore9,
+        make=_make_hypercore9,
         first_byte=0x3A,  # 58, as a varint
         takes_keys=False,
         has_drive_extensions=False,
         judge=judge_hypercore9,
     ),
     "hypercore11": WireKind(
-        make=Hypercore11,
+        make=_make_hypercore11,
         first_byte=0x20,  # 32, as three bytes
         takes_keys=True,
         has_drive_extensions=True,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..crypto.sodium import Buffer
 from ..events import Event
 from ..keys import DriveKey
-from .hypercore11.protomux import Mux
 from .pieces import Pieces
+
+if TYPE_CHECKING:
+    from .hypercore11.protomux import Mux
 
 
 class Sender(Protocol):
