@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parents[1]
@@ -75,6 +77,11 @@ def test_a_run_that_skips_fails(tmp_path: Path) -> None:
     assert run.returncode == 1
     assert "1 passed, 1 skipped" in run.stdout
     assert "a machine without it" in run.stdout
+
+
+def test_no_collection_of_garbage_looks_at_the_tests_themselves() -> None:
+    assert not any(isinstance(thing, pytest.Item) for thing in gc.get_objects())
+    assert gc.get_freeze_count() > 10_000
 
 
 def test_what_the_makefile_tests_is_there() -> None:
