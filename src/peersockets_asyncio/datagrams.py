@@ -26,7 +26,7 @@ class DatagramMachine(Protocol):
         """Return the time at which to call `handle_deadline`; infinity for never."""
 
     def handle_deadline(self, now: float) -> Iterable[Any]:
-        """Do what is due; returns the events that it causes."""
+        """Do whatever has become due by `now`; returns the events that it causes."""
 
 
 class DatagramMachines(asyncio.DatagramProtocol):
@@ -51,7 +51,7 @@ class DatagramMachines(asyncio.DatagramProtocol):
         """The socket, once asyncio has opened it."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Send what the machines have begun with."""
+        """Send the first output of the machines."""
         self.transport = cast(asyncio.DatagramTransport, transport)
         self.flush()
 
@@ -72,12 +72,12 @@ class DatagramMachines(asyncio.DatagramProtocol):
         self._paused = True
 
     def resume_writing(self) -> None:
-        """Go on sending."""
+        """Continue to send."""
         self._paused = False
         self.flush()
 
     def flush(self) -> None:
-        """Send what the machines have queued, and set the timer."""
+        """Send the queued output of the machines, and set the timer."""
         for machine in self._machines:
             if self._paused or self.transport.is_closing():
                 return

@@ -255,7 +255,7 @@ class Drive:
         self.key = key
         self._scope: TopicScope = topic_scope
         self.opened: OpenDrive[Link, Wakeable] = node.machine.open_drive(key)
-        """The drive as the machine of the core has it."""
+        """The core's record of the drive."""
         self._children: list[Topic | PeerEvents] = []
         self.closed = False
         node.flush()

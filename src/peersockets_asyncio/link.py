@@ -1,4 +1,4 @@
-"""`Link`: moves the bytes of one stream into its connection and out of it, and keeps its time."""
+"""`Link`: moves bytes between one stream and its connection, and handles the connection's deadlines."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Link(asyncio.Protocol):
     ) -> None:
         self.admitted: asyncio.Future[ConnectionInfo] = node.loop.create_future()
         """The facts, once the remote is admitted; or the reason why it is not."""
-        self.admitted.add_done_callback(_retrieve)  # nobody waits for those who dialled us
+        self.admitted.add_done_callback(_retrieve)  # no task waits for remotes that dialled us
         self.ended = asyncio.Event()
         self.turn = asyncio.Lock()
-        """Held by the sender whose turn it is; those that wait for it come in the order of their arrival."""
+        """The sender whose turn it is holds this lock. The others get it in the order of their arrival."""
         self.address: Address | None = None
         self._node = node
         self._how: tuple[WireName | None, bool, bytes | None] = (wire, initiator, expect)
@@ -57,7 +57,7 @@ class Link(asyncio.Protocol):
     # Calls of asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin with the handshake."""
+        """Begin the handshake."""
         assert isinstance(transport, asyncio.Transport)
         # Write only when the transport has nothing left, so that we know how much may be lost with it.
         transport.set_write_buffer_limits(high=0)
@@ -69,7 +69,7 @@ class Link(asyncio.Protocol):
         self.flush()
 
     def data_received(self, data: bytes) -> None:
-        """Take in what the remote has sent, in slices."""
+        """Take in bytes from the remote, one slice of work at a time."""
         if self.connection.closed:
             return
         self._take_in(self.connection.receive_data(data, self._node.loop.time(), SLICE))
@@ -99,7 +99,7 @@ class Link(asyncio.Protocol):
         self._paused = True
 
     def resume_writing(self) -> None:
-        """Go on writing."""
+        """Continue to write."""
         self._paused = False
         self.flush()
 
@@ -113,7 +113,7 @@ class Link(asyncio.Protocol):
             self._report(events)
 
     def _report(self, events: list[Event]) -> None:
-        """Hand events to the machine, and go on as they require."""
+        """Hand events to the machine, and act on them."""
         self._node.receive_events(self.connection, events)
         if self.connection.closed:
             self._end()
@@ -134,7 +134,7 @@ class Link(asyncio.Protocol):
         except Refused as refused:
             self.fail(refused)
             return
-        if not self.connection.closed:  # it was not given up meanwhile
+        if not self.connection.closed:  # the connection may have been given up meanwhile
             events += self.connection.admit(self._node.loop.time(), SLICE)
             self._report(events)
             self.resume()
@@ -149,7 +149,7 @@ class Link(asyncio.Protocol):
         self._transport_in_use.pause_reading()
 
     def resume(self) -> None:
-        """Read again, unless there is still input to work through, or a full topic."""
+        """Read again, unless input is still waiting or a topic is full."""
         connection = self.connection
         if connection.closed or not self._node.machine.may_read(connection):
             return
@@ -167,12 +167,12 @@ class Link(asyncio.Protocol):
     # Output
 
     def flush_soon(self) -> None:
-        """Write what is queued once the tasks that are ready now have run, all of it at once."""
+        """Write all queued output at once, after the tasks that are ready now have run."""
         if self._flushing is None:
             self._flushing = self._node.loop.call_soon(self.flush)
 
     def flush(self) -> None:
-        """Write what is queued, unless the remote does not read, and set the timer."""
+        """Write the queued output, unless the remote does not read, and set the timer."""
         self._flushing = None
         connection, now = self.connection, self._node.loop.time()
         if connection.closed or self._ending:
@@ -191,7 +191,7 @@ class Link(asyncio.Protocol):
         self._transport_in_use.write(data)
 
     async def in_turn(self, send: Callable[[], T | None]) -> T | None:
-        """Call `send` once there is room, in the order in which senders came."""
+        """Call `send` once there is room. Senders take turns in the order of their calls."""
         outbox = self.connection.outbox
         self._senders += 1
         outbox.reserve()
@@ -209,18 +209,18 @@ class Link(asyncio.Protocol):
     # The end
 
     def facts(self) -> ConnectionInfo:
-        """Return the facts of the connection, whose remote has proved its key."""
+        """Return the facts of the connection, once the remote has proved its key."""
         connection = self.connection
         assert connection.remote_public_key is not None
         assert connection.wire is not None
         return ConnectionInfo(connection.remote_public_key, connection.wire, self.address)
 
     def fail(self, error: RemoteProtocolError | Refused) -> None:
-        """Close the connection for the remote's fault."""
+        """Close the connection because of the remote's fault."""
         self._report(self.connection.fail(error))
 
     def _end(self) -> None:
-        """End the stream of a closed connection: at once for the remote's fault, and else in good order."""
+        """End the stream of a closed connection: at once after a remote's fault, else in good order."""
         if isinstance(self.connection.error, RemoteProtocolError):
             self.abort()
         else:
@@ -228,10 +228,10 @@ class Link(asyncio.Protocol):
             self._transport_in_use.resume_reading()
 
     def finish(self) -> None:
-        """End our half after the queued output, and read on until the remote has ended its half.
+        """End our half after the queued output, and keep reading until the remote has ended its half.
 
-        The stream is cut if that takes too long. To close the socket earlier would lose messages of both
-        sides: the system resets a stream that is closed with unread input.
+        The stream is cut if that takes too long. Closing the socket earlier would lose messages of both
+        sides, because the system resets a stream that is closed with unread input.
         """
         transport = self._transport_in_use
         if self._ending or transport.is_closing():
@@ -256,6 +256,6 @@ class Link(asyncio.Protocol):
 
 
 def _retrieve(admitted: asyncio.Future[ConnectionInfo]) -> None:
-    """Keep asyncio from logging a failure that nobody waits for."""
+    """Retrieve the exception, so that asyncio does not log it if no task waits for it."""
     if not admitted.cancelled():
         admitted.exception()

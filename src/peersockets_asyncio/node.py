@@ -47,7 +47,7 @@ class Listener:
     _server: asyncio.Server = attrs.field(repr=False)
 
     async def aclose(self) -> None:
-        """Stop listening, on the other addresses of the same call as well. Existing connections stay."""
+        """Stop listening, also on the other addresses of the same `listen_tcp`. Existing connections stay."""
         self._server.close()
 
 
@@ -153,7 +153,7 @@ class Node:
         )
 
     async def aclose(self) -> None:
-        """Send what has been accepted, and close everything. It takes no longer than `Limits.linger`."""
+        """Send all accepted messages, for up to `Limits.linger` seconds, and close everything."""
         self.closed = True
         for server in self._servers:
             server.close()
@@ -236,7 +236,7 @@ class Node:
         self.machine.handle_deadline(self.loop.time())
         self._keep_time()
 
-    # The `Host` of the machine. None of these may call the machine, so they postpone what does.
+    # The `Host` of the machine. None of these methods may call the machine, so they postpone such calls.
 
     def news(self, handle: TopicHandle[Link, Wakeable] | Watch[Wakeable]) -> None:
         """Wake the receiver of a handle."""
@@ -259,7 +259,7 @@ class Node:
         self.loop.call_soon(connection.owner.finish)
 
     def drop(self, connection: Connection[Link], error: RemoteProtocolError) -> None:
-        """Close a connection for the remote's fault."""
+        """Close a connection because of the remote's fault."""
         self.loop.call_soon(connection.owner.fail, error)
 
 

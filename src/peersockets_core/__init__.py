@@ -4,7 +4,7 @@ The rooms, from bytes to applications. `tests/test_layers.py` states which of th
 
     crypto/         Noise, and the ciphers of libsodium
     wires/          the wires hypercore9/ (hyperdrive 10) and hypercore11/ (hyperdrive 11 to 13)
-    connection      one stream: handshake, deadlines, the boundary of errors
+    connection      one stream: handshake, deadlines, the conversion of errors
     topics/         the machine above many connections: drives, members, topics, watches, requests
     trace/          recorded sessions of one connection: read, write, replay, decrypt
     udx/            reliable streams over UDP

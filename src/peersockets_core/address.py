@@ -34,16 +34,18 @@ class Address(NamedTuple):
         """Parse an address. Raises `ValueError`, which names the mistake."""
         shown = repr(text[:_SHOWN])
         if _is_ipv6(text):
-            raise ValueError(f"an IPv6 address stands in brackets, before its port: [{text}]:PORT")
+            raise ValueError(f"an IPv6 address must be in brackets, before its port: [{text}]:PORT")
         host, colon, port = text.rpartition(":")
         if not colon or not host or not (port.isascii() and port.isdecimal()):
             raise ValueError(f"address must be HOST:PORT, or [HOST]:PORT for IPv6, not {shown}")
         if host.startswith("[") and host.endswith("]"):
             host = host[1:-1]
             if not _is_ipv6(host):
-                raise ValueError(f"no IPv6 address stands in the brackets of {shown}")
+                raise ValueError(f"no IPv6 address in the brackets of {shown}")
         elif ":" in host:
-            raise ValueError(f"an IPv6 address stands in brackets, before its port: [HOST]:PORT, not {shown}")
+            raise ValueError(
+                f"an IPv6 address must be in brackets, before its port: [HOST]:PORT, not {shown}"
+            )
         elif not _is_name(host):
             raise ValueError(f"no host name in {shown}")
         if len(port) > len(str(_HIGHEST_PORT)) or not lowest_port <= int(port) <= _HIGHEST_PORT:

@@ -12,7 +12,7 @@ MIB: Final = 1024 * KIB
 
 
 def positive(limits: str = "limits") -> Callable[[object, attrs.Attribute[Any], float], None]:
-    """Return a validator that raises `ValueError`, naming `limits` and the field, unless it is positive."""
+    """Return a validator of positive values. It raises `ValueError`, which names `limits` and the field."""
 
     def validate(_: object, attribute: attrs.Attribute[Any], value: float) -> None:
         if not value > 0:
@@ -24,7 +24,7 @@ def positive(limits: str = "limits") -> Callable[[object, attrs.Attribute[Any], 
 def repr_of_changes(limits: Any) -> str:
     """Return the repr of limits without the bounds that have their default values.
 
-    It stands in signatures, where two dozen numbers would hide the other arguments.
+    The signatures in the documentation show it; two dozen numbers there would hide the other arguments.
     """
     defaults = type(limits)()
     changed = (

@@ -265,16 +265,17 @@ class Connection(Generic[C_co]):
     def remote_deadline(self) -> float:
         """The time at which the remote is given up if it sends nothing until then; infinity for never.
 
-        The caller must read everything that has arrived by then first, because only received input counts.
+        At that time, the caller first passes in everything that has arrived, because unread input does not
+        count.
         """
         return self._timers.remote_deadline(self.state, self.wire_machine)
 
     def handle_deadline(self, now: float) -> list[Event]:
         """Do whatever has become due by `now`: queue a keepalive, or give up the peer. Returns the events.
 
-        Call it after everything that has arrived was given to `receive_data`, because a remote whose bytes
-        lie unread is not silent. If the call comes much later than it was due, we were away ourselves. The
-        time since the last call of any method with a time then does not count against the remote.
+        Call it after everything that has arrived was given to `receive_data`: a remote with unread bytes is
+        not silent. If the call comes much later than it was due, we were away ourselves. The time since the
+        last call of any method with a time then does not count against the remote.
         """
         self._advance_time(now)
         timers = self._timers
@@ -436,8 +437,8 @@ class Connection(Generic[C_co]):
         self._signal(ConnectionSignal.FAIL if failed else ConnectionSignal.CLOSE)
         self.error = error
         self.outbox.seal()
-        # A connection is part of reference cycles. As garbage, it could keep megabytes of half a message for
-        # long.
+        # A connection is part of reference cycles, so it may wait long for the garbage collector, and an
+        # incomplete message can take megabytes.
         self.wire_machine.forget_input()
         self.admission.take()
         events.append(ConnectionClosed(error))

@@ -109,7 +109,7 @@ class ConnectionTimers:
             if dialled is not None:
                 text += f"; does the remote speak {dialled}?"
                 text += "".join(
-                    f" For {wire}: wire={wire!r}, --wire {wire}" for wire in WIRES if wire != dialled
+                    f" For {wire}, pass wire={wire!r} or --wire {wire}." for wire in WIRES if wire != dialled
                 )
             return RemoteProtocolError(text)
         if state is ConnectionState.ON_HOLD:

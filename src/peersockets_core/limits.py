@@ -59,7 +59,8 @@ class Limits:
     s."""
 
     hypercore11_keepalive: float = attrs.field(default=5.0, validator=_positive)
-    """HyperDHT 6.34.0 and hypercore 11.37.1 send an empty frame after 5 s without a write."""
+    """The same as `keepalive`, for hypercore11: HyperDHT 6.34.0 and hypercore 11.37.1 send an empty frame
+    after 5 s without a write."""
 
     hypercore11_silence: float = attrs.field(default=math.inf, validator=_positive)
     """The same as `silence`, for hypercore11 remotes that have not sent a keepalive. secret-stream

@@ -31,7 +31,7 @@ class Outbox:
         self.limit = limit
         """The size in bytes from which messages must wait."""
         self.room = limit
-        """The same for a sender that has not waited: `limit`, or 0 while the room is reserved for waiting
+        """The limit for a sender that has not waited: `limit`, or 0 while the room is reserved for waiting
         senders."""
         self._reply_limit = reply_limit
         self._reply_size = 0

@@ -49,9 +49,9 @@ class Drive(Closing):
     def join(self, topic: str, *, overflow: Overflow = "wait") -> Topic:
         """Join a topic of the drive, for sending and receiving.
 
-        `overflow` is the reaction if messages arrive faster than the application receives them: `"wait"`
-        stops reading from their senders; `"drop_oldest"` and `"drop_newest"` drop messages and count
-        them.
+        `overflow` selects the reaction if messages arrive faster than the application receives them:
+        `"wait"` stops reading from their senders; `"drop_oldest"` and `"drop_newest"` drop messages and
+        count them.
 
         Raises `TypeError` or `ValueError` for a topic that is not text or has lone surrogates, or for an
         unknown `overflow`, and `trio.ClosedResourceError` if the drive is closed.

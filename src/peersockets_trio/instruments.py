@@ -68,7 +68,7 @@ class Instruments:
     """The instruments of one node. The object is false if there are none."""
 
     def __init__(self, instruments: Iterable[Instrument] = ()) -> None:
-        """Raise `TypeError` if an item is not an `Instrument`."""
+        """Raises `TypeError` if an item is not an `Instrument`."""
         self._instruments = list(instruments)
         for instrument in self._instruments:
             if not isinstance(instrument, Instrument):

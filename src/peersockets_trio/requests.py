@@ -2,7 +2,7 @@
 track of both.
 
 The task that reads a message passes it to the core's `RequestBook` at once. A reply therefore wakes exactly
-the task that waits for it, messages that a peer sent before it left count, and requests never hold up
+the task that waits for it, replies of a peer that has just left are not lost, and requests never delay
 replies. The reading task sends nothing; the server's task starts handlers and refuses requests.
 """
 

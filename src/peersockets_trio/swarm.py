@@ -1,4 +1,4 @@
-"""`Swarm`: a node's presence in HyperDHT, in which it finds peers by nothing but a drive's key."""
+"""`Swarm`: a node's presence in HyperDHT, where it needs only a drive's key to find the drive's peers."""
 
 from __future__ import annotations
 
@@ -279,7 +279,7 @@ class Swarm:
 
 
 def leave_all(swarm: Swarm) -> None:
-    """Begin to withdraw all announcements of a swarm, which goes on otherwise."""
+    """Begin to withdraw all announcements of a swarm. Everything else in the swarm continues."""
     for discovery in list(swarm._discoveries.values()):
         discovery.close()
 

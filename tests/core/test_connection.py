@@ -296,7 +296,9 @@ def test_an_endless_handshake(initiator: bool) -> None:
         assert ours.receive_data(b"\x3a" if second == 0 else b"x", NOW + second) == []
     assert ours.next_deadline() == NOW + HANDSHAKE_TIME
     error = error_of(ours.handle_deadline(NOW + HANDSHAKE_TIME))
-    hint = "; does the remote speak hypercore9? For hypercore11: wire='hypercore11', --wire hypercore11"
+    hint = (
+        "; does the remote speak hypercore9? For hypercore11, pass wire='hypercore11' or --wire hypercore11."
+    )
     assert error == f"no handshake within 10 seconds{hint if initiator else ''}"
     assert ours.next_deadline() == math.inf
 

@@ -44,7 +44,7 @@ class DHFunction(Protocol):
         ...
 
     def check_untrusted(self, public_key: bytes) -> None:
-        """Raise only `RemoteProtocolError`, for a value that is no secret key's public key."""
+        """Check a public key. Raises only `RemoteProtocolError`, if it belongs to no secret key."""
 
     def dh_untrusted(self, secret_key: bytes, public_key: bytes) -> Secret:
         """Return the 32-byte shared secret. Raises only `RemoteProtocolError`, for a bad point."""
@@ -62,7 +62,7 @@ class X25519:
         return DHKeyPair(seed, bindings.crypto_scalarmult_base(seed))
 
     def check_untrusted(self, public_key: bytes) -> None:
-        """Raise only `RemoteProtocolError`, for a point outside the group of the base point.
+        """Check a public key. Raises only `RemoteProtocolError`, for a point outside the base point's group.
 
         X25519 itself treats several keys as the same one: keys that differ by a point of small order, by a
         multiple of the prime or by the highest bit. One secret key would prove all of them.
@@ -96,7 +96,9 @@ class Ed25519:
         return DHKeyPair(secret_key, public_key)
 
     def check_untrusted(self, public_key: bytes) -> None:
-        """Raise only `RemoteProtocolError`, for a point outside the group of the base point."""
+        """Check a public key. Raises only `RemoteProtocolError`, for a point outside the base point's
+        group.
+        """
         _check_point_untrusted(public_key)
 
     def dh_untrusted(self, secret_key: bytes, public_key: bytes) -> Secret:
@@ -130,7 +132,9 @@ _CHECKS_ORDER: Final = checks_order()
 
 
 def _check_point_untrusted(point: bytes) -> None:
-    """Raise only `RemoteProtocolError`, for a point of the Edwards curve outside the base point's group."""
+    """Check a point of the Edwards curve. Raises only `RemoteProtocolError`, for one outside the base point's
+    group.
+    """
     if not bindings.crypto_core_ed25519_is_valid_point(point) or not (_CHECKS_ORDER or has_order(point)):
         raise _weak_point()
 
@@ -174,7 +178,7 @@ class SymmetricState:
         self._key, self._nonce = key[:CIPHER_KEY_SIZE], 0
 
     def encrypt_and_hash(self, plaintext: bytes) -> bytes:
-        """Encrypt if there is a key yet, and mix the result into the hash."""
+        """Encrypt `plaintext` if a cipher key is known yet, and mix the result into the hash."""
         ciphertext = plaintext
         if self._key is not None:
             ciphertext = bindings.crypto_aead_chacha20poly1305_ietf_encrypt(
@@ -277,7 +281,7 @@ class NoiseHandshake:
         return (initiator_key, responder_key) if self._initiator else (responder_key, initiator_key)
 
     def write_message(self, payload: bytes) -> bytes:
-        """Return the next message, which carries `payload` (in the clear in the first one of XX)."""
+        """Return the next message with its `payload`, which the first message of XX does not encrypt."""
         symmetric = self._symmetric
         message = b""
         for token in self._messages[self._messages_done]:
@@ -312,11 +316,11 @@ class NoiseHandshake:
         return payload
 
     def _check_untrusted(self, public_key: bytes, token: str, tokens: tuple[str, ...]) -> None:
-        """Check a key of the remote, unless a multiplication for the same message does that.
+        """Check a key of the remote, unless a Diffie-Hellman operation of the same message does that.
 
         Raises only `RemoteProtocolError`.
         """
-        theirs = 1 if self._initiator else 0  # the place of the remote's key in the name of a multiplication
+        theirs = 1 if self._initiator else 0  # the position of the remote's letter in "es" and the like
         multiplied = any(len(other) == 2 and other[theirs] == token for other in tokens)
         if not (multiplied and self._dh.checks):
             self._dh.check_untrusted(public_key)

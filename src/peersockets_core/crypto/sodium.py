@@ -20,7 +20,7 @@ from .bindings import ffi as _ffi
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
 _BLOCK = 64
-_LARGE = 4096  # bytes; from this size, a copy costs more than a second call
+_LARGE = 4096  # bytes; from this size on, copying costs more than a second call
 
 DECLARATIONS: Final = """
 int sodium_init(void);

@@ -15,7 +15,7 @@ _BUSY = frozenset({PeerState.DIALLING, PeerState.CONNECTED})
 
 
 class PeerBook:
-    """All peers by public key. Each peer files itself anew when it changes."""
+    """All peers by public key. A peer moves to the right list by itself when it changes."""
 
     def __init__(self, limit: int) -> None:
         """Begin. At `limit` known peers, each new peer replaces an old one, unless all are dialled or

@@ -1,4 +1,4 @@
-"""Announces one topic and looks it up, again and again.
+"""`TopicDiscovery`: announces one topic and looks it up, again and again.
 
 Source: hyperswarm 4.17.2, `lib/peer-discovery.js`. Two peers that join in the same instant can miss each
 other. The reference then waits for ten minutes; we look again after five seconds and after thirty more.

@@ -1,4 +1,4 @@
-"""One peer of a swarm: how often it was tried, and when it is tried again.
+"""`SwarmPeer`: one peer of a swarm, how often it was tried, and the time of the next attempt.
 
 Source: hyperswarm 4.17.2, `lib/peer-info.js` and `lib/retry-timer.js`.
 """
@@ -23,7 +23,7 @@ _AFTER_CONNECTING: Final = (_SHORT, _SHORT, _MEDIUM, _LONG)
 _BEFORE_CONNECTING: Final = (_SHORT, _MEDIUM, _LONG, _LONG)
 """Seconds until the next attempt, by the number of attempts that have failed so far."""
 
-_EARLIEST, _SPREAD = 0.66, 0.66  # a wait is between 0.66 and 1.32 times as long
+_EARLIEST, _SPREAD = 0.66, 0.66  # each wait is multiplied by a random factor from 0.66 to 1.32
 
 
 class PeerState(enum.Enum):
@@ -123,7 +123,7 @@ class SwarmPeer:
             self._file(self)
 
     def network_changed(self) -> None:
-        """Note that earlier failures mean nothing any more, and try a waiting peer at once."""
+        """Forget earlier failures, which mean nothing on another network, and retry a waiting peer now."""
         if self.state is PeerState.WAITING:
             self.attempts = 0
             self.signal(PeerSignal.QUEUE)

@@ -297,7 +297,7 @@ class Swarm:
                     self.connection_lost(dial.public_key, now)
                 self.pending_events.append(event)
             case Bootstrapped() | Listening() | BecamePersistent():
-                moved = isinstance(event, BecamePersistent)  # records name an address that is ours no longer
+                moved = isinstance(event, BecamePersistent)  # our records name an old address
                 for topic in self.topics.values():
                     if topic.waits or (moved and topic.announces):
                         self._start_search(topic, now)

@@ -76,8 +76,8 @@ class OpenTopic(Generic[C, H]):
         """Deliver messages to every handle, unless a stranger to the drive sent them.
 
         `read` is the number of the read that contained them. All messages of one read are accepted, however
-        many there are; then the sender is held up. Messages for a handle that others have filled wait with
-        their connection.
+        many there are; if they fill a handle, we stop reading from the sender. Messages for a handle that
+        other senders have filled wait with their connection.
         """
         if self.scope == "drive" and self.drive.key.discovery_key not in link.drives:
             return
@@ -118,7 +118,7 @@ class OpenTopic(Generic[C, H]):
 
 @attrs.define(eq=False)
 class OpenDrive(Generic[C, H]):
-    """A drive that is open here, no matter how often it was opened."""
+    """A drive that is open here: one object, no matter how often the drive was opened."""
 
     key: DriveKey
     users: int = 0

@@ -17,7 +17,7 @@ import cbor2
 from ..errors import RemoteProtocolError
 
 LARGEST_ID: Final = 2**32 - 1
-"""The largest id has four bytes: every language can read it as an exact number, JavaScript in one call."""
+"""The largest id, of four bytes. Every language can read it as an exact number, JavaScript in one call."""
 
 
 class Kind(enum.IntEnum):
@@ -47,9 +47,8 @@ _HEADS: Final = re.compile(
     rb"(?:[\x40-\x5b\x60-\x7b]|\Z)",  # bytes or text of a definite length, or nothing
     re.DOTALL,
 )
-"""The beginning of an envelope. Only messages that match reach the decoder, because cbor2 6.3.0 compiles
-every regular expression and makes every list of millions of items that a message's tags and arrays ask
-for."""
+"""The beginning of an envelope. Only messages that match reach the decoder: any other one could make
+cbor2 6.3.0 compile a regular expression, or build a list of millions of items."""
 
 
 def encode(kind: Kind, number: int, body: bytes | str | None = None) -> bytes:

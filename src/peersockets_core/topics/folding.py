@@ -1,8 +1,8 @@
 """Folding: keeps one of several connections of a peer, and retires the duplicates.
 
-Both sides must choose the same connection. They may see the two in a different order, and the older one may
-be dead without a sign. The rule is that of the reference. If the two sides could disagree, one of them
-decides, and the other one waits for it up to `Limits.fold_time`.
+Both sides must choose the same connection, although they may see the two in a different order, and the older
+one may be dead without either side knowing. The rule is that of the reference. If the two sides could
+disagree, one of them decides, and the other waits for the decision, up to `Limits.fold_time`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def judge(newer: Link, older: Link) -> Verdict:
 
 
 class Folding(Generic[C, H]):
-    """The duplicates of one node, and the deadlines by which remotes should end theirs."""
+    """The duplicates of one node, and the deadlines by which remotes should have ended their part of them."""
 
     def __init__(self, host: Host[C, H], limits: Limits) -> None:
         self._host = host

@@ -97,7 +97,7 @@ def _messages(peer_id: int, public_key: bytes, payloads: Iterable[bytes]) -> Ite
 class TopicHandle(Generic[C_co, H_co]):
     """One join of a topic, made by `Peersockets.join`: the queue of received messages, and the way to send.
 
-    `len` of it is the number of messages that wait. It is true even if none does.
+    `len(handle)` is the number of messages that wait. A handle is true even if none waits.
     """
 
     __slots__ = (

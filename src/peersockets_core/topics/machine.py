@@ -1,8 +1,7 @@
 """`Peersockets`: manages drives, members, peer ids, topics and watches over many connections.
 
-It knows nothing about wires. The events of connections go in with `receive_events`. Commands come
-out as calls on the `Connection` that they concern, and on the `Host`, which moves bytes and wakes
-tasks.
+It knows nothing about wires. The program passes the events of connections to `receive_events`. The machine
+calls the `Connection` that a command concerns, and the `Host`, which moves bytes and wakes tasks.
 """
 
 from __future__ import annotations

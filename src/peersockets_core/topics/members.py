@@ -84,8 +84,8 @@ class Link(Generic[C_co, H_co]):
     def hold_back(self, handle: TopicHandle[C_co, H_co], payloads: list[bytes], read: int) -> bool:
         """Keep messages until an overflowing handle has drained, and stop reading the connection.
 
-        A peer cannot know that others have filled a topic, so the messages of the read with the number
-        `read` wait. Returns False for messages of a later read, which should not have happened.
+        A peer cannot know that others have filled a topic, so its messages wait, all those of the read with
+        the number `read`. Returns False for messages of a later read, which the host should not have done.
         """
         if self.held_back and self._held_in != read:
             return False
@@ -131,7 +131,7 @@ class Member(Generic[C_co, H_co]):
     link: Link[C_co, H_co] | None
     """The connection in use; None while it is being replaced."""
     deadline: float = math.inf
-    """When a replacement has taken too long."""
+    """The time at which a replacement has taken too long."""
     awaited: set[Connection[C_co]] = attrs.field(factory=set)
     """Connections of which one may turn out to be a replacement."""
     reason: str = ""

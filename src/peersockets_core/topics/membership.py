@@ -84,7 +84,7 @@ class Memberships(Generic[C, H]):
         self._part(peer)
 
     def settle(self, connection: Connection[C]) -> None:
-        """Note that the owner of a connection is known. Members that waited for nothing else leave."""
+        """Note that a connection has proved its key or ended. Members that waited for no other one leave."""
         for drive, member in list(self.replacing):
             if connection in member.awaited:
                 member.awaited.discard(connection)
@@ -239,7 +239,7 @@ class Memberships(Generic[C, H]):
         return links[-1]
 
     def _part(self, peer: KnownPeer[C, H]) -> None:
-        """Note that a peer is gone, if it has no links and no memberships left."""
+        """Note that a peer is gone if it has no links and no memberships left."""
         if not peer.links and not peer.memberships:
             self.peers.depart(peer)
 

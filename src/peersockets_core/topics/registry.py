@@ -87,7 +87,8 @@ class Registry(Generic[C, H]):
 
         A remote that dialled twice ends the older connection as soon as it has finished the newer one's
         handshake (hyperswarm 2.15.3). The last message of that handshake may still be on its way to us. A
-        remote that has not even got our answer, or speaks another wire, cannot be that one.
+        connection on which the remote has not got our answer yet, or on another wire, cannot be the newer
+        one.
         """
         if link.connection.initiator or link.connection in self.links:
             return set()

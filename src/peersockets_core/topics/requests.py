@@ -122,13 +122,13 @@ class RequestBook(Generic[AskOwner, AnswerOwner]):
         return next(number for number in map(LARGEST_ID.__and__, self._ids) if number not in waiting)
 
     def ask(self, peer_id: int, number: int, owner: AskOwner | None = None) -> Asked[AskOwner]:
-        """A request has been sent: its reply may come from now on."""
+        """Note that a request has been sent, so that its reply may arrive."""
         asked = Asked(peer_id, number, cast(AskOwner, owner))
         self.asked.setdefault(peer_id, {})[number] = asked
         return asked
 
     def withdraw(self, asked: Asked[AskOwner]) -> bool:
-        """Wait for a reply no longer; returns whether there was none yet, so that a cancel is due."""
+        """Stop waiting for a reply; returns whether none has arrived, so that we should send a cancel."""
         return self._take_asked(asked.peer_id, asked.id) is not None
 
     def receive_untrusted(self, message: Message) -> News[AskOwner, AnswerOwner] | None:
@@ -146,8 +146,8 @@ class RequestBook(Generic[AskOwner, AnswerOwner]):
         return news
 
     def finish(self, answering: Answering[AnswerOwner]) -> bool:
-        """Free the room of an answer that was sent or given up; returns whether the asker still waits for
-        it.
+        """Remove a request whose answer was sent or given up; returns whether the asker still waits for the
+        answer.
         """
         peer_id = answering.request.peer_id
         theirs = self.answering[peer_id]
@@ -159,7 +159,7 @@ class RequestBook(Generic[AskOwner, AnswerOwner]):
         return answering.wanted
 
     def lose(self, peer_id: int) -> list[Asked[AskOwner] | Answering[AnswerOwner]]:
-        """End the requests of a peer that cannot be reached any more; returns the affected ones."""
+        """End all requests to and from a peer that cannot be reached any more; returns the affected ones."""
         return self._end(peer_id, partial(PeerGone, peer_id))
 
     def close(self, make_error: Callable[[], Exception]) -> list[Asked[AskOwner] | Answering[AnswerOwner]]:

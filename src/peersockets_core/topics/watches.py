@@ -43,7 +43,7 @@ PeerEvent: TypeAlias = PeerJoined | PeerLeft
 class Watch(Generic[H_co]):
     """A feed of members that join and leave, made by `Peersockets.watch`. It begins with those present.
 
-    `len` of it is the number of events that wait. It is true even if none does.
+    `len(watch)` is the number of events that wait. A watch is true even if none waits.
     """
 
     __slots__ = ("_events", "_joins", "_max_events", "_numbers", "_watches", "closed", "owner")

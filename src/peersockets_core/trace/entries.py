@@ -26,9 +26,10 @@ Side: TypeAlias = Literal["initiator", "responder"]
 """The two ends of the stream."""
 
 Comparison: TypeAlias = Literal["bytes", "messages", "channels"]
-"""How far another implementation's output can equal the recording, given the same secrets and commands: in
-every byte; or in the handshake's bytes and the sequence of messages, without the messages about a drive's
-data and its transport; or the same, but in any order between channels."""
+"""The extent to which another implementation's output equals the recording, given the same secrets and
+commands. "bytes": every byte. "messages": the handshake's bytes and the sequence of messages, without
+messages about a drive's data and its transport. "channels": the same, but only the order within each channel
+counts."""
 
 SIDES: Final[tuple[Side, ...]] = get_args(Side)
 COMPARISONS: Final[tuple[Comparison, ...]] = get_args(Comparison)
@@ -96,7 +97,7 @@ class Secrets:
 
 @attrs.frozen
 class Digest:
-    """Stands for a chunk that is too large to keep; a player of the sending side produces the bytes again."""
+    """Replaces a chunk that is too large to keep; playing the sending side yields its bytes again."""
 
     size: int = _count()
     blake2b: bytes = _bytes(32)
@@ -192,7 +193,7 @@ class Send(Command):
 
 @attrs.frozen
 class Keepalive(Command):
-    """Send an empty frame, as the keepalive timer would have."""
+    """Send an empty frame, as the keepalive timer does."""
 
     kind = ("command", "keepalive")
 

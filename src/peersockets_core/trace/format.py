@@ -112,7 +112,7 @@ def _repeat(repeat: bytes, size: int) -> bytes:
 
 
 def _explain(error: Exception) -> str:
-    text = str(error.args[0])  # attrs has more arguments than text
+    text = str(error.args[0])  # an error of attrs has further arguments
     return f"no {text!r}" if isinstance(error, KeyError) else text
 
 

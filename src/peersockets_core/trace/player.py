@@ -1,4 +1,4 @@
-"""Plays one side of a session: a `Connection` that takes the commands and makes the reports of a trace."""
+"""`Player`: plays one side of a session with a `Connection`, from a trace's commands to its reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records one of our own sessions: a `Player` and a log of its input, output and reports."""
+"""`Recording`: records one of our own sessions, as a `Player` and a log of its input, output and reports."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ Cutter: TypeAlias = Callable[[bytes], Iterable[bytes]]
 """A function that cuts bytes into the chunks in which they arrive."""
 
 _LIMITS = attrs.evolve(DEFAULT_LIMITS, silence=math.inf)
-_NOW = 0.0  # a recording knows no time
+_NOW = 0.0  # a recording has no times
 _DATA_FIELDS = {"flags"}
 """Fields that describe a drive's data in messages that are otherwise compared: whether the peer seeks."""
 
@@ -34,7 +34,7 @@ def whole(data: bytes) -> Iterable[bytes]:
 
 
 def replay(trace: Trace, *, sides: Iterable[Side] = (), cut: Cutter = whole, ahead: int = 0) -> None:
-    """Play `sides` of a session, or all whose secrets are known, and compare with the recording.
+    """Play the given `sides` of a session (by default, all whose secrets are known), and compare the result.
 
     `cut` divides each chunk that arrives. With `ahead`, that many bytes of the next chunk arrive early,
     together with the chunk before it. The comparison covers the reports, and the output to the extent

@@ -45,7 +45,7 @@ class WireMessage:
 
     @property
     def order(self) -> tuple[str, int | None]:
-        """The key within which messages have an order. A peer may act on different channels in any order."""
+        """Messages with the same key have a fixed order. A peer may act on channels in any order."""
         if self.name == "Reject":
             return "the remote's channel", self.fields["channel"]
         return "channel", self.channel

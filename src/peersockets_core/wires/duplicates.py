@@ -41,8 +41,8 @@ class Verdict(NamedTuple):
 
     stays: Stays
     ours: bool
-    """Whether we end the other one. Otherwise the remote does, and we only do if the remote does not in
-    time."""
+    """Whether we end the other one. If not, the remote ends it, and we only do so if the remote takes too
+    long."""
 
 
 Judge: TypeAlias = Callable[[Duplicates], Verdict]

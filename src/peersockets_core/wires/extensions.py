@@ -38,8 +38,8 @@ class ExtensionNames:
     def index(self, name: str) -> int:
         """Return the position of a registered name, which is its id on the wire.
 
-        Raises `LocalProtocolError` for a name that is not registered, because another name would be at its
-        position.
+        Raises `LocalProtocolError` for a name that is not registered, because its position belongs to another
+        name.
         """
         self._check(name)
         return bisect_left(self._names, utf16_order(name), key=utf16_order)
@@ -50,7 +50,7 @@ class ExtensionNames:
         return self._for_strangers > 0
 
     def register(self, name: str, *, members_only: bool = False) -> None:
-        """Add a name, or one more user of it. The user listens to `members_only`, or to all remotes."""
+        """Add a name, or one more user of it. With `members_only`, the user ignores strangers."""
         if name not in self._registrations:
             insort(self._names, name, key=utf16_order)
             self.version += 1
@@ -58,7 +58,7 @@ class ExtensionNames:
         self._for_strangers += not members_only
 
     def unregister(self, name: str, *, members_only: bool = False) -> None:
-        """Remove one user of a registered name, with the same `members_only`; the last user removes the name.
+        """Remove one user who was registered with the same `members_only`, and with the last user the name.
 
         Raises `LocalProtocolError` for a name that is not registered.
         """

@@ -1,4 +1,4 @@
-"""`Heads`: what stands before a payload on the wire, by the size of the payload."""
+"""`Heads`: the bytes that precede a payload on the wire, which depend only on the payload's size."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Final
 
 CACHED: Final = 256
-"""Sizes that are remembered: a sender's messages have few."""
+"""The number of sizes whose heads are remembered. The messages of one sender rarely have more sizes."""
 
 
 class Heads(dict[int, bytes]):
-    """Makes each head once; a size that is not there yet is made when it is looked up."""
+    """Heads by the size of the payload. Looking up a missing head makes it."""
 
     __slots__ = ("_make",)
 

@@ -62,8 +62,8 @@ class Wire(Protocol):
         """Append the events that `data` causes to `events`, and overwrite `data` if it is writable. Raises
         only `RemoteProtocolError`.
 
-        The call stops when the shared work is used up. Then it `has_input`, and the next call continues with
-        that input, with or without data. Bytes that follow the handshake are kept for the next call.
+        The call stops when the shared work is used up. `has_input` is then true, and the next call continues
+        with that input, with or without data. Bytes that follow the handshake are kept for the next call.
         """
 
     def forget_input(self) -> None:

@@ -135,7 +135,7 @@ class Core:
         payloads: list[bytes] | None = None
         before = 0
         work = self._mux.work
-        # They are not counted one by one: up to here come no more than the work allows.
+        # Messages are not counted one by one: the bytes before `window` hold no more than the work allows.
         window = min(end, position + _SMALLEST * work.left)
         while position < window:
             size = data[position]

@@ -13,8 +13,8 @@ from ...outbox import Outbox
 from .encoding import encode_uint
 
 MAX_BATCH: Final = 64 * KIB
-"""Bytes of one batch. It is large enough to make the cost of a frame small, and small enough not to delay
-its first message. The reference accepts up to 8 MiB."""
+"""The most bytes in a batch: enough to make the cost of a frame small, and few enough not to delay the first
+message. The reference accepts up to 8 MiB."""
 
 ROOM: Final = 16
 """The most bytes that surround a message in a batch."""
@@ -26,7 +26,7 @@ _SWITCH: Final = b"\0"
 
 
 class Batcher:
-    """Marks where the messages of the stream below begin in an outbox."""
+    """Records where each message of the stream below begins in an outbox."""
 
     __slots__ = ("_cuts", "_outbox", "channel", "end", "sender")
 

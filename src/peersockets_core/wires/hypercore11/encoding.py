@@ -8,7 +8,7 @@ _SIZES = {0xFD: 2, 0xFE: 4, 0xFF: 8}
 
 
 def encode_uint(number: int) -> bytes:
-    """Encode a number that is not negative: one byte up to 252, else a mark and 2, 4 or 8 bytes,
+    """Encode a number of 0 or more: one byte up to 252, otherwise a marker byte and 2, 4 or 8 bytes,
     little-endian.
     """
     if number <= 0xFC:
@@ -16,7 +16,7 @@ def encode_uint(number: int) -> bytes:
     for mark, size in _SIZES.items():
         if number < 1 << 8 * size:
             return bytes((mark,)) + number.to_bytes(size, "little")
-    raise ValueError(f"{number} does not fit 64 bits")
+    raise ValueError(f"{number} does not fit into 64 bits")
 
 
 def encode_buffer(data: bytes) -> bytes:

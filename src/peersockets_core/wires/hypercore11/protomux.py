@@ -111,7 +111,7 @@ class Mux:
         return channel
 
     def reject(self, protocol: str, channel_id: bytes) -> None:
-        """Refuse a channel that the remote opened and whose decision `notify` postponed."""
+        """Refuse a channel of the remote about which `notify` postponed the decision."""
         for number in self.remote.waiting.pop((protocol, channel_id), ()):
             self._refuse(number)
 

@@ -144,8 +144,8 @@ class SecretStream:
         """Append the messages that `received` completes, without keepalives, as far as the work allows.
 
         A writable buffer is decrypted in place, and the rest is copied. As long as `has_input`, call it
-        again; there may be no data then. Bytes that follow the handshake are kept for the next call.
-        Raises only `RemoteProtocolError`.
+        again, even without data. Bytes that follow the handshake are kept for the next call. Raises only
+        `RemoteProtocolError`.
         """
         data = memoryview(received)
         if self._waiting:

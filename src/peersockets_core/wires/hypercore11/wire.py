@@ -134,7 +134,7 @@ class Hypercore11:
             self._decrypt_untrusted(b"")
 
     def _decrypt_untrusted(self, data: Buffer) -> None:
-        """Decrypt as much as the work allows; a fault waits behind the messages before it."""
+        """Decrypt as much as the work allows. A fault counts only after the messages before it."""
         try:
             self.stream.receive_data_untrusted(data, self._messages)
         except RemoteProtocolError as error:

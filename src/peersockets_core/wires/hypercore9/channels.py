@@ -56,7 +56,7 @@ class Channels:
         self._reply_untrusted = reply_untrusted
         self.by_key: dict[bytes, _Channel] = {}
         """The drives that are open here, by discovery key."""
-        # `Channelizer.allocLocal` tries to take the lowest free number, but never finds one.
+        # The reference's `Channelizer.allocLocal` looks for a free lower number, but never finds one.
         self._numbers = itertools.count(1)
         self.by_number: dict[int, _Channel] = {}
         """The drives that the remote has open as well, by its number."""

@@ -8,8 +8,8 @@ from ..duplicates import Duplicates, Stays, Verdict
 def judge(pair: Duplicates) -> Verdict:
     """Return which of two connections stays.
 
-    The connection that the smaller key dialled stays; of two of these, the newer one. Of two connections that
-    the larger key dialled, the older one stays, unless it turns out to be dead.
+    A connection that the smaller key dialled stays. If the smaller key dialled both, the newer one stays. If
+    the larger key dialled both, the older one stays, unless it turns out to be dead.
     """
     if pair.dialled != pair.smaller:  # the larger key has dialled the newer one
         return Verdict(Stays.LIVELIER, ours=pair.dialled)

@@ -74,7 +74,7 @@ class Open:
 
 @attrs.frozen
 class Options:
-    """Type 1: the names of the sender's extensions, an extension message's id being an index into them."""
+    """Type 1: the names of the sender's extensions. The id of an extension message is an index into them."""
 
     extensions: list[str] = _repeated(1, STRING)
     ack: bool | None = _optional(2, BOOL)
@@ -193,7 +193,7 @@ _REQUIRED = {
 
 
 def encode(message: ChannelMessage | NoisePayload) -> bytes:
-    """Return the body of a message, its fields in the order of their numbers, absent ones left out."""
+    """Return the body of a message: its fields in the order of their numbers, without absent ones."""
     encoded: list[bytes] = []
     for name, number, kind, repeated in _TABLES[type(message)]:
         value = getattr(message, name)

@@ -43,7 +43,7 @@ def test_numbers_are_the_references(number: int, encoded: str) -> None:
 
 def test_a_number_of_64_bits_and_one_more() -> None:
     assert encode_uint(2**64 - 1) == b"\xff" * 9
-    with pytest.raises(ValueError, match="does not fit 64 bits"):
+    with pytest.raises(ValueError, match="does not fit into 64 bits"):
         encode_uint(2**64)
 
 
