@@ -5,7 +5,7 @@ Start with `open_node`. The modules of this folder define the objects that an ap
 work). The rooms:
 
     runtime/        the machinery below: connection tasks, deadlines, scheduling, flushing, transports
-        udp/            UDP sockets, and the UDX streams that share them
+    udp/            UDP sockets, and the UDX streams that share them
     browser/        the web gateway that gives pages `beaker.peersockets`
     cli/            the commands
     testing/        help for the tests of programs that use this package

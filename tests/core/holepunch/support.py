@@ -1,4 +1,4 @@
-"""What the tests of hole punching share: a host that notes, samples of NATs, and the passing of time."""
+"""Support for the tests of hole punching: a host that notes, samples of NATs, and the passing of time."""
 
 from __future__ import annotations
 
