@@ -54,6 +54,22 @@ def test_nobody_is_there() -> None:
     assert done.stdout.startswith(f"* topic chat of drive {KEY}\n* you are ".encode())
 
 
+@pytest.mark.parametrize(
+    ("options", "wires"),
+    [
+        (("--connect", "127.0.0.1:1"), ["hypercore11"]),
+        (("--connect", "127.0.0.1:1", "--wire", "hypercore9"), ["hypercore9"]),
+        (("--bootstrap", "127.0.0.1:1"), ["hypercore11"]),
+        (("--bootstrap", "127.0.0.1:1", "--connect", "127.0.0.1:1", "--wire", "hypercore9"), [*WIRES]),
+        (("--listen", ANY_PORT), [*WIRES]),
+        (("--no-swarm",), [*WIRES]),
+    ],
+)
+def test_the_identity_on_each_wire_in_use_is_shown(options: tuple[str, ...], wires: list[str]) -> None:
+    done = run("chat", KEY.url, *options, stdin=b"")
+    assert re.findall(r"^\* you are [0-9a-f]{64} on (\w+)$", done.stdout.decode(), re.MULTILINE) == wires
+
+
 @pytest.mark.parametrize("reached_by", [(), ("--connect", "127.0.0.1:1"), ("--listen", ANY_PORT)])
 def test_input_without_a_line_waits_for_nobody(reached_by: tuple[str, ...]) -> None:
     """There is nothing that anybody could hear: that is no failure."""

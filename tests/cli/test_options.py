@@ -21,8 +21,9 @@ SEED = bytes(range(32)).hex()
 NO_SECONDS = ("nan", "inf", "-inf", "1e999", "-1", "", "1s")
 
 BAD_USAGE: list[tuple[list[str | bytes], str]] = [
-    (["pipe"], "DRIVE"),
-    (["pipe", "not-a-key"], "DRIVE"),
+    (["pipe"], "DRIVE is missing in `peersockets pipe [OPTIONS] [DRIVE]`"),
+    (["pipe", "not-a-key"], "'[DRIVE]': not a drive key: 9 characters"),
+    (["pipe", "hyper://KEY"], "hyper://KEY or pear://KEY"),
     (["pipe", "hyper://" + "0" * 63], "DRIVE"),
     (["pipe", b"\xff" * 64], "DRIVE"),
     (["pipe", KEY.url, "--topic"], "--topic"),

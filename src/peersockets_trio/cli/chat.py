@@ -24,7 +24,6 @@ from .swarming import MEETING_TIME, SwarmReport, announced_line, explain_absence
 from .text import UNREACHABLE, outcome, printable, short_name, show_message_untrusted
 
 _TOPIC = "chat"
-"""Seconds from the start of a chat within which a peer must join before untyped input can be said."""
 _NOTICE = "*"
 _HELP = """\
 /peers           who is here
@@ -92,7 +91,7 @@ async def _run(ending: Ending, key: DriveKey, name: str, options: NodeOptions) -
         topics = [drive.join(name) for name in dict.fromkeys(options.topics or (_TOPIC,))]
         async with open_console(ending) as console, trio.open_nursery() as chat_nursery:
             session = Chat(node, drive, topics, console, chat_nursery, nursery)
-            session.introduce(name, listening, reachable=options.reachable)
+            session.introduce(name, listening, options)
             report.announced, report.found = session.show_announced, session.show_found
             options.join(swarm, drive)
             chat_nursery.start_soon(options.keep_connected, node, chat_nursery, session.report_failure)
@@ -153,15 +152,15 @@ class Chat:
             "help": self._help,
         }
 
-    def introduce(self, drive_name: str, listening: list[Address], *, reachable: bool) -> None:
-        """Show the topics, the drive, our keys and our addresses."""
+    def introduce(self, drive_name: str, listening: list[Address], options: NodeOptions) -> None:
+        """Show the topics, the drive, our keys on the wires in use, and our addresses."""
         names = ", ".join(self._feed.topics)
         self._console.write(_NOTICE, f"topic {names} of {drive_name}")
-        for wire, public_key in self._node.public_keys.items():
-            self._console.write(_NOTICE, f"you are {public_key.hex()} on {wire}")
+        for wire in options.wires:
+            self._console.write(_NOTICE, f"you are {self._node.public_keys[wire].hex()} on {wire}")
         for address in listening:
             self._console.write(_NOTICE, f"listening on {address}")
-        if not reachable:
+        if not options.reachable:
             self._console.write(_NOTICE, UNREACHABLE)
         if self._console.typed:
             self._console.write(_NOTICE, "/help shows the commands")

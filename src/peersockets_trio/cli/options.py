@@ -140,9 +140,9 @@ PEER = _Parsed("peer", _peer)
 def _drive(ctx: click.Context, param: click.Parameter, values: tuple[str, ...] | None) -> DriveKey:
     """Parse DRIVE, which must be given exactly once."""
     if not values:
-        usage = " ".join(ctx.command.collect_usage_pieces(ctx))
+        usage = " ".join((ctx.command_path, *ctx.command.collect_usage_pieces(ctx)))
         raise click.UsageError(
-            f"DRIVE is missing in {usage}: give it as an argument, as @FILE, or in {DRIVE_VARIABLE}", ctx
+            f"DRIVE is missing in `{usage}`: give it as an argument, as @FILE, or in {DRIVE_VARIABLE}", ctx
         )
     text, *surplus = values
     if surplus:
@@ -220,6 +220,14 @@ class NodeOptions:
     def reachable(self) -> bool:
         """Whether there is any way to meet a peer."""
         return bool(self.listen or self.connect or self.swarm)
+
+    @property
+    def wires(self) -> tuple[WireName, ...]:
+        """The wires on which peers can meet this node: both where it listens."""
+        met = {self.wire} if self.connect else set()
+        if self.swarm:
+            met.add("hypercore11")
+        return tuple(wire for wire in WIRES if wire in met or self.listen or not met)
 
     async def _check_allowed(self, info: ConnectionInfo) -> None:
         if info.public_key not in self.allow:

@@ -17,9 +17,11 @@ _SHOWN_LINES: Final = 100
 _LONGEST_CHARACTER: Final = 4  # bytes, in UTF-8
 _SHORT_KEY: Final = 4  # bytes
 
-# A drive's URL, or a drive key or seed that may have lost or gained some characters.
+# A drive's URL, but not the placeholder hyper://KEY of our own texts; or a drive key or seed that may have
+# lost or gained some characters.
 _KEY: Final = re.compile(
-    r"(?:hyper|pear)://[^\s'\"]+|\b[0-9a-f]{32,}\b|\b[ybndrfg8ejkmcpqxot1uwisza345h769]{40,}\b", re.IGNORECASE
+    r"(?:hyper|pear)://(?!KEY(?:[\s)]|$))[^\s'\"]+|\b[0-9a-f]{32,}\b|\b[ybndrfg8ejkmcpqxot1uwisza345h769]{40,}\b",
+    re.IGNORECASE,
 )
 _INDENT: Final = "    "
 # A peer's name, as `short_name` writes it.
