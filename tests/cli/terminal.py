@@ -21,9 +21,13 @@ from cli.support import COMMAND, MAX_READ, TIME
 
 CTRL_C: Final = "\x03"
 CTRL_D: Final = "\x04"
+CTRL_Z: Final = "\x1a"
+TAB: Final = "\t"
 ENTER: Final = "\r"
 UP: Final = "\x1b[A"
 LEFT: Final = "\x1b[D"
+SHOW_CURSOR: Final = b"\x1b[?25h"
+"""The end of each drawing of the input line."""
 
 # The terminal has to become the controlling one, which only the process itself can see to.
 _LOG_IN: Final = "import os, sys; os.login_tty(0); os.execv(sys.argv[1], sys.argv[1:])"
@@ -105,9 +109,48 @@ class Terminal:
         await trio.aclose_forcefully(self._master)
         return await self.process.wait()
 
-    def resize(self, columns: int, lines: int) -> None:
-        self.screen.resize(lines, columns)
+    async def settle(self, *texts: str, since: int = 0) -> None:
+        """Wait until something has been drawn to its end that shows these texts."""
+        while len(self.raw) <= since or not self.raw.endswith(SHOW_CURSOR) or not all(map(self.shows, texts)):
+            await self.read()
+
+    def shows(self, text: str) -> bool:
+        return text in self.text
+
+    def resize(self, columns: int, lines: int, *, breaks: bool = False) -> None:
+        """Change the size; a terminal that becomes narrower breaks its rows, or cuts them off."""
+        resize(self.screen, columns, lines, breaks=breaks)
         set_size(self._slave, columns, lines)
+
+
+def resize(screen: pyte.HistoryScreen, columns: int, lines: int, *, breaks: bool) -> None:
+    """Change the size as terminals do, and pyte does not: all rows stay, those at the top in the history."""
+    rows: list[list[Any]] = []
+    cursor = screen.cursor.y, screen.cursor.x
+    for y in range(screen.lines):
+        row = [screen.buffer[y][x] for x in range(screen.columns)]
+        used = max((x + 1 for x, cell in enumerate(row) if cell.data.strip()), default=0)
+        pieces = [row[x : min(x + columns, used)] for x in range(0, max(used, 1), columns)]
+        if y == screen.cursor.y:
+            down, across = (
+                divmod(screen.cursor.x, columns) if breaks else (0, min(screen.cursor.x, columns - 1))
+            )
+            pieces += [[]] * (down + 1 - len(pieces))
+            cursor = len(rows) + down, across
+        rows += pieces if breaks else pieces[:1]
+    while not rows[-1] and len(rows) > cursor[0] + 1:
+        rows.pop()
+    above = max(0, len(rows) - lines)
+    screen.resize(lines, columns)
+    for y, row in enumerate(rows):
+        line = screen.buffer[y - above] if y >= above else pyte.screens.StaticDefaultDict(screen.default_char)
+        line.clear()
+        line.update(enumerate(row))
+        if y < above:
+            screen.history.top.append(line)
+    for y in range(len(rows) - above, lines):
+        screen.buffer[y].clear()
+    screen.cursor.y, screen.cursor.x = cursor[0] - above, cursor[1]
 
 
 def set_size(terminal: int, columns: int, lines: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shlex
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -12,8 +13,8 @@ import pytest
 import trio
 
 from cli.real_drive import open_real_drive
-from cli.support import ANY_PORT, KEY, Pipe, pipe
-from cli.terminal import CTRL_C, CTRL_D, LEFT, UP, Terminal, open_terminal
+from cli.support import ANY_PORT, COMMAND, KEY, Pipe, pipe
+from cli.terminal import CTRL_C, CTRL_D, CTRL_Z, LEFT, TAB, UP, Terminal, open_terminal
 from peersockets_core import WIRES, WireName
 from peersockets_trio.cli.text import rows
 
@@ -243,6 +244,103 @@ async def test_another_size() -> None:
         terminal.resize(120, 30)
         await say(bob, b"wide")
         await terminal.until(f"{name}: wide\n>")
+
+
+SIZES = [(40, 24), (100, 24), (30, 12), (120, 30), (7, 24), (60, 5), (100, 24)]
+HALF = "half_a_line,_which_is_long_enough_for_several_rows_of_a_narrow_terminal:" + "0123456789" * 2
+
+
+@pytest.mark.parametrize("breaks", [False, True], ids=["cuts", "breaks"])
+async def test_no_size_leaves_a_second_input_line(breaks: bool) -> None:
+    """Whether the terminal cuts rows that are too long, or breaks them; the cursor is within the line."""
+    async with chatting(columns=100) as (terminal, bob, name):
+        await say(bob, "日本語".encode() * 20)
+        await terminal.until("日本語")
+        await terminal.type(HALF)
+        await terminal.settle(HALF)
+        await terminal.type(LEFT * 30)
+        while terminal.screen.cursor.x != len("> ") + len(HALF) - 30:
+            await terminal.settle(HALF, since=len(terminal.raw))
+        for columns, lines in SIZES:
+            before = len(terminal.raw)
+            terminal.resize(columns, lines, breaks=breaks)
+            await terminal.settle(since=before)
+            shown = [line.rstrip() for line in terminal.screen.display]
+            assert "".join(shown).endswith(HALF), shown
+            assert len([line for line in shown if line.startswith(">")]) == 1, shown
+            assert len([line for line in shown if line.startswith(name[:5])]) <= 2, shown
+        await say(bob, b"the end")
+        await terminal.settle(f"{name}: the end")
+        await terminal.say("x")
+        assert await heard(bob) == HALF[:-30] + "x" + HALF[-30:]
+
+
+async def test_what_was_written_before_the_chat_stays_when_the_terminal_becomes_narrower() -> None:
+    command = ("/bin/sh", "-c", 'echo before; exec "$@"', "sh", *COMMAND)
+    async with open_terminal("chat", KEY.url, "--listen", ANY_PORT, columns=100, command=command) as terminal:
+        await terminal.until("/help")
+        await terminal.type(HALF)
+        await terminal.settle(HALF)
+        before = len(terminal.raw)
+        terminal.resize(50, 24, breaks=True)
+        await terminal.settle(since=before)
+        assert terminal.lines[0] == "before"
+        assert terminal.lines[1].startswith("* topic chat")
+        assert "".join(terminal.lines).count("* topic") == "".join(terminal.lines).count(">") == 1
+
+
+# Completion and suspension
+
+
+async def test_tab_completes_commands_and_peers() -> None:
+    async with chatting("--topic", "games", "--topic", "chat") as (terminal, bob, name):
+        await terminal.type("/to" + TAB)
+        await terminal.until("* /to  /topic")
+        await terminal.type(TAB + "p" + TAB + "ch" + TAB)
+        await terminal.until("games> /topic chat")
+        await terminal.say("")
+        await terminal.until("\nchat>")
+        await terminal.say("/t" + TAB + " " + name[3:7] + TAB + "only you")
+        event = await bob.hear_until("message")
+        assert (event["topic"], event["text"]) == ("chat", "only you")
+        await terminal.say("a" + TAB + "b")
+        assert await heard(bob) == "ab"
+
+
+async def test_the_shell_stops_and_continues_it() -> None:
+    """The shell has the terminal as it was, and the half-typed line is there again afterwards."""
+    async with (
+        pipe("--listen", ANY_PORT, "--topic", "chat") as bob,
+        open_terminal(
+            command=("/usr/bin/env", "PS1=shell$ ", "ENV=", "/bin/sh", "-i"), columns=200
+        ) as terminal,
+    ):
+        await terminal.say("stty -g; echo done")
+        await terminal.until("\ndone\n")
+        modes = next(line.removeprefix("shell$ ") for line in terminal.lines if ":" in line)
+        await terminal.say(shlex.join((*COMMAND, "chat", KEY.url, "--connect", bob.address)))
+        await terminal.until(") joined on hypercore11")
+        await bob.hear_until("join")
+        await terminal.type("half a line" + LEFT)
+        await terminal.settle("\n> half a line")
+        for _ in range(2):
+            terminal.raw.clear()
+            await terminal.type(CTRL_Z)
+            await terminal.until_raw(b"Stopped")
+            assert not [line for line in terminal.lines if line.startswith("> ")]
+            await terminal.say("stty -g")
+            await terminal.until_raw(f"{modes}\r\n".encode())
+            await say(bob, b"meanwhile")
+            await terminal.say("fg")
+            await terminal.until_raw(b"meanwhile")
+            await terminal.settle("\n> half a line")
+        await terminal.say("!")
+        assert await heard(bob) == "half a lin!e"
+        terminal.raw.clear()
+        await terminal.type(CTRL_D)
+        await terminal.until_raw(b"shell$ ")
+        await terminal.say("stty -g")
+        await terminal.until_raw(f"{modes}\r\n".encode())
 
 
 # Hostile peers

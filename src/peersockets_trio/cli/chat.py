@@ -15,6 +15,7 @@ from ..node import Node
 from ..swarm import Swarm
 from ..topic import Topic
 from . import streams
+from .completing import Completion, complete
 from .console import Console, open_console
 from .ending import Ending, run
 from .feed import Feed
@@ -54,6 +55,9 @@ def chat(drive: DriveKey, show_url: bool, options: NodeOptions) -> int:
         /help            show this list
         /quit            leave, as Ctrl-D does
         //TEXT           say something that begins with a slash
+
+    Tab completes commands, peers by id or key, and topics. Ctrl-Z suspends the chat; the shell's `fg`
+    continues it.
 
     A peer that does not keep up does not hold up others: up to 16 MiB of messages wait for it. The chat shows
     when a peer misses messages.
@@ -151,6 +155,7 @@ class Chat:
             "topic": self._switch,
             "help": self._help,
         }
+        console.complete = self._complete
 
     def introduce(self, drive_name: str, listening: list[Address], options: NodeOptions) -> None:
         """Show the topics, the drive, our keys on the wires in use, and our addresses."""
@@ -278,6 +283,10 @@ class Chat:
     def _name_topic(self) -> None:
         if len(self._feed.topics) > 1:
             self._console.prompt = f"{printable(self._topic.name)}> "
+
+    def _complete(self, text: str) -> Completion:
+        keys = {peer_id: peer.public_key for peer_id, peer in self._drive.peers.items()}
+        return complete(text, (*self._commands, "quit"), keys, self._feed.topics)
 
     # Events
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
 import trio
 
 from . import streams
+from .completing import Completion
 from .ending import Ending
 from .lines import MAX_LINE, Output, input_lines
 
@@ -25,6 +26,8 @@ class Console(Protocol):
     """The text before the input line, if there is one."""
     status: int
     """The exit status that follows from the way it ended."""
+    complete: Callable[[str], Completion]
+    """Completes the text before the cursor, for a user who asks for it. Trio's thread calls it."""
 
     def write(self, mark: str, text: str) -> None:
         """Show a line; its beginning, `mark`, stands out if that is possible."""
@@ -53,6 +56,7 @@ class LineConsole:
 
     def __init__(self, ending: Ending) -> None:
         self.prompt = ""
+        self.complete: Callable[[str], Completion] = Completion  # nobody can ask for it
         self.typed = sys.stdin.isatty()
         self._ending = ending
         self._output = Output(ending)

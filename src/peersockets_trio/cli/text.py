@@ -64,7 +64,7 @@ def show_message_untrusted(message: bytes) -> list[str]:
     return [_NAME.sub(r"\1\\x28\2", printable(line)) for line in lines]
 
 
-def rows(line: str, columns: int) -> list[str]:
+def rows(line: str, columns: int, indent: str = _INDENT) -> list[str]:
     """Cut a line into rows of a terminal, and indent all but the first.
 
     The indentation keeps a row of a message from looking like the beginning of another line.
@@ -72,7 +72,7 @@ def rows(line: str, columns: int) -> list[str]:
     from prompt_toolkit.utils import get_cwidth  # only terminals need it, and it takes 7 MiB
 
     cut, row, width = [], "", 0
-    indent = _INDENT if columns > 2 * len(_INDENT) else ""
+    indent = indent if columns > 2 * len(indent) else ""
     for character in line:
         size = get_cwidth(character)
         if width + size > columns:
