@@ -423,7 +423,7 @@ class HyperDht:
         return caused
 
     def _follow(self, event: DhtEvent, now: float) -> None:
-        """Let an event of the layer below, which the application is handed, have its effect here."""
+        """Act on an event of the layer below, which the application receives as well."""
         if isinstance(event, BecamePersistent) and self.node.first:
             self._known_open_address = self.node.address or self.open_address
         elif isinstance(event, NetworkChanged) and self.listening:

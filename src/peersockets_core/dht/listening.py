@@ -78,7 +78,7 @@ class Incoming:
     address: SocketAddress
     """The remote's address as the relay sees it, or as we see it if the handshake came directly."""
     our_address: SocketAddress | None
-    """Our own address as the relay sees it, or None where the remote came straight."""
+    """Our own address as the relay sees it, or None if the handshake came directly."""
     payload: NoisePayload
     expires: float
     state: IncomingState = IncomingState.UNDECIDED

@@ -262,7 +262,7 @@ class Punching:
         self.sockets_closed += 1
 
     def keep_socket(self, socket: int) -> None:
-        """Leave a socket to a stream, which the caller connects to it."""
+        """Hand a socket over to a stream, which the caller connects through it."""
         self.close_socket(socket)
 
     def probe(self, socket: int, to: SocketAddress, ttl: int) -> None:

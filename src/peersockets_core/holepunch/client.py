@@ -26,17 +26,17 @@ class ClientState(enum.Enum):
     """The state of a client's punch."""
 
     ASKING = "asking"
-    """The server is asked about its NAT."""
+    """We ask the server about its NAT."""
     WAITING = "waiting"
-    """The server does not know its NAT yet, and gets a moment to find out."""
+    """The server does not know its NAT yet, and we give it a moment to find out."""
     ANALYSING = "analysing"
-    """The samples of our own NAT are awaited."""
+    """We wait for the samples of our own NAT."""
     AGREEING = "agreeing"
-    """The server is asked to punch."""
+    """We ask the server to punch."""
     PUNCHING = "punching"
     """Both sides send probes."""
     ABORTING = "aborting"
-    """The server is informed that we give up."""
+    """We inform the server that we give up."""
     DONE = "done"
     FAILED = "failed"
 
@@ -115,7 +115,7 @@ class ClientPlan:
     server_relay: SocketAddress
     """A relay at which the server announces itself."""
     at_server_relay: SocketAddress
-    """The server's address as that one sees it."""
+    """The server's address as its own relay sees it."""
     remote_firewall: int
 
 
@@ -354,7 +354,7 @@ class ClientPunch:
         self._on_punched(PunchedAddress(socket, address), now)
 
     def probes_ended(self, now: float) -> None:
-        """Note that all probes were in vain."""
+        """Note that no probe has passed."""
         self._fail(Failure.PROBES_LOST, now)
 
     def _fail(self, failure: Failure, now: float) -> None:

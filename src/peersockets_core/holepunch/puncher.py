@@ -1,7 +1,7 @@
 """`Puncher`: the sockets and probes of one side of a punch.
 
-A probe is a datagram of one byte. It opens our own NAT for answers, and passes the remote's NAT once that one
-is open as well. Source: hyperdht 6.34.0, `lib/holepuncher.js`.
+A probe is a datagram of one byte. It opens our own NAT for answers, and passes the remote's NAT once the
+remote has opened it. Source: hyperdht 6.34.0, `lib/holepuncher.js`.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class PuncherHost(Protocol):
         """Close a socket."""
 
     def keep_socket(self, socket: int) -> None:
-        """Leave a socket to the stream that it is to carry."""
+        """Hand a socket over to the stream that will use it."""
 
     def probe(self, socket: int, to: SocketAddress, ttl: int) -> None:
         """Send a probe."""
@@ -133,13 +133,13 @@ class PuncherOwner(Protocol):
     """The side of a punch that a puncher belongs to."""
 
     def sampling_ended(self, now: float) -> None:
-        """Note that the kind of our NAT is as clear as it gets."""
+        """Note that no further samples of our NAT will come."""
 
     def punched(self, socket: int, address: SocketAddress, now: float) -> None:
         """Note that a probe of the remote has arrived at a socket of ours."""
 
     def probes_ended(self, now: float) -> None:
-        """Note that all probes were in vain."""
+        """Note that no probe has passed."""
 
 
 class Puncher:
@@ -211,7 +211,7 @@ class Puncher:
 
     @property
     def unstable(self) -> bool:
-        """Whether another socket may get us further: our NAT is unknown, or both NATs are random."""
+        """Whether another socket may help, because our NAT is unknown or both NATs are random."""
         firewall = self.nat.firewall
         return firewall is Firewall.UNKNOWN or (
             firewall is Firewall.RANDOM and self.remote_firewall >= Firewall.RANDOM
@@ -219,7 +219,7 @@ class Puncher:
 
     @property
     def sampling(self) -> bool:
-        """Whether the kind of our NAT is still open."""
+        """Whether samples of our NAT are still being collected."""
         return self.state is PuncherState.SAMPLING
 
     @property

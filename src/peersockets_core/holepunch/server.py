@@ -74,7 +74,7 @@ class RoundReceived:
     socket: int
     """The socket at which it has arrived."""
     own_relay: bool
-    """Whether the relay is one of those that we have announced ourselves at."""
+    """Whether we have announced ourselves at this relay."""
     path: object = None
     """A value of the host's choice, which it gets back with the answer."""
 
@@ -221,7 +221,7 @@ class ServerPunch:
     # The end
 
     def probes_ended(self, now: float) -> None:
-        """Note that all probes were in vain."""
+        """Note that no probe has passed."""
         self._fail(Refusal.PROBES_LOST, now)
 
     def punched(self, socket: int, address: SocketAddress, now: float) -> None:

@@ -271,7 +271,7 @@ class Endpoint(Generic[S]):
         self.forget(stream)
 
     def destroy(self, stream: Stream[S]) -> None:
-        """End a stream at our own will."""
+        """End a stream at once, because the caller asks for it."""
         if stream.connected:
             self._loose.append(farewell(stream))
         self.forget(stream)

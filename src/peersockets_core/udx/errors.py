@@ -1,4 +1,4 @@
-"""The errors that end a stream against the will of this side."""
+"""The errors that end a stream: the remote has reset it, or is silent."""
 
 from __future__ import annotations
 

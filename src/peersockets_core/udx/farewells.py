@@ -12,8 +12,8 @@ from .transmission import Transmission
 
 
 class Farewells:
-    """The last acknowledgements by local stream id. They need no timer: an expired one goes when it is next
-    looked up.
+    """The last acknowledgements by local stream id. They need no timer: an expired one is removed at its next
+    lookup.
     """
 
     def __init__(self, limits: UdxLimits) -> None:

@@ -20,7 +20,7 @@ _SHORT_QUEUE: Final = 1.05
 
 
 class Noise:
-    """The losses of the last rounds in which no queue can be the cause."""
+    """The losses of recent rounds that no queue can have caused."""
 
     __slots__ = ("_acked", "_lost", "_rtt", "_short_queue")
 
@@ -44,10 +44,10 @@ class Noise:
 
     @property
     def arriving(self) -> float:
-        """The share of what leaves that arrives.
+        """The share of sent bytes that arrive.
 
-        A controller measures the bandwidth of arriving bytes, so a path that loses some of them has to get
-        more to be full. A queue shows that it gets too much, and nothing is made up for.
+        A controller measures the bandwidth of arriving bytes. To fill a path that loses some bytes, it must
+        send more than that. If there is a queue, it already sends too much, and makes up for nothing.
         """
         if not self._short_queue or not self._lost:
             return 1.0

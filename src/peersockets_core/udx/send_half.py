@@ -322,8 +322,8 @@ class SendHalf:
         return run
 
     def _window_room(self) -> int:
-        """Return how many packets fit the remote's window. A window too small for a single packet lets one
-        pass.
+        """Return how many packets fit into the remote's window. A window too small for a single packet lets
+        one pass.
         """
         room = self.window - self.flight.outstanding
         if self.window and not self.flight.runs:

@@ -42,7 +42,7 @@ class StreamHost(Protocol[S_contra]):
         """Note that both halves of a stream have ended in good order."""
 
     def destroy(self, stream: Stream[S_contra]) -> None:
-        """End a stream at our own will."""
+        """End a stream at once, because the caller asks for it."""
 
     def forget(self, stream: Stream[S_contra]) -> None:
         """Remove a stream that is over."""

@@ -5,8 +5,8 @@ protocol between a page and the gateway. The modules:
 
     gateway         `open_gateway`: the web server
     doorway         the listening sockets
-    visitors, users the TCP connections, and who has opened them
-    rules, token    who gets in, and what a path means, without I/O
+    visitors, users the TCP connections, and the users who opened them
+    rules, token    the decision about each request, and the token that admits a browser, without I/O
     files, inject   the files of the site, with the script in their pages
     frames          the frames of the protocol, without I/O
     tab, handles    one socket of a page, and its handles

@@ -1,4 +1,4 @@
-"""Listens on both loopback addresses, or not at all."""
+"""`listen_on_loopback`: listens on both loopback addresses, or on neither."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ import trio
 _ADDRESSES: Final = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 _BACKLOG: Final = 128
 _ATTEMPTS: Final = 32
-"""The ports tried if any port will do. One that is free on one address is rarely taken on the other."""
+"""The number of ports to try if any will do. A port that is free on one address is rarely taken on the
+other."""
 
 
 async def listen_on_loopback(port: int) -> list[trio.SocketListener]:
     """Listen on 127.0.0.1 and ::1, on the same port; 0 takes any free one. Raises `OSError`.
 
-    Somebody else who listens on one of the two would get part of the browser's requests, with the cookie.
+    Another program that listens on one of the two would get some of the browser's requests, with the cookie.
     """
     attempts = 1 if port else _ATTEMPTS
     while True:

@@ -104,7 +104,7 @@ class Site:
 
     @contextmanager
     def _open(self, names: tuple[str, ...]) -> Iterator[int]:
-        """Open a regular file, from folder to folder."""
+        """Open a regular file, one folder of its path after the other."""
         opened: list[int] = []
         try:
             folder = self._root

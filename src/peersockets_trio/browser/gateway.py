@@ -152,7 +152,7 @@ class _Keeper:
     # Requests
 
     async def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
-        """Answer a request; None goes on to open a WebSocket."""
+        """Answer a request. Returns None for one that opens a WebSocket."""
         assert isinstance(connection, Visitor)
         verdict: Verdict
         if connection.is_foreign():
@@ -258,7 +258,7 @@ def _respond(status: HTTPStatus, media_type: str | None = None, body: bytes = b"
 
 
 def _complete(_: ServerConnection, request: Request, response: Response) -> None:
-    """Give an answer the headers that all answers have."""
+    """Add the headers that all answers have."""
     for name, value in HEADERS.items():
         if name not in response.headers:
             response.headers[name] = value

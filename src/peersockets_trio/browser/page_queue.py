@@ -19,8 +19,8 @@ _FRAME: Final = 64 * KIB
 last one, and larger frames are no faster."""
 
 _LOW: Final = 2
-"""A full queue takes messages again when it is down to this part of its size, so that a slow page has few
-gaps."""
+"""A full queue accepts messages again at half of its limit (the limit divided by this), so that a slow page
+misses messages in few places."""
 
 
 @attrs.define

@@ -15,7 +15,7 @@ _ENOUGH: Final = 64 * KIB
 run dry."""
 
 Loss: TypeAlias = Literal["gone", "too large", "full"]
-"""The reason for which a message of the page did not go to its peer."""
+"""The reason why a message of the page did not go to its peer."""
 
 
 @attrs.define
@@ -44,7 +44,7 @@ class _Outcome:
 
 
 class Reports:
-    """The outcome of the messages of one page. Its frames do not add up while the page does not read them.
+    """The outcome of the messages of one page. Frames do not pile up while the page does not read.
 
     A frame for each message would cost as much as the message. So an outcome waits until it is due: it is a
     loss, or many bytes have left, or its time has come.

@@ -1,4 +1,4 @@
-"""The rules for HTTP requests, without I/O: they say who gets in, and what a path means."""
+"""The rules for HTTP requests, without I/O: which requests are admitted, and to which file a path leads."""
 
 from __future__ import annotations
 

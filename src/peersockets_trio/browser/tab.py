@@ -1,4 +1,4 @@
-"""`Tab`: carries out the commands of one page on one drive, and queues for the page what happens there."""
+"""`Tab`: carries out the commands of one page on one drive, and queues the drive's events for the page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .page_queue import PageQueue
 from .peer_queues import PeerQueues
 
 _CHECKPOINT_INTERVAL: Final = 1024
-"""The messages of a page that are sent in a row while other tasks wait: a few milliseconds."""
+"""The most messages of a page that are sent in a row. Other tasks wait for a few milliseconds meanwhile."""
 
 
 _REPORT_PAUSE: Final = 0.02

@@ -1,4 +1,4 @@
-"""Finds out which user of this machine has opened a connection. Linux alone answers that."""
+"""Finds out which user of this machine has opened a connection. This works only on Linux."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ROOT: Final = 0
 
 
 def is_foreign(accepted: socket.socket) -> bool:
-    """Return whether another user than ours and root is at the other end of a connection on this machine.
+    """Return whether the other end of a local connection belongs to a user other than ours and root.
 
     If the system does not say, this returns False.
     """

@@ -1,4 +1,4 @@
-"""`Visitor`: a TCP connection to the gateway, and `Visitors`: as many of them as there may be."""
+"""`Visitor`, a TCP connection to the gateway, and `Visitors`, which bounds their number."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .users import is_foreign
 
 
 class Visitors:
-    """The connections to the gateway. Those that have not sent a whole request give way."""
+    """The connections to the gateway. If there are too many, those without a whole request give way."""
 
     def __init__(self, limits: GatewayLimits) -> None:
         self.limits: Final = limits
@@ -27,7 +27,7 @@ class Visitors:
         self._waiting: dict[Visitor, None] = {}  # those without a request, the oldest first
 
     def enter(self, visitor: Visitor) -> None:
-        """Admit a connection, and close the one that gives way to it, which may be itself."""
+        """Admit a connection. If there are too many, close one, which may be the new one."""
         self._all.add(visitor)
         self._waiting[visitor] = None
         if len(self._all) > self.limits.connections:
@@ -44,7 +44,7 @@ class Visitors:
 
 
 class Visitor(ServerConnection):
-    """A connection, which has `request_time` for its request."""
+    """One connection. Its request must arrive within `request_time`."""
 
     def __init__(self, visitors: Visitors, *arguments: Any, **options: Any) -> None:
         self._visitors = visitors

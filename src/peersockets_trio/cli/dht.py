@@ -78,7 +78,7 @@ async def _run(ending: Ending, listen: Address, bootstrap: tuple[Address, ...], 
 
 
 def _address(swarm: Swarm, known: tuple[Address, ...]) -> tuple[str, int]:
-    """Return where others reach the node. Bound to every address, it has several; the first is shown."""
+    """Return the address at which others reach the node. If there are several, return the first one."""
     return local_addresses(swarm.bound_address, [at.host for at in known if is_ipv4(at.host)])[0]
 
 

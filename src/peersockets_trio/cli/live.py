@@ -1,4 +1,4 @@
-"""`Live`: one recorded connection over a stream, with which `peersockets trace` records and replays."""
+"""`Live`: plays and records one side of a real connection, for `peersockets trace record` and `replay`."""
 
 from __future__ import annotations
 

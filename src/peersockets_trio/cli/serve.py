@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 _FIRST_PORT: Final = 20_000
 _PORTS: Final = 12_768
-"""Ports below 32768, from which on Linux takes those of outgoing connections."""
+"""The number of ports to choose from. All are below 32768, where Linux's ports of outgoing connections
+begin."""
 
 _REFUSED: Final = {
     "topic_scope": "serve has no --topic-scope: pages use the topics of Beaker",

@@ -81,10 +81,10 @@ def _say_found(public_key: bytes) -> None:
 
 
 def announced_line(nodes: int) -> str:
-    """Return the line that says that others can find us."""
+    """Return the line that reports our announcement."""
     return f"announced at {nodes} {'node' if nodes == 1 else 'nodes'} of the DHT"
 
 
 def found_line(public_key: bytes) -> str:
-    """Return the line that says that the search has found a peer."""
+    """Return the line that reports a found peer."""
     return f"found {short_key(public_key)} in the DHT"

@@ -17,7 +17,7 @@ class Affinity:
 
     def __init__(self) -> None:
         self.thread = get_ident()
-        """The thread's identifier; 0, which no thread has, in a process that was forked since."""
+        """The thread's identifier. In a process that was forked later, it is 0, which no thread has."""
         _affinities.add(self)
 
     def check(self) -> None:

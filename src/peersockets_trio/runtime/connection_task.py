@@ -55,7 +55,7 @@ class ConnectionTask:
         self.scheduled = float("inf")
         """The earliest time at which the runtime looks at our deadlines."""
         self.not_before = 0.0
-        """The time at which to look at our deadlines again, if they could not be judged yet."""
+        """The time at which to look at our deadlines again, after unread input kept us from judging them."""
         self.reason = ""
         """The reason why the connection ended, for people."""
         self.stream = stream
@@ -181,7 +181,7 @@ class ConnectionTask:
         self._scope.cancel()
 
     def disconnect(self, reason: str) -> None:
-        """End the connection now at our own will."""
+        """End the connection now, because the application asks for it."""
         self.reason = reason
         self._ended(self.connection.close())
         self.cancel()
@@ -242,7 +242,7 @@ class ConnectionTask:
     async def _finish_writing(self) -> None:
         """Write the queued output after the remote has ended, because it may still read.
 
-        Until then, the connection is not over, because messages on another one could overtake.
+        Until then, the connection is not over, because messages on another one could overtake its messages.
         """
         if self.unsent and not self.connection.closed:
             self.runtime.machine.end_sending(self.connection)
@@ -284,7 +284,7 @@ class ConnectionTask:
         self.cancel()
 
     def output_broke(self, error: Exception) -> None:
-        """Note that the stream takes nothing any more. Earlier input of the remote may still be unread.
+        """Note that the stream accepts no more output. Earlier input of the remote may still be unread.
 
         Reading normally detects the end. If only one direction of the stream is broken, it does not, and a
         full topic may keep us from reading; hence the time limit.

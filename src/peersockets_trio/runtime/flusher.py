@@ -14,14 +14,14 @@ import trio
 
 
 class Flushable(Protocol):
-    """A connection that has written at once."""
+    """A connection, or another writer, that gathers output for the next turn."""
 
     def flush(self) -> None:
         """Write the output that was queued since, and become idle."""
 
 
 class Flusher:
-    """The connections that have written at once in this turn."""
+    """The connections with output that waits for the next turn."""
 
     def __init__(self) -> None:
         self._waiting: list[Flushable] = []

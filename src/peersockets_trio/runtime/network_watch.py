@@ -15,8 +15,8 @@ INTERVAL: Final = 5.0
 """Seconds between two looks. dht-rpc 6.27.0 checks its network at the same interval."""
 
 _SLEPT: Final = 5.0
-"""Seconds that the clock that runs during sleep must gain on Trio's clock, which stops, to count as a
-sleep."""
+"""Seconds. Trio's clock stops while the computer sleeps. If a clock that does not stop gains this much on it,
+the computer has slept."""
 
 _SLEEPING_CLOCK: Final = getattr(time, "CLOCK_BOOTTIME", None)
 

@@ -26,7 +26,7 @@ class Progress:
         self._size = self._messages = 0  # sizes of the last output, and of the messages in it
         self._end = self._messages_end = 0  # positions of the end of all output, and of its last message
         self._acknowledged = 0  # the acknowledged position at the last look
-        self._answered_at = now  # the last time at which something was acknowledged, or nothing was open
+        self._answered_at = now  # the last time at which something was acknowledged, or nothing was due
 
     def take(self, now: float) -> int:
         """Take the queued output from the core to write it next; returns the size of the messages in it."""

@@ -26,7 +26,7 @@ from typing import Final
 
 
 class Stage(enum.Enum):
-    """The place of a connection in the life of its node."""
+    """The stage of a connection's life, as its node sees it."""
 
     HANDSHAKE = "handshake"
     """The remote has not proved its key, or is not admitted."""
@@ -46,7 +46,7 @@ class OutputState(enum.Enum):
     FINISHING = "finishing"
     """They are written, and then the end of the stream."""
     BROKEN = "broken"
-    """The stream takes nothing any more."""
+    """They are lost, because the stream accepts no more output."""
 
 
 class InputState(enum.Enum):

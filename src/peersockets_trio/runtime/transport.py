@@ -114,7 +114,7 @@ class StreamTransport:
 
 
 class SocketTransport:
-    """For a socket."""
+    """The transport for a socket."""
 
     immediate = True
 
@@ -127,7 +127,7 @@ class SocketTransport:
             with contextlib.suppress(OSError):  # already gone; the next read will notice
                 self._socket.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, milliseconds)
         self.buffer = _shared_buffer()
-        """The memory that the socket is read into."""
+        """The buffer for received bytes."""
         self._more = False  # whether there may be more after the last read
 
     async def wait(self) -> None:

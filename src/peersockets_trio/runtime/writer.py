@@ -35,7 +35,7 @@ class WriterHost(Protocol):
         """Note that everything is written, and that the stream cannot end in one direction alone."""
 
     def output_broke(self, error: Exception) -> None:
-        """Note that the stream takes nothing any more."""
+        """Note that the stream accepts no more output."""
 
 
 class Writer:
@@ -74,7 +74,7 @@ class Writer:
         self.wake()
 
     def stop(self) -> None:
-        """Start no write loop any more."""
+        """Start no further write loop."""
         self._nursery = None
 
     @property

@@ -1,7 +1,7 @@
 """The insides of nodes, swarms and topics, for the tests of this package.
 
-They show what no program sees: tasks, transports, the state of the machine. Nothing here is part of the
-public interface, and it changes with the code.
+They give access to parts that programs do not see: tasks, transports, the state of the machine. Nothing here
+is part of the public interface, and it changes with the code.
 """
 
 from __future__ import annotations
@@ -16,5 +16,5 @@ __all__ = ["connection_tasks", "node_runtime", "swarm_runtime", "topic_handle"]
 
 
 def connection_tasks(node: Node) -> list[ConnectionTask]:
-    """Return the tasks of a node's connections, those within a handshake included."""
+    """Return the tasks of a node's connections, including those within a handshake."""
     return list(node_runtime(node).tasks)

@@ -1,4 +1,4 @@
-"""Nodes that meet in memory, without sockets, and with no time other than the clock's."""
+"""Nodes that meet in memory, without sockets, and that know no time except that of Trio's clock."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ async def open_node_pair(
     limits: Limits = DEFAULT_LIMITS,
     topic_scope: TopicScope = "drive",
 ) -> AsyncIterator[NodePair]:
-    """Open two nodes that have the same drive open and are members of it for each other.
+    """Open two nodes that have the same drive open. Each of them sees the other as a member.
 
     `connect` connects them; by default, `connect_nodes` does so on `wire`. The first node dials, and the
     second one leaves first. Raises the errors of `open_node`, `Node.open_drive` and `connect_nodes`.

@@ -49,7 +49,7 @@ class Datagrams:
         """Take over a socket, and set it up. It shares the buffers of a `reader`, if there is one."""
         self.socket = sock
         self.segments = _LINUX
-        """Whether the kernel is given many datagrams in one call; some kernels turn out not to take them."""
+        """Whether one call sends many datagrams. It ends with the first error that shows no support for that."""
         self.reader: Reader
         if reader is not None:
             self.reader = reader.of(sock)

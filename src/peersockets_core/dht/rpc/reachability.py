@@ -45,7 +45,7 @@ RFC 4787 recommends."""
 
 
 class Reach(enum.Enum):
-    """Our knowledge of the way from strangers to us."""
+    """Our knowledge of whether strangers can reach us."""
 
     UNKNOWN = "unknown"
     TESTING = "being tested"

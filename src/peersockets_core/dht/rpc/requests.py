@@ -36,9 +36,9 @@ class Socket(enum.IntEnum):
     """
 
     MAIN = 0
-    """The one whose address others know."""
+    """The socket whose address others know."""
     PROBE = 1
-    """The one of a node that tests whether strangers reach its main socket (`reachability`)."""
+    """The second socket of a node, with which it tests whether strangers reach the first (`reachability`)."""
 
 
 class Asker(Protocol):
