@@ -49,7 +49,7 @@ class Datagrams:
         """Take over a socket, and set it up. It shares the buffers of a `reader`, if there is one."""
         self.socket = sock
         self.segments = _LINUX
-        """Whether one call sends many datagrams; False once an error shows that the system does not support it."""
+        """Whether one call sends many datagrams. It is False once an error shows that this does not work."""
         self.reader: Reader
         if reader is not None:
             self.reader = reader.of(sock)
