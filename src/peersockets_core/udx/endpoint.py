@@ -168,12 +168,18 @@ class Endpoint(Generic[S]):
         """Whether only acknowledgements would leave now; they may wait a little for data."""
         return not self._loose and not any(stream.sending.has_work for stream in self._ready)
 
+    @property
+    def others_ready(self) -> bool:
+        """Whether other streams than that of the last transmission may have some."""
+        return bool(self._loose) or True in self._ready.values()
+
     def datagrams_to_send(self, now: float) -> Iterator[Transmission]:
         """Yield the transmissions that are due now: destination, buffers to gather, size of a datagram.
 
         Each one is a single `sendmsg`, with UDP_SEGMENT if the buffers hold more than one datagram; the last
         datagram may be shorter. A yielded transmission counts as sent. A caller that has to stop early calls
-        again later.
+        again later. A caller that sends each one before it takes the next loses no time: measurements and
+        timers that the datagram does not depend on come after it.
         """
         statistics = self._statistics
         while self._loose or self._ready:

@@ -32,6 +32,7 @@ class SendHalf:
     """The sending half of one stream. Packet numbers are not wrapped here."""
 
     __slots__ = (
+        "_deferred",
         "_first",
         "_limits",
         "_timeouts",
@@ -60,6 +61,7 @@ class SendHalf:
         self._timers = timers
         self._first = first
         self._timeouts = 0
+        self._deferred: tuple[int, float] | None = None  # an acknowledgement, and when it arrived
         self.next = first
         """The number of the next packet."""
         self.una = first
@@ -81,6 +83,7 @@ class SendHalf:
 
     def change_path(self, *, ipv6: bool, phase: int, now: float) -> None:
         """Send over a new path from now on, of which nothing is known."""
+        self.catch_up()
         self.rtt = RoundTrip()
         self.mtud = MtuDiscovery(ipv6=ipv6, maximum=self._limits.mtu)
         self.rate.restart(now)
@@ -96,6 +99,10 @@ class SendHalf:
     @property
     def writable(self) -> bool:
         """Whether more should be written."""
+        return self._has_room or (self.catch_up() and self._has_room)
+
+    @property
+    def _has_room(self) -> bool:
         return self.unacknowledged < self._limits.send_buffer + min(self.controller.window, self.window)
 
     @property
@@ -147,6 +154,35 @@ class SendHalf:
             self._acknowledged(runs, now)
         else:
             self.recovery.advance(self.una)
+
+    @property
+    def undisturbed(self) -> bool:
+        """Whether nothing is being repaired, so that an acknowledgement reveals no loss."""
+        return not self.black_hole and not self.recovery.may_have_losses(self.una)
+
+    def defer_ack(self, ack: int, now: float) -> None:
+        """Note that the remote has received every packet below `ack`, but measure that only in `catch_up`.
+
+        A packet that carries data and an acknowledgement is usually a request or an answer. The next one can
+        leave before this side has measured the path: as if the acknowledgement had arrived just after it.
+        `ack` must be plausible, and the sending half `undisturbed`.
+        """
+        self.catch_up()
+        if ack > self.una:
+            self._deferred = ack, now
+
+    def catch_up(self) -> bool:
+        """Take in the deferred acknowledgement; returns whether there was one.
+
+        Everything that depends on acknowledgements calls this first: other acknowledgements, timers, and
+        sending, once nothing more may leave without it.
+        """
+        if self._deferred is None:
+            return False
+        ack, now = self._deferred
+        self._deferred = None
+        self.receive_ack(ack, [], now)
+        return True
 
     def _acknowledged(self, runs: list[Run], now: float) -> None:
         recovery = self.recovery
@@ -248,6 +284,7 @@ class SendHalf:
 
     def refused(self, size: int, now: float) -> None:
         """Note that the local system refuses UDP payloads of this size."""
+        self.catch_up()
         mtud = self.mtud
         runs = self.flight.runs
         probes = [run for run in runs if run.padding]

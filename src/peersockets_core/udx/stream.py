@@ -56,13 +56,13 @@ class Stream(Generic[S_co]):
 
     __slots__ = (
         "_endpoint",
-        "_held_up",
         "_last_heard",
         "_message_size",
         "_receiving",
         "_sending",
         "_unanswered",
         "heartbeat_due",
+        "held_up",
         "keepalive",
         "local_id",
         "messages",
@@ -98,7 +98,6 @@ class Stream(Generic[S_co]):
         self.receiving: ReceiveHalf
         """The receiving half; only once connected."""
         self._message_size = 0
-        self._held_up = False  # whether the caller waits for `WritableAgain`
         self._unanswered = 0  # heartbeats since the last packet arrived
         self._last_heard = 0.0
         # For the modules beside this one:
@@ -107,6 +106,7 @@ class Stream(Generic[S_co]):
         self.messages: deque[bytes] = deque()
         self.urgent: list[Run] = []  # packets that leave ahead of others
         self.heartbeat_due = False
+        self.held_up = False  # whether the caller waits for `WritableAgain`
         self.source: Address | None = None  # the source address of the last packet
 
     # Commands
@@ -162,7 +162,7 @@ class Stream(Generic[S_co]):
             raise LocalProtocolError(f"a stream that is {self.state.value} cannot be written to")
         if data:
             self.sending.write(data)
-            self._held_up |= not self.sending.writable
+            self.held_up |= not self.sending.writable
             self._endpoint.ready(self)
 
     def end(self) -> None:
@@ -236,7 +236,10 @@ class Stream(Generic[S_co]):
     @property
     def unacknowledged(self) -> int:
         """Bytes that were written but not acknowledged."""
-        return self._sending.unacknowledged if self._sending else 0
+        if self._sending is None:
+            return 0
+        self._sending.catch_up()
+        return self._sending.unacknowledged
 
     @property
     def unread(self) -> int:
@@ -250,7 +253,7 @@ class Stream(Generic[S_co]):
         """
         if self.state in SENDING and self.sending.writable:
             return True
-        self._held_up = True  # a stream can become unwritable without a write, when the path gets worse
+        self.held_up = True  # a stream can become unwritable without a write, when the path gets worse
         return False
 
     @property
@@ -310,6 +313,7 @@ class Stream(Generic[S_co]):
     def handle_timers(self, now: float, events: list[Event[Stream[S_co]]]) -> None:
         """Handle the timers that are due."""
         sending = self.sending
+        sending.catch_up()
         try:
             for timer in self.timers.expired(now):
                 match timer:
@@ -338,8 +342,8 @@ class Stream(Generic[S_co]):
         """Report `WritableAgain` if it is due. Every acknowledgement or timeout can change that, either
         way.
         """
-        if self._held_up and self.state in SENDING and self.sending.writable:
-            self._held_up = False
+        if self.held_up and self.state in SENDING and self.sending.writable:
+            self.held_up = False
             events.append(WritableAgain(self))
 
     def _keep_alive(self, now: float) -> None:
@@ -364,7 +368,7 @@ class Stream(Generic[S_co]):
         self.timers.stop_all()
         self.messages.clear()
         self.urgent.clear()
-        self._held_up = False
+        self.held_up = False
 
     def _check(self, signal: Signal) -> None:
         follow(TRANSITIONS, self.state, signal, "stream")

@@ -30,8 +30,11 @@ def transmissions(stream: Stream, now: float) -> Iterator[Transmission]:
         run = stream.urgent.pop()
         if run.fate is Fate.SENT:
             yield _run(stream, run)
-    while stream.state is not State.CLOSED and (next_run := sending.next_run(now)) is not None:
-        yield _run(stream, next_run)
+    while stream.state is not State.CLOSED:
+        if (next_run := sending.next_run(now)) is not None:
+            yield _run(stream, next_run)
+        elif not sending.catch_up():
+            break
     if sending.wants_window and stream.timers.due[Timer.WINDOW] > now + 2 * sending.rtt.timeout:
         stream.timers.due[Timer.WINDOW] = now + sending.rtt.timeout
     if stream.heartbeat_due and stream.state is not State.CLOSED:

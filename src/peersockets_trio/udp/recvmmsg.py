@@ -132,14 +132,14 @@ class Batches:
 
     def _hand_over(self, count: int, receive: Receive) -> int:
         """Pass `count` datagrams to `receive` in runs; returns the number of their bytes."""
-        lengths: list[int] = self._words[_LENGTH : _STRIDE * count : _STRIDE].tolist()
-        controls: list[int] = self._sizes[_CONTROL_LENGTH : _SIZES * count : _SIZES].tolist()
         names, slots = self._names, self._slots
         if count == 1:
-            length = lengths[0]
-            size = (controls[0] and self._segment_size(0)) or length
+            length: int = self._words[_LENGTH]
+            size = (self._sizes[_CONTROL_LENGTH] and self._segment_size(0)) or length
             receive(slots[0][:length], size, _source(bytes(names[:_NAME])))
             return length
+        lengths: list[int] = self._words[_LENGTH : _STRIDE * count : _STRIDE].tolist()
+        controls: list[int] = self._sizes[_CONTROL_LENGTH : _SIZES * count : _SIZES].tolist()
         run: list[memoryview] = []
         size, name = 0, b""
         for index, length in enumerate(lengths):

@@ -159,7 +159,7 @@ class UdpSocket:
                     self._blocked.append(transmission)
                     return
                 held = None
-            if size <= _JOINED_SIZE and len(buffers) < 3:
+            if size <= _JOINED_SIZE and len(buffers) < 3 and self.endpoint.others_ready:
                 held, count = transmission, 1
             elif not self._try_send(transmission, now):
                 return
@@ -205,10 +205,14 @@ class UdpSocket:
         self.look_again()
 
     def look_again(self) -> None:
-        """Adjust the timer. An unnecessary wake-up costs more than two moves of the timer."""
-        deadline = min(self.endpoint.next_deadline(), self._answer_time, self._closing_time())
-        if deadline != self._scope.deadline:
+        """Move the timer forward if it would fire too late. If it fires too early, it sets itself anew."""
+        deadline = self._deadline()
+        if deadline < self._scope.deadline:
             self._scope.deadline = deadline
+
+    def _deadline(self) -> float:
+        deadline = min(self.endpoint.next_deadline(), self._answer_time)
+        return min(deadline, self._closing_time()) if self._closing else deadline
 
     async def run(self, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Move datagrams for ever."""
@@ -249,7 +253,7 @@ class UdpSocket:
         elif self._read_events > 1:  # several tasks wake up, and their answers are a batch
             self._batch.open(self.read_time)
         elif self.endpoint.only_acknowledges:
-            self._answer_time = min(self._answer_time, trio.current_time() + _ANSWER_TIME)
+            self._answer_time = min(self._answer_time, self.read_time + _ANSWER_TIME)
             self.look_again()
         elif self._batch.idle:
             self._send()
@@ -257,10 +261,11 @@ class UdpSocket:
     async def _keep_time(self) -> None:
         endpoint = self.endpoint
         while True:
-            deadline = min(endpoint.next_deadline(), self._answer_time, self._closing_time())
-            with trio.CancelScope(deadline=deadline) as self._scope:
+            with trio.CancelScope(deadline=self._deadline()) as self._scope:
                 await trio.sleep_forever()
             now = trio.current_time()
+            if now < self._deadline():
+                continue
             if endpoint.next_deadline() <= now:
                 self._dispatch(endpoint.handle_deadline(now))
             self._abandon_overdue(now)
@@ -274,14 +279,18 @@ class UdpSocket:
 
     def _take(self, packets: memoryview, size: int, source: Address) -> None:
         """Take in a run of datagrams from one sender, which may hold both UDX packets and others."""
-        kinds = bytes(packets[:: size or 1])  # the first byte of each datagram
-        packets_of_udx = kinds.count(_UDX_MAGIC)
-        if packets_of_udx == len(kinds) > 0:
+        if len(packets) == size:
+            all_udx = some_udx = packets[0] == _UDX_MAGIC
+        else:
+            kinds = bytes(packets[:: size or 1])  # the first byte of each datagram
+            some_udx = _UDX_MAGIC in kinds
+            all_udx = some_udx and kinds.count(_UDX_MAGIC) == len(kinds)
+        if all_udx:
             self._read_size += len(packets)
             events = self.endpoint.receive_datagrams(packets, size, source, trio.current_time())
             self._read_events += len(events)
             self._dispatch(events)
-        elif packets_of_udx:
+        elif some_udx:
             for at in range(0, len(packets), size):
                 self._take(packets[at : at + size], size, source)
         elif self.on_datagram is not None:

@@ -85,6 +85,21 @@ def test_what_only_acknowledges_may_wait() -> None:
     assert b"".join(buffers)[16:20] == b"\1\0\0\0"
 
 
+def test_the_caller_may_ask_whether_other_streams_have_something_to_send() -> None:
+    pair = Pair()
+    endpoint = pair.endpoints[ALICE]
+    other = endpoint.open_stream(7, 0.0)
+    other.connect(8, BOB, 0.0)
+    pair.alice.write(b"alone")
+    assert [endpoint.others_ready for _ in endpoint.datagrams_to_send(0.0)] == [False]
+    pair.alice.write(b"both")
+    other.write(b"both")
+    assert [endpoint.others_ready for _ in endpoint.datagrams_to_send(0.0)] == [True, False]
+    pair.alice.write(b"and the last packet of a stream")
+    other.destroy()
+    assert [endpoint.others_ready for _ in endpoint.datagrams_to_send(0.0)] == [True, False]
+
+
 def test_a_caller_may_stop_sending_and_go_on_later() -> None:
     pair = Pair()
     pair.alice.write(bytes(3000))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from core.udx.support import ALICE, BOB, Pair, packet
 from peersockets_core.udx import (
     AddressChanged,
@@ -9,6 +11,7 @@ from peersockets_core.udx import (
     StreamClosed,
     StreamEnded,
     StreamReset,
+    WritableAgain,
 )
 from peersockets_core.udx.packet import Flag, pack_ranges
 
@@ -143,3 +146,69 @@ def test_data_after_the_end_is_acknowledged_and_dropped() -> None:
     endpoint.receive_datagrams(packet(Flag.END, 0, 0), 0, ALICE, 0.0)
     assert endpoint.receive_datagrams(packet(Flag.DATA, 1, 0, body=b"more"), 0, ALICE, 0.0) == []
     assert pair.bob.receiving.ack_due
+
+
+def answered() -> Pair:
+    """Return a pair in which Bob has received Alice's answer to his question in one lone packet."""
+    pair = Pair()
+    pair.bob.write(b"question")
+    pair.collect()
+    answer = packet(Flag.DATA, 0, 1, body=b"answer")
+    assert pair.endpoints[BOB].receive_datagrams(answer, 0, ALICE, 0.1) == [
+        DataReceived(pair.bob, bytearray(b"answer"))
+    ]
+    return pair
+
+
+def test_the_next_packet_leaves_before_an_answer_is_measured() -> None:
+    pair = answered()
+    pair.bob.write(b"another question")
+    transmissions = pair.endpoints[BOB].datagrams_to_send(0.2)
+    assert bytes(next(transmissions)[1][1]) == b"another question"
+    assert pair.bob.rtt == 0
+    assert list(transmissions) == []
+    assert pair.bob.rtt == 0.1, "the round trip ends when the answer arrives"
+    assert (pair.bob.sending.una, pair.bob.unacknowledged) == (1, len(b"another question"))
+
+
+def test_an_answer_is_measured_without_a_next_packet() -> None:
+    pair = answered()
+    (state,) = pair.endpoints[BOB].datagrams_to_send(0.2)
+    assert (state[2], pair.bob.rtt) == (20, 0.1)
+
+
+def test_an_answer_is_measured_before_what_follows() -> None:
+    follows: list[Callable[[Pair], object]] = [
+        lambda pair: pair.endpoints[BOB].receive_datagrams(packet(0, 1, 1), 0, ALICE, 0.2),
+        lambda pair: pair.endpoints[BOB].receive_datagrams(packet(Flag.DATA, 1, 1, body=b"x"), 0, ALICE, 0.2),
+        lambda pair: pair.endpoints[BOB].handle_deadline(pair.endpoints[BOB].next_deadline()),
+        lambda pair: pair.bob.unacknowledged,
+    ]
+    for follow in follows:
+        pair = answered()
+        follow(pair)
+        assert (pair.bob.rtt, pair.bob.sending.una) == (0.1, 1)
+        assert not pair.bob.sending.flight.runs
+
+
+def test_an_answer_makes_room_at_once() -> None:
+    pair = Pair()
+    pair.bob.write(bytes(1000))
+    pair.collect()
+    pair.bob.sending.window = pair.bob.sending.controller.window = 0
+    pair.bob.write(bytes(pair.endpoints[BOB].limits.send_buffer - 500))
+    pair.bob.held_up = False
+    answer = packet(Flag.DATA, 0, 1, window=0, body=b"answer")
+    pair.endpoints[BOB].receive_datagrams(answer, 0, ALICE, 0.1)
+    assert pair.bob.sending.una == 0
+    assert pair.bob.writable
+
+
+def test_who_waits_for_room_hears_of_an_answer_at_once() -> None:
+    pair = Pair()
+    while pair.bob.writable:
+        pair.bob.write(bytes(4096))
+    pair.collect()
+    answer = packet(Flag.DATA, 0, pair.bob.sending.next, body=b"answer")
+    events = pair.endpoints[BOB].receive_datagrams(answer, 0, ALICE, 0.1)
+    assert events == [DataReceived(pair.bob, bytearray(b"answer")), WritableAgain(pair.bob)]
