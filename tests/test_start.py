@@ -43,6 +43,13 @@ def test_a_program_loads_only_the_wires_that_it_speaks() -> None:
     assert wires & at_last == {"peersockets_core.wires.hypercore11.wire"}
 
 
+def test_a_program_that_asks_nothing_loads_no_cbor() -> None:
+    loaded = python("import peersockets_trio.swarm, sys; print(*sys.modules)").split()
+    assert "peersockets_core.dht" in loaded
+    assert not {"cbor2", "peersockets_core.topics.requests", "peersockets_trio.requests"} & set(loaded)
+    assert python("from peersockets_trio import Request; print(Request.__name__)") == "Request\n"
+
+
 def test_a_program_without_a_command_line_loads_no_library_of_it() -> None:
     loaded = python("import peersockets_trio.swarm, sys; print(*sys.modules)").split()
     assert not {"click", "prompt_toolkit", "argparse", "peersockets_trio.cli"} & set(loaded)

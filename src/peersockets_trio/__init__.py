@@ -38,9 +38,7 @@ from peersockets_core import (
     PeerUnreachable,
     Refused,
     RemoteProtocolError,
-    Request,
     RequestError,
-    RequestStatistics,
     TopicStatistics,
     UnexpectedKey,
     UnknownPeer,
@@ -59,6 +57,8 @@ from .topic import Topic
 from .watch import PeerEvents
 
 if TYPE_CHECKING:
+    from peersockets_core import Request, RequestStatistics
+
     from .swarm import Discovery, Swarm, SwarmStatistics
 
 __all__ = [
@@ -114,4 +114,8 @@ if not TYPE_CHECKING:  # a type checker would take every name for one of this mo
             from . import swarm
 
             return getattr(swarm, name)
+        if name in {"Request", "RequestStatistics"}:
+            import peersockets_core
+
+            return getattr(peersockets_core, name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

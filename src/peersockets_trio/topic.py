@@ -5,25 +5,22 @@ from __future__ import annotations
 from collections.abc import Container
 from contextlib import AbstractAsyncContextManager
 from threading import get_ident
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
-from peersockets_core import (
-    Message,
-    Overflow,
-    PeerGone,
-    RequestStatistics,
-    TopicScope,
-    TopicStatistics,
-)
+from peersockets_core import Message, Overflow, PeerGone, TopicScope, TopicStatistics
 from peersockets_core.checks import as_bytes, check_timeout
 from peersockets_core.crypto.sodium import Buffer
 
-from .requests import RequestHandler, TopicRequests
 from .runtime.machine import NodeConnection, NodeDrive, NodeTopicHandle
 from .runtime.node_runtime import NodeRuntime
 from .runtime.receiver import CHECKPOINT_INTERVAL, Receiver
+
+if TYPE_CHECKING:
+    from peersockets_core import RequestStatistics
+
+    from .requests import RequestHandler, TopicRequests
 
 BATCH: Final = 256
 """The most messages that `receive_batch` returns. The garbage collector examines new objects after every
@@ -296,6 +293,8 @@ class Topic(Receiver):
 
     def request_statistics(self) -> RequestStatistics:
         """Return the counters of the requests on this handle."""
+        from peersockets_core import RequestStatistics
+
         return RequestStatistics() if self._requests is None else self._requests.statistics()
 
     def _claim(self) -> None:
@@ -308,6 +307,9 @@ class Topic(Receiver):
     def _for_requests(self) -> TopicRequests:
         self._check_open()
         if self._requests is None:
+            # With its CBOR library, it takes a megabyte, and most programs never ask.
+            from .requests import TopicRequests
+
             self._claim()
             self._requests = TopicRequests(self, self._handle, self._runtime)
         return self._requests
