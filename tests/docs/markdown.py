@@ -6,6 +6,7 @@ A comment above a fenced block marks it, and says how it is run:
     <!-- example: file FILE -->                 a program that sessions run, under that name
     <!-- example: session SESSION/TERMINAL -->  what a terminal shows: commands behind "$ ", and their output
     <!-- example: snippet NAME -->              JavaScript for an application that exists
+    <!-- example: module NAME -->               the same, in the README of the JavaScript module
     <!-- example: bytes NAME -->                bytes of the wire, in hex
     <!-- not run: REASON -->                    what a test cannot run
 """
@@ -20,7 +21,8 @@ from typing import Final
 import attrs
 
 ROOT: Final = Path(__file__).parents[2]
-PAGES: Final = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+MODULE: Final = ROOT / "javascript" / "README.md"
+PAGES: Final = [ROOT / "README.md", MODULE, *sorted((ROOT / "docs").rglob("*.md"))]
 
 _BLOCK = re.compile(
     r"(?:<!-- (?:example: |(?=not run: ))([^>\n]+) -->\n)?^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE

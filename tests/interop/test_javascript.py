@@ -15,6 +15,7 @@ import pytest
 import trio
 
 from docs.application import Application, open_application
+from docs.markdown import BLOCKS, MODULE
 from interop.real_peer import HOST
 from peersockets_trio import Drive, PeerJoined, Request, RequestError, open_node
 from ports import unused_port
@@ -76,9 +77,31 @@ def test_every_export_is_declared() -> None:
     assert set(finished.stdout.split()) == declared
 
 
-PAGE = """
+def test_the_declarations_fit_an_application_in_strict_typescript() -> None:
+    """Its lines that must not compile are marked, and an unused mark is an error."""
+    finished = subprocess.run(
+        ["node", "node_modules/typescript/bin/tsc"],
+        cwd=Path(__file__).parent / "typescript",
+        capture_output=True,
+        text=True,
+        timeout=TIME,
+        check=False,
+    )
+    assert (finished.returncode, finished.stdout) == (0, "")
+
+
+LISTENING = """
 const net = require('net')
 const SecretStream = require('@hyperswarm/secret-stream')
+const keyPair = SecretStream.keyPair()
+net.createServer(socket => {
+  const stream = new SecretStream(false, socket, { keyPair })
+  stream.on('error', () => {})
+  drive.corestore.replicate(stream)
+}).listen(4200)
+"""
+
+PAGE = """
 const peersockets = require('hyperdrive-peersockets')(drive)
 
 const chat = peersockets.join('chat')
@@ -92,12 +115,6 @@ chat.addEventListener('message', event => {
   console.log('peer', event.peerId, 'says', Buffer.from(event.message).toString('hex'))
   chat.send(event.peerId, event.message)
 })
-const keyPair = SecretStream.keyPair()
-net.createServer(socket => {
-  const stream = new SecretStream(false, socket, { keyPair })
-  stream.on('error', () => {})
-  drive.corestore.replicate(stream)
-}).listen(4200)
 """
 
 
@@ -112,7 +129,7 @@ async def visit(application: Application) -> AsyncIterator[tuple[Drive, PeerJoin
 
 
 async def test_a_page_and_our_node_talk_both_ways(tmp_path: Path) -> None:
-    async with open_application("hypercore11", PAGE, tmp_path) as page:
+    async with open_application("hypercore11", PAGE + LISTENING, tmp_path) as page:
         for peer_id in (1, 2):
             async with visit(page) as (drive, joined, key), drive.join("chat") as chat:
                 assert await page.line() == f"join {peer_id} {key}"
@@ -124,6 +141,45 @@ async def test_a_page_and_our_node_talk_both_ways(tmp_path: Path) -> None:
                         heard = (await chat.receive()).message
                     assert heard == message
             assert await page.line() == f"leave {peer_id}"
+
+
+def readme() -> str:
+    """The blocks of the README as one application; its request goes to the first peer that joins."""
+    blocks = {block.marked("module"): block.code for block in BLOCKS if block.page == MODULE}
+    assert set(blocks) == {"messages", "requests"}
+    return f"""
+{blocks["messages"]}
+events.addEventListener('join', async ({{ peerId }}) => {{
+  {blocks["requests"]}
+  console.log('the reply is', reply.toString())
+}}, {{ once: true }})
+{LISTENING}
+"""
+
+
+async def test_the_readme_runs_with_our_node(tmp_path: Path) -> None:
+    async def answer(request: Request) -> bytes:
+        return request.data + b" yourself"
+
+    async with open_application("hypercore11", readme(), tmp_path) as application:
+        async with (
+            open_node() as node,
+            node.open_drive(application.key) as drive,
+            drive.watch() as events,
+            drive.join("chat") as chat,
+            drive.join("files") as files,
+            files.serve(answer),
+        ):
+            await node.connect_tcp(HOST, application.port, wire="hypercore11")
+            peer_id = (await events.receive()).peer_id
+            assert await application.line() == "the reply is greeting yourself"
+            assert (await chat.receive()).message == b"hello"
+            await chat.send(peer_id, b"hello README")
+            assert await application.line() == "peer 1 says hello README"
+            assert await files.request(peer_id, b"greeting", timeout=TIME) == b"hello"
+            with pytest.raises(RequestError, match="no such file"):
+                await files.request(peer_id, b"secret", timeout=TIME)
+        assert await application.line() == "peer 1 has left"
 
 
 @pytest.fixture
