@@ -79,6 +79,9 @@ CELLS: Final = (
 )
 
 
+Evidence: TypeAlias = dict[str, object]
+
+
 @attrs.frozen
 class Try:
     """One dial."""
@@ -86,6 +89,8 @@ class Try:
     seconds: float
     """Until the first bytes of the other side, or until the dial failed."""
     failure: str = ""
+    evidence: dict[str, Evidence] = attrs.field(factory=dict)
+    """If it failed: the class of NAT, punches and events of the dialler and of the listener."""
 
 
 @attrs.define
@@ -172,23 +177,8 @@ def open_peer(host: Host, software: Software) -> AbstractAsyncContextManager[Nod
     )
 
 
-async def play(pair: Pair, tries: int, at_once: int = 1) -> Outcome:
-    """Dial so many times, with new sockets, mappings and keys each time."""
-    outcome = Outcome()
-    places = trio.CapacityLimiter(at_once)
-
-    async def one() -> None:
-        async with places:
-            outcome.tries.append(await dial(*pair))
-
-    async with trio.open_nursery() as nursery:
-        for _ in range(tries):
-            nursery.start_soon(one)
-    return outcome
-
-
 async def dial(dialler: NodePeer, listener: NodePeer) -> Try:
-    """Dial once, with new nodes on both sides."""
+    """Dial once, with new nodes, sockets, mappings and keys on both sides."""
     server = (await listener.call("listen"))["key"]
     client = (await dialler.call("open"))["key"]
     began = trio.current_time()
@@ -200,6 +190,15 @@ async def dial(dialler: NodePeer, listener: NodePeer) -> Try:
             outcome = Try(dialled["seconds"])
         except NodePeerError as error:
             outcome = Try(trio.current_time() - began, str(error))
+    if outcome.failure:
+        sides = {"dialler": await evidence(dialler, client), "listener": await evidence(listener, server)}
+        outcome = attrs.evolve(outcome, evidence=sides)
     await dialler.call("close", key=client)
     await listener.call("close", key=server)
     return outcome
+
+
+async def evidence(peer: NodePeer, key: str) -> Evidence:
+    """Return the state of a node and all its events."""
+    events = [event for event in peer.events if event.get("key") == key]
+    return {**await peer.call("state", key=key), "events": events}

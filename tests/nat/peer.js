@@ -12,9 +12,12 @@ const { emit, serve } = require('../interop/hypercore9/lines')
 const bootstrap = process.argv.slice(2).map(host => ({ host, port: 49737 }))
 const nodes = new Map()
 
-function follow (stream, event) {
-  stream.on('error', () => {})
-  stream.on('connect', () => emit(event, { publicKey: stream.remotePublicKey.toString('hex') }))
+// Reports the connections of a server, which its key names.
+function follow (stream, key) {
+  const publicKey = stream.remotePublicKey.toString('hex')
+  stream.on('connect', () => emit('accepted', { key, publicKey }))
+  stream.on('error', error => emit('failed', { key, publicKey, reason: error.message }))
+  stream.on('close', () => emit('closed', { key, publicKey }))
 }
 
 function open () {
@@ -28,7 +31,7 @@ serve({
   async listen () {
     const { dht, key } = open()
     await dht.fullyBootstrapped()
-    const server = dht.createServer(stream => follow(stream, 'accepted'))
+    const server = dht.createServer(stream => follow(stream, key))
     await server.listen()
     return { key }
   },
@@ -47,7 +50,7 @@ serve({
   state ({ key }) {
     const dht = nodes.get(key)
     const nat = !dht.firewalled ? 'open' : dht.host === null ? 'unknown' : dht.port ? 'consistent' : 'random'
-    return { nat, nodes: dht.toArray().length }
+    return { nat, nodes: dht.toArray().length, punches: dht.stats.punches }
   },
   async close ({ key }) {
     await nodes.get(key).destroy({ force: true })

@@ -14,17 +14,28 @@ import trio
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from nat.lines import Result, say, serve
-from peersockets_trio import ConnectionInfo, Instrument, KeyPair, Swarm, open_node
+from peersockets_trio import ConnectionInfo, Instrument, KeyPair, Swarm, WireName, open_node
 
 PORT = 49737
 BOOTSTRAP = [(host, PORT) for host in sys.argv[1:]]
 
 
-class Accepted(Instrument):
-    """Reports connections."""
+@attrs.frozen(eq=False)
+class Reporter(Instrument):
+    """Reports the connections of a node, which its key names."""
+
+    key: str
 
     def connection_opened(self, info: ConnectionInfo) -> None:
-        say(event="accepted", publicKey=info.public_key.hex())
+        say(event="accepted", key=self.key, publicKey=info.public_key.hex())
+
+    def connection_closed(self, info: ConnectionInfo, reason: str, unsent: int) -> None:
+        say(event="closed", key=self.key, publicKey=info.public_key.hex(), reason=reason)
+
+    def connection_failed(
+        self, address: tuple[str, int] | None, wire: WireName | None, error: Exception
+    ) -> None:
+        say(event="failed", key=self.key, address=address, reason=str(error))
 
 
 @attrs.frozen
@@ -37,10 +48,10 @@ class Running:
 
 
 @asynccontextmanager
-async def opened(*instruments: Instrument) -> AsyncIterator[Swarm]:
+async def opened() -> AsyncIterator[Swarm]:
     pair = KeyPair.generate(os.urandom)
     async with (
-        open_node(key_pair=pair, instruments=instruments) as node,
+        open_node(key_pair=pair, instruments=[Reporter(pair.ed25519_public_key.hex())]) as node,
         node.open_swarm(bootstrap=BOOTSTRAP) as swarm,
     ):
         yield swarm
@@ -54,7 +65,7 @@ class Host:
         self._running: dict[str, Running] = {}
 
     async def listen(self) -> Result:
-        swarm = await self._nursery.start(self._run, Accepted())
+        swarm = await self._nursery.start(self._run)
         await swarm.join(os.urandom(32), lookup=False).flushed()
         return {"key": swarm.public_key.hex()}
 
@@ -70,18 +81,17 @@ class Host:
 
     async def state(self, key: str) -> Result:
         swarm = self._running[key].swarm
-        return {"nat": swarm.nat, "nodes": swarm.statistics().nodes}
+        statistics = swarm.statistics()
+        return {"nat": swarm.nat, "nodes": statistics.nodes, "punches": attrs.asdict(statistics.punches)}
 
     async def close(self, key: str) -> None:
         running = self._running.pop(key)
         running.scope.cancel()
         await running.closed.wait()
 
-    async def _run(
-        self, *instruments: Instrument, task_status: trio.TaskStatus[Swarm] = trio.TASK_STATUS_IGNORED
-    ) -> None:
+    async def _run(self, task_status: trio.TaskStatus[Swarm] = trio.TASK_STATUS_IGNORED) -> None:
         with trio.CancelScope() as scope:
-            async with opened(*instruments) as swarm:
+            async with opened() as swarm:
                 running = self._running[swarm.public_key.hex()] = Running(swarm, scope)
                 task_status.started(swarm)
                 await trio.sleep_forever()

@@ -6,7 +6,7 @@ import itertools
 
 import trio
 
-from nat.matrix import CELLS, PAIRINGS, Cell, Pair, open_matrix, play
+from nat.matrix import CELLS, PAIRINGS, Cell, Pair, Try, dial, open_matrix
 from nat.world import open_world
 
 AT_ONCE = 10
@@ -17,15 +17,12 @@ fails, and on a busy machine some others, too; `benchmarks.nat` counts."""
 
 async def fault(cell: Cell, pair: Pair) -> str:
     """Dial as often as it takes to judge a cell; returns why it is not as it should be."""
-    if cell.hopeless:
-        return "they met" if (await play(pair, 1)).met else ""
-    failures = []
-    for _ in range(CHANCES):
-        outcome = await play(pair, 1)
-        if outcome.met:
-            return ""
-        failures += outcome.failures
-    return "; ".join(failures)
+    tries: list[Try] = []
+    for _ in range(1 if cell.hopeless else CHANCES):
+        tries.append(await dial(*pair))
+        if not tries[-1].failure:
+            return "they met" if cell.hopeless else ""
+    return "" if cell.hopeless else "; ".join(f"{each.failure} {each.evidence}" for each in tries)
 
 
 async def test_the_matrix() -> None:
