@@ -17,7 +17,7 @@ import attrs
 
 from ..address import PathAddress, SocketAddress
 from ..errors import RemoteProtocolError
-from ..holepunch.client import ClientPlan, ClientPunch, PunchedAddress
+from ..holepunch.client import POSTPONEMENTS, ClientPlan, ClientPunch, Failure, PunchedAddress
 from ..holepunch.nat import Firewall
 from ..keys import Entropy, KeyPair
 from ..transitions import follow
@@ -138,6 +138,8 @@ class Dial:
         """The number that the remote has given the handshake, and the plan of a punch that begins soon."""
         self._punch_at = math.inf
         self._punch_failure = ""
+        self.postponed = False
+        """Whether it failed only because one of the two sides may not punch through a random NAT so soon."""
         self._finished: tuple[Keys, int] | None = None
         self._query: Query | None = None
         self._relays = relays
@@ -322,12 +324,13 @@ class Dial:
         self._punch = None
         self._done((*punched.address, punched.socket), now)
 
-    def _punch_failed(self, reason: str, now: float) -> None:
+    def _punch_failed(self, failure: Failure, now: float) -> None:
         """Fail, unless the remote may still answer at a local address."""
         self._punch = None
-        self._punch_failure = reason
+        self._punch_failure = failure.value
+        self.postponed = failure in POSTPONEMENTS
         if self._ping is None:
-            self._fail(reason, now)
+            self._fail(failure.value, now)
 
     def _done(self, address: PathAddress | None, now: float) -> None:
         assert self._finished is not None

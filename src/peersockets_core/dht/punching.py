@@ -157,7 +157,7 @@ class Punching:
         now: float,
         *,
         on_punched: Callable[[PunchedAddress, float], None],
-        on_failed: Callable[[str, float], None],
+        on_failed: Callable[[Failure, float], None],
     ) -> ClientPunch:
         """Punch towards the server with the key hash `target`, which has given the handshake the number
         `id`. One of the two functions is called at the end.
@@ -171,7 +171,7 @@ class Punching:
         def failed(failure: Failure, now: float) -> None:
             del self._clients[client]
             self._failed[failure.name.lower()] += 1
-            on_failed(failure.value, now)
+            on_failed(failure, now)
 
         client = ClientPunch(self, plan, now, on_punched=punched, on_failed=failed)
         self._clients[client] = target, id, self._secure(handshake_hash)

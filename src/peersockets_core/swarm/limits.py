@@ -28,5 +28,10 @@ class SwarmLimits:
     """The number of peers that are remembered: 64 times as many as are connected. If strangers flood a
     topic with made-up keys, peers that were never reached are forgotten first."""
 
+    postponed_dials: int = attrs.field(default=30, validator=_positive)
+    """The number of dials of a peer in a row that do not count as failed, because it, or this node, first
+    has to finish another punch through a random NAT. Each of them takes twenty seconds. A peer that always
+    claims to be busy is then given up until a search finds it anew, within ten minutes or so."""
+
 
 DEFAULT_SWARM_LIMITS = SwarmLimits()

@@ -23,6 +23,9 @@ _AFTER_CONNECTING: Final = (_SHORT, _SHORT, _MEDIUM, _LONG)
 _BEFORE_CONNECTING: Final = (_SHORT, _MEDIUM, _LONG, _LONG)
 """Seconds until the next attempt, by the number of attempts that have failed so far."""
 
+_RANDOM_PUNCH_PAUSE: Final = 20.0
+"""Seconds that a node pauses between two punches through a random NAT, as hyperdht does."""
+
 _EARLIEST, _SPREAD = 0.66, 0.66  # each wait is multiplied by a random factor from 0.66 to 1.32
 
 
@@ -80,6 +83,8 @@ class SwarmPeer:
     """The number of dials that failed, and connections that ended, since the last one that lasted."""
     proven: bool = False
     """Whether a dial has ever succeeded."""
+    postponements: int = 0
+    """The number of dials that were postponed, since the last connection or search that found the peer."""
     retry_at: float = math.inf
     connected_at: float = math.nan
     _file: Callable[[SwarmPeer], None] = attrs.field(default=lambda peer: None, alias="file", repr=False)
@@ -99,6 +104,7 @@ class SwarmPeer:
     def connected(self, now: float) -> None:
         """Note that a connection exists, no matter which side dialled."""
         self.proven = True
+        self.postponements = 0
         self.connected_at = now
         self.signal(PeerSignal.CONNECT)
 
@@ -115,8 +121,14 @@ class SwarmPeer:
             return
         self.signal(PeerSignal.WAIT, now + waits[self.attempts] * (_EARLIEST + _SPREAD * chance))
 
+    def postponed(self, now: float, chance: float) -> None:
+        """Note that a dial has to wait for another punch through a random NAT, which is no failed attempt."""
+        self.postponements += 1
+        self.signal(PeerSignal.WAIT, now + _RANDOM_PUNCH_PAUSE * (1 + chance / 2))
+
     def found_again(self) -> None:
         """Note that a search has found it again, so that it may be back."""
+        self.postponements = 0
         if self.attempts > 3:
             self.attempts = 0
             self.proven = False

@@ -201,9 +201,11 @@ class Swarm:
 
     def connection_lost(self, public_key: bytes, now: float) -> None:
         """Note that the last connection with a key has ended, or that a `Dialled` one never came to life."""
-        self.dials.pop(public_key, None)
+        dial = self.dials.pop(public_key, None)
         peer = self._peer(public_key)
-        if peer.state in (PeerState.DIALLING, PeerState.CONNECTED):
+        if peer.state is PeerState.DIALLING and dial is not None and self._is_postponed(peer, dial):
+            peer.postponed(now, self.chance())
+        elif peer.state in (PeerState.DIALLING, PeerState.CONNECTED):
             peer.failed(now, self._is_wanted(peer), self.chance())
         self.settle(public_key)
         self.dial_queued(now)
@@ -361,6 +363,9 @@ class Swarm:
 
     def _is_wanted(self, peer: SwarmPeer) -> bool:
         return any(topic in self.topics for topic in peer.topics)
+
+    def _is_postponed(self, peer: SwarmPeer, dial: Dial) -> bool:
+        return dial.postponed and self._is_wanted(peer) and peer.postponements < self._limits.postponed_dials
 
     def _is_settled(self, public_key: bytes) -> bool:
         """Return whether a peer has been connected, or has failed at least once."""

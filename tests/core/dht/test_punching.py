@@ -280,7 +280,7 @@ def test_without_room_for_requests() -> None:
         bootstrap=[met.network.members[0].address],
         limits=HyperDhtLimits(rpc=exhausted),
     )
-    failed: list[str] = []
+    failed: list[Failure] = []
     plan = ClientPlan(("1.1.1.1", 1), ("2.2.2.2", 2), ("1.1.1.1", 1), ("2.2.2.2", 2), 0)
     punch = machine.punching.start(
         bytes(32),
@@ -289,10 +289,10 @@ def test_without_room_for_requests() -> None:
         plan,
         0.0,
         on_punched=lambda address, now: None,
-        on_failed=lambda reason, now: failed.append(reason),
+        on_failed=lambda failure, now: failed.append(failure),
     )
     punch.begin(0.0)
-    assert failed == [Failure.NO_ANSWER.value]
+    assert failed == [Failure.NO_ANSWER]
 
 
 def test_random_punches_wait_for_each_other() -> None:
@@ -301,6 +301,7 @@ def test_random_punches_wait_for_each_other() -> None:
     met.dial()
     met.until_over()
     assert [failed.reason for failed in met.failures] == [Failure.BUSY.value]
+    assert met.failures[0].dial.postponed
     assert met.alice.machine.punching.statistics().failed == {"busy": 1}
 
 

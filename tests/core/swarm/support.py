@@ -11,6 +11,7 @@ from core.dht.support import FIRST, DhtNetwork, Member, entropy
 from peersockets_core import KeyPair
 from peersockets_core.dht import ConnectionRequested, Dialled, HyperDht
 from peersockets_core.swarm import Swarm, SwarmEvent, SwarmLimits
+from simulation import Gateway
 
 TOPIC = bytes(range(32))
 
@@ -62,7 +63,14 @@ class SwarmNetwork(DhtNetwork):
         self.grow(self.add_hyper, nodes)
         self.network.run_for(10)
 
-    def add_person(self, *, limits: SwarmLimits | None = None, pause: float = 0.0, **options: Any) -> Person:
+    def add_person(
+        self,
+        *,
+        limits: SwarmLimits | None = None,
+        pause: float = 0.0,
+        gateway: Gateway | None = None,
+        **options: Any,
+    ) -> Person:
         address = self.address(1000 + len(self.people))
         dht = HyperDht(
             **{
@@ -81,7 +89,7 @@ class SwarmNetwork(DhtNetwork):
             limits=limits or SwarmLimits(),
         )
         person = Person(self, machine)
-        site = self.network.add_site()
+        site = self.network.add_site(gateway=gateway)
         host = site.add_host(address, machine, on_event=person.handle)
         person.member = Member(machine, host, person.events)
         self.members.append(person.member)

@@ -11,6 +11,7 @@ from peersockets_core.dht.messages import Peer
 from peersockets_core.dht.rpc import NetworkChanged
 from peersockets_core.swarm import Announced, Flushed, PeerFound, SwarmLimits
 from peersockets_core.swarm.peers import PeerState
+from simulation import Nat
 from simulation.support import Recorder
 
 STRANGER = KeyPair.from_seed(b"nobody".ljust(32)).ed25519_public_key
@@ -151,6 +152,22 @@ def test_a_peer_that_does_not_come_about_is_tried_a_few_times() -> None:
     alice.accepts = True
     network.network.run_for(700)  # it is found anew with the next search
     assert alice.key in bob.connected
+
+
+def test_a_dial_that_waits_for_another_punch_is_made_again_for_a_limited_time() -> None:
+    network = SwarmNetwork(nodes=12)
+    alice = network.add_person(gateway=Nat("88.0.0.1", "preserving"))
+    bob = network.add_person(gateway=Nat("88.0.0.2", "random"), limits=SwarmLimits(postponed_dials=6))
+    bob.machine.dht.punching.throttle.began()  # another punch, which does not end
+    alice.machine.join(TOPIC, network.now, lookup=False)
+    network.network.run_for(5)
+    bob.machine.join(TOPIC, network.now, announce=False)
+    network.until(lambda: alice.key in bob.machine.peers)
+    network.network.run_until(lambda: bob.machine.peers[alice.key].state is PeerState.IDLE, within=900)
+    assert len(bob.of_type(DialFailed)) >= 6 + 4  # a search that finds the peer begins anew
+    assert all(failed.dial.postponed for failed in bob.of_type(DialFailed))
+    bob.machine.dht.punching.throttle.cancelled()
+    network.network.run_until(lambda: alice.key in bob.connected, within=900)
 
 
 def test_a_stream_that_fails_after_the_handshake_counts_as_a_failure() -> None:
