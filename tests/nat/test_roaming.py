@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from itertools import permutations
 
 import attrs
+import pytest
 import trio
 
 from interop.node_peer import NodePeer
@@ -23,6 +25,17 @@ from nat.world import DHT_ADDRESSES, Place, World, open_world
 
 PAUSE = 0.2
 """Seconds between two messages of one member to another."""
+
+HOME = ("home", ("Node", "Python"))
+"""The place of the roaming host, and the software of the others. A host behind random ports has only one
+other: a node guesses ports towards one remote at a time, every twenty seconds."""
+
+CLOCKS: dict[str, float | None] = {"runs on": 600.0, "stands still": 0.0}
+"""The seconds of a sleep by the sleeping host's own clock."""
+LENGTH = float(os.environ.get("PEERSOCKETS_SLEEP", 0))
+"""With this variable, one more host sleeps for so many seconds in real time, which all others see, too."""
+if LENGTH:
+    CLOCKS["agrees"] = None
 
 BOOTSTRAP, OTHERS = DHT_ADDRESSES[:2], DHT_ADDRESSES[2:12]
 FORGETFUL = 10
@@ -37,7 +50,7 @@ class Conversation:
     world: World
     home: Place
     roaming: Member
-    others: tuple[Member, Member]
+    others: tuple[Member, ...]
     ledger: Ledger
     bootstrap: NodePeer
     """The first nodes of the DHT."""
@@ -56,6 +69,12 @@ class Conversation:
             while not any(message.delivered and message.issued > now for message in line.messages):
                 await receiver.changed.park()
 
+    async def given_up(self) -> None:
+        """Wait until the others see the roaming member no longer."""
+        for other in self.others:
+            while self.roaming.key in other.present:
+                await other.changed.park()
+
     async def end(self) -> None:
         """Stop talking, wait for the last messages, and judge."""
         self.quiet.set()
@@ -71,30 +90,29 @@ class Conversation:
 
 
 @asynccontextmanager
-async def open_conversation() -> AsyncIterator[Conversation]:
-    """Let three members talk for the length of the block."""
+async def open_conversation(
+    kind: str = "home", others: Sequence[Software] = ("Node", "Python")
+) -> AsyncIterator[Conversation]:
+    """Let a member of ours at that kind of place and others talk for the length of the block."""
     ledger, drive = Ledger(), os.urandom(32).hex()
     with open_world() as world:
-        home = world.add_place("home", udp_timeout=FORGETFUL)
-        hosts = (home.hosts[0], world.add_place("home").hosts[0], world.add_place("carrier").hosts[0])
-        kinds: tuple[Software, ...] = ("Python", "Node", "Python")
-        roaming, theirs, ours = (
-            Member(host, software, drive, ledger, BOOTSTRAP)
-            for host, software in zip(hosts, kinds, strict=True)
-        )
+        home = world.add_place(kind, udp_timeout=FORGETFUL)
+        roaming = Member(home.hosts[0], "Python", drive, ledger, BOOTSTRAP)
+        members = [roaming]
+        for software, place in zip(others, ("home", "carrier"), strict=False):
+            members.append(Member(world.add_place(place).hosts[0], software, drive, ledger, BOOTSTRAP))
         async with (
             open_dht(world, *BOOTSTRAP) as bootstrap,
             open_dht(world, *OTHERS, bootstrap=BOOTSTRAP[0]),
-            roaming.running(),
-            theirs.running(),
-            ours.running(),
-            trio.open_nursery() as nursery,
+            AsyncExitStack() as stack,
         ):
-            await roaming.sees(theirs, ours)
-            await theirs.sees(roaming, ours)
-            await ours.sees(roaming, theirs)
-            conversation = Conversation(world, home, roaming, (theirs, ours), ledger, bootstrap)
-            for sender, receiver in permutations(conversation.members, 2):
+            for member in members:
+                await stack.enter_async_context(member.running())
+            nursery = await stack.enter_async_context(trio.open_nursery())
+            for member in members:
+                await member.sees(*(other for other in members if other is not member))
+            conversation = Conversation(world, home, roaming, tuple(members[1:]), ledger, bootstrap)
+            for sender, receiver in permutations(members, 2):
                 nursery.start_soon(talk, conversation.quiet, sender, receiver)
             await conversation.goes_on()
             yield conversation
@@ -115,34 +133,48 @@ async def test_another_address_on_the_lan() -> None:
         await conversation.goes_on()
 
 
-async def test_another_public_address() -> None:
-    async with open_conversation() as conversation:
+@pytest.mark.parametrize(("kind", "others"), [HOME, ("random", ("Python",))])
+async def test_another_public_address(kind: str, others: Sequence[Software]) -> None:
+    async with open_conversation(kind, others) as conversation:
         conversation.home.move()
         await conversation.goes_on()
 
 
-async def test_the_router_forgets() -> None:
-    async with open_conversation() as conversation:
+@pytest.mark.parametrize(("kind", "others"), [HOME, ("random", ("Node",))])
+async def test_the_router_forgets(kind: str, others: Sequence[Software]) -> None:
+    """Behind a router with random ports, the next datagrams come from ports that nobody has seen."""
+    async with open_conversation(kind, others) as conversation:
         conversation.home.forget_mappings()
         await conversation.goes_on()
 
 
-async def test_sleep() -> None:
-    """The process is stopped until the others have given it up and its router has forgotten it.
+@pytest.mark.parametrize("clock", CLOCKS)
+async def test_sleep(clock: str) -> None:
+    """A host sleeps until the others have given it up and its router has forgotten it.
 
-    A sleep of ten minutes differs from that only in its length: every deadline of a connection has passed.
+    By its own clock, ten minutes have passed, as on Windows, or no time at all, as on Linux and macOS.
     """
     async with open_conversation() as conversation:
-        process = (await conversation.roaming.process.call("process"))["id"]
-        os.kill(process, signal.SIGSTOP)
-        try:
-            for other in conversation.others:
-                while conversation.roaming.key in other.present:
-                    await other.changed.park()
-            await trio.sleep(FORGETFUL)
-        finally:
-            os.kill(process, signal.SIGCONT)
+        async with asleep(conversation, CLOCKS[clock]):
+            await conversation.given_up()
+            await trio.sleep(LENGTH if clock == "agrees" else FORGETFUL)
         await conversation.goes_on()
+
+
+@asynccontextmanager
+async def asleep(conversation: Conversation, clock: float | None = None) -> AsyncIterator[None]:
+    """Let the roaming host sleep for the length of the block.
+
+    By its clock, so many seconds pass; or as many as really do.
+    """
+    process = conversation.roaming.process
+    number = (await process.call("process"))["id"]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(process.call, "sleep", clock=clock))
+        try:
+            yield
+        finally:
+            os.kill(number, signal.SIGCONT)
 
 
 async def test_the_bootstrap_nodes_are_gone() -> None:
