@@ -91,14 +91,12 @@ class Member:
         while not all(other.key in self.present and self.joins[other.key] >= joins for other in others):
             await self.changed.park()
 
-    async def figures(self) -> dict[str, float]:
+    async def figures(self) -> JsonObject:
         """Return what its process holds."""
-        if self.software == "Node":
-            held = await self.process.call("stats")
-            return {"resident": held["rss"], "connections": held["connections"]}
-        held = await self.process.call("figures")
-        del held["kinds"]
-        return held
+        if self.software == "Python":
+            return await self.process.call("figures")
+        held = await self.process.call("stats")
+        return {"resident": held["rss"], "files": held["files"], "connections": held["connections"]}
 
     @asynccontextmanager
     async def _open_python(self) -> AsyncIterator[NodePeer]:

@@ -5,6 +5,7 @@
 // Keys are hex, message bytes base64.
 
 const { createHash } = require('crypto')
+const { readdirSync } = require('fs')
 const { createRequire } = require('module')
 const { join } = require('path')
 const { setImmediate: nextTurn } = require('timers/promises')
@@ -210,7 +211,11 @@ serve({
   pauseSockets: () => swarm.setDeaf(true),
   resumeSockets: () => swarm.setDeaf(false),
   silence: () => swarm.silence(),
-  stats: () => ({ rss: process.memoryUsage.rss(), connections: streams.size }),
+  stats: () => ({
+    rss: process.memoryUsage.rss(),
+    files: readdirSync('/proc/self/fd').length,
+    connections: streams.size
+  }),
 
   createDrive: () => openDrive(store.namespace(String(drives.size)), null),
   openDrive: ({ key }) => drives.has(key) ? describe(drives.get(key)) : openDrive(store.session(), unhex(key)),
