@@ -1,7 +1,7 @@
 """Coverage-guided fuzzing, one module of `harnesses` for each surface that strangers can reach.
 
-A harness is a function `run(data)` that plays an input and asserts the invariant its first line names. It
-imports without atheris, so the tests run every harness over its saved corpus (`tests/test_fuzz.py`).
+A harness is a function `run(data)` that plays an input and asserts the invariant in the module's first line.
+It imports without atheris, so the tests run every harness over its saved corpus (`tests/test_fuzz.py`).
 
     python -m fuzz NAME [libFuzzer options]     fuzz one harness, beginning with its saved corpus
     python -m fuzz NAME --save                  fold what that found into the saved corpus, minimised

@@ -17,8 +17,9 @@ from . import corpus
 
 BUILD: Final = Path("build/fuzz")
 OPTIONS: Final = ("-max_len=4096", "-timeout=10", "-rss_limit_mb=1024")
-"""An input of 4 KiB reaches every bound that the harnesses set. Time that C code wastes and `bounded_work`
-does not see runs into the time of one input, in seconds; what no connection holds, into the resident size."""
+"""An input of 4 KiB reaches every bound that the harnesses set. `bounded_work` does not see time that C code
+wastes; the time limit of one input, in seconds, does. The limit of the resident size covers memory that no
+connection holds."""
 
 
 def fuzz(name: str, options: list[str]) -> None:
@@ -26,15 +27,14 @@ def fuzz(name: str, options: list[str]) -> None:
     with atheris.instrument_imports(include=["peersockets_core", "peersockets_trio"]):
         harness = importlib.import_module(f"fuzz.harnesses.{name}")
     options = [*OPTIONS, *getattr(harness, "OPTIONS", ()), *options]
-    # To merge, libFuzzer runs in a shell what it was run as.
+    # To merge, libFuzzer runs its own command line again in a shell.
     atheris.Setup([f"{shlex.quote(sys.executable)} -m fuzz {name}", *options], harness.run)
     atheris.Fuzz()
 
 
 def save(name: str) -> None:
-    """Keep of saved corpus and findings the smallest inputs that together cover as much.
-
-    And those that a harness has as `KEPT`, since they show what coverage does not count.
+    """Keep the smallest inputs of the saved corpus and the findings that together cover as much. Keep also
+    the inputs in a harness's `KEPT`, which show more than coverage counts.
     """
     found, kept = BUILD / name, BUILD / f"{name}.minimised"
     shutil.rmtree(kept, ignore_errors=True)
@@ -46,7 +46,7 @@ def save(name: str) -> None:
 
 
 def main(arguments: list[str]) -> None:
-    """Do what the command line says."""
+    """Run the command line."""
     if not arguments or arguments[0] not in corpus.HARNESSES:
         sys.exit(f"usage: python -m fuzz {{{','.join(corpus.HARNESSES)}}} [--save | libFuzzer options]")
     name, *options = arguments

@@ -1,6 +1,6 @@
-"""A connection of ours and a remote that keeps to the encryption and to nothing else, for both wires.
+"""A connection of ours, and a remote that obeys no rule except the encryption, for both wires.
 
-An input is a script of what the remote says, in plain, between what we do ourselves. See `play`.
+An input is a script of the remote's plaintext messages and of our own actions between them. See `play`.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ NAME: Final = "chat"
 
 CALLS: Final = 200
 CALLS_PER_BYTE: Final = 20
-"""Calls of Python functions allowed for what we do of our own accord, and for each byte of input."""
+"""Calls of Python functions allowed for our own actions, and for each byte of input."""
 
 OWN: Final = 128
-"""Bytes of the protocol's that one act of ours may queue, and one answer to the remote."""
+"""Bytes of protocol output that one action of ours may queue, and one answer to the remote."""
 
 MEMORY: Final = 48 * 1024
-"""Bytes that a connection may hold with `LIMITS`, whatever has been said on it."""
+"""Bytes that a connection may hold with `LIMITS`, whatever the remote has sent."""
 
 
 class Remote(Protocol):
     """The remote's side of one wire, after the handshake."""
 
     def encrypt(self, plain: bytes) -> bytes:
-        """Encrypt what it says next."""
+        """Encrypt the remote's next message."""
         ...
 
     def offer(self, key: DriveKey, number: int) -> bytes:
-        """The message that opens a drive, with the proof of knowing its key, in plain."""
+        """Return the plaintext message that opens a drive, with the proof that the remote knows its key."""
         ...
 
 
 class Observer:
-    """Checks that the events of a connection make sense, one after the other."""
+    """Checks that the events of a connection come in a possible order."""
 
     def __init__(self, ours: Connection) -> None:
         self._ours = ours
@@ -59,10 +59,10 @@ class Observer:
         self._opened: set[bytes] = set()
         self._closed = False
         self.payload_size = 0
-        """Bytes of messages received, and one for each."""
+        """Bytes of received messages, and one more for each message."""
 
     def see(self, events: list[Event]) -> None:
-        """The next events."""
+        """Check the next events."""
         for event in events:
             assert not self._closed, f"{event} after the end"
             first = isinstance(event, HandshakeCompleted | ConnectionClosed)
@@ -82,12 +82,12 @@ class Observer:
         assert self._closed == self._ours.closed
 
     def forget(self, discovery_key: bytes) -> None:
-        """We have closed a drive, of which there is no event."""
+        """Note that we have closed a drive, because no event reports that."""
         self._opened.discard(discovery_key)
 
 
 def connection(wire: WireName | None, *, initiator: bool, seed: int = 7) -> Connection:
-    """A connection of ours with the first drive open, the same in every run."""
+    """Return a connection of ours with the first drive open. It is the same in every run."""
     made = Connection(
         wire=wire,
         initiator=initiator,
@@ -119,21 +119,21 @@ class _Play:
             self.observer.see(self.ours.receive_data(piece, self.now))
 
     def say(self) -> None:
-        """The remote says anything, in one encrypted piece."""
+        """Let the remote send any bytes, in one encrypted piece."""
         self.hear(self.script.chunk())
 
     def say_in_pieces(self) -> None:
-        """The same, arriving in pieces."""
+        """Do the same, but let the bytes arrive in pieces."""
         size = self.script.byte()
         self.hear(self.script.chunk(), size)
 
     def offer(self) -> None:
-        """The remote opens a drive as it should."""
+        """Let the remote open a drive correctly."""
         key = KEYS[self.script.choose(len(KEYS))]
         self.hear(self.remote.offer(key, self.script.byte()))
 
     def toggle(self) -> None:
-        """We open a drive, or close it."""
+        """Open a drive on our side, or close it."""
         self.own += OWN
         key = KEYS[self.script.choose(len(KEYS))]
         if key.discovery_key in self.open:
@@ -145,7 +145,7 @@ class _Play:
             self.ours.open_drive(key)
 
     def send(self) -> None:
-        """We send a message, if there is anybody to take it."""
+        """Send a message, if the remote is a member."""
         self.own += OWN
         key = KEYS[self.script.choose(len(KEYS))].discovery_key
         try:
@@ -156,23 +156,23 @@ class _Play:
             sender.send(self.script.take(self.script.byte()))
 
     def read(self) -> None:
-        """The remote takes what we have to send."""
+        """Let the remote take our output."""
         self.ours.data_to_send(self.now)
 
     def wait(self) -> None:
-        """Time passes."""
+        """Let time pass."""
         self.own += OWN
         self.now += self.script.byte()
         self.observer.see(self.ours.handle_deadline(self.now))
 
     def pause(self) -> None:
-        """We read no further, and then again."""
+        """Stop reading, and then read again."""
         self.ours.pause_reading(self.now)
         self.now += self.script.byte()
         self.ours.resume_reading(self.now)
 
     def end(self) -> None:
-        """The stream ends."""
+        """End the stream."""
         self.observer.see(self.ours.receive_eof(self.now))
 
 

@@ -1,4 +1,6 @@
-"""The saved corpora: one zip file a harness, its members named by their digests, oldest date, sorted."""
+"""The saved corpora: one zip file for each harness. Its members are sorted, named by their digests, and all
+have the oldest date.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ HARNESSES: Final = sorted(path.stem for path in (HERE / "harnesses").glob("[a-z]
 
 
 def saved(name: str) -> list[bytes]:
-    """The inputs of a harness's saved corpus."""
+    """Return the inputs of a harness's saved corpus."""
     with zipfile.ZipFile(_path(name)) as packed:
         return [packed.read(member) for member in packed.namelist()]
 
@@ -28,7 +30,7 @@ def save(name: str, inputs: Iterable[bytes]) -> None:
 
 
 def unpack(name: str, folder: Path) -> None:
-    """Write a harness's saved corpus to a folder, one file an input, as libFuzzer wants it."""
+    """Write a harness's saved corpus to a folder, with one file for each input, as libFuzzer reads it."""
     folder.mkdir(parents=True, exist_ok=True)
     for data in saved(name):
         (folder / hashlib.sha256(data).hexdigest()[:16]).write_bytes(data)

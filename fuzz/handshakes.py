@@ -1,9 +1,8 @@
 """A remote that shakes hands with valid encryption, or with none, for harnesses of both wires.
 
-The first byte of an input chooses our role, whether a responder has to find the wire out for itself, and how
-the remote begins. A proper one takes for each of its messages a payload from the script, whether to spoil
-the message, and how to cut it up; then it says the rest. An improper one says everything as it stands in the
-script.
+The first byte of an input chooses our role, whether a responder has to detect the wire, and how the remote
+begins. For each message of a proper remote, the script gives the payload, whether to spoil the message, and
+how to cut it up; then the remote sends the rest of the script. An improper remote sends the script as it is.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ def play(
     frame: Callable[[bytes], bytes],
     unframe: Callable[[bytes], tuple[bytes, bytes]],
 ) -> None:
-    """Play an input. `frame` puts a message behind its length, `unframe` takes the first off."""
+    """Play an input. `frame` puts the length before a message, and `unframe` takes the first message off."""
     script = Script(data)
     first = script.byte()
     initiator = bool(first & 1)
@@ -56,7 +55,7 @@ def play(
         static=proved,
         ephemeral=dh.generate(fixed_entropy(seed)(32)),
     )
-    # The bytes of the script count as well: what it has said may be nothing, a thousand times.
+    # The bytes of the script count as well, because the remote may send an empty message a thousand times.
     with bounded_work(lambda: 10 * CALLS + CALLS_PER_BYTE * (heard + len(data))):
         unread = b""
         while not first & 4 and not noise.finished and not ours.closed:
@@ -68,7 +67,7 @@ def play(
                 continue
             unread += bytes(ours.data_to_send())
             if not unread:
-                break  # what we said was spoilt
+                break  # our message was spoilt
             message, unread = unframe(unread)
             try:
                 noise.read_message_untrusted(message)
@@ -81,7 +80,7 @@ def play(
 
 
 def _spoilt(message: bytes, script: Script) -> bytes:
-    """The message with one byte another, if the script says so."""
+    """Return the message, with one byte changed if the script says so."""
     mask = script.byte()
     if not mask:
         return message

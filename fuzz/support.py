@@ -1,4 +1,6 @@
-"""Parts of all harnesses: an input read as a script; measures of work and memory without a clock."""
+"""The parts that all harnesses share: an input that is read as a script, and measures of work and memory that
+need no clock.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ from typing import Any, Final
 from peersockets_core import DriveKey, Entropy, Limits
 
 KEYS: Final = tuple(DriveKey(bytes((number,)) * 32) for number in (1, 2, 3))
-"""The drives that come up."""
+"""The drives that harnesses use."""
 
 LIMITS: Final = Limits(
     extension_name=64,
@@ -31,7 +33,7 @@ LIMITS: Final = Limits(
 
 
 class Script:
-    """An input, read from the front as the choices of somebody who plays against us."""
+    """An input, read from the front as the choices of an opponent."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -41,50 +43,51 @@ class Script:
         return self._position < len(self._data)
 
     def byte(self) -> int:
-        """The next byte, or 0 where there is none."""
+        """Return the next byte, or 0 at the end."""
         return self.take(1)[0] if self else 0
 
     def choose(self, count: int) -> int:
-        """A number under `count`."""
+        """Return a number below `count`."""
         return self.byte() % count
 
     def chunk(self) -> bytes:
-        """Bytes behind their length, of which the second byte counts 256 each."""
+        """Return bytes whose length precedes them, in two bytes, of which the second one counts 256 each."""
         return self.take(self.byte() + (self.byte() << 8))
 
     def take(self, size: int) -> bytes:
-        """The next bytes, at most `size`."""
+        """Return the next bytes, at most `size`."""
         taken = self._data[self._position : self._position + size]
         self._position += len(taken)
         return taken
 
     def rest(self) -> bytes:
-        """Everything that is left."""
+        """Return everything that is left."""
         return self.take(len(self._data))
 
 
 def cuts(data: bytes, size: int) -> Iterator[bytes]:
-    """The data in pieces of `size` bytes, or whole for 0."""
+    """Return the data in pieces of `size` bytes, or in one piece for 0."""
     step = size or len(data) or 1
     return (data[start : start + step] for start in range(0, len(data), step))
 
 
 def fixed_entropy(seed: int) -> Entropy:
-    """The same bytes in every run."""
+    """Return a source of bytes that are the same in every run."""
     return lambda size: bytes((seed,)) * size
 
 
 @contextmanager
 def bounded_work(allowed: Callable[[], int]) -> Iterator[None]:
-    """Assert that the block calls no more than `allowed` Python functions, asked for at its end.
+    """Assert that the block calls no more Python functions than `allowed` returns at its end.
 
-    Calls are a measure of work that is the same on every machine. The work that one call can do in C without
-    making another, a copy or a search, is left to libFuzzer's bound on time.
+    Calls are a measure of work that is the same on every machine. Work within a single call of C, such as a
+    copy or a search, is left to libFuzzer's time limit.
     """
     calls = 0
 
     def count(_: FrameType, __: str, ___: Any) -> None:
-        # Returning None spares the lines of the function; a profile would also see returns and calls of C.
+        # Returning None skips the lines of the function. A profile function would also see returns and calls
+        # of C.
         nonlocal calls
         calls += 1
 
@@ -101,7 +104,7 @@ _SHARED = (type, ModuleType, FunctionType, BuiltinFunctionType)
 
 
 def retained(*roots: object) -> int:
-    """Bytes of everything reachable from `roots`, code and classes left out."""
+    """Return the bytes of everything reachable from `roots`, except code and classes."""
     seen: dict[int, object] = {}
     waiting: list[object] = list(roots)
     while waiting:

@@ -94,7 +94,9 @@ def _frames(script: Script) -> None:
 
 
 def _parsed(data: bytes, size: int) -> tuple[list[Item], bool]:
-    """The items of a stream in pieces of `size` bytes, runs made one; and whether it ends in a fault."""
+    """Return the items of a stream that arrives in pieces of `size` bytes, with joined runs, and whether it
+    ends in a fault.
+    """
     parser, items = FrameParser(MAX_BODY), list[Item]()
     refused = False
     try:

@@ -1,7 +1,7 @@
 """Invariant: decoders of the DHT raise only `RemoteProtocolError`, and what they return survives encoding.
 
-The first byte of an input chooses the decoder. A read of the bytes that were made of a message gives that
-message again, takes no more of them than there were, and keeps no list that is longer than it may be.
+The first byte of an input chooses the decoder. Encoding a message and decoding the bytes yields the same
+message. Decoding never reads past the end, and keeps no list beyond its bound.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CALLS: Final = 600
 CALLS_PER_BYTE: Final = 4
 
 SPARE: Final = 8
-"""Bytes that a payload of another version grows by: of those, only the version is read."""
+"""Bytes by which a payload of another version may grow, because only its version is read."""
 
 MOST: Final = 20
 """Entries of the longest list that a message may hold."""
@@ -57,7 +57,7 @@ def _encoded(message: Any) -> bytes:
 
 
 def _payload_untrusted(data: bytes) -> messages.NoisePayload:
-    """A payload without the offer of a blind relay, which nothing here makes."""
+    """Return a payload without the offer of a blind relay, which our encoder does not write."""
     return attrs.evolve(messages.decode_payload_untrusted(data), relay_through=False)
 
 
@@ -86,7 +86,8 @@ KEPT: Final = tuple(
         (3, b"\x0f" + bytes(33 + 32 + 64) + b"\xff" * 9),
     )
 )
-"""Lists that are one too long or are not there, and every flag of an announcement."""
+"""Messages with lists that are missing or one item too long, and with every flag of an
+announcement."""
 
 
 def run(data: bytes) -> None:

@@ -1,9 +1,9 @@
-"""Invariant: whatever comes, a DHT node raises nothing, keeps its bounds, and answers no more than it must.
+"""Invariant: whatever arrives, a DHT node raises nothing, keeps its bounds, and sends no needless answers.
 
-The node listens, looks for a topic, announces itself there and dials a key. The script plays everybody else:
-nodes that answer what it asks, truly, falsely or with garbage; remotes that ask for and store things, with
-tokens that they were given or have made up; and strangers that send mutated datagrams, floods and anything.
-Meanwhile time passes.
+The node listens, looks for a topic, announces itself there and dials a key. The script plays all others:
+nodes that answer its requests correctly, falsely or with garbage; remotes that look up and store records,
+with tokens that are genuine or made up; and strangers that send mutated datagrams, floods and any other
+bytes. Meanwhile time passes.
 """
 
 from __future__ import annotations
@@ -71,25 +71,24 @@ LIMITS: Final = HyperDhtLimits(
 
 CALLS: Final = 60_000
 CALLS_PER_ACT: Final = 12_000
-"""Calls of Python functions allowed for the end, and for each datagram or act of the script. A query that has
-to choose anew sorts the whole table."""
+"""Calls of Python functions allowed for the end, and for each datagram or action of the script. A query that
+has to choose nodes again sorts the whole table."""
 
 MEMORY: Final = 256 * 1024
-"""Bytes that the node may hold with `LIMITS`, whatever has come."""
+"""Bytes that the node may hold with `LIMITS`, whatever has arrived."""
 
 ANSWER: Final = 256
-"""Bytes of an answer beside its value: ids, a token, twenty nodes."""
+"""Bytes of an answer besides its value: ids, a token, and twenty nodes."""
 
 VALUE: Final = LIMITS.rpc.datagram
-"""Bytes of the largest value that was ever taken."""
+"""Bytes of the largest value that the node accepts."""
 
 RELAYED: Final = 64
 """Bytes by which a message grows when it is passed on: our id, and two addresses."""
 
 TIME: Final = 400.0
-"""Seconds that an input lets pass: longer than any record lives, and until the node announces itself anew. It
-has
-something to do in each of them, so that an hour takes long and shows nothing new."""
+"""Seconds that an input lets pass: longer than the lifetime of any record, and until the node renews its
+announcement. The node works in each of these seconds, so an hour would take long and show nothing new."""
 
 OPTIONS: Final = ("-max_len=512",)
 """A few hundred bytes fill every store. Longer inputs take a second each."""
@@ -106,7 +105,7 @@ REMOTES: Final[tuple[SocketAddress, ...]] = (
     ("0.0.0.0", 1),
     US,
 )
-"""Everybody else, of whom two share a host, one has an address that nobody has, and one has stolen ours."""
+"""All others. Two of them share a host, one has an address that no host has, and one has stolen ours."""
 
 OURS, *OTHERS = (KeyPair.from_seed(bytes((number,)) * 32) for number in range(1, 5))
 TOPIC: Final = b"t" * 32
@@ -115,7 +114,7 @@ _COMMANDS: Final = (*HyperDhtCommand, 10, 255)
 
 @lru_cache
 def _handshake(key_pair: KeyPair, number: int) -> bytes:
-    """The first message of a remote that dials us."""
+    """Return the first message of a remote that dials us."""
     payloads = (
         NoisePayload(Firewall.OPEN, udx=UdxInfo(number), addresses=(REMOTES[1],)),
         NoisePayload(Firewall.UNKNOWN, udx=UdxInfo(number)),
@@ -156,16 +155,16 @@ class _Play:
             limits=LIMITS,
         )
         self.asked: list[tuple[SocketAddress, RpcRequest]] = []
-        """The requests of the node that nobody has answered."""
+        """The unanswered requests of the node."""
         self.probed: set[tuple[int, SocketAddress]] = set()
         """Its requests through its probe, by transaction and address."""
         self.sent: list[bytes] = []
         self.tokens: dict[str, bytes] = {}
-        """The token that each host was given last."""
+        """The last token that each host got."""
         self.incoming: list[Any] = []
         self.started: list[Any] = []
         self.acts = 0
-        if not choice & 2:  # else, its main socket writes to nobody yet
+        if not choice & 2:  # otherwise, its main socket has written to no host yet
             self.machine.listen(self.now)
             self.machine.announce(TOPIC, self.now)
             self.started.append(self.machine.dial(OTHERS[0].ed25519_public_key, 1, self.now))
@@ -174,12 +173,12 @@ class _Play:
     # Acts
 
     def ask(self) -> None:
-        """A remote asks for something."""
+        """Let a remote look something up."""
         source = self._address()
         self.hear(encode_request(self._request(source)), source)
 
     def announce(self) -> None:
-        """A remote announces a key, or withdraws it, for a token that it was given, if it was."""
+        """Let a remote announce or withdraw a key, with the token that it got, if it got one."""
         script, source = self.script, self._address()
         key_pair, choice = OTHERS[script.choose(len(OTHERS))], script.byte()
         command = HyperDhtCommand.UNANNOUNCE if choice & 1 else HyperDhtCommand.ANNOUNCE
@@ -189,7 +188,7 @@ class _Play:
         self.hear(encode_request(RpcRequest(choice, US, command, False, None, token, target, value)), source)
 
     def store(self) -> None:
-        """A remote stores a value."""
+        """Let a remote store a value."""
         script, source = self.script, self._address()
         token, choice = self.tokens.get(source[0], bytes(32)), script.byte()
         if choice & 1:
@@ -203,7 +202,7 @@ class _Play:
         self.hear(encode_request(RpcRequest(choice, US, command, False, None, token, target, value)), source)
 
     def shake_hands(self) -> None:
-        """A remote dials us, or asks us to relay a handshake or a message of hole punching."""
+        """Let a remote dial us, or ask us to relay a handshake or a message of hole punching."""
         script, source = self.script, self._address()
         choice = script.byte()
         noise = _handshake(OTHERS[choice & 1], script.choose(16)) if choice & 2 else script.take(choice)
@@ -223,7 +222,7 @@ class _Play:
         self.hear(encode_request(RpcRequest(choice, US, command, False, None, None, target, value)), source)
 
     def answer(self) -> None:
-        """A node answers what it was asked, or another one does."""
+        """Let a node answer a request, or let another node answer in its place."""
         if not self.asked:
             return
         script = self.script
@@ -240,7 +239,7 @@ class _Play:
         self.hear(encode_response(response), source, socket=socket)
 
     def answer_everything(self) -> None:
-        """All nodes answer what they were asked, in the same way."""
+        """Let all nodes answer their requests, in the same way."""
         script, asked = self.script, self.asked
         self.asked, choice = [], script.byte()
         closer = tuple(self._named() for _ in range(choice & 7))
@@ -251,19 +250,19 @@ class _Play:
             self.hear(encode_response(response), to, socket=self._socket(to, request))
 
     def mutate(self) -> None:
-        """Something that the node has sent comes back, with a few bytes changed."""
+        """Send a datagram of the node back to it, with a few bytes changed."""
         datagram = bytearray(self.sent[self.script.choose(len(self.sent))] if self.sent else b"\x03")
         for _ in range(self.script.choose(4)):
             datagram[self.script.byte() % len(datagram)] ^= self.script.byte()
         self.hear(bytes(datagram), self._address())
 
     def send_anything(self) -> None:
-        """Any bytes, cut anywhere."""
+        """Send any bytes, cut anywhere."""
         size, source = self.script.byte(), self._address()
         self.hear(self.script.take(self.script.byte()), source, size)
 
     def flood(self) -> None:
-        """The same request again and again, from as many hosts, with as many targets."""
+        """Send the same request again and again, from many hosts, with many targets."""
         script, choice = self.script, self.script.byte()
         request = self._request(US)
         for number in range(1 + script.choose(64)):
@@ -274,7 +273,7 @@ class _Play:
             self.hear(encode_request(again), source)
 
     def use(self) -> None:
-        """We use the node."""
+        """Use the node."""
         machine, script, now = self.machine, self.script, self.now
         choice = script.byte()
         target, key = self._target() or TOPIC, OTHERS[choice >> 4 & 1].ed25519_public_key
@@ -316,13 +315,13 @@ class _Play:
         seconds = min(self.script.byte() ** 2 / 64, max(self.end - self.now, 1.0))
         self.pass_time(seconds)
 
-    # How they come about
+    # The parts of these actions
 
     def _address(self) -> SocketAddress:
         return REMOTES[self.script.choose(len(REMOTES))]
 
     def _named(self) -> SocketAddress:
-        """An address that somebody names: somebody's, or one of which there are thousands."""
+        """Return an address to name: that of another node, or one of thousands."""
         choice = self.script.byte()
         return REMOTES[choice & 7] if choice & 8 else ("8.8.8.8", 256 * choice + self.script.byte())
 
@@ -345,7 +344,7 @@ class _Play:
         return RpcRequest(choice, US, command, internal, id, token, self._target(), value)
 
     def _value(self, request: RpcRequest) -> bytes:
-        """An answer to a request, as it should be or not."""
+        """Return an answer to a request, correct or not."""
         script, key_pair = self.script, OTHERS[0]
         choice = script.byte()
         if choice & 1:
@@ -361,7 +360,7 @@ class _Play:
                 return encode_peers([Peer(key_pair.ed25519_public_key).encode()] * (choice >> 3))
 
     def _second_message(self, request: RpcRequest, choice: int) -> bytes:
-        """The answer of the key that is dialled, which also tries what it should not say."""
+        """Return the answer of the dialled key, which may also break the rules."""
         with suppress(RemoteProtocolError):
             noise = HandshakeNoise(OTHERS[choice >> 1 & 1], Random(choice).randbytes)
             noise.read_untrusted(bytes((request.value or b"")[3:]))
@@ -380,14 +379,16 @@ class _Play:
         return b""
 
     def _socket(self, to: SocketAddress, request: RpcRequest) -> Socket:
-        """Where the answer to a question arrives: where it was asked, or at the main socket for PING_NAT."""
+        """Return the socket at which the answer to a request arrives: the one that sent it, or the main one
+        for PING_NAT.
+        """
         probed = (request.tid, to) in self.probed and request.command != RpcCommand.PING_NAT
         return Socket.PROBE if probed else Socket.MAIN
 
     def hear(
         self, data: bytes, source: SocketAddress, size: int = 0, *, socket: Socket = Socket.MAIN
     ) -> None:
-        """The node receives what somebody sends, as one read."""
+        """Deliver datagrams to the node in one read."""
         size = size or len(data) or 1
         count = -(-len(data) // size)
         self.acts += count
@@ -395,14 +396,12 @@ class _Play:
         self.collect(count, min(size, len(data)))
 
     def take(self, events: list[Any]) -> None:
-        """See what has happened."""
+        """Handle the events of the node."""
         self.incoming += [event.incoming for event in events if isinstance(event, ConnectionRequested)]
         del self.incoming[:-8]
 
     def collect(self, count: int, size: int, ways: int = 1) -> None:
-        """Take what the node sends; nobody has got more than one answer a datagram, of the size it must
-        have.
-        """
+        """Take the node's output. Check that each datagram caused at most one answer, of an allowed size."""
         answers = self.machine.node.output.get(Socket.MAIN, [])
         assert len(answers) <= count * ways
         for _, datagram in answers:
@@ -437,7 +436,7 @@ class _Play:
         self.now = until
 
     def check(self) -> None:
-        """Everything that others can fill is within its bounds."""
+        """Check that everything that others can fill is within its bounds."""
         machine = self.machine
         node, storage = machine.node, machine.storage
         assert len(storage.records) <= LIMITS.records
@@ -459,7 +458,7 @@ class _Play:
         assert all(len(query.heard_of) <= LIMITS.rpc.query_nodes for query in node.client.queries)
 
     def finish(self) -> None:
-        """Nobody answers any more: all that is under way ends, and time goes on."""
+        """Let no node answer any more, until everything in progress has ended."""
         self.machine.stop_listening(self.now)
         for _ in range(4):
             self.pass_time(15)
@@ -478,7 +477,7 @@ _ASK, _ANNOUNCE, _STORE, _SHAKE, _ANSWER, _ALL, _FLOOD, _USE, _WAIT = 0, 2, 3, 4
 
 
 def _asked(source: int) -> bytes:
-    """A lookup, which is answered with a token."""
+    """Return a lookup, whose answer has a token."""
     return bytes((_ASK, source, 0, HyperDhtCommand.LOOKUP, 1))
 
 

@@ -1,4 +1,4 @@
-"""Invariant: a hostile peer of a punch reaches no bound, and leaves neither socket nor deadline behind.
+"""Invariant: a hostile peer of a punch exceeds no bound, and leaves no socket and no deadline behind.
 
 The first byte of an input chooses the side that is attacked. The rest are the peer's messages, probes and
 pauses, and the answers of the nodes that sample our NAT. In every case, messages are answered a bounded
@@ -82,7 +82,7 @@ def _address(script: Script) -> SocketAddress:
 
 
 def _message(script: Script, host: _Host) -> Round | None:
-    """A message as the peer makes it, or as it comes out of any bytes."""
+    """Return a message that the peer encodes, or one that is decoded from any bytes."""
     flags = script.byte()
     if flags & 1:
         with contextlib.suppress(RemoteProtocolError):

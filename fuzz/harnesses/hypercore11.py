@@ -1,7 +1,7 @@
-"""Invariant: whatever a hypercore11 peer says encrypted, `Connection` never raises and stays in its bounds.
+"""Invariant: whatever a hypercore11 peer encrypts and sends, `Connection` never raises and keeps its bounds.
 
-The first byte of an input chooses the role; the rest is a script (`fuzz.connections`), in which each thing
-said is a message of protomux, in a valid frame.
+The first byte of an input chooses the role; the rest is a script (`fuzz.connections`), in which each output
+of the remote is a message of protomux, in a valid frame.
 """
 
 from __future__ import annotations

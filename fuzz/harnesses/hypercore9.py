@@ -1,4 +1,4 @@
-"""Invariant: whatever a hypercore9 peer says encrypted, `Connection` never raises and stays in its bounds.
+"""Invariant: whatever a hypercore9 peer encrypts and sends, `Connection` never raises and keeps its bounds.
 
 The first byte of an input chooses the role; the rest is a script (`fuzz.connections`).
 """
@@ -18,7 +18,7 @@ from peersockets_core.wires.hypercore9.handshake import Handshake
 _OPEN: Final = frames.encode(5, 0, messages.encode(messages.Open(b"unknown!")))
 
 KEPT: Final = [bytes((role, 0)) + (len(_OPEN) * 60).to_bytes(2, "little") + _OPEN * 60 for role in (0, 1)]
-"""Opens of a drive that is not here, in one read: more than may wait for their refusals to be read."""
+"""Opens of a drive that is not open here, in one read: more than the number of refusals that may wait."""
 
 
 class Remote:

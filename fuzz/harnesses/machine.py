@@ -2,9 +2,9 @@
 
 An input is a script of three nodes on both wires: connections come and go, bytes arrive in any pieces and
 order, drives, topics and watches open and close, messages are sent and taken, and time passes; its first byte
-chooses how much of that is there to begin with. A message that arrives on a topic must have been sent on it,
-once, in order, and each watch must hear of joins and leaves in turn. In the end everything that is under way
-arrives, and every node knows exactly the members it has.
+chooses the state at the beginning. A message that arrives on a topic must have been sent on it, once, in
+order, and each watch must hear of joins and leaves in turn. In the end everything that is under way arrives,
+and every node knows exactly the members it has.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from simulation import streams
 LIMITS: Final = Limits(send_buffer=256, receive_messages=8, receive_bytes=256, watch_events=8)
 CALLS: Final = 10_000
 CALLS_PER_BYTE: Final = 1_000
-"""Two bytes may be the end of a connection that twelve handles feel, or handshakes on six."""
+"""Two bytes can end a connection that twelve handles use, or begin six handshakes."""
 PEERS: Final = 3
 _KEY_PAIRS: Final = [KeyPair.from_seed(bytes((number + 1,)) * 32) for number in range(PEERS)]
 CONNECTIONS: Final = 6
 _STEP: Final = 0.5
-"""Seconds of the last wait at a time: a deadline that is met later than `LATENESS` begins anew."""
+"""Seconds of each step of the last wait. After a longer step than `LATENESS`, deadlines would begin anew."""
 _STEPS: Final = math.ceil((LIMITS.fold_time + 0.1) / _STEP)
 _TOPICS: Final = ("chat", "é")
 _WIRES: Final[tuple[WireName, ...]] = ("hypercore9", "hypercore11")
@@ -56,7 +56,7 @@ class _Joined:
 
 
 class _Node(streams.Node):
-    """A node of the simulation, which does as the script says."""
+    """A node of the simulation that follows the script."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"node {number}", _KEY_PAIRS[number], limits=LIMITS)
@@ -125,7 +125,7 @@ class _Node(streams.Node):
             sender, topic, number = message.message.split(b" ")[0].split(b":")
             assert topic.decode() == joined.topic
             assert message.public_key in _KEY_PAIRS[int(sender)].public_keys.values()
-            # Not across wires: there, one node is two peers.
+            # There is no order across wires, because a node is a different peer on each.
             assert int(number) > joined.last[message.public_key], "a message twice, or overtaken"
             joined.last[message.public_key] = int(number)
 
@@ -154,7 +154,7 @@ class _World:
             self.network.connect(dialler, answerer, _WIRES[choice // 6 % 2])
 
     def deliver(self, end: streams.End, size: int) -> None:
-        """Bytes arrive, if the machine will read them; then the end."""
+        """Let bytes arrive, if the machine reads them, and then the end of the stream."""
         end.read(size)
         if end.eof and not end.inbox:
             end.read()
@@ -162,7 +162,7 @@ class _World:
         assert error is None or end.eof, error
 
     def end(self, end: streams.End, *, cut: bool) -> None:
-        """One side closes, in good order or with what was under way lost."""
+        """Close one side, in good order or with the loss of everything under way."""
         if cut:
             end.far.inbox.clear()
             end.cut()
@@ -170,7 +170,7 @@ class _World:
             end.close()
 
     def settle(self) -> None:
-        """Let everything that is under way arrive, and be taken."""
+        """Let everything under way arrive, and take it."""
         for _ in range(60):
             moved = [end.write() for end in self.network.ends]
             for node in self.nodes:
@@ -185,7 +185,9 @@ class _World:
 
 
 def _begin(world: _World, choice: int) -> None:
-    """Up to a point at which all have met on the first drive, and listen to the first topic."""
+    """Choose the state at the beginning: at most, all have met on the first drive and joined the first
+    topic.
+    """
     for node in world.nodes:
         if choice & 1:
             node.toggle_drive(KEYS[0])
@@ -227,7 +229,7 @@ def _step(world: _World, script: Script) -> None:
 
 
 def _check(node: _Node) -> None:
-    """A member is who has a connection of one wire to us and the drive open, as we have."""
+    """Check that the members are exactly the remotes that are connected and have the same drive open."""
     machine = node.machine
     for key, opened in node.drives.items():
         expected = {
@@ -254,7 +256,7 @@ def _drives(node: streams.Node) -> dict[DriveKey, OpenDrive[streams.End, object]
 
 
 def _check_routes(node: _Node, joined: _Joined) -> None:
-    """Every member, and nobody else, can be sent to, on a connection that is there."""
+    """Check that there is a route to every member, and to no other peer, on a connection that exists."""
     members = node.drives[joined.drive].members
     for peer_id in range(1, 2 * PEERS + 1):
         try:

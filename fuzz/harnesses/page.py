@@ -1,7 +1,7 @@
-"""Invariant: what a page sends is a fault or means what it says; nobody gets in without the cookie.
+"""Invariant: each frame of a page is refused or read exactly; no request is admitted without the cookie.
 
 The first byte of an input chooses the kind of the rest: a text frame, a binary frame, a request, or a page of
-HTML. A request is its method, target and headers, one a line.
+HTML. A request has its method, target and headers on separate lines.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DOOR: Final = Door("a.localhost", 1, "token")
 
 
 def run(data: bytes) -> None:
-    """Do what an input says."""
+    """Play an input."""
     script = Script(data)
     check = _CHECKS[script.choose(len(_CHECKS))]
     rest = script.take(len(data))
@@ -32,7 +32,7 @@ def run(data: bytes) -> None:
 
 
 def _check_text(data: bytes) -> None:
-    """A command says the same as the JSON it came from."""
+    """Check that a command has the same content as the JSON that it was read from."""
     try:
         text = data.decode()
         command = read_text_untrusted(text)
@@ -50,7 +50,7 @@ def _check_text(data: bytes) -> None:
 
 
 def _check_binary(data: bytes) -> None:
-    """The messages of a frame, written again, are the frame."""
+    """Check that writing the messages of a frame yields the same frame."""
     try:
         messages = read_binary_untrusted(data)
     except RemoteProtocolError:
@@ -64,7 +64,9 @@ def _check_binary(data: bytes) -> None:
 
 
 def _check_request(data: bytes) -> None:
-    """Only a request with our host, cookie and origin is answered, and only with a file below the root."""
+    """Check that only a request with our host, cookie and origin is answered, and only with a file below the
+    root.
+    """
     method, target, *lines = [*data.decode("latin-1").split("\n"), "", ""]
     headers = [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
 
@@ -93,7 +95,7 @@ def _check_request(data: bytes) -> None:
 
 
 def _check_inject(data: bytes) -> None:
-    """The script is put in, unless the page is in UTF-16, and nothing else changes."""
+    """Check that the script is inserted, unless the page is in UTF-16, and that nothing else changes."""
     page = inject_script(data)
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         assert page == data

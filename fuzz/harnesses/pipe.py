@@ -1,4 +1,4 @@
-"""Invariant: whatever a line of input holds, `pipe` answers with at most one line of JSON, and goes on.
+"""Invariant: whatever a line of input holds, `pipe` answers with at most one line of JSON, and continues.
 
 An input is the lines of a session that has two topics and no peers. Dialling does nothing.
 """
@@ -22,7 +22,7 @@ from peersockets_trio.cli.pipe import Session, parse
 CALLS: Final = 1500
 CALLS_PER_BYTE: Final = 50
 OVERHEAD: Final = 4096
-"""Bytes of an answer that are not its command repeated, in which any byte may become the six of an escape."""
+"""Bytes of an answer besides the repeated command, in which an escape may turn any byte into six."""
 _EVENTS: Final = {"error", "peers", "stats"}
 
 _OPTIONS: Final = NodeOptions(
@@ -51,7 +51,7 @@ class _Offline:
 
 
 def _check_parse(line: bytes) -> None:
-    """A line is refused with `ValueError`, or is an object that JSON can say again."""
+    """Check that a line is refused with `ValueError`, or is an object that can be written as JSON again."""
     try:
         command = parse(line)
     except ValueError:

@@ -1,8 +1,8 @@
-"""Invariant: two muxes never fault one another and end in agreement; a hostile one raises nothing else.
+"""Invariant: two muxes end in agreement; a hostile remote causes only `RemoteProtocolError`.
 
-The first byte of an input chooses which. With two muxes it is a script of what either does and of which frame
-arrives when; against a hostile one, of the messages it sends between what we do, which may raise
-`RemoteProtocolError` and leave no more behind than the limits allow.
+The first byte of an input chooses which. The rest is a script. With two muxes, it lists the actions of both
+and the arrivals of frames. Against a hostile remote, it lists the remote's messages and our own actions; no
+more memory may stay in use than the limits allow.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CLOSE, _ANSWER = 250, 251
 
 
 class _Handler:
-    """One channel's life, as its handler sees it."""
+    """The life of one channel, as its handler sees it."""
 
     def __init__(self, side: _Side) -> None:
         self._side = side
@@ -61,7 +61,9 @@ class _Handler:
 
 
 class _Side:
-    """A mux, the handlers it has had by the handshakes of their channels, and frames on their way to it."""
+    """A mux, its past and present handlers by the handshakes of their channels, and the frames on their way
+    to it.
+    """
 
     def __init__(self, name: int, limits: Limits) -> None:
         self.limits = limits
@@ -94,7 +96,7 @@ class _Side:
         handler.ended = True
 
     def act(self, script: Script) -> None:
-        """Do what the script says of our own accord."""
+        """Carry out one of our own actions."""
         choice, key = script.byte(), _KEYS[script.choose(len(_KEYS))]
         if choice % 5 == 0:
             self.open(key)
@@ -148,7 +150,9 @@ def _honest(script: Script) -> None:
 
 
 def _check_life(name: bytes, handler: _Handler, there: _Side) -> None:
-    """The messages that one end of a channel has received, and whether it lives, agree with the other end."""
+    """Check that both ends of a channel agree about the messages that one has received, and whether it is
+    open.
+    """
     if handler.partner is None:
         return
     partner = there.handlers[handler.partner]
@@ -177,7 +181,7 @@ def _hostile(script: Script) -> None:
     assert side.mux.remote.early_size == sum(
         remote.early_size for remote in side.mux.remote.by_number.values()
     )
-    if not side.mux.local.by_key:  # our own handlers write down what they hear
+    if not side.mux.local.by_key:  # our own handlers keep the messages that they receive
         assert retained(side.mux) <= MEMORY, retained(side.mux)
 
 

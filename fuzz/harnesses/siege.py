@@ -1,10 +1,10 @@
-"""Invariant: whatever two hostile remotes say, an honest member stays, is heard in its turn, and hears us.
+"""Invariant: whatever two hostile remotes send, an honest member stays and gets its turns.
 
 The first byte of an input chooses the wires; the rest is a script of what the hostile remotes say in plain,
 in valid encryption, and of the time that passes. They may prove that they know the key of the drive, read
 what we answer or not, and end. After each act of theirs, there is a round: every connection has one slice.
-No slice takes more than its budget, and in each round the honest member says something that is heard in that
-round, once and in order, and is sent something that it hears.
+No slice takes more than its budget. In each round, the honest member and our node send each other a message,
+which must arrive in that round, once and in order.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from peersockets_core.topics.naming import addresses
 BUDGET: Final = 64
 READ: Final = 512
 CALLS: Final = 3000
-"""Calls of Python functions in one slice: what 64 items and the last thing done may take."""
+"""Calls of Python functions in one slice: enough for 64 items and the last piece of work."""
 
 _LIMITS: Final = attrs.evolve(
     LIMITS, receive_messages=4 * BUDGET, receive_bytes=64 * 1024, extension_names=1000
@@ -50,7 +50,7 @@ _KEY: Final = KEYS[0]
 
 
 class _Hostile:
-    """A connection of ours to a remote that keeps to the encryption only."""
+    """A connection of ours to a remote that obeys no rule except the encryption."""
 
     def __init__(self, siege: _Siege, wire: WireName, seed: int) -> None:
         self.siege = siege
@@ -135,7 +135,7 @@ class _Siege:
         self.dropped.clear()
 
     def exchange(self) -> None:
-        """Messages between the honest two arrive."""
+        """Let messages between the honest sides arrive."""
         data = bytes(self.theirs.data_to_send(self.now))
         assert self.machine.may_read(self.ours)
         with bounded_work(lambda: CALLS):
@@ -147,7 +147,7 @@ class _Siege:
                 self.received += event.payloads
 
     def round(self) -> None:
-        """Everybody has a turn; the honest member speaks, and is spoken to."""
+        """Give every connection a turn, while the honest member and our node send each other a message."""
         for hostile in self.hostile:
             hostile.turn()
         said = b"honest %d" % self.said
@@ -165,7 +165,7 @@ class _Siege:
             assert self.watch_of_members.take().peer_id != self.peer_id
 
     def wait(self, seconds: float) -> None:
-        """Time passes, in which the honest member does what is due."""
+        """Let time pass, and let the honest member handle its deadlines."""
         self.now += seconds
         assert self.theirs.handle_deadline(self.now) == []
         self.exchange()
@@ -177,16 +177,18 @@ class _Siege:
     # The machine's calls
 
     def news(self, handle: TopicHandle | Watch) -> None:
-        """Taken in every round."""
+        """Do nothing: messages are taken in every round."""
 
     def readable(self, connection: Connection) -> None:
-        """Looked at before each turn."""
+        """Do nothing: this is checked before each turn."""
 
     def rerouted(self) -> None:
-        """Nobody waits to send."""
+        """Do nothing: no sender waits."""
 
     def wake(self, connection: Connection) -> None:
-        """Queued bytes leave when the script says so, and those for the honest member in every round."""
+        """Do nothing: queued bytes leave when the script says so, and those for the honest member in every
+        round.
+        """
 
     def retire(self, connection: Connection) -> None:
         assert connection is not self.ours

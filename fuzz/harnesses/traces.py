@@ -1,4 +1,4 @@
-"""Invariant: what is no trace raises `TraceError`; a trace reads the same again, plays or says why not."""
+"""Invariant: other bytes raise `TraceError`; a trace survives writing, and plays or raises `TraceError`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from peersockets_core.trace import read, replay, write
 
 CALLS: Final = 60_000
 CALLS_PER_BYTE: Final = 3_000
-"""A byte may stand for a kilobyte of a message that is repeated, and each is encrypted and taken apart."""
+"""A byte may stand for a kilobyte of a repeated message, and each of these bytes is encrypted and parsed."""
 
 
 def run(data: bytes) -> None:

@@ -1,9 +1,9 @@
-"""Invariant: whatever comes, an endpoint stays small, raises nothing, and disturbs no honest stream on it.
+"""Invariant: whatever arrives, an endpoint stays small, raises nothing, and disturbs no honest stream.
 
 One endpoint has two streams. The honest one talks to a second endpoint, whose packets are delivered as they
 are. The other one's remote is the script: it sends packets of its choice, mutated ones of the honest side,
-and anything else, from anywhere, while time passes and we use the stream. A packet that it sends to the id
-of the honest stream acknowledges what was not sent, as a stranger's guess does.
+and anything else, from anywhere, while time passes and we use the stream. A packet that it sends to the id of
+the honest stream acknowledges packets that were never sent, as a stranger's guess does.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ LIMITS: Final = UdxLimits(
 
 CALLS: Final = 8_000
 CALLS_PER_PACKET: Final = 120
-"""Calls of Python functions allowed for the honest exchange, and for each packet or act of the script."""
+"""Calls of Python functions allowed for the honest exchange, and for each packet or action of the script."""
 
 MEMORY: Final = 64 * 1024
-"""Bytes that the endpoint may hold with `LIMITS`, whatever has come."""
+"""Bytes that the endpoint may hold with `LIMITS`, whatever has arrived."""
 
 ANSWER: Final = HEADER_SIZE + 8 * 50
-"""Bytes of the largest packet that answers one: a header, and fifty ranges."""
+"""Bytes of the largest packet that answers another one: a header, and fifty ranges."""
 
 FAR: Final = 1 << 24
-"""Farther than any number that a stream can be at."""
+"""A distance beyond every number that a stream can have reached."""
 
 CONTENT: Final = bytes(range(256)) * 24
 """The bytes that the honest sides send each other."""
@@ -72,7 +72,7 @@ class _Honest:
         stream.end()
 
     def see(self, event: Event) -> None:
-        """Everything that happens to it is what should."""
+        """Check that each event is as it should be."""
         assert not self.closed
         if isinstance(event, DataReceived):
             self.received += event.data
@@ -100,30 +100,30 @@ class _Play:
         self.to_us: list[bytes] = []
         self.to_friend: list[bytes] = []
         self.packets = 0
-        """Packets that the script has sent, and acts of ours."""
+        """The number of packets that the script has sent, and of our own actions."""
         self.said = 0
-        """Bytes that have gone to the attacked stream's remote."""
+        """Bytes that were sent to the attacked stream's remote."""
         self.own = 0
         """Bytes that we have written to it."""
 
     # Acts
 
     def send_packet(self) -> None:
-        """The attacker sends a packet."""
+        """Send a packet of the attacker."""
         self.hear(self._packet())
 
     def send_run(self) -> None:
-        """A few, read at once, cut wherever the script says."""
+        """Send a few packets in one read, cut wherever the script says."""
         count, size = 1 + self.script.choose(8), self.script.byte()
         self.hear(b"".join(self._packet() for _ in range(count)), size)
 
     def send_anything(self) -> None:
-        """Any bytes."""
+        """Send any bytes."""
         size = self.script.byte()
         self.hear(self.script.take(self.script.byte()), size)
 
     def send_flood(self) -> None:
-        """Data, with gaps or without, for one id or for many."""
+        """Send data, with gaps or without, to one id or to many."""
         script = self.script
         count, step, id_step = 1 + script.byte() // 4, script.choose(4), script.choose(3)
         start, payload, stranger = script.byte(), bytes(script.byte()), script.byte() & 1
@@ -135,7 +135,7 @@ class _Play:
             )
 
     def send_mutated(self) -> None:
-        """A packet of the honest side with a byte changed, for the attacked stream."""
+        """Send a packet of the honest side, with one byte changed, to the attacked stream."""
         place, change = self.script.choose(24), self.script.byte()
         if self.to_us:
             packet = bytearray(self.to_us[0])
@@ -144,7 +144,7 @@ class _Play:
             self.hear(bytes(packet))
 
     def use(self) -> None:
-        """We use the attacked stream, or open it again."""
+        """Use the attacked stream, or open it again."""
         choice, stream = self.script.byte(), self.attacked
         self.packets += 1
         if self.attacked_closed:
@@ -169,7 +169,7 @@ class _Play:
             self.own += choice * 8
 
     def exchange(self) -> None:
-        """A few packets of the honest sides arrive."""
+        """Let a few packets of the honest sides arrive."""
         self.deliver(1 + self.script.choose(8))
 
     def wait(self) -> None:
@@ -177,10 +177,10 @@ class _Play:
         self.packets += 1
         self.pass_time(self.now + self.script.byte() / 16)
 
-    # How they come about
+    # The parts of these actions
 
     def _packet(self) -> bytes:
-        """A packet near to what a remote might send."""
+        """Return a packet that resembles those of a real remote."""
         script = self.script
         choice, flags = script.byte(), script.byte()
         number, ack = (self.first + script.byte() - 8 & 0xFFFFFFFF for _ in range(2))
@@ -193,7 +193,7 @@ class _Play:
         return header(word(flags, offset), _IDS[choice & 7], _WINDOWS[choice >> 3 & 3], number, ack) + body
 
     def hear(self, data: bytes, size: int = 0, *, stranger: int | None = None) -> None:
-        """Receive what the script sends, as one read."""
+        """Receive packets of the script in one read."""
         size = size or len(data) or 1
         harmless = bytearray(data)
         for start in range(0, len(data), size):
@@ -238,7 +238,7 @@ class _Play:
         self.now = until
 
     def see(self, events: Iterable[Event]) -> None:
-        """Hand events to whom they concern."""
+        """Hand each event to the side that it concerns."""
         for event in events:
             if event.stream in self.sides:
                 self.sides[event.stream].see(event)
@@ -248,7 +248,7 @@ class _Play:
             self.attacked_closed = isinstance(event, StreamClosed)
 
     def collect(self) -> None:
-        """Take what the endpoints send."""
+        """Take the output of the endpoints."""
         for endpoint, inbox in ((self.ours, self.to_friend), (self.friend, self.to_us)):
             for destination, buffers, size in endpoint.datagrams_to_send(self.now):
                 data = b"".join(buffers)
@@ -259,7 +259,7 @@ class _Play:
                 inbox += [data[start : start + size] for start in range(0, len(data), size)]
 
     def finish(self) -> None:
-        """We end the attacked stream; the honest one must come to its end as if nothing had been."""
+        """End the attacked stream. The honest one must end as if there had been no attack."""
         if not self.attacked_closed:
             self.attacked.destroy()
             self.attacked_closed = True
@@ -288,7 +288,8 @@ KEPT: Final = (
     _CONNECTED + bytes((_FLOOD, 255, 2, 0, 1, 1, 0)) * 4,
     b"\0" + bytes((_FLOOD, 255, 1, 1, 0, 255, 0)) * 6,
 )
-"""More than the window, in order; gaps only; packets for ids that nobody has. Coverage counts no bytes."""
+"""More data than the window, in order; only gaps; packets for ids that no stream has. Coverage does not count
+bytes."""
 
 
 def run(data: bytes) -> None:
@@ -298,7 +299,7 @@ def run(data: bytes) -> None:
         the.collect()
         while the.script:
             _ACTS[the.script.choose(len(_ACTS))](the)
-            # A packet is sent seven times at most, and answered by one.
+            # A packet is sent at most seven times, and each time answered by one.
             assert the.said <= 8 * 2 * the.own + ANSWER * the.packets
             assert the.attacked.unread <= LIMITS.window + LIMITS.window_excess
     assert retained(the.ours) <= MEMORY, retained(the.ours)

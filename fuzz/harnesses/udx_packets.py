@@ -1,6 +1,7 @@
-"""Invariant: a run of packets parses to what each packet says, and ranges and numbers survive.
+"""Invariant: a run of packets parses to the fields of each packet, and ranges and numbers survive encoding.
 
-The first byte of an input chooses what is tried. The fields of packets are read here with `struct`.
+The first byte of an input chooses the function under test. This module reads the fields of packets with
+`struct`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ CALLS_PER_BYTE: Final = 2
 
 
 def _run(script: Script) -> None:
-    """A read of the socket, with a size of its own for the datagrams."""
+    """Check one read of the socket, with any size of its datagrams."""
     size = script.byte() | script.byte() << 8
     data = script.rest()
     columns = packet.parse_run_untrusted(data, size)
@@ -37,10 +38,10 @@ def _run(script: Script) -> None:
 
 
 def _ranges(script: Script) -> None:
-    """The body of a packet that reports what has been received."""
+    """Check the body of a packet that reports received packets."""
     offset, body = script.byte(), script.rest()
     ranges = packet.parse_ranges_untrusted(body, offset)
-    assert len(ranges) <= 50  # what libudx takes
+    assert len(ranges) <= 50  # the maximum of libudx
     encoded = packet.pack_ranges(ranges)
     assert body.startswith(encoded)
     if 0 < offset <= len(body):
@@ -49,7 +50,7 @@ def _ranges(script: Script) -> None:
 
 
 def _headers(script: Script) -> None:
-    """The headers of a run, made at once."""
+    """Check the headers of a run, which are made at once."""
     count = 1 + script.choose(64)
     fields = [int.from_bytes(script.take(4), "little") for _ in range(4)]
     stream_id, window, sequence, ack = fields
@@ -61,7 +62,7 @@ def _headers(script: Script) -> None:
 
 
 def _numbers(script: Script) -> None:
-    """A number of 32 bits stands for the nearest one that has them."""
+    """Check that 32 bits stand for the nearest number that ends in them."""
     number = int.from_bytes(script.take(4), "little")
     near = int.from_bytes(script.take(6), "little")
     found = packet.unwrap(number, near)
@@ -73,7 +74,7 @@ _TRIED: Final = (_run, _ranges, _headers, _numbers)
 
 
 KEPT: Final = (bytes((1, 0)) + bytes(8 * 51), bytes((3, 1, 2, 3, 4)) + b"\xff" * 6)
-"""One range too many, and a number far beyond 32 bits."""
+"""An input with one range too many, and one with a number far beyond 32 bits."""
 
 
 def run(data: bytes) -> None:
