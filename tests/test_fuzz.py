@@ -36,6 +36,11 @@ from peersockets_core.work import UNBOUNDED
 from peersockets_trio.browser import frames, inject, rules
 
 
+def commands_module() -> object:
+    """The module of the fields of its commands."""
+    return importlib.import_module("peersockets_trio.cli.pipe_commands")
+
+
 def pipe_module() -> object:
     # The package has the command of the same name where the module would be.
     return importlib.import_module("peersockets_trio.cli.pipe")
@@ -213,8 +218,8 @@ FAULTS: dict[str, tuple[str, object, str, object]] = {
     "sockets stay open": ("holepunch", puncher.Puncher, "_release", _silent),
     "addresses that are not proved get every probe": ("holepunch", puncher, "_UNVERIFIED", 1),
     "a punch fails in silence": ("holepunch", ServerPunch, "_fail", _silent),
-    "numbers of any size": ("pipe", pipe_module(), "_finite", float),
-    "a parser that raises something else": ("pipe", pipe_module(), "_message", lambda _: 1 / 0),
+    "numbers of any size": ("pipe", commands_module(), "finite", float),
+    "a parser that raises something else": ("pipe", pipe_module(), "payload", lambda _: 1 / 0),
 }
 
 

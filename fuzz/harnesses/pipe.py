@@ -17,7 +17,8 @@ from peersockets_trio import Node, open_node
 from peersockets_trio.cli.ending import Ending
 from peersockets_trio.cli.lines import Output
 from peersockets_trio.cli.options import NodeOptions
-from peersockets_trio.cli.pipe import Session, parse
+from peersockets_trio.cli.pipe import Session
+from peersockets_trio.cli.pipe_commands import parse
 
 CALLS: Final = 1500
 CALLS_PER_BYTE: Final = 50

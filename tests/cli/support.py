@@ -13,6 +13,7 @@ import attrs
 import trio
 
 from cli.forking import run_forked
+from cli.pipe_schema import check_event
 from peersockets_core import DriveKey
 
 COMMAND: Final = (sys.executable, "-m", "peersockets_command")
@@ -62,9 +63,10 @@ def parse_lines(output: bytes) -> list[Event]:
 
 
 def parse(line: bytes) -> Event:
-    """Read a line as strictly as JavaScript does."""
+    """Read a line as strictly as JavaScript does, and check it against the schema."""
     event = json.loads(line, parse_constant=_refuse)
     assert isinstance(event, dict)
+    check_event(event)
     return event
 
 

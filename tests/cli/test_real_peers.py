@@ -62,3 +62,34 @@ async def test_watch_sees_a_real_peer_join_and_leave(wire: WireName) -> None:
                     await process.wait()
                     if process.stdout is not None:
                         await trio.aclose_forcefully(process.stdout)
+
+
+async def test_pipe_and_a_real_peer_ask_each_other(wire: WireName) -> None:
+    async with open_real_drive(wire) as real:
+        drive, *options = real.options
+        named = {"drive": real.key.public_key.hex(), "webapp": real.key.discovery_key.hex()}
+        handle = (await real.peer.call("joinRequests", topic="ask", **named))["handle"]
+        origin = {"id": "a", "topic": "ask", "peerId": 1}
+        ask = {"command": "request", **origin, "timeout": TIME}
+        answers: list[object] = []
+
+        async def asked() -> None:
+            data = base64.b64encode(b"question").decode()
+            key = real.our_key.hex()
+            answers.append(await real.peer.call("request", handle=handle, publicKey=key, data=data))
+
+        async with pipe(*options, key=drive) as ours, trio.open_nursery() as nursery:
+            await ours.hear_until("join")
+            await ours.say({"command": "serve", "topic": "ask"}, {**ask, "text": "hello"})
+            reply = {"event": "reply", **origin, "message": base64.b64encode(b"olleh").decode()}
+            assert await ours.hear() == {**reply, "text": "olleh"}
+            await ours.say({**ask, "text": "refuse not for you"})
+            refused = {"event": "error", "error": "RequestError", "message": "not for you", **origin}
+            assert await ours.hear() == refused
+            nursery.start_soon(asked)
+            request = await ours.hear()
+            assert (request["event"], request["text"], request["peerId"]) == ("request", "question", 1)
+            await ours.say({"command": "reply", "id": request["id"], "text": "answer"})
+            # The end of the input sends the answer first.
+            assert await ours.finish() == [{"event": "closed"}]
+        assert answers == [{"reply": base64.b64encode(b"answer").decode()}]

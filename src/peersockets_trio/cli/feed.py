@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Final
 
 import trio
@@ -67,6 +68,14 @@ class Feed:
                 await self._room()
         except trio.ClosedResourceError:
             self._taken_messages.pop(topic, None)
+
+    @asynccontextmanager
+    async def turn_after_joins(self) -> AsyncIterator[None]:
+        """During the block, nothing else is delivered; the members that have joined before it have been."""
+        async with self._turn:
+            while (event := self._next_event()) is not None:
+                await self._deliver(event)
+            yield
 
     async def _deliver_after_joins(self, topic: Topic, messages: list[Message]) -> None:
         while (event := self._next_event()) is not None:

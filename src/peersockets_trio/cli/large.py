@@ -6,15 +6,28 @@ from __future__ import annotations
 
 import base64
 import codecs
+import contextlib
 import json
 from collections.abc import Iterator
 from typing import Any, Final
 
 import trio
 
+from .text import printable
+
 LARGE: Final = 24 * 1024
 """Bytes from which a message counts as large, and bytes of a piece, which takes up to a millisecond. It
 is a multiple of three, so that pieces in base64 can be joined."""
+
+
+async def data_event_line(event: dict[str, Any], data: bytes) -> list[bytes]:
+    """Return the JSON line of `event` with data of any size, as `large_message_line` does."""
+    if len(data) > LARGE:
+        return await large_message_line(event, data)
+    event = {**event, "message": base64.b64encode(data).decode()}
+    with contextlib.suppress(UnicodeDecodeError):
+        event["text"] = data.decode()
+    return [printable(_json(event)).encode() + b"\n"]
 
 
 async def large_message_line(event: dict[str, Any], message: bytes) -> list[bytes]:

@@ -111,9 +111,20 @@ class Outboxes:
     """The outboxes of a drive's peers that do not keep up. Most of the time there are none."""
 
     def __init__(
-        self, node: Node, drive: Drive, nursery: trio.Nursery, report: Callable[[PeerBehind], None]
+        self,
+        node: Node,
+        drive: Drive,
+        nursery: trio.Nursery,
+        report: Callable[[PeerBehind], None],
+        *,
+        others: Callable[[], int] = lambda: 0,
     ) -> None:
-        """Begin; `report` is called when a peer falls behind, keeps up again, or goes without messages."""
+        """Begin; `report` is called when a peer falls behind, keeps up again, or goes without messages.
+
+        `others` returns the number of messages that are about to be sent past the outboxes; `drain` waits for
+        them, too.
+        """
+        self._others = others
         self._node = node
         self._drive = drive
         self._nursery = nursery
@@ -187,7 +198,7 @@ class Outboxes:
     @property
     def _unsent(self) -> int:
         waiting = sum(outbox.size + len(outbox.waiting) for outbox in self._outboxes.values())
-        return waiting + self._node.statistics().unsent_bytes
+        return waiting + self._node.statistics().unsent_bytes + self._others()
 
     async def _put(self, peer_ids: Iterable[int], topic: Topic, message: bytes) -> int:
         """Put a message into outboxes, after a wait for room if necessary; returns how many take it."""

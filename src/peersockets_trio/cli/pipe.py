@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import contextlib
-import json
-import math
 from typing import Any, Final
 
 import attrs
@@ -22,10 +17,12 @@ from ..swarm import Swarm
 from ..topic import Topic
 from .ending import Ending, run
 from .feed import Feed
-from .large import LARGE, large_message_line
+from .large import data_event_line
 from .lines import MAX_LINE, Output, input_lines, member_event
 from .options import NodeOptions, drive_argument, node_options
 from .outboxes import Outboxes, PeerBehind
+from .pipe_commands import field, parse, payload
+from .pipe_requests import PipeRequests
 from .swarming import SwarmReport
 
 _MAX_BRACKETS: Final = 100
@@ -44,7 +41,12 @@ def pipe(drive: DriveKey, options: NodeOptions) -> int:
         {"command":"broadcast","topic":T,"message":BASE64}        (or "text":TEXT)
         {"command":"connect","address":"HOST:PORT","wire":W}
         {"command":"disconnect","peerId":N}  {"command":"peers"}  {"command":"stats"}
-    Events: ready, announced, found, join, leave, message, peers, stats, error, and closed as the last.
+    Commands of requests, which a topic carries instead of messages:
+        {"command":"request","id":ID,"topic":T,"peerId":N,"message":BASE64,"timeout":SECONDS}
+        {"command":"cancel","id":ID}         {"command":"serve","topic":T}
+        {"command":"reply","id":N,"message":BASE64}  {"command":"refuse","id":N,"text":TEXT}
+    Events: ready, announced, found, join, leave, message, request, reply, cancel, peers, stats, error, and
+    closed as the last.
 
     The node carries out commands in order, from the start, so wait for the join of a peer before you send to
     it. If --connect fails, the node writes an error event, and tries again with growing pauses until it
@@ -55,8 +57,9 @@ def pipe(drive: DriveKey, options: NodeOptions) -> int:
     names the peer, and the peer misses all messages until it keeps up again.
 
     The end of the input, SIGTERM and Ctrl-C close the node in good order: it sends all accepted messages, as
-    long as the peers take them. An error event "PeerBehind" reports each peer that does not, and the exit
-    status is then 1. Otherwise it is 0, or 130 after Ctrl-C. A second signal ends the node at once.
+    long as the peers take them, and the end of the input first waits for the replies to requests. An error
+    event "PeerBehind" reports each peer that does not take everything, and the exit status is then 1.
+    Otherwise it is 0, or 130 after Ctrl-C. A second signal ends the node at once.
 
     \b
     Example:
@@ -130,12 +133,24 @@ class Session:
         self._output = output
         self._nursery = nursery
         self._feed = Feed(drive, member=self._write_member, message=self._write_message, room=output.room)
-        self._outboxes = Outboxes(node, drive, outbox_nursery, self._report_behind)
+        self._requests = PipeRequests(drive, self._feed, output, nursery)
+        self._outboxes = Outboxes(
+            node,
+            drive,
+            outbox_nursery,
+            self._report_behind,
+            others=lambda: self._requests.unsent_answers,
+        )
         self._commands = {
             "join": self.join,
             "close": self._close,
             "send": self._send,
             "broadcast": self._broadcast,
+            "request": self._requests.request,
+            "cancel": self._requests.cancel,
+            "serve": self._requests.serve,
+            "reply": self._requests.reply,
+            "refuse": self._requests.refuse,
             "connect": self._connect,
             "disconnect": self._disconnect,
             "peers": self._peers,
@@ -155,11 +170,13 @@ class Session:
                 self._report(ValueError(f"line of more than {MAX_LINE} bytes"))
             elif line.strip():
                 await self.obey(line)
+        with ending.unless_asked():
+            await self._requests.until_replied()
         await self._outboxes.drain()
 
     async def finish(self) -> bool:
         """Close every connection; returns whether an accepted message was lost."""
-        losses = await self._outboxes.finish(self._feed.topics.values())
+        losses = await self._outboxes.finish([*self._feed.topics.values(), *self._requests.topics.values()])
         for loss in losses:
             self._report_behind(loss)
         return bool(losses)
@@ -185,32 +202,38 @@ class Session:
 
     async def join(self, command: dict[str, Any]) -> None:
         """Join the topic that a command names."""
-        name = _field(command, "topic", str)
+        name = field(command, "topic", str)
         if name in self._feed.topics:
             raise ValueError(f"topic {name!r} is already joined")
+        if name in self._requests.topics:
+            raise ValueError(f"topic {name!r} carries requests: close it first, or use another")
         self._feed.topics[name] = self._drive.join(name)
         self._nursery.start_soon(self._feed.follow_topic, self._feed.topics[name])
 
     async def _close(self, command: dict[str, Any]) -> None:
+        name = field(command, "topic", str)
+        if name in self._requests.topics:
+            self._requests.close(name)
+            return
         topic = self._joined(command)
         del self._feed.topics[topic.name]
         self._outboxes.close(topic)
 
     async def _send(self, command: dict[str, Any]) -> None:
         topic = self._joined(command)
-        await self._outboxes.send(topic, _field(command, "peerId", int), _message(command))
+        await self._outboxes.send(topic, field(command, "peerId", int), payload(command))
 
     async def _broadcast(self, command: dict[str, Any]) -> None:
-        await self._outboxes.broadcast(self._joined(command), _message(command))
+        await self._outboxes.broadcast(self._joined(command), payload(command))
 
     async def _connect(self, command: dict[str, Any]) -> None:
-        address = Address.parse(_field(command, "address", str))
+        address = Address.parse(field(command, "address", str))
         wire = parse_wire(command.get("wire", self._options.wire))
         # A handshake may take long, and later commands need not wait for it.
         self._nursery.start_soon(self._dial, address, wire, command)
 
     async def _disconnect(self, command: dict[str, Any]) -> None:
-        self._node.disconnect(_field(command, "peerId", int))
+        self._node.disconnect(field(command, "peerId", int))
 
     async def _peers(self, command: dict[str, Any]) -> None:
         peers = [
@@ -230,7 +253,7 @@ class Session:
             self._report(error, {key: value for key, value in command.items() if isinstance(value, str)})
 
     def _joined(self, command: dict[str, Any]) -> Topic:
-        name = _field(command, "topic", str)
+        name = field(command, "topic", str)
         if name not in self._feed.topics:
             raise ValueError(f"topic {name!r} is not joined")
         return self._feed.topics[name]
@@ -247,13 +270,7 @@ class Session:
             "peerId": message.peer_id,
             "publicKey": message.public_key.hex(),
         }
-        if len(message.message) > LARGE:
-            self._output.write_line(await large_message_line(event, message.message))
-            return
-        event["message"] = base64.b64encode(message.message).decode()
-        with contextlib.suppress(UnicodeDecodeError):
-            event["text"] = message.message.decode()
-        self._output.write(**event)
+        self._output.write_line(await data_event_line(event, message.message))
 
     def _report_failure(self, error: Exception, text: str) -> None:
         self._output.write(event="error", error=type(error).__name__, message=f"{text}; trying again")
@@ -272,44 +289,3 @@ class Session:
 def _camel_case(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(map(str.capitalize, rest))
-
-
-def parse(line: bytes) -> dict[str, Any]:
-    """Read a command. Raises `ValueError` if the line holds none."""
-    try:
-        command = json.loads(line, parse_constant=_refuse_number, parse_float=_finite)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"not JSON: {error}") from None
-    if not isinstance(command, dict):
-        raise ValueError("a command must be a JSON object")
-    return command
-
-
-def _refuse_number(text: str) -> float:
-    raise ValueError(f"{text} is not a JSON number")
-
-
-def _finite(text: str) -> float:
-    return float(text) if math.isfinite(float(text)) else _refuse_number(text)
-
-
-def _field(command: dict[str, Any], name: str, kind: type[Any]) -> Any:
-    value = command.get(name)
-    if not isinstance(value, kind) or isinstance(value, bool):
-        wanted = {str: "text", int: "a number"}[kind]
-        raise ValueError(f"{name} must be {wanted}, not {json.dumps(value)[:80]}")
-    return value
-
-
-def _message(command: dict[str, Any]) -> bytes:
-    if ("message" in command) == ("text" in command):
-        raise ValueError('give exactly one of "message" and "text"')
-    if "text" in command:
-        try:
-            return str.encode(_field(command, "text", str))
-        except UnicodeEncodeError:
-            raise ValueError("text must not contain lone surrogates") from None
-    try:
-        return base64.b64decode(_field(command, "message", str), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise ValueError(f"message must be base64: {error}") from None
