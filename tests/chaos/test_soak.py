@@ -35,7 +35,8 @@ LONGEST_STAY = 800.0
 
 BROKEN = (RemoteProtocolError, trio.BrokenResourceError, PeerGone)
 
-LIMITS = Limits(hypercore11_silence=20.0)
+# Four times the usual times: most of the day's work was keepalives, each like the one before.
+LIMITS = Limits(keepalive=40.0, silence=80.0, hypercore11_keepalive=20.0, hypercore11_silence=80.0)
 
 
 @attrs.define

@@ -47,7 +47,7 @@ def _environment(wheel: Path, extra: str) -> Path:
     environment = wheel.parent / f"environment{extra}".replace("[", "-").replace("]", "")
     venv.create(environment)
     commands = environment / "bin"
-    _check(*PIP, "--python", str(commands / "python"), "install", f"{wheel}{extra}")
+    _check(*PIP, "--python", str(commands / "python"), "install", "--no-compile", f"{wheel}{extra}")
     return commands
 
 
