@@ -48,6 +48,9 @@ class _Host(PunchHost):
         """Whether a round has not been answered yet."""
         self.echoes = 0
         """The number of probes that arrived, each of which may be answered."""
+        self.proved = {THEIRS[0]}
+        """The hosts at which relays have placed the peer. A host counts as proved if a message that is sent
+        there is answered."""
 
     def open_socket(self, puncher: Puncher) -> int:
         number = super().open_socket(puncher)
@@ -146,7 +149,9 @@ class _Played:
         if self._client is not None:
             if self._host.waits:
                 self._host.waits = False
-                self._client.round_answered(message, _address(self._script), THEIRS, RELAY, self._now)
+                server = _address(self._script)
+                self._host.proved.add(server[0])
+                self._client.round_answered(message, server, THEIRS, RELAY, self._now)
         elif self._server is not None and message is not None:
             at = self._script.choose(4)
             received = RoundReceived(message, THEIRS, RELAY, THEIRS, at, bool(at & 1))
@@ -188,7 +193,7 @@ class _Played:
         assert len(host.rounds) <= 4
         probes = Counter(to for _, to, _ in host.probes)
         for (name, _), count in probes.items():
-            if name != THEIRS[0]:  # an address that is not proved, though its own probes are answered
+            if name not in host.proved:  # though its own probes are answered
                 assert count <= 3 + host.echoes
         assert len(host.probes) <= 200 + host.echoes
 

@@ -195,7 +195,7 @@ class Puncher:
         self.remote_punching = message.punching
         self.remote_addresses = tuple(
             RemoteAddress(address, address[0] in proved)
-            for address in message.addresses[: self._host.limits.addresses]
+            for address in dict.fromkeys(message.addresses[: self._host.limits.addresses])
             if _is_unicast(address)
         )
 

@@ -116,6 +116,14 @@ def test_addresses_that_are_not_proved_get_every_fourth_probe() -> None:
     assert [to for _, to, _ in host.probes].count(other) == 2
 
 
+def test_an_address_that_is_named_twice_gets_no_more_probes() -> None:
+    other = ("77.0.0.7", 5)
+    puncher, host, _ = made(*CONSISTENT, addresses=(AT, other, other, other))
+    puncher.punch(0.0)
+    run(puncher, 20)
+    assert [to for _, to, _ in host.probes].count(other) == 2
+
+
 def test_a_host_stays_proved() -> None:
     puncher, _, _ = made(*CONSISTENT)
     puncher.update_remote(Round(firewall=Firewall.CONSISTENT, addresses=((THEIRS, 1), ("6.6.6.6", 1))), None)
