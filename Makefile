@@ -57,6 +57,7 @@ bench: dev node
 	$(BIN)/python -m pip install --quiet '.[bench]'
 	$(BIN)/python -m benchmarks --json docs/performance.json --page docs/performance.md --plot docs/performance
 	$(BIN)/python -m benchmarks.udx --page docs/performance.md
+	$(BIN)/python -m benchmarks.dht --page docs/performance.md
 	if command -v chromium > /dev/null; then $(BIN)/python -m benchmarks.browser --page docs/performance.md; fi
 
 bench-quick: dev node
