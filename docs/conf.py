@@ -14,11 +14,13 @@ import peersockets_asyncio
 import peersockets_core
 import peersockets_trio
 from peersockets_core.dht import HyperDhtLimits
-from peersockets_trio import node
+from peersockets_trio import node, topic
+from peersockets_trio.requests import RequestHandler
 from peersockets_trio.runtime.direct import DirectStream
 
-# The module imports these only for type checkers, to keep HyperDHT from being loaded before it is used.
+# These modules import some names only for type checkers, to load HyperDHT and requests no sooner than needed.
 vars(node).update(Swarm=peersockets_trio.Swarm, HyperDhtLimits=HyperDhtLimits, DirectStream=DirectStream)
+vars(topic).update(RequestHandler=RequestHandler, RequestStatistics=peersockets_trio.RequestStatistics)
 
 project = "peersockets"
 author = "the authors of peersockets"
