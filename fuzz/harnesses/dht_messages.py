@@ -10,8 +10,6 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, Final
 
-import attrs
-
 from fuzz.support import Script, bounded_work
 from peersockets_core import RemoteProtocolError
 from peersockets_core.dht import messages
@@ -56,11 +54,6 @@ def _encoded(message: Any) -> bytes:
     return encoded
 
 
-def _payload_untrusted(data: bytes) -> messages.NoisePayload:
-    """Return a payload without the offer of a blind relay, which our encoder does not write."""
-    return attrs.evolve(messages.decode_payload_untrusted(data), relay_through=False)
-
-
 _CODECS: Final[tuple[tuple[Callable[[bytes], Any], Callable[[Any], bytes]], ...]] = (
     (decode_untrusted, _encode_datagram),
     (messages.decode_peer_untrusted, _encoded),
@@ -71,7 +64,7 @@ _CODECS: Final[tuple[tuple[Callable[[bytes], Any], Callable[[Any], bytes]], ...]
     (messages.decode_seq_untrusted, encode_uint),
     (messages.decode_handshake_untrusted, _encoded),
     (messages.decode_holepunch_untrusted, _encoded),
-    (_payload_untrusted, _encoded),
+    (messages.decode_payload_untrusted, _encoded),
 )
 
 

@@ -36,6 +36,7 @@ _OPTIONS: Final = NodeOptions(
     swarm=False,
     bootstrap=(),
     announce=True,
+    relay_through=None,
     key_pair=KeyPair.from_seed(bytes(32)),
 )
 

@@ -211,6 +211,7 @@ class Node:
         host: str = "0.0.0.0",
         port: int = 0,
         persistent: bool | None = None,
+        relay_through: bytes | str | None = None,
         limits: HyperDhtLimits | None = None,
     ) -> AbstractAsyncContextManager[Swarm]:
         """Open a swarm: one UDP socket that finds peers in HyperDHT and connects to them.
@@ -226,6 +227,11 @@ class Node:
         swarm becomes persistent by itself once strangers have been able to reach it for 20 minutes
         (`HyperDhtLimits.rpc.stable_time`). Until then, a second UDP socket tests whether they can.
 
+        `relay_through` is the public key of a blind relay: a node that forwards the encrypted streams of
+        peers who cannot reach each other. The swarm meets peers there if its own NAT is random, or if hole
+        punching has failed, and leaves it for a direct path as soon as there is one. The swarm also meets
+        peers at the relays that they ask for.
+
         Entering the block raises `TypeError` or `ValueError` for a bad argument, and `OSError` if
         binding fails.
         """
@@ -239,6 +245,7 @@ class Node:
             host=host,
             port=port,
             persistent=persistent,
+            relay_through=relay_through,
             limits=limits,
         )
 

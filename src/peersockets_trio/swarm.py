@@ -298,10 +298,12 @@ async def open_swarm(
     host: str,
     port: int,
     persistent: bool | None,
+    relay_through: bytes | str | None,
     limits: HyperDhtLimits | None,
 ) -> AsyncIterator[Swarm]:
     """Open a swarm on a node; see `Node.open_swarm`."""
     nodes = check_bootstrap(bootstrap)
+    relay = None if relay_through is None else parse_public_key(relay_through, "relay_through")
     adaptive = persistent is None and nodes
     async with (
         open_udp_socket(host, port) as udp,
@@ -318,6 +320,7 @@ async def open_swarm(
             swarm._heard,
             persistent=bool(persistent),
             probe=probe,
+            relay_through=relay,
             limits=limits or DEFAULT_HYPER_DHT_LIMITS,
         )
         async with sheltered_task(runtime.run):

@@ -71,9 +71,10 @@ class Ours:
 
 @asynccontextmanager
 async def open_ours(network: DhtNetwork, **options: Any) -> AsyncIterator[Ours]:
-    """Open a node with a swarm for the length of the block."""
+    """Open a node with a swarm for the length of the block; `swarm` holds further options of the latter."""
     bootstrap = options.pop("bootstrap", network.bootstrap)
-    async with open_node(**options) as node, node.open_swarm(bootstrap=bootstrap, host=HOST) as swarm:
+    given = {"host": HOST, **options.pop("swarm", {})}
+    async with open_node(**options) as node, node.open_swarm(bootstrap=bootstrap, **given) as swarm:
         yield Ours(node, swarm)
 
 

@@ -5,6 +5,8 @@
     values      gets and puts values
     dialing     connects to a key
     listening   answers the remotes that dial our key
+    punching    opens a path through NATs meanwhile
+    relaying    meets peers at blind relays, with the help of `blind_relay`, which speaks to one
     announcer   keeps our key findable, through nodes that relay to us
     forwarding  relays the handshakes of others
     storage     keeps the announcements and values of others, in a bounded `store`
@@ -24,7 +26,12 @@ from .events import (
     Listening,
     PeersFound,
     PunchFailed,
+    RelayClosed,
+    Relayed,
+    RelayOffered,
+    RelayReached,
     SearchFinished,
+    Upgraded,
     ValueFound,
 )
 from .hyperdht import HyperDht
@@ -32,6 +39,7 @@ from .limits import DEFAULT_HYPER_DHT_LIMITS, HyperDhtLimits
 from .listening import Accepted, Incoming
 from .messages import MutableValue, Peer
 from .punching import IncomingPunch, PunchDatagram, PunchStatistics
+from .relaying import Pairing, PairingState
 from .topics import TopicSearch
 from .values import ValueSearch
 
@@ -49,13 +57,20 @@ __all__ = [
     "IncomingPunch",
     "Listening",
     "MutableValue",
+    "Pairing",
+    "PairingState",
     "Peer",
     "PeersFound",
     "PunchDatagram",
     "PunchFailed",
     "PunchStatistics",
+    "RelayClosed",
+    "RelayOffered",
+    "RelayReached",
+    "Relayed",
     "SearchFinished",
     "TopicSearch",
+    "Upgraded",
     "ValueFound",
     "ValueSearch",
 ]

@@ -34,6 +34,7 @@ from .messages import (
 )
 from .noise_ik import HandshakeNoise
 from .punching import Punching
+from .relaying import UNUSABLE_RELAY, Pairing, Relaying, Upgraded
 from .rpc.messages import RpcCommand, RpcResponse
 from .rpc.query import Query, Reply
 from .rpc.requests import PendingRequest
@@ -58,6 +59,8 @@ class DialState(enum.Enum):
     """The dial looks for relays, and sends the handshake through them."""
     REACHING = "reaching the remote"
     """The handshake is finished, but the address for the stream is not known yet."""
+    RELAYED = "relayed"
+    """The stream goes through a blind relay, and a direct path is still sought."""
     DONE = "done"
     FAILED = "failed"
 
@@ -66,13 +69,19 @@ class DialSignal(enum.Enum):
     """An occurrence that changes the state."""
 
     REACH = "reach the remote"
+    RELAY = "meet at a blind relay"
     FINISH = "finish"
     FAIL = "fail"
 
 
 TRANSITIONS: Final[dict[DialState, dict[DialSignal, DialState]]] = {
     DialState.FINDING: {DialSignal.REACH: DialState.REACHING, DialSignal.FAIL: DialState.FAILED},
-    DialState.REACHING: {DialSignal.FINISH: DialState.DONE, DialSignal.FAIL: DialState.FAILED},
+    DialState.REACHING: {
+        DialSignal.RELAY: DialState.RELAYED,
+        DialSignal.FINISH: DialState.DONE,
+        DialSignal.FAIL: DialState.FAILED,
+    },
+    DialState.RELAYED: {DialSignal.FINISH: DialState.DONE, DialSignal.FAIL: DialState.FAILED},
     DialState.DONE: {},
     DialState.FAILED: {},
 }
@@ -99,6 +108,8 @@ class DialFailed:
     dial: Dial
     reason: str
     """A reason for people to read."""
+    unpunched: bool = False
+    """Whether the peer has answered, and no way to it was found. A blind relay may help then."""
 
 
 class Dial:
@@ -106,7 +117,7 @@ class Dial:
 
     def __init__(
         self,
-        exchange: Exchange[Dialled | DialFailed],
+        exchange: Exchange[Dialled | DialFailed | Upgraded],
         punching: Punching,
         key_pair: KeyPair,
         entropy: Entropy,
@@ -114,6 +125,7 @@ class Dial:
         payload: NoisePayload,
         relays: tuple[SocketAddress, ...],
         learn_relays: Callable[[bytes, tuple[SocketAddress, ...]], None],
+        relaying: Relaying[Dial],
         now: float,
     ) -> None:
         """Begin; the dial tries `relays` at once, and soon searches for others."""
@@ -127,6 +139,9 @@ class Dial:
         self._payload = payload
         self._noise = HandshakeNoise(key_pair, entropy, public_key)
         self._learn_relays = learn_relays
+        self._relaying = relaying
+        self.pairing: Pairing | None = None
+        """The attempt to meet the remote at a blind relay, if one of the two has named one."""
         self._message = RelayedHandshake(Mode.FROM_CLIENT, self._noise.write(payload)).encode()
         self._ways: dict[PendingRequest, None] = {}
         self._most_ways = _WAYS_WITH_KNOWN_RELAYS if relays else _WAYS
@@ -141,6 +156,7 @@ class Dial:
         self.postponed = False
         """Whether it failed only because one of the two sides may not punch through a random NAT so soon."""
         self._finished: tuple[Keys, int] | None = None
+        self._relay_failure = ""
         self._query: Query | None = None
         self._relays = relays
         self._search_at = now + _HEAD_START
@@ -173,11 +189,23 @@ class Dial:
         if self.active:
             self._signal(DialSignal.FAIL)
             self._let_go(now)
+            self._end_pairing(now)
 
     @property
     def active(self) -> bool:
         """Whether the dial is still in progress."""
-        return self.state in (DialState.FINDING, DialState.REACHING)
+        return bool(TRANSITIONS[self.state])
+
+    @property
+    def stream_id(self) -> int:
+        """The id of our stream."""
+        assert self._payload.udx is not None
+        return self._payload.udx.id
+
+    @property
+    def relayed(self) -> bool:
+        """Whether we have named a blind relay."""
+        return self._payload.relay_through is not None
 
     # Finding relays
 
@@ -248,8 +276,7 @@ class Dial:
         """Note that a relay, or a local address, does not answer."""
         if request is self._ping:
             self._ping = None
-            if self._punch_failure:
-                self._fail(self._punch_failure, now)
+            self._fail_if_no_way_is_left(now)
             return
         self._ways.pop(request, None)
         self._go_on(now)
@@ -302,7 +329,37 @@ class Dial:
                 local = _best_match(self._payload.addresses, tuple(filter(_is_unicast, payload.addresses)))
                 self._ping = self._exchange.request(self, local, now, command=RpcCommand.PING, internal=True)
                 self._punch_at = now + _LOCAL_HEAD_START
+            self._meet_at_relay(payload, now)
             self.handle_deadline(now)
+
+    def _meet_at_relay(self, payload: NoisePayload, now: float) -> None:
+        """Meet the remote at the blind relay that it has named, or at ours, while we punch."""
+        ours, theirs = self._payload.relay_through, payload.relay_through
+        through = theirs or ours
+        if through is None:
+            return
+        assert self._finished is not None
+        keys, remote_stream_id = self._finished
+        self.pairing = self._relaying.offer(
+            through,
+            theirs is None,
+            keys,
+            (self.stream_id, remote_stream_id),
+            now,
+            on_paired=self._paired,
+            on_failed=self._pairing_failed,
+        )
+        if self.pairing is None:
+            self._relay_failure = UNUSABLE_RELAY
+
+    def _paired(self, now: float) -> None:
+        self._signal(DialSignal.RELAY)
+        self._fail_if_no_way_is_left(now)
+
+    def _pairing_failed(self, reason: str, now: float) -> None:
+        """Note that the two have not met at the relay; they may still meet directly."""
+        self._relay_failure = reason
+        self._fail_if_no_way_is_left(now)
 
     def _begin_punch(self, now: float) -> None:
         assert self._finished is not None
@@ -325,24 +382,47 @@ class Dial:
         self._done((*punched.address, punched.socket), now)
 
     def _punch_failed(self, failure: Failure, now: float) -> None:
-        """Fail, unless the remote may still answer at a local address."""
         self._punch = None
         self._punch_failure = failure.value
         self.postponed = failure in POSTPONEMENTS
-        if self._ping is None:
-            self._fail(failure.value, now)
+        self._fail_if_no_way_is_left(now)
+
+    def _fail_if_no_way_is_left(self, now: float) -> None:
+        """Fail after the punch, unless the remote may still answer at a local address, or come to the blind
+        relay. A stream that is already relayed stays so.
+        """
+        if not self._punch_failure or self._ping is not None:
+            return
+        if self.state is DialState.RELAYED:
+            self._signal(DialSignal.FINISH)
+            self._let_go(now)
+        elif self.pairing is None or not self.pairing.pending:
+            reasons = (self._punch_failure, self._relay_failure)
+            self._fail("; ".join(filter(None, reasons)), now, unpunched=True)
 
     def _done(self, address: PathAddress | None, now: float) -> None:
         assert self._finished is not None
+        relayed = self.state is DialState.RELAYED
         self._signal(DialSignal.FINISH)
         self._let_go(now)
         keys, stream_id = self._finished
-        self._exchange.report(Dialled(self, keys, stream_id, address))
+        if relayed:
+            assert self.pairing is not None
+            assert address is not None
+            self._exchange.report(Upgraded(self.pairing, stream_id, address))
+        else:
+            self._end_pairing(now)
+            self._exchange.report(Dialled(self, keys, stream_id, address))
 
-    def _fail(self, reason: str, now: float) -> None:
+    def _fail(self, reason: str, now: float, *, unpunched: bool = False) -> None:
         self._signal(DialSignal.FAIL)
         self._let_go(now)
-        self._exchange.report(DialFailed(self, reason))
+        self._exchange.report(DialFailed(self, reason, unpunched))
+
+    def _end_pairing(self, now: float) -> None:
+        """End the attempt to meet at a relay, which is not needed any more."""
+        if self.pairing is not None:
+            self._relaying.end(self.pairing, now)
 
     def _let_go(self, now: float) -> None:
         self._search_at = self._punch_at = math.inf

@@ -8,6 +8,7 @@ from .announcer import Listening
 from .dialing import DialFailed, Dialled
 from .listening import ConnectionRequested
 from .punching import PunchFailed
+from .relaying import RelayClosed, Relayed, RelayOffered, RelayReached, Upgraded
 from .rpc.events import (
     AddressChanged,
     BecameEphemeral,
@@ -33,7 +34,12 @@ __all__ = [
     "PeersFound",
     "PunchFailed",
     "ReachabilityChanged",
+    "RelayClosed",
+    "RelayOffered",
+    "RelayReached",
+    "Relayed",
     "SearchFinished",
+    "Upgraded",
     "ValueFound",
 ]
 
@@ -46,6 +52,11 @@ HyperDhtEvent: TypeAlias = (
     | Dialled
     | DialFailed
     | PunchFailed
+    | RelayOffered
+    | RelayReached
+    | Relayed
+    | Upgraded
+    | RelayClosed
     | AddressChanged
     | Bootstrapped
     | BecameEphemeral

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import partial
 from typing import Final
 
 import attrs
@@ -17,14 +18,15 @@ from ..errors import LocalProtocolError, RemoteProtocolError
 from ..holepunch.nat import Firewall
 from ..keys import Entropy, KeyPair, parse_public_key
 from .announcer import Announcer, AnnouncerState
-from .dialing import Dial
+from .dialing import Dial, DialFailed, Dialled
 from .events import HyperDhtEvent
 from .exchange import Exchange
 from .forwarding import Forwarding
 from .limits import DEFAULT_HYPER_DHT_LIMITS, HyperDhtLimits
 from .listening import Accepted, Decision, HandshakeServer, Incoming
 from .messages import MOST_RELAYS, HandshakeError, HolepunchInfo, HyperDhtCommand, NoisePayload, Peer, UdxInfo
-from .punching import FIRST_SOCKET, IncomingPunch, PunchDatagram, Punching
+from .punching import FIRST_SOCKET, IncomingPunch, PunchDatagram, PunchFailed, Punching
+from .relaying import UNUSABLE_RELAY, Pairing, PairingState, Relaying
 from .rpc.events import (
     Answered,
     BecamePersistent,
@@ -96,6 +98,14 @@ class HyperDht:
             self.exchange, entropy, limits.punches, is_own_relay=lambda node: node in self.announcer.relays
         )
         """The hole punching in progress, with its sockets."""
+        self.relaying: Relaying[Dial] = Relaying(
+            self.pending_events.append,
+            key_pair.ed25519_public_key,
+            entropy,
+            limits,
+            cancel_dial=Dial.cancel,
+        )
+        """The streams that blind relays forward to us, and the attempts at such."""
         self.dials: set[Dial] = set()
         self.known_relays: dict[bytes, tuple[SocketAddress, ...]] = {}
 
@@ -172,6 +182,7 @@ class HyperDht:
             self.announcer.next_deadline(),
             self.listener.next_deadline(),
             self.punching.next_deadline(),
+            self.relaying.next_deadline(),
         )
         for dial in self.dials:  # usually none
             deadline = min(deadline, dial.next_deadline())
@@ -184,6 +195,7 @@ class HyperDht:
         self.announcer.handle_deadline(now)
         self.listener.handle_deadline(now)
         self.punching.handle_deadline(now)
+        self.relaying.handle_deadline(now)
         return self._process(self.node.handle_deadline(now), now)
 
     def take_events(self, now: float) -> list[HyperDhtEvent]:
@@ -277,12 +289,21 @@ class HyperDht:
         return self.announcer.withdrawing
 
     def dial(
-        self, public_key: bytes, stream_id: int, now: float, *, relays: Iterable[SocketAddress] = ()
+        self,
+        public_key: bytes,
+        stream_id: int,
+        now: float,
+        *,
+        relays: Iterable[SocketAddress] = (),
+        relay_through: bytes | None = None,
     ) -> Dial:
         """Connect to a key. `Dialled` or `DialFailed` follows. `stream_id` is the id of our UDX stream.
 
-        `relays` are nodes that relay to the key according to peer records. Raises `ValueError` for an
-        invalid key, and `LocalProtocolError` for our own key.
+        `relays` are nodes that relay to the key according to peer records. `relay_through` is the key of a
+        blind relay at which to meet while hole punching goes on. Where that or the remote's relay is used,
+        `RelayOffered` follows, and if the two meet there, `Relayed` in place of `Dialled`.
+
+        Raises `ValueError` for an invalid key, and `LocalProtocolError` for our own key.
         """
         key = parse_public_key(public_key, "public_key")
         if not is_key(key):
@@ -295,15 +316,17 @@ class HyperDht:
         known = (*relays, *self.known_relays.get(key, ()))
         if ourselves is not None:
             known = (ourselves, *known)
+        invitation = None if relay_through is None else self.relaying.invite(relay_through)
         dial = Dial(
             self.exchange,
             self.punching,
             self.key_pair,
             self._entropy,
             key,
-            self.payload(stream_id),
+            attrs.evolve(self.payload(stream_id), relay_through=invitation),
             tuple(dict.fromkeys(known)),
             self.learn_relays,
+            self.relaying,
             now,
         )
         self.dials.add(dial)
@@ -314,7 +337,9 @@ class HyperDht:
         dial.cancel(now)
         self.dials.discard(dial)
 
-    def accept(self, incoming: Incoming, stream_id: int, now: float) -> Accepted | None:
+    def accept(
+        self, incoming: Incoming, stream_id: int, now: float, *, relay_through: bytes | None = None
+    ) -> Accepted | None:
         """Let a remote connect to our UDX stream with the id `stream_id`; returns the keys and the remote's
         address.
 
@@ -323,6 +348,11 @@ class HyperDht:
 
         If the handshake has a `punch` afterwards, the stream arrives at one of its sockets, and the caller
         calls `arrived`; otherwise `PunchFailed` follows.
+
+        `relay_through` is the key of a blind relay at which to meet while the punch goes on; without it, we
+        meet at the one that the remote may have named. If the handshake has a `pairing` afterwards,
+        `RelayOffered` follows. Once `Relayed` has followed, too, the stream arrives there, and the punch goes
+        on for a direct path.
         """
         self.listener.check_decidable(incoming, Decision.ACCEPT)
         payload = attrs.evolve(self.payload(stream_id), relays=self._announced_relays())
@@ -337,13 +367,66 @@ class HyperDht:
                 error = HandshakeError.TRY_LATER if punch is None else HandshakeError.NONE
                 payload = attrs.evolve(payload, holepunch=offer, error=error)
         incoming.punch = punch
+        if punch is not None and relay_through is not None:
+            payload = attrs.evolve(payload, relay_through=self.relaying.invite(relay_through))
         accepted = self.listener.accept(incoming, stream_id, payload, now)
         if punch is not None:
             if accepted is None:
                 self.punching.withdraw(punch, now)
             else:
                 self.punching.accept(punch, accepted.keys.handshake_hash, now)
+                self._meet_at_relay(incoming.payload, punch, accepted, payload, now)
         return accepted
+
+    def _meet_at_relay(
+        self,
+        remote: NoisePayload,
+        punch: IncomingPunch,
+        accepted: Accepted,
+        payload: NoisePayload,
+        now: float,
+    ) -> None:
+        """Meet an accepted remote at our blind relay, or at the one that it has named, while we punch."""
+        ours, theirs = payload.relay_through, remote.relay_through
+        through = ours or theirs
+        if through is None:
+            return
+        assert payload.udx is not None
+        punch.pairing = self.relaying.offer(
+            through,
+            ours is not None,
+            accepted.keys,
+            (payload.udx.id, accepted.remote_stream_id),
+            now,
+            on_paired=lambda now: None,
+            on_failed=partial(self._pairing_failed, punch),
+        )
+        if punch.pairing is None:
+            punch.relay_failure = UNUSABLE_RELAY
+
+    def _pairing_failed(self, punch: IncomingPunch, reason: str, now: float) -> None:
+        """Report that an accepted remote cannot reach us, if its punch has failed before its pairing."""
+        punch.relay_failure = reason
+        if punch.failure:
+            self.pending_events.append(PunchFailed(punch, punch.failure))
+
+    def dial_relay(self, pairing: Pairing, stream_id: int, now: float) -> None:
+        """Dial the blind relay of a pairing. `RelayReached` or `RelayClosed` follows."""
+        self.relaying.dialling(pairing, self.dial(pairing.through.public_key, stream_id, now))
+
+    def receive_from_relay(self, pairing: Pairing, data: bytes, now: float) -> None:
+        """Take in bytes from a blind relay. `Relayed` or `RelayClosed` may follow."""
+        self.relaying.receive(pairing, data, now)
+
+    def end_relay(self, pairing: Pairing, now: float, reason: str = "") -> None:
+        """End a pairing, because the peer's packets come directly or its stream is over, or with a `reason`,
+        because the relay has gone. `RelayClosed` follows.
+        """
+        self.relaying.end(pairing, now, reason)
+        if not reason:
+            for dial in self.dials:
+                if dial.pairing is pairing:
+                    dial.cancel(now)
 
     def arrived(self, incoming: Incoming, address: PathAddress, now: float) -> None:
         """Note that the stream of an accepted remote has arrived from an address, with our socket at which it
@@ -353,9 +436,13 @@ class HyperDht:
             self.punching.connected(incoming.punch, address[2] if len(address) == 3 else Socket.MAIN, now)
 
     def abandon(self, incoming: Incoming, now: float) -> None:
-        """End the hole punching with an accepted remote whose stream is no longer wanted."""
+        """End the hole punching with an accepted remote, and its pairing, as its stream is over or has
+        arrived directly.
+        """
         if incoming.punch is not None:
             self.punching.withdraw(incoming.punch, now)
+        if incoming.pairing is not None:
+            self.relaying.end(incoming.pairing, now)
 
     def refuse(self, incoming: Incoming) -> None:
         """Give a remote no answer at all. Raises `LocalProtocolError` as `accept` does."""
@@ -416,11 +503,39 @@ class HyperDht:
                     self._follow(event, now)
                     self.pending_events.append(event)
             events = self.node.take_events()  # events of requests that the parts have just made
+        caused: list[HyperDhtEvent] = []
+        while self.pending_events:
+            reported = self._settle(self.pending_events.pop(0), now)
+            if reported is not None:
+                caused.append(reported)
         if self.dials:
             self.dials = {dial for dial in self.dials if dial.active}
-        caused = self.pending_events[:]
-        self.pending_events.clear()
         return caused
+
+    def _settle(self, event: HyperDhtEvent, now: float) -> HyperDhtEvent | None:
+        """Return an event of a part for the application, or None if it concerns another part alone."""
+        match event:
+            case Dialled(dial, keys, remote_stream_id, address) if self.relaying.takes(dial):
+                self.relaying.reached(dial, keys, remote_stream_id, address)
+            case DialFailed(dial, reason) if self.relaying.takes(dial):
+                self.relaying.not_reached(dial, reason, now)
+            case PunchFailed(punch, reason) if punch.pairing is not None or punch.relay_failure:
+                return self._judge(punch, reason)
+            case _:
+                return event
+        return None
+
+    def _judge(self, punch: IncomingPunch, reason: str) -> PunchFailed | None:
+        """Return the failure of a punch with all its reasons, or None if the remote is relayed or may still
+        be.
+        """
+        pairing = punch.pairing
+        if pairing is not None and pairing.pending:
+            punch.failure = reason
+            return None
+        if pairing is not None and pairing.state is PairingState.PAIRED:
+            return None
+        return PunchFailed(punch, "; ".join(filter(None, (reason, punch.relay_failure))))
 
     def _follow(self, event: DhtEvent, now: float) -> None:
         """Act on an event of the layer below, which the application receives as well."""

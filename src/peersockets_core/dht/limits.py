@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from ..bounds import positive, repr_of_changes
+from ..bounds import KIB, positive, repr_of_changes
 from ..holepunch.limits import PunchLimits
 from .rpc.limits import DhtLimits
 
@@ -69,6 +69,20 @@ class HyperDhtLimits:
     known_relays: int = attrs.field(default=512, validator=_positive)
     """The number of keys whose relays are remembered for the next dial; hyperdht 6.34.0 has the same
     bound."""
+
+    pairings: int = attrs.field(default=64, validator=_positive)
+    """Streams that blind relays forward to us at a time, each with a connection to its relay, of about
+    8 KiB. Remotes that dial us choose their relays. The number is that of the peers of a swarm."""
+
+    relay_time: float = attrs.field(default=15.0, validator=_positive)
+    """How long reaching a blind relay, and waiting there for the other side, may take together;
+    hyperdht 6.34.0 has the same time."""
+
+    relay_frame: int = attrs.field(default=4 * KIB, validator=_positive)
+    """Bytes of one frame from a blind relay. Its messages have less than 60 bytes, and it batches a few."""
+
+    relay_channels: int = attrs.field(default=16, validator=_positive)
+    """Channels that a blind relay may open on its connection. Ours is the only one that means anything."""
 
 
 DEFAULT_HYPER_DHT_LIMITS = HyperDhtLimits()

@@ -30,6 +30,7 @@ from .messages import (
 )
 from .noise_ik import HandshakeNoise
 from .punching import IncomingPunch
+from .relaying import Pairing
 from .rpc.events import RequestReceived
 from .rpc.requests import Socket
 
@@ -95,6 +96,11 @@ class Incoming:
     def relayed(self) -> bool:
         """Whether it came through a relay."""
         return self.our_address is not None
+
+    @property
+    def pairing(self) -> Pairing | None:
+        """The attempt to meet the remote at a blind relay, if one of the two has named one."""
+        return None if self.punch is None else self.punch.pairing
 
     def expired(self, now: float) -> bool:
         """Return whether the handshake has waited so long that the remote has given up."""

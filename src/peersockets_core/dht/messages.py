@@ -29,6 +29,7 @@ MOST_PEERS: Final = 20
 _MOST_ADDRESSES: Final = 16  # in a list of a handshake; a host has fewer interfaces
 _KEY_SIZE: Final = 32
 _SIGNATURE_SIZE: Final = 64
+_RELAY_THROUGH: Final = bytes((VERSION, 0))  # the version of an offer, and its flags
 
 
 class HyperDhtCommand(IntEnum):
@@ -192,6 +193,16 @@ class UdxInfo:
 
 
 @attrs.frozen
+class RelayThrough:
+    """A blind relay at which the sender of a handshake waits for the other side."""
+
+    public_key: bytes
+    """The relay's key, which both sides dial."""
+    token: bytes = attrs.field(repr=False)
+    """The name of the pairing, which only the two sides and the relay know."""
+
+
+@attrs.frozen
 class NoisePayload:
     """The encrypted payload of a handshake message; it has the same form in both directions."""
 
@@ -204,8 +215,8 @@ class NoisePayload:
     secret_stream: int | None = VERSION
     relays: tuple[SocketAddress, ...] = ()
     """The relays at which the sender announces itself."""
-    relay_through: bool = False
-    """Whether the sender offers a blind relay, which we do not use."""
+    relay_through: RelayThrough | None = None
+    """The blind relay that the sender offers."""
     version: int = VERSION
 
     def encode(self) -> bytes:
@@ -215,6 +226,7 @@ class NoisePayload:
             | bool(self.addresses) << 1
             | (self.udx is not None) << 3
             | (self.secret_stream is not None) << 4
+            | (self.relay_through is not None) << 5
             | bool(self.relays) << 6
         )
         parts = [
@@ -232,6 +244,8 @@ class NoisePayload:
             parts += map(encode_uint, (self.udx.version, self.udx.reusable_socket, self.udx.id, 0))
         if self.secret_stream is not None:
             parts.append(encode_uint(self.secret_stream))
+        if self.relay_through is not None:
+            parts += (_RELAY_THROUGH, self.relay_through.public_key, self.relay_through.token)
         if self.relays:
             parts.append(_encode_addresses(self.relays))
         return b"".join(parts)
@@ -316,11 +330,10 @@ def decode_payload_untrusted(data: bytes) -> NoisePayload:
         reader.fixed_untrusted(18 * reader.uint_untrusted())
     udx = _udx_untrusted(reader) if flags & 8 else None
     secret_stream = reader.uint_untrusted() if flags & 16 else None
-    if flags & 32:
-        reader.uint_untrusted(), reader.uint_untrusted(), reader.fixed_untrusted(2 * _KEY_SIZE)
+    relay_through = _relay_through_untrusted(reader) if flags & 32 else None
     relays = reader.addresses_untrusted(_MOST_ADDRESSES) if flags & 64 else ()
     return NoisePayload(
-        firewall, error, holepunch, addresses, udx, secret_stream, relays, bool(flags & 32), version
+        firewall, error, holepunch, addresses, udx, secret_stream, relays, relay_through, version
     )
 
 
@@ -346,6 +359,14 @@ def _udx_untrusted(reader: Reader) -> UdxInfo:
     version, features, id = (reader.uint_untrusted() for _ in range(3))
     reader.uint_untrusted()  # the first sequence number, which the reference also ignores
     return UdxInfo(id, bool(features & 1), version)
+
+
+def _relay_through_untrusted(reader: Reader) -> RelayThrough | None:
+    """Read the offer of a blind relay; one of another version is none to us."""
+    version = reader.uint_untrusted()
+    reader.uint_untrusted()  # flags without a meaning
+    public_key, token = (reader.fixed_untrusted(_KEY_SIZE) for _ in range(2))
+    return RelayThrough(public_key, token) if version == VERSION else None
 
 
 def _encode_addresses(addresses: tuple[SocketAddress, ...]) -> bytes:

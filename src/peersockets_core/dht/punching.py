@@ -24,6 +24,7 @@ from ..holepunch.throttle import Throttle
 from ..keys import Entropy
 from .exchange import Exchange
 from .messages import HyperDhtCommand, Mode, RelayedHolepunch, decode_holepunch_untrusted
+from .relaying import Pairing
 from .rpc.events import RequestReceived
 from .rpc.messages import RpcCommand, RpcResponse
 from .rpc.query import Query, Reply
@@ -80,6 +81,12 @@ class IncomingPunch:
     socket: int | None
     """The socket from which the handshake is answered, or None for the main one."""
     server: ServerPunch = attrs.field(init=False)
+    pairing: Pairing | None = attrs.field(default=None, init=False)
+    """The attempt to meet the remote at a blind relay meanwhile."""
+    failure: str = attrs.field(default="", init=False)
+    """The reason why the punch has failed, while the pairing goes on."""
+    relay_failure: str = attrs.field(default="", init=False)
+    """The reason why the pairing has failed, while the punch goes on."""
     _payload: SecurePayload | None = attrs.field(default=None, init=False)
 
 

@@ -6,7 +6,18 @@ from typing import TypeAlias
 
 import attrs
 
-from ..dht.events import ConnectionRequested, DialFailed, Dialled, Listening, PunchFailed
+from ..dht.events import (
+    ConnectionRequested,
+    DialFailed,
+    Dialled,
+    Listening,
+    PunchFailed,
+    RelayClosed,
+    Relayed,
+    RelayOffered,
+    RelayReached,
+    Upgraded,
+)
 from ..dht.rpc.events import (
     AddressChanged,
     BecameEphemeral,
@@ -49,6 +60,11 @@ SwarmEvent: TypeAlias = (
     | Dialled
     | DialFailed
     | PunchFailed
+    | RelayOffered
+    | RelayReached
+    | Relayed
+    | Upgraded
+    | RelayClosed
     | Listening
     | AddressChanged
     | Bootstrapped

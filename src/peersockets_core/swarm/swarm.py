@@ -45,16 +45,21 @@ class Swarm:
         entropy: Entropy,
         *,
         open_stream: Callable[[bytes], int],
+        relay_through: bytes | None = None,
         limits: SwarmLimits = DEFAULT_SWARM_LIMITS,
     ) -> None:
         """Begin. The swarm calls `open_stream` with each key before it dials that key; the function opens a
         UDX stream and returns its local id.
+
+        `relay_through` is the key of a blind relay. The swarm meets peers there if its own NAT is random, or
+        if hole punching has failed.
         """
         self.dht = dht
         """The HyperDHT node that the swarm uses."""
         self.book = PeerBook(limits.known_peers)
         self._entropy = entropy
         self._open_stream = open_stream
+        self._relay_through = relay_through
         self._limits = limits
         self.topics: dict[bytes, TopicDiscovery] = {}
         # A heap, in which an entry is stale once its topic is searched at another time.
@@ -179,11 +184,25 @@ class Swarm:
         if public_key in self.dials:
             raise LocalProtocolError("public_key is already being dialled")
         peer = self._peer(public_key, tuple(relays))
-        dial = self.dht.dial(public_key, self._open_stream(public_key), now, relays=peer.relays)
+        dial = self._dial(peer, self._open_stream(public_key), now)
         if peer.state is not PeerState.CONNECTED:
             peer.signal(PeerSignal.DIAL)
         self.dials[public_key] = dial
         return dial
+
+    def _dial(self, peer: SwarmPeer, stream_id: int, now: float) -> Dial:
+        relay = self._relay_through if peer.unpunched else self.relay
+        if relay == peer.public_key:
+            relay = None
+        return self.dht.dial(peer.public_key, stream_id, now, relays=peer.relays, relay_through=relay)
+
+    @property
+    def relay(self) -> bytes | None:
+        """The key of the blind relay at which to meet remotes from the first, or None for none: hole punching
+        passes most NATs, but a random one often only by chance.
+        """
+        nat = self.dht.node.nat
+        return self._relay_through if nat.host is not None and not nat.port else None
 
     def cancel_dial(self, public_key: bytes, now: float) -> None:
         """Cancel a dial; no event follows. The key counts as one that could not be reached."""
@@ -294,6 +313,8 @@ class Swarm:
                 self._withdrawals.discard(search)
             case SearchFinished(search, announced):
                 self._search_finished(search.target, search, announced, now)
+            case DialFailed(dial, _, unpunched=True) if self._redials(dial, now):
+                pass
             case DialFailed(dial):
                 if self.dials.get(dial.public_key) is dial:
                     self.connection_lost(dial.public_key, now)
@@ -316,6 +337,18 @@ class Swarm:
                 pass  # the swarm never asks for values
             case _:
                 self.pending_events.append(event)
+
+    def _redials(self, dial: Dial, now: float) -> bool:
+        """Dial a peer once more, with the same stream and through our blind relay, after a failed punch.
+        Returns whether that is possible.
+        """
+        peer = self.book.peers.get(dial.public_key)
+        possible = self._relay_through not in (None, dial.public_key) and not dial.relayed
+        if not possible or peer is None or self.dials.get(dial.public_key) is not dial:
+            return False
+        peer.unpunched = True
+        self.dials[dial.public_key] = self._dial(peer, dial.stream_id, now)
+        return True
 
     def _peers_found(self, topic: bytes, search: TopicSearch, peers: tuple[Peer, ...], now: float) -> None:
         discovery = self.topics.get(topic)

@@ -22,6 +22,7 @@ from .errors import StreamReset, StreamTimedOut
 from .events import (
     Address,
     AddressChanged,
+    AddressConfirmed,
     DataReceived,
     EarlyPacket,
     EndAcknowledged,
@@ -41,6 +42,7 @@ __all__ = [
     "MAX_DATAGRAMS",
     "Address",
     "AddressChanged",
+    "AddressConfirmed",
     "DataReceived",
     "EarlyPacket",
     "EndAcknowledged",

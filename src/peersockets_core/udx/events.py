@@ -93,6 +93,15 @@ class AddressChanged(Generic[T_co]):
     address: Address
 
 
+@attrs.frozen
+class AddressConfirmed(Generic[T_co]):
+    """The remote's packets come from the address that the stream sends to, after they came from another
+    one. This follows `Stream.change_remote`, once the remote sends along the same path.
+    """
+
+    stream: T_co
+
+
 Event: TypeAlias = (
     DataReceived[T_co]
     | StreamEnded[T_co]
@@ -102,4 +111,5 @@ Event: TypeAlias = (
     | WritableAgain[T_co]
     | EarlyPacket[T_co]
     | AddressChanged[T_co]
+    | AddressConfirmed[T_co]
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..crypto.sodium import Buffer
 from ..owners import S
 from .errors import StreamReset
-from .events import Address, AddressChanged, DataReceived, Event, MessageReceived
+from .events import Address, AddressChanged, AddressConfirmed, DataReceived, Event, MessageReceived
 from .packet import (
     DATA_WORD,
     HEADER_SIZE,
@@ -95,6 +95,8 @@ def receive_untrusted(
             stream.source = source
             if source != stream.remote_address:
                 events.append(AddressChanged(stream, source))
+            else:
+                events.append(AddressConfirmed(stream))
         stream.sending.receive_ack(ack, ranges, now)
         stream.settle(events)
     return taken

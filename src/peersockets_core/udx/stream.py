@@ -142,12 +142,13 @@ class Stream(Generic[S_co]):
     def change_remote(self, remote_id: int, address: Address, now: float) -> None:
         """Send everything from now on to another address and id of the same remote stream.
 
+        `AddressConfirmed` follows once packets of the remote come from there, too, unless they already do.
         Raises `LocalProtocolError` if the stream is not connected, or if the id does not have 32 bits.
         """
         _check_id(remote_id)
         self._check_connected()
         self._endpoint.black_hole_ended(self)
-        self.remote_id, self.remote_address, self.source = remote_id, address, address
+        self.remote_id, self.remote_address = remote_id, address
         self.sending.change_path(ipv6=":" in address[0], phase=self.local_id, now=now)
         self._endpoint.changed(self)
 

@@ -181,6 +181,8 @@ class NodeOptions:
     """Whether to look for peers through HyperDHT."""
     bootstrap: tuple[Address, ...]
     announce: bool
+    relay_through: bytes | None
+    """The key of a blind relay for peers that cannot be reached otherwise."""
     key_pair: KeyPair
     peer_timeout: float | None = None
 
@@ -207,7 +209,7 @@ class NodeOptions:
             yield None
             return
         bootstrap = [(at.host, at.port) for at in self.bootstrap] or PUBLIC_BOOTSTRAP
-        async with node.open_swarm(bootstrap=bootstrap) as swarm:
+        async with node.open_swarm(bootstrap=bootstrap, relay_through=self.relay_through) as swarm:
             ending.when_asked(partial(leave_all, swarm))
             ending.when_hurried(partial(hurry, swarm))
             yield swarm
@@ -363,6 +365,12 @@ _OPTIONS = (
         flag_value=False,
         default=True,
         help="Look for peers in the DHT without being findable there.",
+    ),
+    click.option(
+        "--relay-through",
+        metavar="KEY",
+        type=_Parsed("key", lambda text: parse_public_key(text, "key")),
+        help="Meet peers at the blind relay with this public key if hole punching fails.",
     ),
     click.option(
         "--seed",

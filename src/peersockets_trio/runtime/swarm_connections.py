@@ -5,22 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 import trio
 
 from peersockets_core import Address as NodeAddress
 from peersockets_core import PeerUnreachable, Refused, RemoteProtocolError
-from peersockets_core.dht import Accepted, Dial, Incoming, IncomingPunch
+from peersockets_core.dht import Accepted, Dial, HyperDht, Incoming, IncomingPunch, Pairing
 from peersockets_core.info import ConnectionInfo
 from peersockets_core.swarm import Swarm
+from peersockets_core.udx import State
 from peersockets_core.wires.keys import Keys
 
 from ..instruments import Instrument
 from ..udp import UdpSocket, UdxStream
 from .connection_task import ConnectionTask
 from .node_runtime import NodeRuntime
+from .relays import PASSIVE_TIME, Relays
 
 if TYPE_CHECKING:
     from peersockets_core.address import PathAddress, SocketAddress
@@ -28,9 +30,6 @@ if TYPE_CHECKING:
 Attach = Callable[[UdxStream, Keys, bool, "SocketAddress"], ConnectionTask]
 """A function that makes a connection of the node on an encrypted stream, from the keys, whether we dialled,
 and the address."""
-
-PASSIVE_TIME: Final = 10.0
-"""Seconds to wait for the first packet of a remote that connects to us (hyperdht 6.34.0)."""
 
 
 class ConnectionsHost(Protocol):
@@ -75,12 +74,32 @@ class SwarmConnections(Instrument):
         self._waiting: dict[bytes, _Dialling] = {}
         self._arriving: dict[IncomingPunch, UdxStream] = {}
         """For each punch of a remote that has dialled us, the stream that it is for."""
+        self._accepted: dict[Pairing, Incoming] = {}
+        """For each pairing with a remote that has dialled us, its handshake."""
+        self.relays = Relays(self)
+        """The connections to blind relays."""
         self.claimed: set[int] = set()
         """The paths that a stream is about to use."""
         self._answering = 0
         """The number of incoming handshakes that are being decided or wait for their stream."""
         self.tasks: set[ConnectionTask] = set()
         """The connections on this swarm's socket. Ended ones are removed when the next one is added."""
+
+    # For the relays
+
+    @property
+    def dht(self) -> HyperDht:
+        """The node of the DHT."""
+        return self._runtime.machine.dht
+
+    @property
+    def udp(self) -> UdpSocket:
+        """The socket of all streams."""
+        return self._runtime.udp
+
+    def flush(self) -> None:
+        """Send the datagrams that a command has caused."""
+        self._runtime.flush()
 
     # Dialling
 
@@ -118,6 +137,10 @@ class SwarmConnections(Instrument):
         """Connect the stream of a dialled key, and wait until the remote is admitted."""
         stream = self._dials.pop(dial.public_key)
         task = await self._carry(stream, keys, remote_id, address, True)
+        await self.follow(dial.public_key, task)
+
+    async def follow(self, public_key: bytes, task: ConnectionTask | None) -> None:
+        """Wait until a remote that we have dialled is admitted."""
         error: Exception
         if task is None:
             error = PeerUnreachable("the peer answered, but its stream did not arrive")
@@ -128,13 +151,33 @@ class SwarmConnections(Instrument):
                 error = failure
             else:
                 return  # `connection_opened` has ended the dial
-        self._runtime.machine.connection_lost(dial.public_key, trio.current_time())
-        self._end_dial(dial.public_key, error=error)
+        self._runtime.machine.connection_lost(public_key, trio.current_time())
+        self._end_dial(public_key, error=error)
         self._runtime.flush()
+
+    def relayed(self, pairing: Pairing, remote_id: int) -> tuple[bytes, ConnectionTask | None] | None:
+        """Connect the stream of a peer through a blind relay. If we have dialled the peer, returns the
+        arguments of `follow`, which the caller awaits.
+        """
+        incoming = self._accepted.pop(pairing, None)
+        taken = self.relays.take_peer(pairing, incoming)
+        if taken is None:
+            return None
+        stream, address = taken
+        public_key = pairing.keys.remote_public_key
+        dialled = self._dials.get(public_key) is stream
+        task = self._join(stream, pairing.keys, remote_id, address, dialled)
+        if not dialled:
+            stream.early(address)  # `_welcome` waits for that
+            return None
+        del self._dials[public_key]
+        return public_key, task
 
     def dial_failed(self, public_key: bytes, reason: str) -> None:
         """End a dial that has failed."""
-        self._dials.pop(public_key).abandon()
+        stream = self._dials.pop(public_key, None)
+        if stream is not None:
+            stream.abandon()
         error = PeerUnreachable(reason)
         self._runtime.node_runtime.telemetry.failed(None, "hypercore11", public_key, error)
         self._end_dial(public_key, error=error)
@@ -179,8 +222,12 @@ class SwarmConnections(Instrument):
                 or not node_runtime.make_slot()
             ):
                 return
-            stream = self._new_stream()
-            accepted = machine.accept(incoming, stream.local_id, trio.current_time())
+            stream = self.new_stream()
+            accepted = machine.accept(
+                incoming, stream.local_id, trio.current_time(), relay_through=self._runtime.machine.relay
+            )
+            if incoming.pairing is not None:
+                self._accepted[incoming.pairing] = incoming
             self._runtime.flush()
             if accepted is None:
                 stream.abandon()
@@ -196,7 +243,7 @@ class SwarmConnections(Instrument):
     async def _welcome(self, incoming: Incoming, stream: UdxStream, accepted: Accepted) -> None:
         """Carry the stream of an accepted remote, after hole punching if that is necessary."""
         address: PathAddress | None = accepted.address
-        punch = incoming.punch
+        punch, relayed = incoming.punch, False
         try:
             if punch is not None:
                 self._arriving[punch] = stream
@@ -204,12 +251,18 @@ class SwarmConnections(Instrument):
                     address = await stream.wait_early()
                 if address is None:
                     return
+                if stream.core.state is not State.OPEN:
+                    relayed = True  # the punch goes on as long as the stream needs it
+                    return
                 self.claim(address)
                 self._runtime.machine.dht.arrived(incoming, address, trio.current_time())
             await self._carry(stream, accepted.keys, accepted.remote_stream_id, address, False)
         finally:
             if punch is not None:
                 self._arriving.pop(punch, None)
+            if punch is not None and not relayed:
+                if incoming.pairing is not None:
+                    self._accepted.pop(incoming.pairing, None)
                 self._runtime.machine.dht.abandon(incoming, trio.current_time())
                 self._runtime.flush()
 
@@ -217,6 +270,11 @@ class SwarmConnections(Instrument):
         """Keep the path of a stream that is about to be connected."""
         if address is not None and len(address) == 3:
             self.claimed.add(address[2])
+
+    def unclaim(self, address: PathAddress | None) -> None:
+        """Leave a path to its stream, which is about to be connected."""
+        if address is not None and len(address) == 3:
+            self.claimed.discard(address[2])
 
     def give_up(self, punch: IncomingPunch, reason: str) -> None:
         """End the wait for the stream of a remote that cannot reach us."""
@@ -236,9 +294,17 @@ class SwarmConnections(Instrument):
         if address is None:
             with trio.move_on_after(PASSIVE_TIME):
                 address = await stream.wait_early()
-        if address is not None and len(address) == 3:
-            self.claimed.discard(address[2])
-        if address is None or not self._runtime.accepting:
+        self.unclaim(address)
+        if address is None:
+            stream.abandon()
+            return None
+        return self._join(stream, keys, remote_id, address, initiator)
+
+    def _join(
+        self, stream: UdxStream, keys: Keys, remote_id: int, address: PathAddress, initiator: bool
+    ) -> ConnectionTask | None:
+        """Connect a stream; returns its task, or None if no new connections may begin."""
+        if not self._runtime.accepting:
             stream.abandon()
             return None
         stream.connect(remote_id, address)
@@ -260,6 +326,7 @@ class SwarmConnections(Instrument):
 
     def close(self) -> None:
         """Give up all dials."""
+        self.relays.close()
         for stream in self._dials.values():
             stream.abandon()
         self._dials.clear()
@@ -276,10 +343,11 @@ class SwarmConnections(Instrument):
 
     def open_stream(self, public_key: bytes) -> int:
         """Open the stream for a dial; returns its id."""
-        stream = self._dials[public_key] = self._new_stream()
+        stream = self._dials[public_key] = self.new_stream()
         return stream.local_id
 
-    def _new_stream(self) -> UdxStream:
+    def new_stream(self) -> UdxStream:
+        """Open a stream with a new id."""
         while True:
             local_id = int.from_bytes(os.urandom(4))
             if local_id not in self._runtime.udp.endpoint.streams:

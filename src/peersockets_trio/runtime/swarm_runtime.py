@@ -16,6 +16,11 @@ from peersockets_core.dht import (
     HyperDht,
     HyperDhtLimits,
     PunchFailed,
+    RelayClosed,
+    Relayed,
+    RelayOffered,
+    RelayReached,
+    Upgraded,
 )
 from peersockets_core.dht.rpc import Socket
 from peersockets_core.swarm import Swarm, SwarmEvent
@@ -51,6 +56,7 @@ class SwarmRuntime:
         *,
         persistent: bool,
         probe: ProbeSocket | None,
+        relay_through: bytes | None,
         limits: HyperDhtLimits,
     ) -> None:
         """Begin. With a `probe`, the node becomes persistent by itself once strangers have been able to reach
@@ -83,6 +89,7 @@ class SwarmRuntime:
             ),
             os.urandom,
             open_stream=self.connections.open_stream,
+            relay_through=relay_through,
         )
         self._withdrawn = trio.lowlevel.ParkingLot()
         self._hurried = False
@@ -197,10 +204,29 @@ class SwarmRuntime:
                     self.connections.dial_failed(dial.public_key, reason)
                 case PunchFailed(punch, reason):
                     self.connections.give_up(punch, reason)
+                case RelayOffered() | RelayReached() | Relayed() | Upgraded() | RelayClosed():
+                    self._dispatch_relay(event)
                 case _:
                     self._on_event(event)
         if self._withdrawn and not self.machine.withdrawing:
             self._withdrawn.unpark_all()
+
+    def _dispatch_relay(self, event: RelayOffered | RelayReached | Relayed | Upgraded | RelayClosed) -> None:
+        connections, relays = self.connections, self.connections.relays
+        match event:
+            case RelayOffered(pairing):
+                relays.offered(pairing)
+            case RelayReached(pairing, remote_id, address):
+                connections.claim(address)
+                self._nursery.start_soon(relays.talk, pairing, remote_id, address)
+            case Relayed(pairing, remote_id):
+                dialled = connections.relayed(pairing, remote_id)
+                if dialled is not None:
+                    self._nursery.start_soon(connections.follow, *dialled)
+            case Upgraded(pairing, remote_id, address):
+                relays.upgraded(pairing, remote_id, address)
+            case RelayClosed(pairing, reason):
+                relays.closed(pairing, reason)
 
     async def wait_withdrawn(self) -> None:
         """Wait until the nodes that keep our announcements have removed them."""

@@ -17,6 +17,8 @@ from peersockets_core.udx import (
     DEFAULT_UDX_LIMITS,
     MAX_DATAGRAMS,
     Address,
+    AddressChanged,
+    AddressConfirmed,
     DataReceived,
     EarlyPacket,
     EndAcknowledged,
@@ -317,6 +319,10 @@ class UdpSocket:
                     self._gone.unpark_all()
                 case EarlyPacket():
                     stream.early(event.address)
+                case AddressChanged() if stream.watcher is not None:
+                    stream.watcher.moved(event.address)
+                case AddressConfirmed() if stream.watcher is not None:
+                    stream.watcher.confirmed()
 
     # Ending
 

@@ -32,6 +32,19 @@ class StreamSocket(Protocol):
         """Note that a stream was destroyed."""
 
 
+class Watcher(Protocol):
+    """The methods of one who follows the path of a stream."""
+
+    def moved(self, address: Address) -> None:
+        """Note that the remote's packets come from another address than the one that we send to."""
+
+    def confirmed(self) -> None:
+        """Note that the remote's packets come from the address that we send to, as they did not before."""
+
+    def ended(self) -> None:
+        """Note that the stream is over."""
+
+
 class UdxStream(DirectStream):
     """One stream of a `UdpSocket`.
 
@@ -49,6 +62,8 @@ class UdxStream(DirectStream):
         """The error that ended it, once it is over."""
         self.early_address: Address | None = None
         """The source address of an early packet: one that arrived before the stream was connected."""
+        self.watcher: Watcher | None = None
+        """One who follows the path, if somebody does."""
         self._udp = udp
         self._closed = False
         self._over = False
@@ -74,6 +89,11 @@ class UdxStream(DirectStream):
         address = self.core.remote_address
         return None if address is None else (address[0], address[1])
 
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed here."""
+        return self._closed
+
     def connect(self, remote_id: int, address: Address) -> None:
         """Connect to the remote's stream. This sends nothing."""
         if self._closed:
@@ -82,10 +102,13 @@ class UdxStream(DirectStream):
         self._udp.take_early()
 
     def change_remote(self, remote_id: int, address: Address) -> None:
-        """Send to another address and id of the remote's stream from now on."""
+        """Send to another address and id of the remote's stream from now on. An empty message goes there at
+        once, so that the remote notices the path.
+        """
         if self._closed:
             raise trio.ClosedResourceError("the stream is closed")
         self.core.change_remote(remote_id, address, trio.current_time())
+        self.core.send_message(b"")
         self._udp.wake()
 
     async def wait_early(self) -> Address:
@@ -258,6 +281,18 @@ class UdxStream(DirectStream):
         for lot in (self._receiving, self._sending, self._changed):
             lot.unpark_all()
         self._udp.left()
+        self._leave_watcher()
+
+    def break_off(self, error: Exception) -> None:
+        """Destroy the stream because of an error, which its users get."""
+        self.core.destroy()
+        self._udp.wake()
+        self.over(error)
+
+    def _leave_watcher(self) -> None:
+        watcher, self.watcher = self.watcher, None
+        if watcher is not None:
+            watcher.ended()
 
     def _check_open(self) -> None:
         if self._closed:
@@ -292,6 +327,7 @@ class UdxStream(DirectStream):
         self.error = error
         for lot in (self._receiving, self._sending, self._changed):
             lot.unpark_all()
+        self._leave_watcher()
 
     def flushed(self) -> None:
         """Note that the remote has all our data."""

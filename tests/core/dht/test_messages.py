@@ -23,6 +23,7 @@ from peersockets_core.dht.messages import (
     Peer,
     RelayedHandshake,
     RelayedHolepunch,
+    RelayThrough,
     UdxInfo,
     decode_announcement_untrusted,
     decode_handshake_untrusted,
@@ -63,6 +64,7 @@ PAYLOADS = st.builds(
     udx=st.none() | st.builds(UdxInfo, st.integers(0, 2**32 - 1), st.booleans()),
     secret_stream=st.none() | st.just(1),
     relays=st.lists(ADDRESSES, max_size=4).map(tuple),
+    relay_through=st.none() | st.builds(RelayThrough, KEYS, KEYS),
 )
 
 
@@ -137,8 +139,14 @@ def test_the_payloads_of_a_handshake() -> None:
         holepunch=HolepunchInfo(7, ((("10.1.2.4", 1), ("10.1.2.5", 65535)),)),
         udx=UdxInfo(4294967295, reusable_socket=True),
         relays=(("10.1.2.6", 49737),),
-        relay_through=True,
+        relay_through=RelayThrough(bytes([9]) * 32, bytes([8]) * 32),
     )
+
+
+def test_the_offer_of_a_relay_of_another_version_is_none() -> None:
+    encoded = bytearray(NoisePayload(0, relay_through=RelayThrough(bytes(32), bytes(32))).encode())
+    encoded[-66] = 2
+    assert decode_payload_untrusted(bytes(encoded)).relay_through is None
 
 
 def test_a_payload_of_another_version_is_not_read_further() -> None:

@@ -69,6 +69,7 @@ class SwarmNetwork(DhtNetwork):
         limits: SwarmLimits | None = None,
         pause: float = 0.0,
         gateway: Gateway | None = None,
+        relay_through: bytes | None = None,
         **options: Any,
     ) -> Person:
         address = self.address(1000 + len(self.people))
@@ -86,6 +87,7 @@ class SwarmNetwork(DhtNetwork):
             dht,
             entropy(("swarm", address)),
             open_stream=lambda key: next(numbers),
+            relay_through=relay_through,
             limits=limits or SwarmLimits(),
         )
         person = Person(self, machine)

@@ -496,3 +496,49 @@ def test_a_hundred_people_on_one_topic() -> None:
             todo += by_key[key].connected
     assert len(reached) == len(people)
     assert not any(person.of_type(ConnectionRequested) == [] for person in people[:5])
+
+
+RELAY = KeyPair.from_seed(b"relay".ljust(32)).ed25519_public_key
+
+
+def test_after_a_failed_punch_the_peer_is_dialled_through_our_relay_with_the_same_stream() -> None:
+    network = SwarmNetwork()
+    alice = network.add_person(relay_through=RELAY)
+    bob = network.add_person()
+    first = alice.machine.connect(bob.key, network.now)
+    alice.machine.handle(DialFailed(first, "no way", unpunched=True), network.now)
+    second = alice.machine.dials[bob.key]
+    assert (first.relayed, second.relayed) == (False, True)
+    assert first.stream_id == second.stream_id
+    assert not alice.machine.pending_events
+    alice.machine.handle(DialFailed(first, "no way", unpunched=True), network.now)
+    alice.machine.handle(DialFailed(second, "no way either", unpunched=True), network.now)
+    assert [event.dial for event in alice.machine.pending_events if isinstance(event, DialFailed)] == [
+        first,
+        second,
+    ]
+    assert bob.key not in alice.machine.dials
+    assert alice.machine.connect(bob.key, network.now).relayed
+    alice.machine.book.peers[bob.key].network_changed()
+    assert not alice.machine.book.peers[bob.key].unpunched
+
+
+def test_a_swarm_without_a_relay_and_a_dial_of_the_relay_itself() -> None:
+    network = SwarmNetwork()
+    alice, bob = network.add_person(), network.add_person(relay_through=RELAY)
+    for person, key in ((alice, bob.key), (bob, RELAY)):
+        person.machine.dht.node.nat.host = "88.0.0.1"
+        person.machine.dht.node.nat.port = 0
+        dial = person.machine.connect(key, network.now)
+        assert not dial.relayed
+        person.machine.handle(DialFailed(dial, "no way", unpunched=True), network.now)
+        assert person.machine.pending_events == [DialFailed(dial, "no way", unpunched=True)]
+
+
+def test_behind_a_random_nat_the_relay_is_used_from_the_first() -> None:
+    network = SwarmNetwork()
+    alice, bob = network.add_person(relay_through=RELAY), network.add_person()
+    nat = alice.machine.dht.node.nat
+    for nat.host, nat.port, relay in ((None, 0, None), ("88.0.0.1", 5, None), ("88.0.0.1", 0, RELAY)):
+        assert alice.machine.relay == relay
+    assert alice.machine.connect(bob.key, network.now).relayed

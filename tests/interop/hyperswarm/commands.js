@@ -14,6 +14,7 @@ module.exports = (load, emit, { adopt, identity }) => {
   const nodes = [] // of the testnet
   const discoveries = new Map() // by topic
   const servers = []
+  const relays = []
   let swarm, dht
 
   // A bootstrap node is a port on our own host, or a host and a port.
@@ -57,10 +58,12 @@ module.exports = (load, emit, { adopt, identity }) => {
       return { port: dht.address().port, nodes: dht.toArray().length, persistent: !dht.ephemeral }
     },
     async closeDht () { await dht.destroy() },
-    async dhtListen ({ echo }) {
-      const server = dht.createServer(stream => {
+    // `relay` is the key of a blind relay, and `punch` false leaves no way but that.
+    async dhtListen ({ echo, relay, punch = true }) {
+      const closed = punch ? {} : { holepunch: false, shareLocalAddress: false }
+      const server = dht.createServer({ ...closed, relayThrough: relay ? unhex(relay) : null }, stream => {
         ended(stream)
-        emit('dht-connection', { publicKey: hex(stream.remotePublicKey) })
+        emit('dht-connection', { publicKey: hex(stream.remotePublicKey), port: stream.rawStream.remotePort })
         if (echo) stream.pipe(stream)
       })
       servers.push(server)
@@ -68,9 +71,28 @@ module.exports = (load, emit, { adopt, identity }) => {
       return { publicKey: hex(server.publicKey), relays: server.relayAddresses.map(({ port }) => port) }
     },
     async dhtUnlisten () { await servers.pop().close() },
-    async dhtConnect ({ publicKey, message, close }) {
+    // A blind relay, as anybody runs it for others.
+    async dhtRelay () {
+      const blindRelay = new (load('blind-relay').Server)({
+        createStream: options => dht.createRawStream({ ...options, framed: true })
+      })
+      const server = dht.createServer(stream => {
+        ended(stream)
+        ended(blindRelay.accept(stream, { id: stream.remotePublicKey }))
+      })
+      servers.push(server)
+      relays.push(blindRelay)
+      await server.listen()
+      return { publicKey: hex(server.publicKey) }
+    },
+    dhtRelayStats () {
+      const { sessions, pairings, streams } = relays[0].stats
+      return { sessions: sessions.active, matched: pairings.matched, pending: pairings.pending, streams: streams.active }
+    },
+    async dhtConnect ({ publicKey, message, close, relay, punch = true }) {
       const began = performance.now()
-      const stream = dht.connect(unhex(publicKey))
+      const closed = punch ? {} : { holepunch: () => false, fastOpen: false, localConnection: false }
+      const stream = dht.connect(unhex(publicKey), { ...closed, relayThrough: relay ? unhex(relay) : null })
       if (close) stream.on('error', () => {})
       await new Promise((resolve, reject) => stream.on('open', resolve).on('error', reject))
       const opened = performance.now() - began
