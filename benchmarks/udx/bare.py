@@ -84,17 +84,18 @@ async def echo(bare: Bare) -> None:
 async def accept(bare: Bare) -> None:
     """Give each stream a task that answers once, and forget the stream when it ends."""
     bare.finish()
-    waiting: dict[bytes, trio.Event] = {}
+    names = [number.to_bytes(_ID, "big") for number in range(AT_ONCE)]
+    waiting = {name: trio.Event() for name in names}  # a datagram may be read before its worker starts
     sock = bare.datagrams.socket
 
     async def worker(name: bytes) -> None:
         while True:
-            waiting[name] = trio.Event()
             await waiting[name].wait()
+            waiting[name] = trio.Event()
             sock.sendto(name + b"x", bare.remote)
 
-    for number in range(AT_ONCE):
-        bare.nursery.start_soon(worker, number.to_bytes(_ID, "big"))
+    for name in names:
+        bare.nursery.start_soon(worker, name)
     while True:
         for datagram in await bare.read():
             if len(datagram) > _ID:
