@@ -124,7 +124,7 @@ FIGURES: Final = (
 
 @attrs.frozen
 class Row:
-    """The values of one figure, one for each round."""
+    """The values of one figure: one for each round."""
 
     figure: Figure
     values: Sequence[float]
@@ -249,7 +249,7 @@ async def _measure_tabs(browser: str, gateway: RoleProcess, url: str) -> float:
 
 
 def table(rows: Sequence[Row]) -> Iterator[str]:
-    """The lines of the table for the documentation."""
+    """Return the lines of the table for the documentation."""
     yield "| | this | spread | wanted |"
     yield "|---|--:|--:|--:|"
     for row in rows:

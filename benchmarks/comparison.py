@@ -1,4 +1,5 @@
-"""Parts of all benchmarks: ours beside the reference, figure by figure, and how the reference starts."""
+"""The parts that all benchmarks share: figures of ours beside the reference's, and the start of the
+reference."""
 
 from __future__ import annotations
 
@@ -21,14 +22,14 @@ class Comparison:
     unit: str
     better: Better
     theirs: float
-    """The median of the rounds, as is that of ours."""
+    """The median of the rounds, like the figure of ours."""
     ours: float
     ratio: float
     """The median of the rounds' ratios."""
     lowest: float
     highest: float
     target: float
-    """The ratio wanted: at least this where higher is better, else at most."""
+    """The target of the ratio: at least this if higher is better, otherwise at most."""
     met: bool
 
     @classmethod
@@ -62,14 +63,15 @@ class Comparison:
 
     @property
     def cells(self) -> str:
-        """Both figures, the ratio (bold where it is missed) and the wanted one, as cells of a table."""
+        """Return both figures, the ratio (bold if it misses the target) and the target, as cells of a
+        table."""
         ratio = f"{self.ratio:.2f} ({self.spread})"
         marked = ratio if self.met else f"**{ratio}**"
         return f"{number(self.theirs)} | {number(self.ours)} | {marked} | {self.wanted}"
 
 
 def number(value: float) -> str:
-    """A figure in three digits, or whole."""
+    """Return a figure with three digits, or as a whole number."""
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 

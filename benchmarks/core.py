@@ -15,7 +15,7 @@ from peersockets_core.topics.naming import addresses
 KEY = DriveKey(bytes(32))
 SIZES = (16, 64, 1024, 16 * 1024, 256 * 1024, 1024 * 1024)
 FLIGHT = 1024 * 1024
-"""Bytes that are queued before they are taken: what the adapter's high-water mark allows."""
+"""Bytes that are queued before they are taken: as many as the adapter's high-water mark allows."""
 READ_SIZE = 128 * 1024
 
 

@@ -1,4 +1,4 @@
-"""Many simple peers in one process, on plain sockets: what our node and the reference are both measured with.
+"""Many simple peers in one process, on plain sockets, for the measurements of our node and of the reference.
 
 python -m benchmarks.crowd ROLE OPTIONS (see the package for how it is talked to)
 """
@@ -24,7 +24,7 @@ KEY = DriveKey(bytes(32))  # the first of the drives that all processes know
 HOST = "127.0.0.1"
 READ_SIZE = 64 * 1024
 AT_ONCE = 64
-"""How many of a crowd come at a time."""
+"""The number of a crowd's peers that connect at the same time."""
 
 
 @attrs.define(eq=False)
@@ -44,7 +44,7 @@ class Member:
 
     @classmethod
     def start(cls, wire: str, connected: socket.socket, *, initiator: bool) -> Member:
-        """Begin to speak on a connected socket."""
+        """Begin the handshake on a connected socket."""
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection = Connection(
             wire=wire,  # type: ignore[arg-type]
@@ -61,14 +61,14 @@ class Member:
         return member
 
     def read(self) -> bytes:
-        """Take what has come."""
+        """Read the bytes that have arrived."""
         data = self.stream.recv(READ_SIZE)
         if not data:
             raise SystemExit("benchmarks: the other side has closed a connection")
         return data
 
     def process(self, data: bytes) -> None:
-        """Make of it what there is to make of it."""
+        """Process these bytes."""
         for event in self.connection.receive_data(data, time.monotonic()):
             self.joined |= isinstance(event, DriveOpened)
             if isinstance(event, MessagesReceived):
@@ -85,7 +85,7 @@ class Member:
         self.flush()
 
     def flush(self) -> None:
-        """Send what is queued."""
+        """Send the queued bytes."""
         if self.connection.has_output:
             self.stream.sendall(self.connection.data_to_send(time.monotonic()))
 
@@ -98,17 +98,17 @@ class Crowd:
         self.selector = selectors.DefaultSelector()
 
     def add(self, member: Member) -> None:
-        """One more."""
+        """Add a member."""
         self.members.append(member)
         self.selector.register(member.stream, selectors.EVENT_READ, member)
 
     def readable(self, timeout: float | None = None) -> Iterator[Member]:
-        """The members for which something has come."""
+        """Return the members for which bytes have arrived."""
         for key, _ in self.selector.select(timeout):
             yield key.data
 
     def serve_until(self, done: Callable[[], bool]) -> None:
-        """Process everything that comes until it is `done`."""
+        """Process everything that arrives until `done`."""
         while not done():
             for member in self.readable():
                 member.process(member.read())
@@ -135,7 +135,7 @@ class Crowd:
 
 
 def half_open(options: Report) -> None:
-    """Begin handshakes, and leave it at that."""
+    """Begin handshakes, and never finish them."""
     members = [Member.connect(options["wire"], options["port"]) for _ in range(options["count"])]
     time.sleep(0.5)  # for the other side to take it all in
     say({})
@@ -160,7 +160,7 @@ def _is_open(member: Member) -> bool:
 
 
 def members(options: Report) -> None:
-    """Join, and time how long it takes until everybody has what some of them say."""
+    """Join, and measure how long it takes until all members have received the messages of some."""
     crowd = Crowd()
     start = time.perf_counter()
     for first in range(0, options["count"], AT_ONCE):
@@ -179,7 +179,7 @@ def members(options: Report) -> None:
 
 
 def broadcast(crowd: Crowd, message: bytes) -> float:
-    """Let one speak; returns the seconds until something has come for everybody."""
+    """Let one member send; returns the seconds until all others have received something."""
     missing = set(crowd.members)
     came: list[tuple[Member, bytes]] = []
     start = time.perf_counter()
@@ -195,7 +195,7 @@ def broadcast(crowd: Crowd, message: bytes) -> float:
 
 
 def chat(crowd: Crowd, message: bytes) -> float:
-    """Let everybody speak; returns the seconds until everybody has heard everybody."""
+    """Let all members send; returns the seconds until each has received the messages of all others."""
     wanted = len(crowd.members) ** 2 + sum(member.messages for member in crowd.members)
     start = time.perf_counter()
     for member in crowd.members:

@@ -1,4 +1,4 @@
-"""The harm that attackers do to an honest member: `python -m benchmarks.hostile` (`--help` for the options).
+"""Measure the harm that attackers do to an honest member: `python -m benchmarks.hostile` (see `--help`).
 
 A node of ours echoes on one topic and drains another. Attackers, threads of a process of their own, send it
 whatever the protocol allows and takes the most time, as fast as it is read. Meanwhile an honest member times
@@ -41,7 +41,8 @@ NOISE: Final = "noise"
 
 WARM_UP: Final = 100
 PAUSE: Final = 0.002
-"""Seconds between two round trips of the honest member, and so many round trips between two newcomers."""
+"""Seconds between two round trips of the honest member, and the number of round trips between two
+newcomers."""
 NEWCOMER_EVERY: Final = 100
 
 _KIB = 1024
@@ -136,7 +137,7 @@ async def _serve() -> None:
 # The attackers
 
 _said: list[int] = []
-"""The bytes of everything said, by all threads."""
+"""The bytes that all threads have sent."""
 
 
 def _connection(wire: str) -> Connection:
@@ -150,7 +151,7 @@ def _connection(wire: str) -> Connection:
 
 
 def _encrypt(connection: Connection, plain: bytes) -> bytes | memoryview:
-    """Put anything at all into the encrypted stream, which the public interface does not allow."""
+    """Put any bytes into the encrypted stream, which the public interface does not allow."""
     wire = connection.wire_machine
     if isinstance(wire, Hypercore9):
         assert wire.transmit is not None
@@ -160,7 +161,7 @@ def _encrypt(connection: Connection, plain: bytes) -> bytes | memoryview:
 
 
 def _attack_once(attack: Attack, port: int) -> None:
-    """Connect, and say it until the other side has enough of it."""
+    """Connect, and send the bytes again and again until the node closes the connection."""
     with socket.create_connection((HOST, port), timeout=30) as sock:
         connection = _connection(attack.wire)
         if attack.member:
@@ -178,7 +179,7 @@ def _attack_once(attack: Attack, port: int) -> None:
 
 
 def _begin_handshake(first: bytes, port: int) -> None:
-    """Begin a handshake, wait until it has cost the other side its part, and go."""
+    """Begin a handshake, wait until the node has done its part of the work, and leave."""
     with socket.create_connection((HOST, port), timeout=30) as sock:
         sock.sendall(first)
         sock.recv(READ_SIZE)
@@ -223,10 +224,10 @@ class Row:
     p99: float
     longest: float
     newcomer: float
-    """Milliseconds, as the three before: the slowest newcomer, from dialling to membership."""
+    """Milliseconds, like the three figures above: the slowest newcomer, from dialling to membership."""
     joined: int
     peak: float
-    """MiB that the node has held at most."""
+    """The most MiB of memory that the node has used."""
 
 
 def _newcomer(wire: str, port: int) -> float:
@@ -249,7 +250,7 @@ def _round_trip(member: Member) -> float:
 
 
 def measure(attack: int, count: int, seconds: float) -> Row:
-    """Let so many attackers have a go at a node, and look at it from outside."""
+    """Let a number of attackers attack a node, and measure it from outside."""
     command = [sys.executable, "-m", "benchmarks.hostile"]
     wire = ATTACKS[attack].wire
     with RoleProcess(command, "server", {}) as server:

@@ -18,12 +18,12 @@ from peersockets_trio import Drive, Node, Topic, open_node
 from .process import Report, allow_many_files, arguments, resident, say
 
 HOST = "127.0.0.1"
-WARM_UP = 300  # round trips before those that count
+WARM_UP = 300  # round trips that are not counted, at the beginning
 
 
 @attrs.define
 class Side:
-    """A node with its drives and topics, and what it has to report."""
+    """A node with its drives and topics, and its report."""
 
     options: Report
     node: Node
@@ -64,7 +64,7 @@ async def open_side(options: Report) -> AsyncIterator[Side]:
 
 
 async def receive(side: Side) -> None:
-    """Count messages, in batches or one at a time, and time them from the first on."""
+    """Count messages, in batches or one at a time, and measure the time from the first one on."""
     missing = side.options["count"]
     start = 0.0
 
@@ -130,7 +130,7 @@ async def send(side: Side) -> None:
 
 
 async def ping(side: Side) -> None:
-    """Time round trips."""
+    """Measure round trips."""
     ((topic, peer_id),) = await side.connect()
     message = bytes(side.options["size"])
     times = []
@@ -144,7 +144,7 @@ async def ping(side: Side) -> None:
 
 
 async def dial(side: Side) -> None:
-    """Make connections, each from an identity of its own, and keep them."""
+    """Make connections, each with a separate identity, and keep them."""
     numbers = iter(range(side.options["count"]))
 
     async def worker(done: Callable[[], None]) -> None:
@@ -174,7 +174,7 @@ async def dial(side: Side) -> None:
 
 
 async def flood(side: Side) -> None:
-    """Offer messages to a peer that does not read, as long as any are taken."""
+    """Send messages to a peer that does not read, as long as any are accepted."""
     ((topic, peer_id),) = await side.connect()
     message = bytes(side.options["size"])
     before = resident()["resident"]

@@ -1,4 +1,4 @@
-"""The picture for the documentation: ratios beside what is wanted, and how the cost grows.
+"""Draws the picture for the documentation: ratios beside their targets, and the growth of the cost.
 
 Needs matplotlib: `pip install 'peersockets[bench]'`.
 """
@@ -24,7 +24,7 @@ _COLOURS = {
     ("hypercore11", "plain"): "#d95f02",
     ("hypercore11", "corked"): "#7f7f7f",
 }
-_FLOOR = 0.01  # a ratio of nothing has no place on a logarithmic axis
+_FLOOR = 0.01  # a logarithmic axis has no place for zero
 
 
 def draw(results: Results, path: Path) -> None:
@@ -48,7 +48,7 @@ def draw(results: Results, path: Path) -> None:
 
 
 def _draw_ratios(axes: Any, rows: list[Row]) -> None:
-    """One bar a ratio, longer for better, with its spread; a black mark where it should reach."""
+    """Draw one bar for each ratio, longer for better, with its spread. A black mark shows the target."""
     seen = set()
     for index, row in enumerate(rows):
         variant = (row.wire, row.reference)
@@ -78,7 +78,7 @@ def _advantage(row: Row, ratio: float) -> float:
 
 
 def _draw_series(axes: Any, name: str, points: list[Point]) -> None:
-    """One line for each figure and wire."""
+    """Draw one line for each figure and wire."""
     for (wire, figure, unit), line in groupby(
         sorted(points, key=_line), key=lambda point: (point.wire, point.figure, point.unit)
     ):

@@ -17,7 +17,7 @@ from typing import Any, Self, TypeAlias
 Report: TypeAlias = dict[str, Any]
 
 PATIENCE = 120
-"""Seconds until a process that says nothing is given up."""
+"""Seconds until a silent process is given up."""
 
 
 class RoleProcess:
@@ -32,7 +32,7 @@ class RoleProcess:
         threading.Thread(target=self._read, daemon=True).start()
 
     def next(self) -> Report:
-        """Wait for what it says next."""
+        """Wait for its next report."""
         try:
             line = self._lines.get(timeout=PATIENCE)
         except queue.Empty:
@@ -43,7 +43,7 @@ class RoleProcess:
         return report
 
     def ask(self, question: str) -> Report:
-        """Ask it something, and wait for the answer."""
+        """Ask it a question, and wait for the answer."""
         assert self._process.stdin is not None
         self._process.stdin.write(question + "\n")
         self._process.stdin.flush()
@@ -86,7 +86,7 @@ def say(report: Report) -> None:
 
 
 def resident() -> Report:
-    """The memory that this process holds, in bytes, after a collection of garbage."""
+    """Return the memory of this process in bytes, after a collection of garbage."""
     gc.collect()
     with open("/proc/self/statm") as statm:
         pages = int(statm.read().split()[1])
@@ -94,6 +94,6 @@ def resident() -> Report:
 
 
 def allow_many_files() -> None:
-    """Raise the limit of open files, which thousands of connections need, as far as this process may."""
+    """Raise the limit of open files as far as possible, because thousands of connections need them."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -1,4 +1,4 @@
-"""The figures as a table on the screen, and as JSON."""
+"""Shows the figures as a table, and saves them as JSON."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Results:
 
     @classmethod
     def read(cls, path: Path) -> Results:
-        """Read what was written."""
+        """Read figures that `write` saved."""
         fields = json.loads(path.read_text())
         for name, kind in {"rows": Row, "core": CoreRow, "points": Point}.items():
             fields[name] = [kind(**field) for field in fields[name]]
@@ -59,7 +59,7 @@ CORE_HEAD = f"{'the core alone':<36}{'sent/s':>14}{'received/s':>14}{'MB/s sent'
 
 
 def row_line(row: Row) -> str:
-    """One line of the table."""
+    """Return one line of the table."""
     what = f"{row.figure:<36}{row.wire:<12}{row.reference:<10}"
     figures = (
         f"{number(row.theirs):>12}{number(row.ours):>12} {row.unit:<14}{row.ratio:>7.2f}   {row.spread:<14}"
@@ -68,13 +68,13 @@ def row_line(row: Row) -> str:
 
 
 def core_line(row: CoreRow) -> str:
-    """One line about the core."""
+    """Return one line about the core."""
     megabytes = f"{row.sent * row.size / 1e6:>12,.0f}{row.received * row.size / 1e6:>12,.0f}"
     return f"{f'{row.wire}, {row.size:,} B':<36}{row.sent:>14,.0f}{row.received:>14,.0f}{megabytes}"
 
 
 def point_line(point: Point) -> str:
-    """One line about how the cost grows."""
+    """Return one line about the growth of the cost."""
     what = f"{point.size:,} {point.series}, {point.wire}: {point.figure}"
     return f"{what:<80}{point.median:>10,.3g} {point.unit:<4} {point.lowest:,.3g} to {point.highest:,.3g}"
 

@@ -1,4 +1,4 @@
-"""Runs scenarios: ours and the reference take turns, since only what ran side by side can be compared."""
+"""Runs scenarios. Ours and the reference take turns, because only figures of one run can be compared."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Point:
 
 
 def commands() -> dict[str, list[str]]:
-    """How to start a process of each implementation."""
+    """The commands that start a process of each implementation."""
     return {
         "ours": [sys.executable, "-m", "benchmarks.ours"],
         "reference": node_command(Path(__file__).with_name("reference.js")),

@@ -1,4 +1,4 @@
-"""The measurements: the table of scenarios, and the series that show how the cost grows."""
+"""The measurements: the table of scenarios, and the series that show the growth of the cost."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ class Run:
 
     options: Mapping[str, Any]
     before: Report
-    """The server, before the client comes."""
+    """The server's report before the client starts."""
     held: Report
-    """The server, when the client is ready."""
+    """The server's report when the client is ready."""
     ready: Report
-    """The client, when it is ready."""
+    """The client's report when it is ready."""
     result: Report
-    """Client and server, in the end."""
+    """The memory of client and server at the end."""
     after: Report
-    """The server, in the end."""
+    """The server's report at the end."""
 
 
 @attrs.frozen
@@ -46,12 +46,12 @@ class Figure:
     better: Literal["higher", "lower"]
     value: Callable[[Run], float]
     targets: Mapping[Variant, float] = attrs.field(factory=dict)
-    """Ours divided by the reference: the ratio wanted, at least or at most."""
+    """The target of the ratio, ours divided by the reference, as a minimum or a maximum."""
 
 
 @attrs.frozen
 class Scenario:
-    """Two processes, and the figures that come of them."""
+    """Two processes, and the figures that their reports yield."""
 
     server: str
     client: str
@@ -62,7 +62,7 @@ class Scenario:
 
     @property
     def variants(self) -> list[Variant]:
-        """The variants it is compared with."""
+        """The variants of the reference for the comparison."""
         return list(dict.fromkeys(variant for figure in self.figures for variant in figure.targets))
 
 

@@ -1,4 +1,4 @@
-"""Asks a node as fast as it answers: from many addresses of this host, whose ids fill its table first."""
+"""Asks a node as fast as it answers, from many addresses of this host, whose ids first fill its table."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FILLING: Final = 600
 """Nodes that introduce themselves: most find their row full."""
 
 ASKING: Final = 32
-"""Addresses that ask, each with so many requests at a time as `AT_ONCE`."""
+"""Addresses that ask. Each keeps `AT_ONCE` requests in flight."""
 
 AT_ONCE: Final = 4
 """Requests of each that are under way."""
@@ -32,7 +32,7 @@ LATE: Final = 0.5
 
 
 class Load:
-    """Sockets on addresses of their own, and one node that they talk to."""
+    """Sockets on separate addresses, and the node that they talk to."""
 
     def __init__(self, port: int) -> None:
         self._node: SocketAddress = ("127.0.0.1", port)
@@ -43,7 +43,7 @@ class Load:
             self._poll.register(each, select.EPOLLIN)
 
     def fill(self) -> None:
-        """Fill the table of the node, and answer the pings with which it makes sure."""
+        """Fill the table of the node, and answer its pings."""
         for number, each in enumerate(self._sockets):
             id = node_id(each.getsockname())
             ping = RpcRequest(number, self._node, RpcCommand.PING, internal=True, id=id)
@@ -60,13 +60,13 @@ class Load:
         last = dict.fromkeys(range(ASKING), 0.0)
         while (now := time.monotonic()) < end:
             for number in range(ASKING):
-                if now - last[number] > LATE:  # at first, and where something was lost
+                if now - last[number] > LATE:  # at first, and after a loss
                     last[number] = now
                     for _ in range(AT_ONCE):
                         self._ask(self._sockets[number], command, internal)
             for source, got in self._serve(0.01):
                 number = self._sockets.index(source)
-                if number >= ASKING:  # what the node has not sent until now
+                if number >= ASKING:  # the node sends nothing after that
                     continue
                 answered += got
                 last[number] = now

@@ -26,7 +26,7 @@ MIB: Final = 1 << 20
 
 
 def start(stack: ExitStack, implementation: str, role: str, **options: object) -> tuple[RoleProcess, Report]:
-    """Start a process; returns it and the first thing that it says."""
+    """Start a process; returns it and its first report."""
     if implementation == "ours":
         command = [sys.executable, "-m", "benchmarks.dht.ours"]
     else:
@@ -43,8 +43,8 @@ _FLOORS: Final = {
 
 
 def floor(implementation: str) -> float:
-    """Return the MiB of a process that has only loaded what a node cannot do without: the interpreter, and
-    for ours Trio and PyNaCl.
+    """Return the MiB of a process that has loaded only the indispensable parts: the interpreter, and for ours
+    Trio and PyNaCl.
     """
     ended = subprocess.run(_FLOORS[implementation], capture_output=True, text=True, check=True)
     return int(ended.stdout) / MIB

@@ -1,4 +1,4 @@
-"""How far a topic message gets: to the connected members, or farther if members relay it."""
+"""Computes the reach of a topic message: the connected members, or more if members relay it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Member = TypeVar("Member")
 
 @attrs.frozen
 class Spread:
-    """How far one message gets, among those that could get it."""
+    """The reach of one message among the members that could receive it."""
 
     reached: tuple[float, ...]
     """The part of the other members that has it after one hop, two hops and so on."""

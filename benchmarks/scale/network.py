@@ -1,4 +1,4 @@
-"""The clock, and the way of a datagram: every one takes the same time, and some are lost."""
+"""The clock and the network. Every datagram takes the same time, and some are lost."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Host:
 
 
 class Network:
-    """All hosts, and everything that is going to happen to them."""
+    """All hosts, and the agenda of events."""
 
     def __init__(self, random: Random, loss: float = 0.0) -> None:
         self.now = 0.0
@@ -84,12 +84,12 @@ class Network:
         self._count = itertools.count()
 
     def add(self, host: Host) -> None:
-        """Let a host come."""
+        """Add a host."""
         self.hosts[host.address] = host
         self.settle(host)
 
     def remove(self, host: Host) -> None:
-        """Let a host go without a word."""
+        """Remove a host without notice."""
         del self.hosts[host.address]
         host.scheduled = -math.inf  # no deadline is earlier, so it is never looked at again
 
@@ -119,7 +119,7 @@ class Network:
             heapq.heappush(self._agenda, (deadline, next(self._count), host))
 
     def run_until(self, end: float) -> None:
-        """Let everything happen until a time."""
+        """Run until a time."""
         agenda, under_way = self._agenda, self._under_way
         while True:
             arrival = under_way[0][0] if under_way else math.inf

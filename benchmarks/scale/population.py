@@ -1,10 +1,10 @@
-"""DHT nodes and members of a drive, which come, work and go.
+"""Simulates DHT nodes and members of a drive, which come, work and leave.
 
-Everyone who goes is replaced at once, so that the numbers stay. Sessions have the Weibull distribution that
-M. Steiner, T. En-Najjary and E. W. Biersack found in a DHT of the same kind ("Long term study of peer
-behavior in the KAD DHT", IEEE/ACM Transactions on Networking 17(5), 2009): many are short, a few last for
-days. Our shape is 0.5; half of the nodes stay for longer than two hours, half of the members for longer than
-one.
+Each one that leaves is replaced at once, so that the numbers stay the same. Sessions have the Weibull
+distribution that M. Steiner, T. En-Najjary and E. W. Biersack found in a DHT of the same kind ("Long term
+study of peer behavior in the KAD DHT", IEEE/ACM Transactions on Networking 17(5), 2009): many are short, a
+few last for days. Our shape is 0.5; half of the nodes stay for longer than two hours, half of the members for
+longer than one.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Lookup:
 
 
 class Population:
-    """All nodes and members, from their coming to their going."""
+    """All nodes and members, from their arrival to their departure."""
 
     def __init__(
         self, network: Network, nodes: int, members: int, seed: object, observers: int = OBSERVERS
@@ -191,7 +191,7 @@ class Population:
             self.network.call_at(self.network.now + 20, lambda: self._announce(announcer))
 
     def leave(self, host: Host) -> None:
-        """Let a node go without a word, and another one come."""
+        """Remove a node without notice, and add another one."""
         if host.address not in self.hosts:
             return
         self.gone += 1

@@ -19,12 +19,12 @@ SAMPLED: Final = 60.0
 """Seconds between two looks at the members that the observers have heard of."""
 
 ENOUGH: Final = 0.99
-"""The part of the present members that counts as all: some have come this minute."""
+"""The share of the present members that counts as all, because some have only just arrived."""
 
 
 @attrs.frozen
 class Cost:
-    """The cost of one host in an hour: the mean over all of its role that were there all the time."""
+    """The cost of one host in an hour: the mean over all hosts of its role that were present all the time."""
 
     packets: float
     bytes: float

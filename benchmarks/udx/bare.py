@@ -1,7 +1,7 @@
-"""The floor: the same work with bare datagrams, which have no protocol and are lost if they are lost.
+"""The lower bound of the cost: the same work with bare datagrams, without any protocol or repetition.
 
-`python -m benchmarks.udx.bare ROLE OPTIONS` (see the package for the questions that it answers). Trio, the
-kernel and a handful of lines take this much; whatever `ours` takes above it is this package's.
+`python -m benchmarks.udx.bare ROLE OPTIONS` (see the package for the questions that it answers). This is the
+cost of Trio, the kernel and a few lines. Any further cost of `ours` comes from this package.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Bare(Player):
     datagrams: Datagrams = attrs.field(kw_only=True)
 
     async def read(self) -> list[bytes]:
-        """Return the datagrams that are there, as soon as there are any."""
+        """Wait for datagrams, and return all that have arrived."""
         runs: list[bytes] = []
         while not runs:
             await trio.lowlevel.wait_readable(self.datagrams.socket)
@@ -57,7 +57,7 @@ async def sink(bare: Bare) -> None:
 
     def take(data: memoryview, size: int, _source: object) -> None:
         nonlocal total, end
-        copy = bytearray(data)  # a stream hands out bytes of its own, too
+        copy = bytearray(data)  # a stream also returns new bytes objects
         if len(copy) == 1:
             end = True
         else:

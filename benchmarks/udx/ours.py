@@ -35,7 +35,7 @@ class Side(Player):
 
 
 async def sink(side: Side) -> None:
-    """Take everything, and time it from the first bytes on."""
+    """Receive everything, and measure the time from the first bytes on."""
     stream = side.open()
     first = total = len(await stream.receive_some())
     start = time.perf_counter()
@@ -58,7 +58,7 @@ async def _echo(stream: UdxStream) -> None:
 
 
 async def accept(side: Side) -> None:
-    """Be ahead of the client by as many streams as it has open."""
+    """Keep as many streams ready as the client has open."""
     numbers = iter(range(1, side.options["count"] + 1))
 
     async def worker() -> None:
@@ -71,13 +71,13 @@ async def accept(side: Side) -> None:
 
 
 async def idle(side: Side) -> None:
-    """Open streams, and leave it at that."""
+    """Open streams, and do nothing else."""
     side.report["streams"] = [side.open(number) for number in range(1, side.options["count"] + 1)]
     side.finished.set()
 
 
 async def receive(side: Side) -> None:
-    """Count messages of a topic, and time them from the first batch on."""
+    """Count messages of a topic, and measure the time from the first batch on."""
     _, topic = await _join(side, initiator=False)
     missing = side.options["count"]
     first = len(await topic.receive_batch())
@@ -93,7 +93,7 @@ async def receive(side: Side) -> None:
 
 
 async def bulk(side: Side) -> None:
-    """Send as much as there is."""
+    """Send all the data."""
     stream = side.open()
     chunk = bytes(side.options["size"])
     for _ in range(side.options["count"]):
@@ -105,7 +105,7 @@ async def bulk(side: Side) -> None:
 
 
 async def ping(side: Side) -> None:
-    """Time round trips."""
+    """Measure round trips."""
     stream = side.open()
     message = bytes(side.options["size"])
     times = []

@@ -1,4 +1,4 @@
-"""A Python process that plays a role: what is common to `ours` and `bare`."""
+"""The parts of a Python process with a role that `ours` and `bare` share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..process import Report, arguments, resident, say
 
 HOST: Final = "127.0.0.1"
 WARM_UP: Final = 300
-"""Round trips before those that count."""
+"""Round trips that are not counted, at the beginning."""
 AT_ONCE: Final = 64
 """Streams that are opened side by side."""
 

@@ -1,4 +1,4 @@
-"""Runs scenarios: every pairing takes its turn, since only what ran side by side can be compared."""
+"""Runs scenarios. All pairings take turns, because only figures of one run can be compared."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def run(scenario: Scenario, pairing: Pairing, options: Mapping[str, Any]) -> Run
         ports = {"a": client.next()["port"], "b": server.next()["port"]}
         if scenario.line is not None:
             ports = processes.enter_context(_relay(ports, scenario.line)).next()
-            ports = {"a": ports["b"], "b": ports["a"]}  # whoever sends to a's side of the relay is b's peer
+            ports = {"a": ports["b"], "b": ports["a"]}  # the peer of b sends to a's side of the relay
         before = server.ask("resident")
         server.ask(f"connect {ports['a']}")
         client.ask(f"connect {ports['b']}")

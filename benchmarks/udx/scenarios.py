@@ -12,14 +12,14 @@ from ..process import Report
 KIB, MIB = 1024, 1024 * 1024
 
 Pairing: TypeAlias = tuple[str, str]
-"""Which implementation is the client, and which the server."""
+"""The implementations of the client and the server."""
 
 OURS: Final = ("ours", "ours")
 OURS_TO_THEIRS: Final = ("ours", "reference")
 THEIRS_TO_OURS: Final = ("reference", "ours")
 THEIRS: Final = ("reference", "reference")
 BARE: Final = ("bare", "bare")
-"""Bare datagrams in place of streams: the floor."""
+"""Bare datagrams in place of streams, as a lower bound of the cost."""
 
 
 @attrs.frozen
@@ -44,7 +44,7 @@ class Figure:
     better: Literal["higher", "lower"]
     value: Callable[[Run], float]
     targets: Mapping[Pairing, float]
-    """The ratio to udx-native with itself that is wanted of each pairing, at least or at most."""
+    """The target of each pairing's ratio to udx-native with itself, as a minimum or a maximum."""
 
 
 @attrs.frozen
