@@ -31,7 +31,7 @@ test-browser: dev node
 
 # The lowest versions that pyproject.toml allows, as tests/lowest.txt has them.
 test-lowest: $(LOWEST)/installed
-	$(LOWEST)/bin/python -m pytest -n $(WORKERS) --dist worksteal tests/core $(addprefix tests/adapter/,test_node.py test_topic.py test_drive.py runtime/test_addresses.py)
+	$(LOWEST)/bin/python -m pytest -n $(WORKERS) --dist worksteal tests/core $(addprefix tests/adapter/,test_node.py test_node_connecting.py test_topic.py test_topic_waiting.py test_drive.py runtime/test_addresses.py)
 
 # Needs nftables and iproute2, and user namespaces; no rights.
 test-nat: dev node

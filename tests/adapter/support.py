@@ -9,6 +9,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Final, TypeVar
 
+import pytest
 import trio
 import trio.testing
 
@@ -25,7 +26,7 @@ from peersockets_core import (
 )
 from peersockets_trio import Node, Topic
 from peersockets_trio.runtime.connection_task import ConnectionTask
-from peersockets_trio.testing import Connect, NodePair, connect_nodes, open_node_pair
+from peersockets_trio.testing import Connect, NodePair, NodeSide, connect_nodes, open_node_pair
 from peersockets_trio.testing.internals import connection_tasks
 
 KEY: Final = DriveKey(bytes(range(32)))
@@ -107,6 +108,24 @@ async def fill(topic: Topic, peer_id: int, size: int = 500) -> int:
             if sent == before:
                 return sent
         await all_tasks_blocked(0)
+
+
+async def check_folded(alice: NodeSide, bob: NodeSide) -> None:
+    await all_tasks_blocked()
+    assert len(tasks(alice.node)) == len(tasks(bob.node)) == 1
+    for side in (alice, bob):
+        with pytest.raises(trio.WouldBlock):
+            side.events.receive_nowait()
+    await exchange(alice, bob)
+
+
+async def exchange(alice: NodeSide, bob: NodeSide) -> None:
+    """A message each way."""
+    async with alice.drive.join("exchange") as here, bob.drive.join("exchange") as there:
+        await here.send(alice.peer_id, b"to bob")
+        assert (await there.receive()).message == b"to bob"
+        await there.send(bob.peer_id, b"to alice")
+        assert (await here.receive()).message == b"to alice"
 
 
 # A peer played by hand

@@ -17,11 +17,11 @@ from adapter.support import (
     SMALLER_KEY,
     all_tasks_blocked,
     attach,
+    exchange,
     limited,
     raw_peer,
     tasks,
 )
-from adapter.test_node import exchange
 from peersockets_core import WIRES, HandshakeCompleted
 from peersockets_core.info import Authenticate
 from peersockets_trio import (

@@ -23,11 +23,11 @@ from adapter.support import (
     WIRE,
     all_tasks_blocked,
     attach,
+    check_folded,
     connect_memory,
     limited,
     tasks,
 )
-from adapter.test_node import check_folded
 from peersockets_core import WIRES, Address
 from peersockets_trio import (
     Backoff,

@@ -13,7 +13,7 @@ import attrs
 import pytest
 
 from core.support import KEY, NOW, OTHER_KEY, Node, entropy, key_pair
-from core.topics.test_machine import WIRES, Meeting, events, received
+from core.topics.support import WIRES, Meeting, events, received
 from peersockets_core import (
     DEFAULT_LIMITS,
     Connection,
