@@ -17,13 +17,13 @@ import attrs
 
 from .network import Network, remember_all_addresses
 from .population import OBSERVERS, Population
-from .report import HEAD, Observer, Period, line, resident
+from .report import HEAD, Observer, Period, Run, line, resident
 
 MIB: Final = 1 << 20
 
 
-def simulate(options: argparse.Namespace, members: int) -> None:
-    """Simulate one network; print its table, and save its figures, as they grow."""
+def simulate(options: argparse.Namespace, members: int, earlier: list[Run]) -> Run:
+    """Simulate one network; print its table, and save its figures after those of `earlier` runs."""
     nodes = options.nodes
     began, empty = time.process_time(), resident()
     remember_all_addresses()
@@ -40,6 +40,7 @@ def simulate(options: argparse.Namespace, members: int) -> None:
         flush=True,
     )
     observer, table = Observer(population), list[Period]()
+    run = Run(nodes, members + OBSERVERS, table, observer.known)
     left = options.hours * 3600
     while left > 0 and time.process_time() - began < options.processor * 60:
         table.append(observer.period(min(options.period * 60, left)))
@@ -47,7 +48,8 @@ def simulate(options: argparse.Namespace, members: int) -> None:
         gc.collect()
         print(line(table[-1]), flush=True)
         if options.save:
-            _save(options, members, table, observer)
+            figures = {"runs": [attrs.asdict(each) for each in (*earlier, run)]}
+            options.save.write_text(json.dumps(figures, indent=1) + "\n")
     all_found, minutes = observer.time_to_find_all(), (time.process_time() - began) / 60
     print(
         f"\n99 % of the members were known after"
@@ -56,16 +58,7 @@ def simulate(options: argparse.Namespace, members: int) -> None:
         f" took {minutes:.0f} minutes of one core and {resident() / MIB:,.0f} MiB.\n",
         flush=True,
     )
-
-
-def _save(options: argparse.Namespace, members: int, table: list[Period], observer: Observer) -> None:
-    figures = {
-        "nodes": options.nodes,
-        "members": members + OBSERVERS,
-        "periods": [attrs.asdict(period) for period in table],
-        "known": observer.known,
-    }
-    options.save.write_text(json.dumps(figures, indent=1) + "\n")
+    return run
 
 
 def main() -> None:
@@ -111,8 +104,9 @@ def main() -> None:
 
         draw(options.draw)
         return
+    runs: list[Run] = []
     for members in options.sizes or [options.members]:
-        simulate(options, members)
+        runs.append(simulate(options, members, runs))
 
 
 if __name__ == "__main__":

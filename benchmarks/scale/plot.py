@@ -20,33 +20,40 @@ ROLES: Final = {
     "nearest": "a node near the drive",
     "member": "a member",
 }
+REACHED: Final = ("directly", "after 2 hops", "after 3 hops")
 
 
 def draw(saved: Path) -> None:
-    """Draw saved figures into an SVG beside them."""
-    figures = json.loads(saved.read_text())
-    periods = figures["periods"]
-    # Text stays text, which is a third of the size, and equal figures make equal files.
+    """Draw saved figures into an SVG beside them: of several runs, the last period of each by its members; of
+    one run, all periods.
+    """
+    runs = json.loads(saved.read_text())["runs"]
+    if len(runs) > 1:
+        axis, x = "members of the drive", [run["members"] for run in runs]
+        periods = [run["periods"][-1] for run in runs]
+    else:
+        axis, periods = "minutes", runs[0]["periods"]
+        x = [period["minutes"] for period in periods]
+    # Text stays text, which halves the size, and equal figures make equal files.
     plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "peersockets"})
     figure, ((packets, size), (known, reach)) = plt.subplots(2, 2, figsize=(11, 7), layout="constrained")
-    figure.suptitle(f"{figures['nodes']:,} nodes, {figures['members']:,} members of one drive")
-    minutes = [period["minutes"] for period in periods]
     for role, label in ROLES.items():
-        packets.plot(minutes, [period[role]["packets"] for period in periods], ".-", label=label)
-        size.plot(minutes, [period[role]["bytes"] / 2**20 for period in periods], ".-", label=label)
-    packets.set_title("packets in an hour, sent and received")
+        packets.plot(x, [period[role]["packets"] / 1000 for period in periods], ".-", label=label)
+        size.plot(x, [period[role]["bytes"] / 2**20 for period in periods], ".-", label=label)
+    packets.set_title("thousand packets in an hour, sent and received")
     size.set_title("MiB in an hour, with the headers of IP and UDP")
-    known.plot([at / 60 for at, _ in figures["known"]], [100 * part for _, part in figures["known"]])
+    known.plot(x, [100 * period["known"] for period in periods], ".-", label="in the end, the median")
     known.set_title("% of the members that a newcomer has heard of")
-    known.set_xlabel("minutes since it came")
-    for hop in range(len(periods[-1]["spread"]["reached"])):
-        label = "directly" if not hop else f"after {hop + 1} hops"
-        part = [100 * period["spread"]["reached"][hop] for period in periods]
-        reach.plot(minutes, part, ".-", label=label)
+    hops = zip(*(period["spread"]["reached"] for period in periods), strict=False)
+    for label, parts in zip(REACHED, hops, strict=False):
+        reach.plot(x, [100 * part for part in parts], ".-", label=label)
     reach.set_title("% of the members that a message reaches")
-    for axes in (packets, size, reach):
-        axes.set_xlabel("minutes")
-        axes.legend(fontsize=8)
     for axes in (packets, size, known, reach):
+        if len(runs) > 1:
+            axes.set_xscale("log")
+            axes.set_xticks(x, [f"{members:,}" for members in x])
+            axes.minorticks_off()
+        axes.set_xlabel(axis)
         axes.set_ylim(bottom=0)
+        axes.legend(fontsize=8)
     figure.savefig(saved.with_suffix(".svg"), metadata={"Date": None})

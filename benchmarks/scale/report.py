@@ -58,6 +58,17 @@ class Period:
     """Announcements of members at the node that keeps most of them."""
 
 
+@attrs.frozen
+class Run:
+    """One simulated network, as far as it has come."""
+
+    nodes: int
+    members: int
+    periods: list[Period]
+    known: list[tuple[float, float]]
+    """`Observer.known`."""
+
+
 class Observer:
     """Measures a population period by period."""
 
