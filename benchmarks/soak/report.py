@@ -11,7 +11,9 @@ import attrs
 
 MIB: Final = 1 << 20
 NOISE: Final = 1.05
-"""A kind of object has grown if the last marks have more than so many times what the first ones have."""
+"""A kind of object has grown if there are more than so many times as many as before."""
+ALL: Final = 0.99
+"""The part of the connections at the end with which an earlier mark is comparable."""
 
 Figures = dict[str, float]
 Report = dict[str, Any]
@@ -57,14 +59,10 @@ def shown(name: str, value: float) -> str:
 
 
 def grown(marks: list[Mark]) -> list[str]:
-    """The kinds of objects of which the second half of the marks has more than the first one, in medians."""
-    middle = (len(marks) + 1) // 2
-    early, late = marks[:middle], marks[middle:]
-    return sorted(
-        kind
-        for kind in set().union(*(mark.kinds for mark in marks))
-        if late and _median(late, kind) > NOISE * _median(early, kind)
-    )
+    """The kinds of which the last mark has more than the first one at which as many others were seen."""
+    first = next(mark for mark in marks if mark.seen >= ALL * marks[-1].seen)
+    kinds = sorted(marks[-1].kinds)
+    return [kind for kind in kinds if marks[-1].kinds[kind] > NOISE * first.kinds[kind]]
 
 
 def table(report: Report) -> Iterator[str]:
@@ -96,7 +94,3 @@ def table(report: Report) -> Iterator[str]:
 
 def _row(title: str, values: list[str]) -> str:
     return f"| {title} | " + " | ".join(values) + " |"
-
-
-def _median(marks: list[Mark], kind: str) -> float:
-    return statistics.median(mark.kinds[kind] for mark in marks)

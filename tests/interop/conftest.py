@@ -1,5 +1,6 @@
 """Fixtures: one of our nodes, a real peer, and a drive on which they meet."""
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from inspect import iscoroutinefunction
 from typing import Any, Final
@@ -10,7 +11,8 @@ import trio
 from interop.real_peer import RealPeer, Role, meet, open_real_peer
 from peersockets_trio import Drive, Node, open_node
 
-TEST_TIME: Final = 300.0  # seconds after which a test is taken to hang
+TEST_TIME: Final = 300.0 + float(os.environ.get("PEERSOCKETS_SLEEP", 0))
+"""Seconds after which a test is taken to hang. The variable is that of `nat/test_roaming.py`."""
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
