@@ -1,4 +1,4 @@
-"""Deciding who may talk: `authenticate` and `expect`, on both wires and whoever dials."""
+"""The admission of remotes: `authenticate` and `expect`, on both wires, in both directions of dialling."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ async def test_who_is_refused_is_never_there(meeting: Meeting, caplog: pytest.Lo
 
 
 async def test_a_refused_remote_sees_nothing_but_a_handshake() -> None:
-    """Neither a drive nor a name, though it shows its own."""
+    """The remote on hold learns of no drive and no name, although it shows its own."""
     with limited():
         async with (
             open_node(authenticate=refuse) as node,
@@ -243,7 +243,7 @@ async def test_a_node_that_leaves_does_not_wait_for_a_decision(meeting: Meeting)
 
 
 async def test_a_decision_that_swallows_its_cancellation() -> None:
-    """A connection that has ended is not brought back by it."""
+    """A late decision does not bring back a connection that has ended."""
     ended = trio.Event()
 
     async def stubborn(info: ConnectionInfo) -> None:
@@ -269,7 +269,7 @@ async def test_a_decision_that_swallows_its_cancellation() -> None:
 
 
 async def test_a_refused_duplicate_does_not_disturb_the_connection_that_is_there() -> None:
-    """Of the machine's folding it is no part."""
+    """A remote on hold takes no part in the machine's folding."""
     admitted = 0
 
     async def admit_one(info: ConnectionInfo) -> None:
@@ -313,7 +313,7 @@ async def test_the_key_that_is_expected(wire: Any, spelling: Any) -> None:
 
 @pytest.mark.parametrize("wire", WIRES)
 async def test_another_key_than_the_one_expected(wire: Any) -> None:
-    """The application is not even asked, and the impostor does not learn who called."""
+    """The node does not ask the application, and the impostor does not learn the dialler's key."""
     gate = Gate()
     with limited():
         async with open_node(authenticate=gate) as node, open_node() as other, node.open_drive(KEY) as drive:

@@ -1,4 +1,4 @@
-"""`peersockets_trio.instruments`: who watches a node, and what becomes of a watcher that fails."""
+"""`peersockets_trio.instruments`: observers of a node, and the removal of one that raises."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ async def test_retrying(autojump_clock: trio.testing.MockClock) -> None:
 
 
 async def test_an_instrument_that_raises_is_removed(caplog: pytest.LogCaptureFixture) -> None:
-    """The others and the node go on."""
+    """The other instruments and the node continue."""
 
     class Broken(Instrument):
         calls = 0
@@ -198,7 +198,7 @@ def test_without_instruments_there_is_nothing_to_call() -> None:
 
 
 def test_the_base_does_nothing() -> None:
-    """So that a subclass need not override everything."""
+    """A subclass need not override every method."""
     hooks = [name for name in vars(Instrument) if not name.startswith("_")]
     assert set(hooks) == {name for name in vars(Recorder) if not name.startswith("_")}
     for hook in hooks:

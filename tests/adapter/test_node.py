@@ -244,7 +244,7 @@ async def test_a_member_that_has_left_is_gone() -> None:
 
 
 async def test_disconnecting_a_peer_that_does_not_read(autojump_clock: trio.testing.MockClock) -> None:
-    """It is gone at once, with what it did not take; others are not touched."""
+    """The peer leaves at once, and messages that it has not taken are lost; other peers stay."""
     async with meet(connect_lockstep, limits=Limits(send_buffer=1000)) as (alice, bob):
         deaf = await raw_member(alice.node)
         joined = await alice.events.receive()

@@ -143,7 +143,7 @@ async def test_two_initiators_are_refused() -> None:
 
 
 async def test_a_stream_that_is_dead_already_is_closed_all_the_same() -> None:
-    """It belongs to the node from the call on."""
+    """The stream belongs to the node from the call on."""
     with socket.create_server((LOOPBACK, 0)) as server:
         client = socket.create_connection(server.getsockname())
         accepted, _ = server.accept()
@@ -307,7 +307,7 @@ async def test_connecting_when_the_node_has_left_meanwhile() -> None:
 
 
 async def test_connecting_while_the_node_is_leaving(autojump_clock: trio.testing.MockClock) -> None:
-    """Leaving lasts as long as `linger` and no longer, whoever comes meanwhile."""
+    """Leaving lasts exactly as long as `linger`, although another remote connects meanwhile."""
     resolver = SlowAddress()
     trio.socket.set_custom_hostname_resolver(resolver)
 

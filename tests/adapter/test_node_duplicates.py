@@ -36,7 +36,7 @@ from peersockets_trio.testing import Connect, join_side
 @pytest.mark.parametrize("alice_dials", [(True, False), (False, True)])
 @pytest.mark.parametrize("connect", [connect_memory, connect_lockstep, connect_tcp, connect_hypercore11])
 async def test_simultaneous_connections_are_folded(alice_dials: tuple[bool, bool], connect: Connect) -> None:
-    """When both dial, one stays, and nobody leaves or joins for it."""
+    """If both sides dial, one connection stays, and no member leaves or joins because of that."""
     async with two_nodes() as (alice, bob, alice_drive, bob_drive):
         async with trio.open_nursery() as nursery:
             for alice_is_first in alice_dials:
@@ -139,7 +139,8 @@ async def two_nodes(
     ids=["larger key dials", "smaller key dials"],
 )
 async def test_nothing_is_lost_when_connections_are_folded(keys: tuple[KeyPair, KeyPair]) -> None:
-    """Messages that one had accepted arrive, though the other takes over, and though the reader is slow."""
+    """Messages that one connection has accepted arrive, although the other replaces it and the reader is
+    slow."""
     messages = [number.to_bytes(4, "big") * 25_000 for number in range(50)]
     received: list[bytes] = []
     async with (

@@ -35,7 +35,7 @@ LINGER = 7.0
 
 @pytest.mark.parametrize("connect", [connect_tcp, connect_lockstep, connect_hypercore11])
 async def test_leaving_sends_what_was_accepted(connect: Connect) -> None:
-    """Though the reader is slow."""
+    """All accepted messages arrive although the reader is slow."""
     messages = [bytes([number]) * 100_000 for number in range(100)]
     received: list[bytes] = []
 
@@ -120,7 +120,7 @@ async def test_finishing_names_the_peers_that_did_not_take_all(
 
 
 class Odd(BaseException):
-    """Neither an `Exception` nor known to anybody."""
+    """An exception that is no `Exception`, and that no code handles."""
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ class Odd(BaseException):
 async def test_leaving_by_an_exception_is_at_once(
     error: BaseException, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """It comes out as itself, and nobody is waited for."""
+    """The exception propagates unchanged, and the node waits for no peer."""
     with limited():
         start = trio.current_time()
         with pytest.raises(type(error)) as caught:

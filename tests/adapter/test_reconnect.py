@@ -51,7 +51,7 @@ from peersockets_trio.testing import join_side
 from ports import unused_port
 
 EXACT = Backoff(jitter=(1.0, 1.0))
-"""Waits exactly as long as it should."""
+"""A backoff without randomness."""
 QUICK = Backoff(first=0.01, longest=0.02)
 ADDRESS = Address("host.example", 4200)
 
@@ -275,7 +275,7 @@ async def test_leaving_the_node_is_at_once(line: Line, autojump_clock: MockClock
 
 
 async def test_events_that_nobody_reads_are_bounded(line: Line, autojump_clock: MockClock) -> None:
-    """The last event always shows how it stands."""
+    """The last event always shows the current state."""
     every_second = Backoff(longest=1.0, jitter=(1.0, 1.0))
     with limited():
         async with (
@@ -521,7 +521,7 @@ main()
 
 
 async def test_a_listener_that_runs_out_of_descriptors_recovers() -> None:
-    """It says so; what is there goes on; and when some have gone, it accepts again."""
+    """The listener reports it, existing connections continue, and when some have ended, it accepts again."""
     command = [sys.executable, "-c", LIMITED, "pipe", KEY.url, "--listen", f"{LOOPBACK}:0"]
     with limited(), trio.CancelScope() as scope:
         process = await trio.lowlevel.open_process(

@@ -184,7 +184,8 @@ async def test_a_reply_that_comes_in_one_read_with_the_leave_counts(serving: boo
 
 
 async def test_many_messages_at_once_are_taken_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the order in which they came, and a leave behind them is heard behind them."""
+    """Messages are processed in the order of arrival, and a leave that follows them takes effect after
+    them."""
     taken: list[int] = []
     rounds = itertools.count()
     take = RequestBook.receive_untrusted

@@ -195,7 +195,7 @@ def collections() -> Iterator[list[int]]:
 
 @pytest.mark.parametrize("keeping", [False, True], ids=["each batch at once", "until the next one is there"])
 async def test_messages_in_batches_cause_no_garbage_collections(keeping: bool) -> None:
-    """They would end in full ones, in which all objects of the program are looked at while peers wait."""
+    """They would end in full collections, which examine all objects of the program while peers wait."""
     async with chat() as (_, _, inbox):
         handle, count = topic_handle(inbox), 0
         run = [b"x"] * 2048
@@ -286,7 +286,7 @@ async def test_messages_of_topics_that_nobody_joined_are_discarded() -> None:
 
 
 async def test_a_handle_that_closes_itself_while_handling_a_message() -> None:
-    """The next handle misses nothing, nor do its successors."""
+    """The next handle and its successors miss no message."""
     async with meet() as (alice, bob), bob.drive.join("chat") as outbox:
         heard: dict[int, list[bytes]] = {0: [], 1: [], 2: []}
 

@@ -105,7 +105,7 @@ async def _read_until(member: RawPeer, message: bytes) -> None:
 
 @pytest.mark.parametrize("reader", [0, 1])
 async def test_broadcast_serves_each_late_member_as_it_gets_room(reader: int) -> None:
-    """In whatever order they joined: one that never reads holds up no other."""
+    """A member that never reads delays no other, in whatever order they joined."""
     async with late_members() as (outbox, members), trio.open_nursery() as nursery:
         nursery.start_soon(outbox.broadcast, b"news")
         await _read_until(members[reader], b"news")
@@ -113,7 +113,7 @@ async def test_broadcast_serves_each_late_member_as_it_gets_room(reader: int) ->
 
 
 async def test_a_late_member_that_is_free_again_is_not_forgotten() -> None:
-    """Its room may come before its turn to wait for it."""
+    """A member may get room before its sender begins to wait."""
     reached: list[int] = []
     async with late_members() as (outbox, members), trio.open_nursery() as nursery:
 

@@ -54,7 +54,7 @@ async def test_past_the_high_water_mark_sending_waits() -> None:
 
 
 async def test_a_cancelled_sender_leaves_the_way_free(autojump_clock: trio.testing.MockClock) -> None:
-    """Its place in the queue holds up no later sender."""
+    """The place of a cancelled sender in the queue delays no later sender."""
     async with chat(connect_lockstep, limits=NARROW) as (bob, outbox, inbox):
         with trio.move_on_after(1):
             while True:
@@ -115,7 +115,7 @@ async def test_sending_checkpoints_often_enough() -> None:
 async def test_a_waiting_sender_gets_the_error(
     end: str, error: type[Exception], autojump_clock: trio.testing.MockClock
 ) -> None:
-    """That the peer has gone, or that the topic has been closed."""
+    """A waiting sender learns that the peer has left, or that the topic was closed."""
     with limited():
         async with open_node(limits=NARROW) as node, node.open_drive(KEY) as drive:
             deaf = await raw_member(node)
@@ -171,7 +171,7 @@ async def test_sending_cancelled_at_every_step(autojump_clock: trio.testing.Mock
 
 
 async def test_broadcasting_cancelled_at_every_step(autojump_clock: trio.testing.MockClock) -> None:
-    """Each member gets a message at most once, in order, and nobody gets stuck."""
+    """Each member gets a message at most once, in order, and no member gets stuck."""
     with limited():
         async with (
             open_node(limits=NARROW) as alice,

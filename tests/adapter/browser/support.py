@@ -280,7 +280,7 @@ async def open_served(
 
 
 async def hears(served: Served, topic: str) -> bool:
-    """Whether anybody at the gateway has joined a topic: a message for it is delivered then."""
+    """Return whether any page has joined a topic, so that a message for it is delivered."""
     async with (
         served.ours.drive.join("probe") as probe,
         served.theirs.drive.join("probe") as asking,
@@ -294,7 +294,7 @@ async def hears(served: Served, topic: str) -> bool:
 
 
 async def until_left(served: Served, topic: str) -> None:
-    """Wait until nobody at the gateway has joined a topic."""
+    """Wait until no page has joined a topic."""
     while await hears(served, topic):
         pass
 
@@ -329,7 +329,7 @@ def opening(site: Site, **changes: str | None) -> bytes:
 
 
 def masked(opcode: int, payload: bytes, *, final: bool = True) -> bytes:
-    """A frame as a browser sends it, with a mask that changes nothing."""
+    """Return a frame as a browser sends it, with a mask that changes nothing."""
     size = len(payload)
     head = bytes([opcode | final << 7])
     if size < 126:

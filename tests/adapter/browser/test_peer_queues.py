@@ -1,4 +1,4 @@
-"""Messages of a page for peers without room: they wait, in order, and hold up nobody else."""
+"""Messages of a page for peers without room wait, in order, and delay no other messages."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Meeting:
         self.queues.send(self.handle, PAGE_ID + peer, self.ids[peer], number.to_bytes(size))
 
     def fill(self, peer: int = 0) -> int:
-        """Send until the first message waits; returns how many have not."""
+        """Send until the first message waits; returns the number of messages that did not wait."""
         number = 0
         while not self.queues.waiting:
             self.send(number, peer)

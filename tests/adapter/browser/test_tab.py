@@ -1,4 +1,4 @@
-"""A page on the protocol: joins, watches, messages both ways, and everything that it may not do."""
+"""A page that uses the protocol: joins, watches, messages both ways, and forbidden frames."""
 
 from __future__ import annotations
 
@@ -202,7 +202,8 @@ async def test_handles_that_are_closed_make_room(page: Page) -> None:
 
 
 async def test_a_tab_that_does_not_read_costs_only_its_own_messages(tmp_path: Path) -> None:
-    """It gets what the kernel and its queue held, and the counts of what is missing, in its place."""
+    """The page gets the messages that the kernel and its queue held. The numbers of missing messages come in
+    the right places."""
     limits = GatewayLimits(page_queue=200_000)
     rounds, burst, size = 400, 50, 1000
     async with (

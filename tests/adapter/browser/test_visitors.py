@@ -1,4 +1,4 @@
-"""Connections that take up room: they give way, and none takes for ever."""
+"""Connections that take up room give way, and none stays for ever."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ Calls = dict[str, Callable[[], object]]
 
 
 def run(call: Callable[[], object]) -> object:
-    """Call a function; an async one to its first checkpoint, which is nothing of ours."""
+    """Call a function; run an async one to its first checkpoint, which is not part of this package."""
     result = call()
     if isinstance(result, Coroutine):
         try:

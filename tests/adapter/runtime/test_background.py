@@ -1,4 +1,5 @@
-"""Tasks behind a block: its exception comes out as it was, and theirs are seen."""
+"""Tasks in the background of a block: the block's exception propagates unchanged, and theirs propagate,
+too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The nodes of the DHT to begin with: which are taken, and what addresses their names have."""
+"""The bootstrap nodes of the DHT: the check of arguments, and the addresses of their names."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ SMALL = Limits(send_buffer=20_000, receive_messages=10)
 
 
 async def test_one_full_handle_of_several_holds_up_the_connection() -> None:
-    """Until it is emptied or closed."""
+    """The connection continues when the handle is emptied or closed."""
     limits = Limits(receive_messages=5)
     for way_out in ("receive", "close"):
         async with meet(limits=limits) as (alice, bob), bob.drive.join("chat") as outbox:
@@ -108,7 +108,7 @@ async def test_the_end_of_the_stream(cut: int | None, reason: str) -> None:
 
 
 async def test_leaving_while_a_handle_is_full() -> None:
-    """It does not wait for the messages that nobody takes."""
+    """Leaving does not wait until the messages in the handle are taken."""
     async with meet(connect_lockstep, limits=Limits(receive_messages=1, linger=60)) as (alice, bob):
         alice.drive.join("chat")
         outbox = bob.drive.join("chat")
@@ -199,7 +199,7 @@ PLAINTEXT = {
 async def test_garbage_after_the_handshake(
     plaintext: bytes, reason: str, stage: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It ends that connection, with a reason, and nothing else."""
+    """The garbage ends only that connection, with a reason."""
     with caplog.at_level("INFO", logger="peersockets"):
         async with besieged() as (_, address), raw_tcp_peer(address) as peer:
             if stage == "member":
@@ -241,7 +241,7 @@ async def test_what_real_peers_ignore(harmless: bytes) -> None:
 
 
 async def test_asking_without_reading(caplog: pytest.LogCaptureFixture) -> None:
-    """Thousands of drives offered, and not one refusal read."""
+    """The peer offers thousands of drives, and reads no refusal."""
     with caplog.at_level("INFO", logger="peersockets"):
         async with besieged(Limits(replies=20_000)) as (node, address), raw_tcp_peer(address) as peer:
             await peer.flush()
@@ -259,7 +259,7 @@ async def test_asking_without_reading(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_a_stream_that_ends_at_any_byte() -> None:
-    """Of the handshake, and of joining: nothing is left of it."""
+    """A stream that ends at any byte of the handshake or of joining leaves nothing behind."""
     with limited():
         async with open_node() as node, node.open_drive(KEY) as drive:
             whole = False
@@ -288,7 +288,7 @@ async def attach_somehow(node: Node, stream: trio.abc.Stream) -> None:
 
 
 async def test_a_wrong_drive_key_is_never_a_member() -> None:
-    """A peer that has another key hears nothing and is not seen."""
+    """A peer with another key receives nothing, and the node reports no member."""
     with limited():
         async with (
             open_node() as node,

@@ -1,4 +1,4 @@
-"""`Deadlines`: each is met, none early, and one that has moved on costs nothing until its old time."""
+"""`Deadlines`: each deadline is met, none early, and a postponed one costs nothing until its old time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`peersockets_trio.runtime.flusher`: what is written at once, and what in the next turn."""
+"""`peersockets_trio.runtime.flusher`: output that leaves at once, and output that leaves in the next turn."""
 
 from __future__ import annotations
 

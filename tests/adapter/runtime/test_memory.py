@@ -1,7 +1,8 @@
 """`peersockets_trio.runtime.memory`: the memory of one large message serves the next.
 
-Each test is a process of its own: what the C library keeps depends on all that has been freed before. The C
-library has to be glibc, which gives large blocks back to the system at once unless it is kept from doing so.
+Each test runs in a separate process, because the memory that the C library keeps depends on all earlier
+calls. The C library has to be glibc, which gives large blocks back to the system at once unless it is kept
+from doing so.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ async def test_a_handshake_has_its_time_and_no_more(autojump_clock: trio.testing
 
 
 async def test_a_handshake_cannot_be_drawn_out(autojump_clock: trio.testing.MockClock) -> None:
-    """By a byte every second."""
+    """A handshake that goes on by one byte a second does not last longer than allowed."""
     with limited():
         async with open_node() as node, raw_peer(node) as slow:
             hello = bytes(slow.connection.data_to_send())
@@ -104,7 +104,7 @@ async def test_an_idle_line_is_fed(autojump_clock: trio.testing.MockClock) -> No
 
 
 async def test_a_peer_that_falls_silent_is_dropped(autojump_clock: trio.testing.MockClock) -> None:
-    """After the time, and not before."""
+    """The silent peer is given up after the time, and not before."""
     with limited():
         async with open_node() as node, node.open_drive(KEY) as drive, drive.watch() as events:
             silent = await raw_member(node)
@@ -155,7 +155,7 @@ async def test_while_we_do_not_read_silence_is_ours(autojump_clock: trio.testing
 async def test_a_peer_that_takes_nothing_for_too_long_is_given_up(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """Though it is alive, and speaks. Bytes that it has not taken are unsent."""
+    """The peer is given up although it is alive and sends. Bytes that it has not taken count as unsent."""
     limits = Limits(receive_messages=2, send_buffer=1000)
     async with (
         meet(connect_lockstep, limits=limits) as (alice, bob),
@@ -239,7 +239,7 @@ async def test_what_has_arrived_is_read_before_a_member_is_given_up(
 
 
 async def test_a_member_has_the_time_in_which_we_were_away(mock_clock: trio.testing.MockClock) -> None:
-    """And no more than that."""
+    """The member stays for that time, and no longer."""
     async with tcp_member() as (events, _):
         mock_clock.jump(1000)
         await all_tasks_blocked(0)
@@ -295,7 +295,7 @@ async def test_who_is_read_again_has_the_full_time(autojump_clock: trio.testing.
 
 
 async def test_a_member_waits_for_its_other_connection(autojump_clock: trio.testing.MockClock) -> None:
-    """And is gone when that does not open the drive in time."""
+    """The member leaves if the other connection does not open the drive in time."""
     with limited():
         async with (
             open_node(key_pair=LARGER_KEY) as node,
@@ -413,7 +413,7 @@ async def test_a_frame_cannot_be_drawn_out(autojump_clock: trio.testing.MockCloc
 
 
 async def test_what_strangers_make_a_node_keep_is_bounded() -> None:
-    """Strangers give way whatever they do, and a member notices nothing."""
+    """Strangers give way, whatever they do, and do not affect a member."""
     limits = Limits(kept=1024 * 1024)
     part = frames.encode(0, 1, bytes(300_000))[:-1]
     with limited():
@@ -455,7 +455,7 @@ async def test_the_oldest_handshake_gives_way() -> None:
 
 
 async def test_a_flood_of_half_open_connections() -> None:
-    """It takes no more than its bound, and those that are there or come then are unharmed."""
+    """The flood holds no more handshakes than its bound, and does no harm to earlier and later members."""
     limits = Limits(handshakes=20)
     with limited():
         async with open_node(limits=limits) as node, open_node() as bob, open_node() as carol:

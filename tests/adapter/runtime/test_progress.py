@@ -1,4 +1,4 @@
-"""`Progress`: how much of what was accepted has left, and has been acknowledged."""
+"""`Progress`: the amounts of accepted output that have left and that have been acknowledged."""
 
 from __future__ import annotations
 

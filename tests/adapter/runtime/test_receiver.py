@@ -135,7 +135,7 @@ async def test_drive_aclose_checkpoints() -> None:
 
 @pytest.mark.parametrize("method", ["receive", "receive_batch", "__anext__"])
 async def test_receiving_is_cancelled_within_65_messages(method: str) -> None:
-    """Though there is always another: cancellation takes effect, and the message stays."""
+    """Cancellation takes effect although another message always waits, and that message stays."""
     async with (
         meet() as (alice, bob),
         alice.drive.join("chat") as inbox,
@@ -160,7 +160,7 @@ async def test_receiving_is_cancelled_within_65_messages(method: str) -> None:
 
 
 async def test_a_receive_loop_lets_others_run() -> None:
-    """Though its queue is never empty."""
+    """The receiver lets other tasks run although its queue is never empty."""
     async with (
         meet() as (alice, bob),
         alice.drive.join("chat") as inbox,

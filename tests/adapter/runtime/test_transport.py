@@ -151,7 +151,7 @@ async def send_all(topic: Topic, peer_id: int, messages: list[bytes]) -> None:
 
 
 def test_two_runs_share_nothing() -> None:
-    """Each in a thread of its own, they read at the same time."""
+    """Each run reads in a separate thread, at the same time."""
     both_have_read = threading.Barrier(2, timeout=20)
     seen: dict[bytes, bytes] = {}
 
@@ -395,7 +395,7 @@ async def test_a_connection_whose_socket_is_closed() -> None:
 
 
 async def test_writing_what_goes() -> None:
-    """All of it, as long as there is room; then some; then nothing."""
+    """Writing takes all bytes as long as there is room, then some, and then none."""
     data = os.urandom(10_007)
     with limited():
         async with tcp_pair() as (ours, theirs):
@@ -412,7 +412,7 @@ async def test_writing_what_goes() -> None:
 
 
 async def test_writing_to_what_is_broken_or_closed() -> None:
-    """It takes nothing, and it is reading that says why."""
+    """Writing takes nothing, and reading reports the reason."""
     async with tcp_pair() as (ours, theirs):
         writer = SocketTransport(ours, 45)
         await ChaosStream(theirs).reset()

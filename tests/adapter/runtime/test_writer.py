@@ -35,7 +35,7 @@ SMALL = Limits(send_buffer=20_000, receive_messages=10)
 
 @pytest.mark.parametrize("connect", [connect_lockstep, connect_tcp, connect_hypercore11])
 async def test_a_slow_reader(connect: Connect) -> None:
-    """Its queue is bounded, the others go on, and in the end it has everything."""
+    """Its queue is bounded, the others continue, and at the end it has received everything."""
     count = 3000
     sent = 0
     with limited():
@@ -117,7 +117,7 @@ async def test_a_stream_that_is_not_half_closeable() -> None:
 
 
 async def test_what_is_unsent_grows_less_as_the_peer_reads() -> None:
-    """A large message counts until its last piece has left, too."""
+    """A large message counts as unsent until its last piece has left."""
     size = 4 * SEND_SIZE
     with limited():
         async with open_node() as node, node.open_drive(KEY) as drive, drive.join("chat") as topic:
