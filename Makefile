@@ -15,7 +15,7 @@ HARNESSES ?= $(patsubst fuzz/harnesses/%.py,%,$(wildcard fuzz/harnesses/[a-z]*.p
 # The hundreds of processes that the tests start share what the first one has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-browser test-lowest test-nat check docs bench bench-quick fuzz traces changelog node dev coverage clean
+.PHONY: demo test test-browser test-lowest test-nat check docs bench bench-quick fuzz traces changelog reference node dev coverage clean
 
 demo: $(VENV)/installed
 	$(BIN)/peersockets demo
@@ -75,6 +75,10 @@ traces: dev node
 # The changes since the last release, as the next one will list them.
 changelog: dev
 	@$(BIN)/towncrier build --draft 2>/dev/null
+
+# The reference as text, from the docstrings.
+reference: dev
+	$(BIN)/python docs/text_reference.py
 
 dev: $(VENV)/installed-dev
 node: $(addsuffix /node_modules/.installed,$(NODE_PEERS))

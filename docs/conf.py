@@ -27,7 +27,7 @@ author = "the authors of peersockets"
 release = importlib.metadata.version("peersockets")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "api"]  # api/ is the same reference as text
 html_theme = "furo"
 html_title = f"peersockets {release}"
 html_copy_source = False

@@ -75,6 +75,7 @@ class Connection(Generic[C_co]):
         self.wire: WireName | None = None
         """The wire in use, or None until the first byte has identified it."""
         self.initiator = initiator
+        """Whether our side has dialled, and so begins the handshake."""
         self.key_pair = key_pair
         """Our identity."""
         self.extensions = ExtensionNames() if extensions is None else extensions

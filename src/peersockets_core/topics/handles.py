@@ -150,6 +150,7 @@ class TopicHandle(Generic[C_co, H_co]):
         """The object that the host wakes; None if the program around the core has given none."""
 
     def __len__(self) -> int:
+        """Return the number of messages that wait. A handle is true even if none does."""
         return self._waiting
 
     def __bool__(self) -> Literal[True]:

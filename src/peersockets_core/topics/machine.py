@@ -146,7 +146,8 @@ class Peersockets(Generic[C, H]):
 
         The `PeerLeft` event of its peer has the `reason` (by default the error of the connection, if there is
         one) and the number of `unsent` bytes (by default those that the connection never returned for
-        sending).
+        sending). If the transport knows more, pass `connection.outbox.message_size` plus the bytes that
+        `data_to_send` returned and that the transport did not take.
         """
         connection.close()
         reason = str(connection.error or "") if reason is None else reason

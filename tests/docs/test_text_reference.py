@@ -1,0 +1,105 @@
+"""docs/api/: the reference as text is complete and up to date."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import re
+from types import ModuleType
+
+import pytest
+
+from docs.markdown import ROOT
+from peersockets_core import Message
+
+API = ROOT / "docs" / "api"
+
+
+def _load() -> ModuleType:
+    # `docs` is the name of a folder of tests, too.
+    spec = importlib.util.spec_from_file_location("text_reference", ROOT / "docs" / "text_reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+text_reference = _load()
+PACKAGES = tuple(text_reference.PACKAGES)
+
+
+def sections(page: str) -> dict[str, str]:
+    """The text below each heading of a page, by the heading without its marks."""
+    parts = re.split(r"^##+ (.*)$", (API / f"{page}.md").read_text(), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], map(str.strip, parts[2::2]), strict=True))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_page_is_up_to_date(package: str) -> None:
+    assert (API / f"{package}.md").read_text() == text_reference.page(package), "run `make reference`"
+
+
+def test_no_page_is_left_over() -> None:
+    assert {path.stem for path in API.iterdir()} == set(PACKAGES)
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_public_name_and_member_has_a_heading(package: str) -> None:
+    module = importlib.import_module(package)
+    headings = {heading.replace("`", "") for heading in sections(package)}
+    for name in module.__all__:
+        assert name in headings
+        value = getattr(module, name)
+        if not isinstance(value, type) or not value.__module__.startswith("peersockets"):
+            continue
+        for member, found in inspect.getmembers_static(value):
+            foreign = hasattr(object, member) or member in dir(tuple) or member in dir(Exception)
+            if member.startswith("_") or (foreign and member not in vars(value)) or member in dir(bytes):
+                continue
+            ours = any(
+                member in vars(base) for base in value.__mro__ if base.__module__.startswith("peersockets")
+            )
+            assert not ours or any(heading.endswith(f".{member}") for heading in headings), (name, found)
+
+
+@pytest.mark.parametrize(
+    ("package", "heading", "part"),
+    [
+        ("peersockets_core", "Connection.closed", "Whether the connection has ended"),
+        ("peersockets_core", "Connection.initiator", "Whether our side has dialled"),
+        ("peersockets_core", "TopicHandle: `len(...)`", "the number of messages that wait"),
+        ("peersockets_core", "addresses", "def addresses(discovery_key: bytes"),
+        ("peersockets_core", "Outbox.size", "Bytes"),
+        ("peersockets_core", "Peersockets.remove_connection", "pass `connection.outbox.message_size` plus"),
+        ("peersockets_core.dht", "Peer", "class Peer"),
+    ],
+)
+def test_what_a_reader_looks_up(package: str, heading: str, part: str) -> None:
+    assert part in sections(package)[heading]
+
+
+MOST_USED = (
+    "open_node", "Node", "Node.open_drive", "Node.open_swarm", "Node.listen_tcp", "Node.connect_tcp",
+    "Node.disconnect", "Drive", "Drive.join", "Drive.watch", "Topic", "Topic.send", "Topic.send_nowait",
+    "Topic.broadcast", "Topic.receive", "Topic.request", "Topic.serve", "PeerEvents", "Swarm", "Swarm.join",
+)  # fmt: skip
+WITHOUT_ERRORS = {"Node", "Drive", "Topic", "PeerEvents", "Swarm"}
+
+
+@pytest.mark.parametrize("name", MOST_USED)
+def test_the_hover_text_of_a_name_that_is_used_most(name: str) -> None:
+    """It says what it is and, for a class, how to get one; and for a function, what it raises."""
+    text = sections("peersockets_trio")[name]
+    first = text.split("\n\n")[1]
+    assert first.rstrip().endswith((".", ":"))
+    if name in WITHOUT_ERRORS:
+        assert re.search(r"`(?:\w+\.)?(?:open_\w+|join|watch)\b", text), f"how does one get a {name}?"
+    else:
+        assert "Raise" in text or "raise" in text, f"what does {name} raise?"
+
+
+@pytest.mark.parametrize("field", Message._fields)
+def test_the_fields_of_a_message_are_documented(field: str) -> None:
+    assert len(sections("peersockets_trio")[f"Message.{field}"].split("\n\n")) == 2
