@@ -100,6 +100,6 @@ def test_the_hover_text_of_a_name_that_is_used_most(name: str) -> None:
         assert "Raise" in text or "raise" in text, f"what does {name} raise?"
 
 
-@pytest.mark.parametrize("field", Message._fields)
+@pytest.mark.parametrize("field", Message.__match_args__)
 def test_the_fields_of_a_message_are_documented(field: str) -> None:
     assert len(sections("peersockets_trio")[f"Message.{field}"].split("\n\n")) == 2
