@@ -105,6 +105,7 @@ async def test_the_life_of_a_connection(wire: Any) -> None:
         assert 0 < theirs.received <= ours.sent
 
 
+@pytest.mark.slow
 async def test_connections_that_fail() -> None:
     recorder = Recorder()
 

@@ -194,6 +194,7 @@ def test_a_reader_that_has_gone() -> None:
         assert process.stderr.read() == b""
 
 
+@pytest.mark.slow
 def test_a_refused_connection() -> None:
     done = run("chat", KEY.url, "--connect", "127.0.0.1:1", stdin=b"hello")
     refused, nobody = done.stderr.decode().splitlines()

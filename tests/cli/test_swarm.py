@@ -110,6 +110,7 @@ def test_looking_without_being_findable(bootstrap: str) -> None:
         finish(there)
 
 
+@pytest.mark.slow
 def test_the_environment_names_the_network(bootstrap: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PEERSOCKETS_BOOTSTRAP", f"{DEAD},{bootstrap}")
     with pipe() as there:

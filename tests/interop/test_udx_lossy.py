@@ -71,6 +71,7 @@ async def test_a_narrow_line() -> None:
         assert tally(await meeting.wait_event("end")) == digest(data)
 
 
+@pytest.mark.slow
 async def test_a_line_that_is_dead_ends_both_sides() -> None:
     async with meet(relay={"delay": 0.001}) as meeting:
         assert meeting.relay is not None
