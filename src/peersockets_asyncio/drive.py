@@ -90,7 +90,8 @@ class _Receiver:
 
 
 class Topic(_Receiver):
-    """A topic handle, made by `Drive.join`: `send`, `broadcast`, and `receive` or `async for`.
+    """A topic handle, made by `Drive.join`: `send`, `broadcast`, and `receive` or `async for`. Use it as
+    an async context manager, or close it.
 
     Handles of one topic are independent: every handle receives every message. A full handle holds up the
     connections that fill it, unless it was joined with another `overflow`.
@@ -215,6 +216,7 @@ class Topic(_Receiver):
 
 class PeerEvents(_Receiver):
     """The `PeerJoined` and `PeerLeft` events of one drive, made by `Drive.watch`: `receive` or `async for`.
+    Use it as an async context manager, or close it.
 
     They begin with the members present at the call of `watch`.
     """

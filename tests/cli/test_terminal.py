@@ -225,6 +225,17 @@ async def test_pasted_lines_are_one_message() -> None:
         await terminal.until(f"{name}: three\n    four\n")
 
 
+async def test_pasted_control_characters_are_said_and_shown_harmless() -> None:
+    async with chatting() as (terminal, bob, _):
+        await terminal.type(PASTE.format("a\x1b[31mb\x07c\u202ed"))
+        await terminal.settle("> a")
+        await terminal.say("")
+        assert await heard(bob) == "a\x1b[31mb\x07c\u202ed"
+        await terminal.until(r"> a\x1b[31mb\x07c\u202ed")
+        for raw in (b"\x1b[31m", b"\x07"):
+            assert raw not in terminal.raw
+
+
 async def test_lines_typed_ahead_are_messages_each() -> None:
     """As a terminal without bracketed paste sends what is pasted."""
     async with chatting() as (terminal, bob, _):
