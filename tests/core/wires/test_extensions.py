@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from peersockets_core import LocalProtocolError
 from peersockets_core.wires.extensions import ExtensionNames, utf16_order
 
 # abstract-extension 3.1.1 on Node 20: names() of a local table to which these were added in another order.
@@ -52,6 +53,31 @@ def test_asking_for_a_name_does_not_register_it() -> None:
     assert "a" not in extensions
     assert "a" not in extensions
     assert extensions.names == []
+
+
+def test_a_users_interest_in_strangers_ends_with_its_registration() -> None:
+    extensions, interest = ExtensionNames(), list[bool]()
+    steps = [
+        ("+", "a", True),
+        ("+", "a", False),
+        ("+", "b", False),
+        ("-", "a", False),
+        ("-", "a", True),
+        ("-", "b", False),
+    ]
+    for sign, name, members_only in steps:
+        change = extensions.register if sign == "+" else extensions.unregister
+        change(name, members_only=members_only)
+        interest.append(extensions.for_strangers)
+    assert interest == [False, True, True, True, True, False]
+    extensions.register("a")
+    extensions.unregister("a")
+    assert not extensions.for_strangers
+
+
+def test_an_unknown_name_is_in_the_error() -> None:
+    with pytest.raises(LocalProtocolError, match="the extension 'a' is not registered"):
+        ExtensionNames().unregister("a")
 
 
 @given(st.lists(st.tuples(st.booleans(), st.text(max_size=2)), max_size=40))
