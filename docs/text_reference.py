@@ -51,7 +51,7 @@ _REPRS: Final = (
     (r"ForwardRef\(([^()]+)\)", r"\1"),
     (r"\bNOTHING\b", "..."),  # a default that is made anew each time
 )
-"""What stands for the reprs of defaults, which differ from run to run or say nothing."""
+"""The stand-in for the reprs of defaults, which differ from run to run or say nothing."""
 
 
 def page(name: str) -> str:
