@@ -37,10 +37,11 @@ test-lowest: $(LOWEST)/installed
 test-nat: dev node
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal tests/nat
 
-check: dev docs
+check: dev docs tests/pyright/node_modules/.installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	node tests/pyright/node_modules/pyright/index.js
 
 docs: dev
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
@@ -106,4 +107,4 @@ $(LOWEST)/installed: pyproject.toml tests/lowest.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(LOWEST) tests/interop/*/node_modules .coverage* .mypy_cache .pytest_cache .ruff_cache build dist docs/_build
+	rm -rf $(VENV) $(LOWEST) tests/interop/*/node_modules tests/pyright/node_modules .coverage* .mypy_cache .pytest_cache .ruff_cache build dist docs/_build
