@@ -207,9 +207,9 @@ class UdpSocket:
         self.look_again()
 
     def look_again(self) -> None:
-        """Move the timer forward if it would fire too late. If it fires too early, it sets itself anew."""
+        """Adjust the timer. An unnecessary wake-up costs more than two moves of the timer."""
         deadline = self._deadline()
-        if deadline < self._scope.deadline:
+        if deadline != self._scope.deadline:
             self._scope.deadline = deadline
 
     def _deadline(self) -> float:
@@ -266,8 +266,6 @@ class UdpSocket:
             with trio.CancelScope(deadline=self._deadline()) as self._scope:
                 await trio.sleep_forever()
             now = trio.current_time()
-            if now < self._deadline():
-                continue
             if endpoint.next_deadline() <= now:
                 self._dispatch(endpoint.handle_deadline(now))
             self._abandon_overdue(now)
