@@ -16,7 +16,7 @@ import pytest
 
 from core.support import KEY
 from core.wires.hypercore9 import test_channels
-from core.wires.hypercore11 import test_protomux
+from core.wires.hypercore11 import mux_support
 from docs.markdown import BLOCKS, ROOT, Block
 from docs.worked import WORKED
 from peersockets_core import DEFAULT_LIMITS, DriveClosed, DriveOpened, RemoteProtocolError
@@ -208,7 +208,7 @@ class Key:
     _controls: Final = {1: "Open", 2: "Reject", 3: "Close"}
 
     def __init__(self) -> None:
-        self._side = test_protomux.Side()
+        self._side = mux_support.MuxSide()
         self._numbers = 0
         self._key = ("p", b"id")
 
@@ -222,9 +222,9 @@ class Key:
             case "we reject":
                 side.mux.reject(*self._key)
             case "Reject":
-                side.mux.receive_untrusted(test_protomux.rejecting(1))
+                side.mux.receive_untrusted(mux_support.rejecting(1))
             case "Close":
-                side.mux.receive_untrusted(test_protomux.closing(self._numbers))
+                side.mux.receive_untrusted(mux_support.closing(self._numbers))
             case _:
                 self._open(event)
 
@@ -234,7 +234,7 @@ class Key:
         elif event == "Open, put off":
             self._side.decide_later()
         self._numbers += 1
-        self._side.mux.receive_untrusted(test_protomux.opening(self._numbers))
+        self._side.mux.receive_untrusted(mux_support.opening(self._numbers))
 
     def sent(self) -> str:
         controls = []
