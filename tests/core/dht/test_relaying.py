@@ -188,6 +188,22 @@ def test_a_relayed_stream_finds_a_direct_path() -> None:
     assert not met.alice.machine.relaying.pairings
 
 
+def test_a_punch_that_fails_behind_a_relayed_stream_is_no_failure() -> None:
+    met = meeting("preserving", "preserving")
+    for name in SIDES:
+        intercept(met.side(name), lambda data, source, socket: socket > 1 and data == b"\0")
+    met.meet()
+    (dial,) = met.alice.machine.dials
+    assert dial.relayed
+    for name in SIDES:
+        met.reach(name)
+        met.pair(name)
+    met.wait_punches()
+    met.network.network.run_for(1)
+    assert not met.alice.of_type(DialFailed) + met.bob.of_type(PunchFailed)
+    assert [met.pairing(name).state for name in SIDES] == [PairingState.PAIRED] * 2
+
+
 def test_a_punch_that_is_faster_ends_the_pairing() -> None:
     met = meeting("preserving", "preserving")
     met.meet()
@@ -218,6 +234,18 @@ def test_nobody_comes_to_the_relay(reached: bool) -> None:
     assert punch.reason == f"{Refusal.REMOTE_ABORTED.value}; the blind relay was of no help: {why}"
     assert not met.alice.machine.relaying.pairings
     assert not met.alice.machine.dials
+
+
+def test_an_answer_of_the_relay_that_comes_in_pieces() -> None:
+    met = meeting("random", "random")
+    met.meet()
+    end = met.reach("alice")
+    ((asked),) = end.pairs
+    answer = end.answer(Pair(asked.initiator, asked.token, 55))
+    met.say("alice", answer[:-1])
+    assert met.pairing("alice").state is PairingState.WAITING
+    met.say("alice", answer[-1:])
+    assert met.pairing("alice").state is PairingState.PAIRED
 
 
 @pytest.mark.parametrize("name", SIDES)
