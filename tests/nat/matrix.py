@@ -177,10 +177,13 @@ def open_peer(host: Host, software: Software) -> AbstractAsyncContextManager[Nod
     )
 
 
-async def dial(dialler: NodePeer, listener: NodePeer) -> Try:
-    """Dial once, with new nodes, sockets, mappings and keys on both sides."""
+async def dial(dialler: NodePeer, listener: NodePeer, relay: str | None = None) -> Try:
+    """Dial once, with new nodes, sockets, mappings and keys on both sides.
+
+    `relay` is the key of a blind relay that the dialler names.
+    """
     server = (await listener.call("listen"))["key"]
-    client = (await dialler.call("open"))["key"]
+    client = (await dialler.call("open", relay=relay))["key"]
     began = trio.current_time()
     outcome = Try(PATIENCE, "neither connected nor failed in time")
     with trio.move_on_after(PATIENCE):

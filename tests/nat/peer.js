@@ -6,11 +6,13 @@
 const { createRequire } = require('module')
 const { join } = require('path')
 
-const HyperDHT = createRequire(join(__dirname, '../interop/hyperswarm/package.json'))('hyperdht')
+const load = createRequire(join(__dirname, '../interop/hyperswarm/package.json'))
+const HyperDHT = load('hyperdht')
 const { emit, serve } = require('../interop/hypercore9/lines')
 
 const bootstrap = process.argv.slice(2).map(host => ({ host, port: 49737 }))
 const nodes = new Map()
+const relays = new Map()
 
 // Reports the connections of a server, which its key names.
 function follow (stream, key) {
@@ -20,8 +22,8 @@ function follow (stream, key) {
   stream.on('close', () => emit('closed', { key, publicKey }))
 }
 
-function open () {
-  const dht = new HyperDHT({ bootstrap })
+function open (options) {
+  const dht = new HyperDHT({ bootstrap, ...options })
   const key = dht.defaultKeyPair.publicKey.toString('hex')
   nodes.set(key, dht)
   return { dht, key }
@@ -35,15 +37,31 @@ serve({
     await server.listen()
     return { key }
   },
-  async open () {
+  // With `relay`, the key of a blind relay, the node names it when it dials.
+  async open ({ relay }) {
     const { dht, key } = open()
     await dht.fullyBootstrapped()
+    if (relay) relays.set(key, Buffer.from(relay, 'hex'))
+    return { key }
+  },
+  // Runs a blind relay.
+  async relay () {
+    const { dht, key } = open({ firewalled: false })
+    await dht.fullyBootstrapped()
+    const { Server } = load('blind-relay')
+    const relay = new Server({ createStream: options => dht.createRawStream({ ...options, framed: true }) })
+    const server = dht.createServer(stream => {
+      stream.on('error', () => {})
+      relay.accept(stream, { id: stream.remotePublicKey }).on('error', () => {})
+    })
+    await server.listen()
     return { key }
   },
   // Returns the seconds until the first bytes of the other side.
   async dial ({ key, publicKey }) {
     const began = performance.now()
-    const stream = nodes.get(key).connect(Buffer.from(publicKey, 'hex'))
+    const relayThrough = relays.get(key) ?? null
+    const stream = nodes.get(key).connect(Buffer.from(publicKey, 'hex'), { relayThrough })
     await new Promise((resolve, reject) => stream.on('connect', resolve).on('error', reject))
     return { seconds: (performance.now() - began) / 1000, host: stream.rawStream.remoteHost }
   },

@@ -48,11 +48,11 @@ class Running:
 
 
 @asynccontextmanager
-async def opened() -> AsyncIterator[Swarm]:
+async def opened(relay: str | None) -> AsyncIterator[Swarm]:
     pair = KeyPair.generate(os.urandom)
     async with (
         open_node(key_pair=pair, instruments=[Reporter(pair.ed25519_public_key.hex())]) as node,
-        node.open_swarm(bootstrap=BOOTSTRAP) as swarm,
+        node.open_swarm(bootstrap=BOOTSTRAP, relay_through=relay) as swarm,
     ):
         yield swarm
 
@@ -65,12 +65,12 @@ class Host:
         self._running: dict[str, Running] = {}
 
     async def listen(self) -> Result:
-        swarm = await self._nursery.start(self._run)
+        swarm = await self._nursery.start(self._run, None)
         await swarm.join(os.urandom(32), lookup=False).flushed()
         return {"key": swarm.public_key.hex()}
 
-    async def open(self) -> Result:
-        swarm = await self._nursery.start(self._run)
+    async def open(self, relay: str | None = None) -> Result:
+        swarm = await self._nursery.start(self._run, relay)
         await swarm.join(os.urandom(32), announce=False).flushed()
         return {"key": swarm.public_key.hex()}
 
@@ -89,9 +89,11 @@ class Host:
         running.scope.cancel()
         await running.closed.wait()
 
-    async def _run(self, task_status: trio.TaskStatus[Swarm] = trio.TASK_STATUS_IGNORED) -> None:
+    async def _run(
+        self, relay: str | None, task_status: trio.TaskStatus[Swarm] = trio.TASK_STATUS_IGNORED
+    ) -> None:
         with trio.CancelScope() as scope:
-            async with opened() as swarm:
+            async with opened(relay) as swarm:
                 running = self._running[swarm.public_key.hex()] = Running(swarm, scope)
                 task_status.started(swarm)
                 await trio.sleep_forever()
