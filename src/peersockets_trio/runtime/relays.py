@@ -63,7 +63,10 @@ class Relays:
 
     async def talk(self, pairing: Pairing, remote_id: int, address: PathAddress | None) -> None:
         """Move bytes between a relay that was reached and its pairing, until either is over."""
-        stream, dht = self._streams[pairing], self._host.dht
+        stream, dht = self._streams.get(pairing), self._host.dht
+        if stream is None:  # the pairing has ended before this task has begun
+            self._host.unclaim(address)
+            return
         try:
             if address is None:
                 with trio.move_on_after(PASSIVE_TIME):
@@ -86,12 +89,13 @@ class Relays:
         """Return the stream of a peer that the relay forwards from now on, and the relay's address; None if
         the stream has gone another way or is over.
         """
-        relay = self._streams[pairing].core.remote_address
+        to_relay = self._streams.get(pairing)
+        relay = None if to_relay is None else to_relay.core.remote_address
         core = self._host.udp.endpoint.streams.get(pairing.stream_id)
         if core is None or core.state is not State.OPEN or relay is None:
             self._host.dht.end_relay(pairing, trio.current_time())
             return None
-        core.owner.watcher = _Path(self._host, pairing, incoming)
+        core.owner.watcher = _Path(self._host, pairing, core.owner, incoming)
         return core.owner, relay
 
     def upgraded(self, pairing: Pairing, remote_id: int, address: PathAddress) -> None:
@@ -123,16 +127,20 @@ class _Path:
 
     host: RelaysHost
     pairing: Pairing
+    stream: UdxStream
     incoming: Incoming | None
     """The handshake of the remote, if it has dialled us."""
 
     def moved(self, address: PathAddress) -> None:
-        """Follow a remote that has dialled us, and has found a direct path."""
+        """Follow a remote that has dialled us, and has found a direct path. The packet that shows it may have
+        ended the stream as well.
+        """
         incoming, now = self.incoming, trio.current_time()
-        core = self.host.udp.endpoint.streams[self.pairing.stream_id]
-        if incoming is None or incoming.punch is None or incoming.punch.server.over or core.owner.closed:
+        if incoming is None or incoming.punch is None or incoming.punch.server.over:
             return
-        core.owner.change_remote(self.pairing.remote_stream_id, address)
+        if self.stream.closed or not self.stream.core.connected:
+            return
+        self.stream.change_remote(self.pairing.remote_stream_id, address)
         self.host.dht.arrived(incoming, address, now)
         self.confirmed()
 

@@ -60,6 +60,40 @@ async def test_a_swarm_that_is_left_gives_up_its_relays() -> None:
     assert not failures
 
 
+async def test_a_stream_that_ends_with_its_first_packet_on_another_path_leaves_the_relay() -> None:
+    """The events of one packet: the remote's address has changed, and the stream is over."""
+    async with open_node() as node, node.open_swarm(bootstrap=[(HOST, 9)], host=HOST) as swarm:
+        runtime = swarm_runtime(swarm)
+        pairing = await offer(swarm, [])
+        (to_relay,) = [core for core in runtime.udp.endpoint.streams.values() if core.local_id != 5]
+        to_relay.owner.connect(7, (HOST, 9))
+        taken = runtime.connections.relays.take_peer(pairing, None)
+        assert taken is not None
+        stream, address = taken
+        stream.connect(6, address)
+        watcher = stream.watcher
+        assert watcher is not None
+        stream.core.destroy()
+        watcher.moved((HOST, 10))
+        stream.over(None)
+        runtime.flush()
+        assert not runtime.machine.dht.relaying.pairings
+
+
+async def test_a_relay_is_not_spoken_to_once_its_pairing_is_over() -> None:
+    async with open_node() as node, node.open_swarm(bootstrap=[(HOST, 9)], host=HOST) as swarm:
+        runtime = swarm_runtime(swarm)
+        pairing = await offer(swarm, [])
+        runtime.connections.claim((HOST, 9, 3))
+        runtime.machine.dht.end_relay(pairing, trio.current_time())
+        runtime.flush()
+        while streams(swarm) > 1:  # noqa: ASYNC110 (no event of a swarm)
+            await trio.sleep(0.001)
+        await runtime.connections.relays.talk(pairing, 7, (HOST, 9, 3))
+        assert not runtime.connections.claimed
+        assert runtime.connections.relayed(pairing, 7) is None
+
+
 async def test_a_relay_must_be_a_key() -> None:
     async with open_node() as node:
         with pytest.raises(ValueError, match="relay_through"):
