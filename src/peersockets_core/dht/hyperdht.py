@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from functools import partial
-from typing import Final
 
 import attrs
 
@@ -17,16 +15,17 @@ from ..address import PathAddress, SocketAddress
 from ..errors import LocalProtocolError, RemoteProtocolError
 from ..holepunch.nat import Firewall
 from ..keys import Entropy, KeyPair, parse_public_key
+from .acceptance import Acceptance
 from .announcer import Announcer, AnnouncerState
 from .dialing import Dial, DialFailed, Dialled
 from .events import HyperDhtEvent
 from .exchange import Exchange
 from .forwarding import Forwarding
 from .limits import DEFAULT_HYPER_DHT_LIMITS, HyperDhtLimits
-from .listening import Accepted, Decision, HandshakeServer, Incoming
-from .messages import MOST_RELAYS, HandshakeError, HolepunchInfo, HyperDhtCommand, NoisePayload, Peer, UdxInfo
-from .punching import FIRST_SOCKET, IncomingPunch, PunchDatagram, PunchFailed, Punching
-from .relaying import UNUSABLE_RELAY, Pairing, PairingState, Relaying
+from .listening import Accepted, HandshakeServer, Incoming
+from .messages import MOST_RELAYS, HyperDhtCommand, NoisePayload, Peer, UdxInfo
+from .punching import FIRST_SOCKET, PunchDatagram, PunchFailed, Punching
+from .relaying import Pairing, Relaying
 from .rpc.events import (
     Answered,
     BecamePersistent,
@@ -44,8 +43,6 @@ from .signing import is_key, key_hash, sign_mutable
 from .storage import Storage
 from .topics import TopicSearch
 from .values import MOST_VALUE, ValueSearch
-
-_LOOPBACK: Final = "127.0.0.1"
 
 
 class HyperDht:
@@ -103,9 +100,10 @@ class HyperDht:
             key_pair.ed25519_public_key,
             entropy,
             limits,
-            cancel_dial=Dial.cancel,
+            cancel_dial=self.cancel,
         )
         """The streams that blind relays forward to us, and the attempts at such."""
+        self.acceptance = Acceptance(self)
         self.dials: set[Dial] = set()
         self.known_relays: dict[bytes, tuple[SocketAddress, ...]] = {}
 
@@ -122,6 +120,12 @@ class HyperDht:
     def relays(self) -> tuple[SocketAddress, ...]:
         """The nodes that relay handshakes to us, while we listen."""
         return tuple(self.announcer.relays)
+
+    @property
+    def announced_relays(self) -> tuple[SocketAddress, ...]:
+        """The relays for our records, with our own address first if everyone can reach us."""
+        open_at = () if self.open_address is None else (self.open_address,)
+        return (open_at + self.relays)[:MOST_RELAYS]
 
     @property
     def listening(self) -> bool:
@@ -190,7 +194,7 @@ class HyperDht:
 
     def handle_deadline(self, now: float) -> list[HyperDhtEvent]:
         """Do whatever has become due by `now`, and return the events that it causes."""
-        for dial in self.dials:
+        for dial in tuple(self.dials):
             dial.handle_deadline(now)
         self.announcer.handle_deadline(now)
         self.listener.handle_deadline(now)
@@ -215,9 +219,9 @@ class HyperDht:
         The node should listen first, so that the record names our relays.
         """
         if self.node.id is not None:
-            peer = Peer(self.key_pair.ed25519_public_key, self._announced_relays())
+            peer = Peer(self.key_pair.ed25519_public_key, self.announced_relays)
             self.storage.keep_own(topic, peer, now)
-        return self._search(topic, now, announce=self._announced_relays())
+        return self._search(topic, now, announce=self.announced_relays)
 
     def withdraw(self, topic: bytes, now: float) -> TopicSearch:
         """Remove our announcement from a topic; `SearchFinished` follows."""
@@ -354,61 +358,7 @@ class HyperDht:
         `RelayOffered` follows. Once `Relayed` has followed, too, the stream arrives there, and the punch goes
         on for a direct path.
         """
-        self.listener.check_decidable(incoming, Decision.ACCEPT)
-        payload = attrs.evolve(self.payload(stream_id), relays=self._announced_relays())
-        punch = None
-        relays = tuple(self.announcer.relays.items())
-        if relays and self._is_shielded(incoming):
-            if incoming.payload.firewall == Firewall.OPEN:
-                payload = attrs.evolve(payload, holepunch=HolepunchInfo(0, relays))
-            else:
-                punch = self._offer(incoming, now)
-                offer = None if punch is None else HolepunchInfo(punch.id, relays)
-                error = HandshakeError.TRY_LATER if punch is None else HandshakeError.NONE
-                payload = attrs.evolve(payload, holepunch=offer, error=error)
-        incoming.punch = punch
-        if punch is not None and relay_through is not None:
-            payload = attrs.evolve(payload, relay_through=self.relaying.invite(relay_through))
-        accepted = self.listener.accept(incoming, stream_id, payload, now)
-        if punch is not None:
-            if accepted is None:
-                self.punching.withdraw(punch, now)
-            else:
-                self.punching.accept(punch, accepted.keys.handshake_hash, now)
-                self._meet_at_relay(incoming.payload, punch, accepted, payload, now)
-        return accepted
-
-    def _meet_at_relay(
-        self,
-        remote: NoisePayload,
-        punch: IncomingPunch,
-        accepted: Accepted,
-        payload: NoisePayload,
-        now: float,
-    ) -> None:
-        """Meet an accepted remote at our blind relay, or at the one that it has named, while we punch."""
-        ours, theirs = payload.relay_through, remote.relay_through
-        through = ours or theirs
-        if through is None:
-            return
-        assert payload.udx is not None
-        punch.pairing = self.relaying.offer(
-            through,
-            ours is not None,
-            accepted.keys,
-            (payload.udx.id, accepted.remote_stream_id),
-            now,
-            on_paired=lambda now: None,
-            on_failed=partial(self._pairing_failed, punch),
-        )
-        if punch.pairing is None:
-            punch.relay_failure = UNUSABLE_RELAY
-
-    def _pairing_failed(self, punch: IncomingPunch, reason: str, now: float) -> None:
-        """Report that an accepted remote cannot reach us, if its punch has failed before its pairing."""
-        punch.relay_failure = reason
-        if punch.failure:
-            self.pending_events.append(PunchFailed(punch, punch.failure))
+        return self.acceptance.accept(incoming, stream_id, now, relay_through)
 
     def dial_relay(self, pairing: Pairing, stream_id: int, now: float) -> None:
         """Dial the blind relay of a pairing. `RelayReached` or `RelayClosed` follows."""
@@ -424,9 +374,8 @@ class HyperDht:
         """
         self.relaying.end(pairing, now, reason)
         if not reason:
-            for dial in self.dials:
-                if dial.pairing is pairing:
-                    dial.cancel(now)
+            for dial in [dial for dial in self.dials if dial.pairing is pairing]:
+                dial.cancel(now)
 
     def arrived(self, incoming: Incoming, address: PathAddress, now: float) -> None:
         """Note that the stream of an accepted remote has arrived from an address, with our socket at which it
@@ -459,31 +408,6 @@ class HyperDht:
             udx=UdxInfo(stream_id),
         )
 
-    def _is_shielded(self, incoming: Incoming) -> bool:
-        """Return whether a NAT or firewall may shield us from a remote. Nothing shields the programs of one
-        host from each other, and a persistent node can be reached.
-        """
-        ours = incoming.our_address
-        open = self.open_address is not None or self.node.id is not None
-        return not open and ours is not None and ours[0] != _LOOPBACK
-
-    def _offer(self, incoming: Incoming, now: float) -> IncomingPunch | None:
-        """Prepare to punch towards a remote. One behind the same public address tries our local addresses
-        first.
-        """
-        ours, theirs = incoming.our_address, incoming.payload
-        assert ours is not None
-        networks = {host.partition(".")[0] for host, _ in self.local_addresses}
-        local = ours[0] == incoming.address[0] and any(
-            host.partition(".")[0] in networks for host, _ in theirs.addresses
-        )
-        return self.punching.offer(incoming.remote_public_key, theirs.firewall, now, local=local)
-
-    def _announced_relays(self) -> tuple[SocketAddress, ...]:
-        """Return the relays for our records, with our own address first if everyone can reach us."""
-        open_at = () if self.open_address is None else (self.open_address,)
-        return (open_at + self.relays)[:MOST_RELAYS]
-
     def learn_relays(self, public_key: bytes, relays: tuple[SocketAddress, ...]) -> None:
         """Remember the nodes through which a key was reached."""
         self.known_relays.pop(public_key, None)
@@ -515,27 +439,17 @@ class HyperDht:
     def _settle(self, event: HyperDhtEvent, now: float) -> HyperDhtEvent | None:
         """Return an event of a part for the application, or None if it concerns another part alone."""
         match event:
+            case Dialled(dial) | DialFailed(dial) if dial not in self.dials:  # cancelled since
+                pass
             case Dialled(dial, keys, remote_stream_id, address) if self.relaying.takes(dial):
                 self.relaying.reached(dial, keys, remote_stream_id, address)
             case DialFailed(dial, reason) if self.relaying.takes(dial):
                 self.relaying.not_reached(dial, reason, now)
             case PunchFailed(punch, reason) if punch.pairing is not None or punch.relay_failure:
-                return self._judge(punch, reason)
+                return self.acceptance.punch_failed(punch, reason)
             case _:
                 return event
         return None
-
-    def _judge(self, punch: IncomingPunch, reason: str) -> PunchFailed | None:
-        """Return the failure of a punch with all its reasons, or None if the remote is relayed or may still
-        be.
-        """
-        pairing = punch.pairing
-        if pairing is not None and pairing.pending:
-            punch.failure = reason
-            return None
-        if pairing is not None and pairing.state is PairingState.PAIRED:
-            return None
-        return PunchFailed(punch, "; ".join(filter(None, (reason, punch.relay_failure))))
 
     def _follow(self, event: DhtEvent, now: float) -> None:
         """Act on an event of the layer below, which the application receives as well."""

@@ -442,6 +442,14 @@ def test_giving_up(moment: str) -> None:
     assert len(net.fates) == before
 
 
+def test_giving_up_before_the_outcome_is_reported() -> None:
+    net = Played()
+    dial = net.dial()
+    net.machine.exchange.report(DialFailed(dial, "it was not found"))
+    net.machine.cancel(dial, net.now)
+    assert net.machine.take_events(net.now) == []
+
+
 def test_without_room_for_requests() -> None:
     net = Played(options={"limits": HyperDhtLimits(rpc=DhtLimits(requests=1))})
     dial = net.dial(relays=[NODES[0], NODES[1]])
