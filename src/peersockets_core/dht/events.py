@@ -8,7 +8,7 @@ from .announcer import Listening
 from .dialing import DialFailed, Dialled
 from .listening import ConnectionRequested
 from .punching import PunchFailed
-from .relaying import RelayClosed, Relayed, RelayOffered, RelayReached, Upgraded
+from .relaying import RelayClosed, Relayed, RelayingEvent, RelayOffered, RelayReached, Upgraded
 from .rpc.events import (
     AddressChanged,
     BecameEphemeral,
@@ -38,6 +38,7 @@ __all__ = [
     "RelayOffered",
     "RelayReached",
     "Relayed",
+    "RelayingEvent",
     "SearchFinished",
     "Upgraded",
     "ValueFound",
@@ -52,11 +53,7 @@ HyperDhtEvent: TypeAlias = (
     | Dialled
     | DialFailed
     | PunchFailed
-    | RelayOffered
-    | RelayReached
-    | Relayed
-    | Upgraded
-    | RelayClosed
+    | RelayingEvent
     | AddressChanged
     | Bootstrapped
     | BecameEphemeral

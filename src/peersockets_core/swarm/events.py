@@ -12,11 +12,7 @@ from ..dht.events import (
     Dialled,
     Listening,
     PunchFailed,
-    RelayClosed,
-    Relayed,
-    RelayOffered,
-    RelayReached,
-    Upgraded,
+    RelayingEvent,
 )
 from ..dht.rpc.events import (
     AddressChanged,
@@ -60,11 +56,7 @@ SwarmEvent: TypeAlias = (
     | Dialled
     | DialFailed
     | PunchFailed
-    | RelayOffered
-    | RelayReached
-    | Relayed
-    | Upgraded
-    | RelayClosed
+    | RelayingEvent
     | Listening
     | AddressChanged
     | Bootstrapped

@@ -204,29 +204,23 @@ class SwarmRuntime:
                     self.connections.dial_failed(dial.public_key, reason)
                 case PunchFailed(punch, reason):
                     self.connections.give_up(punch, reason)
-                case RelayOffered() | RelayReached() | Relayed() | Upgraded() | RelayClosed():
-                    self._dispatch_relay(event)
+                case RelayOffered(pairing):
+                    self.connections.relays.offered(pairing)
+                case RelayReached(pairing, remote_id, address):
+                    self.connections.claim(address)
+                    self._nursery.start_soon(self.connections.relays.talk, pairing, remote_id, address)
+                case Relayed(pairing, remote_id):
+                    dialled = self.connections.relayed(pairing, remote_id)
+                    if dialled is not None:
+                        self._nursery.start_soon(self.connections.follow, *dialled)
+                case Upgraded(pairing, remote_id, address):
+                    self.connections.relays.upgraded(pairing, remote_id, address)
+                case RelayClosed(pairing, reason):
+                    self.connections.relays.closed(pairing, reason)
                 case _:
                     self._on_event(event)
         if self._withdrawn and not self.machine.withdrawing:
             self._withdrawn.unpark_all()
-
-    def _dispatch_relay(self, event: RelayOffered | RelayReached | Relayed | Upgraded | RelayClosed) -> None:
-        connections, relays = self.connections, self.connections.relays
-        match event:
-            case RelayOffered(pairing):
-                relays.offered(pairing)
-            case RelayReached(pairing, remote_id, address):
-                connections.claim(address)
-                self._nursery.start_soon(relays.talk, pairing, remote_id, address)
-            case Relayed(pairing, remote_id):
-                dialled = connections.relayed(pairing, remote_id)
-                if dialled is not None:
-                    self._nursery.start_soon(connections.follow, *dialled)
-            case Upgraded(pairing, remote_id, address):
-                relays.upgraded(pairing, remote_id, address)
-            case RelayClosed(pairing, reason):
-                relays.closed(pairing, reason)
 
     async def wait_withdrawn(self) -> None:
         """Wait until the nodes that keep our announcements have removed them."""
