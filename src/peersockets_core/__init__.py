@@ -62,6 +62,16 @@ from .wires.wire import Sender
 
 if TYPE_CHECKING:
     from .topics.requests import Request, RequestBook, RequestStatistics
+else:  # a type checker would take every name for one of this module
+
+    def __getattr__(name: str) -> object:
+        # An import loads as little as it can: not every program asks, and `wires.table` loads wires late.
+        if name in {"Request", "RequestBook", "RequestStatistics"}:
+            from .topics import requests
+
+            return getattr(requests, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -113,13 +123,3 @@ __all__ = [
     "parse_public_key",
     "parse_wire",
 ]
-
-if not TYPE_CHECKING:  # a type checker would take every name for one of this module
-
-    def __getattr__(name: str) -> object:
-        # An import loads as little as it can: not every program asks, and `wires.table` loads wires late.
-        if name in {"Request", "RequestBook", "RequestStatistics"}:
-            from .topics import requests
-
-            return getattr(requests, name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

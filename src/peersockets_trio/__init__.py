@@ -60,6 +60,20 @@ if TYPE_CHECKING:
     from peersockets_core import Request, RequestStatistics
 
     from .swarm import Discovery, Swarm, SwarmStatistics
+else:  # a type checker would take every name for one of this module
+
+    def __getattr__(name: str) -> object:
+        # UDX and HyperDHT take as long to import as all the rest, and not every program opens a swarm.
+        if name in {"Discovery", "Swarm", "SwarmStatistics"}:
+            from . import swarm
+
+            return getattr(swarm, name)
+        if name in {"Request", "RequestStatistics"}:
+            import peersockets_core
+
+            return getattr(peersockets_core, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "DEFAULT_LIMITS",
@@ -105,17 +119,3 @@ __all__ = [
     "open_node",
     "parse_wire",
 ]
-
-if not TYPE_CHECKING:  # a type checker would take every name for one of this module
-
-    def __getattr__(name: str) -> object:
-        # UDX and HyperDHT take as long to import as all the rest, and not every program opens a swarm.
-        if name in {"Discovery", "Swarm", "SwarmStatistics"}:
-            from . import swarm
-
-            return getattr(swarm, name)
-        if name in {"Request", "RequestStatistics"}:
-            import peersockets_core
-
-            return getattr(peersockets_core, name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

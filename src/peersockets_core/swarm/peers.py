@@ -23,9 +23,6 @@ _AFTER_CONNECTING: Final = (_SHORT, _SHORT, _MEDIUM, _LONG)
 _BEFORE_CONNECTING: Final = (_SHORT, _MEDIUM, _LONG, _LONG)
 """Seconds until the next attempt, by the number of attempts that have failed so far."""
 
-_RANDOM_PUNCH_PAUSE: Final = 20.0
-"""Seconds that a node pauses between two punches through a random NAT, as hyperdht does."""
-
 _EARLIEST, _SPREAD = 0.66, 0.66  # each wait is multiplied by a random factor from 0.66 to 1.32
 
 
@@ -123,10 +120,12 @@ class SwarmPeer:
             return
         self.signal(PeerSignal.WAIT, now + waits[self.attempts] * (_EARLIEST + _SPREAD * chance))
 
-    def postponed(self, now: float, chance: float) -> None:
-        """Note that a dial has to wait for another punch through a random NAT, which is no failed attempt."""
+    def postponed(self, now: float, pause: float, chance: float) -> None:
+        """Note that a dial has to wait for another punch through a random NAT, which is no failed attempt.
+        `pause` is the time between two such punches, in seconds.
+        """
         self.postponements += 1
-        self.signal(PeerSignal.WAIT, now + _RANDOM_PUNCH_PAUSE * (1 + chance / 2))
+        self.signal(PeerSignal.WAIT, now + pause * (1 + chance / 2))
 
     def found_again(self) -> None:
         """Note that a search has found it again, so that it may be back."""

@@ -6,11 +6,11 @@ import base64
 import binascii
 import json
 import math
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 Command: TypeAlias = dict[str, Any]
 
-LONGEST_WAIT = 24 * 60 * 60
+LONGEST_WAIT: Final = 24 * 60 * 60
 """The most seconds that a `timeout` may have."""
 
 

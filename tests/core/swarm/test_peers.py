@@ -49,14 +49,14 @@ def test_who_is_not_wanted_is_not_waited_for() -> None:
 def test_a_dial_that_is_postponed_is_no_attempt() -> None:
     tried = peer(attempts=2)
     for chance, wait in ((0.0, 20.0), (1.0, 30.0)):
-        tried.postponed(100.0, chance)
+        tried.postponed(100.0, 20.0, chance)
         assert tried.state is PeerState.WAITING
         assert tried.retry_at == 100.0 + wait
         tried.signal(PeerSignal.DIAL)
     assert (tried.attempts, tried.postponements) == (2, 2)
     tried.found_again()
     assert tried.postponements == 0
-    tried.postponed(100.0, 0.0)
+    tried.postponed(100.0, 20.0, 0.0)
     tried.connected(200.0)
     assert tried.postponements == 0
 
