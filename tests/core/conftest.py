@@ -1,6 +1,6 @@
-"""Every error that any test of the core provokes is searched for every secret that was there at the time.
+"""Search every error that any test of the core provokes for every secret that exists at that time.
 
-The core's tests reach each of its lines, so this walks each of its errors.
+The core's tests reach every line of the core, so this check reaches every one of its errors.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Generates the bindings of libsodium: `python tests/core/crypto/bindings.py`, at the project's root."""
+"""Generate the bindings of libsodium: run `python tests/core/crypto/bindings.py` in the project's root."""
 
 from __future__ import annotations
 

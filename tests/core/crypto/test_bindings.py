@@ -10,11 +10,11 @@ from core.crypto.bindings import generate
 from peersockets_core.crypto import bindings
 
 
-def test_they_are_what_is_generated_from_the_declarations() -> None:
+def test_the_generated_module_matches_the_declarations() -> None:
     assert Path(bindings.__file__).read_text() == generate()
 
 
-def test_no_parser_of_c_is_loaded() -> None:
-    """It takes 30 ms and 2 MiB at each start of a command."""
+def test_starting_a_command_loads_no_c_parser() -> None:
+    """The parser would take 30 ms and 2 MiB at each start of a command."""
     program = "import sys, peersockets_trio; print(*sorted({'cffi', 'pycparser'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=True).stdout == b"\n"

@@ -54,7 +54,7 @@ def two(dh: DHFunction, prologues: tuple[bytes, bytes] = (b"", b"")) -> tuple[No
     return left, right
 
 
-def test_replays_the_references_handshake() -> None:
+def test_it_replays_the_handshake_of_the_reference() -> None:
     sides = {"A": recorded_side("A"), "B": recorded_side("B")}
     for (writer, reader), message in zip(recorded.WAYS, MESSAGES, strict=True):
         assert sides[writer].writing
@@ -80,7 +80,7 @@ def test_both_sides_agree(dh: DHFunction) -> None:
     assert left.handshake_hash == right.handshake_hash
 
 
-def test_another_prologue_is_another_handshake() -> None:
+def test_a_different_prologue_makes_a_different_handshake() -> None:
     left, right = two(X25519(), (b"one", b"two"))
     right.read_message_untrusted(left.write_message(b""))
     with pytest.raises(RemoteProtocolError, match="does not decrypt"):
@@ -99,7 +99,7 @@ def test_short_messages(size: int) -> None:
         left.read_message_untrusted(right.write_message(b"")[:size])
 
 
-# RFC 7748, and the blacklists of libsodium
+# RFC 7748, and libsodium's lists of refused points
 WEAK: list[tuple[DHFunction, bytes]] = [
     (X25519(), bytes(32)),
     (X25519(), b"\x01" + bytes(31)),
@@ -114,7 +114,7 @@ WEAK: list[tuple[DHFunction, bytes]] = [
 
 
 @pytest.mark.parametrize(("dh", "point"), WEAK)
-def test_weak_points_are_the_remotes_fault(dh: DHFunction, point: bytes) -> None:
+def test_a_weak_point_is_the_fault_of_the_remote(dh: DHFunction, point: bytes) -> None:
     with pytest.raises(RemoteProtocolError, match="weak point"):
         dh.dh_untrusted(dh.generate(b"\x05" * 32).secret_key, point)
 
@@ -125,7 +125,7 @@ IDENTITY = b"\x01" + bytes(31)
 
 
 def _torsion() -> list[bytes]:
-    """The seven points of the Edwards curve whose order is 2, 4 or 8."""
+    """Return the seven points of the Edwards curve whose order is 2, 4 or 8."""
     points = [ORDER_8]
     while points[-1] != IDENTITY:
         points.append(bindings.crypto_core_ed25519_add(points[-1], ORDER_8))
@@ -133,7 +133,7 @@ def _torsion() -> list[bytes]:
 
 
 def _montgomery(point: bytes) -> bytes:
-    """The X25519 key of an Edwards point (RFC 7748, section 4.1)."""
+    """Return the X25519 key of an Edwards point (RFC 7748, section 4.1)."""
     y = int.from_bytes(point, "little") & (1 << 255) - 1
     return ((1 + y) * pow(1 - y, -1, PRIME) % PRIME).to_bytes(32, "little")
 
@@ -146,8 +146,10 @@ def test_there_are_seven_points_of_small_order() -> None:
     assert TORSION[3] == (PRIME - 1).to_bytes(32, "little")  # of order 2
 
 
-def test_a_key_of_mixed_order_is_refused_where_libsodium_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As older releases do (CVE-2025-69277): the point of order 2 vanishes in an even multiple."""
+def test_a_key_of_mixed_order_is_refused_even_if_libsodium_accepts_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Older releases accept it (CVE-2025-69277): the point of order 2 vanishes in an even multiple."""
     key = Ed25519().generate(bytes(32)).public_key
     mixed = bindings.crypto_core_ed25519_add(key, TORSION[3])
     negative = key[:31] + bytes((key[31] ^ 0x80,))
@@ -167,7 +169,7 @@ def test_a_key_of_mixed_order_is_refused_where_libsodium_takes_it(monkeypatch: p
 def test_a_handshake_with_a_key_of_mixed_order_is_refused(
     small: bytes, checks: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the first message of IK, which is multiplied at once, each of the two keys of the remote."""
+    """Either key of the remote may have mixed order in IK's first message, which is multiplied at once."""
     monkeypatch.setattr(noise, "_CHECKS_ORDER", checks)
     dh = Ed25519()
     server = dh.generate(b"\x01" * 32)
@@ -195,7 +197,7 @@ def test_libsodium_is_asked_about_a_point_of_mixed_order(monkeypatch: pytest.Mon
 
 
 def test_every_key_has_the_order_of_the_group() -> None:
-    """The check that runs only where libsodium takes points of mixed order."""
+    """Test the check that runs only if libsodium accepts points of mixed order."""
     for number in range(20):
         assert noise.has_order(Ed25519().generate(bytes([number]) * 32).public_key)
 
@@ -212,7 +214,7 @@ def test_a_key_of_mixed_order_is_refused_on_hypercore11(small: bytes) -> None:
 
 @pytest.mark.parametrize("small", TORSION, ids=range(1, 8))
 def test_a_key_of_mixed_order_is_refused_on_hypercore9(small: bytes) -> None:
-    """X25519 itself computes the same secret for it: one secret would prove eight keys."""
+    """X25519 computes the same shared secret for it, so one secret key would prove eight public keys."""
     dh, ours = X25519(), X25519().generate(b"\x08" * 32)
     scalar = bytearray(b"\x07" * 32)
     scalar[0] &= 248
@@ -229,27 +231,27 @@ def test_a_key_of_mixed_order_is_refused_on_hypercore9(small: bytes) -> None:
 
 
 @pytest.mark.parametrize("bits", [PRIME, 1 << 255, PRIME | 1 << 255], ids=["prime", "highest bit", "both"])
-def test_another_spelling_of_a_key_is_refused_on_hypercore9(bits: int) -> None:
+def test_a_key_in_another_encoding_is_refused_on_hypercore9(bits: int) -> None:
     dh = X25519()
-    key = 9  # the base point is small enough for every spelling
+    key = 9  # the base point is small enough for every encoding
     dh.check_untrusted(key.to_bytes(32, "little"))
     with pytest.raises(RemoteProtocolError, match="weak point"):
         dh.check_untrusted((key + bits & (1 << 256) - 1).to_bytes(32, "little"))
 
 
-def test_a_point_of_the_twist_is_refused_on_hypercore9() -> None:
+def test_a_point_on_the_twist_is_refused_on_hypercore9() -> None:
     with pytest.raises(RemoteProtocolError, match="weak point"):
         X25519().check_untrusted((2).to_bytes(32, "little"))
 
 
 @pytest.mark.parametrize("dh", [X25519(), Ed25519()], ids=["X25519", "Ed25519"])
-def test_every_key_is_proper(dh: DHFunction) -> None:
+def test_every_generated_key_is_accepted(dh: DHFunction) -> None:
     for number in range(50):
         dh.check_untrusted(dh.generate(bytes([number]) * 32).public_key)
 
 
 @pytest.mark.parametrize(("dh", "point"), WEAK)
-def test_weak_points_are_refused_as_soon_as_they_come(dh: DHFunction, point: bytes) -> None:
+def test_weak_points_are_refused_on_arrival(dh: DHFunction, point: bytes) -> None:
     with pytest.raises(RemoteProtocolError, match="weak point"):
         dh.check_untrusted(point)
     with pytest.raises(RemoteProtocolError, match="weak point"):
@@ -271,7 +273,7 @@ def test_identities_are_keys_of_these_functions() -> None:
     assert (ed25519.secret_key, ed25519.public_key) == (pair.ed25519_secret_key, pair.ed25519_public_key)
 
 
-def test_nothing_is_encrypted_before_there_is_a_key() -> None:
+def test_encryption_needs_a_key() -> None:
     state = SymmetricState(b"name")
     assert state.encrypt_and_hash(b"clear") == b"clear"
     assert SymmetricState(b"name").decrypt_and_hash_untrusted(b"clear") == b"clear"
@@ -291,8 +293,8 @@ def test_secrets_are_not_shown() -> None:
     assert b"\x05".hex() * 8 not in repr(X25519().generate(b"\x05" * 32))
 
 
-def test_pattern_ik_is_that_of_the_reference() -> None:
-    """noise-handshake 4.2.0 with fixed keys: both messages, the hash and the keys at the end."""
+def test_pattern_ik_matches_the_reference() -> None:
+    """Compare with noise-handshake 4.2.0 with fixed keys: both messages, the hash and the keys at the end."""
     seeds, payloads, messages = ([bytes.fromhex(text) for text in HANDSHAKE[name]] for name in
                                  ("seeds", "payloads", "messages"))  # fmt: skip
     dh = Ed25519()
@@ -319,8 +321,8 @@ def test_pattern_ik_is_that_of_the_reference() -> None:
     assert responder.split() == initiator.split()[::-1]
 
 
-def test_the_sizes_of_the_written_protocol() -> None:
-    """HKDF, MixKey and Split as rule H11-4 has them: outputs of 64 bytes, of which 32 are a cipher key."""
+def test_hkdf_has_the_sizes_of_the_written_protocol() -> None:
+    """HKDF, MixKey and Split follow rule H11-4: outputs have 64 bytes, and 32 of them are a cipher key."""
     name = b"Noise_XX_Ed25519_ChaChaPoly_BLAKE2b"
     state = SymmetricState(name)
     chaining_key = name.ljust(64, b"\0")
@@ -342,7 +344,7 @@ def test_the_sizes_of_the_written_protocol() -> None:
 
 
 def test_a_shared_secret_keeps_the_sign_of_its_point() -> None:
-    """Rule H11-5: two points that differ in the sign alone have shared secrets that differ in the top bit."""
+    """Rule H11-5: if two points differ only in the sign, their shared secrets differ in the top bit."""
     dh = Ed25519()
     ours, theirs = dh.generate(bytes([1]) * 32), dh.generate(bytes([2]) * 32)
     negative = theirs.public_key[:31] + bytes([theirs.public_key[31] ^ 0x80])

@@ -26,8 +26,8 @@ from peersockets_core.crypto.sodium import (
 KEY = bytes(range(32))
 NONCE = bytes(range(100, 124))
 
-# xsalsa20-universal 1.0.0 (sodium-native 3.4.1): the keystream of KEY and NONCE in updates of these sizes,
-# which begin and end within blocks of 64 bytes.
+# xsalsa20-universal 1.0.0 (sodium-native 3.4.1): the keystream of KEY and NONCE, in updates of these sizes.
+# They begin and end within blocks of 64 bytes.
 VECTORS = [
     (1, "68"),
     (
@@ -65,7 +65,7 @@ VECTORS = [
 ]
 
 
-def test_continues_within_a_block_as_the_reference() -> None:
+def test_it_continues_within_a_block_like_the_reference() -> None:
     stream = XSalsa20(KEY, NONCE)
     assert [bytes(stream.apply(bytes(size))).hex() for size, _ in VECTORS] == [text for _, text in VECTORS]
 
@@ -83,20 +83,20 @@ def test_nothing_encrypts_to_nothing() -> None:
     assert bytes(stream.apply(bytes(62))).hex() == VECTORS[1][1]
 
 
-def test_the_input_is_left_alone() -> None:
+def test_the_input_stays_unchanged() -> None:
     message = bytes(10)
     XSalsa20(KEY, NONCE).apply(message)
     assert message == bytes(10)
 
 
 @pytest.mark.parametrize(("key", "nonce"), [(31, 24), (33, 24), (32, 8), (32, 0), (0, 24)])
-def test_keys_and_nonces_have_their_size(key: int, nonce: int) -> None:
+def test_keys_and_nonces_of_other_sizes_are_refused(key: int, nonce: int) -> None:
     with pytest.raises(ValueError, match="key of 32 bytes and a nonce of 24"):
         XSalsa20(bytes(key), bytes(nonce))
 
 
 @given(st.lists(st.binary(max_size=200), max_size=6), st.integers(0, 200))
-def test_decrypts_what_it_encrypted_however_cut(chunks: list[bytes], cut: int) -> None:
+def test_it_decrypts_its_own_output_in_any_chunks(chunks: list[bytes], cut: int) -> None:
     plain = b"".join(chunks)
     sender, receiver = XSalsa20(KEY, NONCE), XSalsa20(KEY, NONCE)
     cipher = b"".join(bytes(sender.apply(chunk)) for chunk in chunks)
@@ -105,7 +105,7 @@ def test_decrypts_what_it_encrypted_however_cut(chunks: list[bytes], cut: int) -
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, lambda data: memoryview(bytearray(data))])
 @pytest.mark.parametrize("sizes", [(4096,), (1, 5000, 64, 4095, 63, 70_001), (0, 4096 + 63, 4096, 1)])
-def test_decrypts_where_it_lies_from_any_position(kind: Callable[[bytes], Buffer], sizes: list[int]) -> None:
+def test_it_decrypts_in_place_from_any_position(kind: Callable[[bytes], Buffer], sizes: list[int]) -> None:
     stream, reference = XSalsa20(KEY, NONCE), XSalsa20(KEY, NONCE)
     for size in sizes:
         cipher = bytes(range(256)) * (size // 256 + 1)
@@ -113,18 +113,18 @@ def test_decrypts_where_it_lies_from_any_position(kind: Callable[[bytes], Buffer
         plain = stream.decrypt(data)
         assert type(plain) is bytes
         assert plain == bytes(reference.apply(cipher[:size]))
-        # It overwrites what it may, where that saves a copy, and never what it may not.
+        # It may overwrite writable input to save a copy. It never overwrites any other input.
         assert bytes(data) in (plain, cipher[:size])
         assert isinstance(data, bytearray | memoryview) or data == cipher[:size]
 
 
-def test_what_may_not_be_written_to_is_left_alone() -> None:
+def test_read_only_input_stays_unchanged() -> None:
     cipher = bytes(10_000)
     assert XSalsa20(KEY, NONCE).decrypt(memoryview(cipher)) != bytes(10_000)
     assert cipher == bytes(10_000)
 
 
-# @hyperswarm/secret-stream's cipher as PyNaCl's binding of the same libsodium function has it.
+# The cipher of @hyperswarm/secret-stream, compared with PyNaCl's binding of the same libsodium function.
 
 
 def test_secret_stream_agrees_with_the_binding_of_pynacl() -> None:
@@ -143,7 +143,7 @@ def test_secret_stream_agrees_with_the_binding_of_pynacl() -> None:
         assert (opened, tag) == (message, bindings.crypto_secretstream_xchacha20poly1305_TAG_MESSAGE)
 
 
-def test_secret_stream_opens_what_the_binding_of_pynacl_sealed() -> None:
+def test_secret_stream_opens_frames_sealed_by_the_binding_of_pynacl() -> None:
     ours, theirs = SecretStreamCipher(KEY, NONCE), bindings.crypto_secretstream_xchacha20poly1305_state()
     bindings.crypto_secretstream_xchacha20poly1305_init_pull(theirs, NONCE, KEY)
     for message in (b"", b"one", bytes(70_000)):
@@ -153,7 +153,7 @@ def test_secret_stream_opens_what_the_binding_of_pynacl_sealed() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 16, 17, 40])
-def test_a_frame_that_is_not_genuine_is_not_opened(size: int) -> None:
+def test_a_forged_frame_is_not_opened(size: int) -> None:
     sealing, opening = SecretStreamCipher(KEY, NONCE), SecretStreamCipher(KEY, NONCE)
     buffer = bytearray(30)
     sealing.seal(buffer, [(0, 30)])
@@ -170,15 +170,15 @@ def test_secret_stream_checks_its_arguments(key: bytes, header: bytes) -> None:
 
 
 @pytest.mark.parametrize("path", [math.__file__, _cffi_backend.__file__, "/nonexistent/library.so"])
-def test_a_libsodium_without_the_functions_is_reported_in_a_sentence(path: str) -> None:
+def test_a_libsodium_without_the_functions_is_reported_in_one_sentence(path: str) -> None:
     with pytest.raises(ImportError, match=r"needs functions of libsodium that PyNaCl 1\.\S+ does not offer"):
         load(path)
 
 
-# Debian's python3-nacl takes the functions from the libsodium of the system.
+# Debian's python3-nacl uses the libsodium of the system.
 
 LIBRARIES = {"PyNaCl's": nacl._sodium.__file__, "the system's": find_library("sodium")}
-"""Every libsodium that is here; the system need not have one."""
+"""Every libsodium on this machine; the system may have none."""
 
 WITH_LIBRARY = """
 import sys
@@ -190,9 +190,9 @@ sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[2:]]))
 
 
 @pytest.mark.parametrize("name", [name for name, path in LIBRARIES.items() if path])
-def test_the_core_works_with_every_libsodium_that_is_here(name: str) -> None:
+def test_the_core_works_with_every_installed_libsodium(name: str) -> None:
     tests = Path(__file__).parents[1]
-    chosen = [f"{__file__}::test_continues_within_a_block_as_the_reference"]
+    chosen = [f"{__file__}::test_it_continues_within_a_block_like_the_reference"]
     chosen += [str(tests / "wires" / "hypercore11" / "test_secret_stream.py")]
     command = [sys.executable, "-c", WITH_LIBRARY, str(LIBRARIES[name]), *chosen]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tests.parents[1])

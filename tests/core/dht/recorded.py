@@ -1,4 +1,4 @@
-"""The datagrams that real HyperDHT nodes have sent each other: see tests/interop/hyperswarm/record.js."""
+"""Datagrams that real HyperDHT nodes sent each other: see tests/interop/hyperswarm/record.js."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HANDSHAKE: dict[str, Any] = _RECORDED["handshake"]
 
 
 def values(*kinds: str) -> list[tuple[bytes, Any]]:
-    """The values of these kinds of messages, and what the reference reads in them."""
+    """Return the values of these kinds of messages, each with the fields that the reference read in it."""
     return [
         (bytes.fromhex(recorded["value"]), recorded["decoded"])
         for recorded in DATAGRAMS

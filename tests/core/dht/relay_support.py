@@ -1,4 +1,6 @@
-"""The end of a blind relay, for tests of the core: it reads PAIR messages, and answers on demand."""
+"""The blind relay's end of a connection, for tests of the core: it reads PAIR messages, and answers on
+demand.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +31,14 @@ class BlindRelay:
             self._channel = self._mux.open(PROTOCOL, public_key, b"", self)
 
     def receive(self, data: bytes) -> None:
-        """Take in bytes of the client."""
+        """Receive bytes of the client."""
         messages: list[bytes] = []
         self._stream.receive_data_untrusted(data, messages)
         for message in messages:
             self._mux.receive_untrusted(message)
 
     def answer(self, pair: Pair) -> bytes:
-        """Return the bytes that carry a PAIR."""
+        """Return the bytes of a PAIR message."""
         return self.say(PAIR, pair.encode())
 
     def say(self, kind: int, body: bytes) -> bytes:
@@ -51,7 +53,7 @@ class BlindRelay:
         return self._take()
 
     def refuse(self) -> bytes:
-        """Return the bytes of a relay that has rejected the channel."""
+        """Return the bytes of a relay that rejects the channel."""
         return self._take()
 
     def close(self) -> bytes:

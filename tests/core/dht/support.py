@@ -1,4 +1,4 @@
-"""DHT nodes for tests: their entropy, and networks of them in virtual time."""
+"""DHT nodes for tests: their entropy, and networks of nodes in virtual time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def entropy(seed: object) -> Callable[[int], bytes]:
 
 @attrs.define(eq=False)
 class Member:
-    """One node in a network, and what it has caused."""
+    """One node in a network, and the events that it has reported."""
 
     machine: Any
     host: Host
@@ -74,11 +74,11 @@ class DhtNetwork:
         return member
 
     def add_rpc(self, **options: Any) -> Member:
-        """Add a node of dht-rpc alone; the first one begins the network."""
+        """Add a node of dht-rpc alone. The first one begins the network."""
         return self._add(lambda **known: DhtNode(**known), options)
 
     def add_hyper(self, **options: Any) -> Member:
-        """Add a node of HyperDHT; the first one begins the network."""
+        """Add a node of HyperDHT. The first one begins the network."""
         key_pair = KeyPair.from_seed((len(self.members) + 1).to_bytes(32))
         return self._add(lambda **known: HyperDht(**{"key_pair": key_pair, **known}), options)
 
@@ -98,33 +98,35 @@ class DhtNetwork:
     def add_adaptive(
         self, make: Callable[..., Any], *, gateway: Gateway | None = None, **options: Any
     ) -> Member:
-        """Add a node that becomes persistent by itself, with its second socket, behind a gateway if given."""
+        """Add a node that becomes persistent by itself, with its second socket, and behind a gateway if one
+        is given.
+        """
         host, port = self.address(len(self.members) + 1)
         known: dict[str, Any] = {"bootstrap": (FIRST,), **options}
         machine = make(entropy=entropy(host), now=self.now, persistent=None, port=port, **known)
         return self.add(machine, (host, port), probe=(host, port + 1), gateway=gateway)
 
     def remove(self, member: Member) -> None:
-        """Let a node go without a word."""
+        """Remove a node without any farewell."""
         self.members.remove(member)
         self.network.forget_address(member.host)
         member.host.machine = Recorder()
 
     def grow(self, add: Callable[[], Member], count: int, pause: float = 0.5) -> None:
-        """Add nodes one after the other."""
+        """Add nodes, one after the other."""
         for _ in range(count):
             add()
             self.network.run_for(pause)
 
     def until(self, condition: Callable[[], bool], within: float = 30.0) -> None:
-        """Let time pass until something is the case, or fail."""
+        """Let time pass until the condition holds, or fail."""
         for member in self.members:
             member.host.settle()
         self.network.run_until(condition, within=within)
 
 
 def sent(machine: Any, now: float) -> list[tuple[SocketAddress, RpcRequest | RpcResponse]]:
-    """Take what a machine wants to send."""
+    """Take the datagrams that a machine wants to send."""
     return [(to, decode_untrusted(bytes(buffers[0]))) for to, buffers, _ in machine.datagrams_to_send(now)]
 
 
@@ -134,7 +136,7 @@ def requests_of(machine: Any, now: float) -> list[tuple[SocketAddress, RpcReques
 
 
 def hyper_network(size: int, seed: object = 0, **options: Any) -> DhtNetwork:
-    """Make a network of HyperDHT nodes, all persistent, that know each other."""
+    """Return a network of persistent HyperDHT nodes that know each other."""
     network = DhtNetwork(seed, **options)
     network.grow(network.add_hyper, size)
     network.network.run_for(10)

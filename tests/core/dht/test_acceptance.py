@@ -1,4 +1,4 @@
-"""Accepting remotes: whether we punch towards them, and how we answer."""
+"""Accepting remotes: when we punch towards them, and how we answer."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_too_many_punches() -> None:
         assert payload.error == (HandshakeError.TRY_LATER if seed else HandshakeError.NONE)
 
 
-def test_a_handshake_that_is_decided_already_leaves_no_punch() -> None:
+def test_a_handshake_that_was_already_decided_leaves_no_punch() -> None:
     node = Played()
     node.machine.announcer.relays = {RELAY: OURS}
     (incoming,) = node.bring(RelayedHandshake(Mode.FROM_RELAY, client()[1], CLIENT))

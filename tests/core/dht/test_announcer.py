@@ -1,4 +1,4 @@
-"""Keeping a key findable, through relays that come and go."""
+"""Keeping a key findable through relays that come and go."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def listening(network: DhtNetwork, member: Member) -> Listening:
 
 
 def holders(network: DhtNetwork, member: Member) -> set[tuple[str, int]]:
-    """The nodes that would relay to a member."""
+    """Return the nodes that would relay to a member."""
     target = announcer(member).target
     return {
         other.address
@@ -51,7 +51,7 @@ def test_the_three_nearest_relay_to_us() -> None:
             assert other.machine.forwarding.address(target, network.now) == alice.address
 
 
-def test_the_network_changes_before_we_are_announced() -> None:
+def test_a_change_of_the_network_before_the_announcement() -> None:
     network = hyper_network(20)
     alice = network.members[5]
     alice.machine.listen(network.now)
@@ -70,7 +70,7 @@ def test_listening_twice_announces_once() -> None:
     assert not requests_of(alice.machine, network.now)
 
 
-def test_it_lives_through_hours() -> None:
+def test_the_announcement_outlives_hours() -> None:
     network = hyper_network(8)
     alice = network.members[2]
     listening(network, alice)
@@ -100,7 +100,7 @@ def test_relays_that_are_no_longer_the_nearest_forget_us() -> None:
     assert holders(network, alice) == set(alice.machine.relays)
 
 
-def test_stopping_is_remembered_by_nobody() -> None:
+def test_after_stopping_no_node_remembers_us() -> None:
     network = hyper_network(10)
     alice = network.members[5]
     listening(network, alice)
@@ -113,7 +113,7 @@ def test_stopping_is_remembered_by_nobody() -> None:
     assert len(listening(network, alice).relays) == 3
 
 
-def test_the_network_changes_in_the_middle() -> None:
+def test_a_change_of_the_network_during_the_announcement() -> None:
     network = hyper_network(10)
     alice = network.members[5]
     alice.machine.listen(network.now)
@@ -124,7 +124,7 @@ def test_the_network_changes_in_the_middle() -> None:
     assert len(holders(network, alice)) == 3
 
 
-def test_stopping_in_the_middle() -> None:
+def test_stopping_during_the_announcement() -> None:
     network = hyper_network(10)
     alice = network.members[5]
     alice.machine.listen(network.now)
@@ -136,7 +136,7 @@ def test_stopping_in_the_middle() -> None:
     assert not holders(network, alice)
 
 
-def test_stopping_while_pings_are_under_way() -> None:
+def test_stopping_while_pings_are_in_flight() -> None:
     network = hyper_network(6)
     alice = network.members[2]
     listening(network, alice)
@@ -148,7 +148,7 @@ def test_stopping_while_pings_are_under_way() -> None:
     network.until(lambda: not alice.machine.withdrawing)
 
 
-def test_a_relay_that_is_gone_is_not_waited_for() -> None:
+def test_stopping_does_not_wait_for_a_relay_that_is_gone() -> None:
     network = hyper_network(6)
     alice = network.members[2]
     first = listening(network, alice)
@@ -157,7 +157,7 @@ def test_a_relay_that_is_gone_is_not_waited_for() -> None:
     network.until(lambda: not alice.machine.withdrawing, within=10)
 
 
-def test_a_relay_that_shows_no_token_cannot_be_asked_to_forget() -> None:
+def test_a_relay_that_sends_no_token_cannot_be_asked_to_forget() -> None:
     network = hyper_network(4)
     alice = network.members[2]
     listening(network, alice)
@@ -171,7 +171,7 @@ def test_a_relay_that_shows_no_token_cannot_be_asked_to_forget() -> None:
     assert not requests_of(alice.machine, network.now)
 
 
-def test_without_room_for_requests_it_waits_for_better_times() -> None:
+def test_without_room_for_requests_it_keeps_its_relays() -> None:
     network = hyper_network(5)
     limits = HyperDhtLimits(rpc=DhtLimits(requests=8))
     alice = network.add_hyper(limits=limits)
@@ -186,7 +186,7 @@ def test_without_room_for_requests_it_waits_for_better_times() -> None:
     assert not alice.machine.withdrawing
 
 
-def test_alone_in_the_world() -> None:
+def test_a_node_alone_has_no_relays() -> None:
     network = hyper_network(1)
     alice = network.members[0]
     assert listening(network, alice).relays == ()

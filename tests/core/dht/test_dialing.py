@@ -72,7 +72,7 @@ class Played:
     def take(
         self, command: int, to: SocketAddress | None = None, *, internal: bool = False, most: int = 99
     ) -> list[Any]:
-        """Take the first requests of a command that have been sent, perhaps only those to one node."""
+        """Take the first requests of a command that were sent, or only those to one node."""
         taken = [
             asked
             for asked in self.asked
@@ -95,7 +95,7 @@ class Played:
         self.look()
 
     def take_punching(self, command: int) -> list[tuple[SocketAddress, Any, int]]:
-        """Take the requests that leave from sockets for hole punching."""
+        """Take the requests that were sent from sockets for hole punching."""
         sent = self.machine.punch_datagrams_to_send(self.now)
         requests = [
             (datagram.to, decode_untrusted(datagram.data), datagram.socket)
@@ -105,7 +105,7 @@ class Played:
         return [each for each in requests if isinstance(each[1], RpcRequest) and each[1].command == command]
 
     def find(self, *relays: SocketAddress) -> None:
-        """Let all nodes answer where the key is; these know it."""
+        """Let all nodes say where the key is; the given ones know it."""
         record = Peer(SERVER_KEYS.ed25519_public_key).encode()
         for to, request in self.take(HyperDhtCommand.FIND_PEER):
             self.answer(to, request, record if to in relays else None)
@@ -143,7 +143,7 @@ class Played:
         return fate
 
 
-def test_the_way_of_a_dial() -> None:
+def test_the_steps_of_a_dial() -> None:
     net = Played()
     dial = net.dial()
     net.find(NODES[0])
@@ -165,7 +165,7 @@ def test_the_same_message_goes_through_two_relays_at_a_time() -> None:
     assert len(handshakes) == 2
     assert len({request.value for request in handshakes}) == 1
     to, request = net.take(HyperDhtCommand.PEER_HANDSHAKE, most=1)[0]
-    net.answer(to, request, None)  # it has lost the way: the next one is tried
+    net.answer(to, request, None)  # it has lost the way, so the dial tries the next one
     assert len(net.take(HyperDhtCommand.PEER_HANDSHAKE)) == 2
 
 
@@ -180,7 +180,7 @@ def test_known_relays_are_tried_at_once_and_once() -> None:
     assert dial.attempts == 3
 
 
-def test_a_known_relay_that_has_lost_the_way_is_not_waited_for() -> None:
+def test_a_dial_does_not_wait_for_a_known_relay_that_has_lost_the_way() -> None:
     net = Played()
     net.dial(relays=[NODES[0]])
     ((to, request),) = net.take(HyperDhtCommand.PEER_HANDSHAKE)
@@ -200,7 +200,7 @@ def test_relays_are_remembered_for_the_next_time() -> None:
 
 
 @pytest.mark.parametrize("server", [None, SERVER])
-def test_a_server_that_has_answered_by_itself_is_dialled_alone_next_time(
+def test_a_server_that_answered_by_itself_is_dialled_directly_next_time(
     server: SocketAddress | None,
 ) -> None:
     net = Played()
@@ -208,19 +208,19 @@ def test_a_server_that_has_answered_by_itself_is_dialled_alone_next_time(
     net.reply(attrs.evolve(PAYLOAD, relays=(SERVER, NODES[2], NODES[3])), through=SERVER, server=server)
     net.dial()
     assert [to for to, _ in net.take(HyperDhtCommand.PEER_HANDSHAKE)] == [SERVER]
-    net.wait(0.1)  # it has moved: others are searched
+    net.wait(0.1)  # it has moved, so the dial searches for others
     net.find(*NODES)
     assert {to for to, _ in net.take(HyperDhtCommand.PEER_HANDSHAKE)} < set(NODES)
 
 
-def test_a_server_that_we_have_reached_without_a_relay() -> None:
+def test_a_server_that_we_reached_without_a_relay_is_dialled_directly_next_time() -> None:
     net = Played()
     net.dial(relays=[SERVER])
     net.reply(through=SERVER, server=None)
     assert net.fate.address == SERVER
 
 
-def test_a_server_that_relays_to_itself() -> None:
+def test_a_server_may_be_its_own_relay() -> None:
     net = Played()
     net.dial(relays=[SERVER])
     net.reply(through=SERVER, server=SERVER)
@@ -271,7 +271,7 @@ def test_behind_the_same_address_the_nearest_local_one_is_tried() -> None:
     assert net.fate.address == to
 
 
-def test_behind_the_same_address_and_out_of_reach() -> None:
+def test_behind_the_same_address_but_out_of_reach() -> None:
     net = Played()
     net.dial()
     net.find(NODES[0])
@@ -280,7 +280,7 @@ def test_behind_the_same_address_and_out_of_reach() -> None:
     assert net.fate.reason == Failure.NO_ANSWER.value
 
 
-def test_behind_the_same_address_a_slow_local_one_wins_over_a_punch_that_has_failed() -> None:
+def test_a_slow_local_address_wins_over_a_failed_punch() -> None:
     net = Played()
     net.dial()
     net.find(NODES[0])
@@ -294,7 +294,7 @@ def test_behind_the_same_address_a_slow_local_one_wins_over_a_punch_that_has_fai
     assert net.fate.address == to
 
 
-def test_behind_the_same_address_a_punch_fails_first_and_then_the_local_address() -> None:
+def test_a_punch_that_fails_first_waits_for_the_local_address() -> None:
     net = Played()
     net.dial()
     net.find(NODES[0])
@@ -307,7 +307,7 @@ def test_behind_the_same_address_a_punch_fails_first_and_then_the_local_address(
     assert net.fate.reason == Failure.INVALID.value
 
 
-def test_addresses_that_nobody_has_are_not_tried() -> None:
+def test_impossible_addresses_are_not_tried() -> None:
     net = Played()
     net.dial()
     net.find(NODES[0])
@@ -339,7 +339,7 @@ def test_behind_a_nat() -> None:
     assert not net.fates
 
 
-def test_a_relay_of_the_dialler_that_the_server_does_not_have() -> None:
+def test_a_relay_of_the_dialler_that_the_server_does_not_share() -> None:
     net = Played()
     net.dial()
     net.find(NODES[1])
@@ -348,7 +348,7 @@ def test_a_relay_of_the_dialler_that_the_server_does_not_have() -> None:
     assert to == NODES[0]
 
 
-def test_a_key_that_nobody_knows() -> None:
+def test_a_key_that_no_node_knows() -> None:
     net = Played()
     net.dial()
     net.find()
@@ -387,7 +387,7 @@ def test_a_relay_that_lies_does_not_spoil_the_dial(mode: Mode) -> None:
     assert net.fate.address == SERVER
 
 
-def test_an_answer_that_is_garbage() -> None:
+def test_a_malformed_answer_fails_the_dial() -> None:
     net = Played()
     net.dial()
     net.find(NODES[0])
@@ -425,7 +425,7 @@ def test_a_second_answer_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("moment", ["finding", "reaching", "done"])
-def test_giving_up(moment: str) -> None:
+def test_cancelling_a_dial(moment: str) -> None:
     net = Played()
     dial = net.dial()
     if moment != "finding":
@@ -442,7 +442,7 @@ def test_giving_up(moment: str) -> None:
     assert len(net.fates) == before
 
 
-def test_giving_up_before_the_outcome_is_reported() -> None:
+def test_cancelling_a_dial_before_its_outcome_is_reported() -> None:
     net = Played()
     dial = net.dial()
     net.machine.exchange.report(DialFailed(dial, "it was not found"))
@@ -464,6 +464,6 @@ def test_bad_arguments() -> None:
         net.machine.dial(OUR_KEYS.ed25519_public_key, 1, 0.0)
     with pytest.raises(ValueError, match="public_key must be a public key"):
         net.machine.dial(b"short", 1, 0.0)
-    for number in (0, 1, 2):  # none, and two points of small order
+    for number in (0, 1, 2):  # no point at all, and two points of small order
         with pytest.raises(ValueError, match="public_key is not a valid point of the curve"):
             net.machine.dial(number.to_bytes(32, "little"), 1, 0.0)

@@ -1,4 +1,4 @@
-"""Handing each answer to the part that has asked."""
+"""Passing each answer to the part that asked."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def exchange(**limits: int) -> Exchange[object]:
     return Exchange(node, events.append)
 
 
-def test_each_hears_of_its_own() -> None:
+def test_each_party_gets_the_events_of_its_own_requests() -> None:
     made, alice, bob = exchange(), Party(), Party()
     first = made.request(alice, THERE, 0.0, command=3)
     second = made.request(bob, THERE, 0.0, command=3)
@@ -54,7 +54,7 @@ def test_each_hears_of_its_own() -> None:
         TimedOut(second),
     ):
         made.dispatch(event, 0.0)
-    # The end comes once, and nothing after it.
+    # The end comes once, and nothing follows it.
     for event in (
         Answered(first, RESPONSE),
         QueryReplied(query, REPLY),
@@ -66,7 +66,7 @@ def test_each_hears_of_its_own() -> None:
     assert bob.heard == [("replied", query), ("finished", query), ("timed out", second)]
 
 
-def test_who_has_given_up_hears_nothing() -> None:
+def test_a_party_that_has_cancelled_gets_nothing() -> None:
     made, alice = exchange(), Party()
     request = made.request(alice, THERE, 0.0, command=3)
     query = made.query(alice, bytes(32), 0.0, command=3)

@@ -34,7 +34,7 @@ def relay(
     target: bytes | None = KNOWN,
     machine: HyperDht | None = None,
 ) -> list[tuple[SocketAddress, Any]]:
-    """Give a node a message to relay; returns what it sends."""
+    """Give a node a message to relay. Return the datagrams that it sends."""
     machine = machine or node()
     command = (
         HyperDhtCommand.PEER_HOLEPUNCH
@@ -68,7 +68,7 @@ def test_from_the_client_to_the_server() -> None:
     assert relay(handshake, CLIENT) == passed_on(SERVER, expected)
 
 
-def test_from_the_client_to_a_relay_that_it_names() -> None:
+def test_from_the_client_to_a_relay_of_its_choice() -> None:
     handshake = RelayedHandshake(Mode.FROM_CLIENT, b"noise", relay_address=RELAY)
     ((to, request),) = relay(handshake, CLIENT, UNKNOWN)
     assert to == RELAY
@@ -86,12 +86,12 @@ def test_from_the_server_back_to_the_client() -> None:
     assert relay(handshake, SERVER) == replied(CLIENT, RelayedHandshake(Mode.REPLY, b"noise", SERVER))
 
 
-def test_a_key_that_nobody_has_announced_here() -> None:
+def test_a_key_that_is_not_announced_here() -> None:
     ((to, response),) = relay(RelayedHandshake(Mode.FROM_CLIENT, b"noise"), CLIENT, UNKNOWN)
     assert (to, response.value, response.token) == (CLIENT, None, None)
 
 
-def test_holepunching_there_and_back() -> None:
+def test_hole_punching_there_and_back() -> None:
     there = RelayedHolepunch(Mode.FROM_CLIENT, 3, b"sealed")
     assert relay(there, CLIENT) == passed_on(SERVER, RelayedHolepunch(Mode.FROM_RELAY, 3, b"sealed", CLIENT))
     named = RelayedHolepunch(Mode.FROM_CLIENT, 3, b"sealed", RELAY)
@@ -115,13 +115,13 @@ def test_holepunching_there_and_back() -> None:
     ],
     ids=repr,
 )
-def test_what_leads_nowhere_is_dropped(value: Any) -> None:
+def test_messages_that_lead_nowhere_are_dropped(value: Any) -> None:
     machine = node()
     assert not relay(value, CLIENT, machine=machine)
     assert machine.node.dropped == 1
 
 
-def test_without_a_way_nothing_is_sent() -> None:
+def test_without_a_destination_nothing_is_sent() -> None:
     for target in (UNKNOWN, None):
         machine = node()
         assert not relay(RelayedHandshake(Mode.FROM_RELAY, b"noise", CLIENT), RELAY, target, machine)
@@ -129,8 +129,8 @@ def test_without_a_way_nothing_is_sent() -> None:
         assert not relay(RelayedHolepunch(Mode.FROM_CLIENT, 3, b"sealed"), CLIENT, target, machine)
 
 
-def test_nothing_that_is_relayed_grows_much() -> None:
-    """A stranger gains nothing by sending through us: each datagram is about as large as the one before."""
+def test_no_relayed_message_grows_much() -> None:
+    """A stranger gains nothing by relaying through us: each datagram is about as large as the last."""
     noise = bytes(120)
     for value, source in (
         (RelayedHandshake(Mode.FROM_CLIENT, noise), CLIENT),

@@ -48,7 +48,7 @@ Answer = Callable[[RpcRequest, SocketAddress], list[tuple[SocketAddress, bytes]]
 
 @attrs.define(eq=False)
 class Hostile:
-    """A node that is in everybody's table and answers as it likes."""
+    """A node that is in every table and answers as it likes."""
 
     address: SocketAddress
     answer: Answer
@@ -79,7 +79,7 @@ def response(request: RpcRequest, ours: SocketAddress, to: SocketAddress, **fiel
 
 
 def intrude(network: DhtNetwork, address: SocketAddress, answer: Answer) -> Member:
-    """Add a hostile node, and introduce it to every honest one."""
+    """Add a hostile node, and introduce it to every honest node."""
     ping = [
         (
             member.address,
@@ -98,7 +98,9 @@ def hostile_addresses(count: int) -> list[SocketAddress]:
 
 
 def near(target: bytes, count: int) -> list[SocketAddress]:
-    """The nearest to a target of the many addresses that one who owns a large network can choose from."""
+    """Return the addresses nearest to a target, out of the many that the owner of a large network can choose
+    from.
+    """
     owned = [(f"10.66.{number >> 8}.{number & 255}", PORT) for number in range(1, 20_000)]
     return sorted(owned, key=lambda address: distance(node_id(address), target))[:count]
 
@@ -116,7 +118,7 @@ def to_host(network: DhtNetwork, host: str) -> Counter[SocketAddress]:
 
 
 def announced(network: DhtNetwork) -> Member:
-    """Let one of the nodes announce itself under the topic."""
+    """Let one of the nodes announce itself under the topic. Return that node."""
     member = network.members[3]
     listen(network, member)
     finish(network, member, member.machine.announce(TOPIC, network.now))
@@ -124,7 +126,7 @@ def announced(network: DhtNetwork) -> Member:
 
 
 @pytest.mark.parametrize("kind", ["noise", "cut short", "another transaction", "unasked", "an error"])
-def test_nodes_that_answer_with_garbage(kind: str) -> None:
+def test_a_lookup_survives_nodes_that_answer_with_garbage(kind: str) -> None:
     network, random = hyper_network(10), Random(kind)
     honest = announced(network)
     for address in hostile_addresses(8):
@@ -150,8 +152,8 @@ def test_nodes_that_answer_with_garbage(kind: str) -> None:
     assert seeker.machine.node.request_statistics().pending < 20
 
 
-def test_a_victim_of_which_all_ports_are_named() -> None:
-    """However many nodes name however many ports of a host, one query sends it a bounded number."""
+def test_a_query_sends_a_victim_few_datagrams_though_all_its_ports_are_named() -> None:
+    """The bound holds for any number of nodes that name any number of ports."""
     network, random = hyper_network(6), Random(1)
     honest = announced(network)
     for address in hostile_addresses(12):
@@ -172,8 +174,8 @@ def test_a_victim_of_which_all_ports_are_named() -> None:
     assert set(found(seeker, search)) == {key(honest)}
 
 
-def test_many_nodes_of_one_host_that_answer_are_all_asked() -> None:
-    """A host may stand for a whole campus behind one address."""
+def test_all_nodes_of_one_host_are_asked_while_they_answer() -> None:
+    """One address may stand for a whole campus."""
     network = DhtNetwork("one host")
     addresses = [network.address(1), *(("10.5.5.5", port) for port in range(1, 40))]
     network.address = lambda number: addresses[number - 1]  # type: ignore[method-assign]
@@ -187,8 +189,8 @@ def test_many_nodes_of_one_host_that_answer_are_all_asked() -> None:
     assert len(asked) > 2 * bound
 
 
-def test_records_that_nobody_has_signed() -> None:
-    """Answers to a lookup carry no signatures: whom they name wrongly cannot be dialled, and hides nobody."""
+def test_forged_records_hide_nobody_and_cannot_be_dialled() -> None:
+    """Answers to a lookup carry no signatures, so hostile nodes can name keys that are not theirs."""
     network = hyper_network(10)
     honest = announced(network)
     stolen = KeyPair.from_seed(b"s" * 32).ed25519_public_key
@@ -212,7 +214,7 @@ def test_records_that_nobody_has_signed() -> None:
 
 
 def test_a_flood_of_announcements_from_many_hosts_leaves_other_topics_alone() -> None:
-    """A sender without a token, since it sends in the name of others, gets nothing kept at all."""
+    """The senders forge their addresses, so they have no tokens, and the node keeps none of their records."""
     network = hyper_network(6)
     honest = announced(network)
     keeper = next(member for member in network.members if len(member.machine.storage))
@@ -223,7 +225,7 @@ def test_a_flood_of_announcements_from_many_hosts_leaves_other_topics_alone() ->
             number, keeper.address, HyperDhtCommand.ANNOUNCE, token=b"t" * 32, target=TOPIC, value=b"v"
         )
         keeper.machine.receive_datagrams(encode_request(request), 1500, source, network.now)
-        # The answer to the one in whose name it came is a refusal, and no more than one for each.
+        # The owner of the forged address gets one refusal for each datagram, and nothing more.
         ((to, _, size),) = keeper.machine.datagrams_to_send(network.now)
         assert to == source
         assert size <= 256
@@ -234,8 +236,8 @@ def test_a_flood_of_announcements_from_many_hosts_leaves_other_topics_alone() ->
     assert set(found(seeker, search)) == {key(honest)}
 
 
-def test_a_sybil_neighbourhood_hides_nobody_who_was_there_before() -> None:
-    """Twenty nodes nearer to the topic than all others name only each other, and know nobody."""
+def test_a_sybil_neighbourhood_hides_no_earlier_peer() -> None:
+    """Twenty nodes that are nearer to the topic than all others name only each other, and know no peer."""
     network = hyper_network(30)
     honest = announced(network)
     sybils = near(TOPIC, 20)
@@ -282,7 +284,7 @@ def test_a_replayed_handshake_gets_the_same_answer_and_later_a_useless_one() -> 
 
 
 def test_a_relay_that_lies_about_the_address_of_a_client() -> None:
-    """The server sends nothing to where a relay says a client is; its answer goes back to the relay."""
+    """The server sends nothing to the address that a relay names for the client. It answers the relay."""
     node = Played()
     _, message = client()
     (incoming,) = node.bring(RelayedHandshake(Mode.FROM_RELAY, message, (VICTIM, 1)))
@@ -293,7 +295,7 @@ def test_a_relay_that_lies_about_the_address_of_a_client() -> None:
 
 
 def test_a_relay_that_lies_about_the_address_of_a_server() -> None:
-    """The node that dials sends nothing to where a relay says a server is: only the stream will."""
+    """The dialling node sends nothing to the address that a relay names. Only the stream will."""
     network = hyper_network(8)
     alice, bob = network.members[2], network.members[5]
     listen_alone(network, bob)
@@ -307,7 +309,7 @@ def test_a_relay_that_lies_about_the_address_of_a_server() -> None:
             record = Peer(key(bob)).encode()
             return [(source, encode_response(response(request, address, source, value=record)))]
         message = decode_handshake_untrusted(request.value or b"")
-        if message.mode == Mode.FROM_CLIENT:  # on to the server, which answers
+        if message.mode == Mode.FROM_CLIENT:  # passed on to the server, which answers
             waiting[request.tid] = request, source
             value = RelayedHandshake(Mode.FROM_RELAY, message.noise, source).encode()
             passed_on = RpcRequest(request.tid, bob.address, request.command, target=target, value=value)
@@ -327,8 +329,8 @@ def test_a_relay_that_lies_about_the_address_of_a_server() -> None:
     assert not counted
 
 
-def test_a_value_that_fits_no_path_is_not_kept() -> None:
-    """Otherwise whoever asks for it in the name of a victim has 64 KiB sent there for 50 bytes."""
+def test_a_value_too_large_for_every_path_is_not_kept() -> None:
+    """Otherwise an attacker could ask for it in the name of a victim, and turn 50 bytes into 64 KiB."""
     network = hyper_network(2)
     keeper = network.members[0].machine
     source: SocketAddress = ("10.7.7.7", 7)
@@ -349,12 +351,12 @@ def test_a_value_that_fits_no_path_is_not_kept() -> None:
         assert keeper.node.dropped == dropped + (not taken)
 
 
-HEAD = 10  # bytes of any answer
+HEAD = 10  # bytes that every answer has
 NODES_NAMED = 1 + 20 * 6
 
 
-def test_a_source_that_nobody_has_verified_gets_no_more_than_the_reference_sends() -> None:
-    """One answer a request, to the host that it names as its source, and no larger than the reference's."""
+def test_an_unverified_source_gets_no_more_than_the_reference_sends() -> None:
+    """Each request gets one answer, to the host named as its source, no larger than that of the reference."""
     network = hyper_network(30)
     node = announced(network).machine
     value = bytes(range(200))
@@ -371,7 +373,7 @@ def test_a_source_that_nobody_has_verified_gets_no_more_than_the_reference_sends
                     assert to[0] == VICTIM
                     sizes[f"{command}"] = max(sizes.get(f"{command}", 0), len(datagram))
     assert len(sizes) > 5
-    # Head, id and token; the closer nodes; one peer record with three relays.
+    # The head, the id and the token; the closer nodes; one peer record with three relays.
     assert max(sizes.values()) <= HEAD + 32 + 32 + NODES_NAMED + 3 + 33 + 3 * 6
 
 
@@ -379,7 +381,7 @@ US = ("10.0.0.4", PORT)
 
 
 def answers(machine: Any, request: RpcRequest, now: float) -> list[tuple[SocketAddress, bytes]]:
-    """Send a node a request in the name of a victim; returns what it sends because of that."""
+    """Send a node a request in the name of a victim. Return the datagrams that it sends in response."""
     machine.datagrams_to_send(now)
     machine.receive_datagrams(encode_request(request), 1500, (VICTIM, 7), now)
     return [

@@ -45,7 +45,7 @@ def meet(network: DhtNetwork, alice: Member, bob: Member) -> tuple[Dialled, Acce
     return dialled, accepted
 
 
-def test_a_node_that_strangers_reach_says_so_in_its_handshakes() -> None:
+def test_a_node_that_strangers_can_reach_says_so_in_its_handshakes() -> None:
     network = hyper_network(12)
     bob = network.add_adaptive(HyperDht, key_pair=KeyPair.from_seed(b"b" * 32))
     network.network.run_for(10)
@@ -59,7 +59,7 @@ def test_a_node_that_strangers_reach_says_so_in_its_handshakes() -> None:
     assert (payload.firewall, payload.addresses) == (Firewall.OPEN, (bob.address,))
 
 
-def test_two_nodes_meet_by_a_key_alone() -> None:
+def test_two_nodes_meet_with_only_a_key() -> None:
     network = hyper_network(12)
     bob = network.members[8]
     listen(network, bob)
@@ -74,7 +74,7 @@ def test_two_nodes_meet_by_a_key_alone() -> None:
     assert (dialled.keys.remote_public_key, accepted.keys.remote_public_key) == (key(bob), key(alice))
 
 
-def test_they_meet_through_loss() -> None:
+def test_they_meet_despite_loss() -> None:
     network = hyper_network(10, "loss", loss=0.15)
     alice, bob = network.members[3], network.members[8]
     listen(network, bob)
@@ -89,7 +89,7 @@ def test_ephemeral_nodes_meet_too() -> None:
     meet(network, alice, bob)
 
 
-def test_an_open_dialler_is_connected_to() -> None:
+def test_a_server_connects_to_a_dialler_without_a_firewall() -> None:
     network = hyper_network(6)
     address = network.address(7)
     alice, bob = network.add_hyper(open_address=address), network.members[3]
@@ -101,15 +101,15 @@ def test_an_open_dialler_is_connected_to() -> None:
     assert accepted.address == address
 
 
-def test_a_node_at_its_own_address_of_two() -> None:
-    """The first node of a network and one more need nobody else."""
+def test_two_nodes_make_a_network() -> None:
+    """The first node of a network and a second one need no other node."""
     network = hyper_network(2)
     alice, bob = network.members
     listen(network, bob)
     meet(network, alice, bob)
 
 
-def test_a_refused_dialler_hears_nothing() -> None:
+def test_a_refused_dialler_gets_no_answer() -> None:
     network = hyper_network(6)
     alice, bob = network.members[2], network.members[4]
     listen(network, bob)
@@ -121,7 +121,7 @@ def test_a_refused_dialler_hears_nothing() -> None:
     assert len(bob.of_type(ConnectionRequested)) == 1
 
 
-def test_who_does_not_listen_is_not_found() -> None:
+def test_a_node_that_does_not_listen_is_not_found() -> None:
     network = hyper_network(6)
     alice, bob = network.members[2], network.members[4]
     alice.machine.dial(key(bob), 11, network.now)
@@ -130,7 +130,7 @@ def test_who_does_not_listen_is_not_found() -> None:
     assert not alice.machine.dials
 
 
-def test_a_cancelled_dial_is_quiet() -> None:
+def test_a_cancelled_dial_reports_nothing() -> None:
     network = hyper_network(6)
     alice, bob = network.members[2], network.members[4]
     listen(network, bob)
@@ -140,7 +140,7 @@ def test_a_cancelled_dial_is_quiet() -> None:
     assert not alice.of_type(Dialled) + alice.of_type(DialFailed)
 
 
-def test_events_of_commands_come_with_the_next_look() -> None:
+def test_the_next_look_returns_the_events_of_commands() -> None:
     machine = HyperDht(key_pair=KeyPair.from_seed(bytes(32)), entropy=entropy(1), now=0.0)
     machine.handle_deadline(0.0)
     machine.listen(0.0)
@@ -181,7 +181,7 @@ HOSTILE_VALUES = st.binary(max_size=60) | st.builds(
         max_size=30,
     )
 )
-def test_whatever_comes(messages: list[Any]) -> None:
+def test_arbitrary_messages_never_raise(messages: list[Any]) -> None:
     machine = HyperDht(
         key_pair=KeyPair.from_seed(bytes(32)),
         entropy=entropy(1),
@@ -199,7 +199,7 @@ def test_whatever_comes(messages: list[Any]) -> None:
         machine.receive_datagrams(datagram, 1500, ("10.0.0.2", 2), now)
         machine.handle_deadline(now)
         sent += sum(len(buffers[0]) for _, buffers, _ in machine.datagrams_to_send(now))
-    # No amplification beyond what the protocol makes everybody do: a token, and closer nodes of which it
+    # The node amplifies no more than the protocol demands: it adds a token, and closer nodes, of which it
     # knows none.
     assert sent <= 3 * received + 200 * len(messages)
 
@@ -209,7 +209,7 @@ def test_a_handshake_of_another_layers_payload() -> None:
 
 
 @pytest.mark.parametrize("command", ["refuse", "accept"])
-def test_deciding_for_what_is_gone(command: str) -> None:
+def test_deciding_about_a_remote_that_is_gone(command: str) -> None:
     network = hyper_network(4)
     alice, bob = network.members[1], network.members[2]
     listen(network, bob)

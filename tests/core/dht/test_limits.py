@@ -16,7 +16,7 @@ def test_a_bound_must_be_positive(field: str) -> None:
         HyperDhtLimits(**{field: 0})  # type: ignore[arg-type]
 
 
-def test_one_owner_and_one_topic_have_a_small_share_of_all() -> None:
+def test_one_owner_and_one_topic_get_a_small_share() -> None:
     limits = DEFAULT_HYPER_DHT_LIMITS
     assert 16 * limits.host_records <= limits.records
     assert 16 * limits.topic_records <= limits.records

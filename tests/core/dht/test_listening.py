@@ -1,4 +1,4 @@
-"""Answering handshakes: once decided, always the same answer, and nothing at all for the refused."""
+"""Answering handshakes: an accepted remote always gets the same answer, and a refused one gets nothing."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Played:
         self.machine.handle_deadline(0.0)
 
     def bring(self, value: RelayedHandshake | bytes, source: SocketAddress = RELAY) -> list[Incoming]:
-        """Let a datagram come; returns the handshakes that are to be decided."""
+        """Let a datagram arrive. Return the handshakes that are to be decided."""
         self.tid += 1
         encoded = value if isinstance(value, bytes) else value.encode()
         request = RpcRequest(
@@ -73,7 +73,7 @@ class Played:
         return sent(self.machine, self.now)
 
     def punching(self) -> list[Any]:
-        """Take the messages that leave from sockets for hole punching."""
+        """Take the messages that were sent from sockets for hole punching."""
         sent = self.machine.punch_datagrams_to_send(self.now)
         return [decode_untrusted(datagram.data) for datagram in sent]
 
@@ -133,7 +133,7 @@ def test_straight_from_the_client() -> None:
     assert (answer(response).mode, answer(response).peer_address) == (Mode.REPLY, None)
 
 
-def test_a_client_that_everybody_can_reach_is_connected_to_at_once() -> None:
+def test_a_server_connects_at_once_to_a_client_that_everybody_can_reach() -> None:
     node = Played()
     _, message = client(payload=attrs.evolve(PAYLOAD, firewall=Firewall.OPEN))
     (incoming,) = node.bring(RelayedHandshake(Mode.FROM_RELAY, message, CLIENT))
@@ -160,14 +160,14 @@ def test_the_same_handshake_through_several_relays_is_decided_once() -> None:
     node.accept(incoming)
     answers = node.sent()
     assert [to for to, _ in answers] == [RELAY, SECOND]
-    # It is repeated where the answer is lost, and gets the very same one.
+    # The client repeats the handshake if the answer is lost, and gets the very same answer.
     node.now = 5.0
     assert not node.bring(RelayedHandshake(Mode.FROM_RELAY, message, CLIENT))
     answers += node.sent()
     assert len({answer(passed_on).noise for _, passed_on in answers}) == 1
 
 
-def test_the_ways_of_an_undecided_handshake_are_bounded() -> None:
+def test_the_known_routes_of_an_undecided_handshake_are_bounded() -> None:
     node = Played()
     _, message = client()
     (incoming,) = node.bring(RelayedHandshake(Mode.FROM_RELAY, message, CLIENT))
@@ -177,7 +177,7 @@ def test_the_ways_of_an_undecided_handshake_are_bounded() -> None:
     assert len(node.sent()) == 8
 
 
-def test_a_refused_remote_hears_nothing_ever() -> None:
+def test_a_refused_remote_never_gets_an_answer() -> None:
     node = Played()
     _, message = client()
     (incoming,) = node.bring(RelayedHandshake(Mode.FROM_RELAY, message, CLIENT))
@@ -212,7 +212,7 @@ def test_a_decision_is_made_once_and_in_time() -> None:
         (attrs.evolve(PAYLOAD, udx=None), HandshakeError.ABORTED),
     ],
 )
-def test_a_remote_that_asks_for_what_we_cannot_do_learns_that(
+def test_a_remote_that_needs_an_unsupported_feature_gets_an_error(
     payload: NoisePayload, error: HandshakeError
 ) -> None:
     node = Played()
@@ -243,7 +243,7 @@ def test_a_flood_of_handshakes_leaves_the_newest() -> None:
     ],
     ids=repr,
 )
-def test_what_is_no_handshake_is_dropped(value: Any) -> None:
+def test_malformed_handshakes_are_dropped(value: Any) -> None:
     node = Played()
     assert not node.bring(value)
     assert not node.sent()
@@ -251,7 +251,7 @@ def test_what_is_no_handshake_is_dropped(value: Any) -> None:
     assert len(node.machine.listener) == 0
 
 
-def test_a_key_that_does_not_listen_is_not_answered_for() -> None:
+def test_a_handshake_for_a_key_that_does_not_listen_gets_no_answer() -> None:
     node = Played()
     node.machine.stop_listening(0.0)
     _, message = client()

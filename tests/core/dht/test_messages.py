@@ -1,4 +1,4 @@
-"""The values of HyperDHT's messages: those that real nodes have sent, and those that nobody should."""
+"""The values of HyperDHT's messages: recorded ones of real nodes, and malformed ones."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_the_payloads_of_a_handshake() -> None:
     )
 
 
-def test_the_offer_of_a_relay_of_another_version_is_none() -> None:
+def test_the_offer_of_a_relay_of_another_version_is_ignored() -> None:
     encoded = bytearray(NoisePayload(0, relay_through=RelayThrough(bytes(32), bytes(32))).encode())
     encoded[-66] = 2
     assert decode_payload_untrusted(bytes(encoded)).relay_through is None
@@ -201,7 +201,7 @@ def test_lists_that_are_too_long_are_cut() -> None:
     assert len(read.holepunch.relays) == len(read.addresses) == 16
 
 
-def test_a_list_of_relays_that_is_not_there() -> None:
+def test_a_missing_list_of_relays_is_refused() -> None:
     payload = NoisePayload(firewall=0, holepunch=HolepunchInfo(1, ())).encode()
     with pytest.raises(RemoteProtocolError, match="ends within its relays"):
         decode_payload_untrusted(payload[:5] + b"\xfe\xff\xff\xff\xff")

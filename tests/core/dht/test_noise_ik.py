@@ -1,4 +1,4 @@
-"""The handshake of HyperDHT, beside that of the reference."""
+"""The handshake of HyperDHT, compared with that of the reference."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def sides() -> tuple[HandshakeNoise, HandshakeNoise]:
     )
 
 
-def test_byte_for_byte_as_the_reference() -> None:
+def test_the_bytes_are_those_of_the_reference() -> None:
     client, server = sides()
     assert client.write(decode_payload_untrusted(bytes.fromhex(HANDSHAKE["payloads"][0]))) == FIRST
     server.read_untrusted(FIRST)
@@ -48,7 +48,7 @@ def test_both_sides_have_the_same_keys() -> None:
     assert ours.handshake_hash == theirs.handshake_hash
 
 
-def test_keys_before_the_end() -> None:
+def test_there_are_no_keys_before_the_end() -> None:
     client, _ = sides()
     with pytest.raises(RemoteProtocolError, match="not finished"):
         client.keys()
@@ -74,7 +74,7 @@ def test_any_bytes(data: bytes) -> None:
         server.read_untrusted(data)
 
 
-def test_a_server_of_another_key_reads_nothing() -> None:
+def test_a_server_with_another_key_reads_nothing() -> None:
     numbers = count()
     client = HandshakeNoise(
         CLIENT, lambda size: bytes([next(numbers)]) * size, KeyPair.from_seed(b"x" * 32).ed25519_public_key

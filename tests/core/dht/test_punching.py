@@ -51,7 +51,7 @@ class Filter(Nat):
 
 
 def intercept(member: Member, take: Callable[[bytes, SocketAddress, int], bool]) -> None:
-    """Show each datagram to a function before the node gets it, unless the function takes it."""
+    """Pass each datagram to `take` first; the node gets only those that `take` returns False for."""
     receive = member.machine.receive_datagrams
 
     def receive_datagrams(
@@ -66,7 +66,7 @@ def intercept(member: Member, take: Callable[[bytes, SocketAddress, int], bool])
 
 @attrs.define(eq=False)
 class Meeting:
-    """Alice, who dials, and Bob, who listens, each behind a NAT of some kind."""
+    """Alice, who dials, and Bob, who listens, each behind a kind of NAT."""
 
     network: DhtNetwork
     alice: Member
@@ -95,7 +95,7 @@ class Meeting:
         return address
 
     def arrive(self) -> SocketAddress:
-        """Send Alice's first packet along the path; returns the address of Bob's socket that gets it."""
+        """Send Alice's first packet along the path. Return the address of Bob's socket that receives it."""
         got: list[tuple[int, SocketAddress]] = []
 
         def note(data: bytes, source: SocketAddress, socket: int) -> bool:
@@ -235,7 +235,7 @@ def test_a_dial_that_is_cancelled_closes_its_socket() -> None:
     assert [failed.reason for failed in met.bob.of_type(PunchFailed)] == [Refusal.EXPIRED.value]
 
 
-def test_an_accepted_stream_that_is_no_longer_wanted() -> None:
+def test_cancelling_an_accepted_stream() -> None:
     met = meeting("preserving", "preserving")
     met.dial()
     met.bob.host.settle()
@@ -245,7 +245,7 @@ def test_an_accepted_stream_that_is_no_longer_wanted() -> None:
     assert [failed.reason for failed in met.failures] == [Failure.NO_ANSWER.value]
 
 
-def test_an_accepted_stream_that_arrives_late_or_is_given_up_twice() -> None:
+def test_an_accepted_stream_that_arrives_late_or_is_cancelled_twice() -> None:
     met = meeting("preserving", "preserving")
     met.dial()
     (incoming,) = met.incoming
@@ -295,7 +295,7 @@ def test_without_room_for_requests() -> None:
     assert failed == [Failure.NO_ANSWER]
 
 
-def test_random_punches_wait_for_each_other() -> None:
+def test_random_punches_run_one_at_a_time() -> None:
     met = meeting("random", "preserving")
     met.alice.machine.punching.throttle.began()
     met.dial()
@@ -306,7 +306,7 @@ def test_random_punches_wait_for_each_other() -> None:
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
-def test_messages_through_loss(number: int) -> None:
+def test_a_punch_survives_loss(number: int) -> None:
     network = hyper_network(NODES, number, loss=0.1)
     alice, bob = behind(network, "preserving", 1), behind(network, "preserving", 2)
     bob.machine.listen(network.now)
@@ -321,7 +321,7 @@ def test_messages_through_loss(number: int) -> None:
 
 
 def bring(met: Meeting, value: bytes, socket: int = 0) -> None:
-    """Let a stranger bring a message of hole punching to Bob."""
+    """Let a stranger send Bob a message of hole punching."""
     request = RpcRequest(
         1,
         met.bob.address,
@@ -334,7 +334,7 @@ def bring(met: Meeting, value: bytes, socket: int = 0) -> None:
     )
 
 
-def test_messages_that_are_none() -> None:
+def test_malformed_messages_are_dropped() -> None:
     met = meeting("preserving", "preserving")
     met.dial()
     (incoming,) = met.incoming
@@ -358,7 +358,7 @@ def test_messages_that_are_none() -> None:
     met.arrive()
 
 
-def test_a_socket_for_hole_punching_serves_nobody_else() -> None:
+def test_a_socket_for_hole_punching_answers_no_other_requests() -> None:
     met = meeting("preserving", "preserving")
     met.dial()
     (socket,) = met.bob.machine.punching.sockets
@@ -378,8 +378,8 @@ def test_a_socket_for_hole_punching_serves_nobody_else() -> None:
     ]
 
 
-def test_a_replayed_message_is_answered_a_few_times_only() -> None:
-    """An attacker on the path repeats what the client has sent, and learns nothing."""
+def test_a_replayed_message_is_answered_only_a_few_times() -> None:
+    """An attacker on the path repeats a message of the client, and learns nothing."""
     met = meeting("preserving", "preserving")
     heard: list[bytes] = []
 
@@ -446,14 +446,14 @@ def test_a_relay_that_answers_nonsense(value: bytes) -> None:
     assert [failed.reason for failed in met.failures] == [Failure.INVALID.value]
 
 
-def test_a_probe_at_a_socket_that_is_closed() -> None:
+def test_a_probe_to_a_closed_socket() -> None:
     met = meeting("preserving", "preserving")
     assert not met.bob.machine.receive_datagrams(PROBE, 1, ("66.0.0.6", 6), met.network.now, socket=77)
     assert not met.bob.machine.receive_datagrams(b"", 0, ("66.0.0.6", 6), met.network.now, socket=77)
     assert not met.bob.machine.punch_datagrams_to_send(met.network.now)
 
 
-def test_a_flood_of_probes_is_answered_one_for_one() -> None:
+def test_each_probe_of_a_flood_gets_one_answer() -> None:
     met = meeting("preserving", "preserving")
     met.dial()
     (socket,) = met.bob.machine.punching.sockets

@@ -37,7 +37,7 @@ SIDES: list[Side] = ["alice", "bob"]
 
 @attrs.define(eq=False)
 class RelayedMeeting(Meeting):
-    """Alice dials Bob, and Ruth is a blind relay that anybody can reach."""
+    """Alice dials Bob, and Ruth is a blind relay that everybody can reach."""
 
     ruth: Member = attrs.field(kw_only=True)
     asks: Side = attrs.field(kw_only=True)
@@ -51,7 +51,7 @@ class RelayedMeeting(Meeting):
         return self.alice if name == "alice" else self.bob
 
     def meet(self) -> None:
-        """Let Alice dial, and Bob accept."""
+        """Let Alice dial and Bob accept."""
         ask = {"relay_through": self.relay}
         key = self.bob.machine.key_pair.ed25519_public_key
         self.alice.machine.dial(key, 11, self.network.now, **(ask if self.asks == "alice" else {}))
@@ -69,12 +69,12 @@ class RelayedMeeting(Meeting):
         return pairing
 
     def offer(self, name: Side) -> Pairing:
-        """Wait until one side is to dial the relay."""
+        """Wait until one side wants to dial the relay."""
         self.network.until(lambda: bool(self.side(name).of_type(RelayOffered)))
         return self.pairing(name)
 
     def reach(self, name: Side) -> BlindRelay:
-        """Connect one side to Ruth, whose end reads what it says."""
+        """Connect one side to Ruth, whose end reads its messages."""
         pairing, machine = self.offer(name), self.side(name).machine
         seen = len(self.ruth.of_type(ConnectionRequested))
         machine.dial_relay(pairing, 33, self.network.now)
@@ -87,7 +87,7 @@ class RelayedMeeting(Meeting):
         return end
 
     def pair(self, name: Side) -> None:
-        """Let Ruth answer one side, as if the other had come."""
+        """Let Ruth answer one side, as if the other side had come."""
         ((asked),) = self.ends[name].pairs
         answer = self.ends[name].answer(Pair(asked.initiator, asked.token, 55))
         self.say(name, answer)
@@ -98,7 +98,7 @@ class RelayedMeeting(Meeting):
         self.settle(name)
 
     def settle(self, name: Side) -> None:
-        """Let one side report what commands have caused."""
+        """Let one side report the events of its commands."""
         self.side(name).host.settle()
         self.network.network.run_for(0.001)
 
@@ -133,7 +133,7 @@ def meeting(one: Kind, other: Kind, asks: Side = "alice", **options: object) -> 
 
 
 @pytest.mark.parametrize("asks", SIDES)
-def test_two_random_nats_meet_at_the_relay_that_either_has_named(asks: Side) -> None:
+def test_two_random_nats_meet_at_the_relay_that_either_side_named(asks: Side) -> None:
     met = meeting("random", "random", asks)
     met.meet()
     for name in SIDES:
@@ -148,7 +148,7 @@ def test_two_random_nats_meet_at_the_relay_that_either_has_named(asks: Side) -> 
         assert relayed.remote_stream_id == 55
         assert met.pairing(name).state is PairingState.PAIRED
     assert met.pairing("alice").keys.sending_key == met.pairing("bob").keys.receiving_key
-    # The punch goes on, and its failure is none.
+    # The punch goes on. When it fails, no side reports a failure.
     met.wait_punches()
     met.network.network.run_for(60)
     assert not met.alice.machine.dials
@@ -178,7 +178,7 @@ def test_a_relayed_stream_finds_a_direct_path() -> None:
     assert (upgraded.pairing, upgraded.remote_stream_id) == (met.pairing("alice"), 22)
     assert upgraded.address[0] == "88.0.0.2"
     assert dial.state is DialState.DONE
-    assert not met.alice.of_type(Dialled)[1:]  # only that of the relay, which is not shown, and none of Bob
+    assert not met.alice.of_type(Dialled)[1:]  # no connection to Bob, and that to the relay is not reported
     met.bob.machine.arrived(met.incoming[0], upgraded.address, met.network.now)
     for name in SIDES:
         met.side(name).machine.end_relay(met.pairing(name), met.network.now)
@@ -188,7 +188,7 @@ def test_a_relayed_stream_finds_a_direct_path() -> None:
     assert not met.alice.machine.relaying.pairings
 
 
-def test_a_punch_that_fails_behind_a_relayed_stream_is_no_failure() -> None:
+def test_the_failure_of_a_punch_behind_a_relayed_stream_is_not_reported() -> None:
     met = meeting("preserving", "preserving")
     for name in SIDES:
         intercept(met.side(name), lambda data, source, socket: socket > 1 and data == b"\0")
@@ -220,7 +220,7 @@ def test_a_punch_that_is_faster_ends_the_pairing() -> None:
 
 
 @pytest.mark.parametrize("reached", [False, True])
-def test_nobody_comes_to_the_relay(reached: bool) -> None:
+def test_the_peer_does_not_come_to_the_relay(reached: bool) -> None:
     met = meeting("random", "random")
     met.meet()
     if reached:
@@ -236,7 +236,7 @@ def test_nobody_comes_to_the_relay(reached: bool) -> None:
     assert not met.alice.machine.dials
 
 
-def test_an_answer_of_the_relay_that_comes_in_pieces() -> None:
+def test_the_relay_may_answer_in_pieces() -> None:
     met = meeting("random", "random")
     met.meet()
     end = met.reach("alice")
@@ -249,7 +249,7 @@ def test_an_answer_of_the_relay_that_comes_in_pieces() -> None:
 
 
 @pytest.mark.parametrize("name", SIDES)
-def test_a_relay_that_fails_first(name: Side) -> None:
+def test_a_relay_that_fails_before_the_punch(name: Side) -> None:
     met = meeting("random", "random")
     met.meet()
     end = met.reach(name)
@@ -263,7 +263,7 @@ def test_a_relay_that_fails_first(name: Side) -> None:
     assert failures[0].reason.endswith("no help: the blind relay has refused or ended the pairing")
 
 
-def test_a_relay_that_nobody_knows() -> None:
+def test_a_relay_that_no_node_knows() -> None:
     key = KeyPair.from_seed(b"x" * 32).ed25519_public_key
     met = meeting("random", "random", relay=key)
     met.meet()
@@ -273,7 +273,7 @@ def test_a_relay_that_nobody_knows() -> None:
 
 
 @pytest.mark.parametrize("key", ["none", "bob", "alice"])
-def test_a_relay_that_cannot_be_one(key: str) -> None:
+def test_a_relay_key_that_is_not_a_key(key: str) -> None:
     keys = {"none": b"\xff" * 32}
     for number, name in ((1, "alice"), (2, "bob")):
         keys[name] = KeyPair.from_seed(bytes((number,)) * 32).ed25519_public_key
@@ -285,7 +285,7 @@ def test_a_relay_that_cannot_be_one(key: str) -> None:
     assert met.bob.of_type(PunchFailed)[0].reason == f"{Refusal.REMOTE_ABORTED.value}; {UNUSABLE_RELAY}"
 
 
-def test_only_so_many_pairings() -> None:
+def test_the_number_of_pairings_is_bounded() -> None:
     met = meeting("random", "random", limits=HyperDhtLimits(pairings=1))
     met.meet()
     used = met.offer("alice")
@@ -300,7 +300,7 @@ def test_only_so_many_pairings() -> None:
     assert relaying.offer(*arguments, on_paired=lambda now: None, on_failed=lambda reason, now: None)
 
 
-def test_a_dial_that_is_cancelled_leaves_the_relay() -> None:
+def test_cancelling_a_dial_leaves_the_relay() -> None:
     met = meeting("random", "random")
     met.meet()
     met.alice.machine.dial_relay(met.offer("alice"), 33, met.network.now)
@@ -315,7 +315,7 @@ def test_a_dial_that_is_cancelled_leaves_the_relay() -> None:
     assert len(met.alice.of_type(RelayClosed)) == 1
 
 
-def test_a_relayed_stream_that_is_over_ends_the_search_for_a_direct_path() -> None:
+def test_the_end_of_a_relayed_stream_ends_the_search_for_a_direct_path() -> None:
     met = meeting("preserving", "preserving")
     intercept(met.alice, lambda data, source, socket: socket > 1 and data == b"\0")
     met.meet()
@@ -333,7 +333,7 @@ def test_a_relayed_stream_that_is_over_ends_the_search_for_a_direct_path() -> No
     assert not met.alice.machine.punching.sockets
 
 
-def test_a_relay_that_is_lost_later() -> None:
+def test_a_relay_that_is_lost_after_the_pairing() -> None:
     met = meeting("random", "random")
     met.meet()
     for name in SIDES:

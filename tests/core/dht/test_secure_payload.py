@@ -1,4 +1,4 @@
-"""The messages of hole punching on the wire: those of the reference, and everything that is not one."""
+"""The messages of hole punching on the wire: those of the reference, and malformed ones."""
 
 from __future__ import annotations
 
@@ -54,15 +54,15 @@ def message_of(recorded: dict[str, Any]) -> Round:
 
 
 @pytest.mark.parametrize("index", range(len(RECORDED["messages"])))
-def test_what_the_reference_writes(index: int) -> None:
-    """The vectors are made by tests/interop/hyperswarm/record-holepunch.js."""
+def test_the_bytes_are_those_of_the_reference(index: int) -> None:
+    """tests/interop/hyperswarm/record-holepunch.js makes the vectors."""
     recorded = RECORDED["messages"][index]
     message = message_of(recorded["message"])
     assert made().open_untrusted(bytes.fromhex(recorded["sealed"])) == message
     assert encode_round(message).hex() == recorded["plain"]
 
 
-def test_the_other_side_reads_what_was_sealed() -> None:
+def test_the_other_side_reads_a_sealed_message() -> None:
     ours, theirs = made(1), made(2)
     sealed = ours.seal(FULL)
     assert theirs.open_untrusted(sealed) == FULL
@@ -70,7 +70,7 @@ def test_the_other_side_reads_what_was_sealed() -> None:
 
 
 @pytest.mark.parametrize("size", range(len(encode_round(FULL))))
-def test_a_message_that_is_cut_short(size: int) -> None:
+def test_a_message_that_is_cut_short_is_refused(size: int) -> None:
     with pytest.raises(RemoteProtocolError):
         decode_round_untrusted(encode_round(FULL)[:size], MOST)
 
@@ -79,7 +79,7 @@ def test_bytes_that_follow_a_message_are_ignored() -> None:
     assert decode_round_untrusted(encode_round(FULL) + b"more", MOST) == FULL
 
 
-def test_a_thousand_addresses() -> None:
+def test_the_number_of_addresses_is_bounded() -> None:
     many = attrs.evolve(FULL, addresses=tuple(("1.2.3.4", port) for port in range(1, 1001)))
     assert decode_round_untrusted(encode_round(many), MOST) == attrs.evolve(
         many, addresses=many.addresses[:MOST]
@@ -87,7 +87,7 @@ def test_a_thousand_addresses() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 23, 24, 40])
-def test_what_is_too_short(size: int) -> None:
+def test_a_message_that_is_too_short_is_refused(size: int) -> None:
     with pytest.raises(RemoteProtocolError, match="too short"):
         made().open_untrusted(bytes(size))
 
@@ -100,7 +100,7 @@ def test_every_changed_byte_is_noticed() -> None:
             made().open_untrusted(changed)
 
 
-def test_a_message_of_another_handshake() -> None:
+def test_a_message_of_another_handshake_is_refused() -> None:
     with pytest.raises(RemoteProtocolError, match="not from the peer"):
         made().open_untrusted(SecurePayload(bytes(64), entropy(1), MOST).seal(FULL))
 

@@ -1,4 +1,4 @@
-"""Signatures of announcements and values, beside those of real nodes."""
+"""Signatures of announcements and values, compared with those of real nodes."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_constants_of_the_reference() -> None:
 
 
 @pytest.mark.parametrize("command", [HyperDhtCommand.ANNOUNCE, HyperDhtCommand.UNANNOUNCE])
-def test_what_real_nodes_have_signed(command: HyperDhtCommand) -> None:
+def test_announcements_that_real_nodes_signed(command: HyperDhtCommand) -> None:
     signed = requests(command)
     assert signed
     nodes = {
@@ -63,7 +63,7 @@ def test_what_real_nodes_have_signed(command: HyperDhtCommand) -> None:
         assert request.target is not None
         assert request.token is not None
         announcement = decode_announcement_untrusted(request.value or b"")
-        # The node that was asked is the one whose id makes the signature right.
+        # The signature is valid for exactly one of the nodes: the one that was asked.
         verified += any(
             verify_announcement(command, announcement, request.target, node, request.token)
             for node in nodes
@@ -72,7 +72,7 @@ def test_what_real_nodes_have_signed(command: HyperDhtCommand) -> None:
     assert verified == len(signed)
 
 
-def test_values_that_real_nodes_have_signed() -> None:
+def test_values_that_real_nodes_signed() -> None:
     signed = requests(HyperDhtCommand.MUTABLE_PUT)
     assert signed
     for request in signed:
@@ -82,7 +82,7 @@ def test_values_that_real_nodes_have_signed() -> None:
 
 
 @pytest.mark.parametrize("command", [HyperDhtCommand.ANNOUNCE, HyperDhtCommand.UNANNOUNCE])
-def test_a_signature_is_for_one_command_topic_node_and_token(command: HyperDhtCommand) -> None:
+def test_a_signature_is_valid_for_one_command_topic_node_and_token(command: HyperDhtCommand) -> None:
     signed = sign_announcement(command, OURS, TARGET, NODE, TOKEN, RELAYS)
     assert verify_announcement(command, signed, TARGET, NODE, TOKEN)
     other = HyperDhtCommand.ANNOUNCE if command is HyperDhtCommand.UNANNOUNCE else HyperDhtCommand.UNANNOUNCE
@@ -91,7 +91,7 @@ def test_a_signature_is_for_one_command_topic_node_and_token(command: HyperDhtCo
         assert not verify_announcement(command, signed, *fields)
 
 
-def test_a_signature_is_for_one_record() -> None:
+def test_a_signature_is_valid_for_one_record() -> None:
     signed = sign_announcement(HyperDhtCommand.ANNOUNCE, OURS, TARGET, NODE, TOKEN, RELAYS)
     assert signed.peer == Peer(OURS.ed25519_public_key, RELAYS)
     for forged in (
@@ -104,7 +104,7 @@ def test_a_signature_is_for_one_record() -> None:
         assert not verify_announcement(HyperDhtCommand.ANNOUNCE, forged, TARGET, NODE, TOKEN)
 
 
-def test_a_value_is_signed_with_its_number() -> None:
+def test_the_signature_of_a_value_covers_its_number() -> None:
     signed = sign_mutable(OURS, 5, b"value")
     assert verify_mutable(signed, OURS.ed25519_public_key)
     assert not verify_mutable(signed, KeyPair.from_seed(NODE).ed25519_public_key)

@@ -1,4 +1,4 @@
-"""The records that a persistent node keeps for others, and those it refuses."""
+"""The records that a persistent node keeps for others, and the ones that it refuses."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ALICE = KeyPair.from_seed(b"a" * 32)
 
 @attrs.define(eq=False)
 class Played:
-    """A persistent node, and somebody who asks it."""
+    """A persistent node, and a remote that sends it requests."""
 
     now: float = 0.0
     limits: HyperDhtLimits = attrs.field(factory=HyperDhtLimits)
@@ -51,7 +51,7 @@ class Played:
         self.machine.handle_deadline(0.0)
 
     def ask(self, command: int, source: SocketAddress = THEIRS, **fields: Any) -> RpcResponse | None:
-        """Send a request; returns the response, if there is one."""
+        """Send a request. Return the response, or None."""
         request = RpcRequest(5, OURS, command, **{"target": TOPIC, **fields})
         self.machine.receive_datagrams(encode_request(request), 1500, source, self.now)
         responses = [message for _, message in sent(self.machine, self.now)]
@@ -119,7 +119,7 @@ def test_withdrawing(target: bytes) -> None:
     node.announce(target=target)
     token = node.token()
     signed = sign_announcement(HyperDhtCommand.UNANNOUNCE, ALICE, target, node_id(OURS), token, ())
-    # It takes the owner's signature, and one for the other command is none.
+    # Withdrawing takes the owner's signature. A signature for the other command does not count.
     assert node.ask(HyperDhtCommand.ANNOUNCE, target=target, token=token, value=signed.encode()) is None
     assert len(node.peers(target)) == 1
     assert node.ask(HyperDhtCommand.UNANNOUNCE, target=target, token=token, value=signed.encode()) is not None
@@ -127,7 +127,7 @@ def test_withdrawing(target: bytes) -> None:
     assert node.stored == len(node.machine.forwarding) == 0
 
 
-def test_what_is_not_signed_for_us_now_is_not_kept() -> None:
+def test_announcements_without_a_valid_signature_are_not_kept() -> None:
     node = Played()
     token = node.token()
 
@@ -163,7 +163,7 @@ def test_an_ephemeral_node_keeps_nothing() -> None:
         request = RpcRequest(5, OURS, command, target=TOPIC, value=b"v")
         machine.receive_datagrams(encode_request(request), 1500, THEIRS, 0.0)
     answers = [message for _, message in sent(machine, 0.0)]
-    assert len(answers) == len(HyperDhtCommand) + 1 - 2  # all but the two that are relayed
+    assert len(answers) == len(HyperDhtCommand) + 1 - 2  # all requests but the two that it relays
     assert all(isinstance(answer, RpcResponse) and answer.error == 1 for answer in answers)
 
 
@@ -183,7 +183,7 @@ def test_announcing_again_keeps_one_record() -> None:
     assert node.stored == 1
 
 
-def test_a_record_lives_for_twenty_minutes_from_its_last_announcement() -> None:
+def test_a_record_lives_for_twenty_minutes_after_its_last_announcement() -> None:
     node = Played()
     node.announce()
     node.now = 15 * 60.0
@@ -197,7 +197,7 @@ def test_a_record_lives_for_twenty_minutes_from_its_last_announcement() -> None:
     assert not node.machine.storage.topics
 
 
-def test_more_peers_than_an_answer_holds_are_all_found_by_somebody() -> None:
+def test_if_an_answer_cannot_hold_all_peers_each_is_found_by_some_lookup() -> None:
     node = Played()
     for number in range(60):
         node.announce(person(number))
@@ -232,7 +232,7 @@ def test_one_topic_cannot_push_out_others() -> None:
     assert len(node.peers(bytes(32))) == 1
 
 
-def test_an_immutable_value_is_kept_under_its_hash_only() -> None:
+def test_an_immutable_value_is_kept_only_under_its_hash() -> None:
     node = Played()
     token = node.token()
     assert node.ask(HyperDhtCommand.IMMUTABLE_PUT, token=token, value=b"value") is None
@@ -246,7 +246,7 @@ def test_an_immutable_value_is_kept_under_its_hash_only() -> None:
     assert response.value == b"value"
 
 
-def test_a_mutable_value_is_kept_if_its_owner_has_signed_it() -> None:
+def test_a_mutable_value_is_kept_only_if_its_owner_signed_it() -> None:
     node = Played()
     token, target = node.token(), key_hash(ALICE.ed25519_public_key)
     signed = sign_mutable(ALICE, 3, b"value")

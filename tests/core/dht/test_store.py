@@ -1,4 +1,4 @@
-"""The bounded store beside a model of it."""
+"""The bounded store, compared with a model of it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class StoreMachine(RuleBasedStateMachine):
 TestStore = StoreMachine.TestCase
 
 
-def test_what_leaves_by_itself_is_reported() -> None:
+def test_records_that_expire_are_reported() -> None:
     removed: list[str] = []
     store: BoundedStore[str, int] = BoundedStore(lifetime=5, size=2, per_owner=9, on_removed=removed.append)
     store.put("a", 1, "x", 0.0)
@@ -80,7 +80,7 @@ def test_what_leaves_by_itself_is_reported() -> None:
     assert removed == ["a", "c", "d"]
 
 
-def test_without_anybody_who_listens() -> None:
+def test_a_store_needs_no_listener() -> None:
     store: BoundedStore[str, int] = BoundedStore(lifetime=5, size=1, per_owner=1)
     store.put("a", 1, "x", 0.0)
     store.put("b", 2, "y", 0.0)

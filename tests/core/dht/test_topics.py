@@ -45,7 +45,7 @@ def found(member: Member, search: Any) -> dict[bytes, tuple[SocketAddress, ...]]
     }
 
 
-def test_who_announces_is_found_with_its_relays() -> None:
+def test_an_announced_peer_is_found_with_its_relays() -> None:
     network = hyper_network(12)
     alice, bob = network.members[3], network.members[7]
     listen(network, alice)
@@ -57,7 +57,7 @@ def test_who_announces_is_found_with_its_relays() -> None:
     assert len(alice.machine.relays) == 3
 
 
-def test_nobody_finds_itself() -> None:
+def test_a_peer_does_not_find_itself() -> None:
     network = hyper_network(8)
     alice = network.members[3]
     listen(network, alice)
@@ -67,7 +67,7 @@ def test_nobody_finds_itself() -> None:
     assert not found(alice, search)
 
 
-def test_everybody_finds_everybody() -> None:
+def test_all_peers_find_each_other() -> None:
     network = hyper_network(10)
     listen(network, *network.members)
     for member in network.members:
@@ -90,7 +90,7 @@ def test_withdrawing_leaves_no_record() -> None:
     assert not found(bob, search)
 
 
-def test_a_record_goes_by_itself_after_twenty_minutes() -> None:
+def test_a_record_expires_after_twenty_minutes() -> None:
     network = hyper_network(6)
     alice, bob = network.members[3], network.members[4]
     listen(network, alice)
@@ -105,7 +105,7 @@ def test_a_record_goes_by_itself_after_twenty_minutes() -> None:
     assert not found(bob, search)
 
 
-def test_announcing_again_removes_what_has_become_stale() -> None:
+def test_announcing_again_removes_stale_records() -> None:
     network = hyper_network(30)
     alice = network.members[3]
     listen(network, alice)
@@ -133,7 +133,7 @@ def test_announcing_again_removes_what_has_become_stale() -> None:
             assert key(alice) not in member.machine.storage.topics.get(TOPIC, {})
 
 
-def test_a_cancelled_search_says_no_more() -> None:
+def test_a_cancelled_search_reports_nothing_more() -> None:
     network = hyper_network(6)
     bob = network.members[2]
     bob.events.clear()
@@ -143,7 +143,7 @@ def test_a_cancelled_search_says_no_more() -> None:
 
 
 def answered(member: Member, now: float, value: bytes, *, token: bytes | None = b"t" * 32) -> list[Any]:
-    """Answer every request that a member has sent with a value; returns the events."""
+    """Answer every request that a member has sent with a value. Return the events."""
     events = []
     for to, request in requests_of(member.machine, now):
         response = RpcResponse(request.tid, member.address, node_id(to), token, value=value)
@@ -152,7 +152,7 @@ def answered(member: Member, now: float, value: bytes, *, token: bytes | None = 
 
 
 @pytest.mark.parametrize("value", [b"\x05garbage", b"\xff" * 9, b"\xfe\xff\xff\xff\xff"])
-def test_an_answer_that_is_garbage_is_dropped(value: bytes) -> None:
+def test_a_malformed_answer_is_dropped(value: bytes) -> None:
     network = hyper_network(3)
     bob = network.members[1]
     search = bob.machine.lookup(TOPIC, network.now)
@@ -162,7 +162,7 @@ def test_an_answer_that_is_garbage_is_dropped(value: bytes) -> None:
     assert bob.machine.node.dropped == 2
 
 
-def test_our_own_record_is_withdrawn_from_nodes_that_have_shown_a_token_only() -> None:
+def test_our_own_record_is_withdrawn_only_from_nodes_that_sent_a_token() -> None:
     network = hyper_network(3)
     bob = network.members[1]
     ours = encode_peers([Peer(key(bob)).encode()])
@@ -173,14 +173,14 @@ def test_our_own_record_is_withdrawn_from_nodes_that_have_shown_a_token_only() -
     answered(bob, network.now, ours)
     withdrawals = requests_of(bob.machine, network.now)
     assert [request.command for _, request in withdrawals] == [HyperDhtCommand.UNANNOUNCE] * 2
-    # Whether they are confirmed or not changes nothing.
+    # It makes no difference whether they confirm it.
     to, request = withdrawals[0]
     bob.machine.receive_datagrams(encode_response(RpcResponse(request.tid, to)), 1500, to, network.now)
     network.network.run_for(20)
     sent(bob.machine, network.now)
 
 
-def test_nodes_that_show_no_token_get_no_announcement() -> None:
+def test_nodes_that_send_no_token_get_no_announcement() -> None:
     network = hyper_network(3)
     bob = network.members[1]
     bob.machine.announce(TOPIC, network.now)

@@ -48,7 +48,7 @@ def test_a_mutable_value_and_its_successor() -> None:
 
 
 @pytest.mark.parametrize(("value", "seq"), [(b"old", 1), (b"other", 2)])
-def test_a_value_that_is_older_or_another_of_the_same_number_is_refused(value: bytes, seq: int) -> None:
+def test_an_older_value_or_another_one_of_the_same_number_is_refused(value: bytes, seq: int) -> None:
     network = hyper_network(5)
     alice = network.members[2]
     finish(network, alice, alice.machine.put_mutable(b"two", 2, network.now))
@@ -56,7 +56,7 @@ def test_a_value_that_is_older_or_another_of_the_same_number_is_refused(value: b
     assert finish(network, alice, alice.machine.put_mutable(b"two", 2, network.now)).stored == 4
 
 
-def test_values_that_are_too_large_or_empty() -> None:
+def test_values_that_are_too_large_or_empty_are_refused() -> None:
     network = hyper_network(1)
     machine = network.members[0].machine
     for value in (b"", bytes(1001)):
@@ -71,7 +71,7 @@ def test_values_that_are_too_large_or_empty() -> None:
 
 
 def answer(member: Member, now: float, *values: bytes | None, token: bytes | None = b"t" * 32) -> list[Any]:
-    """Answer the requests that a member has sent, each with the next value; returns the events."""
+    """Answer the requests that a member has sent, each with the next value. Return the events."""
     events = []
     for (to, request), value in zip(requests_of(member.machine, now), values, strict=True):
         response = RpcResponse(request.tid, member.address, node_id(to), token, value=value)
@@ -79,7 +79,7 @@ def answer(member: Member, now: float, *values: bytes | None, token: bytes | Non
     return events
 
 
-def test_lies_about_a_hash_are_not_believed() -> None:
+def test_a_false_value_for_a_hash_is_not_believed() -> None:
     network = hyper_network(4)
     bob = network.members[1]
     bob.machine.get_immutable(key_hash(b"true"), network.now)
@@ -87,7 +87,7 @@ def test_lies_about_a_hash_are_not_believed() -> None:
     assert found.value == b"true"
 
 
-def test_lies_about_a_key_are_not_believed() -> None:
+def test_a_false_value_for_a_key_is_not_believed() -> None:
     network = hyper_network(5)
     bob = network.members[1]
     owner, liar = KeyPair.from_seed(b"o" * 32), KeyPair.from_seed(b"l" * 32)
@@ -104,7 +104,7 @@ def test_lies_about_a_key_are_not_believed() -> None:
     assert bob.machine.node.dropped == 1
 
 
-def test_nodes_without_a_token_are_not_asked_to_store() -> None:
+def test_nodes_that_send_no_token_get_nothing_to_store() -> None:
     network = hyper_network(3)
     bob = network.members[1]
     bob.machine.put_immutable(b"value", network.now)

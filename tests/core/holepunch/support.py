@@ -1,4 +1,4 @@
-"""Support for the tests of hole punching: a host that notes, samples of NATs, and the passing of time."""
+"""Support for the tests of hole punching: a host that takes notes, samples of NATs, and passing time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ THEIR_TOKEN = b"T" * 32
 
 
 class Noted(PunchHost):
-    """The host of one punch, with what tests ask of it."""
+    """The host of one punch, with methods for the tests."""
 
     def take_probes(self) -> list[tuple[int, SocketAddress, int]]:
         taken, self.probes = self.probes, []
@@ -27,7 +27,7 @@ class Noted(PunchHost):
         return taken
 
     def sample(self, puncher: Puncher, *ports: int, now: float = 0.0) -> None:
-        """Answer a ping for each port at which a node sees the socket; 0 stands for no answer."""
+        """Answer a ping for each port under which a node sees the socket. 0 stands for no answer."""
         for port in ports:
             node, _ = self.pings.pop(0)
             if port:
@@ -41,7 +41,7 @@ CONSISTENT, RANDOM = (7, 7, 7), (7, 8, 9, 10)
 
 
 def run(punch: Any, seconds: float, now: float = 0.0) -> float:
-    """Let time pass for a punch; returns the time afterwards."""
+    """Let time pass for a punch. Return the time afterwards."""
     until = now + seconds
     while (deadline := deadline_of(punch)) <= until:
         now = max(now, deadline)

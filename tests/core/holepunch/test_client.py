@@ -1,4 +1,6 @@
-"""The side that dials, round by round: against servers that know their NAT, do not, lie, or are silent."""
+"""The side that dials, round by round: against servers that know their NAT, do not know it, lie, or are
+silent.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,7 @@ AGREES = attrs.evolve(KNOWS, punching=True, remote_token=TOKEN)
 
 
 def of_random_nat(message: Round) -> Round:
-    """The same message from behind a random NAT."""
+    """Return the same message from behind a random NAT."""
     return attrs.evolve(message, firewall=Firewall.RANDOM, addresses=((THEIRS, 0),))
 
 
@@ -74,19 +76,19 @@ class Dialler:
         self.now = run(self.punch, seconds, self.now)
 
     def round(self) -> tuple[SocketAddress, SocketAddress, Round]:
-        """The only message since the last look."""
+        """Return the only message since the last look."""
         (sent,) = self.host.take_rounds()
         return sent
 
     def agree(self, knows: Round = KNOWS, agrees: Round = AGREES) -> None:
-        """Come as far as probing."""
+        """Go on until the probing phase."""
         self.answer(knows)
         self.sample(*CONSISTENT)
         self.host.take_rounds()
         self.answer(agrees)
 
 
-def test_it_opens_its_nat_and_asks_the_servers_relay() -> None:
+def test_it_opens_its_nat_and_asks_the_relay_of_the_server() -> None:
     dialler = Dialler()
     assert dialler.host.take_probes() == [(2, SERVER, SHORT_TTL)]
     assert dialler.round() == (RELAY, AT_RELAY, Round(remote_address=SERVER))
@@ -119,7 +121,7 @@ def test_it_asks_the_server_to_punch_and_probes() -> None:
     assert dialler.punch.next_deadline() == float("inf")
 
 
-def test_the_answer_of_the_server_is_a_sample_too() -> None:
+def test_the_answer_of_the_server_counts_as_a_sample() -> None:
     dialler = Dialler()
     dialler.sample(7, 7)
     dialler.host.take_rounds()
@@ -127,7 +129,7 @@ def test_the_answer_of_the_server_is_a_sample_too() -> None:
     assert dialler.round()[2].punching
 
 
-def test_a_probe_that_comes_early_ends_everything() -> None:
+def test_an_early_probe_ends_the_punch() -> None:
     dialler = Dialler()
     dialler.punch.puncher.received(2, SERVER, 0.0)
     assert dialler.outcomes == [PunchedAddress(2, SERVER)]
@@ -135,15 +137,15 @@ def test_a_probe_that_comes_early_ends_everything() -> None:
     assert len(dialler.outcomes) == 1
 
 
-def test_another_relay_of_the_servers() -> None:
+def test_another_relay_of_the_server() -> None:
     dialler = Dialler(attrs.evolve(PLAN, server_relay=OTHER_RELAY))
     assert dialler.round()[:2] == (OTHER_RELAY, AT_RELAY)
     dialler.answer(KNOWS, (THEIRS, 9001))
     dialler.sample(*CONSISTENT)
-    assert dialler.round()[:2] == (RELAY, SERVER)  # only there has the server opened its NAT
+    assert dialler.round()[:2] == (RELAY, SERVER)  # the server has opened its NAT only for this relay
 
 
-def test_a_server_that_has_taken_another_socket() -> None:
+def test_a_server_that_uses_another_socket() -> None:
     dialler = Dialler()
     dialler.host.take_rounds()
     dialler.host.take_probes()
@@ -153,7 +155,7 @@ def test_a_server_that_has_taken_another_socket() -> None:
     assert dialler.round()[:2] == (RELAY, (THEIRS, 9001))
 
 
-def test_a_relay_that_shows_no_address_of_the_server() -> None:
+def test_a_relay_that_sends_no_address_of_the_server() -> None:
     dialler = Dialler()
     dialler.host.take_rounds()
     dialler.answer(KNOWS, None)
@@ -164,7 +166,7 @@ def test_a_relay_that_shows_no_address_of_the_server() -> None:
 @pytest.mark.parametrize(
     "knows", [attrs.evolve(KNOWS, firewall=Firewall.UNKNOWN), attrs.evolve(KNOWS, token=None)]
 )
-def test_a_server_is_asked_once_more(knows: Round) -> None:
+def test_a_server_is_asked_a_second_time(knows: Round) -> None:
     dialler = Dialler()
     dialler.sample(*CONSISTENT)
     dialler.host.take_rounds()
@@ -293,7 +295,7 @@ def test_probes_that_do_not_arrive() -> None:
     assert dialler.outcomes == [Failure.PROBES_LOST]
 
 
-def test_one_random_punch_at_a_time() -> None:
+def test_random_punches_run_one_at_a_time() -> None:
     host = Noted(PunchLimits(random_probes=5))
     first = Dialler(host=host)
     first.answer(of_random_nat(KNOWS))
@@ -312,7 +314,7 @@ def test_one_random_punch_at_a_time() -> None:
     assert host.throttle.allows(30.0)
 
 
-def test_a_random_punch_that_is_given_up_before_it_begins_costs_no_pause() -> None:
+def test_a_random_punch_cancelled_before_it_begins_costs_no_pause() -> None:
     dialler = Dialler()
     dialler.answer(attrs.evolve(KNOWS, firewall=Firewall.RANDOM, addresses=((THEIRS, 0),)))
     dialler.sample(*CONSISTENT)

@@ -14,7 +14,7 @@ def test_a_bound_must_be_positive(field: str) -> None:
         PunchLimits(**{field: 0})
 
 
-def test_half_of_all_random_punches_need_no_more_probes_than_the_text_says() -> None:
+def test_half_of_all_random_punches_need_no_more_probes_than_documented() -> None:
     missed = 1 - DEFAULT_PUNCH_LIMITS.birthday_sockets / 64_536
     assert missed**174 > 0.5 > missed**175
     assert 1 - missed**DEFAULT_PUNCH_LIMITS.random_probes > 0.999

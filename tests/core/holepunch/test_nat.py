@@ -1,4 +1,4 @@
-"""The kind of a NAT from samples: the verdicts of hyperdht's own class, sample by sample."""
+"""Classifying a NAT from samples: the verdicts match those of hyperdht's own class, sample by sample."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def witness(number: int) -> tuple[str, int]:
 
 @pytest.mark.parametrize("case", RECORDED, ids=lambda case: f"{len(case['samples'])} samples")
 def test_the_verdicts_of_the_reference(case: dict[str, Any]) -> None:
-    """The tables are made by tests/interop/hyperswarm/record-nat.js."""
+    """tests/interop/hyperswarm/record-nat.js makes the tables."""
     nat = NatClassifier()
     decided = False
     for index, ((host, port, seen_by), verdict) in enumerate(
@@ -35,7 +35,7 @@ def test_the_verdicts_of_the_reference(case: dict[str, Any]) -> None:
         assert decided == verdict["resolved"]
 
 
-def test_the_tables_hold_every_kind_of_verdict() -> None:
+def test_the_tables_hold_every_verdict() -> None:
     verdicts = [verdict for case in RECORDED for verdict in case["verdicts"]]
     assert {verdict["firewall"] for verdict in verdicts} == set(Firewall) - {Firewall.OPEN}
     assert {len(verdict["addresses"]) for verdict in verdicts} >= {0, 1, 2, 3}
@@ -48,17 +48,17 @@ def classified(*samples: tuple[str, int]) -> NatClassifier:
     return nat
 
 
-def test_one_port_for_all_remotes_is_consistent() -> None:
+def test_a_nat_with_one_port_for_all_remotes_is_consistent() -> None:
     nat = classified((HERE, 7), (HERE, 7), (HERE, 7))
     assert (nat.firewall, nat.addresses, nat.decided) == (Firewall.CONSISTENT, ((HERE, 7),), True)
 
 
-def test_a_port_for_each_remote_is_random_and_only_its_host_is_known() -> None:
+def test_a_nat_with_a_port_for_each_remote_is_random_and_only_its_host_is_known() -> None:
     nat = classified((HERE, 7), (HERE, 8), (HERE, 9))
     assert (nat.firewall, nat.addresses, nat.decided) == (Firewall.RANDOM, ((HERE, 0),), False)
 
 
-def test_two_hosts_with_one_port_each_are_consistent() -> None:
+def test_a_nat_with_two_hosts_of_one_port_each_is_consistent() -> None:
     nat = classified((HERE, 7), (THERE, 8), (HERE, 7), (THERE, 8))
     assert (nat.firewall, nat.addresses) == (Firewall.CONSISTENT, ((HERE, 7), (THERE, 8)))
 

@@ -1,4 +1,4 @@
-"""One side's sockets and probes: which, where to, how often, and when they end."""
+"""The sockets and probes of one side: their number, destinations, rates, and end."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def made(
     addresses: tuple[SocketAddress, ...] = (AT,),
     verified: str | None = THEIRS,
 ) -> tuple[Puncher, Noted, Side]:
-    """A puncher that has taken samples, and a remote with these addresses."""
+    """Return a puncher that has taken samples, and knows the addresses of a remote."""
     host, side = host or Noted(), Side()
     puncher = Puncher(host, side, initiator=initiator, remote_firewall=Firewall.UNKNOWN)
     puncher.begin(0.0)
@@ -48,24 +48,24 @@ def made(
     return puncher, host, side
 
 
-def test_four_nodes_are_asked_but_not_those_heard_from_last() -> None:
+def test_it_asks_four_nodes_except_those_heard_from_last() -> None:
     _, host, side = made()
     assert host.pings == [(node, 2) for node in NODES[5:9]]
     assert not side.calls
 
 
-def test_in_a_small_network_all_nodes_are_asked() -> None:
+def test_in_a_small_network_it_asks_all_nodes() -> None:
     _, host, _ = made(host=Noted(known=NODES[:3]))
     assert [node for node, _ in host.pings] == NODES[:3]
 
 
-def test_three_that_agree_are_enough() -> None:
+def test_three_samples_that_agree_are_enough() -> None:
     puncher, _, side = made(*CONSISTENT)
     assert side.calls == ["sampled"]
     assert puncher.state is PuncherState.READY
 
 
-def test_those_that_do_not_answer_are_replaced_once() -> None:
+def test_nodes_that_do_not_answer_are_replaced_once() -> None:
     puncher, host, side = made(0, 0, 0, 0)
     assert [node for node, _ in host.pings] == NODES[9:]
     host.sample(puncher, 0, 0, 0)
@@ -99,7 +99,7 @@ def test_an_open_side_is_probed_like_one_with_a_consistent_nat() -> None:
     assert host.probes == [(2, AT, FULL_TTL)]
 
 
-def test_the_side_that_was_dialled_lets_its_first_probe_arrive() -> None:
+def test_the_dialled_side_lets_its_first_probe_arrive() -> None:
     puncher, host, _ = made(*CONSISTENT, initiator=False)
     assert puncher.punch(0.0)
     assert not host.take_probes()
@@ -107,7 +107,7 @@ def test_the_side_that_was_dialled_lets_its_first_probe_arrive() -> None:
     assert len(host.take_probes()) == 1
 
 
-def test_addresses_that_are_not_proved_get_every_fourth_probe() -> None:
+def test_unproved_addresses_get_every_fourth_probe() -> None:
     other = ("77.0.0.7", 5)
     puncher, host, _ = made(*CONSISTENT, addresses=(AT, other))
     puncher.punch(0.0)
@@ -116,7 +116,7 @@ def test_addresses_that_are_not_proved_get_every_fourth_probe() -> None:
     assert [to for _, to, _ in host.probes].count(other) == 2
 
 
-def test_an_address_that_is_named_twice_gets_no_more_probes() -> None:
+def test_an_address_named_twice_gets_no_more_probes() -> None:
     other = ("77.0.0.7", 5)
     puncher, host, _ = made(*CONSISTENT, addresses=(AT, other, other, other))
     puncher.punch(0.0)
@@ -130,7 +130,7 @@ def test_a_host_stays_proved() -> None:
     assert [remote.verified for remote in puncher.remote_addresses] == [True, False]
 
 
-def test_only_so_many_addresses_count_and_port_0_is_none() -> None:
+def test_the_number_of_addresses_is_bounded_and_port_0_is_refused() -> None:
     many = tuple((f"66.0.0.{number}", 5) for number in range(200))
     puncher, host, _ = made(*CONSISTENT, addresses=((THEIRS, 0), *many))
     puncher.punch(0.0)
@@ -146,7 +146,7 @@ def test_a_punch_that_cannot_work(addresses: tuple[SocketAddress, ...]) -> None:
     assert not host.probes
 
 
-def test_addresses_that_no_single_host_has_are_not_probed() -> None:
+def test_impossible_addresses_are_not_probed() -> None:
     nobodys = (("0.0.0.0", 5), ("224.0.0.1", 5), ("255.255.255.255", 5))
     puncher, _, _ = made(*CONSISTENT, addresses=nobodys)
     assert not puncher.remote_addresses
@@ -178,7 +178,7 @@ def test_random_ports_of_a_random_nat_are_tried() -> None:
     assert host.throttle.allows(30.0)
 
 
-def test_a_random_nat_opens_many_sockets() -> None:
+def test_a_random_nat_needs_many_sockets() -> None:
     limits = PunchLimits(birthday_sockets=20, random_probes=50)
     puncher, host, side = made(*RANDOM, host=Noted(limits))
     assert puncher.punch(0.0)
@@ -194,7 +194,7 @@ def test_a_random_nat_opens_many_sockets() -> None:
     assert not host.open
 
 
-def test_after_a_pause_of_the_program_probes_leave_in_no_burst() -> None:
+def test_after_a_pause_of_the_program_probes_do_not_leave_in_a_burst() -> None:
     puncher, host, _ = made(*CONSISTENT, remote=Firewall.RANDOM)
     puncher.punch(0.0)
     host.take_probes()
@@ -215,7 +215,7 @@ def test_the_dialling_side_connects_through_the_first_probe() -> None:
     assert not host.throttle.allows(1.0)
 
 
-def test_the_dialled_side_answers_each_probe_with_one() -> None:
+def test_the_dialled_side_answers_each_probe_once() -> None:
     puncher, host, side = made(initiator=False)
     puncher.received(2, AT, 0.0)
     assert host.take_probes() == [(2, AT, FULL_TTL)]
@@ -246,7 +246,7 @@ def test_an_odd_nat_gets_three_more_sockets() -> None:
     assert side.calls == ["sampled"] * 4
 
 
-def test_no_other_socket_while_there_is_hope() -> None:
+def test_no_socket_is_replaced_while_there_is_hope() -> None:
     puncher, _, _ = made(*RANDOM)
     assert not puncher.may_reopen
 

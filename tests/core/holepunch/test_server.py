@@ -1,4 +1,4 @@
-"""The side that is dialled, message by message: honest, early, repeating and hostile clients."""
+"""The side that is dialled, message by message: with honest, early, repeating and hostile clients."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ class Dialled:
         self.host.sample(self.punch.puncher, *ports, now=self.now)
 
     def answer(self) -> tuple[Round, int | None]:
-        """The only answer since the last look."""
+        """Return the only answer since the last look."""
         (answer,) = self.host.answers
         self.host.answers.clear()
         return answer
 
 
-def test_it_answers_once_it_knows_its_nat_and_probes_a_client_that_has_opened_its_own() -> None:
+def test_it_answers_once_it_knows_its_nat_and_probes_a_client_that_opened_its_own() -> None:
     server = Dialled()
     server.receive(ASKS)
     assert not server.host.answers
@@ -69,7 +69,7 @@ def test_it_answers_once_it_knows_its_nat_and_probes_a_client_that_has_opened_it
 
 
 @pytest.mark.parametrize("address", [None, (OURS, 8)])
-def test_a_client_that_has_opened_its_nat_for_another_address_gets_no_probe(
+def test_a_client_that_opened_its_nat_for_another_address_gets_no_probe(
     address: tuple[str, int] | None,
 ) -> None:
     server = Dialled()
@@ -79,7 +79,7 @@ def test_a_client_that_has_opened_its_nat_for_another_address_gets_no_probe(
     assert not server.host.probes
 
 
-def test_it_punches_when_it_is_asked_to() -> None:
+def test_it_punches_on_request() -> None:
     server = Dialled()
     server.sample(*CONSISTENT)
     server.receive(ASKS)
@@ -100,14 +100,14 @@ def test_it_punches_when_it_is_asked_to() -> None:
     assert not server.host.refusals
 
 
-def test_a_message_at_the_punching_socket_is_a_sample() -> None:
+def test_a_message_to_the_punching_socket_counts_as_a_sample() -> None:
     server = Dialled()
     server.sample(7, 7)
     server.receive(ASKS, socket=2)
     assert server.answer()
 
 
-def test_it_proves_nothing_to_a_relay_of_the_clients_own() -> None:
+def test_it_sends_no_proof_to_a_relay_chosen_by_the_client() -> None:
     server = Dialled()
     server.sample(*CONSISTENT)
     server.receive(PUNCHES, own_relay=False)
@@ -116,7 +116,7 @@ def test_it_proves_nothing_to_a_relay_of_the_clients_own() -> None:
     assert not server.punch.puncher.remote_addresses[0].verified
 
 
-def test_an_echoed_token_proves_the_clients_host() -> None:
+def test_an_echoed_token_proves_the_host_of_the_client() -> None:
     server = Dialled()
     server.sample(*CONSISTENT)
     server.receive(PUNCHES)
@@ -163,7 +163,7 @@ def test_an_odd_nat_gets_other_sockets() -> None:
     assert server.host.refusals == [Refusal.NAT_UNSTABLE]
 
 
-def test_another_socket_that_is_better() -> None:
+def test_a_better_socket_replaces_the_first() -> None:
     server = Dialled()
     server.receive(attrs.evolve(ASKS, firewall=Firewall.RANDOM))
     server.sample(*RANDOM)
@@ -207,7 +207,7 @@ def test_probes_that_do_not_arrive() -> None:
     assert server.host.refusals == [Refusal.PROBES_LOST]
 
 
-def test_a_client_connects_with_its_stream_not_with_a_probe() -> None:
+def test_a_client_connects_with_its_stream_and_not_with_a_probe() -> None:
     server = Dialled()
     server.punch.puncher.received(2, CLIENT, 0.0)
     assert not server.punch.over
@@ -215,7 +215,7 @@ def test_a_client_connects_with_its_stream_not_with_a_probe() -> None:
     assert not server.punch.over
 
 
-def test_the_messages_that_wait_are_few() -> None:
+def test_the_number_of_waiting_messages_is_bounded() -> None:
     server = Dialled(host=Noted(PunchLimits(waiting=2)))
     for _ in range(5):
         server.receive(ASKS)
@@ -223,7 +223,7 @@ def test_the_messages_that_wait_are_few() -> None:
     assert len(server.host.answers) == 2
 
 
-def test_the_messages_that_are_answered_are_few() -> None:
+def test_the_number_of_answers_is_bounded() -> None:
     server = Dialled(host=Noted(PunchLimits(rounds=3)))
     server.sample(*CONSISTENT)
     for _ in range(10):
@@ -232,7 +232,7 @@ def test_the_messages_that_are_answered_are_few() -> None:
     assert server.host.refusals == [Refusal.TOO_MANY]
 
 
-def test_giving_up() -> None:
+def test_cancelling_a_punch() -> None:
     server = Dialled()
     server.punch.close(0.0)
     server.punch.close(0.0)

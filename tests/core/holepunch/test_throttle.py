@@ -5,7 +5,7 @@ from __future__ import annotations
 from peersockets_core.holepunch import PunchLimits, Throttle
 
 
-def test_one_at_a_time_and_then_a_pause() -> None:
+def test_a_pause_follows_each_punch() -> None:
     throttle = Throttle(PunchLimits())
     assert throttle.allows(0.0)
     throttle.began()
@@ -15,14 +15,14 @@ def test_one_at_a_time_and_then_a_pause() -> None:
     assert throttle.allows(25.0)
 
 
-def test_one_that_did_not_come_about_needs_no_pause() -> None:
+def test_a_cancelled_punch_needs_no_pause() -> None:
     throttle = Throttle(PunchLimits())
     throttle.began()
     throttle.cancelled()
     assert throttle.allows(0.0)
 
 
-def test_more_at_a_time() -> None:
+def test_several_at_a_time() -> None:
     throttle = Throttle(PunchLimits(random_punches=2))
     throttle.began()
     assert throttle.allows(0.0)

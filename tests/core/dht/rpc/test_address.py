@@ -22,7 +22,7 @@ def test_round_trip(host: str, port: int) -> None:
 
 
 @pytest.mark.parametrize("host", ["localhost", "::1", "1.2.3", ""])
-def test_a_host_that_is_not_ipv4(host: str) -> None:
+def test_a_host_that_is_not_ipv4_is_refused(host: str) -> None:
     with pytest.raises(ValueError, match=r"IPv4|octets|empty"):
         encode_address((host, 1))
 

@@ -1,4 +1,4 @@
-"""A node as a client: requests that are answered or not, queries that are given up, reports of dead nodes."""
+"""A node as a client: requests with and without an answer, cancelled queries, reports of dead nodes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_a_request_is_answered_or_times_out() -> None:
     assert [event.request for event in ours.of_type(TimedOut)] == [nowhere]
 
 
-def test_cancelling_what_was_asked() -> None:
+def test_cancelled_requests_and_queries_report_nothing() -> None:
     network = DhtNetwork()
     network.grow(network.add_rpc, 4)
     ours = network.members[1]
@@ -31,13 +31,13 @@ def test_cancelling_what_was_asked() -> None:
     assert not ours.of_type(Answered) + ours.of_type(QueryReplied) + ours.of_type(QueryFinished)
 
 
-def test_down_hints_are_sent_within_a_bound() -> None:
+def test_the_number_of_down_hints_is_bounded() -> None:
     made = node(limits=DhtLimits(down_hints=2))
     for _ in range(5):
         made.client.hint_down(THEIRS, ("10.0.0.9", 9), 0.0)
     hints = requests_of(made, 0.0)
     assert [(to, request.command) for to, request in hints] == [(THEIRS, RpcCommand.DOWN_HINT)] * 2
-    # Nobody waits for what comes of them.
+    # Their outcome is never reported.
     receive(made, RpcResponse(hints[0][1].tid, OURS))
     for _ in range(4):
         made.handle_deadline(made.next_deadline())

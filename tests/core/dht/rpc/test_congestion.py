@@ -6,7 +6,7 @@ from peersockets_core.dht.rpc.congestion import SLOT, RequestWindow
 
 
 def send(window: RequestWindow, count: int, now: float) -> int:
-    """Send up to `count` requests; returns how many there was room for."""
+    """Send up to `count` requests. Return how many the window had room for."""
     for number in range(count):
         if not window.has_room(now):
             return number
@@ -22,7 +22,7 @@ def test_a_slot_is_full_after_its_size() -> None:
     assert send(window, 200, 10.0 + 2 * SLOT) == 0
 
 
-def test_a_slot_is_free_again_after_four() -> None:
+def test_a_slot_is_free_again_after_four_slots() -> None:
     window = RequestWindow(80, 10.0)
     send(window, 80, 10.0)
     send(window, 80, 10.0 + SLOT)

@@ -1,4 +1,4 @@
-"""Whether the network is there, judged by who answers."""
+"""Judging whether the network is there, by the nodes that answer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from peersockets_core.dht.rpc.health import NetworkHealth
 
 
 def ticks(*counts: tuple[int, int]) -> list[bool]:
-    """The verdict after ticks with so many answers and timeouts each."""
+    """Return the verdict after ticks with these numbers of answers and timeouts."""
     health, answers, timeouts = NetworkHealth(), 0, 0
     found: list[bool] = []
     for answered, timed_out in counts:
@@ -15,14 +15,14 @@ def ticks(*counts: tuple[int, int]) -> list[bool]:
     return found
 
 
-def test_two_silent_ticks_and_then_an_answer() -> None:
+def test_the_network_is_gone_after_two_silent_ticks_until_an_answer_comes() -> None:
     assert ticks((5, 0), (0, 1), (0, 3), (1, 2), (1, 0)) == [False, False, False, True, False]
 
 
-def test_one_silent_tick_is_chance() -> None:
+def test_one_silent_tick_may_be_chance() -> None:
     assert ticks((5, 0), (0, 1), (1, 0), (0, 1), (3, 0)) == [False] * 5
 
 
-def test_where_nobody_was_asked_nothing_is_known() -> None:
+def test_without_requests_nothing_is_known() -> None:
     assert ticks((0, 1), (0, 0), (0, 0), (5, 0)) == [False] * 4
     assert ticks((0, 1), (0, 0), (0, 1), (0, 0), (5, 0)) == [False] * 4 + [True]

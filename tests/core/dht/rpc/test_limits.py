@@ -15,5 +15,5 @@ def test_a_bound_must_be_positive(field: str, value: float) -> None:
         DhtLimits(**{field: value})  # type: ignore[arg-type]
 
 
-def test_those_of_the_reference() -> None:
+def test_the_defaults_are_those_of_the_reference() -> None:
     assert (DEFAULT_DHT_LIMITS.window, DEFAULT_DHT_LIMITS.checks, DEFAULT_DHT_LIMITS.repings) == (80, 10, 3)

@@ -1,4 +1,4 @@
-"""The datagrams of dht-rpc: those that real nodes have sent, and those that nobody should."""
+"""The datagrams of dht-rpc: recorded ones of real nodes, and malformed ones."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def name(recorded: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("recorded", DATAGRAMS, ids=name)
-def test_what_real_nodes_have_sent(recorded: dict[str, Any]) -> None:
+def test_datagrams_of_real_nodes(recorded: dict[str, Any]) -> None:
     datagram = bytes.fromhex(recorded["datagram"])
     message = decode_untrusted(datagram)
     assert encode(message) == datagram
@@ -63,7 +63,7 @@ def test_what_real_nodes_have_sent(recorded: dict[str, Any]) -> None:
         assert RpcCommand(message.command).name == command
 
 
-def test_the_recording_has_every_internal_command_that_nodes_of_a_small_network_use() -> None:
+def test_the_recording_has_every_internal_command_of_a_small_network() -> None:
     kinds = {recorded["kind"].split()[0] for recorded in DATAGRAMS}
     assert {"PING", "PING_NAT", "FIND_NODE", "DELAYED_PING"} <= kinds
 
@@ -79,7 +79,7 @@ def test_bytes_that_follow_a_message_are_ignored(message: RpcRequest | RpcRespon
 
 
 @given(REQUESTS | RESPONSES)
-def test_a_message_that_is_cut_short(message: RpcRequest | RpcResponse) -> None:
+def test_a_message_that_is_cut_short_is_refused(message: RpcRequest | RpcResponse) -> None:
     datagram = encode(message)
     for size in range(len(datagram)):
         with pytest.raises(RemoteProtocolError):
@@ -93,7 +93,7 @@ def test_any_bytes(data: bytes) -> None:
             decode_untrusted(datagram)
 
 
-def test_more_closer_nodes_than_a_row_holds() -> None:
+def test_closer_nodes_beyond_a_row_are_ignored() -> None:
     nodes = tuple(("10.0.0.1", port) for port in range(1, 201))
     response = RpcResponse(7, ("10.0.0.2", 1), None, None, nodes, RpcErrorCode.NONE, b"value")
     decoded = decode_untrusted(encode_response(response))
@@ -102,7 +102,7 @@ def test_more_closer_nodes_than_a_row_holds() -> None:
     assert decoded.value == b"value"
 
 
-def test_a_value_of_no_bytes_is_none() -> None:
+def test_an_empty_value_reads_as_none() -> None:
     for message in (
         RpcRequest(7, ("10.0.0.2", 1), 3, value=b""),
         RpcResponse(7, ("10.0.0.2", 1), value=b""),
@@ -110,8 +110,8 @@ def test_a_value_of_no_bytes_is_none() -> None:
         assert decode_untrusted(encode(message)).value is None
 
 
-def test_a_request_of_the_usual_size_with_a_command_of_several_bytes() -> None:
-    """A message read at once has a command of one byte; any other is read field by field."""
+def test_a_request_of_the_usual_size_with_a_longer_command() -> None:
+    """The reader takes a message with a command of one byte at once, and any other message field by field."""
     usual = encode_request(RpcRequest(7, ("10.0.0.1", 5), 5, internal=False, target=bytes(32)))
     assert decode_untrusted(usual) == RpcRequest(7, ("10.0.0.1", 5), 5, internal=False, target=bytes(32))
     place = usual.index(b"\x05" + bytes(32))

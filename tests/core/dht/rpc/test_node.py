@@ -1,4 +1,4 @@
-"""A node of dht-rpc: joining, asking, being asked, and what it does with nonsense."""
+"""A node of dht-rpc: how it joins, asks, answers, and handles nonsense."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def receive(made: DhtNode, message: RpcRequest | RpcResponse, now: float = 0.0) 
     return made.receive_datagrams(encode(message), 1500, THEIRS, now)
 
 
-def test_a_first_node_alone() -> None:
+def test_a_first_node_has_nobody_to_ask() -> None:
     made = DhtNode(entropy=entropy(1), now=0.0, persistent=True, address=OURS)
     assert made.next_deadline() == -math.inf
     assert made.handle_deadline(0.0) == [BecamePersistent(node_id(OURS)), Bootstrapped()]
@@ -54,7 +54,7 @@ def test_a_first_node_alone() -> None:
 
 
 def asked(made: DhtNode, seen_at: tuple[str, int], source: tuple[str, int] = THEIRS) -> RpcResponse:
-    """Let a remote without an id ask; returns the answer."""
+    """Let a remote without an id send a request. Return the answer."""
     made.receive_datagrams(
         encode(RpcRequest(5, seen_at, RpcCommand.FIND_NODE, True, target=TARGET)), 1500, source, 0.0
     )
@@ -63,13 +63,13 @@ def asked(made: DhtNode, seen_at: tuple[str, int], source: tuple[str, int] = THE
     return response
 
 
-def test_a_first_node_learns_its_address_from_whoever_asks_first() -> None:
+def test_a_first_node_learns_its_address_from_the_first_request() -> None:
     made = node(address=None)
     assert asked(made, OURS).id == node_id(OURS)
     assert made.address == OURS
 
 
-def test_one_that_lies_about_the_address_of_a_first_node_is_outvoted() -> None:
+def test_honest_requests_outvote_a_lie_about_the_address_of_a_first_node() -> None:
     made = node(address=None)
     for port in range(1, 50):
         asked(made, ("6.6.6.6", 6), ("10.0.0.66", port))
@@ -78,7 +78,7 @@ def test_one_that_lies_about_the_address_of_a_first_node_is_outvoted() -> None:
     assert made.id == node_id(OURS)
 
 
-def test_an_address_on_the_network_goes_before_one_on_loopback() -> None:
+def test_an_address_on_the_network_is_preferred_to_loopback() -> None:
     made = node(address=None)
     loopback = ("127.0.0.1", OURS[1])
     assert asked(made, loopback, ("127.0.0.1", 5)).id == node_id(loopback)
@@ -87,11 +87,11 @@ def test_an_address_on_the_network_goes_before_one_on_loopback() -> None:
 
 
 @pytest.mark.parametrize("seen_at", [("0.0.0.0", 5), ("224.0.0.1", 5), ("10.0.0.1", 0)])
-def test_a_first_node_has_no_such_address(seen_at: tuple[str, int]) -> None:
+def test_a_first_node_never_takes_these_addresses(seen_at: tuple[str, int]) -> None:
     assert asked(node(address=None), seen_at).id is None
 
 
-def test_only_a_first_node_listens_to_askers_without_an_id() -> None:
+def test_only_a_first_node_believes_requests_without_an_id() -> None:
     made = DhtNode(entropy=entropy(1), now=0.0, persistent=True, bootstrap=(THEIRS,))
     requests_of(made, 0.0)
     assert asked(made, OURS, ("10.0.0.3", 3)).id is None
@@ -99,7 +99,7 @@ def test_only_a_first_node_listens_to_askers_without_an_id() -> None:
     assert asked(ephemeral, OURS).id is None
 
 
-def test_a_node_whose_bootstrap_nodes_are_to_be_found_yet_is_not_the_first() -> None:
+def test_a_node_whose_bootstrap_nodes_are_still_resolved_is_not_the_first() -> None:
     made = DhtNode(entropy=entropy(1), now=0.0, first=False)
     assert not made.handle_deadline(0.0)
     assert not made.bootstrapped
@@ -139,7 +139,7 @@ def test_bad_arguments() -> None:
         DhtLimits(checks=0)
 
 
-def test_a_request_of_another_layer_is_an_event_and_can_be_answered() -> None:
+def test_a_request_of_another_layer_becomes_an_event_and_can_be_answered() -> None:
     made = node()
     (event,) = receive(made, RpcRequest(5, OURS, 3, target=TARGET, value=b"v"))
     assert event == RequestReceived(RpcRequest(5, OURS, 3, target=TARGET, value=b"v"), THEIRS, None)
@@ -151,7 +151,7 @@ def test_a_request_of_another_layer_is_an_event_and_can_be_answered() -> None:
     assert first.value == b"w"
     assert first.token is not None
     assert second == RpcResponse(5, THEIRS, node_id(OURS), error=16)
-    # The token is good for a later request of the same host, and only there.
+    # The token is valid for a later request of the same host, and for no other host.
     again = RpcRequest(6, OURS, 4, target=TARGET, token=first.token)
     assert len(receive(made, again, 1.0)) == 1
     assert not made.receive_datagrams(encode_request(again), 1500, ("10.0.0.3", 1), 1.0)
@@ -173,7 +173,7 @@ def test_relaying_keeps_the_transaction() -> None:
     assert reply == RpcResponse(5, back, node_id(OURS), value=b"back")
 
 
-def test_a_persistent_asker_is_put_into_the_table_and_a_false_one_is_not() -> None:
+def test_the_table_takes_a_persistent_node_and_refuses_a_false_id() -> None:
     made = node()
     receive(made, RpcRequest(5, OURS, RpcCommand.PING, internal=True, id=node_id(("10.0.0.66", 6))))
     assert len(made.upkeep.table) == 0
@@ -192,7 +192,7 @@ def test_requests_beyond_the_rate_are_dropped() -> None:
     assert len(sent(made, 1.0)) == 1
 
 
-def test_unasked_responses_are_dropped() -> None:
+def test_responses_without_a_request_are_dropped() -> None:
     made = node()
     receive(made, RpcResponse(5, OURS, node_id(THEIRS)))
     assert made.dropped == 1
@@ -208,7 +208,7 @@ def test_several_datagrams_in_one_read() -> None:
     made.receive_datagrams(b"", 0, THEIRS, 0.0)
 
 
-def test_a_liar_about_our_address_does_not_move_us() -> None:
+def test_a_lie_about_our_address_does_not_move_us() -> None:
     network = DhtNetwork()
     network.grow(network.add_rpc, 10)
     network.network.run_for(20)
@@ -231,7 +231,7 @@ def test_a_node_that_moves_takes_a_new_id() -> None:
     assert network.members[1].machine.upkeep.table.get(node_id(ours.address)) is not None
 
 
-def test_the_statistics_of_nobody() -> None:
+def test_the_statistics_of_a_new_node() -> None:
     made = DhtNode(entropy=entropy(1), now=0.0)
     assert made.address is None
     assert made.client.bootstrap_nodes() == ()
@@ -239,10 +239,10 @@ def test_the_statistics_of_nobody() -> None:
     assert (statistics.pending, statistics.answers, statistics.retried, statistics.timeouts) == (0, 0, 0, 0)
 
 
-def test_a_network_that_is_not_there_yet_is_looked_for_again() -> None:
+def test_a_node_looks_again_for_a_network_that_is_not_there_yet() -> None:
     made = node(bootstrap=[THEIRS])
     assert [type(event) for event in made.handle_deadline(0.0)] == []
-    made.look_around(0.0)  # it does so already
+    made.look_around(0.0)  # it looks already
     assert len(requests_of(made, 0.0)) == 1
     now = 0.0
     asked = []
@@ -257,7 +257,7 @@ def test_a_network_that_is_not_there_yet_is_looked_for_again() -> None:
 
 
 @given(st.lists(REQUESTS | RESPONSES | st.binary(max_size=60), max_size=20))
-def test_whatever_comes(messages: list[Any]) -> None:
+def test_arbitrary_requests_never_raise(messages: list[Any]) -> None:
     made = node()
     for number, message in enumerate(messages):
         datagram = message if isinstance(message, bytes) else encode(message)
@@ -267,7 +267,7 @@ def test_whatever_comes(messages: list[Any]) -> None:
 
 
 @given(st.lists(RESPONSES, min_size=1, max_size=20))
-def test_whatever_is_answered(responses: list[RpcResponse]) -> None:
+def test_arbitrary_responses_never_raise(responses: list[RpcResponse]) -> None:
     made = node(bootstrap=[THEIRS])
     now = 0.0
     for response in responses:

@@ -1,4 +1,4 @@
-"""The iterative query, against a host that the test plays and in networks in virtual time."""
+"""The iterative query, against a host played by the test, and in networks in virtual time."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def at(number: int) -> SocketAddress:
 
 @attrs.define(eq=False)
 class PlayedHost:
-    """A host whose table and answers the test decides."""
+    """A host whose table and answers are chosen by the test."""
 
     table: list[SocketAddress] = attrs.field(factory=list)
     bootstrap: list[SocketAddress] = attrs.field(factory=list)
@@ -105,14 +105,14 @@ def near_first(addresses: Iterable[SocketAddress]) -> list[SocketAddress]:
     return sorted(addresses, key=lambda address: distance(node_id(address), TARGET))
 
 
-def test_a_query_without_anybody_to_ask_ends_at_once() -> None:
+def test_a_query_without_nodes_ends_at_once() -> None:
     host = PlayedHost()
     made = query(host)
     assert made.finished
     assert host.ended == [made]
 
 
-def test_it_asks_ten_at_a_time_the_nearest_first() -> None:
+def test_it_asks_the_ten_nearest_nodes_at_a_time() -> None:
     addresses = near_first(map(at, range(30)))
     host = PlayedHost(table=addresses)
     query(host)
@@ -121,7 +121,7 @@ def test_it_asks_ten_at_a_time_the_nearest_first() -> None:
     assert host.asked[-1].to == addresses[CONCURRENCY]
 
 
-def test_bootstrap_nodes_where_the_table_has_too_few() -> None:
+def test_it_asks_bootstrap_nodes_if_the_table_has_too_few() -> None:
     host = PlayedHost(table=[at(1)], bootstrap=[at(2), at(1)])
     query(host)
     assert {asked.to for asked in host.asked} == {at(1), at(2)}
@@ -130,7 +130,7 @@ def test_bootstrap_nodes_where_the_table_has_too_few() -> None:
     assert at(99) not in {asked.to for asked in host.asked}
 
 
-def test_it_goes_on_to_nearer_nodes_and_ends_when_none_is_left() -> None:
+def test_it_asks_nearer_nodes_and_ends_when_none_is_left() -> None:
     addresses = near_first(map(at, range(60)))
     host = PlayedHost(table=[addresses[59]])
     made = query(host)
@@ -143,7 +143,7 @@ def test_it_goes_on_to_nearer_nodes_and_ends_when_none_is_left() -> None:
     assert len(host.replies) == 60
 
 
-def test_farther_nodes_are_not_visited_once_there_are_twenty() -> None:
+def test_it_skips_farther_nodes_once_twenty_have_answered() -> None:
     addresses = near_first(map(at, range(40)))
     host = PlayedHost(table=addresses[:K])
     made = query(host)
@@ -154,7 +154,7 @@ def test_farther_nodes_are_not_visited_once_there_are_twenty() -> None:
     assert len(host.asked) == K
 
 
-def test_our_own_address_and_port_0_are_not_visited() -> None:
+def test_it_never_visits_our_own_address_or_port_0() -> None:
     host = PlayedHost(table=[at(1)], own=node_id(at(2)))
     made = query(host)
     answer(host.asked[0], at(2), ("10.9.9.9", 0), at(1))
@@ -162,7 +162,7 @@ def test_our_own_address_and_port_0_are_not_visited() -> None:
     assert len(host.asked) == 1
 
 
-def test_only_replies_with_the_id_of_their_address_are_among_the_closest() -> None:
+def test_only_replies_with_the_id_of_their_address_count_as_closest() -> None:
     host = PlayedHost(table=[at(1), at(2), at(3)])
     made = query(host)
     answer(host.asked[0], id=node_id(at(9)))
@@ -180,7 +180,7 @@ def test_an_answer_with_an_error_still_names_nearer_nodes() -> None:
     assert host.asked[1].to == at(2)
 
 
-def test_a_slow_node_lets_another_be_asked() -> None:
+def test_a_slow_node_makes_room_for_another_request() -> None:
     addresses = near_first(map(at, range(K + 1)))
     host = PlayedHost(table=addresses[1:])
     made = query(host)
@@ -191,7 +191,7 @@ def test_a_slow_node_lets_another_be_asked() -> None:
     for number in range(2, K + 1):
         assert not made.finished
         answer(host.asked[number])
-    assert made.finished  # twenty are found, and only slow ones are missing
+    assert made.finished  # twenty nodes have answered, and only slow ones have not
     assert host.cancelled == [slow]
 
 
@@ -218,13 +218,13 @@ def test_a_node_known_to_be_down_is_reported_again() -> None:
     assert len(host.asked) == 3
 
 
-def test_from_known_nodes_it_begins_with_care() -> None:
+def test_a_query_from_known_nodes_starts_with_few_requests() -> None:
     host = PlayedHost(table=[at(number) for number in range(50, 90)])
     made = query(host, nodes=[at(number) for number in range(K)])
     assert len(host.asked) == CONCURRENCY
     answer(host.asked[0])
     assert len(made.in_flight) >= CAUTIOUS_CONCURRENCY
-    assert len(host.asked) == CONCURRENCY  # no more until the first ones have shown that they live
+    assert len(host.asked) == CONCURRENCY  # no more requests until the first nodes have answered
     for asked in host.asked[1:]:
         answer(asked)
     assert len(host.asked) > CONCURRENCY
@@ -241,7 +241,7 @@ def test_known_nodes_that_are_gone_are_replaced_from_the_table() -> None:
     assert made.closest_nodes == [at(90)]
 
 
-def test_nodes_without_end() -> None:
+def test_a_query_ends_though_nodes_without_end_are_named() -> None:
     host = PlayedHost(table=[at(0)], limits=DhtLimits(query_nodes=100))
     made = query(host)
     numbers = iter(range(1, 10_000))
@@ -251,7 +251,7 @@ def test_nodes_without_end() -> None:
     assert len(host.asked) <= 100
 
 
-def test_one_that_many_name_keeps_no_more_than_twenty_of_them() -> None:
+def test_a_node_named_by_many_remembers_only_twenty_of_them() -> None:
     host = PlayedHost(table=[at(number) for number in range(K)])
     made = query(host)
     far = near_first(map(at, range(200)))[0]
@@ -262,7 +262,7 @@ def test_one_that_many_name_keeps_no_more_than_twenty_of_them() -> None:
     assert len(named_by) <= K
 
 
-def test_too_many_requests_end_in_errors_and_no_hang() -> None:
+def test_too_many_requests_end_in_errors_and_not_in_a_hang() -> None:
     host = PlayedHost(table=[at(number) for number in range(K)], room=4)
     made = query(host)
     assert made.errors == K - 4
@@ -271,7 +271,7 @@ def test_too_many_requests_end_in_errors_and_no_hang() -> None:
     assert made.finished
 
 
-def test_the_commit_goes_to_the_closest_with_their_tokens() -> None:
+def test_the_commit_goes_to_the_closest_nodes_with_their_tokens() -> None:
     def commit(reply: Reply) -> Commit | None:
         return None if reply.source == at(2) else Commit(4, reply.token, b"c")
 
@@ -292,7 +292,7 @@ def test_the_commit_goes_to_the_closest_with_their_tokens() -> None:
     assert [reply.source for reply in made.confirmed] == [commits[0].to]
 
 
-def test_a_commit_that_nobody_is_to_get() -> None:
+def test_a_commit_without_receivers_ends_the_query() -> None:
     host = PlayedHost(table=[at(1)])
     made = query(host, commit=lambda reply: None)
     answer(host.asked[0])

@@ -1,4 +1,4 @@
-"""How many requests of a host are answered in a second."""
+"""The number of requests from one host that a node answers in a second."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def test_each_host_has_its_own_count() -> None:
     assert rates.allow("a", 6.0)
 
 
-def test_hosts_beyond_the_bound_share_one() -> None:
+def test_hosts_beyond_the_bound_share_one_count() -> None:
     rates = HostRates(2, 3)
     assert all(rates.allow(host, 5.0) for host in "abc")
     assert [rates.allow(host, 5.0) for host in "defg"] == [True, True, False, False]

@@ -1,4 +1,4 @@
-"""Whether strangers reach a node, and whether it becomes persistent by itself."""
+"""Testing whether strangers reach a node, and whether it becomes persistent by itself."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def reach(made: Any) -> Reach:
     return found
 
 
-def test_a_node_that_strangers_reach_becomes_persistent_after_twenty_minutes() -> None:
+def test_a_node_that_strangers_can_reach_becomes_persistent_after_twenty_minutes() -> None:
     network = DhtNetwork()
     ours = join(network)
     network.network.run_for(30)
@@ -67,7 +67,7 @@ def test_a_node_behind_a_firewall_stays_ephemeral() -> None:
     network.network.run_for(3 * STABLE)
     assert ours.machine.id is None
     assert not ours.of_type(ReachabilityChanged)
-    # Somebody opens the port: the next test finds that.
+    # The port is open now, and the next test finds that.
     firewall.shut = False
     network.network.run_for(3 * STABLE)
     assert reach(ours.machine) is Reach.OPEN
@@ -75,7 +75,7 @@ def test_a_node_behind_a_firewall_stays_ephemeral() -> None:
     assert ours.machine.id == node_id(ours.address)
 
 
-def test_holes_that_we_have_made_ourselves_prove_nothing() -> None:
+def test_answers_through_holes_of_our_own_prove_nothing() -> None:
     network = DhtNetwork()
     ours = join(network, gateway=Firewall(network.address(11)[0]))
     # The main socket writes to every node before the test.
@@ -88,7 +88,7 @@ def test_holes_that_we_have_made_ourselves_prove_nothing() -> None:
 
 
 def test_a_packet_to_our_own_host_opens_no_hole() -> None:
-    """So that the nodes of a private network on one host find that they reach each other."""
+    """Therefore the nodes of a private network on one host find that they can reach each other."""
     made = adaptive()
     for port in range(5):
         made.ping(("127.0.0.1", 1000 + port), 0.0)
@@ -97,7 +97,7 @@ def test_a_packet_to_our_own_host_opens_no_hole() -> None:
     assert made.reachability.written_to == {}
 
 
-def test_a_hole_that_we_make_during_the_test_proves_nothing() -> None:
+def test_answers_through_a_hole_made_during_the_test_prove_nothing() -> None:
     made = adaptive()
     asked = ask_around(made, 5)
     for request in asked[:3]:
@@ -105,7 +105,7 @@ def test_a_hole_that_we_make_during_the_test_proves_nothing() -> None:
     made.datagrams_to_send(0.0)
     for request in asked:
         answer(made, request, RpcResponse(request.tid, OURS, node_id(request.to)))
-    assert reach(made) is Reach.OPEN  # the other two have come without a hole
+    assert reach(made) is Reach.OPEN  # the other two answers came without a hole
 
     made = adaptive()
     asked = ask_around(made, 2)
@@ -125,7 +125,7 @@ def test_a_node_behind_a_nat_stays_ephemeral() -> None:
     assert ours.machine.id is None
 
 
-def test_two_liars_of_five_make_nobody_reachable_elsewhere() -> None:
+def test_two_liars_of_five_do_not_change_our_address() -> None:
     made = adaptive()
     asked = ask_around(made, 5)
     for number, request in enumerate(asked):
@@ -145,7 +145,7 @@ def test_two_of_five_are_not_enough() -> None:
     assert reach(made) is Reach.FIREWALLED
 
 
-def test_an_answer_to_the_probe_shows_nothing() -> None:
+def test_an_answer_to_the_probe_socket_proves_nothing() -> None:
     made = adaptive()
     (request,) = ask_around(made, 1)
     response = RpcResponse(request.tid, OURS, node_id(request.to))
@@ -156,7 +156,7 @@ def test_an_answer_to_the_probe_shows_nothing() -> None:
     assert reach(made) is Reach.OPEN
 
 
-def test_nobody_asks_anything_through_the_probe() -> None:
+def test_the_probe_socket_answers_no_requests() -> None:
     made = adaptive()
     ping = decode_untrusted(bytes.fromhex("0304010000000000000000"))
     assert isinstance(ping, RpcRequest)
@@ -165,14 +165,14 @@ def test_nobody_asks_anything_through_the_probe() -> None:
     assert not made.datagrams_to_send(0.0)
 
 
-def test_until_the_test_the_table_is_kept_fresh_through_the_probe() -> None:
+def test_until_the_test_the_probe_socket_keeps_the_table_fresh() -> None:
     made = DhtNode(entropy=entropy(1), now=0.0, persistent=None, port=OURS[1], bootstrap=[THEIRS])
     assert not requests_of(made, 0.0)
     ((to, (datagram,), _),) = made.datagrams_to_send(0.0, socket=Socket.PROBE)
     request = decode_untrusted(datagram)
     assert to == THEIRS
     assert isinstance(request, RpcRequest)
-    # The application's requests leave from the main socket, whose address others see in its answers only.
+    # The application's requests leave from the main socket. Only their answers show its address.
     made.receive_datagrams(
         encode_response(RpcResponse(request.tid, ("1.2.3.4", 5), node_id(THEIRS))),
         100,
@@ -187,7 +187,7 @@ def test_until_the_test_the_table_is_kept_fresh_through_the_probe() -> None:
     assert made.address == OURS
 
 
-def test_others_see_us_at_another_port_than_ours() -> None:
+def test_a_test_proves_nothing_if_others_see_us_at_another_port() -> None:
     made = adaptive()
     (request,) = ask_around(made, 1)
     answer(made, request, RpcResponse(request.tid, OURS, node_id(request.to)))
@@ -197,7 +197,7 @@ def test_others_see_us_at_another_port_than_ours() -> None:
     assert ReachabilityChanged(None) in made.take_events()
 
 
-def test_nobody_has_seen_us_at_the_address_of_the_test() -> None:
+def test_a_test_proves_nothing_if_nobody_sees_us_at_its_address() -> None:
     made = adaptive()
     (request,) = ask_around(made, 1)
     answer(made, request, RpcResponse(request.tid, OURS, node_id(request.to)))
@@ -220,12 +220,12 @@ def test_a_machine_that_has_slept_is_ephemeral_again() -> None:
         BecamePersistent,
         BecameEphemeral,
     ]
-    # The main socket has written to all nodes lately: they are asked again when the holes have closed.
+    # The main socket wrote to all nodes recently. The node asks them again when the holes have closed.
     network.network.run_for(1200)
     assert reach(ours.machine) is Reach.PERSISTENT
 
 
-def test_a_node_that_moves_while_it_is_tested_starts_over() -> None:
+def test_a_node_that_moves_during_the_test_starts_over() -> None:
     made = adaptive()
     (request,) = ask_around(made, 1)
     assert made.reachability is not None
@@ -235,7 +235,7 @@ def test_a_node_that_moves_while_it_is_tested_starts_over() -> None:
     assert made.dropped == 1
 
 
-def test_a_node_that_has_begun_nothing_has_nothing_to_start_over() -> None:
+def test_a_node_that_has_not_begun_a_test_has_nothing_to_start_over() -> None:
     made = DhtNode(entropy=entropy(1), now=0.0, persistent=None, port=OURS[1])
     assert made.reachability is not None
     before, _ = made.reachability.next_deadline, made.take_events()
@@ -244,7 +244,7 @@ def test_a_node_that_has_begun_nothing_has_nothing_to_start_over() -> None:
     assert made.take_events() == []
 
 
-def test_a_network_of_nobody_shows_nothing() -> None:
+def test_an_empty_network_proves_nothing() -> None:
     made = DhtNode(entropy=entropy(1), now=0.0, persistent=None, port=OURS[1])
     made.handle_deadline(0.0)
     made.handle_deadline(0.0)
@@ -254,7 +254,7 @@ def test_a_network_of_nobody_shows_nothing() -> None:
     assert made.reachability.next_deadline == STABLE
 
 
-def test_the_hosts_written_to_are_bounded() -> None:
+def test_the_number_of_remembered_hosts_is_bounded() -> None:
     made = adaptive(limits=DhtLimits(hosts=3))
     for number in range(10):
         made.ping((f"10.0.1.{number}", 1), 0.0)
@@ -263,13 +263,13 @@ def test_the_hosts_written_to_are_bounded() -> None:
     assert list(made.reachability.written_to) == ["10.0.1.7", "10.0.1.8", "10.0.1.9"]
 
 
-def test_the_port_has_to_be_known() -> None:
+def test_testing_needs_a_known_port() -> None:
     with pytest.raises(ValueError, match="port must be given if persistent is None"):
         DhtNode(entropy=entropy(1), now=0.0, persistent=None)
 
 
-def test_a_request_is_no_view_of_our_address() -> None:
-    """Its source may be false: it neither counts, nor keeps that node's answer from counting."""
+def test_a_request_does_not_count_as_a_view_of_our_address() -> None:
+    """Its source may be false, so it must not count, and the answer of that node must still count."""
     made = DhtNode(entropy=entropy(1), now=0.0, bootstrap=[FIRST])
     request = RpcRequest(5, ("6.6.6.6", 6), RpcCommand.PING, internal=True, id=node_id(THEIRS))
     made.receive_datagrams(encode(request), 100, THEIRS, 0.0)
@@ -281,7 +281,7 @@ def test_a_request_is_no_view_of_our_address() -> None:
 
 
 def adaptive(**options: Any) -> DhtNode:
-    """A node that becomes persistent by itself, and knows nobody yet."""
+    """Return a node that becomes persistent by itself, and knows no other node yet."""
     return DhtNode(
         **{
             "entropy": entropy(1),
@@ -295,7 +295,7 @@ def adaptive(**options: Any) -> DhtNode:
 
 
 def ask_around(made: DhtNode, size: int) -> list[RpcRequest]:
-    """Let a node know some others, and begin its test; returns what it asks of them."""
+    """Let a node know some others, and begin its test. Return the requests that it sends them."""
     for number in range(size):
         there: SocketAddress = (f"10.0.2.{number}", 7)
         made.upkeep.heard_from(there, node_id(there), 0.0)

@@ -1,4 +1,4 @@
-"""Reading fields of a datagram one after the other."""
+"""Reading the fields of a datagram one after the other."""
 
 from __future__ import annotations
 
@@ -26,6 +26,6 @@ def test_a_list_of_addresses() -> None:
 
 
 @pytest.mark.parametrize("data", [b"\x03" + bytes(17), b"\xff" + b"\xff" * 8, b""])
-def test_a_list_that_is_cut_short(data: bytes) -> None:
+def test_a_list_that_is_cut_short_is_refused(data: bytes) -> None:
     with pytest.raises(RemoteProtocolError):
         Reader(data).addresses_untrusted(20)

@@ -1,4 +1,4 @@
-"""Requests in flight, with a clock in the test's hand."""
+"""Requests in flight, with a clock that the test sets."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_an_answer_reaches_its_asker_once() -> None:
     assert requests.next_deadline() == math.inf
 
 
-def test_an_answer_from_elsewhere_or_with_another_id_is_none() -> None:
+def test_an_answer_from_elsewhere_or_with_another_id_is_ignored() -> None:
     requests, asker = pool(), Asker()
     tid = ask(requests, asker).message.tid
     requests.output(0.0)
@@ -95,7 +95,7 @@ def test_an_early_look_changes_nothing() -> None:
     assert requests.next_deadline() == 1.0
 
 
-def test_a_timeout_and_retries_of_ones_own() -> None:
+def test_a_request_may_have_a_timeout_and_retries_of_its_own() -> None:
     requests, asker = pool(), Asker()
     ask(requests, asker, retries=0, timeout=3.0)
     requests.output(0.0)
@@ -132,7 +132,7 @@ def test_an_asker_that_gives_up_when_it_is_slow() -> None:
     assert not requests.output(1.0)
 
 
-def test_what_does_not_fit_the_window_waits_for_it() -> None:
+def test_requests_beyond_the_window_wait() -> None:
     requests, asker = pool(window=2), Asker()
     pending = [ask(requests, asker) for _ in range(5)]
     assert len(requests.output(0.0)) == 2
@@ -141,7 +141,7 @@ def test_what_does_not_fit_the_window_waits_for_it() -> None:
     assert [datagram for _, datagram in requests.output(0.75)] == [pending[3].datagram, pending[4].datagram]
 
 
-def test_a_waiting_request_has_no_answer_yet() -> None:
+def test_a_request_that_was_not_sent_yet_takes_no_answer() -> None:
     requests, asker = pool(window=1), Asker()
     _, waiting = ask(requests, asker), ask(requests, asker)
     requests.output(0.0)
@@ -157,12 +157,12 @@ def test_repetitions_wait_for_the_window_too() -> None:
     ask(requests, asker)
     requests.handle_deadline(0.75)
     assert len(requests.output(0.75)) == 1
-    requests.handle_deadline(1.0)  # the first is due again, and the slot is full
+    requests.handle_deadline(1.0)  # the first request is due again, and the slot is full
     assert not requests.output(1.0)
     assert len(requests.output(4.0)) == 1
 
 
-def test_ids_that_are_taken_are_not_drawn_again() -> None:
+def test_ids_in_use_are_not_drawn_again() -> None:
     drawn = iter([bytes(128), bytes(2) + b"\x00\x01" + bytes(124)])
     requests = Requests(lambda size: next(drawn), DhtLimits(), 0.0)
     first = ask(requests, Asker()).message.tid
@@ -172,7 +172,7 @@ def test_ids_that_are_taken_are_not_drawn_again() -> None:
     assert tids == {1}
 
 
-def test_it_is_full_at_its_bound() -> None:
+def test_the_number_of_requests_is_bounded() -> None:
     requests = pool(requests=2)
     assert not requests.full
     ask(requests, Asker())

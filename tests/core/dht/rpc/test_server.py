@@ -54,7 +54,7 @@ def test_ping_nat_answers_to_another_port_of_the_same_host() -> None:
 
 
 @pytest.mark.parametrize("value", [None, b"\x01", b"\0\0"])
-def test_ping_nat_without_a_port(value: bytes | None) -> None:
+def test_ping_nat_without_a_port_gets_no_answer(value: bytes | None) -> None:
     assert not ask(node(), RpcCommand.PING_NAT, value=value)
 
 
@@ -70,7 +70,7 @@ def test_find_node_names_the_nodes_of_the_table() -> None:
     assert not ask(made, RpcCommand.FIND_NODE)
 
 
-def test_a_down_hint_makes_us_look() -> None:
+def test_a_down_hint_makes_us_ping_the_node() -> None:
     made, down = node(), ("10.0.1.9", 5)
     made.upkeep.heard_from(down, node_id(down), 0.0)
     request = RpcRequest(77, OURS, RpcCommand.DOWN_HINT, internal=True, value=encode_address(down))
@@ -96,7 +96,7 @@ def test_a_delayed_ping_is_answered_later() -> None:
 
 
 @pytest.mark.parametrize("value", [None, b"\x01\0\0", (10_001).to_bytes(4, "little")])
-def test_a_delay_that_is_none_or_too_long(value: bytes | None) -> None:
+def test_a_delay_that_is_missing_or_too_long_gets_no_answer(value: bytes | None) -> None:
     made = node()
     ask(made, RpcCommand.DELAYED_PING, value=value)
     assert made.server.next_deadline() == math.inf

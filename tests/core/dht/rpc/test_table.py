@@ -1,4 +1,4 @@
-"""The routing table beside a list of all nodes."""
+"""The routing table, compared with a list of all nodes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def contact(number: int) -> Contact:
 
 
 def near(shared_bits: int, rest: int) -> Contact:
-    """A node whose id shares that many bits with ours."""
+    """Return a node whose id shares this number of bits with ours."""
     id = (1 << (255 - shared_bits) | rest).to_bytes(32)
     return Contact(("10.0.0.1", rest or 1), id, 0, 0, 0)
 
@@ -33,7 +33,7 @@ def test_a_row_takes_twenty_nodes() -> None:
     assert table.add(near(4, 9))
 
 
-def test_a_node_that_is_here_is_replaced() -> None:
+def test_a_known_node_is_replaced() -> None:
     table = RoutingTable(OWN)
     old, new = near(3, 7), near(3, 7)
     assert table.add(old)
@@ -53,7 +53,7 @@ def test_removing() -> None:
     assert list(table) == []
 
 
-def test_the_id_that_is_almost_ours() -> None:
+def test_an_id_that_differs_from_ours_in_the_last_bit() -> None:
     table = RoutingTable(OWN)
     assert table.add(Contact(("10.0.0.1", 1), (1).to_bytes(32), 0, 0, 0))
     assert len(table.row(OWN)) == 1

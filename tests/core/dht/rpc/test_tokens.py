@@ -1,4 +1,4 @@
-"""Tokens: for a host, for some seconds, and for nobody else."""
+"""Tokens: they are valid for one host, for some seconds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_a_token_is_the_hash_of_the_host_under_a_secret() -> None:
     assert tokens().make("10.0.0.1", 100.0) == expected
 
 
-def test_another_host_cannot_use_it() -> None:
+def test_another_host_cannot_use_a_token() -> None:
     ours = tokens()
     token = ours.make("10.0.0.1", 100.0)
     assert ours.recognize(token, "10.0.0.1", 100.0)
@@ -26,7 +26,7 @@ def test_another_host_cannot_use_it() -> None:
     assert not ours.recognize(token[:-1], "10.0.0.1", 100.0)
 
 
-def test_it_lasts_for_at_least_one_rotation_and_less_than_two() -> None:
+def test_a_token_lasts_for_at_least_one_rotation_and_less_than_two() -> None:
     for moment in (100.0, 103.0, 107.4, 107.6, 250.1):
         ours = tokens()
         token = ours.make("10.0.0.1", moment)
@@ -41,7 +41,7 @@ def test_after_a_long_pause_no_old_secret_is_left() -> None:
     assert ours.recognize(ours.make("10.0.0.1", 200.0), "10.0.0.1", 200.0)
 
 
-def test_no_more_tokens_are_remembered_than_a_few_thousand() -> None:
+def test_the_number_of_remembered_tokens_is_bounded() -> None:
     ours = tokens()
     for number in range(10_000):
         token = ours.make(f"10.0.{number >> 8}.{number & 255}", 100.0)

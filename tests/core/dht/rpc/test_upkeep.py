@@ -33,7 +33,7 @@ def know(made: DhtNode, *addresses: SocketAddress, now: float = 0.0) -> None:
 
 
 def tick(made: DhtNode, count: int = 1) -> float:
-    """Let ticks pass; returns the time."""
+    """Let ticks pass. Return the time."""
     for _ in range(count):
         now = made.upkeep.next_tick
         made.handle_deadline(now)
@@ -50,12 +50,12 @@ def pings(made: DhtNode, now: float) -> list[RpcRequest]:
 
 
 def same_row(made: DhtNode, count: int) -> list[SocketAddress]:
-    """Addresses whose ids share no bit with ours: they belong in the first row."""
+    """Return addresses whose ids share no bit with ours. They belong in the first row."""
     first = made.upkeep.table.own_id[0] & 0x80
     return [at(number) for number in range(4000) if node_id(at(number))[0] & 0x80 != first][:count]
 
 
-def test_nodes_that_are_heard_from_are_known() -> None:
+def test_a_node_that_sends_something_is_known() -> None:
     made = node()
     know(made, at(1), at(2), at(1))
     assert {contact.address for contact in made.upkeep.table} == {at(1), at(2)}
@@ -67,19 +67,22 @@ def test_our_own_id_is_never_in_the_table() -> None:
     assert len(made.upkeep.table) == 0
 
 
-def test_every_eight_ticks_the_oldest_are_pinged() -> None:
+def test_the_oldest_nodes_are_pinged_every_eight_ticks() -> None:
     made = node()
     know(made, *map(at, range(9)))
     now = tick(made, 7)
     assert not pings(made, now)
     now = tick(made)
     asked = pings(made, now)
-    assert [request.to for request in asked] == [at(0), at(1)]  # only two, since they were heard from lately
+    assert [request.to for request in asked] == [
+        at(0),
+        at(1),
+    ]  # only two: the others were heard from recently
     answer(made, asked[0], now + 0.1)
     assert made.upkeep.table.get(node_id(at(0))) is not None
 
 
-def test_long_unheard_nodes_are_pinged_five_at_a_time() -> None:
+def test_long_silent_nodes_are_pinged_five_at_a_time() -> None:
     made = node()
     know(made, *map(at, range(9)))
     for _ in range(2):
@@ -111,7 +114,7 @@ def test_a_node_that_answers_without_its_id_leaves_the_table() -> None:
     assert len(made.upkeep.table) == 0
 
 
-def test_without_anybody_it_looks_around_again() -> None:
+def test_a_node_that_knows_nobody_looks_around_again() -> None:
     made = DhtNode(entropy=entropy(1), now=0.0, bootstrap=[at(1)], address=OURS, persistent=True)
     ((_, request),) = requests_of(made, 0.0)
     answer(made, request, 0.1, id=b"")
@@ -130,12 +133,12 @@ def test_the_table_is_freshened_every_five_minutes() -> None:
             if request.command == RpcCommand.FIND_NODE:
                 lookups.append((round(now / TICK), request.target))
     begun = {time: target for time, target in reversed(lookups) if time - 1 not in dict(lookups)}
-    # By turns near our own id and near a node that was heard from lately.
+    # The target is near our own id, and near a node heard from recently, in turn.
     assert sorted(begun) == [60, 120]
     assert begun[60] == made.id != begun[120]
 
 
-def test_a_full_row_gives_a_place_to_a_newcomer_if_its_oldest_is_gone() -> None:
+def test_a_newcomer_takes_the_place_of_the_oldest_node_of_a_full_row_if_that_is_gone() -> None:
     made = node()
     *old, newcomer, another = same_row(made, K + 2)
     know(made, *old)
@@ -154,7 +157,7 @@ def test_a_full_row_gives_a_place_to_a_newcomer_if_its_oldest_is_gone() -> None:
     assert made.upkeep.table.get(node_id(ping.to)) is None
 
 
-def test_a_newcomer_gets_the_place_of_one_that_does_not_answer() -> None:
+def test_a_newcomer_takes_the_place_of_a_node_that_does_not_answer() -> None:
     made = node()
     *old, newcomer = same_row(made, K + 1)
     know(made, *old)
@@ -168,7 +171,7 @@ def test_a_newcomer_gets_the_place_of_one_that_does_not_answer() -> None:
     assert len(made.upkeep.table) == K
 
 
-def test_swaps_under_way_are_bounded_and_spare_the_just_pinged() -> None:
+def test_swaps_in_progress_are_bounded_and_spare_recently_pinged_nodes() -> None:
     made = node(limits=DhtLimits(repings=1))
     *old, first, second = same_row(made, K + 2)
     know(made, *old)
@@ -179,7 +182,7 @@ def test_swaps_under_way_are_bounded_and_spare_the_just_pinged() -> None:
     assert len(pings(made, now)) == 1
 
 
-def test_a_row_of_old_friends_has_no_place_for_a_newcomer() -> None:
+def test_a_row_of_old_nodes_has_no_place_for_a_newcomer() -> None:
     made = node()
     *old, newcomer = same_row(made, K + 1)
     know(made, *old)
@@ -194,7 +197,7 @@ def test_a_row_of_old_friends_has_no_place_for_a_newcomer() -> None:
     assert not pings(made, now)
 
 
-def test_nobody_is_swapped_before_the_first_look_has_ended() -> None:
+def test_no_node_is_swapped_before_the_first_search_has_ended() -> None:
     made = DhtNode(entropy=entropy(1), now=0.0, bootstrap=[at(3999)], address=OURS, persistent=True)
     *old, newcomer = same_row(made, K + 1)
     know(made, *old)
@@ -226,7 +229,7 @@ def test_checks_need_room_among_the_requests() -> None:
     assert made.upkeep.repings == 0
 
 
-def test_after_a_sleep_everything_is_old() -> None:
+def test_after_a_sleep_all_nodes_are_old() -> None:
     made = node()
     know(made, *map(at, range(3)))
     tick(made)
@@ -237,7 +240,7 @@ def test_after_a_sleep_everything_is_old() -> None:
     assert len(pings(made, now)) >= 3
 
 
-def test_an_address_is_sampled_once_in_half_an_hour() -> None:
+def test_an_address_counts_once_in_half_an_hour() -> None:
     made = node()
     assert made.upkeep.heard_from(at(1), node_id(at(1)), 0.0)
     assert not made.upkeep.heard_from(at(1), node_id(at(1)), 1.0)
@@ -245,7 +248,7 @@ def test_an_address_is_sampled_once_in_half_an_hour() -> None:
     assert made.upkeep.heard_from(at(1), node_id(at(1)), 1800.0)
 
 
-def test_nodes_without_an_id_are_sampled_as_far_as_we_began_with_them() -> None:
+def test_nodes_without_an_id_count_only_if_they_are_bootstrap_nodes() -> None:
     made = node()
     assert made.upkeep.heard_from(at(1), None, 0.0)
     assert not made.upkeep.heard_from(at(1), None, 0.0)
@@ -253,7 +256,7 @@ def test_nodes_without_an_id_are_sampled_as_far_as_we_began_with_them() -> None:
     assert len(made.upkeep.table) == 0
 
 
-def test_a_timed_out_node_leaves_every_table_it_was_in() -> None:
+def test_a_node_that_times_out_leaves_every_table() -> None:
     network = DhtNetwork()
     network.grow(network.add_rpc, 10)
     network.network.run_for(60)
