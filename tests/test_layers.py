@@ -32,8 +32,8 @@ def modules(prefix: str, *names: str) -> tuple[str, ...]:
 LAYERS: Final[tuple[Layer, ...]] = (  # the bottom first
     {
         "vocabulary": modules(
-            CORE, "address", "bounds", "errors", "events", "info", "keys", "lateness", "limits", "memory",
-            "outbox", "owners", "secret", "transitions", "work",
+            CORE, "address", "bounds", "buffer", "errors", "events", "info", "keys", "lateness", "limits",
+            "memory", "outbox", "owners", "secret", "transitions", "work",
         ),
     },
     {"crypto": (f"{CORE}.crypto", f"{CORE}.crypto.*")},
@@ -216,9 +216,9 @@ def test_it_finds_an_import(tmp_path: Path, path: str, line: str, fault: str) ->
 FOLDERS: Final = {CORE: "core", TRIO: "adapter", ASYNCIO: "aio"}
 
 DECLARATIONS: Final = {
-    *modules(CORE, "errors", "events", "info", "owners", "dht.events", "dht.rpc.events", "swarm.events",
-             "udx.errors", "udx.events", "wires.hypercore11.control", "wires.keys", "wires.setup",
-             "wires.wire"),
+    *modules(CORE, "buffer", "errors", "events", "info", "owners", "dht.events", "dht.rpc.events",
+             "swarm.events", "udx.errors", "udx.events", "wires.hypercore11.control", "wires.keys",
+             "wires.setup", "wires.wire"),
     *modules(TRIO, "runtime.machine", "runtime.task_host", "cli.__main__"),
     *modules(ASYNCIO, "host"),
     "peersockets_command",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, cast
 
 from peersockets_core.address import PathAddress, SocketAddress
-from peersockets_core.crypto.sodium import Buffer
+from peersockets_core.buffer import Buffer
 
 
 class DatagramMachine(Protocol):

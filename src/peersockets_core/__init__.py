@@ -11,10 +11,10 @@ The rooms, from bytes to applications. `tests/test_layers.py` states which of th
     dht/            HyperDHT: finding, announcing and dialling keys
     swarm/          drives and topics kept announced and looked up; whom to dial, and when
 
-The modules beside them are the vocabulary that all rooms share: `address`, `bounds`, `errors`, `events`,
-`info`, `keys`, `lateness`, `limits`, `memory`, `outbox`, `owners`, `secret`, `transitions` and `work`; and
-`checks`, for arguments. Nothing here imports an I/O library, a clock or a source of randomness; time and
-entropy come in as arguments.
+The modules beside them are the vocabulary that all rooms share: `address`, `bounds`, `buffer`, `errors`,
+`events`, `info`, `keys`, `lateness`, `limits`, `memory`, `outbox`, `owners`, `secret`, `transitions` and
+`work`; and `checks`, for arguments. Nothing here imports an I/O library, a clock or a source of randomness;
+time and entropy come in as arguments.
 """
 
 __version__ = "0.1.0"

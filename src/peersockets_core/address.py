@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import NamedTuple, TypeAlias
 
 _HIGHEST_PORT = 65535
@@ -54,6 +53,8 @@ class Address(NamedTuple):
 
 
 def _is_ipv6(host: str) -> bool:
+    import ipaddress  # not every program parses an address
+
     try:
         zone = ipaddress.IPv6Address(host).scope_id
     except ValueError:

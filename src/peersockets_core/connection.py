@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Generic, cast
 
+from .buffer import Buffer
 from .connection_admission import Admission
 from .connection_state import ENDED, TRANSITIONS, UNPROVED, ConnectionSignal, ConnectionState
 from .connection_timers import ConnectionTimers
-from .crypto.sodium import Buffer
 from .errors import LocalProtocolError, Refused, RemoteProtocolError
 from .events import ConnectionClosed, Event, HandshakeCompleted, WireName
 from .keys import DriveKey, Entropy, KeyPair

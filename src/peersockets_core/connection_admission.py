@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .crypto.sodium import Buffer
+from .buffer import Buffer
 from .errors import RemoteProtocolError, UnexpectedKey
 from .events import HandshakeCompleted
 from .keys import KeyPair, parse_public_key

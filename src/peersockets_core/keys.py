@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable
 from typing import TypeAlias
 
 import attrs
-from nacl import bindings
 
 from .events import WireName
 from .secret import Secret, as_secret
@@ -24,7 +22,13 @@ _NAME_SIZE = 8  # bytes of the discovery key that stand for a drive in texts
 
 def discovery_key(public_key: bytes) -> bytes:
     """Return the 32-byte discovery key of a core (hypercore-crypto 2.3.2, `discoveryKey`)."""
-    return hashlib.blake2b(b"hypercore", digest_size=32, key=public_key).digest()
+    return _hash(b"hypercore", key=public_key)
+
+
+def _hash(data: bytes, *, key: bytes = b"") -> bytes:
+    import hashlib  # loads OpenSSL: with the first key instead of with the package
+
+    return hashlib.blake2b(data, digest_size=32, key=key).digest()
 
 
 def _key_size(_: object, attribute: attrs.Attribute[Secret], value: Secret) -> None:
@@ -149,8 +153,10 @@ class KeyPair:
     ed25519_public_key: bytes = attrs.field(init=False, repr=lambda key: key.hex(), eq=False)
 
     def __attrs_post_init__(self) -> None:
+        from nacl import bindings  # loads 15 modules: with the first identity instead of with the package
+
         # libsodium's crypto_kx_seed_keypair, which noise-protocol 3.0.1 uses for X25519.
-        secret_key = Secret(hashlib.blake2b(self.seed, digest_size=32).digest())
+        secret_key = Secret(_hash(self.seed))
         public_key, signing_key = bindings.crypto_sign_seed_keypair(self.seed)
         set_field = object.__setattr__
         set_field(self, "x25519_secret_key", secret_key)

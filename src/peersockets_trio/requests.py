@@ -19,8 +19,8 @@ import attrs
 import trio
 
 from peersockets_core import MessageTooLarge, PeerGone, Request, RequestError, RequestStatistics
+from peersockets_core.buffer import Buffer
 from peersockets_core.checks import as_bytes
-from peersockets_core.crypto.sodium import Buffer
 from peersockets_core.topics.envelope import Kind, encode
 from peersockets_core.topics.requests import (
     BUSY,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from peersockets_core import Message, Overflow, PeerGone, TopicScope, TopicStatistics
+from peersockets_core.buffer import Buffer
 from peersockets_core.checks import as_bytes, check_timeout
-from peersockets_core.crypto.sodium import Buffer
 
 from .runtime.machine import NodeConnection, NodeDrive, NodeTopicHandle
 from .runtime.node_runtime import NodeRuntime

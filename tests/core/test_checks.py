@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from peersockets_core import checks
-from peersockets_core.crypto.sodium import Buffer
+from peersockets_core.buffer import Buffer
 
 KEY = "11" * 32
 

@@ -11,13 +11,12 @@ at a time).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, TypeAlias, TypeGuard
+from typing import Any, Final, TypeGuard
 
 import nacl._sodium  # type: ignore[import-not-found]
 
+from ..buffer import Buffer
 from .bindings import ffi as _ffi
-
-Buffer: TypeAlias = bytes | bytearray | memoryview
 
 _BLOCK = 64
 _LARGE = 4096  # bytes; from this size on, copying costs more than a second call

@@ -37,7 +37,7 @@ class TopicHost(Protocol[C, H]):
         """Remove a topic whose last handle was closed."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class OpenTopic(Generic[C, H]):
     """One topic of a drive in one scope; it exists as long as it has handles."""
 
@@ -116,7 +116,7 @@ class OpenTopic(Generic[C, H]):
             self.machine.forget_topic(self)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class OpenDrive(Generic[C, H]):
     """A drive that is open here: one object, no matter how often the drive was opened."""
 
@@ -126,3 +126,7 @@ class OpenDrive(Generic[C, H]):
     """The members by peer id, in the order of joining."""
     topics: dict[tuple[str, str], OpenTopic[C, H]] = attrs.field(factory=dict)
     watches: list[Watch[H]] = attrs.field(factory=list)
+
+    def __repr__(self) -> str:
+        topics = ", ".join(repr(topic.name) for topic in self.topics.values())
+        return f"<OpenDrive {self.key}, {len(self.members)} members, topics [{topics}]>"

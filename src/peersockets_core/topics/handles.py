@@ -49,7 +49,7 @@ class TopicStatistics:
     sent_bytes: int
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Route(Generic[C_co]):
     """The route of one topic to one peer."""
 
@@ -148,6 +148,9 @@ class TopicHandle(Generic[C_co, H_co]):
         """The number of the read in which it last began to overflow."""
         self.owner = cast(H_co, owner)
         """The object that the host wakes; None if the program around the core has given none."""
+
+    def __repr__(self) -> str:
+        return f"<TopicHandle, {'closed' if self.closed else f'{self._waiting} messages wait'}>"
 
     def __len__(self) -> int:
         """Return the number of messages that wait. A handle is true even if none does."""

@@ -1,4 +1,7 @@
-"""Peers, their connections, and their memberships: the records that `machine` keeps."""
+"""Peers, their connections, and their memberships: the records that `machine` keeps.
+
+The records refer to each other in circles, so a repr of all fields would show the whole machine.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ class Host(Protocol[C_contra, H_contra]):
         """Close a connection at once."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class KnownPeer(Generic[C_co, H_co]):
     """A peer: one public key on one wire."""
 
@@ -59,7 +62,7 @@ class KnownPeer(Generic[C_co, H_co]):
     """Its connections; the last one is the one that survives folding."""
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Link(Generic[C_co, H_co]):
     """The machine's side of one connection."""
 
@@ -122,7 +125,7 @@ class Link(Generic[C_co, H_co]):
         handle.block(self)
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class Member(Generic[C_co, H_co]):
     """A peer that has a drive open, and has proved that it knows the drive's key."""
 

@@ -70,6 +70,9 @@ class Watch(Generic[H_co]):
         for event in present:
             self.put(event)
 
+    def __repr__(self) -> str:
+        return f"<Watch, {'closed' if self.closed else f'{len(self)} events wait'}>"
+
     def __len__(self) -> int:
         return len(self._events)
 

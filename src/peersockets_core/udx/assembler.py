@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..crypto.sodium import Buffer
+from ..buffer import Buffer
 from .ranges import RangeSet
 
 _OVERHEAD: Final = 128  # bytes of memory for keeping one packet, besides its payload

@@ -14,7 +14,7 @@ from typing import Generic, TypeAlias
 
 import attrs
 
-from ..crypto.sodium import Buffer
+from ..buffer import Buffer
 from ..errors import LocalProtocolError, RemoteProtocolError
 from ..owners import S
 from .early import EarlyPackets

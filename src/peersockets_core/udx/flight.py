@@ -11,7 +11,7 @@ import enum
 from bisect import bisect_left, bisect_right
 from collections import deque
 
-from ..crypto.sodium import Buffer
+from ..buffer import Buffer
 from .packet import HEADER_SIZE
 
 

@@ -13,7 +13,7 @@ from functools import lru_cache
 from struct import Struct
 from typing import Final, NamedTuple
 
-from ..crypto.sodium import Buffer
+from ..buffer import Buffer
 from ..errors import RemoteProtocolError
 
 HEADER_SIZE: Final = 20

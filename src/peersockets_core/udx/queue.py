@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from ..crypto.sodium import Buffer
+from ..buffer import Buffer
 
 
 class WriteQueue:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..crypto.sodium import Buffer
+from ..buffer import Buffer
 from .assembler import Assembler
 from .limits import UdxLimits
 from .packet import MAX_RANGES

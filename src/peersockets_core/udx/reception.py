@@ -6,7 +6,7 @@ that is exactly the expected one takes a shorter way, as in TCP's header predict
 
 from __future__ import annotations
 
-from ..crypto.sodium import Buffer
+from ..buffer import Buffer
 from ..owners import S
 from .errors import StreamReset
 from .events import Address, AddressChanged, AddressConfirmed, DataReceived, Event, MessageReceived

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from ..crypto.sodium import Buffer
+from ..buffer import Buffer
 from .bbr import Bbr
 from .congestion import Controller
 from .delivery import DeliveryRate, Sample

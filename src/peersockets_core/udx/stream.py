@@ -6,7 +6,7 @@ import math
 from collections import deque
 from typing import Generic, Protocol, cast
 
-from ..crypto.sodium import Buffer
+from ..buffer import Buffer
 from ..errors import LocalProtocolError
 from ..owners import S_co, S_contra
 from ..transitions import follow

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeAlias
 
-from ..crypto.sodium import Buffer
+from ..buffer import Buffer
 from .events import Address
 from .flight import Fate, Run
 from .packet import HEADER_SIZE, Flag, header, headers, pack_ranges, word

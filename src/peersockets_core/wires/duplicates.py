@@ -9,11 +9,8 @@ import enum
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
-import attrs
 
-
-@attrs.frozen(kw_only=True)
-class Duplicates:
+class Duplicates(NamedTuple):
     """Two connections between the same keys on one wire, as this side sees them."""
 
     dialled: bool

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import attrs
+from typing import NamedTuple
 
 from ..keys import Entropy, KeyPair
 from ..limits import Limits
@@ -12,8 +12,7 @@ from .extensions import ExtensionNames
 from .keys import Keys
 
 
-@attrs.frozen(kw_only=True)
-class WireSetup:
+class WireSetup(NamedTuple):
     """The arguments that a connection passes to its wire."""
 
     initiator: bool

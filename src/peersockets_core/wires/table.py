@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
-import attrs
-
-from ..crypto.sodium import Buffer
+from ..buffer import Buffer
 from ..errors import RemoteProtocolError
 from ..events import Event, WireName
 from ..keys import DriveKey
@@ -67,8 +65,7 @@ def _make_hypercore11(setup: WireSetup) -> Wire:
     return Hypercore11(setup)
 
 
-@attrs.frozen(kw_only=True)
-class WireKind:
+class WireKind(NamedTuple):
     """The properties of a wire that are known before a connection exists."""
 
     make: Callable[[WireSetup], Wire]

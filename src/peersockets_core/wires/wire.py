@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from ..crypto.sodium import Buffer
+from ..buffer import Buffer
 from ..events import Event
 from ..keys import DriveKey
 from .pieces import Pieces

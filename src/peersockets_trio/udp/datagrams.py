@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Final
 
 from peersockets_core.address import SocketAddress
-from peersockets_core.crypto.sodium import Buffer
+from peersockets_core.buffer import Buffer
 from peersockets_core.udx import Address
 
 from ..runtime.addresses import address_of

@@ -12,7 +12,7 @@ from typing import Final
 
 import trio
 
-from peersockets_core.crypto.sodium import Buffer
+from peersockets_core.buffer import Buffer
 from peersockets_core.udx import (
     DEFAULT_UDX_LIMITS,
     MAX_DATAGRAMS,

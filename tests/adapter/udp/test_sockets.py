@@ -9,7 +9,7 @@ from adapter.support import LOOPBACK, limited
 from adapter.udp.support import SMALL_WINDOW, pair, sockets
 from peersockets_core import LocalProtocolError
 from peersockets_core.address import PathAddress
-from peersockets_core.crypto.sodium import Buffer
+from peersockets_core.buffer import Buffer
 from peersockets_core.udx import Address, State
 from peersockets_trio import open_node
 from peersockets_trio.udp import UdxStream, open_udp_socket

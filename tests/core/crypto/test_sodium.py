@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nacl import bindings
 
+from peersockets_core.buffer import Buffer
 from peersockets_core.crypto.sodium import (
     MAC_SIZE,
     MESSAGE_TAG_SIZE,
-    Buffer,
     SecretStreamCipher,
     XSalsa20,
     load,

@@ -327,7 +327,15 @@ def test_a_drive_that_closes_on_one_of_two_connections_is_reached_on_the_other()
     assert [type(event) for event in events(watch)] == [PeerJoined, PeerLeft]
 
 
-def test_a_repr_counts_connections_and_drives() -> None:
+def test_reprs_show_the_state_and_no_key() -> None:
     node = Node("A")
-    node.open()
+    drive = node.open()
+    topic, watch = node.machine.join(drive, "chat"), node.machine.watch(drive)
+    topic.put(1, key_pair("B").x25519_public_key, [b"hello"])
     assert repr(node.machine) == "<Peersockets 0 connections, 1 drives>"
+    assert repr(drive) == f"<OpenDrive {KEY}, 0 members, topics ['chat']>"
+    assert repr(topic) == "<TopicHandle, 1 messages wait>"
+    assert repr(watch) == "<Watch, 0 events wait>"
+    topic.close()
+    watch.close()
+    assert (repr(topic), repr(watch)) == ("<TopicHandle, closed>", "<Watch, closed>")

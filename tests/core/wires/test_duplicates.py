@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 
-import attrs
 import pytest
 
 from peersockets_core import WIRES, WireName
@@ -18,8 +17,8 @@ def test_two_sides_never_both_leave_the_end_to_the_other(wire: WireName) -> None
     judge = KINDS[wire].judge
     for dialled, same_dialler, smaller in itertools.product((False, True), repeat=3):
         here = Duplicates(dialled=dialled, same_dialler=same_dialler, smaller=smaller, follows=False)
-        there = attrs.evolve(here, dialled=not dialled, smaller=not smaller)
-        for one, other in ((here, there), (there, attrs.evolve(here, follows=not dialled))):
+        there = here._replace(dialled=not dialled, smaller=not smaller)
+        for one, other in ((here, there), (there, here._replace(follows=not dialled))):
             verdicts = judge(one), judge(other)
             assert any(verdict.ours for verdict in verdicts), (wire, one)
 

@@ -11,8 +11,9 @@ import hmac
 from collections.abc import MutableSequence, Sequence
 from typing import Final
 
+from ...buffer import Buffer
 from ...crypto.noise import DHKeyPair, Ed25519, NoiseHandshake
-from ...crypto.sodium import MAC_SIZE, MESSAGE_TAG_SIZE, Buffer, SecretStreamCipher
+from ...crypto.sodium import MAC_SIZE, MESSAGE_TAG_SIZE, SecretStreamCipher
 from ...errors import RemoteProtocolError
 from ...keys import Entropy, KeyPair
 from ...limits import HYPERCORE11_FRAME

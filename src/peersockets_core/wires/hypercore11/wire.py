@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from ...crypto.sodium import Buffer
+from ...buffer import Buffer
 from ...errors import LocalProtocolError, RemoteProtocolError
 from ...events import Event, HandshakeCompleted, WireName
 from ...keys import DriveKey

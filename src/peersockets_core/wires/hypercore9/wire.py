@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from typing import Final, TypeAlias
 
-from ...crypto.sodium import Buffer, XSalsa20
+from ...buffer import Buffer
+from ...crypto.sodium import XSalsa20
 from ...errors import MessageTooLarge, RemoteProtocolError
 from ...events import Event, HandshakeCompleted, MessagesReceived, WireName
 from ...keys import DriveKey

@@ -1,0 +1,7 @@
+"""`Buffer`: the types in which bytes come in."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
