@@ -43,6 +43,12 @@ def test_a_program_loads_only_the_wires_that_it_speaks() -> None:
     assert wires & at_last == {"peersockets_core.wires.hypercore11.wire"}
 
 
+def test_a_program_without_a_key_loads_neither_openssl_nor_libsodium() -> None:
+    loaded = python("import peersockets_core, sys; print(*sys.modules)").split()
+    assert "peersockets_core.topics.machine" in loaded
+    assert not {"_hashlib", "hashlib", "nacl", "_cffi_backend", "ipaddress"} & set(loaded)
+
+
 def test_a_program_that_asks_nothing_loads_no_cbor() -> None:
     loaded = python("import peersockets_trio.swarm, sys; print(*sys.modules)").split()
     assert "peersockets_core.dht" in loaded
@@ -61,11 +67,11 @@ def test_a_command_without_a_terminal_loads_no_line_editor() -> None:
     assert not {"prompt_toolkit", "trio.testing"} & set(loaded)
 
 
-SHARE: Final = 0.9
-"""An import's share of the time of Trio's. On a machine that imports Trio in 0.055 s, it is 0.05 s."""
+SHARE: Final = 0.5
+"""An import's share of the time of Trio's. On a machine that imports Trio in 0.1 s, it is 0.05 s."""
 
 
-def test_imports_take_less_time_than_trios() -> None:
+def test_imports_take_less_than_half_the_time_of_trios() -> None:
     """The core without Trio, and the adapter beyond it: the best times, of as many rounds as it takes."""
     programs = ("", "import trio", "import peersockets_core", "import trio, peersockets_trio")
     best = [math.inf] * len(programs)
