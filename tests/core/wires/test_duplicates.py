@@ -16,11 +16,11 @@ def test_two_sides_never_both_leave_the_end_to_the_other(wire: WireName) -> None
     """Of the two sides of the same pair of connections, at least one ends the one that goes."""
     judge = KINDS[wire].judge
     for dialled, same_dialler, smaller in itertools.product((False, True), repeat=3):
-        here = Duplicates(dialled=dialled, same_dialler=same_dialler, smaller=smaller, follows=False)
-        there = here._replace(dialled=not dialled, smaller=not smaller)
-        for one, other in ((here, there), (there, here._replace(follows=not dialled))):
-            verdicts = judge(one), judge(other)
-            assert any(verdict.ours for verdict in verdicts), (wire, one)
+        there = Duplicates(dialled=not dialled, same_dialler=same_dialler, smaller=not smaller, follows=False)
+        for follows in (False, not dialled):
+            here = Duplicates(dialled=dialled, same_dialler=same_dialler, smaller=smaller, follows=follows)
+            verdicts = judge(here), judge(there)
+            assert any(verdict.ours for verdict in verdicts), (wire, here)
 
 
 @pytest.mark.parametrize("wire", WIRES)
