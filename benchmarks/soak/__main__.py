@@ -236,6 +236,8 @@ def main() -> None:
     parser.add_argument("--page", type=Path, metavar="FILE", help="put the tables into that page")
     options = parser.parse_args()
     report = trio.run(measure, options)
+    if not report["marks"]:
+        parser.exit(1, "stopped before the first count: there is nothing to report\n")
     print("\n".join(table(report)))
     for fault in (*report["faults"], *report["broken"]):
         print(fault)
