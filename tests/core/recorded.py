@@ -1,10 +1,10 @@
-"""A session between two peers of the JavaScript reference, recorded once.
+"""A recorded session between two peers of the JavaScript reference.
 
-hypercore-protocol 8.0.7 over simple-hypercore-protocol 2.1.2, simple-handshake 3.0.0, noise-protocol 3.0.1,
-sodium-native 3.4.1, hypercore-crypto 2.3.2 and abstract-extension 3.1.1, with every secret fixed. A, the
-initiator, has the extensions "peersockets/v0/chat" and "zzz", B has "" and "peersockets/v0/chat". Both
-open the drive; A sends "hello" as chat, something as "zzz", and "again" as chat; B answers "hi"; A sends a
-Status, a Want and a keepalive, and closes the drive.
+Recorded with hypercore-protocol 8.0.7 over simple-hypercore-protocol 2.1.2, simple-handshake 3.0.0,
+noise-protocol 3.0.1, sodium-native 3.4.1, hypercore-crypto 2.3.2 and abstract-extension 3.1.1, with every
+secret fixed. A, the initiator, has the extensions "peersockets/v0/chat" and "zzz". B has "" and
+"peersockets/v0/chat". Both open the drive. A sends "hello" as chat, something as "zzz", and "again" as chat.
+B answers "hi". A sends a Status, a Want and a keepalive, and closes the drive.
 """
 
 from __future__ import annotations
@@ -77,12 +77,12 @@ CHUNKS: list[tuple[str, bytes]] = [
         ("B", "4b1f"),
     )
 ]
-"""Each message with its sender, in order; the first three are the handshake."""
+"""Each message with its sender, in order. The first three are the handshake."""
 
 WAYS = [("A", "B"), ("B", "A"), ("A", "B")]
-"""From whom to whom the three messages of the handshake go."""
+"""The sender and the receiver of each of the handshake's three messages."""
 
 
 def sent_by(side: str) -> bytes:
-    """Everything that one side sent."""
+    """Return everything that one side sent."""
     return b"".join(chunk for sender, chunk in CHUNKS if sender == side)

@@ -1,4 +1,4 @@
-"""Finds secrets in texts, however they are spelled."""
+"""Find secrets in texts, in every encoding."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 _WINDOW: Final = 8
-"""Bytes of a secret that must not stand anywhere in a row: as many give away a quarter of a key."""
+"""A text must not show so many bytes of a secret in a row: they reveal a quarter of a key."""
 _Z_BASE_32: Final = "ybndrfg8ejkmcpqxot1uwisza345h769"
 
 
 def shown(secrets: Iterable[bytes], text: str) -> list[str]:
-    """The spellings of parts of secrets that a text contains."""
+    """Return the parts of secrets that a text contains, as they are written there."""
     lower = text.lower()
     return [part for secret in secrets for part in set(_spellings(bytes(secret))) if part.lower() in lower]
 
@@ -30,21 +30,21 @@ def _spellings(secret: bytes) -> Iterator[str]:
 
 
 def z_base_32(data: bytes) -> str:
-    """As z32 1.1.0 writes it."""
+    """Encode like z32 1.1.0."""
     bits = "".join(f"{byte:08b}" for byte in data)
     bits += "0" * (-len(bits) % 5)
     return "".join(_Z_BASE_32[int(bits[at : at + 5], 2)] for at in range(0, len(bits), 5))
 
 
 class Witness:
-    """Notes every secret that is made and every text of an error, and finds the ones in the others."""
+    """Notes every secret that is made and the text of every error, and finds secrets in those texts."""
 
     def __init__(self) -> None:
         self.texts: set[str] = set()
         self._parts: set[bytes] = set()
 
     def note_secret(self, secret: bytes) -> None:
-        if len(set(secret)) >= _WINDOW:  # others may stand in a text by chance
+        if len(set(secret)) >= _WINDOW:  # a simpler secret may stand in a text by chance
             # The second half of an Ed25519 secret key is the public key.
             self._parts.update(_windows(secret[:32]))
 
@@ -52,11 +52,11 @@ class Witness:
         self.texts |= {str(error), repr(error)}
 
     def note_public(self, public: bytes) -> None:
-        """A concatenation with a secret is a secret, and may have something public in it."""
+        """Forget the public parts of a secret: a secret may be joined with public bytes."""
         self._parts -= set(_windows(public))
 
     def shown(self) -> list[str]:
-        """The texts that contain a part of a secret, as hex or as bytes are written."""
+        """Return the texts that contain a part of a secret, in hex or as a bytes literal."""
         return [text for text in self.texts if any(not self._parts.isdisjoint(p) for p in _read(text))]
 
 

@@ -1,4 +1,4 @@
-"""Parts of the core's tests: fixed entropy, ways to cut bytes, a remote that says anything, a network."""
+"""Parts of the core's tests: fixed entropy, ways to cut bytes, a remote that can send anything, a network."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from simulation.identity import entropy as entropy
 from simulation.identity import key_pair as key_pair
 
 NOW = 1000.0
-"""When everything happens that does not care for the time."""
+"""The time of tests in which time plays no part."""
 
 KEY = DriveKey(bytes([0x44]) * 32)
 OTHER_KEY = DriveKey(bytes([0x45]) * 32)
@@ -86,7 +86,7 @@ def at(*positions: int) -> Cutter:
 
 
 def error_of(events: list[Event]) -> str:
-    """The text of the error that `events` end in, as they must."""
+    """Return the text of the error that ends `events`. There has to be one."""
     assert events, "no events"
     closed = events[-1]
     assert isinstance(closed, ConnectionClosed), closed
@@ -95,7 +95,7 @@ def error_of(events: list[Event]) -> str:
 
 
 def merged(events: Iterable[Event]) -> list[Event]:
-    """`events`, consecutive messages of one extension in one: what cannot depend on how bytes arrive."""
+    """Join consecutive messages of one extension: the result does not depend on how bytes arrive."""
     result: list[Event] = []
     for event in events:
         last = result[-1] if result else None
@@ -137,7 +137,7 @@ def connection(
 
 
 class Pair:
-    """An initiator and a responder, joined in memory."""
+    """An initiator and a responder, connected in memory."""
 
     def __init__(
         self, *, names: Iterable[str] = ("chat",), limits: Limits = DEFAULT_LIMITS, cut: Cutter = whole
@@ -150,7 +150,7 @@ class Pair:
         self.sent: dict[Connection, bytes] = {self.left: b"", self.right: b""}
 
     def exchange(self) -> Pair:
-        """Carry bytes both ways until there are none."""
+        """Carry bytes both ways until no side has more."""
         for source, sink in itertools.cycle(((self.left, self.right), (self.right, self.left))):
             data = bytes(source.data_to_send(NOW))
             self.sent[source] += data
@@ -167,7 +167,7 @@ class Pair:
 
 
 class RawPeer:
-    """A remote that finishes the handshake, and from then on says whatever a test wants said."""
+    """A remote that finishes the handshake, and then sends anything that a test wants."""
 
     def __init__(self, ours: Connection, *, label: str = "raw", behind_handshake: bytes = b"") -> None:
         self.ours = ours
@@ -196,7 +196,7 @@ class RawPeer:
             self.events += ours.receive_data(data, NOW)
 
     def say(self, plain: bytes) -> list[Event]:
-        """Send bytes, encrypted."""
+        """Encrypt and send bytes."""
         return self.ours.receive_data(bytes(self._transmit.apply(plain)), NOW)
 
     def encrypt(self, plain: bytes) -> bytes:
@@ -210,14 +210,16 @@ class RawPeer:
         return self.send(0, Options(list(names)))
 
     def heard(self) -> list[Item]:
-        """The frames that the connection has sent since the last look."""
+        """Return the frames that the connection has sent since the last look."""
         items: list[Item] = []
         data, self._unread = self._unread + bytes(self.ours.data_to_send(NOW)), b""
         self._parser.parse_untrusted(bytes(self._receive.apply(data)), items)
         return items
 
     def heard_messages(self) -> list[tuple[int, ChannelMessage]]:
-        """The same, decoded, for what is not an extension message."""
+        """Return the decoded messages that the connection has sent since the last look, except extension
+        messages.
+        """
         return [
             (item.channel, messages.decode_untrusted(messages.TYPES[item.type], item.body))
             for item in self.heard()
@@ -225,16 +227,16 @@ class RawPeer:
         ]
 
     def offer(self, key: DriveKey = KEY) -> Open:
-        """The message that opens a drive, with the proof that we know its key."""
+        """Return the message that opens a drive, with the proof that we know its key."""
         return Open(key.discovery_key, capability(key, self.sending_key, self.receiving_key))
 
     def reflected(self, key: DriveKey = KEY) -> Open:
-        """The proof of the connection itself."""
+        """Return the connection's own proof, sent back to it."""
         return Open(key.discovery_key, capability(key, self.receiving_key, self.sending_key))
 
 
 def capability(key: DriveKey, sending_key: bytes, receiving_key: bytes) -> bytes:
-    """hypercore-crypto 2.3.2, `capability`."""
+    """As in hypercore-crypto 2.3.2, `capability`."""
     return hashlib.blake2b(
         b"hypercore capability" + sending_key + key.public_key, digest_size=32, key=receiving_key
     ).digest()
@@ -264,14 +266,14 @@ EVERY_FRAME = b"".join((
     frames.KEEPALIVE,
     extension_frame(200, b"last"),
 ))  # fmt: skip
-"""Plain bytes of a session in which every sort of frame comes up; "chat" is what the receiver listens to."""
+"""Plain bytes of a session that contains every sort of frame. The receiver has registered "chat"."""
 
 
 # Machines
 
 
 class RecordingHost:
-    """Writes down what the machine asks for."""
+    """A host that notes the requests of its machine."""
 
     def __init__(self) -> None:
         self.noted: list[TopicHandle | Watch] = []
@@ -301,7 +303,7 @@ class RecordingHost:
 
 
 class Node(streams.Node):
-    """A machine with its identity, and a host that does nothing but note what the machine asks for."""
+    """A machine with its identity, and a host that only notes the machine's requests."""
 
     def __init__(self, label: str, *, limits: Limits = DEFAULT_LIMITS, wire: WireName = "hypercore9") -> None:
         self.host = RecordingHost()
@@ -309,7 +311,7 @@ class Node(streams.Node):
         super().__init__(label, limits=limits, host=self.host)
 
     def connection(self, *, initiator: bool, now: float = NOW) -> Connection:
-        """Begin a connection; the first bytes decide the wire of the side that answers."""
+        """Begin a connection. On the answering side, the first bytes decide the wire."""
         return self.make_connection(self.wire if initiator else None, now)
 
     def open(self, key: DriveKey = KEY) -> OpenDrive:
@@ -321,7 +323,7 @@ class Node(streams.Node):
 
 
 class Network:
-    """The simulated network, for tests that speak of connections and of nodes with a recording host."""
+    """The simulated network, for tests that use connections, and nodes with a recording host."""
 
     def __init__(self) -> None:
         self.streams = streams.Network()
@@ -336,16 +338,16 @@ class Network:
 
     @property
     def connections(self) -> list[Connection]:
-        """Both sides of the connections that are there, each dialler's side before the other."""
+        """Both sides of the present connections, each dialler's side before the other."""
         return [end.connection for end in self.streams.ends]
 
     def connect(self, dialler: Node, answerer: Node) -> tuple[Connection, Connection]:
-        """Begin a connection; returns the dialler's and the answerer's side."""
+        """Begin a connection. Return the dialler's and the answerer's side."""
         near = self.streams.connect(dialler, answerer, dialler.wire)
         return near.connection, near.far.connection
 
     def settle(self, *only: Connection) -> None:
-        """Carry bytes both ways until there are none, on all connections or from `only` some."""
+        """Carry bytes until no side has more, on all connections or only from the given sides."""
         moved = True
         while moved:
             moved = False
@@ -353,7 +355,7 @@ class Network:
                 moved |= self.carry(near)
 
     def carry(self, near: Connection) -> bool:
-        """Carry what one side of a connection has to send; returns whether it was anything."""
+        """Carry the output of one side of a connection. Return whether there was any."""
         end = _end(near)
         moved = not end.gone and end.write()
         if moved:
@@ -361,7 +363,7 @@ class Network:
         return moved
 
     def cut(self, near: Connection) -> None:
-        """Carry nothing more of a connection, and say so to nobody."""
+        """Carry nothing more of a connection, without a notice to either side."""
         for end in (_end(near), _end(near).far):
             end.gone = True
             end.node.ends.remove(end)

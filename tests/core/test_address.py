@@ -1,4 +1,6 @@
-"""`peersockets_core.address`: whatever is written can be read, and whatever is read is written the same."""
+"""`peersockets_core.address`: every written address can be read, and every address read is written
+the same.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ HOSTS = st.one_of(
 
 
 @given(HOSTS, st.integers(1, 65535))
-def test_what_is_written_is_read(host: str, port: int) -> None:
+def test_a_written_address_reads_back(host: str, port: int) -> None:
     address = Address(host, port)
     assert Address.parse(str(address)) == address == (host, port)
 
@@ -36,7 +38,7 @@ def test_what_is_written_is_read(host: str, port: int) -> None:
         st.builds("[{}]:{}".format, HOSTS, st.integers(-1, 70000)),
     )
 )
-def test_what_is_read_is_written(text: str) -> None:
+def test_an_address_that_was_read_is_written_the_same(text: str) -> None:
     address = None
     with suppress(ValueError):
         address = Address.parse(text)
@@ -96,11 +98,11 @@ def test_addresses(text: str, host: str, port: int) -> None:
         ("\x1b[31m:80", "no host name in '\\x1b[31m:80'"),
     ],
 )
-def test_what_is_not_an_address(text: str, reason: str) -> None:
+def test_texts_that_are_no_addresses_are_refused(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=r"address|port|host") as caught:
         Address.parse(text)
     assert reason in str(caught.value)
 
 
-def test_port_0_is_any_free_one() -> None:
+def test_port_0_stands_for_any_free_port() -> None:
     assert Address.parse("[::]:0", lowest_port=0) == ("::", 0)

@@ -22,12 +22,12 @@ class Some:
 
 
 @pytest.mark.parametrize("size", [1, 0.001, MIB, KIB, math.inf])
-def test_a_positive_bound(size: float) -> None:
+def test_a_positive_bound_is_accepted(size: float) -> None:
     assert Some(size).size == size
 
 
 @pytest.mark.parametrize("size", [0, -1, -math.inf, math.nan])
-def test_any_other_is_named(size: float) -> None:
+def test_the_error_names_any_other_bound(size: float) -> None:
     with pytest.raises(ValueError, match=r"^some limits: size must be positive, not "):
         Some(size)
 

@@ -1,4 +1,4 @@
-"""Bad arguments are named, and raise what Python's own functions raise."""
+"""Errors name the bad argument, and have the types that Python's own functions raise."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KEY = "11" * 32
 
 
 @pytest.mark.parametrize("value", [b"bytes", bytearray(b"bytes"), memoryview(b"bytes")])
-def test_whatever_holds_bytes_is_taken(value: Buffer) -> None:
+def test_every_type_of_buffer_is_accepted(value: Buffer) -> None:
     taken = checks.as_bytes(value, "data")
     assert type(taken) is bytes
     assert taken == b"bytes"
@@ -25,7 +25,7 @@ def test_bytes_are_not_copied() -> None:
     assert checks.as_bytes(value, "data") is value
 
 
-def test_what_is_right_passes() -> None:
+def test_good_arguments_pass() -> None:
     checks.check_address(("a.host", 1))
     checks.check_port(0, lowest=0)
     checks.check_wire("hypercore11")
@@ -56,6 +56,6 @@ def test_what_is_right_passes() -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_named(call: Callable[[], Any], error: type[Exception], text: str) -> None:
+def test_the_error_names_the_bad_argument(call: Callable[[], Any], error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
         call()

@@ -40,7 +40,7 @@ KEEPALIVE, SILENCE, HANDSHAKE_TIME, SEND_TIME = 10.0, 20.0, 10.0, 120.0
 
 
 def handshaken(*, initiator: bool = False) -> RawPeer:
-    """A connection whose handshake happened at `NOW`, with everything sent."""
+    """Return a remote whose handshake with our connection happened at `NOW`. All output has been taken."""
     remote = RawPeer(connection(initiator=initiator, names=["chat"]))
     remote.heard()
     return remote
@@ -50,7 +50,7 @@ def handshaken(*, initiator: bool = False) -> RawPeer:
 
 
 @pytest.mark.parametrize("wire", ["", "hypercore10", "HYPERCORE9"])
-def test_an_unknown_wire(wire: WireName) -> None:
+def test_an_unknown_wire_is_refused(wire: WireName) -> None:
     with pytest.raises(ValueError, match="wire must be one of hypercore9"):
         Connection(wire=wire, initiator=False, key_pair=key_pair("x"), entropy=entropy("x"), now=NOW)
 
@@ -77,7 +77,7 @@ def test_a_mux_is_for_hypercore11_only(wire: WireName | None, text: str) -> None
         _ = wired(wire).mux
 
 
-def test_what_is_paired_before_the_handshake_misses_nothing() -> None:
+def test_a_pair_made_before_the_handshake_misses_nothing() -> None:
     class Handler:
         def opened_untrusted(self, handshake: bytes) -> None:
             raise AssertionError
@@ -110,7 +110,7 @@ def test_connections_have_extensions_of_their_own_unless_given() -> None:
     assert first.extensions is not second.extensions
 
 
-def test_connecting_to_oneself() -> None:
+def test_connecting_to_oneself_is_refused() -> None:
     pair = Pair()
     pair.right = connection(label="left")
     pair.events[pair.right], pair.sent[pair.right] = [], b""
@@ -122,7 +122,7 @@ def test_connecting_to_oneself() -> None:
     assert pair.left.closed
 
 
-# Errors are sorted here
+# The faults of callers and those of remotes
 
 
 def test_nothing_is_emitted_after_the_end() -> None:
@@ -140,7 +140,7 @@ def test_nothing_is_emitted_after_the_end() -> None:
     assert str(ours.error) == "varint of more than 8 bytes"
 
 
-def test_a_good_end() -> None:
+def test_a_clean_end() -> None:
     remote = handshaken()
     assert remote.ours.receive_eof(NOW) == [ConnectionClosed(None)]
     assert remote.ours.error is None
@@ -165,7 +165,7 @@ def test_an_end_before_the_handshake_is_finished(initiator: bool, data: bytes) -
     assert "before the handshake" in error_of(ours.receive_eof(NOW))
 
 
-def test_what_is_queued_is_still_sent_after_our_own_close() -> None:
+def test_queued_output_is_still_sent_after_our_own_close() -> None:
     remote = handshaken()
     remote.ours.sender(None, "chat").send(b"last words")
     assert remote.ours.close() == [ConnectionClosed(None)]
@@ -173,7 +173,7 @@ def test_what_is_queued_is_still_sent_after_our_own_close() -> None:
     assert remote.heard()[-1] == frames.ExtensionRun(0, [b"last words"])
 
 
-def test_nothing_is_sent_after_the_remotes_fault() -> None:
+def test_nothing_is_sent_after_a_fault_of_the_remote() -> None:
     remote = handshaken()
     remote.ours.sender(None, "chat").send(b"last words")
     error = RemoteProtocolError("misbehaved above")
@@ -190,7 +190,7 @@ COMMANDS: dict[str, Callable[[Connection], object]] = {
 
 
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
-def test_commands_after_the_end_are_the_callers_fault(command: Callable[[Connection], object]) -> None:
+def test_commands_after_the_end_raise_local_errors(command: Callable[[Connection], object]) -> None:
     remote = handshaken()
     remote.ours.open_drive(KEY)
     remote.ours.close()
@@ -199,7 +199,7 @@ def test_commands_after_the_end_are_the_callers_fault(command: Callable[[Connect
 
 
 @pytest.mark.parametrize("finished", [False, True], ids=["before the handshake", "after it"])
-def test_opening_twice_and_closing_what_is_not_open_are_the_callers_fault(finished: bool) -> None:
+def test_opening_twice_and_closing_a_drive_that_is_not_open_raise_local_errors(finished: bool) -> None:
     ours = handshaken().ours if finished else connection(initiator=True)
     ours.open_drive(KEY)
     with pytest.raises(LocalProtocolError, match="already open"):
@@ -267,7 +267,7 @@ def test_a_closed_connection_lets_go_of_half_a_message(wire: WireName, end: str)
     assert retained(right) < before - 900_000
 
 
-def test_the_error_of_a_connection_does_not_keep_what_was_being_read() -> None:
+def test_the_error_of_a_connection_does_not_keep_its_input_alive() -> None:
     remote = RawPeer(connection())
     received = frame(0, Options(["x" * 100_000])) + frames.encode(0, 1, b"\x0a\x01\xff")
     [closed] = remote.say(received)
@@ -279,7 +279,7 @@ def test_the_error_of_a_connection_does_not_keep_what_was_being_read() -> None:
 # Time
 
 
-def test_a_remote_that_never_begins() -> None:
+def test_a_remote_that_sends_nothing() -> None:
     ours = Connection(initiator=False, key_pair=key_pair("ours"), entropy=entropy("ours"), now=NOW)
     assert ours.receive_data(b"", NOW) == []
     assert not ours.data_to_send(NOW)
@@ -292,7 +292,7 @@ def test_an_endless_handshake(initiator: bool) -> None:
     ours = connection(initiator=initiator)
     assert ours.next_deadline() == NOW + HANDSHAKE_TIME
     assert ours.handle_deadline(NOW + HANDSHAKE_TIME - 0.001) == []
-    for second in range(9):  # what comes meanwhile does not put it off
+    for second in range(9):  # input in the meantime does not extend it
         assert ours.receive_data(b"\x3a" if second == 0 else b"x", NOW + second) == []
     assert ours.next_deadline() == NOW + HANDSHAKE_TIME
     error = error_of(ours.handle_deadline(NOW + HANDSHAKE_TIME))
@@ -310,7 +310,7 @@ def test_a_handshake_is_limited_even_while_we_do_not_read() -> None:
     assert error_of(ours.handle_deadline(NOW + HANDSHAKE_TIME))
 
 
-def test_a_keepalive_exactly_when_it_is_due() -> None:
+def test_a_keepalive_is_sent_exactly_when_it_is_due() -> None:
     remote = handshaken()
     ours = remote.ours
     assert ours.next_deadline() == NOW + KEEPALIVE
@@ -322,7 +322,7 @@ def test_a_keepalive_exactly_when_it_is_due() -> None:
     assert ours.next_deadline() == NOW + SILENCE
 
 
-def test_sending_puts_the_keepalive_off() -> None:
+def test_sending_postpones_the_keepalive() -> None:
     ours = handshaken().ours
     ours.sender(None, "chat").send(b"x")
     assert ours.data_to_send(NOW + 4)
@@ -331,7 +331,7 @@ def test_sending_puts_the_keepalive_off() -> None:
     assert ours.next_deadline() == NOW + 4 + KEEPALIVE
 
 
-def test_receiving_does_not_put_the_keepalive_off() -> None:
+def test_receiving_does_not_postpone_the_keepalive() -> None:
     remote = handshaken()
     remote.ours.receive_data(remote.encrypt(frames.KEEPALIVE), NOW + 9)
     assert remote.ours.next_deadline() == NOW + KEEPALIVE
@@ -346,7 +346,7 @@ def test_a_keepalive_that_cannot_leave_is_not_repeated_at_once() -> None:
         assert ours.next_deadline() == NOW + (count + 1) * KEEPALIVE
 
 
-def test_silence() -> None:
+def test_a_silent_remote() -> None:
     remote = handshaken()
     ours = remote.ours
     ours.receive_data(remote.encrypt(frames.KEEPALIVE), NOW + 5)
@@ -359,13 +359,13 @@ def test_silence() -> None:
     assert error_of(ours.handle_deadline(NOW + 25)) == "nothing received for 20 seconds"
 
 
-def test_silence_is_not_the_remotes_while_we_do_not_read() -> None:
+def test_a_remote_may_be_silent_while_we_do_not_read() -> None:
     ours = handshaken().ours
     ours.pause_reading(NOW + 1)
     assert ours.next_deadline() == NOW + KEEPALIVE
     for second in range(10, 200, 10):
         assert ours.handle_deadline(NOW + second) == []
-        assert ours.data_to_send(NOW + second)  # keepalives all the same
+        assert ours.data_to_send(NOW + second)  # keepalives are sent all the same
     ours.resume_reading(NOW + 200)
     for later in (0, 10, 19.9):
         assert ours.handle_deadline(NOW + 200 + later) == []
@@ -382,26 +382,26 @@ def test_a_clock_that_steps_back_does_no_harm() -> None:
     assert error_of(remote.ours.handle_deadline(NOW + 35))
 
 
-# Our lateness, and what the remote does not take
+# Our own lateness, and output that the remote does not take
 
 
-def test_the_time_in_which_we_were_away_is_not_the_remotes_silence() -> None:
-    """Its keepalives could not reach us, or have yet to."""
+def test_our_absence_does_not_count_as_silence_of_the_remote() -> None:
+    """The remote's keepalives could not reach us, or will still arrive."""
     ours = handshaken().ours
-    for second in (10, 90):  # suspended in between: its silence lasted 10 seconds
+    for second in (10, 90):  # suspended between the two: the remote was silent for 10 seconds
         assert ours.handle_deadline(NOW + second) == []
-        assert ours.data_to_send(NOW + second)  # a keepalive all the same
+        assert ours.data_to_send(NOW + second)  # a keepalive is sent all the same
     assert ours.next_deadline() == NOW + 100
     assert error_of(ours.handle_deadline(NOW + 100)) == "nothing received for 20 seconds"
 
 
-def test_a_call_that_is_hardly_late_is_no_absence() -> None:
+def test_a_slightly_late_call_is_no_absence() -> None:
     ours = handshaken().ours
     assert ours.handle_deadline(NOW + 10) == []
     assert error_of(ours.handle_deadline(NOW + 20.9)) == "nothing received for 20 seconds"
 
 
-def test_what_lay_unread_while_we_were_away_counts_from_when_it_is_read() -> None:
+def test_input_unread_during_our_absence_counts_from_the_time_of_reading() -> None:
     remote = handshaken()
     assert remote.ours.handle_deadline(NOW + 10) == []
     remote.ours.receive_data(remote.encrypt(frames.KEEPALIVE), NOW + 90)
@@ -410,9 +410,9 @@ def test_what_lay_unread_while_we_were_away_counts_from_when_it_is_read() -> Non
 
 
 @pytest.mark.parametrize("what", ["data", "deadline"])
-def test_a_handshake_has_its_full_time_though_we_were_away(what: str) -> None:
+def test_our_absence_does_not_shorten_the_handshake(what: str) -> None:
     ours = connection()
-    if what == "data":  # some of it has come meanwhile
+    if what == "data":  # some of the handshake came in the meantime
         assert ours.receive_data(b"\x3a", NOW + 60) == []
     assert ours.handle_deadline(NOW + 60) == []
     assert ours.next_deadline() == ours.remote_deadline == NOW + 60 + HANDSHAKE_TIME
@@ -435,7 +435,7 @@ def test_a_long_wait_with_nothing_due_is_no_absence() -> None:
 
 
 def stuck() -> Connection:
-    """A connection whose output nobody takes, with a remote that speaks."""
+    """Return a connection whose output is never taken, and whose remote sends keepalives."""
     remote = handshaken()
     ours = remote.ours
     for second in range(10, 140, 10):
@@ -444,22 +444,24 @@ def stuck() -> Connection:
     return ours
 
 
-def test_a_remote_that_takes_nothing_is_given_up() -> None:
+def test_a_remote_that_takes_no_output_is_given_up() -> None:
     ours = stuck()
-    # From when the first keepalive was found untaken.
+    # Counted from the time at which the first keepalive was found untaken.
     assert ours.remote_deadline == NOW + 20 + SEND_TIME
     error = error_of(ours.handle_deadline(NOW + 20 + SEND_TIME))
     assert error == "the remote has taken no output for 120 seconds"
 
 
 @pytest.mark.parametrize("take", [lambda ours: ours.output_taken(), lambda ours: ours.data_to_send()])
-def test_a_remote_that_takes_something_has_its_time_anew(take: Callable[[Connection], object]) -> None:
+def test_a_remote_that_takes_some_output_gets_its_full_time_again(
+    take: Callable[[Connection], object],
+) -> None:
     ours = stuck()
     take(ours)
     assert ours.remote_deadline == NOW + 130 + SILENCE
 
 
-def test_the_time_in_which_we_were_away_is_not_the_remotes_in_taking() -> None:
+def test_our_absence_does_not_count_against_a_remote_that_takes_no_output() -> None:
     ours = stuck()
     assert ours.handle_deadline(NOW + 230) == []
     ours.receive_data(b"", NOW + 230)
@@ -467,7 +469,7 @@ def test_the_time_in_which_we_were_away_is_not_the_remotes_in_taking() -> None:
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_the_next_deadline_is_always_in_the_future_once_handled(seed: int) -> None:
+def test_handling_a_deadline_moves_the_next_one_into_the_future(seed: int) -> None:
     generator, now = random.Random(seed), NOW
     remote = handshaken() if seed % 3 else None
     ours = remote.ours if remote is not None else connection()
@@ -484,7 +486,7 @@ def test_the_next_deadline_is_always_in_the_future_once_handled(seed: int) -> No
         events = ours.handle_deadline(now)
         assert ours.next_deadline() > now
         assert bool(events) == ours.closed
-        if generator.random() < 0.3:  # as precisely as a timer
+        if generator.random() < 0.3:  # as precise as a timer
             now = min(ours.next_deadline(), now + 1000)
             ours.handle_deadline(now)
             assert ours.next_deadline() > now
@@ -527,7 +529,9 @@ def carry(source: Connection, sink: Connection) -> bool:
 
 
 def toggled_across(wire: WireName, seed: int) -> None:
-    """Open and close a drive on both sides while bytes are under way; then see that both come to rest."""
+    """Open and close a drive on both sides while bytes are in flight. Then check that both sides come to
+    rest.
+    """
     generator, sides = random.Random(seed), joined(wire)
     wanted, shared = [False, False], [False, False]
     under_way: tuple[list[bytes], list[bytes]] = ([], [])
@@ -559,7 +563,7 @@ def toggled_across(wire: WireName, seed: int) -> None:
     for _ in range(100):
         deliver(0)
         deliver(1)
-    assert not any(under_way), "the two sides talk for ever"
+    assert not any(under_way), "the two sides never stop talking"
     assert shared == [all(wanted)] * 2
 
 

@@ -17,19 +17,19 @@ def admission(expected: bytes | None = None, *, limit: int = 10) -> Admission:
     return Admission(key_pair=OURS, expected=expected, hold=True, limit=limit)
 
 
-def test_anybody_may_come_but_ourselves() -> None:
+def test_every_remote_may_come_except_ourselves() -> None:
     admission().check_untrusted(proved(bytes(32)))
     with pytest.raises(RemoteProtocolError, match="connected to ourselves"):
         admission().check_untrusted(proved(OURS.public_keys["hypercore11"]))
 
 
-def test_only_the_key_that_is_expected() -> None:
+def test_only_the_expected_key_is_accepted() -> None:
     admission(bytes(32)).check_untrusted(proved(bytes(32)))
     with pytest.raises(UnexpectedKey):
         admission(bytes(32)).check_untrusted(proved(bytes([1]) * 32))
 
 
-def test_what_is_expected_is_a_key() -> None:
+def test_the_expected_key_must_be_a_key() -> None:
     with pytest.raises(ValueError, match="expect must be a public key"):
         admission(b"short")
 

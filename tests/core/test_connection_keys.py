@@ -1,4 +1,4 @@
-"""A connection whose handshake has passed elsewhere, as HyperDHT's does."""
+"""A connection whose handshake took place elsewhere, as in HyperDHT."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_both_sides_speak_at_once() -> None:
     assert len(side(True).data_to_send()) == len(side(False).data_to_send()) == 59
 
 
-def test_a_remote_that_never_speaks_is_given_up_in_the_time_of_a_handshake() -> None:
+def test_a_silent_remote_is_given_up_after_the_time_of_a_handshake() -> None:
     connection = side(False)
     connection.data_to_send()
     assert connection.next_deadline() == 10.0
@@ -59,7 +59,7 @@ def test_a_remote_that_never_speaks_is_given_up_in_the_time_of_a_handshake() -> 
     assert isinstance(closed, ConnectionClosed)
 
 
-def test_keys_are_for_hypercore11() -> None:
+def test_keys_are_only_for_hypercore11() -> None:
     for wire in (None, "hypercore9"):
         with pytest.raises(ValueError, match="keys need the wire hypercore11"):
             side(False, wire=wire)

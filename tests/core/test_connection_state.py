@@ -28,7 +28,7 @@ def test_every_state_has_its_transitions() -> None:
     assert set(TRANSITIONS) == set(State)
 
 
-def test_every_state_can_be_reached_and_every_one_but_the_ends_can_be_left() -> None:
+def test_every_state_can_be_reached_and_every_state_but_the_ends_can_be_left() -> None:
     reached = {target for row in TRANSITIONS.values() for target in row.values()}
     assert reached == set(State) - {State.UNDECIDED}
     assert {state for state, row in TRANSITIONS.items() if not row} == ENDED
@@ -51,7 +51,7 @@ def shake_hands(one: Connection, two: Connection) -> None:
 
 @pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize("hold", [False, True])
-def test_the_states_of_a_connection_that_is_dialled(wire: WireName, hold: bool) -> None:
+def test_the_states_of_a_dialled_connection(wire: WireName, hold: bool) -> None:
     ours = Connection(initiator=False, key_pair=key_pair("ours"), entropy=entropy("ours"), now=NOW, hold=hold)
     theirs = Connection(
         wire=wire, initiator=True, key_pair=key_pair("theirs"), entropy=entropy("theirs"), now=NOW
@@ -96,7 +96,7 @@ def test_the_states_of_a_remote_on_hold(wire: WireName) -> None:
         (RemoteProtocolError("nonsense"), State.FAILED),
     ],
 )
-def test_only_a_remote_that_is_at_fault_gets_nothing_more(
+def test_only_a_remote_at_fault_gets_no_more_output(
     error: RemoteProtocolError | Refused | None, state: State
 ) -> None:
     ours = Connection(

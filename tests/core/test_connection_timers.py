@@ -16,7 +16,7 @@ ADMITTED = ConnectionState.ADMITTED
 
 
 class Quiet(Undecided):
-    """A wire of which the remote has to say something every 30 seconds, and we every 20."""
+    """A wire on which the remote has to send something every 30 seconds, and we every 20."""
 
     keepalive = 20.0
     silence = 30.0
@@ -63,7 +63,7 @@ def test_a_remote_may_be_silent_while_we_do_not_read(timers: ConnectionTimers) -
     assert overdue(timers, wire, 230) == "nothing received for 30 seconds"
 
 
-def test_the_time_of_a_frame_runs_as_long_as_it_is_the_same(timers: ConnectionTimers) -> None:
+def test_the_time_of_a_frame_runs_while_it_is_the_same_frame(timers: ConnectionTimers) -> None:
     wire = Quiet()
     wire.unfinished.begin(b"", missing=1)
     for now in (110, 135, 155):
@@ -77,7 +77,7 @@ def test_the_time_of_a_frame_runs_as_long_as_it_is_the_same(timers: ConnectionTi
     assert overdue(timers, wire, 161) == ""
 
 
-def test_output_that_is_not_taken(timers: ConnectionTimers) -> None:
+def test_output_that_the_remote_does_not_take(timers: ConnectionTimers) -> None:
     wire = Quiet()
     for now in (110, 130):
         timers.now = timers.heard_at = now
@@ -93,12 +93,12 @@ def test_output_that_is_not_taken(timers: ConnectionTimers) -> None:
     assert timers.remote_deadline(ADMITTED, wire) == 199
 
 
-def test_time_goes_no_way_but_forward(timers: ConnectionTimers) -> None:
+def test_time_only_moves_forward(timers: ConnectionTimers) -> None:
     timers.advance(99.0, lambda: math.inf)
     assert timers.now == 100.0
 
 
-def test_the_remote_gets_back_the_time_that_we_were_away(timers: ConnectionTimers) -> None:
+def test_the_remote_gets_back_the_time_of_our_absence(timers: ConnectionTimers) -> None:
     wire = Quiet()
     timers.advance(1000.0, lambda: timers.next_deadline(ADMITTED, wire))
     assert timers.now == 1000.0

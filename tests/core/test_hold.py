@@ -1,4 +1,4 @@
-"""Connections that stand still behind the handshake, and those that expect a key; on every wire."""
+"""Connections that wait after the handshake, and those that expect a key, on every wire."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PATIENT = Limits(handshake_time=1000.0)
 
 
 class Pair:
-    """Our connection and a remote's, joined in memory; the remote has a drive open and is keen to talk."""
+    """Our connection and a remote's, connected in memory. The remote has a drive open and sends at once."""
 
     def __init__(
         self, wire: WireName, initiator: bool, *, limits: Limits = DEFAULT_LIMITS, **ours: Any
@@ -56,14 +56,14 @@ class Pair:
         return made
 
     def exchange(self, cut: Cutter = CUTS["whole"]) -> None:
-        """Carry bytes both ways until there are none."""
+        """Carry bytes both ways until no side has more."""
         while self.ours.has_output or self.remote.has_output:
             self.remote_events += self.remote.receive_data(bytes(self.ours.data_to_send(NOW)), NOW)
             for chunk in cut(bytes(self.remote.data_to_send(NOW))):
                 self.events += self.ours.receive_data(chunk, NOW)
 
     def talk(self) -> None:
-        """Each sends a message to the other."""
+        """Let each side send a message to the other."""
         for side in (self.ours, self.remote):
             sender = side.sender(KEY.discovery_key if side.wire == "hypercore11" else None, NAME)
             sender.send(side.key_pair.seed)
@@ -100,8 +100,8 @@ def test_nothing_is_said_either_way_before_the_remote_is_admitted(
         assert [type(event) for event in kinds] == [HandshakeCompleted, DriveOpened, MessagesReceived]
 
 
-def test_a_connection_on_hold_gives_away_no_byte_about_drives(make: Callable[..., Pair]) -> None:
-    """It says what one without any drive says, to the byte."""
+def test_a_connection_on_hold_sends_no_byte_about_drives(make: Callable[..., Pair]) -> None:
+    """It sends exactly the bytes of a connection without any drive."""
     pair, without = make(hold=True), make(hold=True)
     without.ours.close_drive(KEY.discovery_key)
     said: list[bytes] = []
@@ -116,7 +116,9 @@ def test_a_connection_on_hold_gives_away_no_byte_about_drives(make: Callable[...
     assert said[0] == said[1] != b""
 
 
-def test_drives_opened_and_closed_on_hold_count_when_it_ends(make: Callable[..., Pair]) -> None:
+def test_drives_opened_and_closed_on_hold_count_once_the_remote_is_admitted(
+    make: Callable[..., Pair],
+) -> None:
     pair = make(hold=True)
     pair.exchange()
     pair.ours.close_drive(KEY.discovery_key)
@@ -137,7 +139,7 @@ def test_nothing_is_sent_on_hold(make: Callable[..., Pair]) -> None:
         pair.ours.sender(None, NAME)
 
 
-def test_admitting_who_is_not_on_hold(make: Callable[..., Pair]) -> None:
+def test_admitting_without_a_remote_on_hold_is_an_error(make: Callable[..., Pair]) -> None:
     for pair in (make(hold=True), make(hold=False)):
         with pytest.raises(LocalProtocolError, match="no remote is on hold"):
             pair.ours.admit(NOW)
@@ -160,8 +162,8 @@ def test_a_refusal(make: Callable[..., Pair]) -> None:
     assert [type(event) for event in pair.remote_events] == [HandshakeCompleted]
 
 
-def test_who_is_refused_at_once_sees_the_handshake_to_its_end(make: Callable[..., Pair]) -> None:
-    """Even where its last word is still ours to say."""
+def test_a_remote_that_is_refused_at_once_can_finish_the_handshake(make: Callable[..., Pair]) -> None:
+    """The last message of the handshake is still sent if it is ours."""
     pair = make(hold=True)
     while not pair.ours.on_hold:
         pair.remote.receive_data(bytes(pair.ours.data_to_send(NOW)), NOW)
@@ -172,7 +174,7 @@ def test_who_is_refused_at_once_sees_the_handshake_to_its_end(make: Callable[...
     assert pair.remote.receive_eof(NOW) == [ConnectionClosed(None)]
 
 
-def test_a_decision_has_the_time_of_the_handshake(make: Callable[..., Pair]) -> None:
+def test_a_decision_must_come_within_the_time_of_the_handshake(make: Callable[..., Pair]) -> None:
     limits = Limits(handshake_time=4.0)
     pair = make(hold=True, limits=limits)
     pair.exchange()
@@ -183,8 +185,8 @@ def test_a_decision_has_the_time_of_the_handshake(make: Callable[..., Pair]) -> 
     assert str(closed.error) == "refused: no decision within 4 seconds"
 
 
-def test_the_line_is_fed_on_hold(make: Callable[..., Pair]) -> None:
-    """With what says nothing; and the remote's silence is not held against it, since we do not read."""
+def test_keepalives_are_sent_on_hold(make: Callable[..., Pair]) -> None:
+    """They reveal nothing. The remote may be silent, since we do not read."""
     pair = make(hold=True, limits=PATIENT)
     pair.exchange()
     pair.remote_events.clear()
@@ -201,7 +203,7 @@ def test_the_line_is_fed_on_hold(make: Callable[..., Pair]) -> None:
     assert DriveOpened(KEY.discovery_key) in pair.events
 
 
-def test_what_is_kept_is_bounded(make: Callable[..., Pair]) -> None:
+def test_kept_input_is_bounded(make: Callable[..., Pair]) -> None:
     pair = make(hold=True, limits=Limits(held=10_000))
     pair.exchange()
     pair.events.clear()
@@ -214,7 +216,7 @@ def test_what_is_kept_is_bounded(make: Callable[..., Pair]) -> None:
     assert "not yet admitted" in str(closed.error)
 
 
-def test_garbage_is_not_looked_at_before_the_remote_is_admitted(make: Callable[..., Pair]) -> None:
+def test_garbage_is_not_read_before_the_remote_is_admitted(make: Callable[..., Pair]) -> None:
     pair = make(hold=True)
     pair.exchange()
     assert pair.ours.receive_data(b"\xff" * 100, NOW) == []
@@ -234,7 +236,7 @@ def test_the_end_of_the_stream_on_hold(make: Callable[..., Pair]) -> None:
 # The key of the remote
 
 
-def test_the_key_that_is_expected(make: Callable[..., Pair]) -> None:
+def test_the_remote_has_the_expected_key(make: Callable[..., Pair]) -> None:
     wire = make().ours.wire
     assert wire is not None
     pair = make(expect=key_pair("remote").public_keys[wire])
@@ -243,7 +245,7 @@ def test_the_key_that_is_expected(make: Callable[..., Pair]) -> None:
 
 
 @pytest.mark.parametrize("hold", [True, False])
-def test_another_key_than_the_one_expected(make: Callable[..., Pair], hold: bool) -> None:
+def test_the_remote_has_another_key_than_expected(make: Callable[..., Pair], hold: bool) -> None:
     expected = bytes(32)
     pair = make(expect=expected, hold=hold)
     pair.exchange()
@@ -256,11 +258,11 @@ def test_another_key_than_the_one_expected(make: Callable[..., Pair], hold: bool
     assert not pair.ours.on_hold
     assert DriveOpened(KEY.discovery_key) not in pair.remote_events
     if pair.ours.initiator:
-        # A remote that is not the one we wanted does not learn who we are.
+        # The wrong remote does not learn who we are.
         assert pair.remote.remote_public_key is None
 
 
 @pytest.mark.parametrize("expect", [b"", bytes(31), "00" * 31, "xx" * 32, 7])
-def test_an_expectation_that_is_no_key(make: Callable[..., Pair], expect: Any) -> None:
+def test_the_expected_key_must_be_a_key(make: Callable[..., Pair], expect: Any) -> None:
     with pytest.raises(ValueError, match="expect must be a public key"):
         make(expect=expect)

@@ -1,4 +1,4 @@
-"""`Connection.receive_data` with a buffer of the caller's, which is decrypted in place and used again."""
+"""`Connection.receive_data` with a buffer of the caller, which is decrypted in place and used again."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ FEEDS: dict[str, Feed] = {
 
 
 def session(wire: WireName, cut: Cutter, feed: Feed, *, hold: bool = False) -> list[list[Event]]:
-    """The events on both sides of a session: they meet, and talk in messages of many sizes."""
+    """Return the events on both sides of a session, in which they exchange messages of many sizes."""
     sides = [
         Connection(
             wire=wire,

@@ -1,4 +1,6 @@
-"""Memory that remotes make us keep: counted at every moment, bounded for one and for all together."""
+"""Memory that remotes make us keep: it is always counted, and bounded for each remote and for all
+together.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,7 @@ def shake_hands(remote: Connection, ours: Connection) -> None:
 
 
 class Stranger11:
-    """A remote on hypercore11 that says anything, once it has shaken hands."""
+    """A remote on hypercore11 that can send anything after the handshake."""
 
     def __init__(self, ours: Connection, *, label: str = "stranger") -> None:
         self.ours = ours
@@ -155,7 +157,7 @@ def test_a_strangers_large_frame_on_hypercore9() -> None:
 
 
 def test_a_strangers_large_message_on_hypercore9_is_skipped() -> None:
-    """It goes to everybody, as real peers send it; nothing of it is kept, and what follows is heard."""
+    """Real peers send messages to everybody. We keep nothing of this one, and hear those that follow."""
     ours = connection()
     ours.extensions.register(NAME, members_only=True)
     ours.open_drive(KEY)
@@ -172,7 +174,7 @@ def test_a_strangers_large_message_on_hypercore9_is_skipped() -> None:
 
 
 @pytest.mark.parametrize("members_only", [False, True])
-def test_a_large_message_of_a_stranger_is_heard_where_strangers_are(members_only: bool) -> None:
+def test_a_large_message_of_a_stranger_is_heard_if_strangers_are_heard(members_only: bool) -> None:
     ours = connection()
     ours.extensions.register("chat", members_only=members_only)
     stranger = RawPeer(ours)
@@ -184,7 +186,7 @@ def test_a_large_message_of_a_stranger_is_heard_where_strangers_are(members_only
 
 
 def test_a_newcomers_first_message_may_be_large() -> None:
-    """It comes in one flight with what makes the remote a member."""
+    """The bytes that make the remote a member arrive together with it."""
     ours = connection()
     ours.extensions.register(NAME, members_only=True)
     ours.open_drive(KEY)
@@ -238,7 +240,7 @@ def test_the_memory_of_names_is_bounded() -> None:
     assert error == "Options.extensions: more than 10000 bytes of memory"
 
 
-def test_names_that_are_not_all_decoded_are_counted() -> None:
+def test_names_that_are_not_decoded_yet_are_counted() -> None:
     ours = connection()
     stranger = RawPeer(ours)
     names = ["\U0001f600" + "a" * 100] * 100
@@ -249,7 +251,7 @@ def test_names_that_are_not_all_decoded_are_counted() -> None:
 
 
 @pytest.mark.parametrize("closing", ["drive", "connection"])
-def test_a_long_name_on_hypercore11_is_counted_as_long_as_it_is_the_last(closing: str) -> None:
+def test_a_long_name_on_hypercore11_is_counted_while_it_is_the_last_name(closing: str) -> None:
     ours = ours11()
     ours.open_drive(KEY)
     member = Stranger11(ours).become_member()
@@ -277,7 +279,7 @@ def test_answers_that_are_not_read_are_counted() -> None:
     assert ours.kept == 0
 
 
-def test_what_comes_while_a_remote_is_on_hold_is_counted() -> None:
+def test_input_of_a_remote_on_hold_is_counted() -> None:
     ours = ours11(hold=True)
     stranger = Stranger11(ours)
     assert ours.on_hold
@@ -287,7 +289,7 @@ def test_what_comes_while_a_remote_is_on_hold_is_counted() -> None:
     assert stranger.connection.kept == 0
 
 
-def test_what_stands_behind_the_handshake_is_counted_on_hypercore9() -> None:
+def test_input_after_the_handshake_is_counted_on_hypercore9() -> None:
     ours = Connection(
         wire="hypercore9", initiator=False, key_pair=key_pair("x"), entropy=entropy("x"), now=NOW, hold=True
     )
@@ -315,7 +317,7 @@ def test_channels_that_wait_for_a_decision_are_counted(closing: bool) -> None:
         assert ours.kept == 0
 
 
-def test_a_channel_that_is_open_keeps_no_handshake() -> None:
+def test_an_open_channel_keeps_no_handshake() -> None:
     class Silent:
         def opened_untrusted(self, handshake: bytes) -> None: ...
         def message_untrusted(self, message_type: int, data: bytes, start: int, end: int) -> None: ...
@@ -331,7 +333,7 @@ def test_a_channel_that_is_open_keeps_no_handshake() -> None:
     assert ours.mux.kept == 0
 
 
-def test_what_waits_for_the_next_slice_is_counted() -> None:
+def test_input_that_waits_for_the_next_slice_is_counted() -> None:
     ours = connection()
     stranger = RawPeer(ours)
     flight = frame(3, Close()) * 1000
@@ -357,8 +359,8 @@ def test_a_batch_that_waits_is_counted() -> None:
 
 
 @pytest.mark.parametrize("wire", ["hypercore9", "hypercore11"])
-def test_a_frame_has_its_time(wire: WireName) -> None:
-    """However many bytes of it keep coming."""
+def test_a_frame_has_a_time_limit(wire: WireName) -> None:
+    """The limit holds even while more bytes of the frame keep coming."""
     limits = Limits(frame_time=100, silence=30, keepalive=1000, hypercore11_keepalive=1000)
     ours: Connection
     if wire == "hypercore9":
@@ -376,7 +378,7 @@ def test_a_frame_has_its_time(wire: WireName) -> None:
     assert error_of(ours.handle_deadline(NOW + 100)) == "a message has been incomplete for 100 seconds"
 
 
-def test_each_frame_has_its_own_time() -> None:
+def test_each_frame_has_its_own_time_limit() -> None:
     ours = connection(limits=Limits(frame_time=10))
     stranger = RawPeer(ours)
     data = stranger.encrypt(frame(0, Options(["x" * 93])) * 30)
@@ -386,7 +388,7 @@ def test_each_frame_has_its_own_time() -> None:
     assert not ours.closed
 
 
-def test_while_we_do_not_read_the_time_stands_still() -> None:
+def test_the_time_limit_is_suspended_while_we_do_not_read() -> None:
     ours = connection(limits=Limits(frame_time=10, silence=1000))
     stranger = RawPeer(ours)
     ours.receive_data(stranger.encrypt(frame(0, Options(["x" * 100])))[:50], NOW)
@@ -402,7 +404,7 @@ def test_while_we_do_not_read_the_time_stands_still() -> None:
 
 
 def unfinished_frame(node: Node, number: int, size: int) -> Connection:
-    """A stranger that has sent all of a frame but its last byte."""
+    """Return a stranger that has sent all of a frame but its last byte."""
     side = node.connection(initiator=False)
     stranger = RawPeer(side, label=f"stranger {number}")
     node.machine.receive_events(side, stranger.events, NOW)
@@ -411,7 +413,7 @@ def unfinished_frame(node: Node, number: int, size: int) -> Connection:
     return side
 
 
-def test_strangers_give_way_so_that_all_keep_no_more_than_the_limit() -> None:
+def test_strangers_give_way_so_that_the_total_stays_within_the_limit() -> None:
     limits = attrs.evolve(DEFAULT_LIMITS, kept=1000 * KIB)
     node, network, member = Node("ours", limits=limits), Network(), Node("member")
     watch = node.machine.watch(node.open())
@@ -432,7 +434,7 @@ def test_strangers_give_way_so_that_all_keep_no_more_than_the_limit() -> None:
     assert node.machine.registry.memory.total < 1000
 
 
-def test_a_member_gives_way_only_when_strangers_do_not_suffice() -> None:
+def test_a_member_gives_way_only_if_strangers_do_not_suffice() -> None:
     limits = attrs.evolve(DEFAULT_LIMITS, kept=1000 * KIB)
     node = Node("ours", limits=limits)
     node.open()

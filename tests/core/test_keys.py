@@ -48,20 +48,20 @@ ED25519 = [
 
 
 @pytest.mark.parametrize(("key", "expected"), DISCOVERY_KEYS)
-def test_discovery_keys_are_the_references(key: bytes, expected: str) -> None:
+def test_discovery_keys_match_the_reference(key: bytes, expected: str) -> None:
     assert discovery_key(key).hex() == expected
     assert DriveKey(key).discovery_key.hex() == expected
 
 
 @pytest.mark.parametrize(("seed", "secret", "public"), X25519)
-def test_x25519_key_pairs_are_the_references(seed: bytes, secret: str, public: str) -> None:
+def test_x25519_key_pairs_match_the_reference(seed: bytes, secret: str, public: str) -> None:
     pair = KeyPair.from_seed(seed)
     assert (pair.x25519_secret_key.hex(), pair.x25519_public_key.hex()) == (secret, public)
     assert pair.public_keys["hypercore9"].hex() == public
 
 
 @pytest.mark.parametrize(("seed", "public"), ED25519)
-def test_ed25519_key_pairs_are_the_references(seed: bytes, public: str) -> None:
+def test_ed25519_key_pairs_match_the_reference(seed: bytes, public: str) -> None:
     pair = KeyPair.from_seed(seed)
     assert pair.public_keys["hypercore11"].hex() == public
     assert pair.ed25519_secret_key == seed + bytes.fromhex(public)
@@ -94,7 +94,7 @@ SPELLINGS: dict[str, DriveKey | bytes | str] = {
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)
-def test_every_spelling_of_a_key(spelling: DriveKey | bytes | str) -> None:
+def test_every_way_to_write_a_key(spelling: DriveKey | bytes | str) -> None:
     assert DriveKey.parse(spelling).public_key == COUNTING
 
 
@@ -125,13 +125,13 @@ BAD: dict[str, bytes | str] = {
 
 
 @pytest.mark.parametrize("key", BAD.values(), ids=BAD)
-def test_bad_keys(key: bytes | str) -> None:
+def test_bad_keys_are_refused(key: bytes | str) -> None:
     with pytest.raises(ValueError, match=r"not a drive key|must be 32 bytes"):
         DriveKey.parse(key)
 
 
 @pytest.mark.parametrize("key", [None, 5, [HEX]])
-def test_keys_of_other_types(key: object) -> None:
+def test_keys_of_other_types_are_refused(key: object) -> None:
     with pytest.raises(TypeError, match="must be"):
         DriveKey.parse(key)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="bytes"):
@@ -145,13 +145,13 @@ def test_a_very_long_bad_key_is_not_repeated_in_full() -> None:
 
 
 @given(st.binary(min_size=32, max_size=32))
-def test_a_key_says_its_own_spelling(public_key: bytes) -> None:
+def test_a_key_prints_in_its_own_format(public_key: bytes) -> None:
     key = DriveKey(public_key)
     assert DriveKey.parse(key.public_key.hex()) == DriveKey.parse(key.url) == key
 
 
 @given(st.text(max_size=80))
-def test_any_text_is_a_key_or_a_value_error(text: str) -> None:
+def test_any_text_is_a_key_or_raises_a_value_error(text: str) -> None:
     with contextlib.suppress(ValueError):
         DriveKey.parse(text)
 
@@ -163,7 +163,7 @@ def test_keys_are_equal_by_their_bytes() -> None:
 
 
 @pytest.mark.parametrize("seed", [b"", bytes(31), bytes(33), bytes(64)])
-def test_a_seed_has_32_bytes(seed: bytes) -> None:
+def test_a_seed_must_have_32_bytes(seed: bytes) -> None:
     with pytest.raises(ValueError, match="seed must be 32 bytes"):
         KeyPair.from_seed(seed)
 
@@ -173,7 +173,7 @@ def test_generating_takes_32_bytes_of_entropy() -> None:
 
 
 @pytest.mark.parametrize("key", BAD.values(), ids=BAD)
-def test_a_key_with_a_slip_of_the_pen_is_not_repeated(key: bytes | str) -> None:
+def test_a_mistyped_key_is_not_repeated(key: bytes | str) -> None:
     with pytest.raises(ValueError, match=r"not a drive key|must be 32 bytes") as caught:
         DriveKey.parse(key)
     assert HEX[1:17] not in str(caught.value)

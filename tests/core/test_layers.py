@@ -37,7 +37,7 @@ def mentioned(tree: ast.AST) -> Iterator[str]:
 
 
 def is_random(name: str) -> bool:
-    """Whether a name of libsodium or PyNaCl draws random bytes."""
+    """Return whether a name of libsodium or PyNaCl draws random bytes."""
     return (
         name in {"random", "randombytes", "urandom", "getrandbits"}
         or name.startswith("randombytes_")

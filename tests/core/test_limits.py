@@ -18,11 +18,11 @@ def test_every_bound_is_positive(name: str, value: float) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_bound_can_be_chosen(name: str) -> None:
+def test_every_bound_can_be_set(name: str) -> None:
     assert getattr(Limits(**{name: 1}), name) == 1
 
 
-def test_the_references_own_bounds() -> None:
+def test_the_bounds_of_the_reference_are_kept() -> None:
     # simple-message-channels 1.2.1 and hypercore-protocol 8.0.7
     assert DEFAULT_LIMITS.frame_body == 8 * 1024 * 1024
     assert DEFAULT_LIMITS.silence == 20

@@ -8,7 +8,7 @@ LIMIT = 100 * SMALL
 
 
 def books(**kept: int) -> MemoryBudget[str]:
-    """A budget that is charged with so many times `SMALL` for each holder."""
+    """Return a budget in which each holder is charged with a multiple of `SMALL`."""
     budget: MemoryBudget[str] = MemoryBudget(LIMIT)
     for holder, size in kept.items():
         budget.charge(holder, size * SMALL)
@@ -16,12 +16,12 @@ def books(**kept: int) -> MemoryBudget[str]:
 
 
 def released(budget: MemoryBudget[str], **now: int) -> list[str]:
-    """The names of those that give way; strangers' names begin with "s"."""
+    """Return the names of the holders that give way. Names of strangers begin with "s"."""
     kept = {**budget.charged, **{holder: size * SMALL for holder, size in now.items()}}
     return budget.give_way(kept.__getitem__, lambda holder: holder.startswith("s"))
 
 
-def test_what_is_charged_is_what_is_kept_now() -> None:
+def test_the_charge_is_the_amount_kept_now() -> None:
     budget = books(a=60, b=40)
     assert budget.total == LIMIT
     assert budget.charge("b", 41 * SMALL)
@@ -50,13 +50,13 @@ def test_strangers_give_way_first_and_the_largest_of_them(kept: dict[str, int], 
     assert budget.total == sum(size * SMALL for holder, size in kept.items() if holder not in gone)
 
 
-def test_who_keeps_less_by_now_does_not_give_way() -> None:
+def test_a_holder_that_keeps_less_by_now_does_not_give_way() -> None:
     budget = books(s1=80, m1=40)
     assert budget.total > LIMIT
     assert released(budget, s1=10) == []
     assert budget.total == 50 * SMALL
 
 
-def test_nobody_gives_way_below_a_fair_share() -> None:
+def test_no_holder_gives_way_below_a_fair_share() -> None:
     budget = books(**{f"m{number}": 10 for number in range(9)}, m9=11)
     assert released(budget) == ["m9"]

@@ -1,6 +1,6 @@
-"""Steps that callers can forget, or take out of order: each is an error at the call, or makes no difference.
+"""Callers forget steps, or take them out of order: each mistake raises at once, or makes no difference.
 
-Each of these once lost messages or members in silence, or raised `KeyError` from within.
+Each of these mistakes once lost messages or members in silence, or raised `KeyError` from within.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def meeting(request: pytest.FixtureRequest) -> Meeting:
 
 
 def connection(node: Node, **changed: Any) -> Connection:
-    """A connection made by hand, with what a node's connection needs."""
+    """Return a connection made by hand, with everything that a node's connection needs."""
     arguments = {
         "wire": node.wire,
         "initiator": True,
@@ -53,7 +53,7 @@ def connection(node: Node, **changed: Any) -> Connection:
 # Connections of a machine
 
 
-def test_the_machine_makes_connections_that_lack_nothing() -> None:
+def test_connections_of_the_machine_lack_nothing() -> None:
     limits = Limits(send_buffer=1000, handshake_time=3)
     ours, theirs = Node("ours", limits=limits), Node("theirs", limits=limits)
     topics = [node.machine.join(node.open(), "chat") for node in (ours, theirs)]
@@ -81,7 +81,7 @@ def test_the_machine_makes_connections_that_lack_nothing() -> None:
     assert received(topics[1]) == [b"hello"]
 
 
-def test_connections_that_the_machine_makes_may_hold_and_expect() -> None:
+def test_connections_of_the_machine_may_hold_and_expect() -> None:
     node = Node("ours")
     made = node.machine.make_connection(
         wire="hypercore11",
@@ -107,7 +107,7 @@ def test_connections_that_the_machine_makes_may_hold_and_expect() -> None:
         ({"key_pair": key_pair("another")}, "a different key pair"),
     ],
 )
-def test_connections_made_without_what_the_machine_needs(changed: dict[str, Any], complaint: str) -> None:
+def test_connections_that_do_not_fit_the_machine_are_refused(changed: dict[str, Any], complaint: str) -> None:
     node = Node("ours")
     node.machine.add_connection(connection(node))
     before = list(node.machine.registry.connections)
@@ -139,7 +139,7 @@ def test_adding_a_connection_twice_closed_or_late(meeting: Meeting) -> None:
         node.machine.add_connection(late)
 
 
-def test_events_of_a_connection_that_is_not_there(meeting: Meeting) -> None:
+def test_events_of_an_unknown_connection(meeting: Meeting) -> None:
     near, far = meeting.connect()
     meeting.topic_b.send(1, b"late")
     caused = near.receive_data(bytes(far.data_to_send()), NOW)
@@ -167,7 +167,7 @@ def test_events_without_the_handshake_before_them(wire: WireName) -> None:
     assert len(events(meeting.watch_a)) == 1
 
 
-def test_events_of_a_remote_that_is_on_hold() -> None:
+def test_events_of_a_remote_on_hold() -> None:
     ours, theirs = Node("ours"), Node("theirs")
     watch = ours.machine.watch(ours.open())
     theirs.open()
@@ -186,7 +186,7 @@ def test_events_of_a_remote_that_is_on_hold() -> None:
     assert events(watch) == []
 
 
-def test_removing_a_connection_closes_it_and_says_what_did_not_leave(meeting: Meeting) -> None:
+def test_removing_a_connection_closes_it_and_reports_unsent_messages(meeting: Meeting) -> None:
     near, _ = meeting.connect()
     meeting.topic_a.send(1, bytes(100))
     meeting.a.machine.remove_connection(near, NOW)
@@ -195,11 +195,11 @@ def test_removing_a_connection_closes_it_and_says_what_did_not_leave(meeting: Me
     assert isinstance(left, PeerLeft)
     assert left.reason == ""
     assert 100 <= left.unsent < 400
-    meeting.a.machine.remove_connection(near, NOW)  # as often as one likes
+    meeting.a.machine.remove_connection(near, NOW)  # repeating it does no harm
     assert events(meeting.watch_a) == []
 
 
-def test_removing_a_connection_says_why_it_failed(meeting: Meeting) -> None:
+def test_removing_a_failed_connection_gives_the_reason(meeting: Meeting) -> None:
     near, _ = meeting.connect()
     near.fail(RemoteProtocolError("sends nonsense"))
     meeting.a.machine.remove_connection(near, NOW)
@@ -208,11 +208,11 @@ def test_removing_a_connection_says_why_it_failed(meeting: Meeting) -> None:
     assert left.reason == "sends nonsense"
 
 
-# Sending where nothing can leave
+# Sending on connections that have closed
 
 
 @pytest.mark.parametrize("end", [Connection.close, lambda near: near.fail(RemoteProtocolError("x"))])
-def test_a_connection_that_has_closed_takes_no_more(
+def test_a_closed_connection_accepts_no_messages(
     meeting: Meeting, end: Callable[[Connection], object]
 ) -> None:
     near, far = meeting.connect()
@@ -236,7 +236,7 @@ def test_a_connection_that_has_closed_takes_no_more(
             senders[0].send(b"after it was taken")
 
 
-def test_a_mux_of_a_connection_that_has_closed_takes_no_more() -> None:
+def test_a_mux_of_a_closed_connection_accepts_no_messages() -> None:
     near, _ = Meeting(wire="hypercore11").connect()
     near.mux.open("example/echo", b"", b"", _Silent())
     near.close()
@@ -248,7 +248,7 @@ def test_a_mux_of_a_connection_that_has_closed_takes_no_more() -> None:
 
 
 class _Silent:
-    """Has nothing to do with what comes."""
+    """Does nothing with its input."""
 
     def opened_untrusted(self, handshake: bytes) -> None: ...
     def message_untrusted(self, message_type: int, data: bytes, start: int, end: int) -> None: ...
@@ -291,7 +291,7 @@ def test_an_extension_that_is_not_registered() -> None:
 
 
 def test_a_sender_for_an_extension_that_is_not_registered() -> None:
-    """It had the id of whatever name stood in its place."""
+    """It once used the id of another name."""
     meeting = Meeting(wire="hypercore9")
     near, _ = meeting.connect()
     with pytest.raises(LocalProtocolError, match="'absent' is not registered"):
@@ -308,7 +308,7 @@ def test_a_sender_for_an_extension_that_is_not_registered() -> None:
 # Drives
 
 
-def test_closing_a_drive_closes_what_is_open_of_it(meeting: Meeting) -> None:
+def test_closing_a_drive_closes_its_topics_and_watches(meeting: Meeting) -> None:
     near, far = meeting.connect()
     again = meeting.a.open()
     meeting.a.machine.close_drive(again)

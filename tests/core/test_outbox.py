@@ -17,7 +17,7 @@ def test_chunks_go_out_in_order_and_once() -> None:
     assert outbox.take() == []
 
 
-def test_the_protocols_own_bytes_are_distinguished_from_messages() -> None:
+def test_protocol_bytes_are_distinguished_from_messages() -> None:
     outbox = Outbox(limit=100, reply_limit=100)
     outbox.append(b"protocol")
     outbox.append_reply_untrusted(b"answer")
@@ -29,10 +29,10 @@ def test_the_protocols_own_bytes_are_distinguished_from_messages() -> None:
     assert outbox.message_size == 0
 
 
-def test_answers_have_a_bound_until_they_are_taken() -> None:
+def test_answers_are_bounded_until_they_are_taken() -> None:
     outbox = Outbox(limit=100, reply_limit=10 + 64)
     for _ in range(3):
-        outbox.append(bytes(1000))  # our own accord
+        outbox.append(bytes(1000))  # sent without a request
         outbox.append_reply_untrusted(bytes(10))
         outbox.take()
     outbox.append_reply_untrusted(bytes(10))
@@ -40,7 +40,7 @@ def test_answers_have_a_bound_until_they_are_taken() -> None:
         outbox.append_reply_untrusted(b"x")
 
 
-def test_room_that_is_reserved_is_for_those_who_wait() -> None:
+def test_reserved_room_is_kept_for_waiting_senders() -> None:
     outbox = Outbox(limit=100, reply_limit=100)
     assert outbox.room == outbox.limit == 100
     outbox.reserve()

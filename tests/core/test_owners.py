@@ -1,4 +1,4 @@
-"""`peersockets_core.owners`: a program's own types come back from the core as they went in.
+"""`peersockets_core.owners`: the core hands back a program's own objects with their types.
 
 Mypy checks this file in strict mode, where a `type: ignore` that hides no error is an error itself.
 """
@@ -43,7 +43,7 @@ class Host:
         assert_type(connection.owner, Stream)
 
     def rerouted(self) -> None:
-        """Nobody waits."""
+        """No sender waits."""
 
     def wake(self, connection: Connection[Stream]) -> None:
         assert_type(connection.owner, Stream)
@@ -72,14 +72,14 @@ def test_a_machine_takes_the_types_of_its_host() -> None:
     assert assert_type(watch.owner, Reader).name == "members"
 
 
-def test_the_owner_of_a_request_is_what_was_given() -> None:
+def test_the_owner_of_a_request_has_the_given_type() -> None:
     book: RequestBook[trio.Event, trio.CancelScope] = RequestBook(DEFAULT_LIMITS, iter(range(9)))
     asked = book.ask(1, book.new_id(1), trio.Event())
     assert_type(asked, Asked[trio.Event])
     assert not asked.owner.is_set()
 
 
-def test_an_owner_that_nobody_gave_is_none() -> None:
+def test_an_owner_that_was_not_given_is_none() -> None:
     connection = Connection(initiator=False, key_pair=key_pair("ours"), entropy=entropy("ours"), now=NOW)
     assert_type(connection, Connection)
     assert connection.owner is None

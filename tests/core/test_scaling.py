@@ -1,6 +1,6 @@
-"""The cost of each public operation of the machine grows with how often it is done, and no faster.
+"""The cost of each public operation of the machine grows no faster than the number of its calls.
 
-Costs are counted in lines of the machine's own modules that are executed: the same in every run.
+A cost is the number of executed lines in the machine's own modules, so it is the same in every run.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ Action = Callable[[], object]
 
 
 def lines(action: Action) -> int:
-    """How many lines of the machine's modules an action executes."""
+    """Return how many lines of the machine's modules an action executes."""
     count = 0
 
     def within(frame: FrameType, event: str, _: Any) -> Any:
@@ -73,14 +73,14 @@ def lines(action: Action) -> int:
 
 
 def growth(case: Callable[[int], Action]) -> tuple[list[int], bool]:
-    """The costs for each of `SIZES`, and whether they grow in proportion, whatever there is to begin with."""
+    """Return the costs for each of `SIZES`, and whether they grow in proportion, beyond the constant part."""
     costs = [lines(case(size)) for size in SIZES]
     steps = [larger - smaller for smaller, larger in itertools.pairwise(costs)]
     return costs, all(later <= 2 * earlier * (1 + SLACK) for earlier, later in itertools.pairwise(steps))
 
 
 class Remote:
-    """A remote that has shaken hands, which the machine has yet to learn."""
+    """A remote that has shaken hands, and that the machine does not know yet."""
 
     def __init__(self, node: Node, label: str) -> None:
         self.side = node.connection(initiator=False)
@@ -92,7 +92,7 @@ class Remote:
 
 
 class Case:
-    """A node with an open drive, and remotes that have nothing in common yet."""
+    """A node with an open drive, and remotes that share nothing with it yet."""
 
     def __init__(self, size: int, *, limits: Limits = DEFAULT_LIMITS, one_key: bool = False) -> None:
         self.node = Node("ours", limits=limits)
@@ -101,7 +101,7 @@ class Case:
         self.remotes = [Remote(self.node, "the same" if one_key else f"{number}") for number in range(size)]
 
     def handle(self, connection: Connection, *events: Event) -> None:
-        """The work of a host: it closes whatever the machine wants dropped or retired."""
+        """Act as the host: close every connection that the machine wants dropped or retired."""
         host = self.node.host
         self.machine.receive_events(connection, list(events), NOW)
         unwanted = [dropped for dropped, _ in host.dropped] + host.retired
@@ -237,7 +237,7 @@ def peers_beyond_the_limit_of_ids(size: int) -> Action:
     ours = Case(0, limits=attrs.evolve(DEFAULT_LIMITS, peer_ids=2))
 
     def action() -> None:
-        for number in range(size):  # each begins when the one before has gone
+        for number in range(size):  # each begins when the one before it has gone
             remote = Remote(ours.node, f"{number}")
             ours.handle(remote.side, *remote.join())
             ours.machine.remove_connection(remote.side, NOW)
@@ -660,8 +660,8 @@ def test_every_public_operation_has_a_case() -> None:
     ] == []
 
 
-def test_it_finds_what_grows_faster() -> None:
-    """Each watch begins with all the members."""
+def test_it_finds_an_operation_that_grows_faster() -> None:
+    """Each watch begins with all the members, so many watches cost too much."""
 
     def watches_of_many_members(size: int) -> Action:
         ours = Case(size)

@@ -1,4 +1,4 @@
-"""`peersockets_core.secret`: bytes like any others, which nothing shows."""
+"""`peersockets_core.secret`: bytes that work like any others, but that no text shows."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_the_size_is_no_secret() -> None:
     assert f"{SECRET:>22}" == "  <secret of 32 bytes>"
 
 
-def test_it_comes_out_on_request() -> None:
+def test_the_bytes_are_returned_on_request() -> None:
     assert SECRET.hex() == PLAIN.hex()
     assert type(bytes(SECRET)) is bytes
     assert shown([PLAIN], SECRET.hex())
@@ -77,16 +77,16 @@ def test_it_works_wherever_bytes_do() -> None:
     assert hmac.compare_digest(SECRET, PLAIN)
 
 
-def test_what_is_no_bytes_is_left_to_the_validator() -> None:
+def test_values_other_than_bytes_are_left_to_the_validator() -> None:
     wrong: object = 5
     assert as_secret(wrong) is wrong  # type: ignore[arg-type]
 
 
-# Texts of the packages
+# Texts in the packages
 
 SOURCE = Path(peersockets_core.__file__).parent.parent
 PUBLIC = {
-    "keys.py": {"self.public_key.hex()"},  # DriveKey.url, where it is asked for
+    "keys.py": {"self.public_key.hex()"},  # DriveKey.url, on request
     "connection.py": {"discovery_key.hex()", "self.remote_public_key.hex()"},
     "wires/hypercore9/channels.py": {"discovery_key.hex()"},
     "errors.py": {"expected.hex()", "actual.hex()"},
@@ -94,11 +94,11 @@ PUBLIC = {
     "topics/naming.py": {"discovery_key.hex()"},
     "trace/replay.py": {"data.hex()"},  # ciphertext
 }
-"""The values that the core writes out as hex in a text, by module."""
+"""The values that the core writes into a text in hex, by module."""
 
 
 def _revealing(path: Path) -> set[str]:
-    """The expressions in texts of a module that turn bytes into something that can be read."""
+    """Find expressions in a module's texts that make bytes readable."""
     texts = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.JoinedStr)]
     calls = [node for text in texts for node in ast.walk(text) if isinstance(node, ast.Call)]
     return {

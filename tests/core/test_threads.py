@@ -1,4 +1,4 @@
-"""The rule for threads: one lock around a machine and all its connections."""
+"""The rule for threads: one lock for a machine and all its connections."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class LockedNode:
     rerouted = readable = wake = retire = drop = lambda self, *_: self.notes.put(None)
 
     def move(self, other: LockedNode, done: threading.Event) -> None:
-        """Carry bytes in and out until the test is over."""
+        """Carry bytes in and out until the test ends."""
         while not done.is_set():
             with self.lock:
                 output = bytes(self.connection.data_to_send(NOW))

@@ -21,11 +21,11 @@ class Push(enum.Enum):
 TABLE = {Door.OPEN: {Push.IN: Door.SHUT}, Door.SHUT: {Push.OUT: Door.OPEN}}
 
 
-def test_a_transition_of_the_table() -> None:
+def test_a_transition_in_the_table() -> None:
     assert follow(TABLE, Door.OPEN, Push.IN, "door") is Door.SHUT
 
 
-def test_any_other_names_the_signal_the_subject_and_its_state() -> None:
+def test_the_error_names_the_signal_the_subject_and_its_state() -> None:
     with pytest.raises(LocalProtocolError, match=r"^cannot pull it out: the door is open$") as caught:
         follow(TABLE, Door.OPEN, Push.OUT, "door")
     assert caught.value.__cause__ is None

@@ -1,4 +1,4 @@
-"""`peersockets_core.work`: whatever a remote sends is worked through in slices, on both wires."""
+"""`peersockets_core.work`: input of a remote is processed in slices, on both wires."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DISCOVERY_KEY = KEY.discovery_key
 
 
 class Remote:
-    """A member on one wire that says anything; our side has a drive open."""
+    """A member on one wire that can send anything. Our side has a drive open."""
 
     def __init__(self, wire: WireName) -> None:
         self.ours = Connection(
@@ -55,7 +55,7 @@ class Remote:
 
 
 def batch(*parts: bytes, channel: int = 1) -> bytes:
-    """One batch of protomux; each part stands behind its size."""
+    """Return one batch of protomux, with each part after its size."""
     return b"\0\0" + encode_uint(channel) + b"".join(encode_uint(len(part)) + part for part in parts)
 
 
@@ -124,7 +124,7 @@ def encrypted(remote: Remote, said: list[bytes]) -> bytes:
 
 
 def slices(ours: Connection, data: bytes, budget: int) -> Iterator[list[Event]]:
-    """The events of data, slice by slice."""
+    """Return the events of the data, slice by slice."""
     yield ours.receive_data(data, NOW, budget)
     while ours.has_input:
         yield ours.receive_data(b"", NOW, budget)
@@ -133,7 +133,7 @@ def slices(ours: Connection, data: bytes, budget: int) -> Iterator[list[Event]]:
 def at_once(
     wire: WireName, said: list[bytes], cut: Cutter = CUTS["whole"]
 ) -> tuple[tuple[list[Event], str], bytes]:
-    """The events of it without a budget, and the answer."""
+    """Return the events of the same data without a budget, and our output."""
     remote = Remote(wire)
     events = [
         event for chunk in cut(encrypted(remote, said)) for event in remote.ours.receive_data(chunk, NOW)
@@ -142,7 +142,7 @@ def at_once(
 
 
 def comparable(events: list[Event]) -> tuple[list[Event], str]:
-    """Events, with the error that they may end in as text."""
+    """Return events that can be compared, with the final error as text."""
     failed = events and isinstance(events[-1], ConnectionClosed) and events[-1].error is not None
     return merged(events[:-1] if failed else events), error_of(events) if failed else ""
 
@@ -154,7 +154,9 @@ def waits(ours: Connection) -> bool:
 @pytest.mark.parametrize("cut", [CUTS["whole"], CUTS["cut at random"]], ids=["whole", "cut"])
 @pytest.mark.parametrize("budget", [1, 30, 1000])
 @pytest.mark.parametrize(("wire", "name"), KINDS)
-def test_slices_come_to_the_same(wire: WireName, name: str, budget: int, cut: Cutter) -> None:
+def test_slices_give_the_same_events_as_the_whole(
+    wire: WireName, name: str, budget: int, cut: Cutter
+) -> None:
     remote = Remote(wire)
     events = [
         event
@@ -167,8 +169,8 @@ def test_slices_come_to_the_same(wire: WireName, name: str, budget: int, cut: Cu
 
 
 @pytest.mark.parametrize(("wire", "name"), KINDS)
-def test_a_slice_is_no_more_than_its_budget(wire: WireName, name: str) -> None:
-    """Measured in calls of Python functions, and in messages delivered."""
+def test_a_slice_does_not_exceed_its_budget(wire: WireName, name: str) -> None:
+    """Measured in calls of Python functions, and in delivered messages."""
     remote, budget = Remote(wire), 500
     data = encrypted(remote, SAYINGS[wire][name])
     count = 0
@@ -177,7 +179,7 @@ def test_a_slice_is_no_more_than_its_budget(wire: WireName, name: str) -> None:
         assert calls <= 4 * budget + 200
         assert remote.ours.budget_left <= budget
         assert sum(len(event.payloads) for event in events if isinstance(event, MessagesReceived)) <= budget
-    # Ignored input is skipped whole, however much there is in it.
+    # Ignored input is skipped as a whole, however long it is.
     assert count > 1 or name == "ignored fields"
 
 
@@ -213,8 +215,8 @@ GROWING: dict[WireName, dict[str, Callable[[int], list[bytes]]]] = {
     ("wire", "name"),
     [pytest.param(wire, name, id=f"{wire}: {name}") for wire in WIRES for name in GROWING[wire]],
 )
-def test_the_work_of_bytes_grows_in_proportion(wire: WireName, name: str, piece: int) -> None:
-    """Twice as many bytes cause no more than twice as many calls, however they are cut."""
+def test_the_work_grows_in_proportion_to_the_bytes(wire: WireName, name: str, piece: int) -> None:
+    """Twice as many bytes cause at most twice as many calls, however they are cut."""
     work = []
     for size in (200, 400, 800, 1600):
         remote = Remote(wire)
@@ -227,7 +229,7 @@ def test_the_work_of_bytes_grows_in_proportion(wire: WireName, name: str, piece:
 
 
 def counted(parts: Iterator[list[Event]]) -> Iterator[tuple[int, list[Event]]]:
-    """Slices, each with the calls of the package's functions that it took.
+    """Return slices, each with its number of calls of the package's functions.
 
     The garbage collector may run callbacks of other packages at any time.
     """
@@ -251,7 +253,7 @@ def counted(parts: Iterator[list[Event]]) -> Iterator[tuple[int, list[Event]]]:
 
 
 @pytest.mark.parametrize("wire", WIRES)
-def test_the_rest_is_reported(wire: WireName) -> None:
+def test_waiting_input_is_reported(wire: WireName) -> None:
     remote = Remote(wire)
     data = encrypted(remote, SAYINGS[wire]["messages"])
     remote.ours.receive_data(data, NOW, 100)
@@ -265,8 +267,8 @@ def test_the_rest_is_reported(wire: WireName) -> None:
 
 
 @pytest.mark.parametrize("wire", WIRES)
-def test_without_a_budget_everything_is_worked_through(wire: WireName) -> None:
-    """Waiting input, too, and before the input behind it."""
+def test_without_a_budget_everything_is_processed(wire: WireName) -> None:
+    """This includes waiting input, which is processed before new input."""
     remote = Remote(wire)
     first, behind = (encrypted(remote, SAYINGS[wire]["messages"]) for _ in range(2))
     events = remote.ours.receive_data(first, NOW, 10)
@@ -278,7 +280,7 @@ def test_without_a_budget_everything_is_worked_through(wire: WireName) -> None:
 
 
 @pytest.mark.parametrize("wire", WIRES)
-def test_with_a_budget_data_waits_behind_what_waits(wire: WireName) -> None:
+def test_with_a_budget_new_data_waits_behind_waiting_data(wire: WireName) -> None:
     remote = Remote(wire)
     first, behind = (encrypted(remote, SAYINGS[wire]["messages"]) for _ in range(2))
     events = remote.ours.receive_data(first[:-5], NOW, 10)
@@ -291,7 +293,7 @@ def test_with_a_budget_data_waits_behind_what_waits(wire: WireName) -> None:
     assert comparable(events) == expected
 
 
-def test_data_waits_behind_a_message_half_decoded() -> None:
+def test_data_waits_behind_a_half_decoded_message() -> None:
     remote = Remote("hypercore9")
     events = remote.ours.receive_data(encrypted(remote, SAYINGS["hypercore9"]["names"]), NOW, 10)
     events += remote.ours.receive_data(remote.raw.encrypt(frames.extension_head(2000, 1) + b"!"), NOW, 10)
@@ -320,7 +322,7 @@ def test_a_fault_before_the_end_of_the_stream(wire: WireName) -> None:
 
 
 @pytest.mark.parametrize("wire", WIRES)
-def test_what_waits_is_forgotten_when_we_close(wire: WireName) -> None:
+def test_waiting_input_is_forgotten_when_we_close(wire: WireName) -> None:
     for name in SAYINGS[wire].keys() - {"ignored fields"}:
         remote = Remote(wire)
         remote.ours.receive_data(encrypted(remote, SAYINGS[wire][name]), NOW, 10)
@@ -330,8 +332,8 @@ def test_what_waits_is_forgotten_when_we_close(wire: WireName) -> None:
         assert remote.ours.receive_data(b"", NOW, 10) == []
 
 
-def test_a_spoilt_frame_waits_its_turn() -> None:
-    """Everything said before it is heard before the connection ends, however small the slices."""
+def test_a_damaged_frame_waits_its_turn() -> None:
+    """All messages before it are heard before the connection ends, however small the slices are."""
     remote = Remote("hypercore11")
     data = bytearray(encrypted(remote, [batch(NAMED, *(b"\x09\0x" for _ in range(300))), b"\x01" + NAMED]))
     data[-1] ^= 1
@@ -344,7 +346,7 @@ def test_a_spoilt_frame_waits_its_turn() -> None:
 
 
 @pytest.mark.parametrize("budget", [0, -1])
-def test_a_budget_of_nothing_is_the_callers_fault(budget: int) -> None:
+def test_a_budget_of_0_raises_a_local_error(budget: int) -> None:
     ours = connection()
     with pytest.raises(ValueError, match="budget must be one item or more"):
         ours.receive_data(b"", NOW, budget)
@@ -374,6 +376,6 @@ def test_admitting_has_a_budget_as_well(wire: WireName) -> None:
     assert len(received.payloads) >= 3000
 
 
-def test_work_is_unbounded_unless_it_is_given() -> None:
+def test_work_is_unbounded_without_a_budget() -> None:
     assert Work().left == UNBOUNDED
     assert Work(3).left == 3

@@ -1,4 +1,4 @@
-"""Swarms in virtual time. Streams are only numbers; the test says which connections come about."""
+"""Swarms in virtual time. Streams are only numbers, and the test decides which of them connect."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ TOPIC = bytes(range(32))
 
 @attrs.define(eq=False)
 class Person:
-    """A node with a swarm, which accepts who dials it and connects to whom it has dialled."""
+    """A node with a swarm. It accepts every remote that dials it, and opens a stream to every peer it has
+    dialled.
+    """
 
     network: DhtNetwork
     machine: Swarm
@@ -55,7 +57,7 @@ class Person:
 
 
 class SwarmNetwork(DhtNetwork):
-    """A network of a few nodes, and people who meet on it."""
+    """A network of a few nodes, and the people who meet on it."""
 
     def __init__(self, nodes: int = 4, seed: object = 0) -> None:
         super().__init__(seed)
@@ -101,6 +103,6 @@ class SwarmNetwork(DhtNetwork):
         return person
 
     def all_met(self, *people: Person) -> Callable[[], bool]:
-        """Whether each of these people is connected to all the others."""
+        """Return whether each of these people is connected to all the others."""
         keys = {person.key for person in people}
         return lambda: all(keys - {person.key} <= person.connected for person in people)

@@ -1,4 +1,4 @@
-"""The peers of a swarm, filed by what is to be done with them."""
+"""The peers of a swarm, filed by the next thing to do with them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def fail(book: PeerBook, number: int, now: float = 0.0) -> None:
     peer.failed(now, wanted=True, chance=0.0)
 
 
-def test_those_that_wait_are_queued_when_their_time_has_come() -> None:
+def test_waiting_peers_are_queued_when_their_time_has_come() -> None:
     book = PeerBook(10)
     fail(book, 1, now=5.0)
     fail(book, 2, now=0.0)
@@ -45,7 +45,7 @@ def test_those_that_wait_are_queued_when_their_time_has_come() -> None:
     assert book.next_retry() == math.inf
 
 
-def test_the_one_just_lost_is_dialled_first_and_then_the_one_queued_first() -> None:
+def test_a_peer_just_lost_is_dialled_first_and_then_the_one_queued_first() -> None:
     book = PeerBook(10)
     for number in (1, 2):
         book.note(key(number)).signal(PeerSignal.QUEUE)
@@ -71,7 +71,7 @@ def test_a_queued_peer_that_is_found_again_is_filed_anew() -> None:
     assert book.first_queued() is given_up
 
 
-def test_the_oldest_of_those_never_reached_is_forgotten_first() -> None:
+def test_the_oldest_peer_never_reached_is_forgotten_first() -> None:
     book = PeerBook(3)
     reached = book.note(key(1))
     reached.connected(0.0)
@@ -94,7 +94,9 @@ def test_the_oldest_of_those_never_reached_is_forgotten_first() -> None:
 
 
 def steps(do: Callable[[], object]) -> int:
-    """Count the calls and lines of the package that something takes: a measure that no load changes."""
+    """Count the package's calls and lines that an action executes. No load on the machine changes this
+    measure.
+    """
     count = 0
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
@@ -116,7 +118,9 @@ def steps(do: Callable[[], object]) -> int:
 
 
 def work(peers: int, drives: int) -> tuple[int, int]:
-    """How much work the next deadline and a retry are, of a swarm that knows many peers on many drives."""
+    """Return the steps of finding the next deadline, and of a retry, in a swarm with many peers and
+    drives.
+    """
     network = SwarmNetwork(nodes=1)
     machine = network.add_person(limits=SwarmLimits(known_peers=2 * peers)).machine
     for number in range(drives):
@@ -138,7 +142,7 @@ def work(peers: int, drives: int) -> tuple[int, int]:
     return steps(machine.next_deadline), steps(change)
 
 
-def test_many_peers_and_drives_cost_what_few_do() -> None:
+def test_many_peers_and_drives_cost_no_more_than_few() -> None:
     few, many = work(20, 1), work(4000, 1)
     assert few == many
     assert work(20, 200)[0] == few[0]

@@ -1,4 +1,4 @@
-"""The rhythm of a topic's searches."""
+"""The rhythm of the searches for a topic."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from core.swarm.support import TOPIC, SwarmNetwork
 from peersockets_core.swarm import Announced
 
 
-def test_early_looks_and_then_every_ten_minutes() -> None:
+def test_early_searches_and_then_one_every_ten_minutes() -> None:
     network = SwarmNetwork()
     alice = network.add_person()
     alice.machine.join(TOPIC, network.now)

@@ -14,5 +14,5 @@ def test_a_bound_must_be_positive(field: str) -> None:
         SwarmLimits(**{field: 0})
 
 
-def test_those_of_the_reference() -> None:
+def test_the_defaults_are_those_of_the_reference() -> None:
     assert (DEFAULT_SWARM_LIMITS.max_peers, DEFAULT_SWARM_LIMITS.parallel_dials) == (64, 3)

@@ -1,4 +1,4 @@
-"""When a peer is tried again, and before whom."""
+"""The time at which a peer is tried again, and its place among the others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def peer(*, proven: bool = False, attempts: int = 0) -> SwarmPeer:
 
 
 def waits(proven: bool) -> list[float]:
-    """The waits after one failure after another, without their spread, until it is given up."""
+    """Return the waits after each failure, without their random spread, until the swarm gives up."""
     tried = peer(proven=proven)
     times: list[float] = []
     while True:
@@ -39,14 +39,14 @@ def test_the_spread_of_a_wait() -> None:
     assert latest.retry_at == pytest.approx(6.6)
 
 
-def test_who_is_not_wanted_is_not_waited_for() -> None:
+def test_an_unwanted_peer_is_not_tried_again() -> None:
     tried = peer()
     tried.failed(0.0, wanted=False, chance=0.5)
     assert tried.state is PeerState.IDLE
     assert tried.retry_at == math.inf
 
 
-def test_a_dial_that_is_postponed_is_no_attempt() -> None:
+def test_a_postponed_dial_is_no_attempt() -> None:
     tried = peer(attempts=2)
     for chance, wait in ((0.0, 20.0), (1.0, 30.0)):
         tried.postponed(100.0, 20.0, chance)
@@ -61,7 +61,7 @@ def test_a_dial_that_is_postponed_is_no_attempt() -> None:
     assert tried.postponements == 0
 
 
-def test_a_connection_that_lasted_begins_anew() -> None:
+def test_a_connection_that_lasted_resets_the_attempts() -> None:
     for lasted, attempts in ((LASTING, 1), (LASTING - 0.1, 4)):
         tried = peer(attempts=3)
         tried.connected(100.0)
@@ -70,12 +70,12 @@ def test_a_connection_that_lasted_begins_anew() -> None:
         assert tried.attempts == attempts
 
 
-def test_the_one_just_lost_comes_first() -> None:
+def test_a_peer_just_lost_comes_first() -> None:
     priorities = [peer(attempts=attempts).priority for attempts in range(6)]
     assert priorities == [2, 4, 3, 1, 0, 0]
 
 
-def test_who_was_given_up_and_is_found_again_has_a_new_chance() -> None:
+def test_a_peer_that_is_found_again_has_a_new_chance() -> None:
     tried = peer(attempts=4, proven=True)
     tried.found_again()
     assert (tried.attempts, tried.proven) == (0, False)
@@ -84,7 +84,7 @@ def test_who_was_given_up_and_is_found_again_has_a_new_chance() -> None:
     assert tried.attempts == 3
 
 
-def test_there_is_no_way_from_idle_to_waiting() -> None:
+def test_an_idle_peer_cannot_wait() -> None:
     tried = SwarmPeer(b"k" * 32)
     with pytest.raises(LocalProtocolError, match="cannot wait: the peer is idle"):
         tried.signal(PeerSignal.WAIT)

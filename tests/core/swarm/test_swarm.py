@@ -18,7 +18,7 @@ STRANGER = KeyPair.from_seed(b"nobody".ljust(32)).ed25519_public_key
 
 
 def met(network: SwarmNetwork, *people: Person, within: float = 60) -> float:
-    """Let people meet; returns how long that took."""
+    """Let people meet. Return the time that this took."""
     began = network.now
     network.until(network.all_met(*people), within=within)
     return network.now - began
@@ -37,7 +37,7 @@ def test_two_people_meet() -> None:
     assert alice.machine.topic_count == 1
 
 
-def test_people_who_come_in_the_same_instant_meet_early() -> None:
+def test_people_who_come_at_the_same_instant_meet_early() -> None:
     network = SwarmNetwork()
     people = [network.add_person() for _ in range(4)]
     for person in people:
@@ -45,7 +45,7 @@ def test_people_who_come_in_the_same_instant_meet_early() -> None:
     assert met(network, *people) < 45
 
 
-def test_who_only_looks_is_not_found_and_who_only_announces_does_not_look() -> None:
+def test_announcing_and_looking_up_are_independent() -> None:
     network = SwarmNetwork()
     alice, bob, carol = (network.add_person() for _ in range(3))
     for looker in (alice, bob):
@@ -59,8 +59,8 @@ def test_who_only_looks_is_not_found_and_who_only_announces_does_not_look() -> N
     assert not carol.of_type(PeerFound) + carol.of_type(Dialled)
 
 
-def test_two_nodes_and_nobody_else() -> None:
-    """The first node of a network answers for itself: no third one is needed."""
+def test_two_people_meet_on_a_network_of_their_own() -> None:
+    """The first node of a network answers for itself, so two nodes need no third one."""
     network = SwarmNetwork(nodes=0)
     address = network.address(1000)
     alice = network.add_person(bootstrap=(), persistent=True, address=address)
@@ -72,7 +72,7 @@ def test_two_nodes_and_nobody_else() -> None:
     met(network, alice, bob)
 
 
-def test_alone_and_then_found() -> None:
+def test_a_person_who_is_alone_is_found_later() -> None:
     network = SwarmNetwork(nodes=0)
     address = network.address(1000)
     alice = network.add_person(bootstrap=(), persistent=True, address=address)
@@ -97,7 +97,7 @@ def test_the_first_node_announces_itself_as_soon_as_it_knows_its_address() -> No
     assert alice.machine.dht.open_address == network.address(1000)
 
 
-def test_flushed_means_that_the_first_found_were_connected_or_have_failed() -> None:
+def test_flushed_follows_the_connections_and_failures_of_the_first_search() -> None:
     network = SwarmNetwork()
     alice, bob, carol = (network.add_person() for _ in range(3))
     carol.accepts = False
@@ -115,7 +115,7 @@ def test_flushed_means_that_the_first_found_were_connected_or_have_failed() -> N
     network.until(lambda: looker.flushed, within=60)
 
 
-def test_a_search_that_is_not_over_is_not_flushed_by_a_peer_that_settles() -> None:
+def test_a_peer_that_settles_does_not_flush_an_unfinished_search() -> None:
     network = SwarmNetwork()
     bob = network.add_person()
     discovery = bob.machine.join(TOPIC, network.now)
@@ -124,7 +124,7 @@ def test_a_search_that_is_not_over_is_not_flushed_by_a_peer_that_settles() -> No
     network.until(lambda: discovery.flushed, within=60)
 
 
-def test_a_lost_peer_is_dialled_again_and_a_lasting_one_soon() -> None:
+def test_a_lost_peer_is_dialled_again_and_sooner_if_the_connection_lasted() -> None:
     network = SwarmNetwork()
     alice, bob = network.add_person(), network.add_person()
     alice.machine.join(TOPIC, network.now, lookup=False)
@@ -139,7 +139,7 @@ def test_a_lost_peer_is_dialled_again_and_a_lasting_one_soon() -> None:
     assert len(bob.of_type(Dialled)) == 2
 
 
-def test_a_peer_that_does_not_come_about_is_tried_a_few_times() -> None:
+def test_a_peer_that_cannot_be_reached_is_tried_a_few_times() -> None:
     network = SwarmNetwork()
     alice, bob = network.add_person(), network.add_person()
     alice.accepts = False
@@ -150,11 +150,11 @@ def test_a_peer_that_does_not_come_about_is_tried_a_few_times() -> None:
     assert len(bob.of_type(DialFailed)) == 4
     assert bob.machine.peers[alice.key].state is PeerState.IDLE
     alice.accepts = True
-    network.network.run_for(700)  # it is found anew with the next search
+    network.network.run_for(700)  # the next search finds it again
     assert alice.key in bob.connected
 
 
-def test_a_dial_that_waits_for_another_punch_is_made_again_for_a_limited_time() -> None:
+def test_a_dial_that_waits_for_another_punch_is_repeated_a_limited_number_of_times() -> None:
     network = SwarmNetwork(nodes=12)
     alice = network.add_person(gateway=Nat("88.0.0.1", "preserving"))
     bob = network.add_person(gateway=Nat("88.0.0.2", "random"), limits=SwarmLimits(postponed_dials=6))
@@ -164,7 +164,7 @@ def test_a_dial_that_waits_for_another_punch_is_made_again_for_a_limited_time() 
     bob.machine.join(TOPIC, network.now, announce=False)
     network.until(lambda: alice.key in bob.machine.peers)
     network.network.run_until(lambda: bob.machine.peers[alice.key].state is PeerState.IDLE, within=900)
-    assert len(bob.of_type(DialFailed)) >= 6 + 4  # a search that finds the peer begins anew
+    assert len(bob.of_type(DialFailed)) >= 6 + 4  # each search that finds the peer begins a new count
     assert all(failed.dial.postponed for failed in bob.of_type(DialFailed))
     bob.machine.dht.punching.throttle.cancelled()
     network.network.run_until(lambda: alice.key in bob.connected, within=900)
@@ -184,7 +184,7 @@ def test_a_stream_that_fails_after_the_handshake_counts_as_a_failure() -> None:
     network.until(lambda: discovery.flushed)
 
 
-def test_no_more_than_three_are_dialled_at_a_time_and_no_more_than_the_limit() -> None:
+def test_the_numbers_of_dials_and_connections_are_limited() -> None:
     network = SwarmNetwork()
     people = [network.add_person() for _ in range(8)]
     for person in people:
@@ -210,7 +210,7 @@ def test_no_more_than_three_are_dialled_at_a_time_and_no_more_than_the_limit() -
     assert len(seeker.connected) == 5
 
 
-def test_leaving_withdraws_and_forgets() -> None:
+def test_leaving_withdraws_the_announcement_and_forgets_the_peers() -> None:
     network = SwarmNetwork()
     alice, bob = network.add_person(), network.add_person()
     first = alice.machine.join(TOPIC, network.now)
@@ -231,7 +231,7 @@ def test_leaving_withdraws_and_forgets() -> None:
         alice.machine.refresh(second, network.now)
 
 
-def test_leaving_while_the_search_is_under_way() -> None:
+def test_leaving_during_the_search() -> None:
     network = SwarmNetwork()
     alice, bob = network.add_person(), network.add_person()
     bob.machine.join(TOPIC, network.now, lookup=False)
@@ -249,7 +249,7 @@ def test_leaving_while_the_search_is_under_way() -> None:
     assert not alice.of_type(Announced)
 
 
-def test_who_was_lost_is_not_sought_after_leaving() -> None:
+def test_a_lost_peer_is_not_dialled_after_leaving() -> None:
     network = SwarmNetwork()
     alice, bob = network.add_person(), network.add_person()
     alice.machine.join(TOPIC, network.now, lookup=False)
@@ -261,7 +261,7 @@ def test_who_was_lost_is_not_sought_after_leaving() -> None:
     assert bob.machine.peers[alice.key].state is PeerState.IDLE
 
 
-def test_refreshing_looks_at_once() -> None:
+def test_refreshing_searches_at_once() -> None:
     network = SwarmNetwork()
     alice = network.add_person()
     discovery = alice.machine.join(TOPIC, network.now)
@@ -273,7 +273,7 @@ def test_refreshing_looks_at_once() -> None:
     assert met(network, alice, bob) < 2
 
 
-def test_a_dial_that_is_cancelled() -> None:
+def test_cancelling_a_dial_twice_reports_nothing() -> None:
     network = SwarmNetwork()
     alice = network.add_person(pause=3)
     nobody = KeyPair.from_seed(b"nobody".ljust(32)).ed25519_public_key
@@ -296,7 +296,7 @@ def test_dialling_a_key_directly() -> None:
         alice.machine.connect(bob.key, network.now)
     met(network, alice, bob)
     assert [event.dial for event in alice.of_type(Dialled)] == [dial]
-    # Another dial of a connected peer does not change where we stand with it.
+    # Another dial does not change the state of a connected peer.
     alice.machine.connect(bob.key, network.now)
     assert alice.machine.peers[bob.key].state is PeerState.CONNECTED
     network.network.run_for(5)
@@ -305,7 +305,7 @@ def test_dialling_a_key_directly() -> None:
     assert alice.machine.peers[STRANGER].state is PeerState.IDLE
 
 
-def test_a_dial_that_the_other_side_has_overtaken() -> None:
+def test_a_failed_dial_does_not_harm_a_connection_from_the_other_side() -> None:
     network = SwarmNetwork()
     alice = network.add_person(pause=1)
     alice.machine.connect(STRANGER, network.now)
@@ -316,7 +316,7 @@ def test_a_dial_that_the_other_side_has_overtaken() -> None:
     alice.lose(b"never seen".ljust(32))
 
 
-def test_after_a_change_of_the_network_everything_is_tried_anew() -> None:
+def test_after_a_change_of_the_network_every_peer_is_tried_again() -> None:
     network = SwarmNetwork()
     alice, bob = network.add_person(), network.add_person()
     for person in (alice, bob):
@@ -332,7 +332,7 @@ def test_after_a_change_of_the_network_everything_is_tried_anew() -> None:
     assert met(network, alice, bob) < 1
 
 
-def test_a_suspended_swarm_looks_for_nobody() -> None:
+def test_a_suspended_swarm_searches_for_nobody() -> None:
     network = SwarmNetwork()
     alice, bob = network.add_person(), network.add_person()
     alice.machine.join(TOPIC, network.now, announce=False)
@@ -366,7 +366,7 @@ def test_a_suspended_swarm_is_found_by_nobody_and_comes_back() -> None:
     assert (alice.machine.suspended, alice.machine.dht.listening) == (False, True)
 
 
-def test_dials_end_with_suspending_and_are_made_again_afterwards() -> None:
+def test_suspending_ends_dials_and_resuming_repeats_them() -> None:
     network = SwarmNetwork()
     alice, bob = network.add_person(), network.add_person()
     bob.machine.join(TOPIC, network.now, lookup=False)
@@ -382,8 +382,8 @@ def test_dials_end_with_suspending_and_are_made_again_afterwards() -> None:
     assert met(network, alice, bob) < 2
 
 
-def test_after_a_silence_everything_is_tried_anew() -> None:
-    """A cable that is pulled out somewhere else: our own address stays."""
+def test_after_a_silence_every_peer_is_tried_again() -> None:
+    """If a cable is pulled out elsewhere, our own address stays the same."""
     network = SwarmNetwork()
     alice = network.add_person()
     alice.machine.join(TOPIC, network.now)
@@ -401,7 +401,7 @@ def test_after_a_silence_everything_is_tried_anew() -> None:
     assert len(alice.of_type(NetworkChanged)) == 1
 
 
-def test_after_a_sleep_everything_is_tried_anew() -> None:
+def test_after_a_sleep_every_peer_is_tried_again() -> None:
     network = SwarmNetwork()
     alice = network.add_person()
     alice.machine.join(TOPIC, network.now)
@@ -424,7 +424,7 @@ def test_a_network_that_appears_later() -> None:
     assert met(network, alice, bob) < 60
 
 
-def test_a_flood_of_made_up_keys_does_not_push_out_those_that_were_reached() -> None:
+def test_a_flood_of_made_up_keys_forgets_no_peer_that_was_reached() -> None:
     network = SwarmNetwork()
     alice, bob = network.add_person(limits=SwarmLimits(known_peers=10)), network.add_person()
     bob.machine.join(TOPIC, network.now, lookup=False)
@@ -443,7 +443,7 @@ def test_a_flood_of_made_up_keys_does_not_push_out_those_that_were_reached() -> 
     assert bytes(32) not in alice.machine.peers
 
 
-def test_where_everybody_is_connected_nobody_is_forgotten() -> None:
+def test_connected_peers_are_never_forgotten() -> None:
     network = SwarmNetwork()
     alice = network.add_person(limits=SwarmLimits(known_peers=2))
     for number in range(4):
@@ -451,7 +451,7 @@ def test_where_everybody_is_connected_nobody_is_forgotten() -> None:
     assert len(alice.machine.peers) == 4
 
 
-def test_values_are_nobodys_business_here() -> None:
+def test_a_swarm_reports_no_answers_about_values() -> None:
     network = SwarmNetwork()
     alice = network.add_person(pause=1)
     alice.events.clear()
@@ -471,7 +471,7 @@ def test_bad_arguments() -> None:
         alice.machine.connect(b"short", network.now)
 
 
-def test_events_of_commands_come_with_the_next_look() -> None:
+def test_the_next_look_returns_the_events_of_commands() -> None:
     network = SwarmNetwork()
     alice = network.add_person(pause=1)
     alice.machine.pending_events.append(Announced(TOPIC, 1))
@@ -501,7 +501,7 @@ def test_a_hundred_people_on_one_topic() -> None:
 RELAY = KeyPair.from_seed(b"relay".ljust(32)).ed25519_public_key
 
 
-def test_after_a_failed_punch_the_peer_is_dialled_through_our_relay_with_the_same_stream() -> None:
+def test_after_a_failed_punch_the_peer_is_dialled_through_our_relay_on_the_same_stream() -> None:
     network = SwarmNetwork()
     alice = network.add_person(relay_through=RELAY)
     bob = network.add_person()
@@ -523,7 +523,7 @@ def test_after_a_failed_punch_the_peer_is_dialled_through_our_relay_with_the_sam
     assert not alice.machine.book.peers[bob.key].unpunched
 
 
-def test_a_swarm_without_a_relay_and_a_dial_of_the_relay_itself() -> None:
+def test_no_relay_is_used_without_one_or_to_reach_the_relay_itself() -> None:
     network = SwarmNetwork()
     alice, bob = network.add_person(), network.add_person(relay_through=RELAY)
     for person, key in ((alice, bob.key), (bob, RELAY)):
@@ -535,7 +535,7 @@ def test_a_swarm_without_a_relay_and_a_dial_of_the_relay_itself() -> None:
         assert person.machine.pending_events == [DialFailed(dial, "no way", unpunched=True)]
 
 
-def test_behind_a_random_nat_the_relay_is_used_from_the_first() -> None:
+def test_a_swarm_behind_a_random_nat_uses_the_relay_from_the_start() -> None:
     network = SwarmNetwork()
     alice, bob = network.add_person(relay_through=RELAY), network.add_person()
     nat = alice.machine.dht.node.nat
