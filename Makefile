@@ -12,6 +12,9 @@ WORKERS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
 FUZZ_TIME ?= 60
 HARNESSES ?= $(patsubst fuzz/harnesses/%.py,%,$(wildcard fuzz/harnesses/[a-z]*.py))
 
+# The Python of the documentation, which `make check` writes here.
+PROGRAMS := build/documentation
+
 # The hundreds of processes that the tests start share what the first one has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -41,6 +44,8 @@ check: dev docs tests/pyright/node_modules/.installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	PYTHONPATH=tests $(BIN)/python -m docs.programs $(PROGRAMS)
+	$(BIN)/mypy $(PROGRAMS)
 	node tests/pyright/node_modules/pyright/index.js
 
 docs: dev

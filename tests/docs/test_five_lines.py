@@ -3,35 +3,23 @@
 from __future__ import annotations
 
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
 import trio
 
 from docs.markdown import BLOCKS
+from docs.programs import FIVE_LINES, program
 from interop.real_peer import HOST
 from interop.swarm_peers import join, open_application, open_dht_network
 from peersockets_trio import DriveKey
 
-PROGRAM = """\
-import trio
-from peersockets_trio import open_node
 
-
-async def main():
-{lines}
-
-trio.run(main)
-"""
-
-
-def program(key: DriveKey, port: int) -> str:
+def five_lines(key: DriveKey, port: int) -> str:
     """The five lines as a whole program; only the drive and the network are others."""
-    (block,) = [block for block in BLOCKS if block.mark == "swarm five"]
-    lines = block.code.replace("hyper://KEY", key.url)
-    lines = lines.replace("open_swarm()", f'open_swarm(bootstrap=[("{HOST}", {port})], host="{HOST}")')
-    return PROGRAM.format(lines=textwrap.indent(lines, "    "))
+    (block,) = [block for block in BLOCKS if block.mark == FIVE_LINES]
+    code = program(block).replace("hyper://KEY", key.url)
+    return code.replace("open_swarm()", f'open_swarm(bootstrap=[("{HOST}", {port})], host="{HOST}")')
 
 
 @pytest.mark.interop
@@ -42,7 +30,7 @@ async def test_five_lines_of_python_and_an_application(tmp_path: Path) -> None:
         await join(application, key.discovery_key, flush=True)
         topic = await application.call("joinTopic", drive=created["key"], topic="chat")
         script = tmp_path / "five.py"
-        script.write_text(program(key, network.ports[0]))
+        script.write_text(five_lines(key, network.ports[0]))
         async with trio.open_nursery() as nursery:
             nursery.start_soon(trio.run_process, [sys.executable, str(script)])
             found = await application.wait_event("peer-add", drive=key.public_key.hex())
