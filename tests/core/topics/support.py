@@ -31,7 +31,7 @@ def received(handle: TopicHandle) -> list[bytes]:
 
 
 class Meeting:
-    """Two nodes with the drive open on both, which watch it and have joined a topic."""
+    """Two nodes that have the drive open, watch it, and have joined a topic."""
 
     def __init__(
         self, *, wire: WireName = "hypercore9", scope: TopicScope = "drive", limits: Limits = DEFAULT_LIMITS
@@ -45,7 +45,7 @@ class Meeting:
         self.topic_b = self.b.machine.join(self.drives[1], "chat", scope=scope)
 
     def connect(self) -> tuple[Connection, Connection]:
-        """A dials B; returns A's side and B's."""
+        """Let A dial B. Return A's side and B's."""
         sides = self.network.connect(self.a, self.b)
         self.network.settle()
         return sides

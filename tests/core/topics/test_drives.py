@@ -33,7 +33,7 @@ class Crowd:
         self.watch = self.reader.machine.watch(drive)
 
     def enter(self, label: str) -> tuple[Connection, Member]:
-        """One more member; returns the reader's end of its connection, and the member."""
+        """Add a member. Return the reader's end of its connection, and the member."""
         member = Member(label)
         _, far = self.network.connect(member.node, self.reader)
         self.network.settle()
@@ -50,7 +50,7 @@ class Member:
             assert self.topic.send(1, b"x") is not None
 
 
-def test_one_full_handle_holds_up_who_fills_it_and_an_overflowing_one_everybody() -> None:
+def test_a_full_handle_holds_up_the_member_that_fills_it_and_an_overfull_one_holds_up_all() -> None:
     crowd = Crowd()
     loud, talker = crowd.enter("loud")
     quiet, _ = crowd.enter("quiet")
@@ -69,7 +69,7 @@ def test_one_full_handle_holds_up_who_fills_it_and_an_overflowing_one_everybody(
     assert all(map(may_read, (loud, quiet, newcomer)))
 
 
-def test_one_read_may_bring_any_number_in_any_order_but_there_must_be_no_other() -> None:
+def test_one_read_may_bring_any_number_in_any_order_but_no_other_read_may_follow() -> None:
     crowd = Crowd()
     far, talker = crowd.enter("loud")
     others = [node.machine.join(node.open(), "other") for node in (crowd.reader, talker.node)]
@@ -83,7 +83,7 @@ def test_one_read_may_bring_any_number_in_any_order_but_there_must_be_no_other()
     assert (len(crowd.topic), len(others[0])) == (20, 20)
     assert crowd.reader.host.dropped == []
     assert not crowd.reader.machine.may_read(far)
-    # Only a host that reads on nevertheless lets it grow without bounds: one read more is held back.
+    # If the host reads on all the same, the machine holds back one more read, and then drops the connection.
     for _ in range(2):
         assert crowd.reader.host.dropped == []
         talker.send(1)
@@ -96,7 +96,7 @@ def test_one_read_may_bring_any_number_in_any_order_but_there_must_be_no_other()
     assert len(crowd.topic) == 20
 
 
-def test_in_network_scope_everybody_is_held_up() -> None:
+def test_in_network_scope_all_peers_are_held_up() -> None:
     crowd = Crowd()
     drive = next(iter(crowd.reader.machine.memberships.drives.values()))
     topic = crowd.reader.machine.join(drive, "chat", scope="network")
@@ -114,7 +114,7 @@ def test_in_network_scope_everybody_is_held_up() -> None:
     assert all(map(crowd.reader.machine.may_read, (far, quiet)))
 
 
-def test_a_handle_that_drops_holds_up_nobody() -> None:
+def test_a_handle_that_drops_holds_nobody_up() -> None:
     crowd = Crowd()
     crowd.topic.close()
     drive = next(iter(crowd.reader.machine.memberships.drives.values()))
@@ -127,9 +127,9 @@ def test_a_handle_that_drops_holds_up_nobody() -> None:
 
 
 class Redialled:
-    """A member that has ended its connection, while handshakes are under way of which one is its next.
+    """A member that has ended its connection while handshakes are in progress; one of them is its next.
 
-    Of these, only the last message, which says whose they are, has still to come.
+    Only the last message of each handshake, which shows whose it is, has not arrived yet.
     """
 
     def __init__(self, *others: str) -> None:
@@ -142,7 +142,7 @@ class Redialled:
         self.crowd.reader.machine.remove_connection(far, NOW)
 
     def begin(self, member: Member) -> tuple[Connection, Connection]:
-        """Dial, and be answered; returns both sides."""
+        """Dial, and carry the answer. Return both sides."""
         near, far = self.crowd.network.connect(member.node, self.crowd.reader)
         assert self.crowd.network.carry(near)
         assert self.crowd.network.carry(far)
@@ -153,7 +153,7 @@ class Redialled:
         return events(self.crowd.watch)
 
 
-def test_who_dials_anew_and_ends_the_old_connection_first_does_not_leave() -> None:
+def test_a_member_that_redials_before_it_ends_the_old_connection_does_not_leave() -> None:
     case = Redialled()
     assert case.events == []
     assert case.crowd.reader.machine.next_deadline() == NOW + FOLD_TIME
@@ -162,13 +162,13 @@ def test_who_dials_anew_and_ends_the_old_connection_first_does_not_leave() -> No
     assert case.crowd.topic.send(1, b"x") is case.far
 
 
-def test_it_leaves_when_the_handshake_comes_to_nothing() -> None:
+def test_it_leaves_when_the_handshake_fails() -> None:
     case = Redialled()
     case.crowd.reader.machine.remove_connection(case.far, NOW)
     assert case.events == [PeerLeft]
 
 
-def test_it_leaves_when_the_handshake_is_somebody_elses() -> None:
+def test_it_leaves_when_the_handshake_belongs_to_another_peer() -> None:
     case = Redialled()
     somebody = Member("somebody")
     near, far = case.crowd.network.connect(somebody.node, case.crowd.reader)
@@ -187,7 +187,7 @@ def test_it_leaves_when_none_of_several_handshakes_is_its_own() -> None:
     assert case.events == [PeerLeft]
 
 
-def test_a_handshake_that_has_not_even_been_answered_is_not_waited_for() -> None:
+def test_its_leave_does_not_wait_for_an_unanswered_handshake() -> None:
     crowd = Crowd()
     far, _ = crowd.enter("restless")
     crowd.network.connect(Node("somebody"), crowd.reader)
@@ -195,7 +195,7 @@ def test_a_handshake_that_has_not_even_been_answered_is_not_waited_for() -> None
     assert events(crowd.watch) == [PeerJoined, PeerLeft]
 
 
-def test_who_shares_a_drive_is_a_member() -> None:
+def test_a_peer_that_shares_a_drive_is_a_member() -> None:
     crowd = Crowd()
     machine = crowd.reader.machine
     near, far = crowd.network.connect(Member("member").node, crowd.reader)
@@ -216,7 +216,7 @@ def test_it_leaves_when_the_handshake_takes_too_long() -> None:
 
 
 class Late:
-    """A crowd whose topic has overflowed, and newcomers that have each said something to it in one read."""
+    """A crowd whose topic is overfull, and newcomers that have each sent messages to it in one read."""
 
     def __init__(self, *said: int) -> None:
         self.crowd = Crowd()
@@ -239,7 +239,7 @@ class Late:
         return [self.crowd.topic.take().peer_id for _ in range(count)]
 
 
-def test_what_newcomers_say_to_a_topic_that_others_have_filled_waits() -> None:
+def test_messages_of_newcomers_to_an_overfull_topic_wait() -> None:
     late = Late(3)
     topic, noted = late.crowd.topic, late.crowd.reader.host.noted
     assert late.take(4) == [1] * 4
@@ -253,8 +253,8 @@ def test_what_newcomers_say_to_a_topic_that_others_have_filled_waits() -> None:
     assert late.may_read(late.newcomers[0])
 
 
-def test_newcomers_get_their_turn_one_after_the_other() -> None:
-    """However many there are, the topic holds no more than one read beyond its bound."""
+def test_newcomers_take_turns() -> None:
+    """However many newcomers there are, the topic holds no more than one read beyond its bound."""
     late = Late(*[4] * 20)
     most, taken = 0, []
     while len(late.crowd.topic):
@@ -265,7 +265,7 @@ def test_newcomers_get_their_turn_one_after_the_other() -> None:
     assert all(map(late.may_read, late.newcomers))
 
 
-def test_what_waits_with_a_connection_counts_and_ends_with_it() -> None:
+def test_waiting_messages_count_for_their_connection_and_end_with_it() -> None:
     late = Late(3)
     machine, (far,) = late.crowd.reader.machine, late.newcomers
     assert machine.registry.kept(far) - far.kept == 3 * (1 + MESSAGE_COST)
@@ -274,7 +274,7 @@ def test_what_waits_with_a_connection_counts_and_ends_with_it() -> None:
     assert len(late.crowd.topic) == 0
 
 
-def test_what_waits_is_handed_over_when_everything_is_taken_and_discarded_when_the_topic_is_left() -> None:
+def test_waiting_messages_follow_when_all_are_taken_and_are_discarded_when_the_topic_is_left() -> None:
     taken, left = Late(3), Late(3)
     taken.crowd.topic.take_all()
     assert len(taken.crowd.topic) == 3
@@ -284,7 +284,7 @@ def test_what_waits_is_handed_over_when_everything_is_taken_and_discarded_when_t
     assert machine.registry.kept(far) == far.kept
 
 
-def test_what_waits_for_one_topic_does_not_go_to_another() -> None:
+def test_messages_that_wait_for_one_topic_do_not_go_to_another() -> None:
     crowd = Crowd()
     drive = next(iter(crowd.reader.machine.memberships.drives.values()))
     again = crowd.reader.machine.join(drive, "chat")
@@ -302,7 +302,7 @@ def test_what_waits_for_one_topic_does_not_go_to_another() -> None:
     assert crowd.reader.machine.may_read(far)
 
 
-def test_what_waits_for_two_topics_counts_together_and_comes_with_its_sender() -> None:
+def test_messages_that_wait_for_two_topics_count_together_and_come_with_their_sender() -> None:
     """Each part goes to its own topic, whichever of the two drains first."""
     crowd = Crowd()
     drive = next(iter(crowd.reader.machine.memberships.drives.values()))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from peersockets_core import RemoteProtocolError
 from peersockets_core.topics.envelope import LARGEST_ID, Envelope, Kind, decode_untrusted, encode
 
-# From RFC 8949, by hand.
+# Encoded by hand from RFC 8949.
 KNOWN = {
     "8300004568656c6c6f": Envelope(Kind.REQUEST, 0, data=b"hello"),
     "83001740": Envelope(Kind.REQUEST, 23),
@@ -94,7 +94,7 @@ def test_hostile_bytes(encoded: str) -> None:
 @pytest.mark.parametrize(
     "opening", [b"\x81", b"\x9f", b"\xa1\x00", b"\xc6", b"\xd8\x1c", b"\x83\x00\x01\x81"]
 )
-def test_deep_nesting_is_not_looked_into(opening: bytes) -> None:
+def test_deep_nesting_is_not_decoded(opening: bytes) -> None:
     with pytest.raises(RemoteProtocolError, match="not an envelope"):
         decode_untrusted(opening * 1_000_000)
 
@@ -104,7 +104,7 @@ def test_lone_surrogates_are_replaced() -> None:
 
 
 @given(st.binary() | st.binary().map(b"\x83\x00\x01".__add__) | st.binary().map(b"\x83\x02".__add__))
-def test_random_bytes_are_an_envelope_in_one_form_or_none(message: bytes) -> None:
+def test_random_bytes_are_refused_or_encode_back_unchanged(message: bytes) -> None:
     try:
         envelope = decode_untrusted(message)
     except RemoteProtocolError:
@@ -121,7 +121,7 @@ _ITEMS = st.recursive(
 
 
 @given(st.lists(_ITEMS, max_size=4) | st.tuples(st.integers(0, 4), st.integers(0, 2**33), _ITEMS).map(list))
-def test_of_all_cbor_only_envelopes_are_taken(items: list[Any]) -> None:
+def test_envelopes_are_the_only_cbor_that_is_accepted(items: list[Any]) -> None:
     right = (
         len(items) in (2, 3)
         and all(type(item) is int for item in items[:2])

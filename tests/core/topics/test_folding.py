@@ -26,13 +26,13 @@ Sides: TypeAlias = tuple[Connection, Connection]
 
 
 def by_key(wire: WireName) -> tuple[KeyPair, KeyPair]:
-    """Two identities, that with the smaller key first."""
+    """Return two identities, the one with the smaller key first."""
     one, two = key_pair("one"), key_pair("two")
     return (one, two) if one.public_keys[wire] < two.public_keys[wire] else (two, one)
 
 
 def link(wire: WireName, here: int, *, dialled: bool, began: float, established_at: float) -> Link:
-    """A connection seen by the side with the smaller key, 0, or the larger, 1."""
+    """Return a connection as seen by the side with the smaller key, 0, or the larger, 1."""
     keys = by_key(wire)
     connection = Connection(
         wire=wire, initiator=dialled, key_pair=keys[here], entropy=entropy("x"), now=began
@@ -61,7 +61,7 @@ def test_the_rule_of_the_wire_is_asked(
 
 
 class Duplicates:
-    """Two nodes, A with the smaller key, and two connections, one after the other."""
+    """Two nodes, of which A has the smaller key, and two connections, one after the other."""
 
     def __init__(self, wire: WireName) -> None:
         self.network = Network()
@@ -75,12 +75,12 @@ class Duplicates:
         ]
 
     def dial(self, dialler: int) -> Sides:
-        """Returns A's side, and B's."""
+        """Dial. Return A's side, and B's."""
         near, far = self.network.connect(self.nodes[dialler], self.nodes[1 - dialler])
         return (far, near) if dialler else (near, far)
 
     def pass_time(self, seconds: float) -> None:
-        """A retired connection ends at both ends at once, as it does where the line is alive."""
+        """Let time pass. A retired connection ends at both ends at once, as on a working line."""
         self.network.settle()
         self.network.now += seconds
         for node in self.nodes:
@@ -95,7 +95,7 @@ class Duplicates:
                     node.machine.remove_connection(connection, self.network.now)
 
     def talk(self) -> bool:
-        """Whether a message arrives each way."""
+        """Return whether a message arrives each way."""
         for number, topic in enumerate(self.topics):
             if not self.nodes[number].machine.memberships.peers.identified or topic.send(1, b"hello") is None:
                 return False
@@ -117,7 +117,9 @@ ORDERS = pytest.mark.parametrize(
 @ORDERS
 @pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize("pause", [0.0, 60.0], ids=["at once", "later"])
-def test_one_of_two_stays_and_nobody_leaves(wire: WireName, first: int, second: int, pause: float) -> None:
+def test_one_of_two_connections_stays_and_nobody_leaves(
+    wire: WireName, first: int, second: int, pause: float
+) -> None:
     case = Duplicates(wire)
     sides = [case.dial(first)]
     case.network.settle(*(() if pause else sides[0]))
@@ -136,7 +138,7 @@ def test_one_of_two_stays_and_nobody_leaves(wire: WireName, first: int, second: 
 def test_a_peer_that_comes_back_replaces_its_dead_connection(
     wire: WireName, first: int, second: int, returning: int
 ) -> None:
-    """One side has lost the first connection and knows nothing of it; the other still believes in it."""
+    """One side has lost the first connection and forgotten it, while the other side still believes in it."""
     case = Duplicates(wire)
     dead = case.dial(first)
     case.network.settle()
@@ -152,8 +154,8 @@ def test_a_peer_that_comes_back_replaces_its_dead_connection(
 
 
 @pytest.mark.parametrize("wire", WIRES)
-def test_a_peer_that_came_back_is_written_to_at_once(wire: WireName) -> None:
-    """If it dials, and is the side that the rule prefers, no time passes."""
+def test_messages_reach_a_peer_at_once_after_it_came_back(wire: WireName) -> None:
+    """No time passes if the peer dials and is the side that the rule prefers."""
     case = Duplicates(wire)
     side = 0 if wire == "hypercore9" else 1
     dead = case.dial(1 - side)
@@ -166,8 +168,8 @@ def test_a_peer_that_came_back_is_written_to_at_once(wire: WireName) -> None:
     assert case.talk()
 
 
-def test_a_connection_that_may_stay_is_sent_a_keepalive() -> None:
-    """So does hyperswarm 4.17.2, `_handleServerConnection`."""
+def test_a_keepalive_is_sent_on_a_connection_that_may_stay() -> None:
+    """hyperswarm 4.17.2 does the same in `_handleServerConnection`."""
     case = Duplicates("hypercore9")
     first = case.dial(0)
     case.network.settle()
@@ -179,7 +181,7 @@ def test_a_connection_that_may_stay_is_sent_a_keepalive() -> None:
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_a_remote_has_its_time_to_fold_anew_if_we_were_away(late: bool) -> None:
+def test_a_remote_gets_its_full_time_to_fold_after_our_absence(late: bool) -> None:
     case = Duplicates("hypercore9")
     for _ in range(2):
         case.dial(1)
@@ -205,7 +207,7 @@ def test_a_sign_of_life_decides_at_once() -> None:
     assert not case.nodes[1].machine.memberships.folding
 
 
-def test_signs_from_elsewhere_decide_nothing() -> None:
+def test_signs_of_life_elsewhere_decide_nothing() -> None:
     case = Duplicates("hypercore9")
     first = case.dial(0)
     case.network.settle()
@@ -219,8 +221,8 @@ def test_signs_from_elsewhere_decide_nothing() -> None:
 
 
 @pytest.mark.parametrize("wire", WIRES)
-def test_what_is_sent_waits_for_a_connection_that_the_remote_has_ended(wire: WireName) -> None:
-    """Its queue is still on its way: what went over another connection would overtake it."""
+def test_messages_wait_for_a_connection_that_the_remote_has_ended(wire: WireName) -> None:
+    """Its queue is still in flight, and a message on another connection would overtake it."""
     case = Duplicates(wire)
     first = case.dial(0)
     case.network.settle()
@@ -238,7 +240,7 @@ def test_what_is_sent_waits_for_a_connection_that_the_remote_has_ended(wire: Wir
     assert [message.message for message in case.topics[1].take_all()] == [b"before", b"after"]
 
 
-def test_one_that_has_been_closed_and_not_yet_removed_is_not() -> None:
+def test_a_closed_connection_that_is_not_removed_yet_wakes_no_sender() -> None:
     case = Duplicates("hypercore9")
     first = case.dial(0)
     case.network.settle()
@@ -248,7 +250,7 @@ def test_one_that_has_been_closed_and_not_yet_removed_is_not() -> None:
     assert case.nodes[0].host.woken == []
 
 
-def test_one_that_the_remote_does_not_use_gives_way_though_the_older_is_not_heard() -> None:
+def test_an_unused_duplicate_gives_way_though_the_older_connection_is_silent() -> None:
     """hyperswarm 2.15.3 leaves a duplicate that the larger key dialled unused, and does not end it."""
     node = Node("node")
     smaller, node.key_pair = by_key("hypercore9")

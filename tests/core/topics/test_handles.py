@@ -60,13 +60,13 @@ def test_messages_come_out_in_order_with_their_sender() -> None:
         ([b"x" * 500], True),
     ],
 )
-def test_full_is_as_many_messages_or_bytes_as_the_limit(payloads: list[bytes], full: bool) -> None:
+def test_a_handle_is_full_at_its_limit_of_messages_or_bytes(payloads: list[bytes], full: bool) -> None:
     ours = handle()
     ours.put(1, PUBLIC_KEY, payloads)
     assert ours.full == full
 
 
-def test_a_full_handle_holds_its_senders_up_until_it_has_drained() -> None:
+def test_a_full_handle_holds_up_its_senders_until_it_has_drained() -> None:
     host, ours = RecordingHost(), handle()
     one, other = link(host), link(host)
     ours.put(1, PUBLIC_KEY, [b""] * 4)
@@ -75,7 +75,7 @@ def test_a_full_handle_holds_its_senders_up_until_it_has_drained() -> None:
     ours.block(other)
     assert one.blockers == other.blockers == {ours}
     ours.take()
-    assert host.read == []  # three are still the limit
+    assert host.read == []  # three still reach the limit
     ours.take()
     assert set(host.read) == {one.connection, other.connection}
     assert not one.blockers
@@ -96,7 +96,7 @@ def test_a_link_is_held_up_by_all_its_full_handles() -> None:
     assert host.read == [ours.connection]
 
 
-def test_taking_all_releases_too() -> None:
+def test_taking_all_releases_senders_too() -> None:
     host, ours = RecordingHost(), handle()
     held = link(host)
     ours.put(1, PUBLIC_KEY, [b"x" * MOST])
@@ -106,7 +106,7 @@ def test_taking_all_releases_too() -> None:
     assert ours.statistics().waiting_bytes == 0
 
 
-def test_a_batch_is_the_oldest_messages_of_whoever_sent_them() -> None:
+def test_a_batch_has_the_oldest_messages_of_all_senders() -> None:
     ours = handle(limits=DEFAULT_LIMITS)
     ours.put(1, PUBLIC_KEY, [b"a", b"b", b"c"])
     ours.put(2, PUBLIC_KEY, [b"d"])
@@ -127,13 +127,13 @@ def test_a_batch_is_the_oldest_messages_of_whoever_sent_them() -> None:
     assert (ours.statistics().waiting_messages, ours.statistics().waiting_bytes) == (0, 0)
 
 
-def test_a_batch_releases_too() -> None:
+def test_taking_a_batch_releases_senders_too() -> None:
     host, ours = RecordingHost(), handle()
     held = link(host)
     ours.put(1, PUBLIC_KEY, [b""] * 5)
     ours.block(held)
     ours.take_batch(2)
-    assert host.read == []  # three are still the limit
+    assert host.read == []  # three still reach the limit
     ours.take_batch(1)
     assert host.read == [held.connection]
 
@@ -168,7 +168,7 @@ def test_dropping_the_newest() -> None:
 
 
 @pytest.mark.parametrize("overflow", ["drop_oldest", "drop_newest"])
-def test_what_is_dropped_leaves_nothing_behind(overflow: Overflow) -> None:
+def test_dropped_messages_leave_nothing_behind(overflow: Overflow) -> None:
     ours = handle(overflow)
     for sender in (1, 2):
         ours.put(sender, PUBLIC_KEY, [b"1", b"2", b"3"])
@@ -179,7 +179,7 @@ def test_what_is_dropped_leaves_nothing_behind(overflow: Overflow) -> None:
     assert len(ours) == 3
 
 
-def test_what_is_taken_is_let_go_of() -> None:
+def test_taken_messages_are_released() -> None:
     ours = handle()
     payloads = [bytes(1000), bytes(1001)]
     before = sys.getrefcount(payloads[0])
@@ -191,7 +191,7 @@ def test_what_is_taken_is_let_go_of() -> None:
     assert payloads == [bytes(1000), bytes(1001)]
 
 
-def test_one_at_a_time_and_all_at_once() -> None:
+def test_taking_one_by_one_and_all_at_once() -> None:
     ours = handle(limits=DEFAULT_LIMITS)
     ours.put(1, PUBLIC_KEY, [b"a", b"b", b"c"])
     assert ours.take().message == b"a"
@@ -205,7 +205,7 @@ def test_one_at_a_time_and_all_at_once() -> None:
 
 
 @pytest.mark.parametrize("overflow", ["drop_oldest", "drop_newest"])
-def test_a_message_over_the_whole_limit_is_dropped(overflow: Overflow) -> None:
+def test_a_message_larger_than_the_limit_is_dropped(overflow: Overflow) -> None:
     ours = handle(overflow)
     ours.put(1, PUBLIC_KEY, [b"x" * (MOST + 1)])
     assert len(ours) == 0
@@ -251,13 +251,13 @@ def test_closing_forgets_what_was_received() -> None:
 
 
 @pytest.mark.parametrize("overflow", ["", "drop", "WAIT"])
-def test_an_unknown_way_to_overflow(overflow: str) -> None:
+def test_an_unknown_overflow_is_refused(overflow: str) -> None:
     with pytest.raises(ValueError, match="overflow must be one of wait, drop_oldest, drop_newest"):
         check_overflow(overflow)
 
 
 @pytest.mark.parametrize("peer_id", [None, "1", 1.0, True, b"1"])
-def test_a_peer_id_is_a_number(peer_id: object) -> None:
+def test_a_peer_id_must_be_a_number(peer_id: object) -> None:
     with pytest.raises(TypeError, match="peer_id must be int"):
         check_peer_id(peer_id)
 
@@ -271,7 +271,7 @@ def test_all_messages_come_with_their_senders() -> None:
     assert ours.take_all() == [(7, b"b", PUBLIC_KEY), (8, b"c", other), (7, b"d", PUBLIC_KEY)]
 
 
-def test_what_several_senders_have_sent_counts_together() -> None:
+def test_the_bytes_of_all_senders_count_together() -> None:
     ours = handle()
     ours.put(1, PUBLIC_KEY, [b"123"])
     ours.put(2, PUBLIC_KEY, [b"45"])
@@ -280,7 +280,7 @@ def test_what_several_senders_have_sent_counts_together() -> None:
     assert ours.statistics().waiting_bytes == 2
 
 
-def test_the_first_that_was_held_up_is_read_first() -> None:
+def test_the_connection_held_up_first_is_read_first() -> None:
     host, ours = RecordingHost(), handle()
     links = [link(host) for _ in range(3)]
     ours.put(1, PUBLIC_KEY, [b""] * 3)
@@ -290,13 +290,13 @@ def test_the_first_that_was_held_up_is_read_first() -> None:
     assert host.read == [held_up.connection for held_up in links]
 
 
-def test_the_host_finds_the_owner_of_a_handle_that_has_news() -> None:
+def test_a_handle_knows_its_owner() -> None:
     node, owner = Node("node"), object()
     ours = node.machine.join(node.open(), "chat", owner=owner)
     assert ours.owner is owner
 
 
-def test_what_a_closed_handle_says_to_a_sender() -> None:
+def test_the_error_of_sending_to_a_closed_handle() -> None:
     ours = handle()
     ours.close()
     with pytest.raises(LocalProtocolError, match=r"^the topic handle is closed$"):

@@ -53,7 +53,7 @@ def test_a_drive_is_closed_and_opened_again_on_either_side(meeting: Meeting, clo
         assert list(drive.members) == [1]
 
 
-def test_after_a_drive_is_closed_there_sends_fail(meeting: Meeting) -> None:
+def test_sends_fail_after_the_remote_has_closed_the_drive(meeting: Meeting) -> None:
     meeting.connect()
     meeting.send(b"x")
     meeting.b.machine.close_drive(meeting.drives[1])
@@ -100,7 +100,7 @@ def test_many_drives_on_one_connection(meeting: Meeting) -> None:
     assert set(meeting.a.machine.drives_of(1)) == {KEY, *keys[5:]}
 
 
-def test_a_refusal_is_not_a_leave() -> None:
+def test_a_refused_drive_is_no_leave() -> None:
     ours = Node("ours")
     watch = ours.machine.watch(ours.open())
     side = ours.connection(initiator=False)
@@ -128,7 +128,7 @@ def test_messages_in_one_read_with_the_join_and_the_leave_are_in_order() -> None
     assert [type(event) for event in events(watch)] == [PeerJoined, PeerLeft]
 
 
-def test_failing_a_connection_names_the_reason_in_the_leave() -> None:
+def test_the_leave_names_the_reason_of_a_failed_connection() -> None:
     ours, network, other = Node("ours"), Network(), Node("other")
     watch = ours.machine.watch(ours.open())
     other.open()
@@ -149,7 +149,7 @@ COMMANDS: list[Callable[[Meeting], object]] = [
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_survive_a_connection_that_has_closed_and_is_not_removed_yet(
+def test_commands_survive_a_closed_connection_that_is_not_removed_yet(
     command: Callable[[Meeting], object], meeting: Meeting
 ) -> None:
     near, _ = meeting.connect()
@@ -158,7 +158,7 @@ def test_commands_survive_a_connection_that_has_closed_and_is_not_removed_yet(
     meeting.a.machine.remove_connection(near, NOW)
 
 
-def test_who_shares_no_drive_and_has_dialled_is_a_stranger_the_oldest_first() -> None:
+def test_the_oldest_stranger_has_dialled_us_and_shares_no_drive() -> None:
     ours, network, keyless, member = Node("ours"), Network(), Node("keyless"), Node("member")
     drive = ours.open()
     member.open()
@@ -197,7 +197,7 @@ def test_a_member_of_two_drives_is_no_stranger_before_both_are_closed() -> None:
     assert ours.machine.oldest_stranger() is near
 
 
-def test_of_too_many_connections_of_one_key_the_oldest_goes() -> None:
+def test_the_oldest_of_too_many_connections_of_one_key_is_dropped() -> None:
     node = Node("ours", limits=attrs.evolve(DEFAULT_LIMITS, duplicates=3))
     node.open()
     sides = []
@@ -207,7 +207,7 @@ def test_of_too_many_connections_of_one_key_the_oldest_goes() -> None:
         node.machine.receive_events(side, remote.events, NOW)
         sides.append(side)
     dropped = [connection for connection, _ in node.host.dropped]
-    assert dropped == [side for side in sides if side in dropped]  # from the oldest on, and each once
+    assert dropped == [side for side in sides if side in dropped]  # from the oldest on, each once
     assert len(dropped) == 3
     assert node.machine.connection_to("hypercore9", remote.key_pair.x25519_public_key) not in dropped
     assert {str(error) for _, error in node.host.dropped} == {"more than 3 connections of one peer"}
@@ -235,8 +235,8 @@ def test_a_member_of_two_drives_leaves_both(meeting: Meeting) -> None:
         assert [type(event) for event in events(watch)] == [PeerJoined, PeerLeft]
 
 
-def test_whoever_leaves_one_of_two_drives_is_still_known() -> None:
-    """A member counts as met as long as it is a member of anything, though others may be forgotten."""
+def test_a_peer_that_leaves_one_of_two_drives_is_still_known() -> None:
+    """A member of any drive is remembered before all former members."""
     limits = attrs.evolve(DEFAULT_LIMITS, peer_ids=1)
     ours, network, member = Node("ours", limits=limits), Network(), Node("member")
     for key in (KEY, OTHER_KEY):
@@ -250,12 +250,12 @@ def test_whoever_leaves_one_of_two_drives_is_still_known() -> None:
     assert ours.machine.peer(1).memberships == 1
 
 
-def test_a_watch_is_what_the_host_is_called_with(meeting: Meeting) -> None:
+def test_the_host_is_called_with_the_watch(meeting: Meeting) -> None:
     meeting.connect()
     assert meeting.a.host.noted == [meeting.watch_a]
 
 
-def test_connections_are_made_with_what_the_caller_asks_for() -> None:
+def test_connections_are_made_with_the_options_of_the_caller() -> None:
     node, owner = Node("node"), object()
     other = key_pair("other").x25519_public_key
 
@@ -279,8 +279,8 @@ def test_connections_are_made_with_what_the_caller_asks_for() -> None:
         make(wire="hypercore9", keys=object())
 
 
-def test_a_finished_handshake_is_waited_for_no_longer() -> None:
-    """Its connection has turned out to be somebody else's, so that no member can come back on it."""
+def test_a_leave_does_not_wait_for_a_finished_handshake_of_another_peer() -> None:
+    """The member cannot come back on a connection that belongs to another peer."""
     ours, network, member, other = (Node("ours"), Network(), Node("member"), Node("other"))
     watch = ours.machine.watch(ours.open())
     for node in (member, other):
@@ -295,7 +295,7 @@ def test_a_finished_handshake_is_waited_for_no_longer() -> None:
     assert ours.machine.next_deadline() == math.inf
 
 
-def test_what_two_connections_of_a_member_did_not_send_is_counted_together() -> None:
+def test_unsent_messages_of_two_connections_of_a_member_are_counted_together() -> None:
     ours = Node("ours")
     watch = ours.machine.watch(ours.open())
     sides = [ours.connection(initiator=True) for _ in range(3)]
@@ -312,7 +312,7 @@ def test_what_two_connections_of_a_member_did_not_send_is_counted_together() -> 
     assert left.unsent == 11
 
 
-def test_a_drive_that_closes_on_one_of_two_connections_is_reached_on_the_other() -> None:
+def test_a_member_that_closes_the_drive_on_one_of_two_connections_is_reached_on_the_other() -> None:
     ours = Node("ours")
     drive = ours.open()
     watch, topic = ours.machine.watch(drive), ours.machine.join(drive, "chat")

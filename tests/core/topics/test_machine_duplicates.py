@@ -31,7 +31,7 @@ Sides: TypeAlias = tuple[Connection, Connection]
 
 
 class Duplicates:
-    """Two connections between the same nodes, A's key being the smaller; the first carries the drive."""
+    """Two connections between the same nodes. A's key is the smaller one, and the first carries the drive."""
 
     def __init__(self, first_by_a: bool, second_by_a: bool, scope: TopicScope = "drive") -> None:
         self.network = Network()
@@ -51,14 +51,14 @@ class Duplicates:
         self.second = self.dial(second_by_a)
 
     def wait(self) -> None:
-        """Let everything arrive, and half the time pass that a remote has for folding."""
+        """Let everything arrive, and pass half the time that a remote has for folding."""
         self.network.now += 0.1
         self.network.settle()
         for machine in (self.a.machine, self.b.machine):
             machine.handle_deadline(self.network.now + FOLD_TIME / 2)
 
     def dial(self, by_a: bool) -> Sides:
-        """Returns A's side of a new connection, and B's."""
+        """Dial. Return A's side of the new connection, and B's."""
         near, far = self.network.connect(*((self.a, self.b) if by_a else (self.b, self.a)))
         return (near, far) if by_a else (far, near)
 
@@ -69,19 +69,19 @@ def node(label: str, pair: KeyPair) -> Node:
     return made
 
 
-# On hypercore9, the one that the smaller key dialled survives, and of two of those, the newer (hyperswarm
-# 2.15.3, `deduplicate`).
+# On hypercore9, the connection that the smaller key dialled survives, and of two such connections the newer
+# (hyperswarm 2.15.3, `deduplicate`).
 CASES = [(True, True, True), (True, False, False), (False, True, True), (False, False, False)]
 
 
 @pytest.mark.parametrize(("first_by_a", "second_by_a", "second_survives"), CASES)
-def test_duplicates_are_folded_without_leave_or_join(
+def test_duplicates_are_folded_without_a_leave_or_a_join(
     first_by_a: bool, second_by_a: bool, second_survives: bool
 ) -> None:
     case = Duplicates(first_by_a, second_by_a)
     case.wait()
     loser, survivor = (case.first, case.second) if second_survives else (case.second, case.first)
-    # Where the larger key dialled the newer, that side decides alone.
+    # If the larger key dialled the newer connection, that side decides alone.
     assert case.a.host.retired == [loser[0]] * second_by_a
     assert case.b.host.retired == [loser[1]]
     case.network.end(loser[0])
@@ -94,7 +94,7 @@ def test_duplicates_are_folded_without_leave_or_join(
     assert len(case.drive.members) == 1
 
 
-def test_a_newcomer_does_not_give_way_to_a_connection_that_is_going_to_end() -> None:
+def test_a_newcomer_does_not_give_way_to_a_connection_that_will_end() -> None:
     case = Duplicates(first_by_a=False, second_by_a=False)
     case.wait()
     assert case.b.host.retired == [case.second[1]]
@@ -119,7 +119,7 @@ def test_messages_keep_their_order_while_connections_are_folded(
         if number == 15:
             case.network.settle()
             case.network.end((case.first if second_survives else case.second)[0])
-        elif number % 2:  # the new connection is ahead of the old one, which has much to send
+        elif number % 2:  # the new connection is faster than the old one, which has much to send
             case.network.settle(*case.second)
     case.network.settle()
     assert received(case.far_topic) == sent
@@ -129,7 +129,7 @@ def test_messages_keep_their_order_while_connections_are_folded(
 def test_the_remote_closes_the_loser_first() -> None:
     case = Duplicates(True, True)
     near, far = case.second
-    while near.remote_public_key is None or far.remote_public_key is None:  # and not yet the drive
+    while near.remote_public_key is None or far.remote_public_key is None:  # but has not closed the drive yet
         case.network.carry(near)
         case.network.carry(far)
     case.network.end(case.first[0], reason="folded there")
@@ -140,7 +140,7 @@ def test_the_remote_closes_the_loser_first() -> None:
     assert case.a.machine.next_deadline() == math.inf
 
 
-def test_a_remote_that_does_not_fold_what_it_dialled_has_it_folded_here() -> None:
+def test_we_fold_connections_that_the_remote_dialled_and_does_not_fold() -> None:
     case = Duplicates(False, False)
     case.network.settle()
     machine, host = case.a.machine, case.a.host
@@ -167,7 +167,7 @@ def test_one_of_three_connections_ends_while_the_remote_has_to_fold_them() -> No
 
 @pytest.fixture
 def replaced() -> Iterator[tuple[Node, Watch, TopicHandle, RawPeer]]:
-    """A member whose first connection has ended while the second has not opened the drive yet."""
+    """A member whose first connection has ended before the second has opened the drive."""
     ours = Node("ours")
     drive = ours.open()
     watch, topic = ours.machine.watch(drive), ours.machine.join(drive, "chat")
@@ -186,7 +186,7 @@ def replaced() -> Iterator[tuple[Node, Watch, TopicHandle, RawPeer]]:
 Replaced: TypeAlias = tuple[Node, Watch, TopicHandle, RawPeer]
 
 
-def test_sends_while_a_connection_is_replaced_find_no_room(replaced: Replaced) -> None:
+def test_sends_find_no_room_while_a_connection_is_replaced(replaced: Replaced) -> None:
     ours, watch, topic, remote = replaced
     assert topic.send(1, b"x") is None
     assert topic.route(1) is None
@@ -209,7 +209,7 @@ def test_a_replacement_that_takes_too_long(replaced: Replaced) -> None:
     ours.machine.handle_deadline(NOW + FOLD_TIME)
     public_key = remote.key_pair.x25519_public_key
     assert events(watch) == [PeerLeft(1, public_key, "hypercore9", "reset", 6)]
-    assert ours.host.reroutings > reroutings  # who waits for the member learns that it is gone
+    assert ours.host.reroutings > reroutings  # a sender that waits for the member gets an error
     with pytest.raises(PeerGone):
         topic.send(1, b"x")
     ours.machine.receive_events(remote.ours, remote.send(1, remote.offer()), NOW + 9)
@@ -224,7 +224,7 @@ def test_a_replacement_that_ends_too(replaced: Replaced) -> None:
     assert [type(event) for event in events(watch)] == [PeerLeft]
 
 
-def test_a_replacement_has_its_time_anew_if_we_were_away(replaced: Replaced) -> None:
+def test_a_replacement_gets_its_full_time_after_our_absence(replaced: Replaced) -> None:
     ours, watch, _, _ = replaced
     ours.machine.handle_deadline(NOW + 60)
     assert events(watch) == []

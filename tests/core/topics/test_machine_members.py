@@ -33,7 +33,7 @@ from peersockets_core.wires.hypercore9.messages import Open
 # Members and peer ids
 
 
-def test_a_peer_that_opens_the_drive_joins_and_one_that_goes_leaves(meeting: Meeting) -> None:
+def test_a_peer_joins_when_it_opens_the_drive_and_leaves_when_it_goes(meeting: Meeting) -> None:
     near, _ = meeting.connect()
     joined = PeerJoined(1, meeting.b.public_key, meeting.b.wire)
     assert events(meeting.watch_a) == [joined]
@@ -45,7 +45,7 @@ def test_a_peer_that_opens_the_drive_joins_and_one_that_goes_leaves(meeting: Mee
     assert not meeting.drives[0].members
 
 
-def test_who_has_not_the_drive_is_no_member(meeting: Meeting) -> None:
+def test_a_peer_without_the_drive_is_no_member(meeting: Meeting) -> None:
     stranger = Node("stranger", wire=meeting.a.wire)
     stranger.open(OTHER_KEY)
     meeting.network.connect(stranger, meeting.a)
@@ -55,7 +55,7 @@ def test_who_has_not_the_drive_is_no_member(meeting: Meeting) -> None:
         meeting.a.machine.peer(1)
 
 
-def test_who_cannot_prove_it_is_no_member() -> None:
+def test_a_peer_that_cannot_prove_the_drive_key_is_no_member() -> None:
     node = Node("a")
     watch = node.machine.watch(node.open())
     ours = node.connection(initiator=False)
@@ -66,7 +66,7 @@ def test_who_cannot_prove_it_is_no_member() -> None:
     assert events(watch) == []
 
 
-def test_an_error_behind_the_handshake_takes_nothing_down() -> None:
+def test_an_error_after_the_handshake_harms_nothing_else() -> None:
     node = Node("a")
     node.open()
     ours = node.connection(initiator=False)
@@ -78,7 +78,7 @@ def test_an_error_behind_the_handshake_takes_nothing_down() -> None:
     assert not node.machine.memberships.peers
 
 
-def test_ids_count_from_one_in_the_order_met(meeting: Meeting) -> None:
+def test_ids_count_from_one_in_order_of_meeting(meeting: Meeting) -> None:
     others = [Node(f"other {number}", wire=meeting.a.wire) for number in range(4)]
     for other in others:
         other.open()
@@ -137,7 +137,7 @@ def test_a_stranger_that_goes_leaves_no_trace() -> None:
     assert not node.machine.registry.connections
 
 
-def test_removing_what_is_not_there_does_nothing(meeting: Meeting) -> None:
+def test_removing_an_unknown_connection_does_nothing(meeting: Meeting) -> None:
     near, _ = meeting.connect()
     unfinished = meeting.a.connection(initiator=False)
     meeting.a.machine.remove_connection(unfinished, NOW)
@@ -146,7 +146,7 @@ def test_removing_what_is_not_there_does_nothing(meeting: Meeting) -> None:
     assert len(events(meeting.watch_a)) == 2
 
 
-def test_for_a_newcomer_beyond_the_limit_who_is_gone_is_forgotten() -> None:
+def test_departed_peers_beyond_the_limit_are_forgotten_for_newcomers() -> None:
     node, network = Node("a", limits=attrs.evolve(DEFAULT_LIMITS, peer_ids=2)), Network()
     watch = node.machine.watch(node.open())
     for number in range(5):
@@ -164,7 +164,7 @@ def test_for_a_newcomer_beyond_the_limit_who_is_gone_is_forgotten() -> None:
 
 
 def test_strangers_do_not_use_up_the_ids_of_members() -> None:
-    """Nor has anybody who was a member forgotten."""
+    """The node forgets no former member for them either."""
     node, network = Node("a", limits=attrs.evolve(DEFAULT_LIMITS, peer_ids=4)), Network()
     drive = node.open()
     watch, topic = node.machine.watch(drive), node.machine.join(drive, "chat", scope="network")
@@ -193,7 +193,7 @@ def test_strangers_do_not_use_up_the_ids_of_members() -> None:
 
 
 def answer(network: Network, dialler: Node, node: Node) -> Connection:
-    """Begin a connection of which the dialler's proof of its key never comes; returns the answerer's side."""
+    """Begin a connection without the dialler's proof of its key. Return the answering side."""
     near, far = network.connect(dialler, node)
     network.carry(near)
     network.carry(far)
@@ -202,7 +202,7 @@ def answer(network: Network, dialler: Node, node: Node) -> Connection:
 
 
 @pytest.mark.parametrize("wire", WIRES)
-def test_a_handshake_that_may_be_the_members_is_waited_for(wire: WireName) -> None:
+def test_a_leave_waits_for_a_handshake_that_may_be_the_members(wire: WireName) -> None:
     node, member, network = Node("a", wire=wire), Node("member", wire=wire), Network()
     watch = node.machine.watch(node.open())
     member.open()
@@ -237,7 +237,7 @@ def test_a_stranger_delays_no_leave(wire: WireName, stranger: str) -> None:
     assert [type(event) for event in events(watch)] == [PeerJoined, PeerLeft]
 
 
-def test_a_member_that_waits_for_its_other_connection_is_not_gone() -> None:
+def test_a_member_whose_other_connection_is_coming_is_not_gone() -> None:
     node, network = Node("a", limits=attrs.evolve(DEFAULT_LIMITS, peer_ids=1)), Network()
     drive, member = node.open(), Node("member")
     member.open()
@@ -274,7 +274,7 @@ def test_more_peers_than_the_limit_are_dropped() -> None:
     assert str(error) == "more than 1 peers are here"
 
 
-def test_what_a_peer_over_the_limit_has_still_said_changes_nothing() -> None:
+def test_the_last_messages_of_a_peer_over_the_limit_change_nothing() -> None:
     node, network = Node("a", limits=attrs.evolve(DEFAULT_LIMITS, peer_ids=1)), Network()
     drive = node.open()
     topic, watch = node.machine.join(drive, "chat", scope="network"), node.machine.watch(drive)
@@ -296,7 +296,7 @@ def test_what_a_peer_over_the_limit_has_still_said_changes_nothing() -> None:
 # Watches
 
 
-def test_watchers_begin_with_the_members_present_and_are_independent(meeting: Meeting) -> None:
+def test_watches_begin_with_the_present_members_and_are_independent(meeting: Meeting) -> None:
     near, _ = meeting.connect()
     later = meeting.a.machine.watch(meeting.drives[0])
     assert len(events(later)) == 1
@@ -307,7 +307,7 @@ def test_watchers_begin_with_the_members_present_and_are_independent(meeting: Me
     assert meeting.watch_a not in meeting.a.host.noted[1:]
 
 
-def test_a_watch_nobody_reads_is_bounded() -> None:
+def test_a_watch_that_is_not_read_is_bounded() -> None:
     meeting = Meeting(limits=Limits(watch_events=4))
     for _ in range(20):
         near, _ = meeting.connect()

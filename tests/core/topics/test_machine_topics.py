@@ -55,7 +55,7 @@ def test_topic_handles_are_independent(meeting: Meeting) -> None:
     assert received(third) == [b"4"]
 
 
-def test_topics_nobody_joined_are_discarded(meeting: Meeting) -> None:
+def test_messages_on_topics_that_are_not_joined_are_discarded(meeting: Meeting) -> None:
     meeting.connect()
     other = meeting.a.machine.join(meeting.drives[0], "other")
     assert other.send(1, b"to nobody") is not None
@@ -101,7 +101,7 @@ def test_topics_of_any_name_and_senders_that_come_and_go_between_messages(meetin
 
 
 @pytest.mark.parametrize("topic", [None, b"chat", 5])
-def test_a_topic_is_text(topic: str, meeting: Meeting) -> None:
+def test_a_topic_must_be_text(topic: str, meeting: Meeting) -> None:
     with pytest.raises(TypeError, match="topic must be str"):
         meeting.a.machine.join(meeting.drives[0], topic)
     with pytest.raises(ValueError, match="lone surrogates"):
@@ -115,14 +115,14 @@ def test_a_topic_is_text(topic: str, meeting: Meeting) -> None:
 
 
 class StrangerCase:
-    """A node that has the drive and one that has not, which both use the drive's extension name."""
+    """A node that has the drive and one that does not. Both use the drive's extension name."""
 
     def __init__(self, scope: TopicScope) -> None:
         self.network, self.ours, self.stranger = Network(), Node("ours"), Node("stranger")
         drive = self.ours.open()
         self.watch = self.ours.machine.watch(drive)
         self.topic = self.ours.machine.join(drive, "chat", scope=scope)
-        # In network scope the name has no drive in it: any drive does for the stranger.
+        # In network scope the name contains no drive key, so the stranger may open any drive.
         other = self.stranger.open(OTHER_KEY)
         self.theirs = self.stranger.machine.join(other, "chat", scope="network")
         self.near, self.far = self.network.connect(self.stranger, self.ours)
@@ -145,7 +145,7 @@ def test_network_scope_hears_strangers_and_gives_them_ids() -> None:
         case.topic.send(1, b"too late")
 
 
-def test_drive_scope_drops_what_strangers_say() -> None:
+def test_drive_scope_drops_messages_of_strangers() -> None:
     case = StrangerCase("drive")
     name = f"peersockets/v0/webapp/{KEY.discovery_key.hex()}/chat"
     case.near.extensions.register(name)
@@ -156,7 +156,7 @@ def test_drive_scope_drops_what_strangers_say() -> None:
         case.topic.send(1, b"x")
 
 
-def test_in_drive_scope_a_peer_known_from_elsewhere_is_gone() -> None:
+def test_in_drive_scope_a_known_peer_that_is_no_member_is_gone() -> None:
     case = StrangerCase("network")
     case.near.sender(None, "peersockets/v0/chat").send(b"hello")
     case.network.settle()
@@ -181,7 +181,7 @@ def test_scopes_of_one_name_are_two_topics() -> None:
         assert [len(handle) for handle in both] == ([1, 0] if scope == "drive" else [0, 1])
 
 
-def test_a_network_name_spelled_as_a_drives_is_the_same_extension() -> None:
+def test_a_network_topic_may_have_the_extension_name_of_a_drive_topic() -> None:
     meeting = Meeting()
     meeting.connect()
     spelled = f"webapp/{KEY.discovery_key.hex()}/chat"
@@ -226,7 +226,7 @@ def test_a_peer_that_is_gone(meeting: Meeting) -> None:
     assert meeting.topic_a.statistics().sent_messages == 1
 
 
-def test_a_message_too_large(meeting: Meeting) -> None:
+def test_a_message_over_the_limit(meeting: Meeting) -> None:
     near, _ = meeting.connect()
     for _ in range(2):
         with pytest.raises(MessageTooLarge):
@@ -247,7 +247,7 @@ def test_sending_stops_at_the_high_water_mark(meeting: Meeting) -> None:
     while meeting.topic_a.send(1, chunk) is near:
         count += 1
     assert count == 11
-    near.outbox.reserve()  # somebody waits
+    near.outbox.reserve()  # a sender waits
     meeting.network.settle()
     assert meeting.topic_a.send(1, b"overtaking") is None
     assert meeting.topic_a.send(1, b"my turn", in_turn=True) is near
@@ -274,7 +274,7 @@ def test_a_closed_handle_does_not_send() -> None:
         assert received(zoo) == []
 
 
-def test_sending_on_a_connection_that_has_closed_and_is_not_removed_yet(meeting: Meeting) -> None:
+def test_sending_on_a_closed_connection_that_is_not_removed_yet(meeting: Meeting) -> None:
     near, _ = meeting.connect()
     near.close()
     with pytest.raises(LocalProtocolError):
@@ -327,7 +327,7 @@ def test_a_handle_that_drops(overflow: Overflow, kept: list[int]) -> None:
     assert received(meeting.topic_b) == [b"%d" % number for number in kept]
 
 
-def test_a_connection_unknown_here_may_be_read() -> None:
+def test_an_unknown_connection_may_be_read() -> None:
     node = Node("a")
     assert node.machine.may_read(node.connection(initiator=False))
 
@@ -344,7 +344,7 @@ def test_reconnecting_does_not_get_past_a_full_handle() -> None:
     assert len(meeting.topic_b) < 30
 
 
-def test_a_connection_that_has_ended_is_not_called_readable() -> None:
+def test_a_connection_that_has_ended_is_not_reported_as_readable() -> None:
     meeting = small("wait")
     for _ in range(4):
         meeting.send(b"x")

@@ -11,7 +11,7 @@ FOLD_TIME = DEFAULT_LIMITS.fold_time
 
 
 class Meeting:
-    """Two nodes with one drive, and our memberships of it."""
+    """Two nodes with one drive, and our memberships in it."""
 
     def __init__(self) -> None:
         self.network = Network()
@@ -38,7 +38,7 @@ def test_a_member_is_reached_on_its_link() -> None:
     assert meeting.memberships.next_deadline() == math.inf
 
 
-def test_who_leaves_is_no_longer_found_but_known() -> None:
+def test_a_member_that_leaves_is_no_longer_found_but_still_known() -> None:
     meeting = Meeting()
     topic = meeting.ours.machine.join(meeting.drive, "chat")
     meeting.memberships.leave(meeting.drive, meeting.member)

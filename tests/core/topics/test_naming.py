@@ -16,17 +16,17 @@ DISCOVERY_KEY = KEY.discovery_key
         ("network", "peersockets/v0/"),  # npm peersockets 1.0.0
     ],
 )
-def test_names_on_hypercore9_are_the_references(topic: str, scope: TopicScope, name: str) -> None:
+def test_names_on_hypercore9_match_the_reference(topic: str, scope: TopicScope, name: str) -> None:
     assert addresses(DISCOVERY_KEY, topic, scope)["hypercore9"] == (None, name + topic)
 
 
 @pytest.mark.parametrize("scope", ["drive", "network"])
-def test_on_hypercore11_the_channel_is_the_drives_already(scope: TopicScope) -> None:
+def test_on_hypercore11_the_channel_already_stands_for_the_drive(scope: TopicScope) -> None:
     assert addresses(DISCOVERY_KEY, "chat", scope)["hypercore11"] == (DISCOVERY_KEY, "peersockets/v0/chat")
 
 
 @pytest.mark.parametrize("topic", ["", "chat", "\0", "\ue000\uffff\U0010ffff", "x" * 65_536])
-def test_any_text_is_a_topic(topic: str) -> None:
+def test_any_text_can_be_a_topic(topic: str) -> None:
     check_topic(topic)
 
 

@@ -32,19 +32,19 @@ def test_ids_count_from_one_and_stay() -> None:
     assert len(peers) == peers.identified == 2
 
 
-def test_who_has_no_id_is_not_remembered() -> None:
+def test_a_peer_without_an_id_is_not_remembered() -> None:
     peers = Peers(limit=10)
     peers.depart(peers.arrive(WIRE, key(1)))
     assert peers.get(WIRE, key(1)) is None
     assert len(peers) == peers.identified == 0
 
 
-def test_ids_that_were_never_given() -> None:
+def test_an_id_that_was_never_given_is_unknown() -> None:
     with pytest.raises(UnknownPeer):
         Peers(limit=10).by_id(1)
 
 
-def test_who_never_was_a_member_is_forgotten_first_and_the_longest_gone_of_these() -> None:
+def test_peers_that_never_were_members_are_forgotten_first_and_the_longest_gone_before_others() -> None:
     peers = Peers(limit=4)
     everybody = {number: met(peers, number, member=number in (1, 3)) for number in (1, 2, 3, 4)}
     for number in (1, 4, 3, 2):
@@ -57,7 +57,7 @@ def test_who_never_was_a_member_is_forgotten_first_and_the_longest_gone_of_these
     assert peers.identified == 4
 
 
-def test_who_is_here_is_not_forgotten() -> None:
+def test_a_present_peer_is_not_forgotten() -> None:
     peers = Peers(limit=2)
     back, here = met(peers, 1), met(peers, 2)
     peers.depart(back)

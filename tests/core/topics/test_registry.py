@@ -27,7 +27,7 @@ def made(node: Node) -> Registry:
     return Registry(node.machine.extensions, DEFAULT_LIMITS)
 
 
-def test_the_oldest_stranger_is_one_that_has_dialled_and_shares_no_drive() -> None:
+def test_the_oldest_stranger_has_dialled_us_and_shares_no_drive() -> None:
     node = Node("ours")
     registry = made(node)
     dialled, first, second = (node.connection(initiator=initiator) for initiator in (True, False, False))
@@ -49,7 +49,7 @@ def test_the_oldest_stranger_is_one_that_has_dialled_and_shares_no_drive() -> No
     assert list(registry.connections) == [dialled]
 
 
-def test_a_connection_that_is_closed_here_is_not_open() -> None:
+def test_a_connection_closed_by_us_is_not_open() -> None:
     node = Node("ours")
     registry = made(node)
     one, two = node.connection(initiator=True), node.connection(initiator=True)
@@ -59,7 +59,7 @@ def test_a_connection_that_is_closed_here_is_not_open() -> None:
     assert registry.open_connections() == [two]
 
 
-def test_only_connections_of_this_node_are_taken() -> None:
+def test_only_connections_of_this_node_are_accepted() -> None:
     node = Node("ours")
     registry = made(node)
     connection = node.connection(initiator=True)
@@ -88,7 +88,7 @@ def test_nothing_comes_before_the_handshake(event: DriveOpened | MessagesReceive
         registry.check_order(connection, [event])
 
 
-def test_a_replacement_is_looked_for_among_those_that_prove_their_key_on_that_wire() -> None:
+def test_a_replacement_must_prove_the_same_key_on_the_same_wire() -> None:
     ours = Node("ours")
     theirs, others = Node("theirs"), Node("theirs", wire="hypercore11")
     network = Network()

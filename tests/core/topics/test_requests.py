@@ -1,4 +1,4 @@
-"""`peersockets_core.topics.requests`: the books."""
+"""`peersockets_core.topics.requests`: the books of requests."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def test_an_error_is_raised() -> None:
     assert caught.value.text == "no"
 
 
-def test_what_is_no_text_is_the_handlers_fault() -> None:
-    """It is raised where the error is made, and not where it is sent."""
+def test_the_text_of_an_error_must_be_text() -> None:
+    """The mistake raises when the error is made, and not when it is sent."""
     for text in (None, 5, b"no"):
         with pytest.raises(TypeError, match="text must be str, not "):
             RequestError(text)  # type: ignore[arg-type]
@@ -78,7 +78,7 @@ def test_only_the_peer_that_was_asked_can_answer_and_only_once() -> None:
     assert book.statistics() == RequestStatistics(unexpected=4)
 
 
-def test_who_waits_no_longer_owes_a_cancel_and_hears_nothing() -> None:
+def test_a_withdrawn_request_needs_a_cancel_and_takes_no_reply() -> None:
     book = make_book()
     asked, answered = ask(book), ask(book)
     assert book.withdraw(asked)
@@ -87,14 +87,14 @@ def test_who_waits_no_longer_owes_a_cancel_and_hears_nothing() -> None:
     assert not book.withdraw(answered)
 
 
-def test_ids_begin_again_and_leave_out_those_in_use() -> None:
+def test_ids_begin_again_and_skip_those_in_use() -> None:
     book = make_book(first_id=LARGEST_ID)
     assert [ask(book).id for _ in range(2)] == [LARGEST_ID, 0]
     crowded = RequestBook(Limits(), iter([5, 5 + 2**32, 6]))
     assert [ask(crowded).id for _ in range(2)] == [5, 6]
 
 
-def test_what_is_not_a_peer_id() -> None:
+def test_a_peer_id_must_be_a_number() -> None:
     with pytest.raises(TypeError, match="peer_id must be int, not list"):
         make_book().new_id([])  # type: ignore[arg-type]
 
@@ -113,7 +113,7 @@ def test_requests_of_several_peers_may_have_the_same_id() -> None:
     assert book.statistics() == RequestStatistics()
 
 
-def test_an_id_in_progress_is_ignored_and_one_that_is_finished_is_new() -> None:
+def test_a_repeated_id_is_ignored_while_in_progress_and_new_after_that() -> None:
     book = make_book()
     answering = request(book, 7)
     assert receive(book, Kind.REQUEST, 7, b"again") is None
@@ -122,7 +122,7 @@ def test_an_id_in_progress_is_ignored_and_one_that_is_finished_is_new() -> None:
     assert request(book, 7) is not answering
 
 
-def test_cancelled_requests_are_wanted_no_longer_and_keep_their_room() -> None:
+def test_cancelled_requests_are_not_wanted_but_still_count() -> None:
     book = make_book(peer_requests=1)
     answering = request(book, 7)
     assert receive(book, Kind.CANCEL, 7, peer_id=2) is None
@@ -134,14 +134,14 @@ def test_cancelled_requests_are_wanted_no_longer_and_keep_their_room() -> None:
     request(book, 8)
 
 
-def test_nobody_serves() -> None:
+def test_requests_without_a_server_are_unexpected() -> None:
     book = make_book(serving=False)
     assert receive(book, Kind.REQUEST, 1, b"") is None
     assert receive(book, Kind.CANCEL, 1) is None
     assert book.statistics() == RequestStatistics(unexpected=2)
 
 
-def test_each_peer_has_its_bound() -> None:
+def test_requests_of_each_peer_are_bounded() -> None:
     book = make_book(peer_requests=2)
     first, _ = request(book, 1), request(book, 2)
     assert receive(book, Kind.REQUEST, 3, b"") == OverLimit(1, 3)
@@ -151,7 +151,7 @@ def test_each_peer_has_its_bound() -> None:
     assert book.statistics() == RequestStatistics(answering=3, refused=1)
 
 
-def test_all_peers_together_have_their_bound() -> None:
+def test_requests_of_all_peers_together_are_bounded() -> None:
     book = make_book(requests=2)
     first, _ = request(book, 1), request(book, 1, peer_id=2)
     assert receive(book, Kind.REQUEST, 1, b"", peer_id=3) == OverLimit(3, 1)
@@ -159,7 +159,7 @@ def test_all_peers_together_have_their_bound() -> None:
     request(book, 1, peer_id=3)
 
 
-def test_their_data_has_its_bound() -> None:
+def test_the_data_of_requests_is_bounded() -> None:
     book = make_book(request_bytes=100)
     first, _ = request(book, 1, bytes(99)), request(book, 2, bytes(1000))
     assert receive(book, Kind.REQUEST, 3, b"", peer_id=2) == OverLimit(2, 3)
@@ -167,7 +167,7 @@ def test_their_data_has_its_bound() -> None:
     assert receive(book, Kind.REQUEST, 3, b"", peer_id=2) == OverLimit(2, 3)
 
 
-def test_what_is_no_envelope_is_counted() -> None:
+def test_messages_that_are_no_envelopes_are_counted() -> None:
     book = make_book()
     for message in (b"", b"hello", b"\x81" * 1000):
         assert book.receive_untrusted(Message(1, message, KEY)) is None
@@ -190,7 +190,7 @@ def test_refused_and_ignored_messages_leave_nothing_behind() -> None:
 # Leaving
 
 
-def test_a_peer_that_is_lost_ends_what_it_has_a_part_in_and_nothing_else() -> None:
+def test_losing_a_peer_ends_only_its_own_requests_and_ours_to_it() -> None:
     book = make_book()
     ours, others = ask(book), ask(book, 2)
     theirs, others_theirs = request(book, 1), request(book, 1, peer_id=2)
@@ -222,7 +222,7 @@ def test_closing_ends_everything() -> None:
 @pytest.mark.parametrize(
     ("text", "error"), [(5, TypeError), (b"no", TypeError), (None, TypeError), ("\ud800", ValueError)]
 )
-def test_the_text_of_an_error_is_text(text: Any, error: type[Exception]) -> None:
+def test_an_error_takes_only_valid_text(text: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="text must"):
         RequestError(text)
     assert RequestError("no").text == "no"
@@ -234,7 +234,7 @@ def test_a_new_book_serves_nobody() -> None:
     assert book.statistics() == RequestStatistics(unexpected=1)
 
 
-def test_requests_of_ours_are_counted_and_belong_to_whoever_asked() -> None:
+def test_our_requests_are_counted_and_keep_their_owner() -> None:
     book, owner = make_book(), object()
     assert book.ask(1, book.new_id(1), owner).owner is owner
     for peer_id in (1, 2):

@@ -1,4 +1,4 @@
-"""Counters of a machine: the sum of what handles have counted, those closed since included."""
+"""Counters of a machine: the sum over all handles, including closed ones."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def test_what_a_machine_has() -> None:
     network.settle()
     receiving[0].take()
     assert alice.machine.statistics() == MachineStatistics(2, 2, 1, TopicStatistics(0, 0, 0, 0, 0, 3, 60))
-    # Two handles have received each message.
+    # Two handles received each message.
     assert bob.machine.statistics().topics == TopicStatistics(6, 120, 5, 110, 0, 0, 0)
     for handle in (sending, *receiving):
         handle.close()
         handle.close()
     assert alice.machine.statistics().topics == TopicStatistics(0, 0, 0, 0, 0, 3, 60)
-    # Waiting messages are gone; the counts stay.
+    # The waiting messages are gone, and the counts stay.
     assert bob.machine.statistics().topics == TopicStatistics(6, 120, 0, 0, 0, 0, 0)
     bob.machine.close_drive(drives[2])
     network.settle()
@@ -46,7 +46,7 @@ def test_what_a_machine_has() -> None:
     assert (statistics.drives, statistics.members, statistics.peer_ids) == (2, 1, 1)
 
 
-def test_what_was_dropped() -> None:
+def test_dropped_messages_are_counted() -> None:
     network, alice, bob = Network(), Node("alice"), Node("bob")
     network.connect(alice, bob)
     drives = [node.open() for node in (alice, bob)]

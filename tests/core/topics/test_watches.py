@@ -25,7 +25,7 @@ def drained(watch: Watch) -> list[PeerEvent]:
     return [watch.take() for _ in range(len(watch))]
 
 
-def test_a_watch_begins_with_those_present() -> None:
+def test_a_watch_begins_with_the_present_members() -> None:
     ours = watch(3, 1)
     ours.put(left(3))
     assert drained(ours) == [joined(3), joined(1), left(3)]
@@ -33,7 +33,7 @@ def test_a_watch_begins_with_those_present() -> None:
         ours.take()
 
 
-def test_members_that_came_and_went_unseen_are_left_out_of_a_full_watch() -> None:
+def test_a_full_watch_leaves_out_members_that_came_and_went_unseen() -> None:
     ours = watch()
     for peer_id in range(1, 1000):
         ours.put(joined(peer_id))
@@ -43,7 +43,7 @@ def test_members_that_came_and_went_unseen_are_left_out_of_a_full_watch() -> Non
     assert [event for event in drained(ours) if event.peer_id < 3] == [joined(1), joined(2)]
 
 
-def test_a_full_watch_keeps_what_was_half_seen() -> None:
+def test_a_full_watch_keeps_a_consistent_view() -> None:
     ours = watch(1, 2)
     drained(ours)
     for _ in range(100):
@@ -57,7 +57,7 @@ def test_a_full_watch_keeps_what_was_half_seen() -> None:
     assert len(events) <= 5
 
 
-def test_a_watch_grows_with_the_members_that_are_there() -> None:
+def test_a_watch_grows_with_the_present_members() -> None:
     ours = watch(max_events=4)
     for peer_id in range(100):
         ours.put(joined(peer_id))
@@ -84,7 +84,7 @@ def test_events_show_keys_in_hex() -> None:
     assert PUBLIC_KEY.hex() in repr(left(1))
 
 
-def test_a_leave_is_not_left_out_where_the_joining_was_taken() -> None:
+def test_a_leave_is_not_left_out_if_the_join_was_taken() -> None:
     ours = watch(1, 2, 3, 4)
     assert ours.take() == joined(1)
     ours.put(joined(5))
@@ -92,7 +92,7 @@ def test_a_leave_is_not_left_out_where_the_joining_was_taken() -> None:
     assert drained(ours) == [joined(2), joined(3), joined(4), joined(5), left(1)]
 
 
-def test_the_host_finds_the_owner_of_a_watch_that_has_news() -> None:
+def test_a_watch_knows_its_owner() -> None:
     node, owner = Node("node"), object()
     drive = node.open()
     ours = node.machine.watch(drive, owner)

@@ -75,11 +75,11 @@ def trace(*entries: Entry) -> Trace:
 HEADER: dict[str, Any] = cbor2.loads(write(trace()))
 
 
-def test_every_class_is_tried() -> None:
+def test_every_class_is_tested() -> None:
     assert {type(entry) for entry in ALL} == set(ENTRIES)
 
 
-def test_written_and_read() -> None:
+def test_a_written_trace_reads_back() -> None:
     assert read(write(trace(*ALL))) == trace(*ALL)
 
 
@@ -143,7 +143,7 @@ def test_every_beginning_is_a_shorter_trace_or_refused() -> None:
         ([HEADER, {5: "initiator", "sent": b""}], "item 1"),
     ],
 )
-def test_what_is_no_trace(items: list[Any], complaint: str) -> None:
+def test_bytes_that_are_no_trace_are_refused(items: list[Any], complaint: str) -> None:
     with pytest.raises(TraceError, match=complaint):
         read(b"".join(map(cbor2.dumps, items)))
 
@@ -153,13 +153,13 @@ def test_what_is_no_trace(items: list[Any], complaint: str) -> None:
     [{"repeat": b"AB", "size": 5}, {"repeat": b"A", "size": -1}, {"repeat": b"A", "size": 1 << 40}, "text"],
     ids=str,
 )
-def test_wrong_payloads(payload: object) -> None:
+def test_wrong_payloads_are_refused(payload: object) -> None:
     item = {"side": "initiator", "command": "send", "discoveryKey": None, "name": "", "payload": payload}
     with pytest.raises(TraceError, match=r"item 1|repeats more"):
         read(cbor2.dumps(HEADER) + cbor2.dumps(item))
 
 
-def test_repetitions_are_bounded_together() -> None:
+def test_all_repetitions_are_bounded_together() -> None:
     payload = {"repeat": b"A", "size": 1 << 24}
     item = {"side": "initiator", "command": "send", "discoveryKey": None, "name": "", "payload": payload}
     with pytest.raises(TraceError, match="repeats more than"):

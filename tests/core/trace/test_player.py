@@ -36,7 +36,7 @@ def secrets(side: Side) -> Secrets:
 
 
 class Line:
-    """Two players, joined in memory."""
+    """Two players, connected in memory."""
 
     def __init__(self, wire: WireName) -> None:
         self.wire = wire
@@ -79,7 +79,7 @@ def test_a_session(wire: WireName) -> None:
 
 
 @pytest.mark.parametrize("wire", WIRES)
-def test_only_what_is_registered_is_reported(wire: WireName) -> None:
+def test_only_registered_extensions_are_reported(wire: WireName) -> None:
     line = Line(wire)
     line.do(lambda side: Register(side, CHAT))
     line.do(lambda side: OpenCommand(side, KEY.public_key))
@@ -118,7 +118,7 @@ def test_a_deadline() -> None:
         Send("initiator", DKEY, CHAT, b""),
     ],
 )
-def test_what_cannot_be_done_yet(command: Command) -> None:
+def test_commands_that_are_not_possible_yet_are_refused(command: Command) -> None:
     player = Player("hypercore11", "initiator", secrets("initiator"), now=NOW)
     with pytest.raises(TraceError, match="the initiator cannot"):
         player.carry_out(command)

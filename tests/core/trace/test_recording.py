@@ -62,7 +62,7 @@ def session(wire: WireName, *, cut: str = "whole", message: bytes = b"hello") ->
 
 @pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize("wire", WIRES)
-def test_what_is_recorded_replays(wire: WireName, cut: str) -> None:
+def test_a_recording_replays(wire: WireName, cut: str) -> None:
     for side in session(wire, cut=cut):
         assert side.closed
         assert side.wire == wire
@@ -75,7 +75,7 @@ def test_what_is_recorded_replays(wire: WireName, cut: str) -> None:
 
 
 @pytest.mark.parametrize("wire", WIRES)
-def test_of_large_chunks_of_ours_there_is_a_digest(wire: WireName) -> None:
+def test_our_large_chunks_are_recorded_as_digests(wire: WireName) -> None:
     a, b = session(wire, message=bytes(LARGEST_CHUNK))
     for side, digests in ((a, 1), (b, 0)):
         trace = side.trace(shows="", produced_by={})
@@ -84,14 +84,14 @@ def test_of_large_chunks_of_ours_there_is_a_digest(wire: WireName) -> None:
         replay(trace)
 
 
-def test_what_a_clock_ends() -> None:
+def test_a_timeout_is_reported_and_not_recorded() -> None:
     _, b = recording("hypercore9", "initiator"), recording(None, "responder")
     assert b.handle_deadline(b.next_deadline()) == [ClosedReport("responder", fault=True)]
     assert b.entries == []
     assert b.next_deadline() == math.inf
 
 
-def test_a_keepalive_is_not_taken_for_a_deadline() -> None:
+def test_a_keepalive_is_not_mistaken_for_a_deadline() -> None:
     a, b = session("hypercore9")
     assert a.next_deadline() == math.inf
     exchange(a, b)
@@ -103,13 +103,13 @@ def test_a_keepalive_is_not_taken_for_a_deadline() -> None:
 
 
 @pytest.mark.parametrize("wire", WIRES)
-def test_what_comes_after_the_end_is_no_part_of_it(wire: WireName) -> None:
+def test_input_after_the_end_is_not_recorded(wire: WireName) -> None:
     a, _ = session(wire)
     entries = list(a.entries)
     assert a.receive(b"more", NOW + 10) == a.receive_eof(NOW + 10) == []
     assert a.entries == entries
 
 
-def test_nothing_to_do_for_the_wire() -> None:
+def test_a_recording_needs_bytes_that_identify_the_wire() -> None:
     with pytest.raises(TraceError, match="identify the wire"):
         recording(None, "responder").trace(shows="", produced_by={})

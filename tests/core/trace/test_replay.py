@@ -27,7 +27,7 @@ WIRES = ["hypercore9", "hypercore11"]
 
 
 def edited(trace: Trace, *, where: Any, put: Any) -> Trace:
-    """With what `put` returns instead of the first entry that `where` holds for."""
+    """Return the trace with the entries from `put` in place of the first entry for which `where` holds."""
     entries = trace.entries
     position = next(number for number, entry in enumerate(entries) if where(entry))
     changed = [*entries[:position], *put(entries[position]), *entries[position + 1 :]]
@@ -50,7 +50,7 @@ def test_a_side_without_secrets_cannot_be_played(wire: str) -> None:
 
 @pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize("comparison", ["bytes", "messages", "channels"])
-def test_a_message_that_is_not_sent(wire: str, comparison: Comparison) -> None:
+def test_a_missing_message(wire: str, comparison: Comparison) -> None:
     trace = attrs.evolve(load(f"{wire}-chat"), comparison=comparison)
     replay(trace)
     with pytest.raises(TraceError, match="the initiator s"):
@@ -59,7 +59,7 @@ def test_a_message_that_is_not_sent(wire: str, comparison: Comparison) -> None:
 
 @pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize("comparison", ["bytes", "messages", "channels"])
-def test_a_message_too_many(wire: str, comparison: Comparison) -> None:
+def test_an_extra_message(wire: str, comparison: Comparison) -> None:
     trace = load(f"{wire}-several-topics")
     sent = next(filter(is_a(Send), trace.entries))
     more = attrs.evolve(trace, comparison=comparison, entries=[*trace.entries, sent])
@@ -68,7 +68,7 @@ def test_a_message_too_many(wire: str, comparison: Comparison) -> None:
 
 
 @pytest.mark.parametrize("wire", WIRES)
-def test_a_report_that_is_not_made(wire: str) -> None:
+def test_a_missing_report(wire: str) -> None:
     trace = load(f"{wire}-chat")
     for put in (
         lambda report: [report, report],
@@ -80,7 +80,7 @@ def test_a_report_that_is_not_made(wire: str) -> None:
 
 
 @pytest.mark.parametrize("wire", WIRES)
-def test_reports_are_compared_in_their_order(wire: str) -> None:
+def test_reports_are_compared_in_order(wire: str) -> None:
     trace = load(f"{wire}-chat")
     reports = [entry for entry in trace.entries if isinstance(entry, Report) and entry.side == "responder"]
     rest = [entry for entry in trace.entries if entry not in reports]
@@ -103,13 +103,13 @@ def test_impossible_commands(wire: str) -> None:
         replay(attrs.evolve(trace, entries=[opened, *trace.entries]))
 
 
-def test_received_before_it_is_sent() -> None:
+def test_bytes_received_before_they_were_sent() -> None:
     trace = load("hypercore9-chat")
     with pytest.raises(TraceError, match="received more than was sent"):
         replay(edited(trace, where=is_a(Received), put=lambda e: [attrs.evolve(e, received=1000)]))
 
 
-def test_a_digest_takes_both_players() -> None:
+def test_a_digest_needs_both_players() -> None:
     trace = load("hypercore9-largest")
     replay(trace)
     replay(trace, sides=["initiator"])

@@ -28,7 +28,7 @@ def drive_of(trace: Trace) -> DriveKey:
 
 
 def without_secrets(messages: list[WireMessage]) -> Iterator[tuple[str, int | None, dict[str, Any]]]:
-    """Names, channels and fields; without what only checks can be made of."""
+    """Yield names, channels and fields, without the bytes that serve only as proofs."""
     for message in messages:
         fields = {k: v for k, v in message.fields.items() if k not in ("bytes", "capability")}
         yield message.name, message.channel, fields
@@ -78,7 +78,7 @@ def test_refusals_closes_and_keepalives(wire: str) -> None:
 
 @pytest.mark.parametrize("cut", CUTS)
 @pytest.mark.parametrize("name", ["hypercore9-several-topics", "hypercore11-names-compressed"])
-def test_either_sides_secrets_and_any_chunks(name: str, cut: str) -> None:
+def test_the_secrets_of_either_side_and_any_chunks_give_the_same_transcript(name: str, cut: str) -> None:
     trace = load(name)
     assert said(trace, "initiator", cut) == said(trace, "responder")
 
@@ -102,7 +102,7 @@ def test_other_protocols() -> None:
     ]
 
 
-def test_a_control_that_nobody_knows() -> None:
+def test_an_unknown_control_message() -> None:
     a = Player("hypercore11", "initiator", load("hypercore11-chat").secrets["initiator"], now=NOW)
     b = Player(None, "responder", load("hypercore11-chat").secrets["responder"], now=NOW)
     transcript = Transcript("hypercore11", "responder", load("hypercore11-chat").secrets["responder"])

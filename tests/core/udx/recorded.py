@@ -1,4 +1,4 @@
-"""The packets that real udx-native streams have sent each other: see tests/interop/udx/record.js."""
+"""The packets that real udx-native streams sent each other: see tests/interop/udx/record.js."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import attrs
 
 @attrs.frozen
 class Session:
-    """Datagrams between two streams, and what Bob has received of them."""
+    """Datagrams between two streams, and the data that Bob received."""
 
     name: str
     datagrams: list[tuple[str, float, bytes]]

@@ -1,4 +1,4 @@
-"""The parts that the tests of UDX share: two endpoints, and a network without surprises between them."""
+"""Parts that the tests of UDX share: two endpoints, and a perfect network between them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DELAY = 0.01
 
 
 class Pair:
-    """Alice and Bob, a stream of each, and time that jumps to the next thing that happens."""
+    """Alice and Bob with a stream each, and time that jumps to the next event."""
 
     def __init__(self, *, limits: UdxLimits | None = None, connect: bool = True) -> None:
         self.now = 0.0
@@ -30,7 +30,7 @@ class Pair:
         self.wire: list[tuple[float, Address, Address, bytes, int]] = []
         self.sent: list[tuple[Address, bytes, int]] = []
         self.lose: set[int] = set()
-        """Which of the transmissions, in the order in which they are sent, do not arrive."""
+        """The transmissions, counted in order of sending, that do not arrive."""
         self.consume = True
         if connect:
             self.alice.connect(2, BOB, 0.0)
@@ -45,7 +45,7 @@ class Pair:
                 self.sent.append((name, data, size))
 
     def step(self, until: float = 1000.0) -> bool:
-        """Go to the next arrival or deadline; returns whether there is one by then."""
+        """Go to the next arrival or deadline. Return whether there is one before the given time."""
         self.collect()
         due = min(
             [arrival[0] for arrival in self.wire] + [e.next_deadline() for e in self.endpoints.values()]
@@ -73,7 +73,7 @@ class Pair:
                     event.stream.consume(len(event.data))
 
     def run(self, until: float = 1000.0) -> None:
-        """Go on until nothing happens any more."""
+        """Continue until nothing more happens."""
         while self.step(until):
             pass
 

@@ -8,7 +8,7 @@ from peersockets_core.udx.bbr import Bbr, MaximumFilter, Mode
 from peersockets_core.udx.delivery import Sample
 
 
-def test_the_largest_of_the_last_rounds() -> None:
+def test_the_maximum_of_the_last_rounds() -> None:
     values = MaximumFilter(3)
     assert values.value == 0
     for turn, value in enumerate([5, 3, 4, 1, 1, 1]):
@@ -18,19 +18,19 @@ def test_the_largest_of_the_last_rounds() -> None:
     assert values.value == 9
 
 
-def test_it_starts_with_ten_packets() -> None:
+def test_the_first_window_is_ten_packets() -> None:
     bbr = Bbr(packet=1200, now=0.0)
     assert (bbr.window, bbr.mode) == (12_000, Mode.STARTUP)
     assert bbr.pacing_rate > 0
 
 
-def test_a_timeout_leaves_little() -> None:
+def test_a_timeout_leaves_a_small_window() -> None:
     bbr = Bbr(packet=1200, now=0.0)
     bbr.timed_out()
     assert bbr.window == 4800
 
 
-def test_startup_grows_until_the_bandwidth_does_not() -> None:
+def test_startup_ends_when_the_bandwidth_stops_growing() -> None:
     bbr, now, delivered = Bbr(packet=1200, now=0.0), 0.0, 0
     for _ in range(200):
         now += 0.02
@@ -47,7 +47,7 @@ def test_startup_grows_until_the_bandwidth_does_not() -> None:
 
 
 class Path:
-    """A path of steady bandwidth and delay, and a sender that always has something to send."""
+    """A path of steady bandwidth and delay, and a sender that always has data."""
 
     def __init__(self, bandwidth: float = 5e6, rtt: float = 0.02) -> None:
         self.bbr = Bbr(packet=1200, now=0.0)
@@ -83,7 +83,7 @@ class Path:
         return self.bbr
 
     def cruise(self, lost: int) -> float:
-        """Return the rate of most rounds with such losses, relative to the bandwidth."""
+        """Return the most frequent rate over rounds with these losses, relative to the bandwidth."""
         rates = []
         for _ in range(40):
             self.round(lost=lost, recovering=lost > 0, in_flight=30_000)
@@ -91,7 +91,7 @@ class Path:
         return statistics.mode(rates)
 
 
-def test_in_drain_it_waits_for_the_queue_to_empty() -> None:
+def test_in_drain_it_waits_until_the_queue_is_empty() -> None:
     path = Path()
     while path.mode() is Mode.STARTUP:
         path.round(in_flight=1_000_000)
@@ -102,7 +102,7 @@ def test_in_drain_it_waits_for_the_queue_to_empty() -> None:
     assert path.mode() is Mode.PROBE_BANDWIDTH
 
 
-def test_a_sender_without_data_measures_no_full_pipe() -> None:
+def test_a_sender_without_data_does_not_leave_startup() -> None:
     path = Path()
     for _ in range(30):
         path.round(limited=True)
@@ -110,7 +110,7 @@ def test_a_sender_without_data_measures_no_full_pipe() -> None:
     assert path.bbr.bandwidth == path.bandwidth
 
 
-def test_it_probes_for_more_and_drains_what_that_has_filled() -> None:
+def test_it_probes_for_bandwidth_and_drains_the_queue_afterwards() -> None:
     path = Path()
     path.settle()
     rates = set()
@@ -120,7 +120,7 @@ def test_it_probes_for_more_and_drains_what_that_has_filled() -> None:
     assert rates == {1.24, 0.74, 0.99}
 
 
-def test_noise_does_not_make_it_give_way() -> None:
+def test_noise_does_not_slow_it_down() -> None:
     path = Path()
     window = path.settle().window
     for _ in range(30):
@@ -129,14 +129,14 @@ def test_noise_does_not_make_it_give_way() -> None:
 
 
 @pytest.mark.parametrize(("lost", "rate"), [(0, 0.99), (5_000, 1.04), (10_000, 1.09), (30_000, 1.1)])
-def test_it_makes_up_for_noise_up_to_a_tenth(lost: int, rate: float) -> None:
-    """A line that loses a twentieth of what it carries is full with a twentieth more than what arrives."""
+def test_it_compensates_noise_up_to_a_tenth(lost: int, rate: float) -> None:
+    """A line that loses a twentieth of its packets is full when the sender sends a twentieth more."""
     path = Path()
     path.settle()
     assert path.cruise(lost) == pytest.approx(rate, abs=0.005)
 
 
-def test_it_does_not_make_up_for_losses_while_there_is_a_queue() -> None:
+def test_it_does_not_compensate_losses_while_there_is_a_queue() -> None:
     path = Path()
     path.settle()
     assert path.cruise(10_000) > 1.05
@@ -145,7 +145,7 @@ def test_it_does_not_make_up_for_losses_while_there_is_a_queue() -> None:
     assert path.cruise(10_000) == pytest.approx(0.99)
 
 
-def test_heavy_losses_make_it_give_way_for_a_round() -> None:
+def test_heavy_losses_slow_it_down_for_a_round() -> None:
     path = Path()
     window = path.settle().window
     path.round(lost=100_000, recovering=True, in_flight=20_000)
@@ -181,7 +181,7 @@ def test_it_measures_the_round_trip_in_startup_too() -> None:
     assert path.mode() is Mode.STARTUP
 
 
-def test_an_idle_time_is_no_reason_to_measure() -> None:
+def test_an_idle_time_needs_no_measurement() -> None:
     path = Path()
     path.settle()
     path.now += 20
@@ -191,7 +191,7 @@ def test_an_idle_time_is_no_reason_to_measure() -> None:
     assert path.mode() is Mode.PROBE_BANDWIDTH
 
 
-def test_what_is_sent_after_an_idle_time_is_paced_at_the_bandwidth() -> None:
+def test_after_an_idle_time_packets_are_paced_at_the_bandwidth() -> None:
     path = Path()
     bbr = path.settle()
     bbr.sending(path.now, app_limited=False)
@@ -216,7 +216,7 @@ def test_an_idle_time_may_end_the_measurement_of_the_round_trip() -> None:
     assert path.bbr.window == 4800
 
 
-def test_a_timeout_while_the_round_trip_is_measured_keeps_the_window_for_later() -> None:
+def test_a_timeout_during_the_measurement_of_the_round_trip_keeps_the_old_window() -> None:
     path = Path()
     window = path.settle().window
     path.rtt = 0.03
@@ -227,7 +227,7 @@ def test_a_timeout_while_the_round_trip_is_measured_keeps_the_window_for_later()
     assert path.bbr.prior_window >= window
 
 
-def test_a_batch_that_measures_nothing() -> None:
+def test_a_batch_without_a_measurement() -> None:
     bbr = Bbr(packet=1200, now=0.0)
     bbr.acknowledged(Sample(acked=1200), 1200, 1.0)
     assert bbr.bandwidth == 0

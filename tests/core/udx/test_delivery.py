@@ -19,7 +19,7 @@ def test_the_rate_of_a_steady_path() -> None:
                 assert sample.delivered / sample.interval == pytest.approx(100_000, rel=0.15)
 
 
-def test_a_heap_of_acknowledgements_is_no_fast_path() -> None:
+def test_acknowledgements_in_one_batch_show_no_faster_path() -> None:
     rate = DeliveryRate(0.0)
     first, second = Run(0, 1, 80, bytes(80)), Run(1, 1, 80, bytes(80))
     rate.sent(first, 0, 0.0)
@@ -29,14 +29,14 @@ def test_a_heap_of_acknowledgements_is_no_fast_path() -> None:
     assert rate.delivered == 200
 
 
-def test_what_took_less_than_the_path_does_is_no_measurement() -> None:
+def test_a_delivery_faster_than_the_path_is_no_measurement() -> None:
     rate = DeliveryRate(0.0)
     run = Run(0, 1, 80, bytes(80))
     rate.sent(run, 0, 0.0)
     assert rate.acknowledged([run], 0.1, 0.05).interval == 0
 
 
-def test_the_application_sets_the_pace() -> None:
+def test_runs_limited_by_the_application_are_marked() -> None:
     rate = DeliveryRate(0.0)
     rate.limited_by_application(0)
     assert rate.app_limited
@@ -47,7 +47,7 @@ def test_the_application_sets_the_pace() -> None:
     assert not rate.app_limited
 
 
-def test_what_was_sent_before_the_path_changed_says_nothing() -> None:
+def test_runs_sent_before_a_change_of_the_path_are_no_measurement() -> None:
     rate = DeliveryRate(0.0)
     old, new = Run(0, 1, 80, bytes(80)), Run(1, 1, 80, bytes(80))
     rate.sent(old, 0, 0.0)

@@ -5,7 +5,7 @@ from peersockets_core.udx import UdxLimits
 from peersockets_core.udx.early import EarlyPackets
 
 
-def test_the_newest_are_kept_within_bounds() -> None:
+def test_the_newest_packets_are_kept_within_bounds() -> None:
     early = EarlyPackets(UdxLimits(early_bytes=100, early_time=1.0))
     early.keep(1, memoryview(bytes(60)), 30, ALICE, 0.0)
     early.keep(2, memoryview(bytes(60)), 60, ALICE, 0.5)

@@ -9,13 +9,13 @@ from peersockets_core.udx.packet import Flag
 
 
 @pytest.mark.parametrize("local_id", [2, -1, 1 << 32])
-def test_an_id_that_is_taken_or_none(local_id: int) -> None:
+def test_an_id_that_is_taken_or_invalid_is_refused(local_id: int) -> None:
     endpoint = Pair().endpoints[BOB]
     with pytest.raises(LocalProtocolError):
         endpoint.open_stream(local_id, 0.0)
 
 
-def test_what_comes_before_a_stream_is_connected_waits_for_it() -> None:
+def test_packets_before_the_connection_of_a_stream_wait_for_it() -> None:
     pair = Pair(connect=False)
     endpoint = pair.endpoints[BOB]
     events = endpoint.receive_datagrams(packet(Flag.DATA, 0, 0, body=b"early"), 0, ALICE, 0.0)
@@ -29,7 +29,7 @@ def test_what_comes_before_a_stream_is_connected_waits_for_it() -> None:
     assert endpoint.handle_deadline(1.0) == [DataReceived(other, bytearray(b"earlier"))]
 
 
-def test_what_is_no_datagram_of_udx_is_counted() -> None:
+def test_datagrams_that_are_not_udx_are_counted() -> None:
     endpoint = Pair().endpoints[BOB]
     for data in (b"", b"\xff\x01", bytes(100), packet(Flag.DATA, to=99)):
         assert endpoint.receive_datagrams(data, 0, ALICE, 0.0) == []
@@ -37,7 +37,7 @@ def test_what_is_no_datagram_of_udx_is_counted() -> None:
     assert (statistics.received, statistics.malformed, statistics.unknown) == (4, 3, 1)
 
 
-def test_the_rest_of_a_run_may_be_too_short() -> None:
+def test_the_last_packet_of_a_run_may_be_too_short() -> None:
     pair = Pair()
     data = packet(Flag.DATA, 0, 0, body=b"payload!") + b"rest"
     events = pair.endpoints[BOB].receive_datagrams(data, 28, ALICE, 0.0)
@@ -62,7 +62,7 @@ def test_a_run_for_several_streams() -> None:
     ]
 
 
-def test_sizes_that_this_machine_refuses_concern_one_destination() -> None:
+def test_sizes_refused_by_this_machine_concern_one_destination() -> None:
     pair = Pair()
     endpoint = pair.endpoints[ALICE]
     endpoint.open_stream(5, 0.0)
@@ -74,7 +74,7 @@ def test_sizes_that_this_machine_refuses_concern_one_destination() -> None:
     assert (pair.alice.mtu, elsewhere.mtu) == (1200, 1500)
 
 
-def test_what_only_acknowledges_may_wait() -> None:
+def test_a_mere_acknowledgement_may_wait() -> None:
     pair = Pair()
     endpoint = pair.endpoints[BOB]
     endpoint.receive_datagrams(packet(Flag.DATA, 0, 0, body=b"a"), 0, ALICE, 0.0)
@@ -85,7 +85,7 @@ def test_what_only_acknowledges_may_wait() -> None:
     assert b"".join(buffers)[16:20] == b"\1\0\0\0"
 
 
-def test_the_caller_may_ask_whether_other_streams_have_something_to_send() -> None:
+def test_the_caller_can_see_whether_other_streams_are_ready() -> None:
     pair = Pair()
     endpoint = pair.endpoints[ALICE]
     other = endpoint.open_stream(7, 0.0)
@@ -100,7 +100,7 @@ def test_the_caller_may_ask_whether_other_streams_have_something_to_send() -> No
     assert [endpoint.others_ready for _ in endpoint.datagrams_to_send(0.0)] == [True, False]
 
 
-def test_a_caller_may_stop_sending_and_go_on_later() -> None:
+def test_a_caller_may_stop_sending_and_continue_later() -> None:
     pair = Pair()
     pair.alice.write(bytes(3000))
     pair.alice.send_message(b"note")
@@ -112,7 +112,7 @@ def test_a_caller_may_stop_sending_and_go_on_later() -> None:
     assert endpoint.statistics().sent == 4
 
 
-def test_what_is_queued_while_packets_are_being_taken_leaves_with_them() -> None:
+def test_data_queued_while_packets_are_taken_leaves_with_them() -> None:
     pair = Pair()
     pair.alice.receiving.ack_due = True
     pair.endpoints[ALICE].ready(pair.alice)
@@ -125,7 +125,7 @@ def test_what_is_queued_while_packets_are_being_taken_leaves_with_them() -> None
     assert taken == [0, Flag.MESSAGE, Flag.DATA]
 
 
-def test_a_stream_may_end_while_its_packets_are_being_taken() -> None:
+def test_a_stream_may_end_while_its_packets_are_taken() -> None:
     pair = Pair()
     pair.alice.write(bytes(3000))
     pair.alice.send_message(b"note")
@@ -148,7 +148,7 @@ def test_the_last_acknowledgement_is_repeated() -> None:
     assert endpoint.receive_datagrams(packet(Flag.END, 0, 0), 0, ALICE, pair.now) != []
 
 
-def test_timers_of_streams_that_are_gone_are_forgotten() -> None:
+def test_timers_of_closed_streams_are_forgotten() -> None:
     pair = Pair()
     pair.alice.write(b"x")
     pair.collect()
@@ -158,7 +158,7 @@ def test_timers_of_streams_that_are_gone_are_forgotten() -> None:
     assert endpoint.next_deadline() == float("inf")
 
 
-def test_a_packet_of_another_protocol_for_an_open_stream() -> None:
+def test_a_packet_of_another_version_for_an_open_stream_is_malformed() -> None:
     pair = Pair(connect=False)
     data = b"\xfe\x01" + packet(Flag.DATA)[2:]
     assert pair.endpoints[BOB].receive_datagrams(data, 0, ALICE, 0.0) == []

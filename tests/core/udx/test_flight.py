@@ -15,7 +15,7 @@ def spans(runs: list[Run]) -> list[tuple[int, int]]:
     return [(run.first, run.end) for run in runs]
 
 
-def test_what_is_acknowledged_is_split_off() -> None:
+def test_acknowledged_packets_are_split_off() -> None:
     made = flight(5, 5)
     assert (made.in_flight, made.outstanding) == (1200, 1000)
     assert spans(made.remove(10, 12)) == [(10, 12)]
@@ -29,7 +29,7 @@ def test_what_is_acknowledged_is_split_off() -> None:
     assert (made.in_flight, made.outstanding, made.runs) == (0, 0, [])
 
 
-def test_what_is_lost_is_sent_again_in_order() -> None:
+def test_lost_packets_are_sent_again_in_order() -> None:
     made = flight(5, 5)
     made.lose(made.runs[0])
     assert made.in_flight == 600
@@ -46,7 +46,7 @@ def test_what_is_lost_is_sent_again_in_order() -> None:
     assert made.in_flight == 1080
 
 
-def test_what_is_lost_may_have_arrived_nevertheless() -> None:
+def test_packets_counted_as_lost_may_still_arrive() -> None:
     made = flight(5)
     made.lose(made.runs[0])
     made.remove(10, 15)

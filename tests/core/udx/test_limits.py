@@ -17,7 +17,7 @@ def test_every_bound_is_positive(name: str, value: float) -> None:
         UdxLimits(**{name: value})  # type: ignore[arg-type]
 
 
-def test_the_references_own_bounds() -> None:
+def test_the_bounds_of_the_reference_are_kept() -> None:
     # libudx a9af5de
     assert UdxLimits().window == 4 * 1024 * 1024
     assert UdxLimits().timeouts == 6

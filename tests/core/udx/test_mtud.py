@@ -18,7 +18,7 @@ def search(passes: int, *, ipv6: bool = False, maximum: int = 1500) -> MtuDiscov
     raise AssertionError("the search does not end")
 
 
-def test_the_base() -> None:
+def test_the_search_starts_at_the_base() -> None:
     assert MtuDiscovery(ipv6=False, maximum=1500).payload == 1152
     assert MtuDiscovery(ipv6=True, maximum=1500).payload == 1132
 
@@ -31,13 +31,13 @@ def test_the_search_comes_close() -> None:
     assert search(1500, maximum=1200).mtu == BASE
 
 
-def test_it_looks_again_after_a_while() -> None:
+def test_the_search_repeats_after_a_while() -> None:
     mtud = search(1300)
     assert not mtud.wants_probe(599.0)
     assert mtud.wants_probe(600.0)
 
 
-def test_a_probe_that_is_refused_is_not_repeated() -> None:
+def test_a_refused_probe_is_not_repeated() -> None:
     mtud = MtuDiscovery(ipv6=False, maximum=1500)
     mtud.probe()
     refused = mtud.probing
@@ -46,7 +46,7 @@ def test_a_probe_that_is_refused_is_not_repeated() -> None:
     assert mtud.probing < refused
 
 
-def test_a_path_that_turns_black() -> None:
+def test_a_path_that_becomes_a_black_hole() -> None:
     mtud = search(1500)
     assert not mtud.large_timed_out(1.0)
     mtud.large_acknowledged()
@@ -59,7 +59,7 @@ def test_a_path_that_turns_black() -> None:
     assert mtud.probing < 1500
 
 
-def test_a_size_that_is_refused() -> None:
+def test_a_refused_size() -> None:
     mtud = search(1500)
     mtud.refused(1.0)
     assert mtud.mtu == BASE

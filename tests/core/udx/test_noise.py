@@ -13,7 +13,7 @@ def rounds(noise: Noise, count: int, *, lost: int, rtt: float = RTT, steady: boo
         noise.add(Sample(acked=1000, lost=lost, rtt=rtt), RTT, round_started=True, steady=steady)
 
 
-def test_it_is_the_share_of_the_rounds_so_far() -> None:
+def test_noise_is_the_share_of_losses_in_recent_rounds() -> None:
     noise = Noise()
     assert noise.arriving == 1
     rounds(noise, 2, lost=0)
@@ -24,13 +24,13 @@ def test_it_is_the_share_of_the_rounds_so_far() -> None:
     assert noise.arriving == pytest.approx(1, abs=1e-3)
 
 
-def test_a_path_that_loses_more_than_a_tenth_counts_as_broken() -> None:
+def test_losses_above_a_tenth_are_not_counted_as_noise() -> None:
     noise = Noise()
     rounds(noise, 40, lost=1000)
     assert noise.arriving == 0.9
 
 
-def test_losses_of_a_queue_do_not_count() -> None:
+def test_losses_during_a_queue_do_not_count() -> None:
     noise = Noise()
     rounds(noise, 40, lost=50, rtt=2 * RTT)
     assert noise.arriving == 1
@@ -38,7 +38,7 @@ def test_losses_of_a_queue_do_not_count() -> None:
     assert noise.arriving == 1
 
 
-def test_nothing_is_made_up_for_while_there_is_a_queue() -> None:
+def test_noise_is_not_compensated_while_there_is_a_queue() -> None:
     noise = Noise()
     rounds(noise, 40, lost=50)
     rounds(noise, 2, lost=50, rtt=2 * RTT)
@@ -47,7 +47,7 @@ def test_nothing_is_made_up_for_while_there_is_a_queue() -> None:
     assert noise.arriving < 1
 
 
-def test_losses_while_it_probes_do_not_count() -> None:
+def test_losses_during_a_bandwidth_probe_do_not_count() -> None:
     noise = Noise()
     rounds(noise, 40, lost=50, steady=False)
     assert noise.arriving == 1

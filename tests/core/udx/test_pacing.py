@@ -15,7 +15,7 @@ def test_credit_grows_with_time_up_to_a_burst() -> None:
     assert pacer.credit(1e9, 1200, 1.0) == 4e6
 
 
-def test_it_is_never_ready_before_it_is() -> None:
+def test_the_next_packet_is_ready_in_the_future() -> None:
     pacer = Pacer(0.0)
     pacer.credit(1e6, 1200, 0.0)
     assert pacer.ready(1e6, 1200) > 0
@@ -31,7 +31,7 @@ def test_a_timer_that_is_late_costs_nothing() -> None:
     assert pacer.credit(1e6, 1200, 1.0) == pytest.approx(25_000)
 
 
-def test_a_time_without_anything_to_send_earns_no_more_than_a_burst() -> None:
+def test_an_idle_time_earns_no_more_than_a_burst() -> None:
     pacer = Pacer(0.0)
     pacer.credit(1e6, 100, 0.0)
     pacer.spend(1000)

@@ -32,7 +32,7 @@ def test_headers_of_a_run() -> None:
 
 
 @pytest.mark.parametrize(("rest", "expected"), [(b"", 2), (b"x" * 19, 2), (header(DATA_WORD, 1, 2, 3, 4), 3)])
-def test_a_run_is_read_whole(rest: bytes, expected: int) -> None:
+def test_a_whole_run_is_read(rest: bytes, expected: int) -> None:
     one = header(DATA_WORD, 1, 2, 3, 4) + b"abcd"
     columns = parse_run_untrusted(one * 2 + rest, len(one))
     assert columns.words == (DATA_WORD,) * expected
@@ -40,7 +40,7 @@ def test_a_run_is_read_whole(rest: bytes, expected: int) -> None:
 
 
 @pytest.mark.parametrize(("data", "size"), [(b"", 0), (b"x" * 19, 19), (b"x" * 40, 19), (b"x" * 19, 20)])
-def test_what_is_too_short_is_refused(data: bytes, size: int) -> None:
+def test_packets_that_are_too_short_are_refused(data: bytes, size: int) -> None:
     with pytest.raises(RemoteProtocolError):
         parse_run_untrusted(data, size)
 
@@ -64,7 +64,7 @@ def test_ranges() -> None:
 
 @pytest.mark.parametrize("near", [0, 5, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 32, (1 << 40) + 3])
 @pytest.mark.parametrize("away", [0, 1, -1, 1000, -1000, 0x7FFFFFFF, -0x80000000])
-def test_numbers_are_found_again(near: int, away: int) -> None:
+def test_wrapped_numbers_are_extended(near: int, away: int) -> None:
     assert unwrap((near + away) & 0xFFFFFFFF, near) == near + away
 
 

@@ -10,7 +10,7 @@ from peersockets_core.udx.queue import WriteQueue
     st.lists(st.sampled_from([1, 10, 99, 100, 101, 1000, 8191, 8192, 8250, 30_000]), min_size=1, max_size=12),
     st.sampled_from([1, 2, 7, 60]),
 )
-def test_it_gives_full_packets_and_every_byte(chunks: list[int], packets: int) -> None:
+def test_it_returns_full_packets_and_every_byte(chunks: list[int], packets: int) -> None:
     queue = WriteQueue()
     written = b""
     for index, size in enumerate(chunks):
@@ -38,7 +38,7 @@ def test_a_large_chunk_is_not_copied() -> None:
     assert queue.take(200_000, 100) is chunk
 
 
-def test_chunks_that_are_smaller_than_a_run_fill_it_together() -> None:
+def test_small_chunks_fill_a_run_together() -> None:
     queue = WriteQueue()
     for _ in range(9):
         queue.append(bytes(16_384))
@@ -48,7 +48,7 @@ def test_chunks_that_are_smaller_than_a_run_fill_it_together() -> None:
     assert sizes == [63_000, 63_000, 9 * 16_384 - 2 * 63_000]
 
 
-def test_the_end_of_a_large_chunk_fills_a_run_with_the_next_one() -> None:
+def test_the_end_of_a_large_chunk_shares_a_run_with_the_next_chunk() -> None:
     queue = WriteQueue()
     queue.append(bytes(70_000))
     queue.append(bytes(200_000))

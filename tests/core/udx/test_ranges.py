@@ -11,7 +11,7 @@ _ranges = st.tuples(st.integers(0, 60), st.integers(1, 9)).map(lambda pair: (pai
 
 
 @given(st.lists(st.one_of(_ranges, st.integers(0, 60))))
-def test_it_is_a_set_of_numbers(actions: list[tuple[int, int] | int]) -> None:
+def test_it_equals_a_set_of_numbers(actions: list[tuple[int, int] | int]) -> None:
     ranges, model = RangeSet(), set[int]()
     for action in actions:
         if isinstance(action, int):

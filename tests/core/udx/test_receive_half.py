@@ -8,7 +8,7 @@ def half(**limits: int) -> ReceiveHalf:
     return ReceiveHalf(first=0, limits=UdxLimits(**limits))
 
 
-def test_data_in_order_and_not() -> None:
+def test_data_in_order_and_out_of_order() -> None:
     receiving = half()
     assert receiving.receive(1, b"b", ended=False) is None
     assert receiving.ranges() == [(1, 2)]
@@ -25,7 +25,7 @@ def test_nothing_follows_the_end() -> None:
     assert receiving.assembler.ended
 
 
-def test_what_there_is_no_room_for_is_dropped() -> None:
+def test_data_beyond_the_window_is_dropped() -> None:
     receiving = half(window=100, window_excess=10, reordered_packets=5)
     assert receiving.receive(6, b"", ended=False) is None
     assert receiving.receive(0, bytes(111), ended=False) is None
@@ -38,7 +38,7 @@ def test_what_there_is_no_room_for_is_dropped() -> None:
     assert receiving.advertise() == 40
 
 
-def test_the_missing_packet_is_taken_when_those_after_it_fill_the_window() -> None:
+def test_the_missing_packet_is_accepted_though_later_packets_fill_the_window() -> None:
     receiving = half(window=1000, window_excess=100)
     for number in range(1, 5):
         assert receiving.receive(number, bytes(200), ended=False) is None

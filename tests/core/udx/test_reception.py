@@ -16,7 +16,7 @@ from peersockets_core.udx import (
 from peersockets_core.udx.packet import Flag, pack_ranges
 
 
-def test_what_cannot_be_of_the_remote_changes_nothing() -> None:
+def test_packets_that_cannot_be_the_remotes_change_nothing() -> None:
     pair = Pair()
     endpoint = pair.endpoints[BOB]
     for data in (
@@ -85,7 +85,7 @@ def test_packets_of_any_kind_in_one_batch() -> None:
     assert isinstance(closed.error, StreamReset)
 
 
-def test_a_remote_that_goes_acknowledges_what_it_took() -> None:
+def test_a_remote_that_destroys_its_stream_acknowledges_its_input() -> None:
     pair = Pair()
     pair.bob.write(bytes(3000))
     pair.collect()
@@ -97,7 +97,7 @@ def test_a_remote_that_goes_acknowledges_what_it_took() -> None:
     assert isinstance(closed.error, StreamReset)
 
 
-def test_a_remote_that_goes_after_both_ends_is_no_reset() -> None:
+def test_a_destroy_after_both_ends_is_no_reset() -> None:
     pair = Pair()
     pair.bob.end()
     pair.collect()
@@ -132,7 +132,7 @@ def test_padding_is_skipped() -> None:
     assert events == [DataReceived(pair.bob, bytearray(b"data"))]
 
 
-def test_a_source_that_changes_back() -> None:
+def test_a_source_address_that_changes_back() -> None:
     pair = Pair()
     endpoint, elsewhere = pair.endpoints[BOB], ("203.0.113.9", 9)
     for number, source in enumerate([elsewhere, ALICE, elsewhere]):
@@ -149,7 +149,7 @@ def test_data_after_the_end_is_acknowledged_and_dropped() -> None:
 
 
 def answered() -> Pair:
-    """Return a pair in which Bob has received Alice's answer to his question in one lone packet."""
+    """Return a pair in which Bob has received Alice's answer to his question in a single packet."""
     pair = Pair()
     pair.bob.write(b"question")
     pair.collect()
@@ -177,7 +177,7 @@ def test_an_answer_is_measured_without_a_next_packet() -> None:
     assert (state[2], pair.bob.rtt) == (20, 0.1)
 
 
-def test_an_answer_is_measured_before_what_follows() -> None:
+def test_an_answer_is_measured_before_anything_that_follows() -> None:
     follows: list[Callable[[Pair], object]] = [
         lambda pair: pair.endpoints[BOB].receive_datagrams(packet(0, 1, 1), 0, ALICE, 0.2),
         lambda pair: pair.endpoints[BOB].receive_datagrams(packet(Flag.DATA, 1, 1, body=b"x"), 0, ALICE, 0.2),
@@ -204,7 +204,7 @@ def test_an_answer_makes_room_at_once() -> None:
     assert pair.bob.writable
 
 
-def test_who_waits_for_room_hears_of_an_answer_at_once() -> None:
+def test_an_answer_wakes_a_waiting_writer_at_once() -> None:
     pair = Pair()
     while pair.bob.writable:
         pair.bob.write(bytes(4096))

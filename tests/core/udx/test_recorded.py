@@ -1,4 +1,4 @@
-"""Sessions of real udx-native streams, of which one side is played by ours."""
+"""Sessions of real udx-native streams, in which our stream plays one side."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ by_name = pytest.mark.parametrize("session", SESSIONS, ids=lambda session: sessi
 
 
 class Bob:
-    """Does what Bob does in the recording: echoes in one session, and ends when Alice does."""
+    """Does the same as Bob in the recording: he echoes in one session, and ends when Alice does."""
 
     def __init__(self, session: Session) -> None:
         self.session = session
@@ -77,7 +77,7 @@ def test_each_datagram_is_received(session: Session) -> None:
 
 
 @pytest.mark.parametrize("session", [NAMED["probes"], NAMED["losses"]], ids=lambda session: session.name)
-def test_runs_of_them_are_received(session: Session) -> None:
+def test_runs_of_datagrams_are_received(session: Session) -> None:
     bob = Bob(session)
     for size, run in groupby(session.of("alice"), len):
         bob.receive(b"".join(run), size, 0.0)
@@ -101,14 +101,14 @@ def test_every_beginning_of_a_datagram_is_harmless(session: Session) -> None:
 
 
 @pytest.mark.parametrize("name", ["probes", "losses", "keepalive"])
-def test_the_answers_are_those_of_udx_native(name: str) -> None:
+def test_the_answers_match_those_of_udx_native(name: str) -> None:
     session = NAMED[name]
     bob = Bob(session)
     for data in session.of("alice"):
         bob.receive(data, len(data), 0.0)
 
     def summary(data: bytes) -> tuple[int, bytes, bytes]:
-        return data[2] & ~Flag.END, data[16:20], data[20:]  # ours ride on the END
+        return data[2] & ~Flag.END, data[16:20], data[20:]  # our acknowledgements ride on the END
 
     real = [summary(data) for data in session.of("bob")]
     ours = [summary(data) for data in bob.sent]

@@ -13,7 +13,7 @@ def sent(first: int, count: int, time: float) -> Run:
     return run
 
 
-def test_what_was_sent_before_what_has_arrived_is_lost_after_a_while() -> None:
+def test_a_packet_sent_before_an_arrived_one_is_lost_after_a_while() -> None:
     recovery, flight, rtt = LossRecovery(0), Flight(), RoundTrip()
     rtt.add(0.1, 0.0)
     for run in (sent(0, 2, 1.0), sent(2, 2, 1.01), sent(4, 2, 1.02)):
@@ -29,7 +29,7 @@ def test_what_was_sent_before_what_has_arrived_is_lost_after_a_while() -> None:
     assert again == math.inf
 
 
-def test_a_recovery_ends_with_what_was_sent_before_it() -> None:
+def test_a_recovery_ends_with_the_packets_sent_before_it() -> None:
     recovery = LossRecovery(0)
     recovery.enter(Phase.RECOVERY, 9)
     assert not recovery.advance(8)
@@ -50,12 +50,12 @@ def estimate(rtt: float = 0.1) -> RoundTrip:
     return made
 
 
-def test_a_packet_that_was_not_lost_widens_the_window() -> None:
+def test_a_late_packet_widens_the_window() -> None:
     recovery, flight, rtt = LossRecovery(0), Flight(), estimate()
     for run in (sent(0, 1, 1.0), sent(1, 1, 1.01)):
         flight.add(run)
-    recovery.acknowledged([resent(5, 1.09)], rtt, 1.1)  # too soon for the second to have arrived
-    recovery.acknowledged([resent(5, 1.03)], rtt, 1.1)  # it may have been either
+    recovery.acknowledged([resent(5, 1.09)], rtt, 1.1)  # too soon for the second transmission to have arrived
+    recovery.acknowledged([resent(5, 1.03)], rtt, 1.1)  # either transmission may have arrived
     recovery.acknowledged(flight.remove(1, 2), rtt, 1.11)
     assert recovery.detect(flight, rtt, 1.13) == ([], 1.0 + 0.1 + 2 * 0.1 / 4)
     for _ in range(40):
@@ -78,7 +78,7 @@ def test_a_packet_that_arrives_late_shows_that_the_path_reorders() -> None:
     assert recovery.reordering_window(rtt) == 0.1 / 4
 
 
-def test_what_was_sent_again_and_has_arrived_shows_what_was_sent_before_it() -> None:
+def test_a_retransmission_that_arrived_shows_that_earlier_packets_are_lost() -> None:
     recovery, flight, rtt = LossRecovery(0), Flight(), estimate()
     flight.add(sent(0, 1, 1.0))
     flight.add(sent(1, 1, 1.2))
@@ -90,7 +90,7 @@ def test_what_was_sent_again_and_has_arrived_shows_what_was_sent_before_it() -> 
     assert recovery.detect(flight, rtt, 1.3) == ([], math.inf)
 
 
-def test_what_a_timeout_takes_for_lost() -> None:
+def test_a_timeout_counts_old_and_first_packets_as_lost() -> None:
     recovery, flight, rtt = LossRecovery(0), Flight(), estimate()
     for run in (sent(0, 1, 4.0), sent(1, 1, 1.0), sent(2, 1, 4.0), sent(3, 1, 1.0)):
         flight.add(run)

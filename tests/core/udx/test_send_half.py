@@ -23,7 +23,7 @@ class Sender:
         )
 
     def send(self, size: int, now: float) -> list[Run]:
-        """Write so much, and take what may leave."""
+        """Write this many bytes, and take the runs that may leave."""
         if size:
             self.half.write(bytes(size))
         runs = []
@@ -45,7 +45,7 @@ class Sender:
 
 
 def widened(sender: Sender, mtu: int = 1500) -> None:
-    """Let the path be known to take that much."""
+    """Set the known capacity of the path."""
     sender.half.mtud.mtu = mtu
     sender.half.mtud.maximum = mtu
 
@@ -78,7 +78,7 @@ def test_a_full_window_is_no_sign_of_a_slow_application() -> None:
     assert sender.app_limited()
 
 
-def test_what_the_window_of_the_remote_has_no_room_for_waits() -> None:
+def test_data_beyond_the_remotes_window_waits() -> None:
     sender = Sender()
     sender.half.receive_window(3000, 1, 0)
     assert sum(run.count for run in sender.send(9000, 0.0)) == 2
@@ -86,7 +86,7 @@ def test_what_the_window_of_the_remote_has_no_room_for_waits() -> None:
     assert sum(run.count for run in sender.send(0, 0.0)) == 5
 
 
-def test_a_closed_window_lets_nothing_pass_and_a_small_one_a_packet() -> None:
+def test_a_closed_window_lets_nothing_pass_and_a_small_one_lets_one_packet_pass() -> None:
     sender = Sender()
     sender.half.receive_window(0, 1, 0)
     assert sender.send(5000, 0.0) == []
@@ -129,7 +129,7 @@ def test_impossible_ranges_are_ignored() -> None:
     assert [(run.first, run.count) for run in sender.half.flight.runs] == [(1, 2)]
 
 
-def test_what_may_only_have_been_overtaken_is_not_lost_yet() -> None:
+def test_packets_that_may_only_be_reordered_are_not_lost_yet() -> None:
     sender = Sender()
     sender.send(1000, 0.0)
     sender.send(1000, 0.0)
@@ -143,7 +143,7 @@ def test_what_may_only_have_been_overtaken_is_not_lost_yet() -> None:
     assert (again.first, again.count) == (1, 1)
 
 
-def test_a_probe_of_the_tail_is_new_data_if_there_is_any() -> None:
+def test_a_probe_of_the_tail_carries_new_data_if_there_is_any() -> None:
     sender = Sender()
     sender.send(1000, 0.0)
     assert sender.due(Timer.TAIL) == 1.0
@@ -156,7 +156,7 @@ def test_a_probe_of_the_tail_is_new_data_if_there_is_any() -> None:
     assert sender.due(Timer.TAIL) == math.inf
 
 
-def test_timeouts_end_the_stream_in_the_end() -> None:
+def test_repeated_timeouts_end_the_stream() -> None:
     sender = Sender()
     sender.send(5000, 0.0)
     for _ in range(6):
@@ -169,7 +169,7 @@ def test_timeouts_end_the_stream_in_the_end() -> None:
         sender.half.timeout_due(13.0)
 
 
-def test_an_acknowledgement_starts_the_count_of_timeouts_anew() -> None:
+def test_an_acknowledgement_resets_the_count_of_timeouts() -> None:
     sender = Sender(timeouts=1)
     sender.send(5000, 0.0)
     sender.half.timeout_due(1.0)
@@ -194,7 +194,7 @@ def test_a_probe_that_arrives_makes_packets_larger() -> None:
     assert sender.half.next > run.end
 
 
-def test_a_probe_that_is_lost_is_no_sign_of_congestion() -> None:
+def test_a_lost_probe_is_no_sign_of_congestion() -> None:
     sender = Sender()
     run = probe(sender)
     sender.half.receive_ack(run.first, [(run.end, run.end + 1)], 2 * RTT)
@@ -205,7 +205,7 @@ def test_a_probe_that_is_lost_is_no_sign_of_congestion() -> None:
     assert run.padding == 0
 
 
-def test_a_probe_that_this_machine_refuses_is_lost() -> None:
+def test_a_probe_refused_by_this_machine_is_lost() -> None:
     sender = Sender()
     run = probe(sender)
     sender.half.refused(1455 - 28, RTT)
@@ -215,7 +215,7 @@ def test_a_probe_that_this_machine_refuses_is_lost() -> None:
     assert sender.half.mtud.mtu == 1200
 
 
-def test_packets_that_this_machine_refuses_become_smaller() -> None:
+def test_packets_refused_by_this_machine_become_smaller() -> None:
     sender = Sender()
     widened(sender)
     (run,) = sender.send(1452, 0.0)
@@ -228,7 +228,7 @@ def test_packets_that_this_machine_refuses_become_smaller() -> None:
     assert not sender.half.leave_black_hole()
 
 
-def test_a_path_that_turns_black() -> None:
+def test_a_path_that_becomes_a_black_hole() -> None:
     sender = Sender()
     widened(sender)
     sender.send(1452, 0.0)
@@ -243,7 +243,7 @@ def test_a_path_that_turns_black() -> None:
     assert new.padding == 0, "what is fragmented says nothing of the path"
 
 
-def test_another_path_is_learned_from_its_own_packets() -> None:
+def test_a_new_path_is_measured_by_its_own_packets() -> None:
     sender = Sender()
     widened(sender)
     sender.send(1452, 0.0)

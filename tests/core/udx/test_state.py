@@ -13,6 +13,6 @@ def test_every_state_can_be_reached_and_left() -> None:
     assert all(Signal.CLOSE in row for state, row in TRANSITIONS.items() if state is not State.CLOSED)
 
 
-def test_what_may_be_sent_may_be_ended() -> None:
+def test_a_half_that_can_send_can_be_ended() -> None:
     assert {state for state, row in TRANSITIONS.items() if Signal.END in row} == SENDING
     assert {state for state, row in TRANSITIONS.items() if Signal.REMOTE_END in row} == RECEIVING

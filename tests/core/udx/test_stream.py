@@ -92,7 +92,7 @@ def test_a_half_that_has_ended_still_receives() -> None:
     assert error(pair, ALICE) is error(pair, BOB) is None
 
 
-def test_what_is_not_possible_is_refused_and_changes_nothing() -> None:
+def test_impossible_calls_are_refused_and_change_nothing() -> None:
     pair = Pair(connect=False)
     stream = pair.alice
     with pytest.raises(LocalProtocolError):
@@ -152,7 +152,7 @@ def test_destroying_an_unconnected_stream_sends_nothing() -> None:
     assert pair.sent == []
 
 
-def test_a_destroy_of_the_past_is_ignored() -> None:
+def test_a_destroy_of_an_earlier_stream_is_ignored() -> None:
     pair = Pair()
     pair.alice.write(b"data")
     pair.run()
@@ -160,7 +160,7 @@ def test_a_destroy_of_the_past_is_ignored() -> None:
     assert pair.bob.state is State.CONNECTED
 
 
-def test_a_remote_that_is_gone_times_out() -> None:
+def test_a_stream_whose_remote_is_gone_times_out() -> None:
     pair = Pair()
     pair.alice.write(b"anybody there?")
     pair.lose = set(range(100))
@@ -195,7 +195,7 @@ def test_the_oldest_messages_give_way() -> None:
     ]
 
 
-def test_a_window_that_nobody_consumes_closes_and_opens_again() -> None:
+def test_a_window_that_is_not_consumed_closes_and_opens_again() -> None:
     pair = Pair(limits=UdxLimits(window=20_000, window_excess=2000))
     pair.consume = False
     pair.alice.write(bytes(60_000))
@@ -203,7 +203,7 @@ def test_a_window_that_nobody_consumes_closes_and_opens_again() -> None:
     assert 18_000 < pair.bob.unread <= 22_000
     assert pair.alice.unsent > 0
     asked = sum(data[2] == Flag.HEARTBEAT for _, data, _ in pair.sent)
-    assert asked > 5, "it asks for as long as it is answered"
+    assert asked > 5, "it asks while the remote answers"
     pair.consume = True
     assert not pair.bob.consume(10)
     assert pair.bob.consume(pair.bob.unread)
@@ -222,7 +222,7 @@ def test_a_closed_window_of_a_remote_that_is_gone_times_out() -> None:
     assert isinstance(error(pair, ALICE), StreamTimedOut)
 
 
-def test_a_packet_that_nothing_follows_is_sent_again_long_before_a_timeout() -> None:
+def test_a_last_packet_is_sent_again_long_before_a_timeout() -> None:
     pair = Pair()
     pair.alice.write(b"0")
     pair.run(until=0.1)
@@ -232,7 +232,7 @@ def test_a_packet_that_nothing_follows_is_sent_again_long_before_a_timeout() -> 
     assert pair.received[BOB] == b"0x"
 
 
-def test_a_packet_that_was_overtaken_by_two_is_lost_after_a_while() -> None:
+def test_a_packet_overtaken_by_two_is_lost_after_a_while() -> None:
     pair = Pair()
     pair.alice.write(b"0")
     pair.run(until=0.1)
@@ -257,7 +257,7 @@ def test_writable_again() -> None:
     assert writable(pair)
 
 
-def test_a_stream_that_shrinks_the_window_is_not_writable_and_then_is() -> None:
+def test_a_smaller_window_makes_a_stream_unwritable_for_a_while() -> None:
     pair = Pair()
     pair.alice.write(bytes(270_000))
     assert writable(pair)
@@ -268,7 +268,7 @@ def test_a_stream_that_shrinks_the_window_is_not_writable_and_then_is() -> None:
     assert pair.of(ALICE, WritableAgain) == [WritableAgain(pair.alice)]
 
 
-def test_keepalive_asks_the_remote_when_nothing_has_come() -> None:
+def test_keepalive_asks_the_remote_after_a_silence() -> None:
     pair = Pair()
     pair.alice.keepalive = 5.0
     pair.alice.timers.due[Timer.KEEPALIVE] = 5.0
@@ -309,7 +309,7 @@ def test_changing_the_remote() -> None:
     assert b"".join(buffers)[4:8] == b"\x4d\0\0\0"
 
 
-def test_a_change_of_the_remote_with_large_packets_on_their_way_lets_them_be_fragmented() -> None:
+def test_after_a_change_of_the_remote_large_packets_in_flight_may_be_fragmented() -> None:
     pair = Pair()
     pair.alice.write(bytes(500_000))
     while pair.alice.mtu < 1500:
@@ -324,7 +324,7 @@ def test_a_change_of_the_remote_with_large_packets_on_their_way_lets_them_be_fra
     assert len(pair.received[BOB]) == 500_000
 
 
-def test_what_is_known_of_it() -> None:
+def test_the_statistics_of_a_stream() -> None:
     pair = Pair()
     pair.alice.write(bytes(200_000))
     pair.collect()
@@ -337,7 +337,7 @@ def test_what_is_known_of_it() -> None:
     assert stream.connected
 
 
-def test_after_it_is_closed_nothing_is_consumed() -> None:
+def test_a_closed_stream_consumes_nothing() -> None:
     pair = Pair()
     pair.consume = False
     pair.bob.write(bytes(3_000_000))

@@ -25,7 +25,7 @@ def test_a_probe_has_padding_before_its_payload() -> None:
     assert pair.received[BOB] == b"x" * 200_000
 
 
-def test_what_has_arrived_meanwhile_is_not_sent_again() -> None:
+def test_a_run_that_has_arrived_meanwhile_is_not_sent_again() -> None:
     pair = Pair()
     pair.alice.write(b"data")
     pair.collect()

@@ -1,4 +1,4 @@
-"""Facts that every wire's rule for duplicates has in common."""
+"""Facts that hold for every wire's rule for duplicates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from peersockets_core.wires.table import KINDS
 
 @pytest.mark.parametrize("wire", WIRES)
 def test_two_sides_never_both_leave_the_end_to_the_other(wire: WireName) -> None:
-    """Of the two sides of the same pair of connections, at least one ends the one that goes."""
+    """At least one side ends the connection that goes."""
     judge = KINDS[wire].judge
     for dialled, same_dialler, smaller in itertools.product((False, True), repeat=3):
         there = Duplicates(dialled=not dialled, same_dialler=same_dialler, smaller=not smaller, follows=False)

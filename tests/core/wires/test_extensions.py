@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from peersockets_core import LocalProtocolError
 from peersockets_core.wires.extensions import ExtensionNames, utf16_order
 
-# abstract-extension 3.1.1 on Node 20: names() of a local table to which these were added in another order.
+# abstract-extension 3.1.1 on Node 20: names() of a local table to which these names were added in another
+# order.
 JAVASCRIPT_ORDER = [
     "", "\0", "Z", "a", "aa", "a\U0001f600", "a\uffee", "e\u0301", "\xe9", "\ud7ff", "\U00010000",
     "\U0001f600", "\U0010ffff", "\ue000", "\uffff",
@@ -27,7 +28,7 @@ def test_names_are_in_the_order_of_javascript(seed: int) -> None:
     assert [extensions.index(name) for name in JAVASCRIPT_ORDER] == list(range(len(JAVASCRIPT_ORDER)))
 
 
-def test_this_is_not_the_order_of_code_points() -> None:
+def test_this_order_is_not_that_of_code_points() -> None:
     assert sorted(JAVASCRIPT_ORDER) != JAVASCRIPT_ORDER
     assert sorted(JAVASCRIPT_ORDER, key=utf16_order) == JAVASCRIPT_ORDER
 
@@ -55,7 +56,7 @@ def test_asking_for_a_name_does_not_register_it() -> None:
     assert extensions.names == []
 
 
-def test_a_users_interest_in_strangers_ends_with_its_registration() -> None:
+def test_interest_in_strangers_ends_with_the_registration_of_its_user() -> None:
     extensions, interest = ExtensionNames(), list[bool]()
     steps = [
         ("+", "a", True),
@@ -75,13 +76,13 @@ def test_a_users_interest_in_strangers_ends_with_its_registration() -> None:
     assert not extensions.for_strangers
 
 
-def test_an_unknown_name_is_in_the_error() -> None:
+def test_the_error_contains_the_unknown_name() -> None:
     with pytest.raises(LocalProtocolError, match="the extension 'a' is not registered"):
         ExtensionNames().unregister("a")
 
 
 @given(st.lists(st.tuples(st.booleans(), st.text(max_size=2)), max_size=40))
-def test_registering_and_unregistering_in_any_order(steps: list[tuple[bool, str]]) -> None:
+def test_names_can_be_registered_and_unregistered_in_any_order(steps: list[tuple[bool, str]]) -> None:
     extensions, registered = ExtensionNames(), list[str]()
     for register, name in steps:
         if register:

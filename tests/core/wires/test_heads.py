@@ -18,14 +18,14 @@ def test_a_head_is_made_once() -> None:
     assert made == [5, 6]
 
 
-def test_no_more_are_kept_than_a_few() -> None:
+def test_only_a_few_heads_are_kept() -> None:
     heads = Heads(lambda size: b"%d" % size)
     for size in range(10 * CACHED):
         assert heads[size] == b"%d" % size
         assert len(heads) <= CACHED
 
 
-def test_a_size_that_is_too_large_is_not_kept() -> None:
+def test_a_head_of_a_size_that_is_too_large_is_not_kept() -> None:
     def refuse(size: int) -> bytes:
         raise MessageTooLarge(size, 1)
 

@@ -8,7 +8,7 @@ from peersockets_core.wires.pieces import Pieces
 
 
 @pytest.mark.parametrize("sizes", [(1, 1, 1), (5000, 5000), (5000, 1, 2, 5000, 3), (0, 7, 9000)])
-def test_comes_out_as_it_went_in(sizes: tuple[int, ...]) -> None:
+def test_bytes_come_out_as_they_went_in(sizes: tuple[int, ...]) -> None:
     pieces = Pieces()
     assert not pieces
     first, *more = (bytes([index]) * size for index, size in enumerate(sizes))
@@ -21,7 +21,7 @@ def test_comes_out_as_it_went_in(sizes: tuple[int, ...]) -> None:
     assert not pieces
 
 
-def test_what_was_given_is_not_changed() -> None:
+def test_the_given_bytes_are_not_changed() -> None:
     given = bytes(10)
     pieces = Pieces()
     pieces.begin(given, missing=3)
@@ -31,7 +31,7 @@ def test_what_was_given_is_not_changed() -> None:
     assert b"".join(pieces.take()) == bytes(10) + b"ab"
 
 
-def test_single_bytes_take_little_more_memory_than_they_are() -> None:
+def test_single_bytes_take_little_more_memory_than_their_size() -> None:
     pieces = Pieces()
     tracemalloc.start()
     try:

@@ -1,4 +1,4 @@
-"""How the wire is found, and how a connection behaves before that."""
+"""Detecting the wire, and the behaviour of a connection before that."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ def test_a_first_byte_of_no_known_wire(first: int) -> None:
     assert ours.receive_eof(NOW) == []
 
 
-def test_an_initiator_cannot_leave_the_wire_open() -> None:
+def test_an_initiator_must_choose_the_wire() -> None:
     with pytest.raises(ValueError, match="wire must be one of"):
         Connection(initiator=True, key_pair=key_pair("b"), entropy=entropy("b"), now=NOW)
 
 
-def test_the_other_end_goes_before_anything_came() -> None:
+def test_the_remote_ends_before_it_has_sent_anything() -> None:
     ours = Connection(initiator=False, key_pair=key_pair("b"), entropy=entropy("b"), now=NOW)
     assert "before the handshake" in error_of(ours.receive_eof(NOW))
 
 
 @given(st.binary(max_size=300), st.sampled_from([b"", b"\x3a", b"\x20", b"\x20\0\0"]))
-def test_garbage_at_the_door_never_raises(data: bytes, first: bytes) -> None:
+def test_garbage_as_first_bytes_never_raises(data: bytes, first: bytes) -> None:
     ours = Connection(initiator=False, key_pair=key_pair("b"), entropy=entropy("b"), now=NOW)
     events = ours.receive_data(first + data, NOW) + ours.receive_eof(NOW)
     assert error_of(events)

@@ -28,7 +28,7 @@ class Recorder:
 
 
 class MuxSide:
-    """A mux, one handler for all of it, and what it was asked."""
+    """A mux with one handler for all channels, and a list of the questions that it asks."""
 
     def __init__(self, limits: Limits = DEFAULT_LIMITS, aliases: dict[str, str] | None = None) -> None:
         outbox = Outbox(limit=limits.send_buffer, reply_limit=limits.replies)
@@ -55,7 +55,7 @@ class MuxSide:
         return False
 
     def say(self, *messages: bytes) -> list[object]:
-        """Receive messages; returns what the handler heard of them."""
+        """Receive messages. Return the calls of the handler."""
         for message in messages:
             self.mux.receive_untrusted(message)
         heard, self.handler.heard = self.handler.heard, []
@@ -93,14 +93,14 @@ def message(number: int, message_type: int, body: bytes = b"") -> bytes:
 
 
 def batch(first: int, *parts: bytes | int) -> bytes:
-    """A batch of messages without their channel; a number switches to that channel."""
+    """Return a batch of messages without their channel. A number switches to that channel."""
     return b"\0\0" + encode_uint(first) + b"".join(
         b"\0" + encode_uint(part) if isinstance(part, int) else encode_buffer(part) for part in parts
     )  # fmt: skip
 
 
 def opened_side() -> tuple[MuxSide, Channel]:
-    """Channel "p" is open on both sides: 1 here, 1 over there."""
+    """Return a side with channel "p" open on both sides, with number 1 on each."""
     side = MuxSide()
     channel = side.open()
     assert side.say(opening(1)) == [("opened", b"")]

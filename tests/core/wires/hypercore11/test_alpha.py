@@ -28,11 +28,11 @@ DISCOVERY_KEY = KEY.discovery_key
 HASH = bytes([0x11]) * 64
 KEYS = Keys(bytes(32), bytes(32), HASH, bytes(32))
 SYNC = b"\0\x06\0\0\0"
-"""Uploading and downloading, and nothing to give."""
+"""A message of hypercore that offers to upload and download, but has no blocks."""
 
 
 class Side:
-    """One side's drives, the bytes they send and their events."""
+    """The drives of one side, the bytes they send, and their events."""
 
     def __init__(self, *, initiator: bool = True, limits: Limits = DEFAULT_LIMITS) -> None:
         outbox = Outbox(limit=limits.send_buffer, reply_limit=limits.replies)
@@ -72,7 +72,7 @@ class Side:
 
 
 def theirs(key: DriveKey = KEY, *, number: int = 1, flags: int = 0, proof: bytes | None = None) -> bytes:
-    """The message that a responder opens a drive with."""
+    """Return the message that a responder opens a drive with."""
     if proof is None:
         proof = capability(KEYS, key.public_key, initiator=False)
     name = encode_buffer(b"hypercore/alpha") + encode_buffer(key.discovery_key)
@@ -95,7 +95,7 @@ def opened() -> Side:
     return side
 
 
-def test_capabilities_are_the_references() -> None:
+def test_capabilities_match_the_reference() -> None:
     # hypercore 11.37.1, lib/caps.js: replicate
     assert [constant.hex() for constant in namespace(b"hypercore", 3)[1:]] == [
         "51812a2a359b50369536775df89e18e47740f3db72ac0ae70b29594c194dc316",
@@ -108,7 +108,7 @@ def test_capabilities_are_the_references() -> None:
 
 
 @pytest.mark.parametrize("initiator", [True, False])
-def test_what_is_offered(initiator: bool) -> None:
+def test_opening_a_drive_offers_it_once(initiator: bool) -> None:
     side = Side(initiator=initiator)
     core = side.open()
     proof = capability(KEYS, KEY.public_key, initiator=initiator)
@@ -131,7 +131,7 @@ def test_sync_is_sent_once_when_both_have_opened() -> None:
 
 
 @pytest.mark.parametrize("flags", [0, 1, 2, 2**40])
-def test_flags_of_the_remotes_handshake_are_ignored(flags: int) -> None:
+def test_flags_in_the_remotes_handshake_are_ignored(flags: int) -> None:
     side = Side()
     side.open()
     assert side.say(theirs(flags=flags)) == [DriveOpened(DISCOVERY_KEY)]
@@ -157,14 +157,14 @@ def test_a_bad_capability_is_the_remotes_fault(proof: bytes) -> None:
     assert side.take() == []
 
 
-def test_a_handshake_that_is_missing() -> None:
+def test_a_missing_handshake_is_refused() -> None:
     side = Side()
     side.open()
     with pytest.raises(RemoteProtocolError, match="ends within a number"):
         side.say(theirs()[:-33])
 
 
-def test_what_is_not_open_here_is_refused() -> None:
+def test_a_drive_that_is_not_open_here_is_refused() -> None:
     side = Side()
     for _ in range(3):
         assert side.say(theirs(OTHER_KEY)) == []
@@ -196,7 +196,7 @@ def test_everything_else_is_ignored(message_type: int, body: bytes) -> None:
 # Names
 
 
-def test_names_are_left_out_when_sent_again() -> None:
+def test_a_repeated_name_is_left_out() -> None:
     side = opened()
     chat, other = side.sender("chat"), side.sender("other")
     for sender, payload in ((chat, b"1"), (chat, b"2"), (chat, b"3"), (other, b"4"), (chat, b"5")):
@@ -226,7 +226,7 @@ def test_two_senders_of_one_name_and_two_drives() -> None:
     ]
 
 
-def test_names_left_out_by_the_remote() -> None:
+def test_the_remote_may_leave_out_a_repeated_name() -> None:
     side = opened()
     heard = side.say(
         extension("a", b"1"),
@@ -243,13 +243,13 @@ def test_names_left_out_by_the_remote() -> None:
     ]
 
 
-def test_an_empty_name_is_the_last_one_however_its_length_is_written() -> None:
+def test_an_empty_name_repeats_the_last_one_however_its_length_is_encoded() -> None:
     side = opened()
     events = side.say(extension("chat", b"1"), b"\x01\x09\xfd\0\0" + b"2", b"\x01\x09\0" + b"3")
     assert events == [MessagesReceived(DISCOVERY_KEY, "chat", [b"1", b"2", b"3"])]
 
 
-def test_names_within_a_batch() -> None:
+def test_names_in_a_batch() -> None:
     side, far = opened(), opened()
     long = "n" * 300
     chats = {name: side.sender(name) for name in ("a", "b", long)}
@@ -267,20 +267,20 @@ def test_names_within_a_batch() -> None:
     ]
 
 
-def test_a_name_said_again_within_a_batch() -> None:
+def test_a_name_repeated_in_a_batch() -> None:
     batch = b"\0\0\x01" + encode_buffer(b"\x09\x01a1") + encode_buffer(b"\x09\x01a2")
     assert opened().say(batch) == [MessagesReceived(DISCOVERY_KEY, "a", [b"1", b"2"])]
 
 
 @pytest.mark.parametrize("message", [b"\x09\x01\xff", b"\x09\x05abcd", b"\x09\xfd\x01", b"\x09\xfd\x04\0abc"])
-def test_a_bad_name_within_a_batch(message: bytes) -> None:
+def test_a_bad_name_in_a_batch(message: bytes) -> None:
     side = opened()
     with pytest.raises(RemoteProtocolError, match=r"ends within|not UTF-8"):
         side.say(b"\0\0\x01" + encode_buffer(b"\x09\x01a1") + encode_buffer(message))
     assert side.events == [MessagesReceived(DISCOVERY_KEY, "a", [b"1"])]
 
 
-def test_a_name_longer_than_the_limit_within_a_batch() -> None:
+def test_a_name_over_the_limit_in_a_batch() -> None:
     side = Side(limits=attrs.evolve(DEFAULT_LIMITS, extension_name=3))
     side.open()
     side.say(theirs())
@@ -317,11 +317,11 @@ def test_last_names_belong_to_their_drive() -> None:
     ]
 
 
-def test_a_name_left_out_before_there_was_one() -> None:
+def test_a_name_left_out_before_the_first_one() -> None:
     assert opened().say(extension("", b"x")) == [MessagesReceived(DISCOVERY_KEY, "", [b"x"])]
 
 
-def test_a_name_as_long_as_the_limit_and_one_byte_longer() -> None:
+def test_a_name_of_the_limit_and_one_byte_more() -> None:
     side = opened()
     name = "n" * DEFAULT_LIMITS.extension_name
     assert side.say(extension(name, b"x")) == [MessagesReceived(DISCOVERY_KEY, name, [b"x"])]
@@ -333,7 +333,7 @@ def test_a_name_as_long_as_the_limit_and_one_byte_longer() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"\x01", b"\xfd\x01", b"\x02\xff\xff", b"\x05abcd"])
-def test_names_cut_short_or_not_utf_8(body: bytes) -> None:
+def test_names_that_are_cut_short_or_not_utf_8(body: bytes) -> None:
     with pytest.raises(RemoteProtocolError, match=r"ends within|not UTF-8"):
         opened().say(b"\x01\x09" + body)
 
@@ -366,7 +366,7 @@ def test_the_remote_closes_and_opens_again() -> None:
     assert core.channel is None
     assert side.say(closing(), extension("a", b"late")) == []
     assert side.take() == []
-    # Names start anew, in both directions.
+    # Both directions start again without a last name.
     assert side.say(theirs(), extension("", b"x")) == [
         DriveOpened(DISCOVERY_KEY),
         MessagesReceived(DISCOVERY_KEY, "", [b"x"]),
@@ -377,7 +377,7 @@ def test_the_remote_closes_and_opens_again() -> None:
 
 
 @pytest.mark.parametrize("size", [b"\x03", b"\xfd\x03\0", b"\xfe\x03\0\0\0", b"\xff\x03\0\0\0\0\0\0\0"])
-def test_a_size_within_a_batch_may_be_longer_than_it_need_be(size: bytes) -> None:
+def test_a_size_in_a_batch_may_be_longer_than_necessary(size: bytes) -> None:
     side = opened()
     side.say(extension("n", b"first"))
     batch = b"\0\0\x01" + b"\x03\x09\0a" + size + b"\x09\0b" + b"\x03\x09\0c"

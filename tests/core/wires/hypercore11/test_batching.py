@@ -25,17 +25,17 @@ def test_nothing_is_queued() -> None:
     assert Queue().take() == []
 
 
-def test_a_batch_names_a_channel_where_it_changes() -> None:
+def test_a_batch_names_a_channel_when_it_changes() -> None:
     queue = Queue()
     for local, message in ((1, b"\0a"), (1, b"\0b"), (300, b"\0c"), (1, b"\0d")):
         queue.put(local, message[:1], message[1:])
-    # protomux 3.12.1, _sendBatch: 0 and 0, the channel, messages behind their sizes, 0 and another channel
+    # protomux 3.12.1, _sendBatch: 0 and 0, the channel, messages after their sizes, 0 and another channel
     assert queue.take() == [bytes.fromhex("00 00 01 020061 020062 00 fd2c01 020063 00 01 020064")]
     queue.put(1, b"\0e")
     assert queue.take() == [bytes.fromhex("00 00 01 020065")]
 
 
-def test_a_large_message_goes_by_itself_and_keeps_its_place() -> None:
+def test_a_large_message_leaves_alone_and_in_order() -> None:
     queue, large = Queue(), bytes(MAX_BATCH)
     queue.put(1, b"\0a")
     queue.put(1, b"\x09", large)

@@ -24,7 +24,7 @@ def test_every_state_has_its_transitions() -> None:
     assert set(TRANSITIONS) == set(ChannelState)
 
 
-def test_every_state_can_be_reached_and_only_a_closed_channel_is_over_for_both() -> None:
+def test_every_state_can_be_reached_and_only_a_closed_channel_is_over_on_both_sides() -> None:
     reached = {target for row in TRANSITIONS.values() for target in row.values()}
     assert reached == set(ChannelState) - {ChannelState.WAITING}
     assert [state for state, row in TRANSITIONS.items() if not row] == [ChannelState.CLOSED]

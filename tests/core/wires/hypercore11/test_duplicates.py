@@ -8,8 +8,8 @@ from peersockets_core.wires.duplicates import Duplicates, Stays
 from peersockets_core.wires.hypercore11.duplicates import judge
 
 SIMULTANEOUS = {
-    # Whether our key is the smaller, whether we dialled the older and the newer: what stays, and whether that
-    # is for us to decide.
+    # Whether our key is the smaller, and whether we dialled the older and the newer: which one stays, and
+    # whether we decide that.
     (True, False, False): (Stays.NEWER, False),
     (True, False, True): (Stays.NEWER, False),
     (True, True, False): (Stays.NEWER, True),
@@ -22,7 +22,7 @@ SIMULTANEOUS = {
 
 
 @pytest.mark.parametrize(("case", "verdict"), SIMULTANEOUS.items())
-def test_two_that_began_before_either_was_established(
+def test_two_connections_that_began_before_either_was_established(
     case: tuple[bool, bool, bool], verdict: tuple[Stays, bool]
 ) -> None:
     smaller, older, newer = case
@@ -32,9 +32,9 @@ def test_two_that_began_before_either_was_established(
 
 @pytest.mark.parametrize("smaller", [False, True])
 @pytest.mark.parametrize("same_dialler", [False, True])
-def test_a_remote_that_dials_although_it_was_connected_replaces_that(
+def test_a_remote_that_dials_again_while_connected_replaces_its_connection(
     smaller: bool, same_dialler: bool
 ) -> None:
-    """The newer stays where the existing one has carried bytes both ways."""
+    """The newer connection stays if the existing one has carried bytes both ways."""
     pair = Duplicates(dialled=False, same_dialler=same_dialler, smaller=smaller, follows=True)
     assert judge(pair) == (Stays.NEWER, True)

@@ -31,7 +31,7 @@ NUMBERS = {
 
 
 @pytest.mark.parametrize(("number", "encoded"), NUMBERS.items())
-def test_numbers_are_the_references(number: int, encoded: str) -> None:
+def test_numbers_match_the_reference(number: int, encoded: str) -> None:
     data = bytes.fromhex(encoded)
     assert encode_uint(number) == data
     assert decode_uint_untrusted(data, 0, len(data)) == (number, len(data))
@@ -47,7 +47,7 @@ def test_a_number_of_64_bits_and_one_more() -> None:
         encode_uint(2**64)
 
 
-def test_a_number_may_be_longer_than_it_has_to_be() -> None:
+def test_a_number_may_be_longer_than_necessary() -> None:
     assert decode_uint_untrusted(bytes.fromhex("ff0100000000000000"), 0, 9) == (1, 9)
 
 
@@ -62,7 +62,7 @@ def test_a_number_may_be_longer_than_it_has_to_be() -> None:
         (b"hypercore/alpha", "0f6879706572636f72652f616c706861"),
     ],
 )
-def test_buffers_and_strings_are_the_references(data: bytes, encoded: str) -> None:
+def test_buffers_and_strings_match_the_reference(data: bytes, encoded: str) -> None:
     whole = bytes.fromhex(encoded)
     assert encode_buffer(data) == whole
     assert decode_buffer_untrusted(whole, 0, len(whole)) == (data, len(whole))
@@ -74,7 +74,7 @@ def test_buffers_and_strings_are_the_references(data: bytes, encoded: str) -> No
             decode_string_untrusted(whole, 0, end)
 
 
-def test_a_buffer_of_a_size_that_cannot_be() -> None:
+def test_a_buffer_of_an_impossible_size() -> None:
     with pytest.raises(RemoteProtocolError, match="ends within a buffer"):
         decode_buffer_untrusted(b"\xff" * 9, 0, 9)
 
@@ -86,7 +86,7 @@ def test_strings_that_are_not_utf_8(encoded: bytes) -> None:
 
 
 @given(st.integers(0, 2**64 - 1), st.binary(max_size=300))
-def test_what_is_encoded_is_decoded(number: int, data: bytes) -> None:
+def test_encoded_values_decode_again(number: int, data: bytes) -> None:
     whole = encode_uint(number) + encode_buffer(data)
     decoded, position = decode_uint_untrusted(whole, 0, len(whole))
     assert decoded == number
@@ -94,7 +94,7 @@ def test_what_is_encoded_is_decoded(number: int, data: bytes) -> None:
 
 
 @given(st.binary(max_size=40))
-def test_anything_is_decoded_or_the_remotes_fault(data: bytes) -> None:
+def test_any_bytes_decode_or_are_the_remotes_fault(data: bytes) -> None:
     for decode in (decode_uint_untrusted, decode_buffer_untrusted, decode_string_untrusted):
         try:
             _, position = decode(data, 0, len(data))

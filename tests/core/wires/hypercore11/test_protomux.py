@@ -20,24 +20,24 @@ from peersockets_core import DEFAULT_LIMITS, LocalProtocolError, MessageTooLarge
 from peersockets_core.wires.hypercore11.encoding import encode_buffer
 from peersockets_core.wires.hypercore11.secret_stream import MAX_PLAINTEXT
 
-# Bytes of protomux 3.12.1, which are put into a batch here even if alone
+# Bytes of protomux 3.12.1. Here they are in a batch even if there is only one message.
 
 
-def test_opens_as_the_reference() -> None:
+def test_an_open_matches_the_reference() -> None:
     side = MuxSide()
     side.open("p", b"id", b"hand")
     side.open("q", b"")
-    # the reference alone: 000101017002696468616e64, 000102017100
+    # the reference, without a batch: 000101017002696468616e64, 000102017100
     assert side.frames() == ["0000000b0101017002696468616e64050102017100"]
 
 
-def test_rejects_as_the_reference() -> None:
+def test_a_reject_matches_the_reference() -> None:
     side = MuxSide()
     side.say(opening(1, "nobody"), opening(2, "z"))
     assert side.frames() == ["000000020201020202"]
 
 
-def test_messages_and_a_close_as_the_reference() -> None:
+def test_messages_and_a_close_match_the_reference() -> None:
     side, channel = opened_side()
     side.mux.send(channel, 0, b"x")
     side.mux.send(channel, 1, b"y")
@@ -47,7 +47,7 @@ def test_messages_and_a_close_as_the_reference() -> None:
     assert side.frames() == ["0000010200780000020301"]
 
 
-def test_what_the_reference_sends() -> None:
+def test_bytes_of_the_reference_are_understood() -> None:
     side = MuxSide()
     side.open()
     assert side.say(bytes.fromhex("000101017002696468616e64")) == [("opened", b"hand")]
@@ -94,7 +94,7 @@ def test_open_on_both_sides_at_once() -> None:
     assert right.say() == [("opened", b"left")]
 
 
-def test_pair_of_one_id_goes_before_the_one_of_all() -> None:
+def test_a_handler_for_one_id_is_preferred_to_one_for_all() -> None:
     side = MuxSide()
     side.decide_later("p", b"id")
     side.answer("p", None)
@@ -124,7 +124,7 @@ def test_a_rejected_channel_is_closed_and_may_open_later() -> None:
     assert right.say() == [("opened", b"")]
 
 
-def test_opening_twice_is_the_callers_fault() -> None:
+def test_opening_twice_raises_a_local_error() -> None:
     side = MuxSide()
     side.open()
     side.take()
@@ -142,13 +142,13 @@ def test_a_handler_that_refuses_the_handshake() -> None:
 
 
 @pytest.mark.parametrize("number", [0, 1, 2, 5, 2**40])
-def test_reject_of_nothing(number: int) -> None:
+def test_a_reject_without_an_open(number: int) -> None:
     side, _ = opened_side()
     with pytest.raises(RemoteProtocolError, match=f"rejected channel {number}, which waits for no answer"):
         side.say(rejecting(number))
 
 
-def test_reject_of_one_of_many() -> None:
+def test_a_reject_of_one_of_many() -> None:
     side = MuxSide()
     channels = [side.open("p", bytes([number])) for number in range(3)]
     assert side.say(rejecting(2)) == ["closed"]
@@ -158,18 +158,18 @@ def test_reject_of_one_of_many() -> None:
 
 
 @pytest.mark.parametrize("number", [0, 2, 2**63])
-def test_close_of_nothing_is_ignored(number: int) -> None:
+def test_a_close_of_an_unknown_channel_is_ignored(number: int) -> None:
     side, channel = opened_side()
     assert side.say(closing(number)) == []
     assert not channel.closed
 
 
-def test_a_channel_closed_before_the_answer_says_so_when_the_answer_comes() -> None:
+def test_a_channel_closed_before_the_answer_sends_its_close_after_the_answer() -> None:
     side = MuxSide()
     channel = side.open()
     side.take()
     side.mux.close(channel)
-    assert side.take() == [], "the reference overlooks a Close of what it has not decided"
+    assert side.take() == [], "the reference ignores a Close of a channel that it has not decided"
     assert side.open("q").local == 2, "the first number is not free before the answer"
     side.take()
     assert side.say(opening(1)) == []
@@ -204,7 +204,7 @@ def test_a_channel_opened_again_before_the_answer_waits_for_it(answer: bytes, cl
     assert side.say(opening(1, handshake=b"theirs")) == [("opened", b"theirs")]
 
 
-def test_a_channel_closed_while_it_waits_to_be_opened_is_never_announced() -> None:
+def test_a_channel_closed_before_its_open_was_sent_is_never_announced() -> None:
     side = MuxSide()
     side.mux.close(side.open())
     side.take()
@@ -223,7 +223,7 @@ def test_a_held_message_is_bounded_like_any_other() -> None:
         side.mux.send(second, 0, bytes(MAX_PLAINTEXT - 1))
 
 
-def test_a_second_channel_of_an_open_key_is_refused_and_nobody_asked() -> None:
+def test_a_second_channel_of_an_open_key_is_refused_without_asking_a_handler() -> None:
     side, channel = opened_side()
     side.answer()
     assert side.say(opening(2)) == []
@@ -247,7 +247,7 @@ def test_early_messages_wait_for_the_decision() -> None:
     assert side.say(message(1, 0, b"e")) == [(0, b"e")]
 
 
-def test_a_handler_that_closes_hears_no_more_early_messages() -> None:
+def test_a_handler_that_closes_gets_no_more_early_messages() -> None:
     side = MuxSide()
 
     class Closing(Recorder):
@@ -297,7 +297,7 @@ def test_the_remote_gives_up_one_of_many_of_a_key() -> None:
     side.say(closing(3), closing(1))
     assert side.frames() == ["0000000202030" + "20201"]
     side.open()
-    assert side.say() == [("opened", b"2")], "the first that is left"
+    assert side.say() == [("opened", b"2")], "the first of those that remain"
     side.mux.reject("p", b"id")
     assert side.frames()[0].endswith("020204")
     assert not side.mux.remote.waiting
@@ -335,7 +335,7 @@ def test_channels_are_bounded() -> None:
         side.say(opening(4))
 
 
-def test_rejecting_without_the_remote_reading_is_bounded() -> None:
+def test_rejections_that_the_remote_does_not_read_are_bounded() -> None:
     side = MuxSide(attrs.evolve(DEFAULT_LIMITS, replies=1000))
     with pytest.raises(RemoteProtocolError, match="asks without reading"):
         side.say(*[opening(1)] * 1000)
@@ -345,7 +345,7 @@ def test_rejecting_without_the_remote_reading_is_bounded() -> None:
 
 
 @pytest.mark.parametrize("number", [0, 2, 3, 252, 2**64 - 1])
-def test_first_numbers_out_of_order(number: int) -> None:
+def test_numbers_out_of_order(number: int) -> None:
     with pytest.raises(RemoteProtocolError, match=f"opened channel {number} out of order"):
         MuxSide().say(opening(number))
 

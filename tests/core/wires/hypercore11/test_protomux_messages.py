@@ -71,7 +71,7 @@ def test_batches_out() -> None:
     assert side.take() == [batch(2, b"\0anew")]
 
 
-def test_a_batch_comes_to_an_end() -> None:
+def test_a_full_batch_is_sent() -> None:
     side, channel = opened_side()
     for _ in range(1000):
         side.mux.send(channel, 0, bytes(1000))
@@ -100,7 +100,7 @@ def test_a_large_message_goes_alone_and_in_order() -> None:
 
 
 @pytest.mark.parametrize("size", range(MAX_BATCH - 30, MAX_BATCH + 3))
-def test_messages_about_as_large_as_a_batch(size: int) -> None:
+def test_messages_almost_as_large_as_a_batch(size: int) -> None:
     side, channel = opened_side()
     far, _ = opened_side()
     for _ in range(2):
@@ -122,7 +122,7 @@ def test_the_largest_message_and_one_byte_more() -> None:
 # Batches in
 
 
-def test_a_batch_that_does_everything() -> None:
+def test_a_batch_that_uses_every_message() -> None:
     side = MuxSide()
     side.answer("p", None)
     data = batch(
@@ -160,7 +160,7 @@ def test_a_batch_with_a_long_message() -> None:
     assert side.say(batch(1, b"\0" + bytes(70_000), b"\0x")) == [(0, bytes(70_000)), (0, b"x")]
 
 
-def test_empty_batches_and_switches_for_nothing() -> None:
+def test_empty_batches_and_switches_to_unknown_channels() -> None:
     side, _ = opened_side()
     assert side.say(batch(1), batch(0), batch(9, 8, 7, 1), batch(9, 8, 1, b"\0x")) == [(0, b"x")]
 
@@ -177,7 +177,7 @@ BATCH = batch(1, b"\x01hello", 2, b"\x01" + bytes(300), 0, closing(1)[1:])
 
 
 def test_a_truncated_batch() -> None:
-    # Between two messages nothing is missed, and what has no meaning is not read.
+    # A cut between two messages is not noticed, and messages without a meaning are not read.
     complete = (3, 10, 12, 12 + 3 + 301, 12 + 3 + 301 + 2)
     for end in range(len(BATCH)):
         side, _ = opened_side()
@@ -191,13 +191,13 @@ def test_a_truncated_batch() -> None:
 LONG_ZERO = b"\xfd\0\0"
 
 
-def test_a_batch_within_a_batch_in_another_spelling() -> None:
+def test_a_batch_within_a_batch_in_another_encoding() -> None:
     side, _ = opened_side()
     with pytest.raises(RemoteProtocolError, match="a batch within a batch"):
         side.say(batch(0, LONG_ZERO + b"\x01" + encode_buffer(b"\0x")))
 
 
-def test_many_batches_within_each_other() -> None:
+def test_many_nested_batches() -> None:
     side, _ = opened_side()
     inner = LONG_ZERO + b"\0"
     for _ in range(2000):
@@ -239,14 +239,14 @@ def survives(messages: list[bytes]) -> None:
     side.take()
 
 
-def test_truncations_are_at_most_the_remotes_fault() -> None:
+def test_truncated_messages_are_at_most_the_remotes_fault() -> None:
     hostile().say(*SESSION)
     for index, data in enumerate(SESSION):
         for end in range(len(data)):
             survives([*SESSION[:index], data[:end], *SESSION[index + 1 :]])
 
 
-def test_mutations_are_at_most_the_remotes_fault() -> None:
+def test_changed_messages_are_at_most_the_remotes_fault() -> None:
     generator = random.Random(11)
     for _ in range(3000):
         session = [bytearray(data) for data in SESSION]
@@ -261,12 +261,12 @@ def test_mutations_are_at_most_the_remotes_fault() -> None:
 
 
 @given(st.lists(st.binary(max_size=30), max_size=5))
-def test_anything_is_at_most_the_remotes_fault(messages: list[bytes]) -> None:
+def test_any_messages_are_at_most_the_remotes_fault(messages: list[bytes]) -> None:
     survives(messages)
     survives([b"\0\0" + data for data in messages])
 
 
-def test_going_on_where_nothing_waits_does_nothing() -> None:
+def test_continuing_without_waiting_input_does_nothing() -> None:
     side = MuxSide()
     side.mux.go_on_untrusted()
     assert not side.mux.has_input

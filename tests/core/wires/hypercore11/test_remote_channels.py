@@ -33,7 +33,7 @@ def test_a_number_may_be_used_again(remote: RemoteChannels) -> None:
         remote.add_untrusted(3, KEY, b"")
 
 
-def test_what_is_kept_is_counted_until_it_is_handed_over(remote: RemoteChannels) -> None:
+def test_early_messages_are_counted_until_they_are_handed_over(remote: RemoteChannels) -> None:
     remote.add_untrusted(1, KEY, b"handshake")
     before = remote.kept
     half = remote.by_number[1]
@@ -50,7 +50,7 @@ def test_what_is_kept_is_counted_until_it_is_handed_over(remote: RemoteChannels)
     assert remote.kept == 0
 
 
-def test_those_that_wait_are_decided_in_order(remote: RemoteChannels) -> None:
+def test_waiting_channels_are_decided_in_order(remote: RemoteChannels) -> None:
     assert remote.take_waiting(KEY) is None
     remote.wait(2, KEY)
     remote.wait(1, KEY)
@@ -61,7 +61,7 @@ def test_those_that_wait_are_decided_in_order(remote: RemoteChannels) -> None:
     assert not remote.waiting
 
 
-def test_what_waits_for_a_decision_is_let_go_of_at_the_end(remote: RemoteChannels) -> None:
+def test_waiting_channels_are_released_at_the_end(remote: RemoteChannels) -> None:
     remote.add_untrusted(1, KEY, bytes(1000))
     remote.keep_untrusted(remote.by_number[1], 7, b"hello", 0, 5)
     before = remote.kept

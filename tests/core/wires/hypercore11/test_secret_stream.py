@@ -13,7 +13,7 @@ HASH = bytes([0x11]) * 64
 INITIATOR_KEYS = Keys(bytes([1]) * 32, bytes([2]) * 32, HASH, bytes([3]) * 32)
 RESPONDER_KEYS = Keys(bytes([2]) * 32, bytes([1]) * 32, HASH, bytes([4]) * 32)
 
-# secret-stream 6.9.2: the id of a stream by the sender's role, for that handshake hash
+# secret-stream 6.9.2: the id of a stream, by the role of its sender, for this handshake hash
 IDS = {
     True: bytes.fromhex("cecb19a56d98495c8f8eedd7cf2720f31545b524e23399cedd3f6e76519490bb"),
     False: bytes.fromhex("ecdae38573419c9f1560e7c94fb906aee069e5657537473720432a3994dd9c0c"),
@@ -26,7 +26,7 @@ def stream(*, initiator: bool) -> SecretStream:
 
 
 def keyed() -> tuple[SecretStream, SecretStream]:
-    """Two sides that have finished a handshake elsewhere."""
+    """Return two sides that finished a handshake elsewhere."""
     return (
         SecretStream(initiator=True, entropy=entropy("left"), keys=INITIATOR_KEYS),
         SecretStream(initiator=False, entropy=entropy("right"), keys=RESPONDER_KEYS),
@@ -57,7 +57,7 @@ def joined() -> tuple[SecretStream, SecretStream]:
     return left, right
 
 
-def test_namespaces_are_the_references() -> None:
+def test_namespaces_match_the_reference() -> None:
     # hypercore-crypto 3: namespace
     assert [constant.hex() for constant in namespace(b"hyperswarm/secret-stream", 3)] == [
         "a931a0155b5c09e6d28628236af83c4b8a6af9af60986edeede9dc5d63192bf7",
@@ -95,26 +95,26 @@ def test_handshake(cut: Cutter) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 31, 33, 56, 64, 96, 0xFFFFFF])
-def test_first_messages_of_wrong_sizes_are_refused_by_their_length_alone(size: int) -> None:
+def test_first_messages_of_a_wrong_size_are_refused_at_their_length(size: int) -> None:
     with pytest.raises(RemoteProtocolError, match=f"{size} bytes, not 32; the remote does not speak"):
         feed(stream(initiator=False), size.to_bytes(3, "little"))
 
 
 @pytest.mark.parametrize("size", [0, 32, 64, 95, 97])
-def test_second_messages_of_wrong_sizes(size: int) -> None:
+def test_second_messages_of_a_wrong_size(size: int) -> None:
     with pytest.raises(RemoteProtocolError, match=f"{size} bytes, not 96"):
         feed(stream(initiator=True), size.to_bytes(3, "little"))
 
 
 @pytest.mark.parametrize("size", [0, 32, 63, 65, 96])
-def test_third_messages_of_wrong_sizes(size: int) -> None:
+def test_third_messages_of_a_wrong_size(size: int) -> None:
     right = stream(initiator=False)
     feed(right, taken(stream(initiator=True)))
     with pytest.raises(RemoteProtocolError, match=f"{size} bytes, not 64"):
         feed(right, size.to_bytes(3, "little"))
 
 
-def test_handshakes_that_were_tampered_with() -> None:
+def test_changed_handshakes_are_refused() -> None:
     right = stream(initiator=False)
     feed(right, taken(stream(initiator=True)))
     reply = taken(right)
@@ -155,14 +155,14 @@ def test_a_header_frame_with_another_streams_id(name: bytes) -> None:
 
 
 @pytest.mark.parametrize("position", range(3, 3 + 17 + 5))
-def test_a_frame_that_was_tampered_with(position: int) -> None:
+def test_a_changed_frame_is_refused(position: int) -> None:
     left, right = joined()
     frame = left.encrypt(b"hello")
     with pytest.raises(RemoteProtocolError, match="does not decrypt"):
         feed(right, frame[:position] + bytes([frame[position] ^ 0x80]) + frame[position + 1 :])
 
 
-def test_frames_left_out_twice_or_exchanged() -> None:
+def test_frames_that_are_missing_repeated_or_swapped_are_refused() -> None:
     for order in ((1,), (0, 0), (1, 0)):
         left, right = joined()
         frames = [left.encrypt(b"0"), left.encrypt(b"1")]
@@ -170,13 +170,13 @@ def test_frames_left_out_twice_or_exchanged() -> None:
             feed(right, b"".join(frames[index] for index in order))
 
 
-def test_our_own_frames_reflected() -> None:
+def test_our_own_frames_sent_back_are_refused() -> None:
     left, _ = joined()
     with pytest.raises(RemoteProtocolError, match="does not decrypt"):
         feed(left, left.encrypt(b"x"))
 
 
-def test_what_came_before_a_bad_frame_counts() -> None:
+def test_messages_before_a_bad_frame_count() -> None:
     left, right = joined()
     messages: list[bytes] = []
     with pytest.raises(RemoteProtocolError):
@@ -185,7 +185,7 @@ def test_what_came_before_a_bad_frame_counts() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 16])
-def test_a_frame_too_short_to_be_one(size: int) -> None:
+def test_a_frame_that_is_too_short(size: int) -> None:
     _, right = joined()
     with pytest.raises(RemoteProtocolError, match=f"a frame of {size} bytes does not decrypt"):
         feed(right, framed(bytes(size)))
@@ -200,7 +200,7 @@ def test_keepalives_are_dropped() -> None:
 
 
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
-def test_messages_whatever_the_chunks(cut: Cutter) -> None:
+def test_messages_arrive_in_any_chunks(cut: Cutter) -> None:
     left, right = keyed()
     messages = [bytes([size % 256]) * size for size in (1, 2, 0, 100, 0, 255, 256, 5000, 1)]
     data = taken(left) + b"".join(map(left.encrypt, messages))

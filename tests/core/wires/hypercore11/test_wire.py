@@ -1,4 +1,6 @@
-"""The wire as a `Connection` shows it: two of them, a remote that says anything, and hostile bytes."""
+"""The wire as a `Connection` shows it: two connections, a remote that can send anything, and hostile
+bytes.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,7 @@ def connection(*, initiator: bool = False, label: str = "ours") -> Connection:
 
 
 class Pair:
-    """An initiator and a responder, joined in memory."""
+    """An initiator and a responder, connected in memory."""
 
     def __init__(self, *, cut: Cutter = whole) -> None:
         self.left = connection(initiator=True, label="left")
@@ -75,13 +77,13 @@ class Pair:
         return self.exchange()
 
     def heard(self, side: Connection) -> list[Event]:
-        """The events on a side since the last look."""
+        """Return the events on a side since the last look."""
         events, self.events[side] = merged(self.events[side]), []
         return events
 
 
 class RawPeer:
-    """A remote that finishes the handshake, and from then on says whatever a test wants said."""
+    """A remote that finishes the handshake, and then sends anything that a test wants."""
 
     def __init__(self, ours: Connection) -> None:
         self.ours = ours
@@ -100,7 +102,7 @@ class RawPeer:
         self.events += self.ours.receive_data(data, NOW)
 
     def heard(self) -> list[bytes]:
-        """The messages that the connection has sent since the last look."""
+        """Return the messages that the connection has sent since the last look."""
         messages: list[bytes] = []
         self.stream.receive_data_untrusted(bytes(self.ours.data_to_send(NOW)), messages)
         return messages
@@ -112,7 +114,7 @@ class RawPeer:
         return self.ours.receive_data(self.encrypt(*messages), NOW)
 
     def offer(self, key: DriveKey = KEY, *, number: int = 1, reflected: bool = False) -> bytes:
-        """The message that opens a drive."""
+        """Return the message that opens a drive."""
         keys = self.stream.keys
         assert keys is not None
         proof = capability(keys, key.public_key, initiator=self.ours.initiator == reflected)
@@ -132,7 +134,7 @@ def feed(ours: Connection, data: bytes, cut: Cutter) -> list[Event]:
     return [event for chunk in cut(data) for event in ours.receive_data(chunk, NOW)]
 
 
-def test_both_sides_know_the_connection_by_one_hash() -> None:
+def test_both_sides_identify_the_connection_by_one_hash() -> None:
     pair = Pair().exchange()
     (left,), (right,) = pair.heard(pair.left), pair.heard(pair.right)
     assert isinstance(left, HandshakeCompleted)
@@ -151,7 +153,7 @@ def test_a_responder_learns_the_wire_from_the_first_byte() -> None:
 
 
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
-def test_two_connections_talk_whatever_the_chunks(cut: Cutter) -> None:
+def test_two_connections_talk_in_any_chunks(cut: Cutter) -> None:
     pair = Pair(cut=cut).exchange().open()
     for number in range(5):
         pair.left.sender(DISCOVERY_KEY, "chat").send(b"%d" % number)
@@ -238,7 +240,7 @@ def test_sides_that_open_and_close_across_each_other_agree_in_the_end() -> None:
                     side.sender(DISCOVERY_KEY, "chat")
 
 
-def test_keepalives_are_empty_frames_and_not_heard() -> None:
+def test_keepalives_are_empty_frames_and_are_not_reported() -> None:
     pair = Pair().exchange()
     pair.heard(pair.right)
     assert pair.left.next_deadline() == NOW + 5
@@ -250,7 +252,7 @@ def test_keepalives_are_empty_frames_and_not_heard() -> None:
 
 
 @pytest.mark.parametrize("promised", [False, True])
-def test_silence_means_something_of_a_remote_that_has_sent_a_keepalive(promised: bool) -> None:
+def test_only_a_remote_that_has_sent_a_keepalive_times_out(promised: bool) -> None:
     pair = Pair().exchange().open()
     ours, theirs = pair.left, pair.right
     theirs.handle_deadline(NOW + 5)
@@ -300,7 +302,7 @@ def test_keyed_start() -> None:
     right.receive_data_untrusted(header, events)
     left.open_drive(KEY)
     right.open_drive(KEY)
-    right.receive_data_untrusted(b"", events)  # what stands behind the handshake
+    right.receive_data_untrusted(b"", events)  # bytes that follow the handshake
     while left.has_output or right.has_output:
         left.receive_data_untrusted(bytes(right.data_to_send()), events)
         right.receive_data_untrusted(bytes(left.data_to_send()), events)
@@ -314,7 +316,7 @@ def test_keyed_start() -> None:
 # Messages of the remote
 
 
-def test_a_remote_that_is_first_with_everything() -> None:
+def test_a_remote_that_sends_everything_first() -> None:
     ours = connection()
     ours.open_drive(KEY)
     remote = RawPeer(ours)
@@ -328,7 +330,7 @@ def test_a_remote_that_is_first_with_everything() -> None:
 
 
 @pytest.mark.parametrize("initiator", [True, False])
-def test_the_remote_reflects_our_own_capability(initiator: bool) -> None:
+def test_the_remote_sends_back_our_own_capability(initiator: bool) -> None:
     ours = connection(initiator=initiator)
     ours.open_drive(KEY)
     remote = RawPeer(ours)
@@ -355,7 +357,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
 @pytest.mark.parametrize(("message", "reason"), HOSTILE.values(), ids=HOSTILE)
-def test_hostile_messages_end_the_connection_and_what_came_before_counts(
+def test_hostile_messages_end_the_connection_and_earlier_messages_count(
     message: bytes, reason: str, cut: Cutter
 ) -> None:
     ours = connection()
@@ -389,7 +391,7 @@ def test_asking_without_reading_is_bounded() -> None:
     assert ours.outbox.size < DEFAULT_LIMITS.replies + 1000
 
 
-def test_small_answers_that_wait_cost_little_more_memory_than_they_count() -> None:
+def test_small_waiting_answers_take_little_more_memory_than_they_count() -> None:
     ours = connection()
     ours.open_drive(KEY)
     remote = RawPeer(ours)
@@ -414,7 +416,7 @@ def session(remote: RawPeer) -> list[bytes]:
 
 
 def survives(messages: Iterable[bytes] | None, *, change: tuple[int, bytes] | None = None) -> None:
-    """Nothing but events comes of `messages`, or of the session with one message changed."""
+    """Check that `messages`, or the session with one message changed, cause only events."""
     ours = connection()
     ours.open_drive(KEY)
     remote = RawPeer(ours)
@@ -436,7 +438,7 @@ def test_every_truncation_of_messages() -> None:
             survives(None, change=(index, message[:end]))
 
 
-def test_random_mutations_of_messages() -> None:
+def test_changed_messages_never_raise() -> None:
     generator = random.Random(12)
     remote = RawPeer(connection())
     said = session(remote)
@@ -450,11 +452,11 @@ def test_random_mutations_of_messages() -> None:
 
 @settings(max_examples=60)
 @given(st.lists(st.binary(max_size=40), max_size=6))
-def test_anything_inside_the_stream(messages: list[bytes]) -> None:
+def test_any_messages_in_the_stream_never_raise(messages: list[bytes]) -> None:
     survives(messages)
 
 
-def test_every_truncation_and_many_mutations_of_the_bytes() -> None:
+def test_every_truncation_and_many_changes_of_the_bytes() -> None:
     pair = Pair().open(KEY, OTHER_KEY)
     pair.left.sender(DISCOVERY_KEY, "chat").send(b"hello")
     pair.exchange()
@@ -474,7 +476,7 @@ def test_every_truncation_and_many_mutations_of_the_bytes() -> None:
 
 
 @given(st.binary(max_size=200), st.booleans())
-def test_anything_instead_of_the_handshake(data: bytes, initiator: bool) -> None:
+def test_any_bytes_instead_of_the_handshake_never_raise(data: bytes, initiator: bool) -> None:
     ours = connection(initiator=initiator)
     ours.receive_data(data, NOW)
     ours.receive_eof(NOW)

@@ -1,4 +1,4 @@
-"""The cipher of frames as rule H11-8 writes it down, in plain Python, against libsodium's."""
+"""The cipher of frames, in plain Python as rule H11-8 describes it, against libsodium's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HEADER: Final = bytes(range(100, 124))
 
 
 def rounds(state: list[int]) -> list[int]:
-    """ChaCha20's twenty rounds (RFC 8439, section 2.3)."""
+    """Run ChaCha20's twenty rounds (RFC 8439, section 2.3)."""
     x = list(state)
     for a, b, c, d in 10 * (COLUMNS + DIAGONALS):
         for i, j, k, bits in ((a, b, d, 16), (c, d, b, 12), (a, b, d, 8), (c, d, b, 7)):
@@ -62,7 +62,7 @@ def frames(messages: list[bytes]) -> Iterator[bytes]:
         last = xored(last, mac[:8])
 
 
-def test_the_written_cipher_is_that_of_libsodium() -> None:
+def test_the_written_cipher_equals_that_of_libsodium() -> None:
     messages = [b"", b"a", bytes(range(15)), bytes(16), bytes(range(63)), bytes(64), bytes(range(200))]
     cipher = SecretStreamCipher(KEY, HEADER)
     for message, frame in zip(messages, frames(messages), strict=True):

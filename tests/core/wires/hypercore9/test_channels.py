@@ -22,7 +22,7 @@ POLITE = Status(uploading=False, downloading=True)
 
 
 class Side:
-    """One side's channels, the messages they send and their events."""
+    """The channels of one side, the messages they send, and their events."""
 
     def __init__(self, sending_key: bytes = OURS, receiving_key: bytes = THEIRS) -> None:
         self.sent: list[tuple[int, ChannelMessage]] = []
@@ -60,7 +60,7 @@ def theirs(key: DriveKey = KEY) -> Open:
     return Open(key.discovery_key, capability(key, THEIRS, OURS))
 
 
-def test_capabilities_are_the_references() -> None:
+def test_capabilities_match_the_reference() -> None:
     # hypercore-crypto 2.3.2: capability and remoteCapability of split {tx: 0x11 * 64, rx: 0x22 * 64}
     side = Side(bytes([0x11]) * 32, bytes([0x22]) * 32)
     key = DriveKey(bytes(range(32)))
@@ -83,7 +83,7 @@ def test_open_here_first() -> None:
     assert side.events == [DriveOpened(DISCOVERY_KEY)]
 
 
-def test_what_is_not_open_here_is_refused_and_leaves_nothing() -> None:
+def test_a_drive_that_is_not_open_here_is_refused_and_leaves_no_state() -> None:
     side = Side()
     for number in range(5000):
         side.receive(number, Open(number.to_bytes(32, "big"), bytes(32)))
@@ -93,7 +93,7 @@ def test_what_is_not_open_here_is_refused_and_leaves_nothing() -> None:
     assert side.events == []
 
 
-def test_a_refusal_goes_on_a_number_that_is_not_in_use() -> None:
+def test_a_refusal_uses_a_free_number() -> None:
     side = Side()
     side.channels.open(KEY)
     side.take()
@@ -123,7 +123,7 @@ def test_a_bad_capability_is_the_remotes_fault(proof: bytes | None) -> None:
     assert side.take() == []
 
 
-def test_a_second_open_of_a_drive_is_proved_again() -> None:
+def test_a_second_open_of_a_drive_needs_its_own_proof() -> None:
     side = Side()
     side.channels.open(KEY)
     side.receive(1, theirs())
@@ -132,7 +132,7 @@ def test_a_second_open_of_a_drive_is_proved_again() -> None:
 
 
 @pytest.mark.parametrize("number", [1, 5])
-def test_a_drive_opened_twice_is_reported_once_and_stays_on_the_last_number(number: int) -> None:
+def test_a_drive_opened_twice_is_reported_once_and_keeps_the_last_number(number: int) -> None:
     side = Side()
     side.channels.open(KEY)
     side.receive(1, theirs())
@@ -145,7 +145,7 @@ def test_a_drive_opened_twice_is_reported_once_and_stays_on_the_last_number(numb
     assert side.events == [DriveOpened(DISCOVERY_KEY), DriveClosed(DISCOVERY_KEY)]
 
 
-def test_moving_a_drive_about_keeps_no_old_numbers() -> None:
+def test_a_drive_that_changes_its_number_keeps_no_old_numbers() -> None:
     side = Side()
     side.channels.open(KEY)
     for number in range(1, 3000):
@@ -172,7 +172,7 @@ def test_number_zero_is_the_streams_own() -> None:
 
 @pytest.mark.parametrize("message", [Close(), Close(b""), Close(bytes(32)), Close(OTHER_KEY.discovery_key)])
 @pytest.mark.parametrize("number", [0, 1, 2, 2**40])
-def test_a_close_of_what_was_never_opened_is_ignored(number: int, message: Close) -> None:
+def test_a_close_of_an_unknown_channel_is_ignored(number: int, message: Close) -> None:
     side = Side()
     side.channels.open(KEY)
     side.take()
@@ -228,7 +228,7 @@ def test_our_side_closes() -> None:
     assert side.events == [DriveOpened(DISCOVERY_KEY)]
 
 
-def test_our_side_closes_what_the_remote_had_refused() -> None:
+def test_our_side_closes_a_drive_that_the_remote_had_refused() -> None:
     side = Side()
     side.channels.open(KEY)
     side.receive(1, Close(DISCOVERY_KEY))
@@ -248,7 +248,7 @@ def test_no_number_is_used_twice() -> None:
     assert [number for number, _ in side.take()] == [1, 2, 3, 2, 4]
 
 
-def test_opening_twice_and_closing_what_is_not_open_are_the_callers_fault() -> None:
+def test_opening_twice_and_closing_an_unknown_drive_raise_local_errors() -> None:
     side = Side()
     side.channels.open(KEY)
     side.take()
@@ -259,7 +259,7 @@ def test_opening_twice_and_closing_what_is_not_open_are_the_callers_fault() -> N
     assert side.take() == []
 
 
-def test_answers_to_the_remote_are_all_counted_as_such() -> None:
+def test_all_answers_to_the_remote_are_counted_as_answers() -> None:
     side = Side()
     side.channels.open(KEY)
     side.take()
@@ -271,7 +271,7 @@ def test_answers_to_the_remote_are_all_counted_as_such() -> None:
 
 
 class Line:
-    """Two sides, and what is under way between them, in order for each direction."""
+    """Two sides, and the messages in flight in each direction, in order."""
 
     def __init__(self) -> None:
         self.sides = (Side(OURS, THEIRS), Side(THEIRS, OURS))
@@ -289,7 +289,7 @@ class Line:
         self.collect()
 
     def deliver(self, index: int) -> bool:
-        """Let the next message reach a side; returns whether there was one."""
+        """Deliver the next message to a side. Return whether there was one."""
         waiting = self.under_way[index]
         if waiting:
             self.sides[index].receive(*waiting.pop(0))
@@ -301,7 +301,7 @@ class Line:
             self.under_way[1 - index].extend(self.sides[index].take())
 
     def settle(self) -> int:
-        """Deliver everything; returns how many messages that took."""
+        """Deliver all messages. Return their number."""
         for count in range(200):
             if not any(self.under_way):
                 return count
@@ -315,14 +315,14 @@ class Line:
 
 
 def settled(line: Line) -> bool:
-    """Whether both sides come to rest, and think the drive shared if both want it."""
+    """Return whether both sides come to rest, and share the drive if and only if both want it."""
     line.settle()
     return [line.opened(0), line.opened(1)] == [all(line.wanted)] * 2
 
 
 def test_reopening_across_the_remotes_open_comes_to_rest() -> None:
     line = Line()
-    for side in (0, 0, 0, 1):  # opened, closed, and opened; meanwhile opened over there
+    for side in (0, 0, 0, 1):  # opened, closed, and opened here, and opened there in the meantime
         line.toggle(side)
     assert settled(line)
 

@@ -8,8 +8,8 @@ from peersockets_core.wires.duplicates import Duplicates, Stays
 from peersockets_core.wires.hypercore9.duplicates import judge
 
 SIMULTANEOUS = {
-    # Whether our key is the smaller, whether we dialled the older and the newer: what stays, and whether that
-    # is for us to decide.
+    # Whether our key is the smaller, and whether we dialled the older and the newer: which one stays, and
+    # whether we decide that.
     (True, False, False): (Stays.LIVELIER, False),
     (True, False, True): (Stays.NEWER, True),
     (True, True, False): (Stays.LIVELIER, False),
@@ -22,7 +22,7 @@ SIMULTANEOUS = {
 
 
 @pytest.mark.parametrize(("case", "verdict"), SIMULTANEOUS.items())
-def test_two_that_began_before_either_was_established(
+def test_two_connections_that_began_before_either_was_established(
     case: tuple[bool, bool, bool], verdict: tuple[Stays, bool]
 ) -> None:
     smaller, older, newer = case
@@ -30,6 +30,6 @@ def test_two_that_began_before_either_was_established(
     assert judge(pair) == verdict
 
 
-def test_a_remote_with_the_smaller_key_that_dials_twice_has_its_order_known() -> None:
+def test_the_order_of_two_connections_dialled_by_the_smaller_key_is_known() -> None:
     pair = Duplicates(dialled=False, same_dialler=True, smaller=False, follows=True)
     assert judge(pair) == (Stays.NEWER, True)

@@ -30,7 +30,7 @@ VECTORS = [
 
 
 def parse(data: bytes, cut: Cutter, limit: int = LIMIT) -> list[Item]:
-    """Everything that `data` holds, with runs joined that only the cutting divided."""
+    """Return all items in `data`. Runs that were divided only by the cuts are joined."""
     parser, items = FrameParser(limit), list[Item]()
     for chunk in cut(data):
         parser.parse_untrusted(chunk, items)
@@ -49,14 +49,16 @@ def joined(items: list[Item]) -> list[Item]:
 
 
 @pytest.mark.parametrize(("channel", "message_type", "body", "encoded"), VECTORS)
-def test_encodes_as_the_reference(channel: int, message_type: int, body: str, encoded: str) -> None:
+def test_frames_are_encoded_like_the_reference(
+    channel: int, message_type: int, body: str, encoded: str
+) -> None:
     assert frames.encode(channel, message_type, bytes.fromhex(body)).hex() == encoded
 
 
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
 @pytest.mark.parametrize("behind", ["", "00", "036a0801"], ids=["nothing", "a keepalive", "a frame"])
 @pytest.mark.parametrize(("channel", "message_type", "body", "encoded"), VECTORS[1:])
-def test_reads_what_the_reference_encodes(
+def test_frames_of_the_reference_are_read(
     channel: int, message_type: int, body: str, encoded: str, behind: str, cut: Cutter
 ) -> None:
     expected: list[Item] = [Frame(channel, message_type, bytes.fromhex(body))]
@@ -68,7 +70,7 @@ def test_reads_what_the_reference_encodes(
 
 
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
-def test_every_sort_of_frame_whatever_the_chunks(cut: Cutter) -> None:
+def test_every_sort_of_frame_in_any_chunks(cut: Cutter) -> None:
     assert parse(EVERY_FRAME, cut) == parse(EVERY_FRAME, CUTS["whole"])
 
 
@@ -81,7 +83,7 @@ def test_consecutive_extension_messages_are_one_run() -> None:
 
 @pytest.mark.parametrize("extension_id", [0, 1, 127, 128, 16_383])
 @pytest.mark.parametrize("size", [0, 1, 124, 125, 126, 16_384])
-def test_extension_head_is_what_encode_puts_there(extension_id: int, size: int) -> None:
+def test_an_extension_head_equals_the_start_of_an_encoded_frame(extension_id: int, size: int) -> None:
     body = varint.encode(extension_id) + bytes(size)
     assert frames.extension_head(extension_id, size) + bytes(size) == frames.encode(0, 15, body)
 
@@ -90,7 +92,7 @@ def test_an_extension_message_of_a_channel_is_a_frame() -> None:
     assert parse(frames.encode(1, 15, b"\0payload"), CUTS["whole"]) == [Frame(1, 15, b"\0payload")]
 
 
-def test_a_header_longer_than_it_need_be() -> None:
+def test_a_header_longer_than_necessary() -> None:
     data = bytes.fromhex("058f8000" + "01" + "61")
     assert parse(data, CUTS["whole"]) == [ExtensionRun(1, [b"a"])]
 
@@ -123,7 +125,7 @@ def test_bad_frames_are_the_remotes_fault(data: str, reason: str, cut: Cutter) -
     ("channel", "message_type"), [(0, 15), (0, 9), (1, 9), (1000, 9), (1, 15), (2**40, 1)]
 )
 @pytest.mark.parametrize("limit", [20, 200, 20_000])
-def test_a_body_of_the_limit_is_taken_and_one_byte_more_refused(
+def test_a_body_of_the_limit_is_accepted_and_one_byte_more_refused(
     channel: int, message_type: int, limit: int
 ) -> None:
     assert len(parse(frames.encode(channel, message_type, bytes(limit)), CUTS["whole"], limit)) == 1
@@ -131,14 +133,14 @@ def test_a_body_of_the_limit_is_taken_and_one_byte_more_refused(
         parse(frames.encode(channel, message_type, bytes(limit + 1)), CUTS["whole"], limit)
 
 
-def test_the_references_limit_exactly() -> None:
+def test_the_limit_is_exactly_that_of_the_reference() -> None:
     data = frames.encode(0, 15, bytes(LIMIT))
     assert parse(data, CUTS["whole"]) == [ExtensionRun(0, [bytes(LIMIT - 1)])]
     with pytest.raises(RemoteProtocolError, match="over the limit"):
         parse(frames.encode(0, 15, bytes(LIMIT + 1)), CUTS["whole"])
 
 
-def test_what_is_announced_takes_no_memory_before_it_comes() -> None:
+def test_an_announced_size_takes_no_memory_before_the_bytes_arrive() -> None:
     parser, items = FrameParser(LIMIT), list[Item]()
     head = varint.encode(LIMIT) + b"\x0f"
     tracemalloc.start()
@@ -169,7 +171,7 @@ def test_the_buffer_is_bounded_by_the_limit() -> None:
     assert parser.empty
 
 
-def test_empty_says_whether_a_frame_is_unfinished() -> None:
+def test_empty_shows_whether_a_frame_is_unfinished() -> None:
     parser, items = FrameParser(LIMIT), list[Item]()
     for byte in byte_by_byte(frames.encode(300, 9, bytes(200))):
         parser.parse_untrusted(byte, items)
@@ -208,6 +210,6 @@ def test_chunks_do_not_matter(sent: list[bytes], seed: int) -> None:
 
 
 @given(st.binary(max_size=300), st.integers(0, 1000))
-def test_arbitrary_bytes_raise_nothing_else(data: bytes, seed: int) -> None:
+def test_arbitrary_bytes_raise_no_other_error(data: bytes, seed: int) -> None:
     with contextlib.suppress(RemoteProtocolError):
         parse(data, random_cuts(seed), 100)

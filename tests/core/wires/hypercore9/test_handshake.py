@@ -19,7 +19,7 @@ LOW_ORDER = {
     "zero": bytes(32),
     "one": b"\x01" + bytes(31),
     "of order 8": bytes.fromhex("e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800"),
-    "of order 8 too": bytes.fromhex("5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157"),
+    "also of order 8": bytes.fromhex("5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157"),
     "p - 1": b"\xec" + b"\xff" * 30 + b"\x7f",
     "p": b"\xed" + b"\xff" * 30 + b"\x7f",
     "p + 1": b"\xee" + b"\xff" * 30 + b"\x7f",
@@ -55,19 +55,19 @@ def taken(sender: Handshake) -> bytes:
 
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
 @pytest.mark.parametrize("behind", [b"", b"\0", bytes(range(256))], ids=["nothing", "a byte", "a frame"])
-def test_replays_the_references_handshake_as_responder(cut: Cutter, behind: bytes) -> None:
+def test_it_replays_the_handshake_of_the_reference_as_responder(cut: Cutter, behind: bytes) -> None:
     ours = handshake("B")
     assert feed(ours, MESSAGES[0], cut) == b""
     assert taken(ours) == MESSAGES[1]
     assert not ours.finished
-    # Those bytes belong to the stream that the owner decrypts: whole here, and afterwards not ours.
+    # These bytes belong to the stream, which the owner decrypts. They come out whole, and only once.
     assert feed(ours, MESSAGES[2][:-1], cut) == b""
     assert ours.receive_data_untrusted(MESSAGES[2][-1:] + behind) == behind
     check(ours, "A")
 
 
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
-def test_replays_the_references_handshake_as_initiator(cut: Cutter) -> None:
+def test_it_replays_the_handshake_of_the_reference_as_initiator(cut: Cutter) -> None:
     ours = handshake("A")
     assert taken(ours) == MESSAGES[0]
     assert feed(ours, MESSAGES[1], cut) == b""
@@ -87,7 +87,7 @@ def test_messages_have_the_sizes_of_the_wire() -> None:
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
-def test_every_byte_counts(number: int) -> None:
+def test_every_changed_byte_fails_the_handshake(number: int) -> None:
     for position in range(len(MESSAGES[number])):
         for bit in (0x01, 0x80):
             sides = {"A": handshake("A"), "B": handshake("B")}
@@ -95,7 +95,7 @@ def test_every_byte_counts(number: int) -> None:
 
 
 def survives(sides: dict[str, Handshake], number: int, position: int, bit: int) -> bool:
-    """Whether both finish although one bit was changed."""
+    """Return whether both sides finish although one bit was changed."""
     try:
         for index, (source, sink) in enumerate(recorded.WAYS):
             data = bytearray(taken(sides[source]))
@@ -127,7 +127,7 @@ def test_bad_first_messages_are_the_remotes_fault(data: bytes, reason: str, cut:
 
 
 @pytest.mark.parametrize("size", [0, 10, 32, 79, 80, 96])
-def test_a_second_message_too_short(size: int) -> None:
+def test_a_second_message_that_is_too_short(size: int) -> None:
     initiator, responder = two()
     responder.receive_data_untrusted(taken(initiator))
     short = taken(responder)[1 : 1 + size]
@@ -143,7 +143,7 @@ def test_a_low_order_ephemeral_key(point: bytes) -> None:
 
 
 def forged(initiator: bool, static: bytes, *payloads: bytes) -> tuple[NoiseHandshake, Handshake]:
-    """A remote with any static public key, and our side that faces it."""
+    """Return a remote with any static public key, and our side."""
     remote = NoiseHandshake(
         initiator=initiator,
         dh=X25519(),
@@ -164,7 +164,7 @@ def test_a_low_order_static_key(point: bytes) -> None:
 
 
 def finish(first: bytes, last: bytes) -> Handshake:
-    """Our side after a remote's handshake with the given payloads."""
+    """Return our side after the handshake of a remote with the given payloads."""
     keys = X25519().generate(b"\x08" * 32)
     remote = NoiseHandshake(
         initiator=True, dh=X25519(), static=keys, ephemeral=X25519().generate(b"\x07" * 32)
@@ -202,13 +202,13 @@ def test_a_nonce_of_a_wrong_size(size: int) -> None:
         finish(nonce(24), nonce(size))
 
 
-def test_no_nonce_at_all() -> None:
+def test_a_missing_nonce() -> None:
     with pytest.raises(RemoteProtocolError, match="handshake: a nonce of 0 bytes"):
         finish(b"", b"")
 
 
 @given(st.binary(max_size=300))
-def test_arbitrary_bytes_raise_nothing_else(data: bytes) -> None:
+def test_arbitrary_bytes_raise_no_other_error(data: bytes) -> None:
     for ours in two():
         with contextlib.suppress(RemoteProtocolError):
             ours.receive_data_untrusted(data)

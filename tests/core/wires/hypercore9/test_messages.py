@@ -76,12 +76,14 @@ def ids(value: object) -> str | None:
 
 
 @pytest.mark.parametrize(("message", "encoded"), VECTORS, ids=ids)
-def test_encodes_as_the_reference(message: ChannelMessage | NoisePayload, encoded: str) -> None:
+def test_messages_are_encoded_like_the_reference(
+    message: ChannelMessage | NoisePayload, encoded: str
+) -> None:
     assert messages.encode(message).hex() == encoded
 
 
 @pytest.mark.parametrize(("message", "encoded"), VECTORS, ids=ids)
-def test_decodes_what_the_reference_encodes(message: ChannelMessage | NoisePayload, encoded: str) -> None:
+def test_messages_of_the_reference_are_decoded(message: ChannelMessage | NoisePayload, encoded: str) -> None:
     assert messages.decode_untrusted(type(message), bytes.fromhex(encoded)) == message
 
 
@@ -102,7 +104,7 @@ def test_a_truncated_message_is_refused_or_lacks_whole_fields(
 @pytest.mark.parametrize(
     ("body", "message"), [("0800", Have(0, length=1)), ("0809", Unhave(9, length=1))], ids=ids
 )
-def test_an_absent_length_is_one(body: str, message: ChannelMessage) -> None:
+def test_a_missing_length_is_one(body: str, message: ChannelMessage) -> None:
     assert messages.decode_untrusted(type(message), bytes.fromhex(body)) == message
 
 
@@ -158,7 +160,7 @@ def test_unknown_fields_are_skipped(unknown: str) -> None:
     assert messages.decode_untrusted(Status, body) == Status(uploading=True, downloading=False)
 
 
-def test_of_one_field_given_twice_the_last_counts() -> None:
+def test_the_last_value_of_a_repeated_field_counts() -> None:
     assert messages.decode_untrusted(Have, bytes.fromhex("08010802")) == Have(2)
 
 
@@ -166,7 +168,7 @@ def test_any_number_but_zero_is_true() -> None:
     assert messages.decode_untrusted(Status, bytes.fromhex("08ac02")) == Status(uploading=True)
 
 
-def test_a_list_has_a_bound() -> None:
+def test_a_list_is_bounded() -> None:
     body = b"\x0a\0" * 3
     assert messages.decode_untrusted(Options, body, max_items=3) == Options(["", "", ""])
     with pytest.raises(RemoteProtocolError, match=r"Options.extensions: more than 3 items"):
@@ -200,7 +202,7 @@ def test_round_trip(message: ChannelMessage | NoisePayload) -> None:
 
 
 @given(st.sampled_from([NoisePayload, *messages.TYPES]), st.binary(max_size=60))
-def test_arbitrary_bytes_raise_nothing_else(
+def test_arbitrary_bytes_raise_no_other_error(
     message_class: type[ChannelMessage | NoisePayload], body: bytes
 ) -> None:
     with contextlib.suppress(RemoteProtocolError):

@@ -26,31 +26,31 @@ VECTORS = [
 
 
 @pytest.mark.parametrize(("number", "encoded"), VECTORS)
-def test_encodes_as_the_reference(number: int, encoded: str) -> None:
+def test_numbers_are_encoded_like_the_reference(number: int, encoded: str) -> None:
     assert varint.encode(number).hex() == encoded
 
 
 @pytest.mark.parametrize("behind", [b"", b"\0", b"\xff" * 9], ids=["nothing", "a zero", "another"])
 @pytest.mark.parametrize(("number", "encoded"), VECTORS)
-def test_decodes_what_the_reference_encodes(number: int, encoded: str, behind: bytes) -> None:
+def test_numbers_of_the_reference_are_decoded(number: int, encoded: str, behind: bytes) -> None:
     data = bytes.fromhex(encoded)
     assert varint.decode_untrusted(b"\xff\xff" + data + behind, 2) == (number, 2 + len(data))
 
 
 @pytest.mark.parametrize(("number", "encoded"), VECTORS)
-def test_asks_for_more_of_a_truncated_number(number: int, encoded: str) -> None:
+def test_a_truncated_number_needs_more_bytes(number: int, encoded: str) -> None:
     data = bytes.fromhex(encoded)
     for size in range(len(data)):
         assert varint.decode_untrusted(data[:size], 0) is None
 
 
-def test_takes_eight_bytes_and_refuses_a_ninth() -> None:
+def test_eight_bytes_are_accepted_and_a_ninth_is_refused() -> None:
     assert varint.decode_untrusted(b"\xff" * 7 + b"\x7f", 0) == (2**56 - 1, 8)
     with pytest.raises(RemoteProtocolError, match="varint of more than 8 bytes"):
         varint.decode_untrusted(b"\xff" * 8, 0)
 
 
-def test_takes_a_number_longer_than_it_need_be() -> None:
+def test_a_number_may_be_longer_than_necessary() -> None:
     assert varint.decode_untrusted(b"\x81\x80\0", 0) == (1, 3)
 
 

@@ -1,4 +1,4 @@
-"""The wire as a `Connection` shows it: recorded sessions, hostile remotes, and whatever hypothesis finds."""
+"""The wire as a `Connection` shows it: recorded sessions, hostile remotes, and examples of Hypothesis."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ MIB = 1024 * 1024
 
 
 def played(side: str) -> Connection:
-    """Our side in the recorded session's place."""
+    """Let our side play one side of the recorded session."""
     given = iter((recorded.EPHEMERAL_SECRETS[side], recorded.NONCES[side]))
     extensions = ExtensionNames()
     for name in recorded.NAMES[side]:
@@ -92,7 +92,7 @@ EXPECTED: dict[str, list[Event]] = {
 @pytest.mark.parametrize("behind", [b"", b"\x5a"], ids=["nothing", "half a frame"])
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
 @pytest.mark.parametrize(("side", "remote"), ["AB", "BA"])
-def test_reads_a_session_of_the_reference(side: str, remote: str, cut: Cutter, behind: bytes) -> None:
+def test_a_session_of_the_reference_is_read(side: str, remote: str, cut: Cutter, behind: bytes) -> None:
     ours = played(side)
     if side == "B":
         ours.extensions.register("zzz")
@@ -100,14 +100,14 @@ def test_reads_a_session_of_the_reference(side: str, remote: str, cut: Cutter, b
     assert merged(feed(ours, recorded.sent_by(remote) + behind, cut)) == EXPECTED[side]
 
 
-def test_an_extension_not_registered_here_is_not_heard() -> None:
+def test_an_extension_that_is_not_registered_here_is_not_heard() -> None:
     ours = played("B")
     ours.open_drive(recorded.DRIVE_KEY)
     events = merged(feed(ours, recorded.sent_by("A"), CUTS["whole"]))
     assert events[2] == MessagesReceived(None, "peersockets/v0/chat", [b"hello", b"again"])
 
 
-def test_writes_a_session_as_the_reference() -> None:
+def test_a_session_is_written_like_the_reference() -> None:
     ours, theirs = played("A"), (chunk for side, chunk in recorded.CHUNKS if side == "B")
     written = bytes(ours.data_to_send(NOW))
     ours.receive_data(next(theirs), NOW)
@@ -127,7 +127,7 @@ def test_writes_a_session_as_the_reference() -> None:
 @pytest.mark.parametrize(
     "behind", [b"", extension_frame(200, b"next"), b"\x7f"], ids=["nothing", "next", "half"]
 )
-def test_every_sort_of_frame_whatever_the_chunks(cut: Cutter, behind: bytes) -> None:
+def test_every_sort_of_frame_in_any_chunks(cut: Cutter, behind: bytes) -> None:
     remote = RawPeer(connection(names=["chat"]))
     data = remote.encrypt(EVERY_FRAME + behind)
     heard = [b"first", b"", b"x" * 300, b"a long id", b"twice", b"last"]
@@ -137,7 +137,7 @@ def test_every_sort_of_frame_whatever_the_chunks(cut: Cutter, behind: bytes) -> 
     assert remote.heard() == []
 
 
-def test_two_connections_talk_whatever_the_chunks() -> None:
+def test_two_connections_talk_in_any_chunks() -> None:
     for cut in CUTS.values():
         pair = Pair(names=["chat", "other"], cut=cut).exchange().open()
         for number in range(5):
@@ -151,7 +151,7 @@ def test_two_connections_talk_whatever_the_chunks() -> None:
             assert received == MessagesReceived(None, name, numbers)
 
 
-def test_both_sides_know_the_connection_by_one_hash() -> None:
+def test_both_sides_identify_the_connection_by_one_hash() -> None:
     pair = Pair().exchange()
     left, right = (handshake_event(pair.events[side]) for side in (pair.left, pair.right))
     assert left.handshake_hash == right.handshake_hash
@@ -160,10 +160,10 @@ def test_both_sides_know_the_connection_by_one_hash() -> None:
     assert right.remote_public_key == pair.left.key_pair.x25519_public_key
 
 
-# Messages of the remote: hostile, or merely odd
+# Messages of the remote: hostile, or only odd
 
 
-def test_names_are_those_of_the_latest_list() -> None:
+def test_the_latest_list_of_names_counts() -> None:
     remote = RawPeer(connection(names=["a", "b"]))
     remote.announce("a", "b")
     assert remote.say(extension_frame(1, b"1")) == [MessagesReceived(None, "b", [b"1"])]
@@ -183,7 +183,7 @@ def test_a_name_may_repeat() -> None:
 
 
 @pytest.mark.parametrize("extension_id", [0, 1, 127, 128, 2**56 - 1])
-def test_extension_ids_never_announced_are_ignored(extension_id: int) -> None:
+def test_extension_ids_that_were_never_announced_are_ignored(extension_id: int) -> None:
     remote = RawPeer(connection(names=["a"]))
     assert remote.say(extension_frame(extension_id, b"x")) == []
     remote.announce()
@@ -219,7 +219,7 @@ def test_messages_of_channels_are_ignored(message: messages.ChannelMessage, chan
     assert remote.heard() == []
 
 
-def test_as_many_names_as_the_limit_and_one_more() -> None:
+def test_the_limit_of_names_and_one_more() -> None:
     names = [f"{number:05}" for number in range(DEFAULT_LIMITS.extension_names)]
     assert len(names) == 16_384
     remote = RawPeer(connection(names=["16383"]))
@@ -242,7 +242,7 @@ SKIPPED: dict[str, bytes] = {
 
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
 @pytest.mark.parametrize("plain", SKIPPED.values(), ids=SKIPPED)
-def test_what_is_ignored_is_not_decoded(plain: bytes, cut: Cutter) -> None:
+def test_ignored_messages_are_not_decoded(plain: bytes, cut: Cutter) -> None:
     ours = connection(names=["chat"])
     remote = RawPeer(ours)
     remote.announce("chat")
@@ -253,11 +253,11 @@ def test_what_is_ignored_is_not_decoded(plain: bytes, cut: Cutter) -> None:
 
 
 def in_reads(data: bytes) -> list[bytes]:
-    """In pieces of the size of a read."""
+    """Cut data into pieces of the size of a read."""
     return [data[start : start + 65_536] for start in range(0, len(data), 65_536)]
 
 
-def test_what_is_ignored_is_not_kept_until_it_is_complete() -> None:
+def test_incomplete_ignored_messages_are_not_kept() -> None:
     ours = connection()
     reads = in_reads(RawPeer(ours).encrypt(frames.encode(1, 9, bytes(8 * MIB))))
     tracemalloc.start()
@@ -287,7 +287,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.parametrize("cut", CUTS.values(), ids=CUTS)
 @pytest.mark.parametrize(("plain", "reason"), HOSTILE.values(), ids=HOSTILE)
-def test_hostile_frames_end_the_connection_and_what_came_before_counts(
+def test_hostile_frames_end_the_connection_and_earlier_frames_count(
     plain: bytes, reason: str, cut: Cutter
 ) -> None:
     ours = connection(names=["chat"])
@@ -305,7 +305,7 @@ def test_hostile_frames_end_the_connection_and_what_came_before_counts(
 
 
 @pytest.mark.parametrize(("plain", "reason"), HOSTILE.values(), ids=HOSTILE)
-def test_hostile_frames_right_behind_the_handshake(plain: bytes, reason: str) -> None:
+def test_hostile_frames_right_after_the_handshake(plain: bytes, reason: str) -> None:
     for initiator in (False, True):
         ours = connection(initiator=initiator)
         ours.open_drive(KEY)
@@ -361,7 +361,7 @@ def test_a_discovery_key_of_megabytes_is_not_sent_back() -> None:
     assert "asks without reading" in error_of(remote.send(1, Open(bytes(3 * MIB))))
 
 
-def test_the_remote_reflects_our_own_capability() -> None:
+def test_the_remote_sends_back_our_own_capability() -> None:
     ours = connection()
     ours.open_drive(KEY)
     remote = RawPeer(ours)
@@ -396,7 +396,7 @@ def test_a_drive_opened_twice_is_reported_once() -> None:
     assert remote.send(2, remote.offer()) == []
 
 
-def test_we_are_polite_right_after_both_opened() -> None:
+def test_we_offer_no_upload_after_both_sides_opened() -> None:
     ours = connection()
     ours.open_drive(KEY)
     remote = RawPeer(ours)
@@ -430,7 +430,7 @@ def test_a_session_that_ends_after_any_byte() -> None:
             assert str(closed.error) == "the connection ended before the handshake was finished"
         else:
             assert str(closed.error) == "the connection ended within a message"
-    # A chunk of the reference is one frame, so that only there nothing is cut short.
+    # Each chunk of the reference is one frame, so only a cut between chunks cuts nothing short.
     assert between == {size for size in BOUNDARIES if handshaken <= size < len(SESSION)}
 
 
@@ -459,7 +459,7 @@ GARBAGE = st.one_of(st.binary(max_size=200), st.just(b"GET / HTTP/1.1\r\n"), st.
 
 
 def check_orderly(events: list[Event]) -> None:
-    """At most one end, and that last; the handshake, if there was one, first."""
+    """Check that there is at most one end, as the last event, and that a handshake comes first."""
     kinds = [type(event) for event in events]
     assert kinds.count(ConnectionClosed) <= 1
     assert ConnectionClosed not in kinds[:-1]
@@ -552,7 +552,7 @@ def test_a_session_cut_in_two(position: int) -> None:
 # Sending
 
 
-def test_a_message_announces_the_names_and_the_next_does_not() -> None:
+def test_only_the_first_message_announces_the_names() -> None:
     remote = RawPeer(connection(names=["a", "b"]))
     sender = remote.ours.sender(None, "b")
     sender.send(b"1")
@@ -564,7 +564,7 @@ def test_a_message_announces_the_names_and_the_next_does_not() -> None:
     assert remote.heard() == [ExtensionRun(0, [b"3"])]
 
 
-def test_names_that_come_and_go_between_messages_renumber() -> None:
+def test_names_added_and_removed_between_messages_renumber_the_rest() -> None:
     remote = RawPeer(connection(names=["b"]))
     extensions = remote.ours.extensions
     sender = remote.ours.sender(None, "b")
