@@ -432,7 +432,7 @@ class _Play:
             self.now = max(self.now, due)
             self.take(self.machine.handle_deadline(self.now))
             self.collect(LIMITS.rpc.delayed_pings, 0)
-            assert self.machine.next_deadline() > self.now, "a deadline that does not move on"
+            assert self.machine.next_deadline() > self.now, "the deadline does not move on"
         self.now = until
 
     def check(self) -> None:

@@ -234,7 +234,7 @@ class _Play:
                 self.packets += 1
                 self.see(endpoint.handle_deadline(self.now))
                 self.collect()
-                assert endpoint.next_deadline() > self.now, "a deadline that does not move on"
+                assert endpoint.next_deadline() > self.now, "the deadline does not move on"
         self.now = until
 
     def see(self, events: Iterable[Event]) -> None:

@@ -1,7 +1,7 @@
-"""The meaning of peersockets, in terms of who is connected, who has what open, and who has said what.
+"""The meaning of peersockets, in terms of connections, open drives and messages.
 
-`Model` knows nothing of wires, keys, channels or frames. `Ear` and `Eye` hold a topic handle and a watch
-against it.
+`Model` knows nothing of wires, keys, channels or frames. `Ear` and `Eye` compare a topic handle and a watch
+with it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Link:
 
     @property
     def broken(self) -> bool:
-        """Whether it has ended, or is going to, otherwise than by folding."""
+        """Return whether it has ended or will end, for a reason other than folding."""
         return self.end.broken or self.end.far.broken
 
 
@@ -55,18 +55,18 @@ class Said:
 
 @attrs.define
 class Model:
-    """The truth."""
+    """The truth about all nodes."""
 
     open_drives: set[tuple[Node, DriveKey]] = attrs.field(factory=set)
     links: list[Link] = attrs.field(factory=list)
     said: dict[int, Said] = attrs.field(factory=dict)
     closings: set[tuple[Node, DriveKey]] = attrs.field(factory=set)
-    """Drives that have been closed since everything was last at rest."""
+    """Drives that were closed since everything was last at rest."""
     stalled: bool = False
-    """Whether the network has stood still since then."""
+    """Whether the network has stood still since everything was last at rest."""
 
     def members(self, node: Node, drive: DriveKey) -> set[tuple[Node, WireName]]:
-        """The members of a drive in the eyes of a node, once everything is at rest."""
+        """Return the members of a drive as one node sees them once everything is at rest."""
         return {
             (far, link.wire)
             for link in self.links
@@ -76,9 +76,10 @@ class Model:
         }
 
     def may_leave(self, node: Node, far: Node, wire: WireName, drive: DriveKey) -> bool:
-        """Whether a node may see another leave: folding two connections is no reason.
+        """Return whether a node may see another one leave. Folding two connections is no reason.
 
-        Unless the one that stays was not ready here when the other ended: nothing reports it before.
+        It is one only if the surviving connection was not ready here when the other ended, which nothing
+        reports before.
         """
         return (
             self.stalled
@@ -89,9 +90,9 @@ class Model:
         )
 
     def must_hear(self, ear: Ear) -> set[int]:
-        """The messages that a topic handle must have received, once everything is at rest.
+        """Return the messages that a topic handle must have received once everything is at rest.
 
-        Those said since it was joined, on connections that did not break.
+        They were sent after it joined, on connections that did not break.
         """
         return {
             said.number
@@ -103,14 +104,14 @@ class Model:
         }
 
     def rest(self) -> None:
-        """Everything is at rest: the past excuses nothing any more."""
+        """Note that everything is at rest: nothing before this moment is an excuse any more."""
         self.links = [link for link in self.links if link.alive]
         self.closings.clear()
         self.stalled = False
 
 
 class Names:
-    """The peers that a node knows by their ids: one key each, for ever."""
+    """The peers that a node knows by their ids. An id belongs to one key for ever."""
 
     def __init__(self, nodes: list[Node]) -> None:
         self._nodes = {key: node for node in nodes for key in node.key_pair.public_keys.items()}
@@ -128,7 +129,7 @@ class Names:
 
 @attrs.define(eq=False)
 class Ear:
-    """A topic handle, and what it has received."""
+    """A topic handle, and the messages it has received."""
 
     model: Model
     names: Names
@@ -136,33 +137,33 @@ class Ear:
     topic: Topic
     handle: TopicHandle[End]
     since: int
-    """The number of the first message that was said after joining."""
+    """The number of the first message that was sent after joining."""
     heard: set[int] = attrs.field(factory=set)
     _last: dict[tuple[Node, WireName], Said] = attrs.field(factory=dict)
 
     def listen(self) -> bool:
-        """Take everything; returns whether there was anything."""
+        """Take all messages. Return whether there were any."""
         messages = self.handle.take_all()
         for message in messages:
             self._check(message)
         return bool(messages)
 
     def check_bounds(self) -> None:
-        """Twice the limit, and what one read brings on top, is the most that waits."""
+        """Check that no more messages wait than twice the limit and those of one read."""
         assert len(self.handle) < 2 * LIMITS.receive_messages + LIMITS.send_buffer
 
     def _check(self, message: Message) -> None:
         said = self.model.said[int.from_bytes(message.message[:4], "big")]
         wire = said.end.connection.wire
         assert wire is not None
-        assert (said.hearer, said.topic) == (self.node, self.topic), "heard by somebody else"
+        assert (said.hearer, said.topic) == (self.node, self.topic), "the wrong node received it"
         assert message.message == said.payload
         assert message.public_key == said.sender.key_pair.public_keys[wire]
         assert said.number not in self.heard, "heard twice"
         last = self._last.get((said.sender, wire), said)
-        # Messages that come late on a connection that broke may be overtaken on the next one.
+        # Late messages on a broken connection may be overtaken by those on the next one.
         broken = last.end is not said.end and (last.end.broken or said.end.broken)
-        assert last.number <= said.number or broken, "heard out of order"
+        assert last.number <= said.number or broken, "received out of order"
         self.names.note(self.node, message.peer_id, wire, message.public_key)
         self.heard.add(said.number)
         self._last[said.sender, wire] = said
@@ -170,7 +171,7 @@ class Ear:
 
 @attrs.define(eq=False)
 class Eye:
-    """A watch, and whom it has seen join and not leave."""
+    """A watch, and the peers that it has reported as joined and not as left."""
 
     model: Model
     names: Names

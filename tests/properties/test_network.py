@@ -1,7 +1,6 @@
-"""Nodes on both wires, under everything that can happen to them, against the model of what it means.
+"""Nodes on both wires and everything that can happen to them, compared with a model of the meaning.
 
-The same examples in every run; others, and more of them, with `PEERSOCKETS_EXAMPLES=5000 pytest
-tests/properties`.
+Every run uses the same examples. `PEERSOCKETS_EXAMPLES=5000 pytest tests/properties` uses others, and more.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from properties.model import LIMITS, Ear, Eye, Link, Model, Names, Said
 from simulation.streams import End, Network, Node
 
 CAPACITY = 1000
-"""Bytes under way in one direction of a stream, after which nothing more is written."""
+"""Bytes in flight in one direction of a stream, after which nothing more is written."""
 
 EXAMPLES = int(os.environ.get("PEERSOCKETS_EXAMPLES", "150"))
 
@@ -29,7 +28,7 @@ drives = st.sampled_from((KEY, OTHER_KEY))
 topics = st.sampled_from(("chat", "state"))
 wires = st.sampled_from(WIRES)
 picks = st.integers(0, 1000)
-"""One of however many there are."""
+"""Draw one item of a list of any length."""
 
 
 def has_ears(machine: Peersockets) -> bool:
@@ -60,7 +59,7 @@ class Peersockets(RuleBasedStateMachine):
 
     @initialize(links=st.lists(st.tuples(nodes, st.integers(1, 2), wires), max_size=5), apart=st.booleans())
     def begin(self, links: list[tuple[int, int, WireName]], apart: bool) -> None:
-        """Somewhere in the middle, so that there is something to lose."""
+        """Begin in the middle, so that there is something to lose."""
         for dialler, step, wire in links:
             self.connect(dialler, step, wire)
         for node in range(2 if apart else 3):
@@ -78,7 +77,7 @@ class Peersockets(RuleBasedStateMachine):
     @precondition(has_ends)
     @rule(pick=picks, other_way=st.booleans(), at_once=st.booleans())
     def connect_again(self, pick: int, other_way: bool, at_once: bool) -> None:
-        """A duplicate, which may be ready before anything else moves."""
+        """Add a duplicate, which may be ready before anything else moves."""
         end = self.pick_end(pick)
         near, far = (end.far, end) if other_way else (end, end.far)
         duplicate = self.link(near.node, far.node, end.connection.wire or "hypercore11")
@@ -88,7 +87,7 @@ class Peersockets(RuleBasedStateMachine):
     @precondition(has_ends)
     @rule(pick=picks, how=st.sampled_from(("here", "at both ends", "refuse")))
     def lose(self, pick: int, how: str) -> None:
-        """The stream breaks here, or at both ends with what was under way, or the peer is refused."""
+        """Break a stream at one end, or at both ends with the bytes in flight, or refuse the peer."""
         end = self.pick_end(pick)
         if how == "refuse":
             end.fail(RemoteProtocolError("refused"))
@@ -102,7 +101,7 @@ class Peersockets(RuleBasedStateMachine):
     @precondition(has_ends)
     @rule(moves=st.lists(st.tuples(picks, st.integers(0, 200)), min_size=1, max_size=20))
     def move(self, moves: list[tuple[int, int]]) -> None:
-        """Some ends write, and some read a few bytes."""
+        """Let some ends write, and some read a few bytes."""
         for pick, size in moves:
             if not has_ends(self):
                 return
@@ -115,13 +114,13 @@ class Peersockets(RuleBasedStateMachine):
     @precondition(has_ends)
     @rule(pick=picks)
     def settle_one(self, pick: int) -> None:
-        """Everything moves on one connection, and nothing on the others."""
+        """Let everything move on one connection, and nothing on the others."""
         end = self.pick_end(pick)
         self.network.settle(end, end.far)
 
     @rule()
     def settle(self) -> None:
-        """Everything moves, as far as full handles let it."""
+        """Let everything move, as far as full handles allow it."""
         self.network.settle()
 
     @rule(seconds=st.sampled_from((0.5, 5.0, 60.0)))
@@ -130,7 +129,7 @@ class Peersockets(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from((0.5, 4.0, 8.0, 30.0)))
     def stall(self, seconds: float) -> None:
-        """Time passes, and no byte moves."""
+        """Let time pass while no byte moves."""
         self.model.stalled = True
         self.network.advance(seconds)
 
@@ -161,7 +160,7 @@ class Peersockets(RuleBasedStateMachine):
     @precondition(has_drives)
     @rule(pick=picks)
     def watch(self, pick: int) -> None:
-        """One more watch, which begins with who is there."""
+        """Open one more watch. It begins with the present members."""
         self.eyes.append(self.eye(*self.pick_drive(pick)))
 
     @precondition(has_drives)
@@ -189,7 +188,7 @@ class Peersockets(RuleBasedStateMachine):
     @precondition(has_ears)
     @rule(pick=picks, peer_id=st.integers(1, 5))
     def send_to_anybody(self, pick: int, peer_id: int) -> None:
-        """A peer that is no member is not reached."""
+        """Send to a peer that is no member. The message is not accepted."""
         ear = self.ears[pick % len(self.ears)]
         try:
             self.say(ear, peer_id, 0)
@@ -201,7 +200,7 @@ class Peersockets(RuleBasedStateMachine):
     @precondition(has_ears)
     @rule(pick=picks, size=st.integers(0, 60))
     def broadcast(self, pick: int, size: int) -> None:
-        """To each member; none of them is gone."""
+        """Send to each member. None of them is gone."""
         ear = self.ears[pick % len(self.ears)]
         for peer_id in self.members(ear):
             self.say(ear, peer_id, size)
@@ -209,7 +208,7 @@ class Peersockets(RuleBasedStateMachine):
     @precondition(has_ears)
     @rule(pick=picks)
     def listen(self, pick: int) -> None:
-        """The others do not: they are slow readers."""
+        """Take messages from some handles. The others read slowly."""
         self.ears[pick % len(self.ears)].listen()
 
     @precondition(has_drives)
@@ -220,7 +219,7 @@ class Peersockets(RuleBasedStateMachine):
     @precondition(has_ends)
     @rule(pick=picks, key=drives, topic=topics)
     def intrude(self, pick: int, key: DriveKey, topic: str) -> None:
-        """A peer that does not have the drive open sends to a topic all the same; nobody hears it."""
+        """Let a peer without the drive send to a topic all the same. No handle receives the message."""
         end = self.pick_end(pick)
         connection = end.connection
         if (
@@ -245,7 +244,7 @@ class Peersockets(RuleBasedStateMachine):
 
     @rule()
     def rest(self) -> None:
-        """Once everything has arrived and every deadline has passed, the model is right in everything."""
+        """Let everything arrive and every deadline pass. Then the model agrees in every detail."""
         for _ in range(10):
             self.drain()
             self.network.flow(1.0)
@@ -254,7 +253,7 @@ class Peersockets(RuleBasedStateMachine):
             assert link.alive == (not link.end.gone) == (not link.end.far.gone)
             assert not link.alive or link.end.connection.remote_public_key is not None
         alive = [(frozenset(link.nodes), link.wire) for link in self.model.links if link.alive]
-        assert len(alive) == len(set(alive)), "two connections are not folded"
+        assert len(alive) == len(set(alive)), "two connections were not folded"
         for (node, key), drive in self.drives.items():
             members = {
                 (self.names.node(member.peer.wire, member.peer.public_key), member.peer.wire)
@@ -265,7 +264,7 @@ class Peersockets(RuleBasedStateMachine):
             eye.look()
             assert set(eye.present.values()) == self.model.members(eye.node, eye.drive)
         for ear in self.ears:
-            assert ear.heard >= self.model.must_hear(ear), "a message is lost"
+            assert ear.heard >= self.model.must_hear(ear), "a message was lost"
         self.model.rest()
 
     def teardown(self) -> None:

@@ -2,16 +2,16 @@
 
     link        one direction of a line: loss, bursts, delay, jitter, reordering, duplication, corruption,
                 a bandwidth with a finite queue, an MTU; every condition can change at any time
-    network     the clock, the sites, and the way of a datagram from one host to another
-    host        one machine with its address: reads and writes runs of datagrams as an adapter does
-    gateway     where a site translates addresses: the seam for NATs
-    pattern     what a machine has to offer
+    network     the clock, the sites, and the path of a datagram from one host to another
+    host        a machine with its address; reads and writes runs of datagrams as an adapter does
+    gateway     translates the addresses of a site: NATs and firewalls
+    pattern     the methods that a machine needs
     tcp         a CUBIC TCP as a competitor for the same bottleneck
-    punch_host  a node without a network that notes what a punch asks of it
+    punch_host  a node without a network that notes the calls of a punch
     identity    entropy and key pairs that are the same in every run
     streams     nodes of topics with streams between them: its `Network` moves bytes in any pieces and order
 
-A run needs no real time: the clock jumps to whatever happens next. It draws every chance from the network's
+A run needs no real time: the clock jumps to the next event. It draws every chance from the network's
 seed, so the same seed gives the same run.
 
     network = Network(seed=1)

@@ -1,4 +1,4 @@
-"""Where a site translates addresses."""
+"""Gateways translate the addresses of a site."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from simulation.pattern import Address
 
 
 class Gateway(Protocol):
-    """Translates the addresses of one site's datagrams, and decides which may enter.
+    """Translates the addresses of one site's datagrams, and decides which ones may enter.
 
-    A site without a gateway uses its hosts' addresses in the open network. A NAT of any kind is one class of
+    A site without a gateway uses its hosts' addresses in the open network. A NAT of any kind is a class with
     two methods.
     """
 
@@ -29,10 +29,10 @@ class Gateway(Protocol):
 
 
 class PortMapping:
-    """One public address, one public port for each private address, the same for every destination.
+    """One public address, and one public port for each private address, the same for every destination.
 
-    `filtered` lets in only those who have been written to. `rebind` forgets every mapping, as a router does
-    that restarts: the next datagram out has a new source.
+    With `filtered`, only remotes that the port has written to may send. `rebind` forgets every mapping, as a
+    router does when it restarts: the next datagram out has a new source.
     """
 
     def __init__(self, public: str, *, first_port: int = 40_000, filtered: bool = False) -> None:
@@ -44,7 +44,7 @@ class PortMapping:
         self._contacts: set[tuple[Address, Address]] = set()
 
     def outbound(self, source: Address, destination: Address, now: float) -> Address | None:
-        """Map the source to its port, a new one at first."""
+        """Map the source to its port, which is new for a new source."""
         port = self._ports.get(source)
         if port is None:
             port = self._ports[source] = self._next_port
@@ -54,14 +54,14 @@ class PortMapping:
         return self._public, port
 
     def inbound(self, source: Address, destination: Address, now: float) -> Address | None:
-        """Map the port back, where there is a mapping and the filter agrees."""
+        """Map the port back, if there is a mapping and the filter agrees."""
         private = self._private.get(destination[1])
         if private is None or (self._filtered and (private, source) not in self._contacts):
             return None
         return private
 
     def owns(self, address: Address) -> bool:
-        """Everything that goes to the public address."""
+        """Return True for everything that goes to the public address."""
         return address[0] == self._public
 
     def rebind(self) -> None:
@@ -72,10 +72,10 @@ class PortMapping:
 
 
 class Nat:
-    """A router with one public address, which lets in only those addresses that its port has written to.
+    """A router with one public address. It lets in only addresses that the port has written to.
 
-    `preserving` keeps the port of a socket; `symmetric` gives the next port to each socket and destination,
-    and `random` gives any.
+    `preserving` keeps the port of a socket. `symmetric` gives the next port to each socket and destination,
+    and `random` gives any port.
     """
 
     def __init__(self, public: str, mapping: Literal["preserving", "symmetric", "random"]) -> None:
@@ -87,7 +87,7 @@ class Nat:
         self._contacts: set[tuple[int, Address]] = set()
 
     def outbound(self, source: Address, destination: Address, now: float) -> Address | None:
-        """Map the source to its port, a new one at first."""
+        """Map the source to its port, which is new for a new source."""
         key = source, None if self._mapping == "preserving" else destination
         if key not in self._ports:
             self._private[self._new_port(source)] = source
@@ -101,7 +101,7 @@ class Nat:
         return self._private[destination[1]] if (destination[1], source) in self._contacts else None
 
     def owns(self, address: Address) -> bool:
-        """Everything that goes to the public address."""
+        """Return True for everything that goes to the public address."""
         return address[0] == self.public
 
     def _new_port(self, source: Address) -> int:
@@ -115,9 +115,9 @@ class Nat:
 
 
 class Firewall:
-    """A filter before one public host, which keeps its addresses: who was written to may answer.
+    """A filter for one public host, which keeps its addresses: remotes that it wrote to may answer.
 
-    It looks at hosts, not at ports, as many routers do, and forgets one after `hole_time` seconds.
+    It compares hosts and not ports, as many routers do. It forgets a host after `hole_time` seconds.
     """
 
     def __init__(self, host: str, *, hole_time: float = 300.0) -> None:
@@ -128,15 +128,15 @@ class Firewall:
         self._written: dict[tuple[Address, str], float] = {}
 
     def outbound(self, source: Address, destination: Address, now: float) -> Address | None:
-        """Leave the source as it is."""
+        """Keep the source."""
         self._written[source, destination[0]] = now
         return source
 
     def inbound(self, source: Address, destination: Address, now: float) -> Address | None:
-        """Let in what may answer."""
+        """Let a datagram in if it may be an answer."""
         written = self._written.get((destination, source[0]), -self._hole_time)
         return None if self.shut and now - written >= self._hole_time else destination
 
     def owns(self, address: Address) -> bool:
-        """Everything that goes to the host."""
+        """Return True for everything that goes to the host."""
         return address[0] == self._host

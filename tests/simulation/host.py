@@ -1,4 +1,4 @@
-"""One machine on the network: reads and writes for it as an adapter does."""
+"""A machine on the network. The host reads and writes for it as an adapter does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from simulation.network import Site
 
 MAX_RUN = 64
-"""Datagrams in one read at most, as with the kernel's GRO."""
+"""The most datagrams in one read, as with the kernel's GRO."""
 
 MAX_RUN_BYTES = 65_535
 
@@ -28,13 +28,15 @@ class Host:
     address: Address
     machine: DatagramMachine
     on_event: Callable[[Any], None]
-    """Called with every event, and may use the machine: what that queues goes out afterwards."""
+    """Called with every event. It may use the machine, and the datagrams that this queues are sent
+    afterwards.
+    """
     read_delay: float = 0.0
-    """Seconds from the first arrival to the read, in which further datagrams join it."""
+    """Seconds from the first arrival to the read. Datagrams that arrive in this time join the read."""
     receive_buffer: float = float("inf")
-    """Bytes that wait for the read at most; what does not fit is dropped, as in a socket's buffer."""
+    """The most bytes that wait for the read. Others are dropped, as in a socket's full buffer."""
     probe: Address | None = None
-    """The address of a second socket, where the machine has one: what comes to it arrives at once."""
+    """The address of a second socket, if the machine has one. The machine gets its datagrams at once."""
     sockets: dict[Address, int] = attrs.field(factory=dict)
     """The numbers of the sockets that the machine has opened to punch holes, by their addresses."""
     overflows: int = 0
@@ -54,7 +56,7 @@ class Host:
         return [self.address, *([] if self.probe is None else [self.probe]), *self.sockets]
 
     def move(self, address: Address) -> None:
-        """Change the address: what goes to the old one, or is under way to it, arrives nowhere."""
+        """Change the address. Datagrams to the old one arrive nowhere, even those in flight."""
         self.site.network.forget_address(self)
         self.address = address
         self.sockets.clear()
@@ -62,7 +64,7 @@ class Host:
         self.settle()
 
     def call_later(self, delay: float, action: Callable[[], object]) -> None:
-        """Do something to the machine later, then send what that queued."""
+        """Use the machine later, and then send what that queued."""
 
         def act() -> None:
             action()
@@ -71,9 +73,9 @@ class Host:
         self.site.network.call_at(self.now + delay, act)
 
     def settle(self) -> None:
-        """Send what the machine has queued, and note its deadline."""
+        """Send the datagrams that the machine has queued, and note its deadline."""
         for destination, buffers, segment_size in self.machine.datagrams_to_send(self.now):
-            # An adapter sets no DF towards those that the machine names as black holes.
+            # An adapter sets no DF for destinations that the machine reports as black holes.
             may_fragment = destination in getattr(self.machine, "black_holes", ())
             for payload in _cut(b"".join(buffers), segment_size):
                 datagram = Datagram(self.address, destination, payload, may_fragment)
@@ -98,7 +100,7 @@ class Host:
         return address
 
     def wake_up(self, scheduled: float) -> Callable[[], None] | None:
-        """Return the work of a wake-up that was set for this time, unless the deadline has moved since."""
+        """Return the work of a wake-up that was set for this time, or None if the deadline has moved."""
         if scheduled != self._scheduled:
             return None
         self._scheduled = float("inf")
@@ -109,7 +111,7 @@ class Host:
         return self._handle_deadline
 
     def deliver(self, datagram: Datagram) -> None:
-        """A datagram has arrived; the host reads it after `read_delay`."""
+        """Take a datagram that has arrived. The host reads it after `read_delay`."""
         socket = (
             Socket.PROBE if datagram.destination == self.probe else self.sockets.get(datagram.destination)
         )
@@ -122,7 +124,7 @@ class Host:
             self.settle()
             return
         if datagram.destination != self.address:
-            return  # it has moved while this was under way
+            return  # the host has moved since the datagram left
         if self._inbox_size + len(datagram.payload) > self.receive_buffer:
             self.overflows += 1
             return
@@ -147,7 +149,7 @@ class Host:
             yield first.source, size, memoryview(bytearray().join(parts))
 
     def _schedule(self, deadline: float) -> None:
-        # A deadline that moves back, as it does with every packet, is looked at when the first one is due.
+        # A deadline moves back with every packet. The host looks at the new one when the first one is due.
         if deadline < self._scheduled:
             self._scheduled = max(deadline, self.now)
             self.site.network.call_at(self._scheduled, self)
@@ -155,7 +157,7 @@ class Host:
     def _handle_deadline(self) -> None:
         self._hand_over(self.machine.handle_deadline(self.now))
         self.settle()
-        assert self.machine.next_deadline() > self.now, "a deadline that does not move on"
+        assert self.machine.next_deadline() > self.now, "the deadline does not move on"
 
     def _hand_over(self, events: Any) -> None:
         for event in events:
@@ -163,7 +165,7 @@ class Host:
 
 
 def _continues(datagram: Datagram, first: Datagram, parts: list[bytes]) -> bool:
-    """Whether the kernel would hand over this datagram together with those before it."""
+    """Return whether the kernel would hand over this datagram together with those before it."""
     size = len(first.payload)
     return (
         datagram.source == first.source

@@ -9,7 +9,7 @@ from peersockets_core import Entropy, KeyPair
 
 
 def entropy(label: str) -> Entropy:
-    """A source of bytes that are the same in every run."""
+    """Return a source of bytes that are the same in every run."""
     counter = itertools.count()
 
     def take(size: int) -> bytes:

@@ -14,34 +14,35 @@ from simulation.pattern import Datagram
 
 @attrs.define(eq=False, kw_only=True)
 class Link:
-    """Decides when a datagram arrives, and how often, and how damaged.
+    """Decides when a datagram arrives, how often, and how damaged.
 
-    Chances are between 0 and 1, times are seconds. Every condition can change during a run: it holds for the
-    datagrams that enter the link from then on.
+    Chances are between 0 and 1, and times are seconds. Every condition can change during a run. A change
+    applies to the datagrams that enter the link from then on.
     """
 
     delay: float = 0.0
     jitter: float = 0.0
-    """The most that is added to the delay of a datagram. Jitter alone reorders nothing."""
+    """The maximum that is added to the delay of a datagram. Jitter alone reorders nothing."""
     loss: float = 0.0
     burst: float = 1.0
-    """How many datagrams are lost in a row, in the mean. 1 loses each by itself."""
+    """The mean number of datagrams lost in a row. With 1, each is lost by itself."""
     reorder: float = 0.0
     """The chance that a datagram is held back by `reorder_delay`, so that others overtake it."""
     reorder_delay: float = 0.01
     duplicate: float = 0.0
     corrupt: float = 0.0
-    """The chance that one bit of a datagram flips, as where UDP has no checksum."""
+    """The chance that one bit of a datagram flips, as on UDP without checksums."""
     bandwidth: float = math.inf
-    """Bits a second, counted with IP and UDP headers."""
+    """Bits per second, with IP and UDP headers."""
     queue: float = math.inf
-    """Bytes that wait for the line at most; what does not fit is dropped at the tail."""
+    """The most bytes that wait for the line. A datagram that finds no room is dropped."""
     mtu: float = math.inf
-    """Bytes of the largest IP packet. Larger ones vanish without an answer, as on a black path, unless they
-    may be cut: then they are lost if any fragment is."""
+    """The size of the largest IP packet. Larger ones vanish without an answer, as in a black hole. If they
+    may be fragmented, they are lost if any fragment is.
+    """
 
     counts: Counter[str] = attrs.field(factory=Counter)
-    """Datagrams: `offered`, `delivered`, and one name for each cause of harm."""
+    """Numbers of datagrams: `offered`, `delivered`, and one for each cause of damage."""
     delivered_bytes: int = 0
     """Bytes of IP packets that came through."""
     longest_wait: float = 0.0
@@ -87,7 +88,7 @@ class Link:
         return self._free_at
 
     def _loses(self, random: Random) -> bool:
-        # Gilbert's model: every datagram is lost in the bad state, none in the good one.
+        # Gilbert's model: every datagram is lost in the bad state, and none in the good one.
         if self.burst <= 1 or self.loss >= 1:
             return random.random() < self.loss
         leave = 1 / self.burst

@@ -1,4 +1,4 @@
-"""The clock, the sites, and the way of a datagram."""
+"""The clock, the sites, and the path of a datagram."""
 
 from __future__ import annotations
 
@@ -16,25 +16,27 @@ from simulation.link import Link
 from simulation.pattern import Address, Datagram, DatagramMachine
 
 HOPS = 10
-"""Of a path through the open network: what has a smaller TTL leaves its site, but does not arrive."""
+"""The hops of a path through the open network. A datagram with a smaller TTL leaves its site but does not
+arrive.
+"""
 
 MAX_STEPS_AT_ONCE = 100_000
-"""Steps in one instant, after which the machines are taken to answer each other forever."""
+"""The steps in one instant after which the machines count as answering each other for ever."""
 
 
 class NotReached(AssertionError):
-    """The condition that a run waited for has not come about."""
+    """A condition that a run waited for was not reached."""
 
 
 class NeverIdle(AssertionError):
-    """A timer lives on, or a machine talks forever."""
+    """A timer lives on, or a machine never stops sending."""
 
 
 class Network:
-    """Everything that exists, and when it happens.
+    """Everything that exists, and the times at which things happen.
 
-    A datagram leaves its host, goes up the line of its site, through the site's gateway, into the open
-    network, which takes no time, and down through gateway and line of the other site.
+    A datagram leaves its host, goes up the line of its site and through the site's gateway into the open
+    network, which takes no time. Then it goes down through the gateway and the line of the other site.
     """
 
     def __init__(self, seed: int | str = 0, *, start: float = 1000.0) -> None:
@@ -43,9 +45,9 @@ class Network:
         self.taps: list[Callable[[float, Datagram], object]] = []
         """Called with the time and every datagram that a host sends."""
         self.unroutable = 0
-        """Datagrams to addresses that are nobody's, or that a gateway has dropped."""
+        """Datagrams to unknown addresses, or dropped by a gateway."""
         self._agenda: list[tuple[float, int, Callable[[], object] | Host]] = []
-        """The calls to make, and the hosts to wake, by time."""
+        """The calls to make and the hosts to wake, by time."""
         self._numbers = itertools.count()
         self._sites: list[Site] = []
         self._hosts: dict[tuple[Site | None, Address], Host] = {}
@@ -53,17 +55,17 @@ class Network:
     def add_site(
         self, *, up: Link | None = None, down: Link | None = None, gateway: Gateway | None = None
     ) -> Site:
-        """Make a place for hosts. Its hosts share the two lines, which are perfect unless given."""
+        """Make a place for hosts. Its hosts share the two lines, which are perfect by default."""
         site = Site(network=self, up=up or Link(), down=down or Link(), gateway=gateway)
         self._sites.append(site)
         return site
 
     def call_at(self, time: float, action: Callable[[], object] | Host) -> None:
-        """Do something at a time, or wake a host if its machine still has that deadline then."""
+        """Make a call at a time, or wake a host if its machine still has that deadline then."""
         heapq.heappush(self._agenda, (max(time, self.now), next(self._numbers), action))
 
     def run_for(self, seconds: float) -> None:
-        """Let so much time pass."""
+        """Let this much time pass."""
         until = self.now + seconds
         self._run(lambda: False, until)
         self.now = until
@@ -71,45 +73,47 @@ class Network:
     def run_until(self, condition: Callable[[], bool], *, within: float) -> None:
         """Run until the condition holds.
 
-        Raises `NotReached` if it does not after so many seconds, or once nothing is left to do.
+        Raises `NotReached` if it does not hold after this many seconds, or if nothing is left to do.
         """
         self._run(condition, self.now + within)
         if not condition():
             raise NotReached("nothing is left to do" if self.idle else f"not within {within} s")
 
     def run_until_idle(self, *, within: float) -> None:
-        """Run until nothing is left to do. Raises `NeverIdle` if something is after so many seconds."""
+        """Run until nothing is left to do. Raises `NeverIdle` if something is still due after this many
+        seconds.
+        """
         self._run(lambda: False, self.now + within)
         if not self.idle:
             raise NeverIdle(f"something is still due after {within} s")
 
     @property
     def idle(self) -> bool:
-        """Whether no datagram is under way, no call is due, and no machine has a deadline."""
+        """Return whether no datagram is in flight, no call is due, and no machine has a deadline."""
         return all(isinstance(action, Host) for _, _, action in self._agenda) and all(
             host.machine.next_deadline() == float("inf") for host in self._hosts.values()
         )
 
     def send(self, host: Host, datagram: Datagram) -> None:
-        """A host sends a datagram."""
+        """Take a datagram that a host sends."""
         for tap in self.taps:
             tap(self.now, datagram)
         for arrival, arrived in host.site.up.transmit(datagram, self.now, self.random):
             self.call_at(arrival, lambda arrived=arrived: self._leave(host.site, arrived))  # type: ignore[misc]
 
     def learn_address(self, host: Host) -> None:
-        """A host has an address."""
+        """Register a host's address."""
         for address in host.addresses:
             key = host.site.scope, address
-            assert key not in self._hosts, f"{address} is somebody else's"
+            assert key not in self._hosts, f"{address} belongs to another host"
             self._hosts[key] = host
 
     def open_socket(self, host: Host, address: Address) -> None:
-        """A host has another socket."""
+        """Register another socket of a host."""
         self._hosts[host.site.scope, address] = host
 
     def forget_address(self, host: Host) -> None:
-        """A host has lost its address."""
+        """Remove a host's address."""
         for address in host.addresses:
             del self._hosts[host.site.scope, address]
 
@@ -152,25 +156,25 @@ class Network:
 
     def _run(self, stop: Callable[[], bool], until: float) -> None:
         for host in list(self._hosts.values()):
-            host.settle()  # what was asked of its machine from outside
+            host.settle()  # the test has used its machine
         steps = 0
         while not stop() and self._agenda and self._agenda[0][0] <= until:
             time, _, action = heapq.heappop(self._agenda)
             if isinstance(action, Host):
                 wake = action.wake_up(time)
                 if wake is None:
-                    continue  # its deadline has moved, and time does not pass for one that is gone
+                    continue  # The deadline has moved. No time passes for a machine that is gone.
                 action = wake
             steps = steps + 1 if time == self.now else 0
             if steps > MAX_STEPS_AT_ONCE:
-                raise NeverIdle("the machines answer each other without time passing")
+                raise NeverIdle("the machines answer each other while no time passes")
             self.now = time
             action()
 
 
 @attrs.define(eq=False, kw_only=True)
 class Site:
-    """Hosts that share a line up, a line down, and a gateway where there is one."""
+    """Hosts that share a line up, a line down, and a gateway if there is one."""
 
     network: Network
     up: Link
@@ -179,7 +183,7 @@ class Site:
 
     @property
     def scope(self) -> Site | None:
-        """Where the addresses of its hosts mean something: here, or everywhere."""
+        """The range in which the addresses of its hosts are valid: this site, or everywhere."""
         return self if self.gateway is not None else None
 
     def add_host(
@@ -192,7 +196,7 @@ class Site:
         receive_buffer: float = float("inf"),
         probe: Address | None = None,
     ) -> Host:
-        """Put a machine at an address (port 1000 unless given), and its second socket at `probe`."""
+        """Put a machine at an address (port 1000 by default), and its second socket at `probe`."""
         host = Host(
             site=self,
             address=(address, 1000) if isinstance(address, str) else address,

@@ -19,11 +19,13 @@ class DatagramMachine(Protocol):
     def receive_datagrams(
         self, buffer: Buffer, segment_size: int, source: Address, now: float, /
     ) -> Iterable[Any]:
-        """Take datagrams of `segment_size` bytes that stand in a row; the last may be shorter."""
+        """Take datagrams of `segment_size` bytes that follow each other; the last may be shorter."""
         ...
 
     def datagrams_to_send(self, now: float, /) -> Iterable[tuple[Any, Sequence[Buffer], int]]:
-        """Hand over what is due: a destination, the gathered bytes, the size at which to cut them."""
+        """Return the datagrams that are due: a destination, the gathered bytes, and the size at which to cut
+        them.
+        """
         ...
 
     def next_deadline(self) -> float:
@@ -31,23 +33,23 @@ class DatagramMachine(Protocol):
         ...
 
     def handle_deadline(self, now: float, /) -> Iterable[Any]:
-        """Do what is due."""
+        """Handle the events that are due."""
         ...
 
 
 @attrs.frozen
 class Datagram:
-    """One datagram under way."""
+    """One datagram in flight."""
 
     source: Address
     destination: Address
     payload: bytes
     may_fragment: bool = False
-    """Whether a router may cut it, where it does not fit a path: IP's bit against that is not set."""
+    """Whether a router may fragment it if it does not fit a path: IP's DF bit is not set."""
     ttl: int = 64
-    """Hops that it may take."""
+    """The number of hops that it may take."""
 
     @property
     def size(self) -> int:
-        """Bytes on an IPv4 line, headers of IP and UDP included: the size an MTU counts."""
+        """Bytes of the IPv4 packet, with IP and UDP headers: the size that an MTU counts."""
         return len(self.payload) + 28

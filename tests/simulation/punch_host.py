@@ -1,4 +1,4 @@
-"""A node without a network, for machines that punch holes: it notes everything that they ask of it."""
+"""A node without a network, for machines that punch holes: it notes all their calls."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TOKEN = b"t" * 32
 
 @attrs.define(eq=False)
 class PunchHost:
-    """The host of one punch, with no network below."""
+    """The host of one punch, without a network below."""
 
     limits: PunchLimits = attrs.field(factory=PunchLimits)
     known: list[SocketAddress] = attrs.field(factory=lambda: NODES[:])

@@ -1,6 +1,6 @@
-"""Nodes of the core and the streams between them, in virtual time, which passes only when a test says so.
+"""Nodes of the core and the streams between them, in virtual time that passes only when a test says so.
 
-`End` does what a task does in peersockets_trio, `Node` what a runtime does, in the same order.
+`End` does the work of a task in peersockets_trio, and `Node` that of a runtime, in the same order.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ class End:
     connection: Connection[End]
     far: End = attrs.field(init=False)
     inbox: bytearray = attrs.field(factory=bytearray)
-    """Bytes that are on their way to this end."""
+    """Bytes in flight to this end."""
     eof: bool = False
-    """Whether nothing follows them."""
+    """Whether no bytes follow them."""
     finishing: bool = False
     wrote_eof: bool = False
     linger: float = float("inf")
     doom: RemoteProtocolError | None = None
     gone: bool = False
     broken: bool = False
-    """Whether it ended for another reason than being folded, or the far end's being so."""
+    """Whether it ended for a reason other than folding at either end."""
 
     def write(self) -> bool:
-        """Move what is queued into the stream; returns whether anything was."""
+        """Move queued bytes into the stream. Return whether there were any."""
         if self.gone or self.wrote_eof or len(self.far.inbox) > self.network.capacity:
             return False
         data = self.connection.data_to_send(self.network.now)
@@ -62,7 +62,7 @@ class End:
         return bool(data) or self.wrote_eof
 
     def read(self, size: int = WHOLE) -> bool:
-        """Take up to so many bytes out of the stream; returns whether there was anything to take."""
+        """Take up to this many bytes from the stream. Return whether there was anything to take."""
         now, connection = self.network.now, self.connection
         if self.gone or not (self.inbox or self.eof):
             return False
@@ -74,7 +74,7 @@ class End:
         return True
 
     def receive(self, size: int = WHOLE) -> None:
-        """Hand what has arrived to the connection, also where the machine would rather have it wait."""
+        """Pass bytes that have arrived to the connection, even if the machine would rather let them wait."""
         if self.inbox:
             data = bytes(self.inbox[:size])
             del self.inbox[:size]
@@ -103,12 +103,12 @@ class End:
         self.node.drop_doomed()
 
     def close(self) -> None:
-        """Close the connection in good order, and end the stream behind what is queued."""
+        """Close the connection cleanly, and end the stream after the queued bytes."""
         if not self.gone:
             self.process(self.connection.close())
 
     def cut(self) -> None:
-        """The stream breaks here; the far end may read what is under way."""
+        """Break the stream here. The far end may still read the bytes in flight."""
         if not self.gone:
             self.broken = True
             self.connection.close()
@@ -120,7 +120,7 @@ class End:
             self.end()
 
     def end(self) -> None:
-        """The connection has closed. Queued bytes still go out where it ended in good order."""
+        """Act on the end of the connection. After a clean end, queued bytes are still sent."""
         connection = self.connection
         self.broken |= connection.error is not None
         unsent = connection.outbox.message_size if self.broken else 0
@@ -138,7 +138,7 @@ class End:
 
 
 class Node:
-    """A machine with its identity, and the host of it."""
+    """A machine with its identity, and the machine's host."""
 
     def __init__(
         self,
@@ -148,7 +148,7 @@ class Node:
         limits: Limits = DEFAULT_LIMITS,
         host: Host[Any, Any] | None = None,
     ) -> None:
-        """The node itself does what the machine asks for, unless there is another `host`."""
+        """The node itself serves the machine, unless there is another `host`."""
         self.name = name
         self.limits = limits
         self.key_pair = key_pair(name) if keys is None else keys
@@ -157,7 +157,7 @@ class Node:
         self._count = itertools.count()
 
     def make_connection(self, wire: WireName | None, now: float) -> Connection[Any]:
-        """Begin a connection, as the dialler if the wire is given."""
+        """Begin a connection; with a wire, as the dialler."""
         return self.machine.make_connection(
             wire=wire,
             initiator=wire is not None,
@@ -187,7 +187,7 @@ class Node:
         assert not connection.owner.gone
 
     def rerouted(self) -> None:
-        """Nobody waits."""
+        """No sender waits."""
 
     def wake(self, connection: Connection[End]) -> None:
         assert connection.owner in self.ends
@@ -212,7 +212,7 @@ class Network:
         self.nodes = list(nodes)
 
     def connect(self, dialler: Node, answerer: Node, wire: WireName) -> End:
-        """Begin a connection; returns the dialler's end."""
+        """Begin a connection. Return the dialler's end."""
         self.nodes += [node for node in (dialler, answerer) if node not in self.nodes]
         near, far = dialler.begin(self, wire), answerer.begin(self, None)
         near.far, far.far = far, near
@@ -223,14 +223,14 @@ class Network:
         return itertools.chain.from_iterable([list(node.ends) for node in self.nodes])
 
     def settle(self, *only: End) -> bool:
-        """Move bytes, at some ends or at all, until none can be moved; returns whether any were."""
+        """Move bytes until no more can move, at some ends or at all. Return whether any moved."""
         moved = False
         while sum(end.write() + end.read() for end in only or self.ends):
             moved = True
         return moved
 
     def advance(self, seconds: float) -> None:
-        """Let time pass and no bytes move; whatever becomes due is done, in order, and must move on."""
+        """Let time pass while no bytes move. Handle every deadline in order; each call must move it on."""
         until = self.now + seconds
         while True:
             due = min(
@@ -243,21 +243,21 @@ class Network:
             for end in self.ends:
                 if end.next_deadline() <= self.now:
                     end.handle_deadline()
-                    assert end.next_deadline() > self.now, "a deadline that does not move on"
+                    assert end.next_deadline() > self.now, "the deadline does not move on"
             for node in self.nodes:
                 node.machine.handle_deadline(self.now)
                 node.drop_doomed()
-                assert node.machine.next_deadline() > self.now, "a deadline that does not move on"
+                assert node.machine.next_deadline() > self.now, "the deadline does not move on"
         self.now = until
 
     def jump(self, seconds: float) -> None:
-        """Let time pass during which nobody runs, then do once whatever has become due."""
+        """Let time pass while no node runs. Then handle the deadlines that are due, once."""
         self.now += seconds
         for node in self.nodes:
             if node.machine.next_deadline() <= self.now:
                 node.machine.handle_deadline(self.now)
                 node.drop_doomed()
-                assert node.machine.next_deadline() > self.now, "a deadline that does not move on"
+                assert node.machine.next_deadline() > self.now, "the deadline does not move on"
         for end in self.ends:
             if end.next_deadline() <= self.now:
                 end.handle_deadline()

@@ -11,7 +11,7 @@ from simulation.pattern import Address, Buffer
 
 @attrs.define(eq=False)
 class Recorder:
-    """Sends what it is given, and returns one event for each run that arrives."""
+    """Sends the given datagrams, and returns one event for each run that arrives."""
 
     outbox: list[tuple[Address, list[bytes], int]] = attrs.field(factory=list)
     deadline: float = float("inf")
@@ -23,7 +23,7 @@ class Recorder:
 
     @property
     def received(self) -> list[bytes]:
-        """Every datagram, in the order of arrival."""
+        """Every datagram, in order of arrival."""
         return [
             data[start : start + size]
             for _, _, size, data in self.runs

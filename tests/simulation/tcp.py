@@ -1,8 +1,8 @@
-"""A CUBIC TCP that sends without end: a competitor for a bottleneck, as a download in the same house is.
+"""A CUBIC TCP that sends without end: a competitor for a bottleneck, like a download in the same house.
 
-The congestion control is that of RFC 9438, without HyStart. The rest is as simple as it can be and
-still fair: every packet is acknowledged by its number, a packet counts as lost once three sent after it have
-arrived, and a timeout begins again at one packet.
+Its congestion control is that of RFC 9438, without HyStart. The rest is as simple as fairness allows: every
+packet is acknowledged by its number, a packet counts as lost after three later ones have arrived, and a
+timeout starts again with one packet.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import attrs
 from simulation.pattern import Address, Buffer
 
 PACKET = 1472
-"""Bytes of a packet, as UDP payload."""
+"""The UDP payload of a packet, in bytes."""
 
 _HEAD = struct.Struct(">cQ")
 _BETA, _C = 0.7, 0.4
@@ -32,7 +32,7 @@ class Cubic:
     _friendly: float = 0.0
 
     def acked(self, now: float, rtt: float) -> None:
-        """One packet has arrived."""
+        """Grow the window: one packet has arrived."""
         if self.window < self.threshold:
             self.window += 1
             return
@@ -46,21 +46,21 @@ class Cubic:
         self.window += max(0.0, target - self.window) / self.window
 
     def lost(self) -> None:
-        """A round has lost packets."""
+        """Shrink the window: a round has lost packets."""
         converges = self.window < self._highest
         self._highest = self.window * (1 + _BETA) / 2 if converges else self.window
         self.window = self.threshold = max(2.0, self.window * _BETA)
         self._epoch = None
 
     def timed_out(self) -> None:
-        """Nothing has arrived for a long time."""
+        """Start again: nothing has arrived for a long time."""
         self.lost()
         self.window = 1.0
 
 
 @attrs.define(eq=False)
 class TcpSender:
-    """A machine that sends to a `TcpReceiver` for as long as the network lives."""
+    """A machine that sends to a `TcpReceiver` while the network exists."""
 
     destination: Address
     cubic: Cubic = attrs.field(factory=Cubic)
@@ -68,7 +68,7 @@ class TcpSender:
     """Packets that have arrived."""
     _next: int = 0
     _under_way: dict[int, float] = attrs.field(factory=dict)
-    """When each packet was sent, in that order. A retransmission is a packet with a new number."""
+    """The sending time of each packet, in order. A retransmission is a packet with a new number."""
     _recover: int = 0
     _srtt: float = 0.0
     _variance: float = 0.0
@@ -97,11 +97,11 @@ class TcpSender:
             self._next += 1
 
     def next_deadline(self) -> float:
-        """The timeout."""
+        """Return the time of the timeout."""
         return self._deadline
 
     def handle_deadline(self, now: float) -> Iterable[object]:
-        """Take everything under way for lost."""
+        """Count everything in flight as lost."""
         if now >= self._deadline:
             self._under_way.clear()
             self.cubic.timed_out()
@@ -156,9 +156,9 @@ class TcpReceiver:
         yield from ((destination, [ack], len(ack)) for destination, ack in acks)
 
     def next_deadline(self) -> float:
-        """There is none."""
+        """Return infinity: there is no deadline."""
         return float("inf")
 
     def handle_deadline(self, now: float) -> Iterable[object]:
-        """Nothing is ever due."""
+        """Do nothing, since nothing is ever due."""
         return ()

@@ -18,7 +18,7 @@ def sources(server: Recorder) -> list[tuple[str, int]]:
     return [source for _, source, _, _ in server.runs]
 
 
-def test_a_mapping_is_the_same_for_every_destination_and_leads_back() -> None:
+def test_a_mapping_is_the_same_for_every_destination_and_works_backwards() -> None:
     network, server, other = Network(), Recorder(), Recorder()
     network.add_site().add_host(SERVER, server)
     network.add_site().add_host("1.1.1.2", other)
@@ -35,7 +35,7 @@ def test_a_mapping_is_the_same_for_every_destination_and_leads_back() -> None:
     assert bob.received == [b"back"]
 
 
-def test_a_filter_lets_in_only_who_was_written_to() -> None:
+def test_a_filter_lets_in_only_remotes_that_were_written_to() -> None:
     network, server, stranger = Network(), Recorder(), Recorder()
     network.add_site().add_host(SERVER, server)
     network.add_site().add_host("1.1.1.2", stranger)
@@ -58,7 +58,7 @@ def test_neighbours_reach_each_other_by_their_private_addresses() -> None:
     assert sources(bob) == [("10.0.0.1", 1000)]
 
 
-def test_the_same_private_address_exists_in_every_house() -> None:
+def test_the_same_private_address_exists_on_every_site() -> None:
     network, server = Network(), Recorder()
     network.add_site().add_host(SERVER, server)
     [alice] = behind(network, PortMapping("2.2.2.2"), "10.0.0.1")
@@ -83,7 +83,7 @@ def test_rebinding_gives_a_new_source_and_closes_the_old_port() -> None:
     assert alice.received == []
 
 
-def test_a_gateway_may_refuse_what_leaves() -> None:
+def test_a_gateway_may_drop_outgoing_datagrams() -> None:
     class Closed(PortMapping):
         def outbound(self, source: object, destination: object, now: float) -> None:
             return None

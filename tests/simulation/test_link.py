@@ -11,14 +11,16 @@ SOURCE, DESTINATION = ("10.0.0.1", 1), ("10.0.0.2", 2)
 
 
 def datagram(number: int = 0, size: int = 100) -> Datagram:
-    """One with `size` bytes on the line."""
+    """Return a datagram with `size` bytes on the line."""
     return Datagram(SOURCE, DESTINATION, number.to_bytes(4, "big").ljust(size - 28, b"\0"))
 
 
 def passed(
     link: Link, count: int = 20_000, *, interval: float = 0.001, seed: int = 1
 ) -> list[tuple[float, int]]:
-    """When which datagrams arrive that enter at even intervals, in order of arrival."""
+    """Send datagrams at even intervals. Return the times and numbers of those that arrive, in order of
+    arrival.
+    """
     random = Random(seed)
     arrivals = []
     for number in range(count):
@@ -49,17 +51,17 @@ def test_jitter_delays_without_reordering() -> None:
 
 @pytest.mark.parametrize("burst", [1.0, 4.0])
 @pytest.mark.parametrize("loss", [0.01, 0.2, 0.5])
-def test_loss_is_as_frequent_as_said(loss: float, burst: float) -> None:
+def test_losses_are_as_frequent_as_configured(loss: float, burst: float) -> None:
     assert 1 - len(numbers(Link(loss=loss, burst=burst))) / 20_000 == pytest.approx(loss, rel=0.2)
 
 
 @pytest.mark.parametrize("burst", [1.0, 5.0])
-def test_all_and_nothing_are_exact(burst: float) -> None:
+def test_chances_of_0_and_1_are_exact(burst: float) -> None:
     assert numbers(Link(loss=1.0, burst=burst)) == []
     assert len(numbers(Link(loss=0.0, burst=burst))) == 20_000
 
 
-def test_bursts_are_as_long_as_said() -> None:
+def test_bursts_are_as_long_as_configured() -> None:
     arrived = numbers(Link(loss=0.1, burst=8.0), 100_000)
     gaps = [after - before - 1 for before, after in pairwise(arrived)]
     bursts = [gap for gap in gaps if gap]
@@ -110,7 +112,7 @@ def test_a_full_queue_drops_the_latest() -> None:
     assert link.longest_wait == pytest.approx(0.02)
 
 
-def test_what_is_too_large_vanishes() -> None:
+def test_datagrams_that_are_too_large_vanish() -> None:
     link, random = Link(mtu=1280), Random(1)
     assert list(link.transmit(datagram(size=1281), 0, random)) == []
     assert len(list(link.transmit(datagram(size=1280), 0, random))) == 1
@@ -119,15 +121,15 @@ def test_what_is_too_large_vanishes() -> None:
     assert link.counts["too large"] == 2
 
 
-def test_what_may_be_cut_arrives_whole_or_not_at_all() -> None:
+def test_datagrams_that_may_be_fragmented_arrive_whole_or_not_at_all() -> None:
     random, large = Random(1), Datagram(SOURCE, DESTINATION, bytes(1472), may_fragment=True)
     link = Link(mtu=1280, loss=0.1)
     arrived = [got for _ in range(10_000) for _, got in link.transmit(large, 0, random)]
-    assert len(arrived) == pytest.approx(8100, rel=0.05)  # of two fragments, neither may be lost
+    assert len(arrived) == pytest.approx(8100, rel=0.05)  # neither of the two fragments may be lost
     assert set(arrived) == {large}
 
 
-def test_the_same_seed_does_the_same() -> None:
+def test_the_same_seed_gives_the_same_run() -> None:
     def run(seed: int) -> list[tuple[float, int]]:
         return passed(Link(loss=0.2, jitter=0.1, reorder=0.1, duplicate=0.1), 1000, seed=seed)
 

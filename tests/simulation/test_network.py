@@ -26,7 +26,7 @@ def test_a_datagram_arrives_over_both_lines() -> None:
     assert bob.runs == [(3, ALICE, 5, b"hello")]
 
 
-def test_datagrams_to_nobody_are_counted() -> None:
+def test_datagrams_to_unknown_addresses_are_counted() -> None:
     network = Network()
     alice, _ = pair(network)
     alice.post(("10.0.0.3", 1000), b"hello")
@@ -34,7 +34,7 @@ def test_datagrams_to_nobody_are_counted() -> None:
     assert network.unroutable == 1
 
 
-def test_runs_are_cut_and_joined_as_the_kernel_does() -> None:
+def test_runs_are_cut_and_joined_like_in_the_kernel() -> None:
     network = Network()
     alice, bob = pair(network)
     alice.outbox.append((BOB, [b"aa", b"bb", b"b"], 2))
@@ -60,7 +60,7 @@ def test_a_read_takes_no_more_than_the_kernel_gives() -> None:
     assert [len(data) for _, _, _, data in bob.runs] == [64, 1, 60_000, 30_000]
 
 
-def test_a_late_read_takes_what_has_come_meanwhile() -> None:
+def test_a_late_read_takes_datagrams_that_came_meanwhile() -> None:
     network = Network(start=0)
     alice, bob = Recorder(), Recorder()
     host = network.add_site().add_host("10.0.0.1", alice)
@@ -82,7 +82,7 @@ def test_a_receive_buffer_overflows() -> None:
     assert host.overflows == 1
 
 
-def test_the_clock_jumps_to_what_is_due() -> None:
+def test_the_clock_jumps_to_the_next_event() -> None:
     network = Network(start=0)
     alice, _ = pair(network)
     alice.deadline = 1e6
@@ -91,7 +91,7 @@ def test_the_clock_jumps_to_what_is_due() -> None:
     assert network.now == 1e6
 
 
-def test_a_deadline_that_has_moved_wakes_nobody_and_moves_no_clock() -> None:
+def test_a_deadline_that_has_moved_wakes_no_machine_and_moves_no_clock() -> None:
     network = Network(start=0)
     alice, _ = pair(network)
     alice.deadline = 5
@@ -106,7 +106,7 @@ def test_a_deadline_that_has_moved_wakes_nobody_and_moves_no_clock() -> None:
     assert network.now == 8
 
 
-def test_a_deadline_that_comes_earlier_is_kept() -> None:
+def test_a_deadline_that_moves_forward_is_kept() -> None:
     network = Network(start=0)
     alice, _ = pair(network)
     alice.deadline = 5
@@ -116,7 +116,7 @@ def test_a_deadline_that_comes_earlier_is_kept() -> None:
     assert alice.woken == [2]
 
 
-def test_a_timer_that_lives_on_is_noticed() -> None:
+def test_a_timer_that_never_ends_is_reported() -> None:
     class Restless(Recorder):
         def handle_deadline(self, now: float) -> tuple[()]:
             self.deadline = now + 1
@@ -129,7 +129,7 @@ def test_a_timer_that_lives_on_is_noticed() -> None:
         network.run_until_idle(within=10)
 
 
-def test_a_deadline_that_does_not_move_on_is_noticed() -> None:
+def test_a_deadline_that_does_not_move_on_is_reported() -> None:
     class Stuck(Recorder):
         def handle_deadline(self, now: float) -> tuple[()]:
             return ()
@@ -140,7 +140,7 @@ def test_a_deadline_that_does_not_move_on_is_noticed() -> None:
         network.run_for(10)
 
 
-def test_machines_that_answer_each_other_forever_are_noticed() -> None:
+def test_machines_that_answer_each_other_for_ever_are_reported() -> None:
     network = Network()
     machines = Recorder(), Recorder()
     for number, machine in enumerate(machines, 1):
@@ -152,11 +152,11 @@ def test_machines_that_answer_each_other_forever_are_noticed() -> None:
 
         network.add_site().add_host(f"10.0.0.{number}", machine, on_event=answer)
     machines[0].post(BOB, b"first")
-    with pytest.raises(NeverIdle, match="without time passing"):
+    with pytest.raises(NeverIdle, match="while no time passes"):
         network.run_for(1)
 
 
-def test_waiting_for_what_never_happens() -> None:
+def test_waiting_for_an_event_that_never_happens() -> None:
     network = Network()
     alice, _ = pair(network)
     with pytest.raises(NotReached, match="nothing is left to do"):
@@ -175,7 +175,7 @@ def test_a_run_ends_as_soon_as_its_condition_holds() -> None:
     assert network.now == 0
 
 
-def test_what_an_event_handler_queues_goes_out() -> None:
+def test_datagrams_queued_by_an_event_handler_are_sent() -> None:
     network = Network()
     alice, bob = Recorder(), Recorder()
     network.add_site().add_host("10.0.0.1", alice)
@@ -185,7 +185,7 @@ def test_what_an_event_handler_queues_goes_out() -> None:
     assert alice.received == [b"thanks"]
 
 
-def test_a_later_call_is_followed_by_what_it_queued() -> None:
+def test_datagrams_queued_by_a_later_call_are_sent() -> None:
     network = Network(start=0)
     alice, bob = Recorder(), Recorder()
     host = network.add_site().add_host("10.0.0.1", alice)
@@ -212,7 +212,7 @@ def test_a_host_that_moves_leaves_its_old_address() -> None:
     assert network.unroutable == 2
 
 
-def test_what_is_under_way_to_a_host_that_moves_within_its_site_is_lost() -> None:
+def test_datagrams_in_flight_to_a_host_that_moves_within_its_site_are_lost() -> None:
     network = Network(start=0)
     alice, bob = Recorder(), Recorder()
     network.add_site().add_host("10.0.0.1", alice)
@@ -227,7 +227,7 @@ def test_what_is_under_way_to_a_host_that_moves_within_its_site_is_lost() -> Non
 def test_two_hosts_cannot_have_one_address() -> None:
     network = Network()
     network.add_site().add_host("10.0.0.1", Recorder())
-    with pytest.raises(AssertionError, match="somebody else's"):
+    with pytest.raises(AssertionError, match="another host"):
         network.add_site().add_host("10.0.0.1", Recorder())
 
 

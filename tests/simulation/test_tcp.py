@@ -23,12 +23,12 @@ def rate(sender: TcpSender) -> float:
     return sender.acked * (PACKET + 28) * 8 / SECONDS
 
 
-def test_it_fills_a_bottleneck() -> None:
+def test_one_stream_fills_a_bottleneck() -> None:
     [sender] = download(Link(bandwidth=10e6, delay=0.02, queue=50_000))
     assert rate(sender) >= 0.9 * 10e6
 
 
-def test_two_share_it() -> None:
+def test_two_streams_share_it() -> None:
     first, second = map(rate, download(Link(bandwidth=10e6, delay=0.02, queue=50_000), 2))
     assert (first + second) ** 2 / (2 * (first**2 + second**2)) >= 0.9
 
@@ -41,7 +41,7 @@ def test_random_loss_slows_it_down() -> None:
     assert rate(lossy) < 0.7 * rate(clean)
 
 
-def test_a_line_that_is_dead_for_a_while_is_used_again() -> None:
+def test_a_line_that_was_dead_for_a_while_is_used_again() -> None:
     network, line = Network(seed=1), Link(bandwidth=10e6, delay=0.02)
     receiver = network.add_site().add_host("10.1.0.1", TcpReceiver())
     sender = TcpSender(receiver.address)

@@ -1,4 +1,4 @@
-"""A large network of DHT nodes in virtual time: how it grows, how it lives with churn, what it costs."""
+"""A large network of DHT nodes in virtual time: how it grows, how it survives churn, and its costs."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from simulation.support import Recorder
 
 DELAY: Final = 0.02
 STEP: Final = 2.0
-"""Seconds of virtual time between two looks at who comes, goes and searches."""
+"""Seconds of virtual time between two rounds in which nodes come, go and search."""
 
 ANNOUNCE_AGAIN: Final = 600.0
 ANNOUNCING: Final = 5
-"""Every so many-th node announces itself."""
+"""One of this many nodes announces itself."""
 
 ON_A_TOPIC: Final = 5
-"""Announcing nodes for each topic, on average."""
+"""The average number of announcing nodes of a topic."""
 
 SEEKERS: Final = 8
 """Ephemeral nodes, which look up topics in turn."""
@@ -36,7 +36,7 @@ SEEKERS: Final = 8
 
 @attrs.define(eq=False)
 class Life:
-    """One node, from its coming to its going."""
+    """One node, from its start to its end."""
 
     machine: HyperDht
     host: Host
@@ -47,7 +47,7 @@ class Life:
     found: set[bytes] = attrs.field(factory=set)
     expected: set[bytes] = attrs.field(factory=set)
     requests: int = 0
-    """Requests that it has sent since the last look."""
+    """The number of requests that it has sent since the last look."""
 
     @property
     def key(self) -> bytes:
@@ -57,25 +57,25 @@ class Life:
 
 @attrs.frozen
 class Period:
-    """The cost of some minutes of churn, and what the network was good for meanwhile."""
+    """The costs of some minutes of churn, and the results of lookups in that time."""
 
     nodes: int
     minutes: float
     came: int
-    """Nodes that came in the place of others."""
+    """The number of nodes that replaced others."""
     messages: float
-    """Datagrams that a node sent in a minute: requests, answers and all repetitions."""
+    """The datagrams that a node sent in a minute: requests, answers and all repetitions."""
     lookups: int
     expected: int
-    """Live announcements that the lookups should have found."""
+    """The live announcements that the lookups should have found."""
     found: int
     requests: float
-    """Requests of a lookup, repetitions included: the median."""
+    """The requests of a lookup, with repetitions: the median."""
     most_requests: int
     seconds: float
-    """Virtual time until a lookup ended: the median."""
+    """The virtual time until a lookup ended: the median."""
     table: float
-    """Nodes in a table, in the end: the median."""
+    """The nodes in a table at the end: the median."""
 
     @property
     def recall(self) -> float:
@@ -84,7 +84,7 @@ class Period:
 
 
 def measure(nodes: int) -> float:
-    """Return 20·log2(n), the measure of what a lookup and a join may cost."""
+    """Return 20·log2(n), the allowed cost of a lookup and of a join."""
     return 20 * math.log2(nodes)
 
 
@@ -103,11 +103,11 @@ class Scale:
         self._seekers: dict[SocketAddress, Life] = {}
         self._results: list[tuple[int, int, int, float]] = []
         self._began: dict[int, float] = {}
-        self._owed = 0.0  # nodes that are to be replaced
+        self._owed = 0.0  # nodes that will be replaced
         self.network.taps.append(self._tap)
 
     def storm(self, seconds: float) -> float:
-        """All nodes come; returns the datagrams for each until half a minute after the last."""
+        """Start all nodes. Return the datagrams of each node until half a minute after the last start."""
         began = self.network.now
         self._add()
         while len(self.lives) < self.size:
@@ -125,7 +125,7 @@ class Scale:
         return messages
 
     def churn(self, minutes: float, part: float) -> Period:
-        """Let a part of the nodes be replaced each minute, while others look up topics."""
+        """Replace a part of the nodes each minute, while others look up topics."""
         datagrams, came, self._results = self._datagrams, 0, []
         until = self.network.now + 60 * minutes
         while self.network.now < until:
@@ -179,7 +179,7 @@ class Scale:
         return life
 
     def _remove(self, index: int) -> None:
-        """Let a node go without a word; the first one stays."""
+        """Remove a node without any farewell. The first one stays."""
         life = self.lives.pop(index)
         self.network.forget_address(life.host)
         life.host.machine = Recorder()
@@ -189,7 +189,7 @@ class Scale:
             life.next_announcement = self.network.now + self.random.uniform(within / 2, within)
 
     def _pass(self, seconds: float) -> None:
-        """Let time pass, in which announcements are made and renewed."""
+        """Let time pass, with the announcements due in it."""
         until = self.network.now + seconds
         while self.network.now < until:
             now = self.network.now
@@ -200,7 +200,7 @@ class Scale:
             self.network.run_for(min(STEP, until - self.network.now))
 
     def _look_up(self) -> None:
-        """One of those that have nothing to do looks up a topic."""
+        """Let an idle node look up a topic."""
         idle = next((life for life in self._seekers.values() if life.search is None), None)
         if idle is None:
             return

@@ -1,4 +1,4 @@
-"""Two hundred nodes in virtual time; `python -m benchmarks.dht_scale` takes a thousand."""
+"""Two hundred nodes in virtual time; `python -m benchmarks.dht_scale` runs a thousand."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ NODES = 200
 
 
 @pytest.mark.slow
-def test_a_network_with_churn_finds_what_is_announced_at_a_low_cost() -> None:
+def test_a_network_with_churn_finds_announcements_at_a_low_cost() -> None:
     scale = Scale(NODES)
     joining = scale.storm(10)
-    # A node that comes asks those near it, and is asked by those that come later, each with an answer.
+    # A node that comes asks the nodes near it. Later, nodes that come ask it, and get an answer each.
     assert joining <= measure(NODES)
     period = scale.churn(4, 0.1)
     assert abs(period.came - NODES * 0.1 * 4) <= 1

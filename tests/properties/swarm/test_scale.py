@@ -1,4 +1,4 @@
-"""A few nodes and members for three minutes; `python -m benchmarks.scale` takes thousands for a day."""
+"""A few nodes and members for three minutes; `python -m benchmarks.scale` runs thousands for a day."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def test_a_message_gets_as_far_as_its_hops() -> None:
     assert around.copies == (2, 4, 5)  # the last one sends it on as well, in vain
 
 
-def test_the_mean_of_messages_of_all_members() -> None:
+def test_the_mean_covers_messages_of_all_members() -> None:
     assert average(LINE, Random(0), 1).reached == (0.5,)
 
 
-def test_members_of_a_small_network_find_each_other_and_all_that_is_announced() -> None:
+def test_members_of_a_small_network_find_each_other_and_all_announcements() -> None:
     network = Network(Random(0), loss=0.01)
     population = Population(network, nodes=40, members=5, seed=0, observers=2)
     population.assemble(20)
@@ -43,7 +43,7 @@ def test_members_of_a_small_network_find_each_other_and_all_that_is_announced() 
     assert line(period).count("|") == HEAD.splitlines()[0].count("|")
 
 
-def test_who_goes_is_replaced() -> None:
+def test_a_node_that_goes_is_replaced() -> None:
     network = Network(Random(0))
     population = Population(network, nodes=20, members=4, seed=0, observers=1)
     population.assemble(10)

@@ -1,4 +1,4 @@
-"""UDX packets for tests, written from libudx's description and not from our codec."""
+"""UDX packets for tests, built from libudx's description and not with our codec."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HEADER = struct.Struct("<BBBBIIII")
 
 @attrs.frozen
 class Packet:
-    """One packet. `to` is the id that its receiver has chosen."""
+    """One packet. `to` is the id that its receiver chose."""
 
     to: int
     flags: int = 0
@@ -25,7 +25,7 @@ class Packet:
     ack: int = 0
     body: bytes = b""
     offset: int = 0
-    """Bytes of the body before its payload."""
+    """The number of bytes in the body before the payload."""
     magic: int = 0xFF
     version: int = 1
 
@@ -49,12 +49,14 @@ def decode(data: bytes) -> Packet:
 
 
 def sack(to: int, ack: int, *ranges: tuple[int, int], **fields: int) -> Packet:
-    """A state packet with ranges of packets that have arrived above `ack`."""
+    """Return a state packet with ranges of packets that have arrived above `ack`."""
     body = b"".join(struct.pack("<II", start % MODULUS, end % MODULUS) for start, end in ranges)
     return Packet(to, SACK, ack=ack, body=body, **fields)
 
 
 def run(packets: Sequence[Packet]) -> tuple[bytes, int]:
-    """Packets of one size, and a last one that may be shorter, as one GRO read: the buffer and the size."""
+    """Join packets of one size, and a last one that may be shorter, as one GRO read. Return the buffer and
+    the size.
+    """
     encoded = [packet.encode() for packet in packets]
     return b"".join(encoded), len(encoded[0])

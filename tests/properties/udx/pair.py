@@ -1,4 +1,4 @@
-"""Two endpoints on the virtual network, each with one stream to the other, and what their users see."""
+"""Two endpoints on the virtual network, each with one stream to the other, and the view of their users."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from peersockets_core.udx import (
 from simulation import Address, Host, Link, Network, Site
 
 PATIENCE = 600.0
-"""Virtual seconds after which a stream is taken to hang: one that hears nothing gives up after about 13."""
+"""Virtual seconds after which a stream counts as hanging. A silent remote is given up after about 13."""
 
 CHUNK = 16 * 1024
 
 
 def content(size: int) -> bytes:
-    """Bytes of which no two places look alike."""
+    """Return bytes of which no two parts are alike."""
     return hashlib.shake_128(b"content").digest(size) if size else b""
 
 
@@ -39,7 +39,7 @@ class User:
     host: Host = attrs.field(init=False)
     stream: Stream = attrs.field(init=False)
     reads: bool = True
-    """Whether it consumes what it receives at once."""
+    """Whether the user consumes received data at once."""
     received: bytearray = attrs.field(factory=bytearray)
     unread: int = 0
     messages: list[bytes] = attrs.field(factory=list)
@@ -49,18 +49,18 @@ class User:
     closed: bool = False
     error: Exception | None = None
     on_end: Callable[[User], object] | None = None
-    """Its reaction when the remote ends; by default it ends as well, as real peers do."""
+    """The user's reaction when the remote ends. By default it ends too, as real peers do."""
     _outbox: memoryview = attrs.field(factory=lambda: memoryview(b""))
     _ends: bool = False
     _has_ended: bool = False
 
     def see(self, event: Any) -> None:
-        """The next event; nothing follows the end, and no data follows the remote's."""
+        """Handle the next event. Nothing follows the end, and no data follows the end of the remote."""
         assert not self.closed, f"{event} after the end"
         assert event.stream is self.stream
         self.events.append(event)
         if isinstance(event, DataReceived):
-            assert not self.ended, "data after the remote has ended"
+            assert not self.ended, "data after the end of the remote"
             assert event.data
             self.received += event.data
             self.unread += len(event.data)
@@ -78,19 +78,19 @@ class User:
             self._feed()
 
     def read(self) -> None:
-        """Consume what has been received."""
+        """Consume the received data."""
         unread, self.unread = self.unread, 0
         if unread:
             self.stream.consume(unread)
 
     def send(self, data: bytes, *, end: bool = True) -> None:
-        """Write data as fast as the stream takes it, and end the half after it."""
+        """Write data as fast as the stream takes it, and then end the half."""
         assert not self._outbox
         self._outbox, self._ends = memoryview(data), end
         self._feed()
 
     def end(self) -> None:
-        """End the half, after what is still to be written."""
+        """End the half after the data that is still to be written."""
         self._ends = True
         self._feed()
 
@@ -111,11 +111,11 @@ class Pair:
     alice: User
     bob: User
     up: Link
-    """From Alice to Bob."""
+    """The line from Alice to Bob."""
     down: Link
-    """From Bob to Alice."""
+    """The line from Bob to Alice."""
     site: Site
-    """Alice's."""
+    """Alice's stream."""
 
     def both(self, **conditions: float) -> None:
         """Change the conditions of both directions."""
@@ -124,7 +124,7 @@ class Pair:
                 setattr(link, name, value)
 
     def run_until_closed(self, within: float = PATIENCE) -> None:
-        """Run until both sides have closed, and nothing is left that could happen."""
+        """Run until both sides have closed and nothing more can happen."""
         self.network.run_until(lambda: self.alice.closed and self.bob.closed, within=within)
         self.network.run_until_idle(within=within)
 
@@ -138,7 +138,7 @@ def open_pair(
     read_delay: float = 0.0,
     first: int = 0,
 ) -> Pair:
-    """Put Alice and Bob on a network, with streams connected that begin to count at `first`."""
+    """Put Alice and Bob on a network, with connected streams that begin to count at `first`."""
     network = Network(seed)
     up, down = up or Link(), down or Link()
     site = network.add_site(up=up, down=down)

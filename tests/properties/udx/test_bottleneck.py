@@ -1,4 +1,4 @@
-"""How a bottleneck is used: fully, without a long queue, and fairly."""
+"""Sharing a bottleneck: fully, without a long queue, and fairly."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _CHUNK = hashlib.shake_128(b"chunk").digest(64 * 1024)
 
 
 class LateEndpoint(Endpoint):
-    """An endpoint in a process that has to wait for the processor, so that its timers are late."""
+    """An endpoint in a process that waits for the processor, so that its timers are late."""
 
     LATENESS = 0.02
 
@@ -69,29 +69,29 @@ class Download:
 
 
 def bottleneck(bandwidth: float, *, loss: float = 0.0, queue_time: float = 2 * DELAY) -> Link:
-    """A line with a queue that holds so many seconds of it; by default what is on the way in a round trip."""
+    """Return a line whose queue holds the data of this many seconds; by default those of one round trip."""
     return Link(delay=DELAY, bandwidth=bandwidth, queue=bandwidth / 8 * queue_time, loss=loss)
 
 
 def goodput(downloads: Sequence[Download], network: Network, seconds: float) -> list[float]:
-    """Bits a second of each, over so many seconds from now on."""
+    """Return the bits per second of each download, over the next seconds."""
     before = [download.received for download in downloads]
     network.run_for(seconds)
     return [(each.received - was) * 8 / seconds for each, was in zip(downloads, before, strict=True)]
 
 
 def jain(rates: Sequence[float]) -> float:
-    """Jain's index of fairness: 1 where all have the same, 1/n where one has it all."""
+    """Return Jain's index of fairness: 1 if all are equal, 1/n if one has everything."""
     return sum(rates) ** 2 / (len(rates) * sum(rate**2 for rate in rates))
 
 
-def test_it_is_used_fully() -> None:
+def test_one_stream_fills_the_line() -> None:
     network, line = Network(seed=1), bottleneck(50e6)
     [rate] = goodput([Download(network, line)], network, 4.0)
     assert rate >= 0.9 * 50e6
 
 
-def test_a_busy_system_uses_it_nearly_as_well() -> None:
+def test_a_busy_system_fills_it_almost_as_well() -> None:
     network, line = Network(seed=1), bottleneck(50e6)
     late = Download(network, line, kind=LateEndpoint, read_delay=LateEndpoint.LATENESS)
     [rate] = goodput([late], network, 4.0)
@@ -143,14 +143,14 @@ def test_two_streams_share_it() -> None:
     first = Download(network, line, number=1)
     network.run_for(2.0)
     second = Download(network, line, number=2)
-    network.run_for(12.0)  # the later one needs a look at the empty path, which comes every ten seconds
+    network.run_for(12.0)  # the later one needs to see the path empty, which happens every ten seconds
     rates = goodput([first, second], network, 10.0)
     assert sum(rates) >= 0.85 * 10e6
     assert jain(rates) >= 0.9
 
 
 @pytest.mark.slow
-def test_neither_it_nor_a_cubic_tcp_starves() -> None:
+def test_neither_this_nor_a_cubic_tcp_starves() -> None:
     network, line = Network(seed=1), bottleneck(10e6, queue_time=0.08)
     receiver = network.add_site().add_host("10.2.0.1", TcpReceiver())
     sender = TcpSender(receiver.address)

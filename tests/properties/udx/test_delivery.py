@@ -1,4 +1,4 @@
-"""Every byte arrives once and in order, or the stream ends with an error on both sides; nothing is left."""
+"""Every byte arrives once and in order, or the stream ends with an error on both sides. Nothing is left."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from properties.udx.pair import Pair, User, content, open_pair
 from simulation import Link
 
 EXAMPLES = int(os.environ.get("PEERSOCKETS_EXAMPLES", "60"))
-"""Lines that are tried. A longer run, with new ones each time: PEERSOCKETS_EXAMPLES=2000 pytest ..."""
+"""The number of lines to test. For a longer run with new ones: PEERSOCKETS_EXAMPLES=2000 pytest ..."""
 
 several = settings(
     max_examples=EXAMPLES,
@@ -39,15 +39,15 @@ lines = st.builds(
 
 
 KEEPALIVE = UdxLimits(keepalive=10.0)
-"""A side with nothing to send has to ask: otherwise it does not notice that the other has given up."""
+"""A side with nothing to send has to ask, or it never notices that the other side has given up."""
 
 
 def check(pair: Pair, from_alice: bytes, from_bob: bytes) -> None:
-    """Check the state once both have closed."""
+    """Check the state after both sides have closed."""
     for user, sent in ((pair.alice, from_bob), (pair.bob, from_alice)):
-        assert sent.startswith(user.received), "a byte is wrong, doubled or out of order"
+        assert sent.startswith(user.received), "a byte is wrong, repeated or out of order"
         if user.error is None:
-            assert bytes(user.received) == sent, "the stream closed in good order without all of the data"
+            assert bytes(user.received) == sent, "the stream closed cleanly without all of the data"
             assert user.ended
     for user in (pair.alice, pair.bob):
         nothing_outstanding(user)
@@ -75,11 +75,11 @@ def test_any_line(seed: int, up: Link, down: Link, sizes: tuple[int, int], read_
     pair.run_until_closed()
     check(pair, from_alice, from_bob)
     if max(up.loss, down.loss) <= 0.05 and max(up.burst, down.burst) <= 4:
-        assert pair.alice.error is pair.bob.error is None, "a line as good as this breaks no stream"
+        assert pair.alice.error is pair.bob.error is None, "a line as good as this must not break a stream"
 
 
-def test_a_side_with_nothing_to_send_asks_whether_the_other_is_there() -> None:
-    """The other one times out, and its last packet is lost, too."""
+def test_a_side_with_nothing_to_send_asks_whether_the_other_is_alive() -> None:
+    """The other side times out, and its last packet is lost, too."""
     pair = open_pair(limits=KEEPALIVE)
     pair.both(delay=0.01, bandwidth=1e6)
     pair.alice.send(b"")
@@ -113,13 +113,13 @@ def test_bursts(burst: float) -> None:
     assert pair.bob.error is None
 
 
-def test_reordering_alone_is_not_taken_for_loss_for_ever() -> None:
+def test_reordering_is_not_mistaken_for_loss_for_ever() -> None:
     pair = open_pair(seed=1, up=Link(delay=0.02, reorder=0.05, reorder_delay=0.003), down=Link(delay=0.02))
     data = content(2_000_000)
     pair.alice.send(data)
     pair.run_until_closed()
     check(pair, data, b"")
-    # A quarter of a round trip is the window of RACK: what comes later than that is sent again.
+    # The window of RACK is a quarter of a round trip: a packet that comes later is sent again.
     assert pair.up.counts["offered"] < 1.1 * len(data) / 1100
 
 
@@ -136,7 +136,7 @@ def test_duplicates_are_harmless() -> None:
 @several
 @given(seed=st.integers(0, 1 << 30), chance=st.floats(0.001, 0.2))
 def test_corruption_never_breaks_the_machine(seed: int, chance: float) -> None:
-    """UDP's checksum is what protects the bytes; without it, wrong ones may arrive, and nothing worse."""
+    """UDP's checksum protects the bytes. Without it, wrong bytes may arrive, but nothing worse happens."""
     pair = open_pair(seed=seed, limits=KEEPALIVE)
     pair.both(delay=0.01, corrupt=chance)
     pair.alice.send(content(60_000))
@@ -158,7 +158,7 @@ def test_sizes(sizes: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("first", [(1 << 32) - 1, (1 << 32) - 100, (1 << 31) - 100])
-def test_numbers_wrap(first: int) -> None:
+def test_sequence_numbers_wrap(first: int) -> None:
     pair = open_pair(seed=1, first=first)
     pair.both(delay=0.01, loss=0.05, reorder=0.05)
     pair.alice.send(content(300_000))
@@ -185,7 +185,7 @@ def test_a_half_stays_open_after_the_other_has_ended() -> None:
 @given(seed=st.integers(0, 1 << 30), after=st.floats(0, 2), loss=st.floats(0, 0.2), who=st.booleans())
 @example(seed=0, after=0.0, loss=0.0, who=True)
 def test_destroying(seed: int, after: float, loss: float, who: bool) -> None:
-    """The one who destroys closes at once; the other learns of it, or times out."""
+    """The side that destroys closes at once. The other side gets the news, or times out."""
     pair = open_pair(seed=seed)
     pair.both(delay=0.02, loss=loss, bandwidth=5e6)
     data = content(1_000_000)
@@ -213,7 +213,7 @@ def test_a_line_that_goes_dead_ends_both_sides_with_an_error() -> None:
     assert 5 < pair.network.now - began < 60
 
 
-def test_a_line_that_was_dead_for_a_while_comes_back() -> None:
+def test_a_line_that_was_dead_for_a_while_recovers() -> None:
     pair = open_pair(up=Link(delay=0.01, bandwidth=1e6), down=Link(delay=0.01))
     data = content(500_000)
     pair.alice.send(data)
@@ -226,7 +226,7 @@ def test_a_line_that_was_dead_for_a_while_comes_back() -> None:
     assert pair.alice.error is pair.bob.error is None
 
 
-def test_a_host_that_moves_is_followed_where_its_user_says_so() -> None:
+def test_a_host_that_moves_is_followed_when_its_user_reports_it() -> None:
     pair = open_pair()
     pair.both(delay=0.01, bandwidth=5e6, queue=100_000)
     data = content(1_500_000)
@@ -254,7 +254,7 @@ def test_a_host_that_moves_unnoticed_times_out_on_both_sides() -> None:
     check(pair, data, data)
 
 
-def test_a_reader_that_stops_holds_up_the_writer_and_frees_it_again() -> None:
+def test_a_reader_that_stops_holds_up_the_writer_and_releases_it_again() -> None:
     limits = UdxLimits(window=64 * 1024)
     pair = open_pair(up=Link(delay=0.01), down=Link(delay=0.01), limits=limits)
     data = content(1_000_000)
@@ -291,7 +291,7 @@ def test_the_same_seed_gives_the_same_run() -> None:
 
 
 @pytest.mark.parametrize("mtu", [1200, 1210, 1300, 1499])
-def test_a_path_that_shrinks_in_mid_stream(mtu: int) -> None:
+def test_a_path_that_shrinks_during_a_transfer(mtu: int) -> None:
     pair = open_pair(up=Link(delay=0.01, bandwidth=20e6, mtu=1500), down=Link(delay=0.01))
     largest = 0
 
@@ -303,7 +303,7 @@ def test_a_path_that_shrinks_in_mid_stream(mtu: int) -> None:
     pair.alice.send(data)
     pair.network.taps.append(look)
     pair.network.run_for(0.8)
-    assert largest > 1400, "it has found out that the path takes more than 1200"
+    assert largest > 1400, "it found that the path takes more than 1200"
     pair.up.mtu = mtu
     pair.run_until_closed()
     check(pair, data, b"")

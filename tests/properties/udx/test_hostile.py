@@ -47,7 +47,7 @@ LIMITS = UdxLimits(window=64 * 1024, window_excess=4 * 1024, reordered_packets=1
 
 @attrs.define(eq=False)
 class Victim:
-    """A stream of ours with a remote that the test plays."""
+    """A stream of ours whose remote is played by the test."""
 
     endpoint: Endpoint
     stream: Stream
@@ -55,7 +55,7 @@ class Victim:
     events: list[Any] = attrs.field(factory=list)
 
     def hear(self, *packets: Packet, source: tuple[str, int] = REMOTE) -> list[Any]:
-        """Receive packets, one a read; returns the events."""
+        """Receive packets, one per read. Return the events."""
         events: list[Any] = []
         for packet in packets:
             events += self.hear_raw(packet.encode(), source=source)
@@ -67,7 +67,7 @@ class Victim:
         return events
 
     def say(self) -> list[Packet]:
-        """The datagrams that we send now, all of it to the remote."""
+        """Return the datagrams that we send now. All of them go to the remote."""
         packets = []
         for destination, buffers, size in self.endpoint.datagrams_to_send(self.now):
             assert destination == REMOTE
@@ -76,7 +76,7 @@ class Victim:
         return packets
 
     def wait(self, seconds: float) -> list[Packet]:
-        """Let time pass; returns what we send meanwhile."""
+        """Let time pass. Return the datagrams that we send in that time."""
         until, packets = self.now + seconds, self.say()
         while self.endpoint.next_deadline() <= until:
             self.now = max(self.now, self.endpoint.next_deadline())
@@ -100,7 +100,7 @@ def victim() -> Victim:
 
 
 def make_victim(*, first: int = 0) -> Victim:
-    """A connected stream. Both sides begin to count at `first`."""
+    """Return a connected stream. Both sides begin to count at `first`."""
     endpoint = Endpoint(limits=LIMITS, now=1000.0)
     stream = endpoint.open_stream(OURS, 1000.0)
     stream.connect(THEIRS, REMOTE, 1000.0, remote_seq=first, local_seq=first)
@@ -112,7 +112,9 @@ def data(seq: int, payload: bytes, **fields: int) -> Packet:
 
 
 def works(victim: Victim, *, received: int = 0, sent: int = 0) -> None:
-    """The stream still passes bytes both ways, after so many packets that were received and acknowledged."""
+    """Check that the stream still passes bytes both ways, after this many received and acknowledged
+    packets.
+    """
     victim.events.clear()
     victim.hear(data(received, b"hello", ack=sent))
     assert victim.received == b"hello"
@@ -150,13 +152,13 @@ def test_garbage(victim: Victim, garbage: bytes) -> None:
 
 
 @pytest.mark.parametrize("flags", range(64))
-def test_an_id_that_is_nobodys(victim: Victim, flags: int) -> None:
+def test_packets_for_an_unknown_id(victim: Victim, flags: int) -> None:
     assert victim.hear(Packet(OURS + 1, flags, body=b"12345678"), source=STRANGER) == []
     assert victim.say() == []
     works(victim)
 
 
-def test_packets_for_many_ids_that_are_nobodys_are_bounded(victim: Victim) -> None:
+def test_packets_for_many_unknown_ids_are_bounded(victim: Victim) -> None:
     before = retained(victim.endpoint)
     for number in range(5000):
         victim.hear(Packet(1000 + number, DATA, body=bytes(1000)), source=("6.6.6.6", number))
@@ -166,14 +168,14 @@ def test_packets_for_many_ids_that_are_nobodys_are_bounded(victim: Victim) -> No
 
 
 @pytest.mark.parametrize("size", [0, -1, 1, 19, 20, 24, 25, 26, 1 << 40])
-def test_a_segment_size_that_fits_nothing(victim: Victim, size: int) -> None:
+def test_a_segment_size_that_fits_no_packet(victim: Victim, size: int) -> None:
     packets = b"".join(data(seq, b"hello").encode() for seq in range(3))
     list(victim.endpoint.receive_datagrams(packets, size, REMOTE, victim.now))
     victim.say()
     assert not victim.closed
 
 
-def test_one_bad_datagram_of_a_run_spoils_no_other(victim: Victim) -> None:
+def test_a_bad_datagram_in_a_run_spoils_no_other(victim: Victim) -> None:
     bad = data(1, b"xxxxx")
     victim.hear_raw(
         *run(
@@ -194,7 +196,7 @@ def test_one_bad_datagram_of_a_run_spoils_no_other(victim: Victim) -> None:
 
 
 @pytest.mark.parametrize("ack", [4, 5, 1000, 1 << 31, MODULUS - 1, MODULUS - 4])
-def test_an_acknowledgement_of_what_was_not_sent(victim: Victim, ack: int) -> None:
+def test_an_acknowledgement_of_packets_that_were_not_sent(victim: Victim, ack: int) -> None:
     for _ in range(3):
         victim.stream.write(b"x")
         victim.say()
@@ -223,12 +225,12 @@ def test_an_acknowledgement_of_what_was_not_sent(victim: Victim, ack: int) -> No
     ],
     ids=str,
 )
-def test_ranges_that_are_none(victim: Victim, ranges: Sequence[tuple[int, int]]) -> None:
+def test_invalid_ranges(victim: Victim, ranges: Sequence[tuple[int, int]]) -> None:
     for number in range(10):
         victim.stream.write(bytes((number,)))
         victim.say()
     victim.hear(sack(OURS, 1, *ranges[:180]))
-    # Bytes that may have been received are not sent again; the others are, the earliest first.
+    # Packets that may have arrived are not sent again. The others are, the earliest first.
     claimed = {seq for start, end in ranges if 1 <= start < end <= 10 for seq in range(start, end)}
     again = [packet.seq for packet in victim.wait(4) if packet.flags & DATA]
     assert again
@@ -240,7 +242,7 @@ def test_ranges_that_are_none(victim: Victim, ranges: Sequence[tuple[int, int]])
 
 
 @pytest.mark.parametrize("size", [1, 4, 7, 9, 15])
-def test_ranges_that_are_cut_off(victim: Victim, size: int) -> None:
+def test_ranges_that_are_cut_short(victim: Victim, size: int) -> None:
     victim.stream.write(b"x")
     victim.say()
     victim.hear(Packet(OURS, SACK, body=bytes(size)), Packet(OURS, SACK, offset=200, body=bytes(size)))
@@ -248,22 +250,22 @@ def test_ranges_that_are_cut_off(victim: Victim, size: int) -> None:
     works(victim, sent=1)
 
 
-def test_an_old_window_does_not_come_back(victim: Victim) -> None:
+def test_an_overtaken_packet_does_not_bring_back_its_window(victim: Victim) -> None:
     victim.stream.write(b"x")
     victim.say()
     victim.hear(Packet(OURS, seq=0, ack=1, window=WINDOW))
-    victim.hear(Packet(OURS, seq=0, ack=0, window=0))  # overtaken
+    victim.hear(Packet(OURS, seq=0, ack=0, window=0))  # overtaken by the packet above
     works(victim, sent=1)
 
 
-def test_a_window_as_large_as_can_be_said_costs_no_memory(victim: Victim) -> None:
+def test_the_largest_possible_window_costs_no_memory(victim: Victim) -> None:
     victim.hear(Packet(OURS, window=MODULUS - 1))
     victim.stream.write(bytes(10_000_000))
-    assert len(victim.say()) < 100, "more than a first flight before the first acknowledgement"
+    assert len(victim.say()) < 100, "more than the first flight before an acknowledgement"
 
 
 def test_a_window_that_shrinks_makes_a_writer_wait_and_wakes_it(victim: Victim) -> None:
-    """It had written nothing after which it would have had to wait."""
+    """The writer did not have to wait for room before."""
     victim.stream.write(bytes(LIMITS.send_buffer))
     writable = [victim.stream.writable]
     victim.say()
@@ -275,7 +277,7 @@ def test_a_window_that_shrinks_makes_a_writer_wait_and_wakes_it(victim: Victim) 
     assert [type(event) for event in victim.events] == [WritableAgain]
 
 
-def test_a_closed_window_is_respected_and_asked_about(victim: Victim) -> None:
+def test_a_closed_window_is_respected_and_probed(victim: Victim) -> None:
     victim.hear(Packet(OURS, window=0))
     victim.stream.write(bytes(50_000))
     packets = victim.say()
@@ -302,7 +304,7 @@ def test_a_number_far_away(victim: Victim, seq: int) -> None:
 
 
 @pytest.mark.parametrize("first", [0, MODULUS - 3])
-def test_what_comes_again_is_acknowledged_again_and_delivered_once(first: int) -> None:
+def test_repeated_data_is_acknowledged_again_and_delivered_once(first: int) -> None:
     victim = make_victim(first=first)
     for _ in range(3):
         victim.hear(*[data(first + number, b"%d" % number, ack=first) for number in range(5)])
@@ -310,8 +312,8 @@ def test_what_comes_again_is_acknowledged_again_and_delivered_once(first: int) -
     assert victim.received == b"01234"
 
 
-def test_what_is_kept_is_what_is_reported(victim: Victim) -> None:
-    """A real peer frees what was reported: it can never be had again."""
+def test_all_reported_packets_are_kept(victim: Victim) -> None:
+    """A real peer frees packets that we report, so it can never send them again."""
     generator = random.Random(1)
     numbers = list(range(1, 400))
     generator.shuffle(numbers)
@@ -326,7 +328,7 @@ def test_what_is_kept_is_what_is_reported(victim: Victim) -> None:
     assert max(acks) >= expected
     delivered = victim.received
     assert delivered == b"".join(bytes((number % 256,)) * 100 for number in range(len(delivered) // 100))
-    assert max(reported) < len(delivered) // 100, "something was reported and is not there"
+    assert max(reported) < len(delivered) // 100, "a packet was reported but is missing"
 
 
 def test_gaps_are_bounded_in_memory_and_work(victim: Victim) -> None:
@@ -353,8 +355,8 @@ def test_data_beyond_the_window_is_not_kept(victim: Victim) -> None:
     assert victim.say()[-1].window >= LIMITS.window // 2
 
 
-def test_data_without_a_byte_is_acknowledged_and_no_data(victim: Victim) -> None:
-    """Above, no bytes mean the end of the stream."""
+def test_empty_data_is_acknowledged_and_not_delivered(victim: Victim) -> None:
+    """In the layer above, no bytes would mean the end of the stream."""
     assert victim.hear(data(0, b""), data(1, b""), data(2, b"", flags=DATA | HEARTBEAT)) == []
     assert victim.say()[-1].ack == 3
     works(victim, received=3)
@@ -370,7 +372,7 @@ def test_padding(victim: Victim, offset: int) -> None:
     assert not victim.closed
 
 
-def test_data_with_acknowledged_ranges_before_it(victim: Victim) -> None:
+def test_data_after_ranges_in_the_same_packet(victim: Victim) -> None:
     for _ in range(3):
         victim.stream.write(b"x")
         victim.say()
@@ -390,7 +392,7 @@ def test_data_after_the_end_is_not_delivered(victim: Victim) -> None:
     assert not victim.closed
 
 
-def test_an_end_that_comes_before_what_precedes_it(victim: Victim) -> None:
+def test_an_end_that_arrives_before_earlier_data(victim: Victim) -> None:
     victim.hear(Packet(OURS, END, seq=2))
     assert victim.events == []
     victim.hear(data(1, b"b"))
@@ -401,14 +403,14 @@ def test_an_end_that_comes_before_what_precedes_it(victim: Victim) -> None:
 
 def test_two_ends_in_different_places(victim: Victim) -> None:
     victim.hear(Packet(OURS, END, seq=3), Packet(OURS, END, seq=1), data(2, b"c"), data(0, b"a"))
-    assert victim.received in (b"a", b"ac")  # which of them is right, nobody knows
+    assert victim.received in (b"a", b"ac")  # nobody knows which of them is right
     assert [type(event) for event in victim.events][-1] is StreamEnded
     assert sum(isinstance(event, StreamEnded) for event in victim.events) == 1
 
 
 def test_destroying(victim: Victim) -> None:
     victim.hear(data(0, b"x"))
-    victim.hear(Packet(OURS, DESTROY, seq=0))  # older than what has been received: of an earlier stream
+    victim.hear(Packet(OURS, DESTROY, seq=0))  # older than the received data: it belongs to an earlier stream
     assert not victim.closed
     [event] = victim.hear(Packet(OURS, DESTROY, seq=1))
     assert isinstance(event, StreamClosed)
@@ -420,7 +422,9 @@ def test_destroying(victim: Victim) -> None:
 
 
 def test_a_stranger_cannot_divert_the_stream(victim: Victim) -> None:
-    """Demultiplexing is by id alone: its packet may count, but what we send goes to the remote."""
+    """The id alone selects the stream, so a stranger's packet may count. But our packets go only to the
+    remote.
+    """
     victim.hear(data(0, b"x"), source=STRANGER)
     victim.stream.write(b"there")
     assert victim.say()  # `say` asserts the destination
@@ -462,7 +466,7 @@ def test_an_answer_is_no_larger_than_a_packet(victim: Victim) -> None:
     assert len(answer.encode()) <= 20 + 8 * 50
 
 
-def test_a_run_of_heartbeats_is_not_answered_one_by_one_with_more_bytes(victim: Victim) -> None:
+def test_a_run_of_heartbeats_gets_no_more_bytes_than_it_has(victim: Victim) -> None:
     heartbeats = [Packet(OURS, HEARTBEAT)] * 50
     victim.hear_raw(*run(heartbeats))
     assert 1 <= len(victim.say()) <= 50
