@@ -33,7 +33,7 @@ from peersockets_core.wires.hypercore9.wire import Hypercore9
 from peersockets_core.wires.hypercore11 import alpha, encoding
 from peersockets_core.wires.hypercore11.protomux import Mux
 from peersockets_core.work import UNBOUNDED
-from peersockets_trio.browser import frames, inject, rules
+from peersockets_trio.browser import access, frames, inject
 
 
 def commands_module() -> object:
@@ -170,8 +170,8 @@ def _hoard(
 
 
 FAULTS: dict[str, tuple[str, object, str, object]] = {
-    "no cookie is needed": ("page", rules, "has_cookie", lambda *_: True),
-    "paths are taken as they are": ("page", rules, "_split_untrusted", lambda path: (path,)),
+    "no cookie is needed": ("page", access, "has_cookie", lambda *_: True),
+    "paths are taken as they are": ("page", access, "_split_untrusted", lambda path: (path,)),
     "a batch takes one byte more": ("page", frames, "RECORD", struct.Struct(">IIIx")),
     "the script is left out": ("page", inject, "TAG", b""),
     "numbers lose digits": ("codecs", varint, "encode", _cut),

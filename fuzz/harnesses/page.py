@@ -12,14 +12,27 @@ from typing import Final
 
 from fuzz.support import Script, bounded_work
 from peersockets_core import RemoteProtocolError
-from peersockets_trio.browser.frames import Close, Join, Watch, read_binary_untrusted, read_text_untrusted
+from peersockets_trio.browser.access import (
+    ErrorResponse,
+    GatewayAddress,
+    LogIn,
+    SiteFile,
+    WebSocketUpgrade,
+    authorize_untrusted,
+)
+from peersockets_trio.browser.frames import (
+    CloseHandle,
+    JoinTopic,
+    WatchMembers,
+    read_binary_untrusted,
+    read_text_untrusted,
+)
 from peersockets_trio.browser.inject import TAG, inject_script
 from peersockets_trio.browser.limits import LARGEST_TOPIC
-from peersockets_trio.browser.rules import Door, Enter, Refusal, SiteFile, Socket, judge_untrusted
 
 CALLS: Final = 500
 CALLS_PER_BYTE: Final = 20
-DOOR: Final = Door("a.localhost", 1, "token")
+ADDRESS: Final = GatewayAddress("a.localhost", 1, "token")
 
 
 def run(data: bytes) -> None:
@@ -40,12 +53,12 @@ def _check_text(data: bytes) -> None:
         return
     assert 0 < command.handle <= 0xFFFFFFFF
     match command:
-        case Join(handle, topic):
+        case JoinTopic(handle, topic):
             assert json.loads(text) == ["join", handle, topic]
             assert len(topic.encode()) <= LARGEST_TOPIC
-        case Watch(handle):
+        case WatchMembers(handle):
             assert json.loads(text) == ["watch", handle]
-        case Close(handle):
+        case CloseHandle(handle):
             assert json.loads(text) == ["close", handle]
 
 
@@ -73,22 +86,22 @@ def _check_request(data: bytes) -> None:
     def get_all(name: str) -> list[str]:
         return [value for given, value in headers if given == name]
 
-    verdict = judge_untrusted(DOOR, method, target, get_all)
-    if isinstance(verdict, Refusal):
-        assert verdict.status >= 400
+    decision = authorize_untrusted(ADDRESS, method, target, get_all)
+    if isinstance(decision, ErrorResponse):
+        assert decision.status >= 400
         return
-    assert get_all("Host") == [DOOR.host]
+    assert get_all("Host") == [ADDRESS.host]
     assert method in ("GET", "HEAD")
-    if isinstance(verdict, Enter):
-        assert DOOR.token in target
+    if isinstance(decision, LogIn):
+        assert ADDRESS.token in target
         return
-    assert any(DOOR.token in cookie for cookie in get_all("Cookie"))
-    if isinstance(verdict, Socket):
-        assert get_all("Origin") == [DOOR.origin]
+    assert any(ADDRESS.token in cookie for cookie in get_all("Cookie"))
+    if isinstance(decision, WebSocketUpgrade):
+        assert get_all("Origin") == [ADDRESS.origin]
     else:
         assert get_all("Sec-Fetch-Site") in (["none"], ["same-origin"])
-    if isinstance(verdict, SiteFile):
-        for name in verdict.names:
+    if isinstance(decision, SiteFile):
+        for name in decision.names:
             assert name
             assert not name.startswith(".")
             assert not set(name) & set("/\\\0")

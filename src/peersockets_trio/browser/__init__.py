@@ -4,9 +4,9 @@ It needs `websockets`, which the extra `peersockets[serve]` installs. `docs/prot
 protocol between a page and the gateway. The modules:
 
     gateway         `open_gateway`: the web server
-    doorway         the listening sockets
-    visitors, users the TCP connections, and the users who opened them
-    rules, token    the decision about each request, and the token that admits a browser, without I/O
+    loopback        the listening sockets
+    connections, users      the TCP connections, and the users who opened them
+    access, token   the decision about each request, and the token that a browser logs in with, without I/O
     files, inject   the files of the site, with the script in their pages
     frames          the frames of the protocol, without I/O
     tab, handles    one socket of a page, and its handles

@@ -18,15 +18,15 @@ LARGEST_NUMBER: Final = 0xFFFFFFFF
 LARGEST_FRAME: Final = LARGEST_MESSAGE + 8
 """Bytes of the largest frame of a page."""
 
-BATCH: Final = bytes(4)
+BATCH_HEAD: Final = bytes(4)
 """The first bytes of a batch: the handle 0."""
-RECORD: Final = struct.Struct(">III")
+RECORD_HEAD: Final = struct.Struct(">III")
 """The head of a record of a batch: handle, peer id, length of the message."""
 _MESSAGE: Final = struct.Struct(">II")
 
 
 @attrs.frozen
-class Join:
+class JoinTopic:
     """The page joins a topic."""
 
     handle: int
@@ -34,26 +34,26 @@ class Join:
 
 
 @attrs.frozen
-class Watch:
+class WatchMembers:
     """The page watches the members of the drive."""
 
     handle: int
 
 
 @attrs.frozen
-class Close:
+class CloseHandle:
     """The page closes a handle."""
 
     handle: int
 
 
-Command: TypeAlias = Join | Watch | Close
+PageCommand: TypeAlias = JoinTopic | WatchMembers | CloseHandle
 
 PageMessage: TypeAlias = tuple[int, int, bytes]
 """A message of the page: its handle, the receiver's id, and the payload. It is a tuple for speed."""
 
 
-def read_text_untrusted(text: str) -> Command:
+def read_text_untrusted(text: str) -> PageCommand:
     """Read a text frame of a page. Raises `RemoteProtocolError`."""
     _check_size("a text frame", text, LARGEST_TEXT)
     try:
@@ -63,17 +63,17 @@ def read_text_untrusted(text: str) -> Command:
     match fields:
         case ["join", handle, str(topic)]:
             _check_size("a topic", topic, LARGEST_TOPIC)
-            return Join(_handle(handle), topic)
+            return JoinTopic(_handle(handle), topic)
         case ["watch", handle]:
-            return Watch(_handle(handle))
+            return WatchMembers(_handle(handle))
         case ["close", handle]:
-            return Close(_handle(handle))
+            return CloseHandle(_handle(handle))
     raise RemoteProtocolError("a text frame is none of join, watch and close")
 
 
 def read_binary_untrusted(data: bytes) -> list[PageMessage]:
     """Read a binary frame of a page: one message, or a batch. Raises `RemoteProtocolError`."""
-    if data[:4] == BATCH:
+    if data[:4] == BATCH_HEAD:
         return _read_batch_untrusted(data)
     if len(data) < _MESSAGE.size:
         raise RemoteProtocolError("a binary frame is shorter than its head")
@@ -84,15 +84,15 @@ def read_binary_untrusted(data: bytes) -> list[PageMessage]:
 def _read_batch_untrusted(data: bytes) -> list[PageMessage]:
     """Read a batch. Raises `RemoteProtocolError`."""
     end = len(data)
-    if end - len(BATCH) > LARGEST_BATCH:
+    if end - len(BATCH_HEAD) > LARGEST_BATCH:
         raise RemoteProtocolError(f"a batch is larger than {LARGEST_BATCH} bytes")
     messages = []
-    position = len(BATCH)
+    position = len(BATCH_HEAD)
     while position < end:
-        body = position + RECORD.size
+        body = position + RECORD_HEAD.size
         if body > end:
             raise RemoteProtocolError("a batch ends within the head of a record")
-        handle, peer_id, length = RECORD.unpack_from(data, position)
+        handle, peer_id, length = RECORD_HEAD.unpack_from(data, position)
         position = body + length
         if position > end:
             raise RemoteProtocolError("a batch ends within a message")
@@ -114,7 +114,7 @@ def write_messages(chunks: list[bytes], count: int) -> bytes:
     if count == 1:
         head, payload = chunks
         return head[: _MESSAGE.size] + payload
-    return b"".join([BATCH, *chunks])
+    return b"".join([BATCH_HEAD, *chunks])
 
 
 def _handle(value: object) -> int:

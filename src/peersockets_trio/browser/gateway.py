@@ -23,13 +23,23 @@ from peersockets_core import RemoteProtocolError
 
 from ..drive import Drive
 from ..node import Node
-from .doorway import listen_on_loopback
+from .access import (
+    HEADERS,
+    Decision,
+    ErrorResponse,
+    GatewayAddress,
+    LogIn,
+    OwnFile,
+    SiteFile,
+    WebSocketUpgrade,
+    authorize_untrusted,
+)
+from .connections import BrowserConnection, ConnectionLimiter
 from .files import Content, IsFolder, Site, TooLarge
 from .frames import LARGEST_FRAME, SUBPROTOCOL, read_binary_untrusted, read_text_untrusted
 from .limits import DEFAULT_GATEWAY_LIMITS, GatewayLimits
-from .rules import HEADERS, Door, Enter, OwnFile, Refusal, SiteFile, Socket, Verdict, judge_untrusted
+from .loopback import listen_on_loopback
 from .tab import Tab
-from .visitors import Visitor, Visitors
 
 _HERE: Final = Path(__file__).parent
 _NAME_SIZE: Final = 16
@@ -53,22 +63,24 @@ _logger.setLevel(logging.ERROR)
 class Gateway:
     """A gateway that listens."""
 
-    _door: Door = attrs.field(repr=False)
+    _address: GatewayAddress = attrs.field(repr=False)
 
     @property
     def port(self) -> int:
         """The port on 127.0.0.1 and ::1."""
-        return self._door.port
+        return self._address.port
 
     @property
     def origin(self) -> str:
         """The origin of the pages."""
-        return self._door.origin
+        return self._address.origin
 
     @property
     def url(self) -> str:
-        """The address that lets a browser in. Everyone who knows it can speak as this node on the drive."""
-        return self._door.url
+        """The address with which a browser logs in. Everyone who knows it can speak as this node on the
+        drive.
+        """
+        return self._address.url
 
 
 @asynccontextmanager
@@ -95,12 +107,12 @@ async def open_gateway(
     try:
         listeners = await listen_on_loopback(port)
         name = f"{drive.key.discovery_key[:_NAME_SIZE].hex()}.localhost"
-        door = Door(name, listeners[0].socket.getsockname()[1], token)
-        keeper = _Keeper(node, drive, door, site, own, limits)
+        address = GatewayAddress(name, listeners[0].socket.getsockname()[1], token)
+        handler = _RequestHandler(node, drive, address, site, own, limits)
         async with trio.open_nursery() as nursery:
-            server = await nursery.start(partial(keeper.serve, listeners))
+            server = await nursery.start(partial(handler.serve, listeners))
             try:
-                yield Gateway(door)
+                yield Gateway(address)
                 with trio.move_on_after(limits.close_time):
                     await server.aclose()
             finally:
@@ -110,19 +122,19 @@ async def open_gateway(
         own.close()
 
 
-class _Keeper:
+class _RequestHandler:
     """Answers requests, and serves the sockets of pages."""
 
     def __init__(
-        self, node: Node, drive: Drive, door: Door, site: Site, own: Site, limits: GatewayLimits
+        self, node: Node, drive: Drive, address: GatewayAddress, site: Site, own: Site, limits: GatewayLimits
     ) -> None:
         self._node = node
         self._drive = drive
-        self._door = door
+        self._address = address
         self._site = site
         self._own = own
         self._limits = limits
-        self._visitors = Visitors(limits)
+        self._limiter = ConnectionLimiter(limits)
 
     async def serve(
         self,
@@ -145,7 +157,7 @@ class _Keeper:
             close_timeout=limits.close_time,
             max_size=LARGEST_FRAME,
             logger=_logger,
-            create_connection=partial(Visitor, self._visitors),  # type: ignore[arg-type]
+            create_connection=partial(BrowserConnection, self._limiter),  # type: ignore[arg-type]
             task_status=task_status,
         )
 
@@ -153,22 +165,22 @@ class _Keeper:
 
     async def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """Answer a request. Returns None for one that opens a WebSocket."""
-        assert isinstance(connection, Visitor)
-        verdict: Verdict
+        assert isinstance(connection, BrowserConnection)
+        decision: Decision
         if connection.is_foreign():
-            verdict = Refusal(HTTPStatus.FORBIDDEN, "Another user of this machine may not connect.")
+            decision = ErrorResponse(HTTPStatus.FORBIDDEN, "Another user of this machine may not connect.")
         else:
             get_all = request.headers.get_all
-            verdict = judge_untrusted(self._door, request.method, request.path, get_all)
-        match verdict:
-            case Socket():
+            decision = authorize_untrusted(self._address, request.method, request.path, get_all)
+        match decision:
+            case WebSocketUpgrade():
                 if connection.reserve_tab():
                     return None
-                response = _refuse(Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "Too many tabs."))
-            case Refusal():
-                response = _refuse(verdict)
-            case Enter(by_page):
-                response = self._enter(by_page)
+                response = _respond_error(ErrorResponse(HTTPStatus.SERVICE_UNAVAILABLE, "Too many tabs."))
+            case ErrorResponse():
+                response = _respond_error(decision)
+            case LogIn(by_page):
+                response = self._log_in(by_page)
             case OwnFile(name):
                 response = await self._send(connection, self._own, (name,), request.path)
             case SiteFile(names):
@@ -177,22 +189,24 @@ class _Keeper:
             response.body = b""
         return response
 
-    def _enter(self, by_page: bool) -> Response:
+    def _log_in(self, by_page: bool) -> Response:
         if by_page:
             response = _respond(HTTPStatus.OK, "text/html; charset=utf-8", _GO_ON)
         else:
             response = _respond(HTTPStatus.SEE_OTHER)
             response.headers["Location"] = "/"
-        response.headers["Set-Cookie"] = self._door.cookie
+        response.headers["Set-Cookie"] = self._address.cookie
         return response
 
-    async def _send(self, visitor: Visitor, site: Site, names: tuple[str, ...], target: str) -> Response:
+    async def _send(
+        self, connection: BrowserConnection, site: Site, names: tuple[str, ...], target: str
+    ) -> Response:
         try:
             content: Content = await trio.to_thread.run_sync(site.read, names)
         except FileNotFoundError:
             if names == _ICON:  # browsers ask for it by themselves, and complain
                 return _respond(HTTPStatus.NO_CONTENT)
-            return _refuse(Refusal(HTTPStatus.NOT_FOUND, "There is no such file."))
+            return _respond_error(ErrorResponse(HTTPStatus.NOT_FOUND, "There is no such file."))
         except IsFolder:
             response = _respond(HTTPStatus.PERMANENT_REDIRECT)
             path, mark, query = target.partition("?")
@@ -200,9 +214,9 @@ class _Keeper:
             return response
         except TooLarge:
             text = f"The file is larger than {self._limits.file_size} bytes."
-            return _refuse(Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, text))
-        if not visitor.reserve(len(content.body)):
-            return _refuse(Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "Too many files at once."))
+            return _respond_error(ErrorResponse(HTTPStatus.INTERNAL_SERVER_ERROR, text))
+        if not connection.reserve(len(content.body)):
+            return _respond_error(ErrorResponse(HTTPStatus.SERVICE_UNAVAILABLE, "Too many files at once."))
         return _respond(HTTPStatus.OK, content.media_type, content.body)
 
     # Sockets
@@ -236,7 +250,7 @@ async def _read(socket: ServerConnection, tab: Tab) -> None:
             while True:
                 frame = await socket.recv()
                 if isinstance(frame, str):
-                    tab.obey(read_text_untrusted(frame))
+                    tab.execute(read_text_untrusted(frame))
                 else:
                     await tab.send(read_binary_untrusted(frame))
         except RemoteProtocolError as error:
@@ -244,9 +258,9 @@ async def _read(socket: ServerConnection, tab: Tab) -> None:
                 await socket.aclose(_FAULT, str(error)[:_LONGEST_REASON])
 
 
-def _refuse(refusal: Refusal) -> Response:
-    response = _respond(refusal.status, "text/plain; charset=utf-8", f"{refusal.text}\n".encode())
-    response.headers.update(refusal.headers)
+def _respond_error(error: ErrorResponse) -> Response:
+    response = _respond(error.status, "text/plain; charset=utf-8", f"{error.text}\n".encode())
+    response.headers.update(error.headers)
     return response
 
 

@@ -1,4 +1,4 @@
-"""`TopicHandle` and `WatchHandle`: the handles that a page has opened."""
+"""`PageTopic` and `PageWatch`: the handles that a page has opened."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class HandleState(enum.Enum):
 
 
 @attrs.define(eq=False)
-class TopicHandle:
+class PageTopic:
     """A topic that a page has joined."""
 
     number: int
@@ -45,7 +45,7 @@ class TopicHandle:
 
 
 @attrs.define(eq=False)
-class WatchHandle:
+class PageWatch:
     """A watch of a page."""
 
     number: int
@@ -56,4 +56,4 @@ class WatchHandle:
         self.events.close()
 
 
-Handle = TopicHandle | WatchHandle
+PageHandle = PageTopic | PageWatch

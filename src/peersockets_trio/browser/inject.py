@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from .rules import OWN, SCRIPT
+from .access import OWN, SCRIPT
 
 TAG: Final = f'<script src="{OWN}{SCRIPT}"></script>'.encode()
 

@@ -11,7 +11,7 @@ import attrs
 from peersockets_core.bounds import KIB
 from peersockets_core.limits import MESSAGE_COST
 
-from .frames import RECORD, write_messages, write_text
+from .frames import RECORD_HEAD, write_messages, write_text
 from .reports import Loss, Reports, Tally
 
 _FRAME: Final = 64 * KIB
@@ -36,15 +36,15 @@ class _Messages:
 class PageQueue:
     """A queue with room for `limit` bytes. Messages beyond it are dropped, and counted by handle."""
 
-    def __init__(self, limit: int, wake: Callable[[], None], gather: Callable[[], object]) -> None:
+    def __init__(self, limit: int, wake: Callable[[], None], schedule_report: Callable[[], object]) -> None:
         """Begin empty; `wake` is called when there is something to take again.
 
-        `gather` is called when there is something to report later: call `ripen` after a while.
+        `schedule_report` is called when there is something to report later: call `report` after a while.
         """
         self._limit = limit
         self._wake = wake
-        self._gather = gather
-        self._gathering = False
+        self._schedule_report = schedule_report
+        self._report_scheduled = False
         self._awake = False
         self._frames: deque[str | _Messages] = deque()
         self._last: _Messages | None = None  # the last frame, while it takes messages
@@ -77,10 +77,10 @@ class PageQueue:
         if last is None:
             last = self._last = _Messages()
             self._frames.append(last)
-        last.chunks.append(RECORD.pack(handle, page_id, size))
+        last.chunks.append(RECORD_HEAD.pack(handle, page_id, size))
         last.chunks.append(payload)
         last.count += 1
-        last.size += size + RECORD.size
+        last.size += size + RECORD_HEAD.size
         cost = size + MESSAGE_COST
         last.cost += cost
         self._cost += cost
@@ -94,14 +94,14 @@ class PageQueue:
         self._reports.add(handle, page_id, size, loss)
         if self._reports.due:
             self._notify()
-        elif not self._gathering:
-            self._gathering = True
-            self._gather()
+        elif not self._report_scheduled:
+            self._report_scheduled = True
+            self._schedule_report()
 
-    def ripen(self) -> None:
+    def report(self) -> None:
         """Let all outcomes so far be reported."""
-        self._gathering = False
-        self._reports.ripen()
+        self._report_scheduled = False
+        self._reports.mark_due()
         if self._reports.due:
             self._notify()
 

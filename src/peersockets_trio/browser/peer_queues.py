@@ -14,7 +14,7 @@ import trio
 from peersockets_core import MessageTooLarge, PeerGone, UnknownPeer
 from peersockets_core.limits import MESSAGE_COST
 
-from .handles import HandleState, TopicHandle
+from .handles import HandleState, PageTopic
 from .limits import GatewayLimits
 from .page_queue import PageQueue
 from .reports import Loss
@@ -26,7 +26,7 @@ _GONE: Final = (PeerGone, UnknownPeer)  # an id is unknown again when the node h
 class _Queue:
     """The messages that wait for one peer, in order: each with its handle and the tab's id of the peer."""
 
-    waiting: deque[tuple[TopicHandle, int, bytes]] = attrs.field(factory=deque)
+    waiting: deque[tuple[PageTopic, int, bytes]] = attrs.field(factory=deque)
     cost: int = 0
 
 
@@ -45,7 +45,7 @@ class PeerQueues:
         """The bytes that wait, and what they cost."""
         return self._cost
 
-    def send(self, handle: TopicHandle, page_id: int, peer_id: int, payload: bytes) -> None:
+    def send(self, handle: PageTopic, page_id: int, peer_id: int, payload: bytes) -> None:
         """Send a message to a peer, or queue it. The page learns the outcome from its reports."""
         queue = self._queues.get(peer_id)
         loss: Loss | None = None
@@ -65,7 +65,7 @@ class PeerQueues:
             loss = "full"
         self._report(handle, page_id, payload, loss)
 
-    def _put(self, queue: _Queue, handle: TopicHandle, page_id: int, payload: bytes) -> bool:
+    def _put(self, queue: _Queue, handle: PageTopic, page_id: int, payload: bytes) -> bool:
         """Queue a message if there is room. An empty queue has room for any message."""
         cost = len(payload) + MESSAGE_COST
         limits = self._limits
@@ -92,12 +92,12 @@ class PeerQueues:
             handle.left()
         del self._queues[peer_id]
 
-    def _report(self, handle: TopicHandle, page_id: int, payload: bytes, loss: Loss | None) -> None:
+    def _report(self, handle: PageTopic, page_id: int, payload: bytes, loss: Loss | None) -> None:
         if handle.state is HandleState.OPEN:
             self._page.put_outcome(handle.number, page_id, len(payload), loss)
 
 
-async def _send(handle: TopicHandle, peer_id: int, payload: bytes) -> Loss | None:
+async def _send(handle: PageTopic, peer_id: int, payload: bytes) -> Loss | None:
     """Send a message as soon as there is room; returns the reason if it is lost."""
     try:
         await handle.topic.send(peer_id, payload)

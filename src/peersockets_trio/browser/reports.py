@@ -71,7 +71,7 @@ class Reports:
         if loss is not None or self._size >= _ENOUGH:
             self.due = True
 
-    def ripen(self) -> None:
+    def mark_due(self) -> None:
         """Note that the time of all outcomes so far has come."""
         self.due = bool(self._news)
 

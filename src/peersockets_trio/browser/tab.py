@@ -10,8 +10,8 @@ from peersockets_core import PeerJoined, RemoteProtocolError, UnknownPeer
 
 from ..drive import Drive
 from ..node import Node
-from .frames import Close, Command, Join, PageMessage
-from .handles import Handle, HandleState, TopicHandle, WatchHandle
+from .frames import CloseHandle, JoinTopic, PageCommand, PageMessage
+from .handles import HandleState, PageHandle, PageTopic, PageWatch
 from .limits import HANDLES, GatewayLimits
 from .page_queue import PageQueue
 from .peer_queues import PeerQueues
@@ -36,7 +36,7 @@ class Tab:
         self._outcomes = trio.lowlevel.ParkingLot()
         self._queue = PageQueue(limits.page_queue, self._wake, self._outcomes.unpark_all)
         self._peer_queues = PeerQueues(nursery, self._queue, limits)
-        self._handles: dict[int, Handle] = {}
+        self._handles: dict[int, PageHandle] = {}
         self._newest = 0  # the largest handle so far
         self._page_ids: dict[int, int] = {}  # the tab's ids by the node's
         self._peer_ids: list[int] = [0]  # the node's ids by the tab's, which count from 1
@@ -61,14 +61,14 @@ class Tab:
         while True:
             await self._outcomes.park()
             await trio.sleep(_REPORT_PAUSE)
-            self._queue.ripen()
+            self._queue.report()
 
     # From the page
 
-    def obey(self, command: Command) -> None:
+    def execute(self, command: PageCommand) -> None:
         """Carry out a command. Raises `RemoteProtocolError`."""
         number = command.handle
-        if isinstance(command, Close):
+        if isinstance(command, CloseHandle):
             self._close(number)
             return
         if number <= self._newest:
@@ -76,12 +76,12 @@ class Tab:
         if len(self._handles) >= HANDLES:
             raise RemoteProtocolError(f"more than {HANDLES} handles are open")
         self._newest = number
-        if isinstance(command, Join):
-            joined = TopicHandle(number, self._drive.join(command.topic))
+        if isinstance(command, JoinTopic):
+            joined = PageTopic(number, self._drive.join(command.topic))
             self._handles[number] = joined
             self._nursery.start_soon(self._follow_topic, joined)
         else:
-            watch = WatchHandle(number, self._drive.watch())
+            watch = PageWatch(number, self._drive.watch())
             self._handles[number] = watch
             self._nursery.start_soon(self._follow_members, watch)
 
@@ -91,7 +91,7 @@ class Tab:
             handle = self._handles.get(number)
             if handle is None:
                 self._check_old(number)
-            elif isinstance(handle, WatchHandle):
+            elif isinstance(handle, PageWatch):
                 raise RemoteProtocolError("a message is for a watch")
             elif not 0 < page_id < len(self._peer_ids):
                 raise RemoteProtocolError("a message is for an id that was never given")
@@ -103,7 +103,7 @@ class Tab:
     def close(self) -> None:
         """Close all handles."""
         for handle in self._handles.values():
-            if isinstance(handle, TopicHandle):
+            if isinstance(handle, PageTopic):
                 handle.topic.close()
             else:
                 handle.close()
@@ -123,7 +123,7 @@ class Tab:
 
     # From the drive
 
-    async def _follow_topic(self, handle: TopicHandle) -> None:
+    async def _follow_topic(self, handle: PageTopic) -> None:
         try:
             while True:
                 for message in await handle.topic.receive_batch():
@@ -136,7 +136,7 @@ class Tab:
         except trio.ClosedResourceError:
             pass
 
-    async def _follow_members(self, handle: WatchHandle) -> None:
+    async def _follow_members(self, handle: PageWatch) -> None:
         try:
             async for event in handle.events:
                 page_id = self._page_ids.get(event.peer_id)

@@ -1,4 +1,4 @@
-"""The token that lets a browser in, and the cookie that it is exchanged for."""
+"""The token with which a browser logs in, and the cookie that it is exchanged for."""
 
 from __future__ import annotations
 

@@ -7,10 +7,10 @@ import pytest
 
 from peersockets_core import RemoteProtocolError
 from peersockets_trio.browser.frames import (
-    RECORD,
-    Close,
-    Join,
-    Watch,
+    RECORD_HEAD,
+    CloseHandle,
+    JoinTopic,
+    WatchMembers,
     read_binary_untrusted,
     read_text_untrusted,
     write_messages,
@@ -26,12 +26,12 @@ def record(handle: int, peer_id: int, message: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("text", "command"),
     [
-        ('["join",1,"chat"]', Join(1, "chat")),
-        (' [ "join" , 4294967295 , "" ] ', Join(0xFFFFFFFF, "")),
-        ('["join",1,"\\ud83d\\ude00"]', Join(1, "\U0001f600")),
-        (json.dumps(["join", 1, "a" * LARGEST_TOPIC]), Join(1, "a" * LARGEST_TOPIC)),
-        ('["watch",2]', Watch(2)),
-        ('["close",3]', Close(3)),
+        ('["join",1,"chat"]', JoinTopic(1, "chat")),
+        (' [ "join" , 4294967295 , "" ] ', JoinTopic(0xFFFFFFFF, "")),
+        ('["join",1,"\\ud83d\\ude00"]', JoinTopic(1, "\U0001f600")),
+        (json.dumps(["join", 1, "a" * LARGEST_TOPIC]), JoinTopic(1, "a" * LARGEST_TOPIC)),
+        ('["watch",2]', WatchMembers(2)),
+        ('["close",3]', CloseHandle(3)),
     ],
 )
 def test_commands(text: str, command: object) -> None:
@@ -102,6 +102,6 @@ def test_faulty_binary(data: bytes, fault: str) -> None:
 
 def test_frames_for_the_page() -> None:
     assert write_text(1, "leave", 2, "ä", 0) == '[1,"leave",2,"\\u00e4",0]'
-    assert write_messages([RECORD.pack(1, 2, 3), b"abc"], 1) == bytes.fromhex("0000000100000002616263")
-    chunks = [RECORD.pack(1, 2, 1), b"a", RECORD.pack(3, 4, 0), b""]
+    assert write_messages([RECORD_HEAD.pack(1, 2, 3), b"abc"], 1) == bytes.fromhex("0000000100000002616263")
+    chunks = [RECORD_HEAD.pack(1, 2, 1), b"a", RECORD_HEAD.pack(3, 4, 0), b""]
     assert write_messages(chunks, 2) == bytes(4) + record(1, 2, b"a") + record(3, 4, b"")

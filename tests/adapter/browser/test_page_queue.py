@@ -24,7 +24,7 @@ def queue(limit: int = 1_000_000) -> PageQueue:
 def drain(queue: PageQueue) -> list[object]:
     """All frames: text as a list, messages as tuples."""
     frames: list[object] = []
-    queue.ripen()
+    queue.report()
     while (frame := queue.take()) is not None:
         if isinstance(frame, str):
             frames.append(json.loads(frame))
@@ -85,22 +85,22 @@ def test_it_wakes_once_until_it_is_empty() -> None:
 
 
 def test_outcomes_gather_until_their_time_or_enough_of_them() -> None:
-    wake, gather = Waking(), Waking()
-    waiting = PageQueue(1000, wake, gather)
+    wake, scheduled = Waking(), Waking()
+    waiting = PageQueue(1000, wake, scheduled)
     for _ in range(3):
         waiting.put_outcome(1, 1, 10, None)
-    assert (wake.times, gather.times, waiting.take()) == (0, 1, None)
+    assert (wake.times, scheduled.times, waiting.take()) == (0, 1, None)
     waiting.put_message(1, 1, b"a")
     assert waiting.take() == struct.pack(">II", 1, 1) + b"a"
     assert waiting.take() is None
-    waiting.ripen()
+    waiting.report()
     assert (wake.times, waiting.take(), waiting.take()) == (2, '[1,"sent",1,30]', None)
     waiting.put_outcome(1, 1, 65_536, None)
-    assert (wake.times, gather.times, waiting.take()) == (3, 1, '[1,"sent",1,65566]')
+    assert (wake.times, scheduled.times, waiting.take()) == (3, 1, '[1,"sent",1,65566]')
     waiting.put_outcome(1, 1, 1, None)
-    assert gather.times == 2
+    assert scheduled.times == 2
     waiting.forget(1)
-    waiting.ripen()
+    waiting.report()
     assert (wake.times, waiting.take()) == (3, None)
 
 

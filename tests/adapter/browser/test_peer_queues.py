@@ -12,7 +12,7 @@ from adapter.browser.test_page_queue import drain
 from adapter.support import KEY, RawPeer, all_tasks_blocked, limited, raw_member
 from peersockets_trio import Drive, Node, open_node
 from peersockets_trio.browser import GatewayLimits
-from peersockets_trio.browser.handles import HandleState, TopicHandle
+from peersockets_trio.browser.handles import HandleState, PageTopic
 from peersockets_trio.browser.page_queue import PageQueue
 from peersockets_trio.browser.peer_queues import PeerQueues
 
@@ -30,7 +30,7 @@ class Meeting:
     ids: list[int]
     page: PageQueue
     queues: PeerQueues
-    handle: TopicHandle
+    handle: PageTopic
 
     def send(self, number: int, peer: int = 0, size: int = SIZE) -> None:
         self.queues.send(self.handle, PAGE_ID + peer, self.ids[peer], number.to_bytes(size))
@@ -50,7 +50,7 @@ async def meeting(limits: GatewayLimits) -> AsyncIterator[Meeting]:
         async with open_node() as node, node.open_drive(KEY) as drive, trio.open_nursery() as nursery:
             peers = [await raw_member(node), await raw_member(node)]
             page = PageQueue(1000, lambda: None, lambda: None)
-            handle = TopicHandle(1, drive.join("chat"))
+            handle = PageTopic(1, drive.join("chat"))
             queues = PeerQueues(nursery, page, limits)
             yield Meeting(node, drive, peers, list(drive.peers), page, queues, handle)
             for peer in peers:

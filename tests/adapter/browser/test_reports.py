@@ -7,7 +7,7 @@ from peersockets_trio.browser.reports import Reports
 
 def taken(reports: Reports) -> list[list[object]]:
     frames = []
-    reports.ripen()
+    reports.mark_due()
     while reports.due:
         frames.append(json.loads(reports.take()))
     return frames

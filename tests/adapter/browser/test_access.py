@@ -5,20 +5,20 @@ from typing import Final
 
 import pytest
 
-from peersockets_trio.browser.rules import (
-    Door,
-    Enter,
+from peersockets_trio.browser.access import (
+    Decision,
+    ErrorResponse,
+    GatewayAddress,
     GetAll,
+    LogIn,
     OwnFile,
-    Refusal,
     SiteFile,
-    Socket,
-    Verdict,
-    judge_untrusted,
+    WebSocketUpgrade,
+    authorize_untrusted,
 )
 
 TOKEN: Final = "5e" * 32
-DOOR: Final = Door("ab12.localhost", 8080, TOKEN)
+ADDRESS: Final = GatewayAddress("ab12.localhost", 8080, TOKEN)
 HOST: Final = ("Host", "ab12.localhost:8080")
 COOKIE: Final = ("Cookie", f"peersockets-8080={TOKEN}")
 SAME: Final = ("Sec-Fetch-Site", "same-origin")
@@ -33,20 +33,20 @@ def get_all(headers: tuple[Header, ...]) -> GetAll:
     return lambda name: [value for given, value in headers if given == name]
 
 
-def judge(target: str, *headers: Header, method: str = "GET") -> Verdict:
-    return judge_untrusted(DOOR, method, target, get_all(headers))
+def authorize(target: str, *headers: Header, method: str = "GET") -> Decision:
+    return authorize_untrusted(ADDRESS, method, target, get_all(headers))
 
 
-def status(verdict: Verdict) -> int | None:
-    return verdict.status.value if isinstance(verdict, Refusal) else None
+def status(decision: Decision) -> int | None:
+    return decision.status.value if isinstance(decision, ErrorResponse) else None
 
 
 def test_addresses() -> None:
-    assert DOOR.origin == "http://ab12.localhost:8080"
-    assert DOOR.url == f"http://ab12.localhost:8080/.peersockets/enter/{TOKEN}"
-    assert TOKEN not in repr(DOOR)
-    assert DOOR.cookie == f"peersockets-8080={TOKEN}; HttpOnly; SameSite=Lax; Path=/"
-    assert Door("ab12.localhost", 80, TOKEN).origin == "http://ab12.localhost"
+    assert ADDRESS.origin == "http://ab12.localhost:8080"
+    assert ADDRESS.url == f"http://ab12.localhost:8080/.peersockets/enter/{TOKEN}"
+    assert TOKEN not in repr(ADDRESS)
+    assert ADDRESS.cookie == f"peersockets-8080={TOKEN}; HttpOnly; SameSite=Lax; Path=/"
+    assert GatewayAddress("ab12.localhost", 80, TOKEN).origin == "http://ab12.localhost"
 
 
 # The host
@@ -74,7 +74,7 @@ def test_addresses() -> None:
 @pytest.mark.parametrize("target", ["/", f"/.peersockets/enter/{TOKEN}", SOCKET])
 def test_any_other_host_is_refused_even_with_the_token(hosts: tuple[str, ...], target: str) -> None:
     headers = [("Host", host) for host in hosts]
-    assert status(judge(target, *headers, COOKIE, SAME, ORIGIN)) == HTTPStatus.MISDIRECTED_REQUEST
+    assert status(authorize(target, *headers, COOKIE, SAME, ORIGIN)) == HTTPStatus.MISDIRECTED_REQUEST
 
 
 # Methods and targets
@@ -84,16 +84,16 @@ def test_any_other_host_is_refused_even_with_the_token(hosts: tuple[str, ...], t
     "method", ["POST", "PUT", "DELETE", "OPTIONS", "CONNECT", "TRACE", "PATCH", "get", ""]
 )
 def test_other_methods_are_refused(method: str) -> None:
-    verdict = judge("/", HOST, COOKIE, SAME, method=method)
-    assert status(verdict) == HTTPStatus.METHOD_NOT_ALLOWED
-    assert isinstance(verdict, Refusal)
-    assert verdict.headers == {"Allow": "GET, HEAD"}
-    assert judge("/", HOST, COOKIE, SAME, method="HEAD") == SiteFile(("index.html",))
+    decision = authorize("/", HOST, COOKIE, SAME, method=method)
+    assert status(decision) == HTTPStatus.METHOD_NOT_ALLOWED
+    assert isinstance(decision, ErrorResponse)
+    assert decision.headers == {"Allow": "GET, HEAD"}
+    assert authorize("/", HOST, COOKIE, SAME, method="HEAD") == SiteFile(("index.html",))
 
 
 @pytest.mark.parametrize("target", ["", "*", "a", "http://ab12.localhost:8080/", "//\x00", "/a\tb", "/\x7f"])
 def test_malformed_targets_are_refused(target: str) -> None:
-    assert status(judge(target, HOST, COOKIE, SAME)) in (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND)
+    assert status(authorize(target, HOST, COOKIE, SAME)) in (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND)
 
 
 # Admission
@@ -102,17 +102,17 @@ def test_malformed_targets_are_refused(target: str) -> None:
 def test_the_token_is_exchanged_for_the_cookie() -> None:
     enter = f"/.peersockets/enter/{TOKEN}"
     for headers in ((), (NONE,), (SAME,)):
-        assert judge(enter, HOST, *headers) == Enter(by_page=False)
+        assert authorize(enter, HOST, *headers) == LogIn(by_page=False)
     for site in ("cross-site", "same-site", "nonsense"):
-        assert judge(enter, HOST, ("Sec-Fetch-Site", site)) == Enter(by_page=True)
-    assert judge(f"{enter}?a", HOST) == Enter(by_page=False)
+        assert authorize(enter, HOST, ("Sec-Fetch-Site", site)) == LogIn(by_page=True)
+    assert authorize(f"{enter}?a", HOST) == LogIn(by_page=False)
 
 
 @pytest.mark.parametrize(
     "token", ["", "5e", TOKEN[:-1], f"{TOKEN}5", TOKEN.upper(), f"{TOKEN}/", "%35e" * 16]
 )
 def test_a_wrong_token_is_refused(token: str) -> None:
-    assert status(judge(f"/.peersockets/enter/{token}", HOST, COOKIE, SAME)) == HTTPStatus.FORBIDDEN
+    assert status(authorize(f"/.peersockets/enter/{token}", HOST, COOKIE, SAME)) == HTTPStatus.FORBIDDEN
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_wrong_token_is_refused(token: str) -> None:
     ],
 )
 def test_nothing_is_to_be_had_without_the_cookie(target: str, cookie: tuple[Header, ...]) -> None:
-    assert status(judge(target, HOST, *cookie, SAME, ORIGIN)) == HTTPStatus.FORBIDDEN
+    assert status(authorize(target, HOST, *cookie, SAME, ORIGIN)) == HTTPStatus.FORBIDDEN
 
 
 @pytest.mark.parametrize("target", ["/", "/a.css", "/.peersockets/peersockets.js"])
@@ -147,13 +147,15 @@ def test_nothing_is_to_be_had_without_the_cookie(target: str, cookie: tuple[Head
     ],
 )
 def test_pages_of_other_origins_get_no_files(target: str, headers: tuple[Header, ...]) -> None:
-    assert status(judge(target, HOST, COOKIE, *headers)) == HTTPStatus.FORBIDDEN
+    assert status(authorize(target, HOST, COOKIE, *headers)) == HTTPStatus.FORBIDDEN
 
 
 def test_our_pages_and_the_user_get_files() -> None:
     for headers in ((SAME,), (NONE,), (SAME, ORIGIN)):
-        assert judge("/", HOST, COOKIE, *headers) == SiteFile(("index.html",))
-        assert judge("/.peersockets/peersockets.js?v=1", HOST, COOKIE, *headers) == OwnFile("peersockets.js")
+        assert authorize("/", HOST, COOKIE, *headers) == SiteFile(("index.html",))
+        assert authorize("/.peersockets/peersockets.js?v=1", HOST, COOKIE, *headers) == OwnFile(
+            "peersockets.js"
+        )
 
 
 @pytest.mark.parametrize(
@@ -176,13 +178,13 @@ def test_our_pages_and_the_user_get_files() -> None:
     ],
 )
 def test_pages_of_other_origins_get_no_socket(headers: tuple[Header, ...]) -> None:
-    assert status(judge(SOCKET, HOST, COOKIE, *headers)) == HTTPStatus.FORBIDDEN
+    assert status(authorize(SOCKET, HOST, COOKIE, *headers)) == HTTPStatus.FORBIDDEN
 
 
 def test_our_pages_get_a_socket() -> None:
-    assert judge(SOCKET, HOST, COOKIE, ORIGIN) == Socket()
-    assert judge(SOCKET, HOST, COOKIE, ORIGIN, SAME) == Socket()
-    assert judge(f"{SOCKET}?x", HOST, COOKIE, ORIGIN, SAME) == Socket()
+    assert authorize(SOCKET, HOST, COOKIE, ORIGIN) == WebSocketUpgrade()
+    assert authorize(SOCKET, HOST, COOKIE, ORIGIN, SAME) == WebSocketUpgrade()
+    assert authorize(f"{SOCKET}?x", HOST, COOKIE, ORIGIN, SAME) == WebSocketUpgrade()
 
 
 # Paths
@@ -202,7 +204,7 @@ def test_our_pages_get_a_socket() -> None:
     ],
 )
 def test_paths_are_decoded_once(target: str, names: tuple[str, ...]) -> None:
-    assert judge(target, HOST, COOKIE, SAME) == SiteFile(names)
+    assert authorize(target, HOST, COOKIE, SAME) == SiteFile(names)
 
 
 @pytest.mark.parametrize(
@@ -245,4 +247,4 @@ def test_paths_are_decoded_once(target: str, names: tuple[str, ...]) -> None:
     ],
 )
 def test_paths_that_no_file_has(target: str) -> None:
-    assert status(judge(target, HOST, COOKIE, SAME)) == HTTPStatus.NOT_FOUND
+    assert status(authorize(target, HOST, COOKIE, SAME)) == HTTPStatus.NOT_FOUND

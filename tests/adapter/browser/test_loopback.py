@@ -6,7 +6,7 @@ import socket
 import pytest
 import trio
 
-from peersockets_trio.browser.doorway import listen_on_loopback
+from peersockets_trio.browser.loopback import listen_on_loopback
 
 
 async def close(listeners: list[trio.SocketListener]) -> None:

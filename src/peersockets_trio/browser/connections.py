@@ -1,4 +1,4 @@
-"""`Visitor`, a TCP connection to the gateway, and `Visitors`, which bounds their number."""
+"""`BrowserConnection`, a TCP connection to the gateway. `ConnectionLimiter` bounds their number."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from .limits import GatewayLimits
 from .users import is_foreign
 
 
-class Visitors:
-    """The connections to the gateway. If there are too many, those without a whole request give way."""
+class ConnectionLimiter:
+    """Bounds the connections. If there are too many, it evicts those without a whole request."""
 
     def __init__(self, limits: GatewayLimits) -> None:
         self.limits: Final = limits
@@ -23,38 +23,38 @@ class Visitors:
         """The number of WebSockets."""
         self.file_bytes = 0
         """Bytes of the files that are being sent."""
-        self._all: set[Visitor] = set()
-        self._waiting: dict[Visitor, None] = {}  # those without a request, the oldest first
+        self._all: set[BrowserConnection] = set()
+        self._waiting: dict[BrowserConnection, None] = {}  # those without a request, the oldest first
 
-    def enter(self, visitor: Visitor) -> None:
-        """Admit a connection. If there are too many, close one, which may be the new one."""
-        self._all.add(visitor)
-        self._waiting[visitor] = None
+    def add(self, connection: BrowserConnection) -> None:
+        """Add a connection. If there are too many, evict one, which may be the new one."""
+        self._all.add(connection)
+        self._waiting[connection] = None
         if len(self._all) > self.limits.connections:
-            next(iter(self._waiting)).give_way()
+            next(iter(self._waiting)).evict()
 
-    def requested(self, visitor: Visitor) -> None:
+    def requested(self, connection: BrowserConnection) -> None:
         """Note that a connection has sent a whole request."""
-        self._waiting.pop(visitor, None)
+        self._waiting.pop(connection, None)
 
-    def leave(self, visitor: Visitor) -> None:
+    def remove(self, connection: BrowserConnection) -> None:
         """Forget a connection."""
-        self._all.discard(visitor)
-        self._waiting.pop(visitor, None)
+        self._all.discard(connection)
+        self._waiting.pop(connection, None)
 
 
-class Visitor(ServerConnection):
+class BrowserConnection(ServerConnection):
     """One connection. Its request must arrive within `request_time`."""
 
-    def __init__(self, visitors: Visitors, *arguments: Any, **options: Any) -> None:
-        self._visitors = visitors
+    def __init__(self, limiter: ConnectionLimiter, *arguments: Any, **options: Any) -> None:
+        self._limiter = limiter
         self._arrived = trio.Event()
         self._file_bytes = 0
         self._is_tab = False
         super().__init__(*arguments, **options)
-        visitors.enter(self)
+        limiter.add(self)
 
-    def give_way(self) -> None:
+    def evict(self) -> None:
         """Close the connection at once."""
         assert isinstance(self.stream, trio.SocketStream)
         self.stream.socket.close()
@@ -68,23 +68,23 @@ class Visitor(ServerConnection):
 
     def reserve_tab(self) -> bool:
         """Take a place for a WebSocket until the connection ends; returns whether there is any."""
-        if self._visitors.tabs >= self._visitors.limits.tabs:
+        if self._limiter.tabs >= self._limiter.limits.tabs:
             return False
-        self._visitors.tabs += 1
+        self._limiter.tabs += 1
         self._is_tab = True
         return True
 
     def reserve(self, size: int) -> bool:
         """Take room for a file of this size until the connection ends; returns whether there is any."""
-        if self._visitors.file_bytes + size > self._visitors.limits.file_bytes:
+        if self._limiter.file_bytes + size > self._limiter.limits.file_bytes:
             return False
-        self._visitors.file_bytes += size
+        self._limiter.file_bytes += size
         self._file_bytes += size
         return True
 
     async def handshake(self, *arguments: Any, **options: Any) -> None:
         """Wait for the request and answer it."""
-        with trio.move_on_after(self._visitors.limits.request_time):
+        with trio.move_on_after(self._limiter.limits.request_time):
             await self._arrived.wait()
         if self.request is not None:
             await super().handshake(*arguments, **options)
@@ -94,7 +94,7 @@ class Visitor(ServerConnection):
         super().process_event(event)
         if not self._arrived.is_set():
             self._arrived.set()
-            self._visitors.requested(self)
+            self._limiter.requested(self)
 
     async def close_stream(self) -> None:
         """Close the connection."""
@@ -102,8 +102,8 @@ class Visitor(ServerConnection):
         await super().close_stream()
 
     def _leave(self) -> None:
-        self._visitors.leave(self)
-        self._visitors.file_bytes -= self._file_bytes
-        self._visitors.tabs -= self._is_tab
+        self._limiter.remove(self)
+        self._limiter.file_bytes -= self._file_bytes
+        self._limiter.tabs -= self._is_tab
         self._file_bytes, self._is_tab = 0, False
         self._arrived.set()

@@ -1,4 +1,4 @@
-"""The rules for HTTP requests, without I/O: which requests are admitted, and to which file a path leads."""
+"""Access control of HTTP requests, without I/O: which are authorized, and the file that a path leads to."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .token import cookie_name, has_cookie, same
 
 OWN: Final = "/.peersockets/"
 """The beginning of the gateway's own paths. Names of the site do not begin with a dot."""
-ENTER: Final = f"{OWN}enter/"
+LOGIN: Final = f"{OWN}enter/"
 SOCKET: Final = f"{OWN}socket"
 SCRIPT: Final = "peersockets.js"
 OWN_FILES: Final = (SCRIPT, "peersockets.d.ts")
@@ -41,7 +41,7 @@ GetAll: TypeAlias = Callable[[str], list[str]]
 
 
 @attrs.frozen
-class Door:
+class GatewayAddress:
     """The gateway's address, and its token."""
 
     name: str
@@ -61,8 +61,8 @@ class Door:
 
     @property
     def url(self) -> str:
-        """The address that lets a browser in."""
-        return f"{self.origin}{ENTER}{self.token}"
+        """The address with which a browser logs in."""
+        return f"{self.origin}{LOGIN}{self.token}"
 
     @property
     def cookie(self) -> str:
@@ -71,7 +71,7 @@ class Door:
 
 
 @attrs.frozen
-class Refusal:
+class ErrorResponse:
     """The answer is an error with this text."""
 
     status: HTTPStatus
@@ -80,7 +80,7 @@ class Refusal:
 
 
 @attrs.frozen
-class Enter:
+class LogIn:
     """The browser gets the cookie, and goes on to the site."""
 
     by_page: bool
@@ -104,32 +104,34 @@ class SiteFile:
 
 
 @attrs.frozen
-class Socket:
+class WebSocketUpgrade:
     """The browser opens a WebSocket."""
 
 
-Verdict: TypeAlias = Refusal | Enter | OwnFile | SiteFile | Socket
+Decision: TypeAlias = ErrorResponse | LogIn | OwnFile | SiteFile | WebSocketUpgrade
 
 
-def judge_untrusted(door: Door, method: str, target: str, get_all: GetAll) -> Verdict:
+def authorize_untrusted(address: GatewayAddress, method: str, target: str, get_all: GetAll) -> Decision:
     """Decide about a request. `target` is its path and query, as sent. Raises nothing."""
-    if get_all("Host") != [door.host]:
-        return Refusal(HTTPStatus.MISDIRECTED_REQUEST, "This is not the address of this gateway.")
+    if get_all("Host") != [address.host]:
+        return ErrorResponse(HTTPStatus.MISDIRECTED_REQUEST, "This is not the address of this gateway.")
     if method not in _METHODS:
-        return Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET and HEAD.", {"Allow": ", ".join(_METHODS)})
+        return ErrorResponse(
+            HTTPStatus.METHOD_NOT_ALLOWED, "Only GET and HEAD.", {"Allow": ", ".join(_METHODS)}
+        )
     if not target.startswith("/") or not _PRINTABLE.fullmatch(target):
-        return Refusal(HTTPStatus.BAD_REQUEST, "The path is malformed.")
+        return ErrorResponse(HTTPStatus.BAD_REQUEST, "The path is malformed.")
     path = target.partition("?")[0]
     site = get_all("Sec-Fetch-Site")
-    if path.startswith(ENTER):
-        if not same(path.removeprefix(ENTER), door.token):
+    if path.startswith(LOGIN):
+        if not same(path.removeprefix(LOGIN), address.token):
             return _forbidden("The token is wrong.")
-        return Enter(by_page=site not in ([], ["none"], ["same-origin"]))
-    refusal = _check_admitted(door, site, get_all, socket=path == SOCKET)
-    if refusal is not None:
-        return refusal
+        return LogIn(by_page=site not in ([], ["none"], ["same-origin"]))
+    error = _check_cookie_and_origin(address, site, get_all, socket=path == SOCKET)
+    if error is not None:
+        return error
     if path == SOCKET:
-        return Socket()
+        return WebSocketUpgrade()
     if path.startswith(OWN):
         name = path.removeprefix(OWN)
         return OwnFile(name) if name in OWN_FILES else _not_found()
@@ -137,17 +139,19 @@ def judge_untrusted(door: Door, method: str, target: str, get_all: GetAll) -> Ve
     return _not_found() if names is None else SiteFile(names)
 
 
-def _check_admitted(door: Door, site: list[str], get_all: GetAll, *, socket: bool) -> Refusal | None:
+def _check_cookie_and_origin(
+    address: GatewayAddress, site: list[str], get_all: GetAll, *, socket: bool
+) -> ErrorResponse | None:
     """Refuse every request that is not one of our own pages, or of the browser's user."""
-    if not has_cookie(get_all("Cookie"), cookie_name(door.port), door.token):
+    if not has_cookie(get_all("Cookie"), cookie_name(address.port), address.token):
         return _forbidden("Open the address that peersockets serve has printed.")
     if socket:
-        if get_all("Origin") != [door.origin]:
+        if get_all("Origin") != [address.origin]:
             return _forbidden("A page of another origin may not connect.")
         if site not in ([], ["same-origin"]):  # browsers may leave it out for WebSockets
             return _forbidden("Another site may not connect.")
         return None
-    if get_all("Origin") not in ([], [door.origin]):
+    if get_all("Origin") not in ([], [address.origin]):
         return _forbidden("A page of another origin may not read this.")
     if site not in (["none"], ["same-origin"]):
         return _forbidden("Another site may not read this or lead here. Enter the address by hand.")
@@ -175,9 +179,9 @@ def _split_untrusted(path: str) -> tuple[str, ...] | None:
     return tuple(names)
 
 
-def _forbidden(text: str) -> Refusal:
-    return Refusal(HTTPStatus.FORBIDDEN, text)
+def _forbidden(text: str) -> ErrorResponse:
+    return ErrorResponse(HTTPStatus.FORBIDDEN, text)
 
 
-def _not_found() -> Refusal:
-    return Refusal(HTTPStatus.NOT_FOUND, "There is no such file.")
+def _not_found() -> ErrorResponse:
+    return ErrorResponse(HTTPStatus.NOT_FOUND, "There is no such file.")
