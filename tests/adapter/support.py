@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import pytest
 import trio
@@ -24,7 +24,7 @@ from peersockets_core import (
     Limits,
     WireName,
 )
-from peersockets_trio import Node, Topic
+from peersockets_trio import Drive, Node, PeerEvents, Topic, open_node
 from peersockets_trio.runtime.connection_task import ConnectionTask
 from peersockets_trio.testing import Connect, NodePair, NodeSide, connect_nodes, open_node_pair
 from peersockets_trio.testing.internals import connection_tasks
@@ -72,8 +72,7 @@ connect_hypercore11: Connect = partial(connect_nodes, streams=trio.testing.locks
 
 
 async def connect_tcp(alice: Node, bob: Node) -> None:
-    (listener,) = await bob.listen_tcp(0, host=LOOPBACK)
-    await alice.connect_tcp(*listener.address, wire=WIRE)
+    await alice.connect_tcp(*await listen(bob), wire=WIRE)
 
 
 @asynccontextmanager
@@ -84,6 +83,39 @@ async def meet(
     with limited():
         async with open_node_pair(drive_key=KEY, connect=connect, limits=limits) as pair:
             yield pair
+
+
+# One node
+
+
+class ChatNode(NamedTuple):
+    """A node with `KEY` open, which watches its members and has joined "chat"."""
+
+    node: Node
+    drive: Drive
+    events: PeerEvents
+    topic: Topic
+
+
+@asynccontextmanager
+async def open_chat_node(
+    *, limits: Limits = DEFAULT_LIMITS, key_pair: KeyPair | None = None
+) -> AsyncIterator[ChatNode]:
+    """Open a node for a test of one side. A peer played by hand is the other side."""
+    with limited():
+        async with (
+            open_node(limits=limits, key_pair=key_pair) as node,
+            node.open_drive(KEY) as drive,
+            drive.watch() as events,
+            drive.join("chat") as topic,
+        ):
+            yield ChatNode(node, drive, events, topic)
+
+
+async def listen(node: Node) -> tuple[str, int]:
+    """Listen on a free port of loopback; returns the address."""
+    (listener,) = await node.listen_tcp(0, host=LOOPBACK)
+    return listener.address
 
 
 def tasks(node: Node) -> list[ConnectionTask]:

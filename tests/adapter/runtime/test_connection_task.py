@@ -12,7 +12,6 @@ import trio.testing
 
 from adapter.support import (
     KEY,
-    LOOPBACK,
     OTHER_KEY,
     WIRE,
     RawPeer,
@@ -22,7 +21,9 @@ from adapter.support import (
     connect_memory,
     fill,
     limited,
+    listen,
     meet,
+    open_chat_node,
     outbox_size,
     raw_member,
     raw_tcp_peer,
@@ -128,10 +129,10 @@ async def besieged(limits: Limits | None = None) -> AsyncIterator[tuple[Node, tu
             node.open_drive(KEY) as drive,
             honest.open_drive(KEY) as honest_drive,
         ):
-            (listener,) = await node.listen_tcp(0, host=LOOPBACK)
-            await honest.connect_tcp(*listener.address, wire=WIRE)
+            address = await listen(node)
+            await honest.connect_tcp(*address, wire=WIRE)
             member, friend = await join_side(node, drive), await join_side(honest, honest_drive)
-            yield node, listener.address
+            yield node, address
             await all_tasks_blocked()
             assert len(tasks(node)) == 1
             assert member.peer_id in drive.peers
@@ -306,23 +307,15 @@ async def test_a_wrong_drive_key_is_never_a_member() -> None:
 
 
 async def test_messages_of_strangers_are_not_heard_in_drive_scope() -> None:
-    with limited():
-        async with (
-            open_node() as node,
-            node.open_drive(KEY) as drive,
-            drive.watch() as events,
-            drive.join("chat") as inbox,
-        ):
-            (listener,) = await node.listen_tcp(0, host=LOOPBACK)
-            async with raw_tcp_peer(listener.address) as peer:
-                await peer.flush()
-                await peer.until(HandshakeCompleted)
-                await peer.send_message("chat", b"from a stranger")
-                await all_tasks_blocked()
-                with pytest.raises(trio.WouldBlock):
-                    inbox.receive_nowait()
-                peer.connection.open_drive(KEY)
-                await peer.send_message("chat", b"from a member")
-                message = await inbox.receive()
-                assert message.message == b"from a member"
-                assert message.peer_id == (await events.receive()).peer_id
+    async with open_chat_node() as (node, _, events, inbox), raw_tcp_peer(await listen(node)) as peer:
+        await peer.flush()
+        await peer.until(HandshakeCompleted)
+        await peer.send_message("chat", b"from a stranger")
+        await all_tasks_blocked()
+        with pytest.raises(trio.WouldBlock):
+            inbox.receive_nowait()
+        peer.connection.open_drive(KEY)
+        await peer.send_message("chat", b"from a member")
+        message = await inbox.receive()
+        assert message.message == b"from a member"
+        assert message.peer_id == (await events.receive()).peer_id

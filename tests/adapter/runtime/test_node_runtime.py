@@ -14,7 +14,6 @@ import trio.testing
 from adapter.support import (
     KEY,
     LARGER_KEY,
-    LOOPBACK,
     SMALLER_KEY,
     WIRE,
     RawPeer,
@@ -25,7 +24,9 @@ from adapter.support import (
     extension_name,
     fill,
     limited,
+    listen,
     meet,
+    open_chat_node,
     raw_member,
     raw_peer,
     raw_tcp_peer,
@@ -173,46 +174,40 @@ async def test_a_peer_that_reads_nothing_from_its_socket_is_given_up() -> None:
     """The kernels of both sides take much before anything waits; its keepalives go on."""
     limits = Limits(send_time=0.5, keepalive=0.2)
     async with (
-        open_node(limits=limits) as node,
-        node.open_drive(KEY) as drive,
-        drive.watch() as events,
-        drive.join("chat") as chat,
+        open_chat_node(limits=limits) as (node, _, events, chat),
+        raw_tcp_peer(await listen(node)) as peer,
+        trio.open_nursery() as nursery,
     ):
-        (listener,) = await node.listen_tcp(0, host=LOOPBACK)
-        with limited():
-            async with raw_tcp_peer(listener.address) as peer, trio.open_nursery() as nursery:
-                await peer.join()
-                peer_id = (await events.receive()).peer_id
+        await peer.join()
+        peer_id = (await events.receive()).peer_id
 
-                async def send() -> None:
-                    with suppress(PeerGone):
-                        while True:
-                            await chat.send(peer_id, bytes(64 * 1024))
+        async def send() -> None:
+            with suppress(PeerGone):
+                while True:
+                    await chat.send(peer_id, bytes(64 * 1024))
 
-                async def speak() -> None:
-                    with suppress(trio.BrokenResourceError):
-                        while True:
-                            await peer.send_frames(b"\0")
-                            await trio.sleep(0.1)
+        async def speak() -> None:
+            with suppress(trio.BrokenResourceError):
+                while True:
+                    await peer.send_frames(b"\0")
+                    await trio.sleep(0.1)
 
-                nursery.start_soon(send)
-                nursery.start_soon(speak)
-                left = await events.receive()
-                assert isinstance(left, PeerLeft)
-                assert left.reason == "the remote has taken no output for 0.5 seconds"
-                assert left.unsent > limits.send_buffer
+        nursery.start_soon(send)
+        nursery.start_soon(speak)
+        left = await events.receive()
+        assert isinstance(left, PeerLeft)
+        assert left.reason == "the remote has taken no output for 0.5 seconds"
+        assert left.unsent > limits.send_buffer
 
 
 @asynccontextmanager
 async def tcp_member() -> AsyncIterator[tuple[PeerEvents, RawPeer]]:
     """A peer played by hand over TCP, which has joined the drive of a node; the clock is stopped."""
-    async with open_node() as node, node.open_drive(KEY) as drive, drive.watch() as events:
-        (listener,) = await node.listen_tcp(0, host=LOOPBACK)
-        async with raw_tcp_peer(listener.address) as peer:
-            await peer.join()
-            assert isinstance(await events.receive(), PeerJoined)
-            await all_tasks_blocked(0)
-            yield events, peer
+    async with open_chat_node() as (node, _, events, _), raw_tcp_peer(await listen(node)) as peer:
+        await peer.join()
+        assert isinstance(await events.receive(), PeerJoined)
+        await all_tasks_blocked(0)
+        yield events, peer
 
 
 def write_keepalive(peer: RawPeer) -> None:
@@ -273,25 +268,19 @@ async def test_a_member_is_not_judged_while_something_of_it_waits_for_its_turn(
 
 async def test_who_is_read_again_has_the_full_time(autojump_clock: trio.testing.MockClock) -> None:
     limits = Limits(receive_messages=1)
-    with limited():
-        async with (
-            open_node(limits=limits) as node,
-            node.open_drive(KEY) as drive,
-            drive.watch() as events,
-            drive.join("chat") as inbox,
-        ):
-            peer = await raw_member(node)
-            await events.receive()
-            await peer.send_message("chat", b"one")
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(peer.until_dropped)
-                await trio.sleep(100)
-                with pytest.raises(trio.WouldBlock):
-                    events.receive_nowait()
-                assert (await inbox.receive()).message == b"one"
-                start = trio.current_time()
-                assert isinstance(await events.receive(), PeerLeft)
-            assert trio.current_time() - start == LIMITS.silence
+    async with open_chat_node(limits=limits) as (node, _, events, inbox):
+        peer = await raw_member(node)
+        await events.receive()
+        await peer.send_message("chat", b"one")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(peer.until_dropped)
+            await trio.sleep(100)
+            with pytest.raises(trio.WouldBlock):
+                events.receive_nowait()
+            assert (await inbox.receive()).message == b"one"
+            start = trio.current_time()
+            assert isinstance(await events.receive(), PeerLeft)
+        assert trio.current_time() - start == LIMITS.silence
 
 
 async def test_a_member_waits_for_its_other_connection(autojump_clock: trio.testing.MockClock) -> None:
@@ -317,33 +306,29 @@ async def test_a_member_waits_for_its_other_connection(autojump_clock: trio.test
 
 
 async def test_sending_waits_for_the_other_connection(autojump_clock: trio.testing.MockClock) -> None:
-    with limited():
-        async with (
-            open_node(key_pair=LARGER_KEY) as node,
-            node.open_drive(KEY) as drive,
-            drive.watch() as events,
-            drive.join("chat") as topic,
-            raw_peer(node, key_pair=SMALLER_KEY) as first,
-            raw_peer(node, key_pair=SMALLER_KEY) as second,
-        ):
-            await first.join()
-            peer_id = (await events.receive()).peer_id
-            await second.flush()
-            await second.until(HandshakeCompleted)
-            await first.stream.aclose()
+    async with (
+        open_chat_node(key_pair=LARGER_KEY) as (node, _, events, topic),
+        raw_peer(node, key_pair=SMALLER_KEY) as first,
+        raw_peer(node, key_pair=SMALLER_KEY) as second,
+    ):
+        await first.join()
+        peer_id = (await events.receive()).peer_id
+        await second.flush()
+        await second.until(HandshakeCompleted)
+        await first.stream.aclose()
+        await all_tasks_blocked(0)
+        with pytest.raises(trio.WouldBlock):
+            topic.send_nowait(peer_id, b"now")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(topic.send, peer_id, b"later")
             await all_tasks_blocked(0)
-            with pytest.raises(trio.WouldBlock):
-                topic.send_nowait(peer_id, b"now")
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(topic.send, peer_id, b"later")
-                await all_tasks_blocked(0)
-                assert topic.statistics().sent_messages == 0
-                second.connection.open_drive(KEY)
-                await second.flush()
-                nursery.start_soon(second.read)
-            assert topic.statistics().sent_messages == 1
-            with pytest.raises(trio.WouldBlock):
-                events.receive_nowait()
+            assert topic.statistics().sent_messages == 0
+            second.connection.open_drive(KEY)
+            await second.flush()
+            nursery.start_soon(second.read)
+        assert topic.statistics().sent_messages == 1
+        with pytest.raises(trio.WouldBlock):
+            events.receive_nowait()
 
 
 @pytest.mark.parametrize(
@@ -358,27 +343,23 @@ async def test_a_peer_that_comes_back_before_it_was_missed(
     key: KeyPair, node_key: KeyPair, autojump_clock: trio.testing.MockClock
 ) -> None:
     """Its old connection is dead, without a sign; it is reached on the new one long before that is known."""
-    with limited():
-        async with (
-            open_node(key_pair=node_key) as node,
-            node.open_drive(KEY) as drive,
-            drive.watch() as events,
-            drive.join("chat") as topic,
-            raw_peer(node, key_pair=key) as dead,
-            raw_peer(node, key_pair=key) as alive,
-        ):
-            await dead.join()
-            peer_id = (await events.receive()).peer_id
-            alive.connection.extensions.register(extension_name("chat"))
-            await alive.join()
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(topic.send, peer_id, b"welcome back")
-                with trio.move_on_after(LIMITS.fold_time + LIMITS.linger + 1):
-                    received = await alive.until(MessagesReceived)
-                    assert received.payloads == [b"welcome back"]
-                    nursery.cancel_scope.cancel()
-                    return
-            pytest.fail("nothing comes on the new connection")
+    async with (
+        open_chat_node(key_pair=node_key) as (node, _, events, topic),
+        raw_peer(node, key_pair=key) as dead,
+        raw_peer(node, key_pair=key) as alive,
+    ):
+        await dead.join()
+        peer_id = (await events.receive()).peer_id
+        alive.connection.extensions.register(extension_name("chat"))
+        await alive.join()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(topic.send, peer_id, b"welcome back")
+            with trio.move_on_after(LIMITS.fold_time + LIMITS.linger + 1):
+                received = await alive.until(MessagesReceived)
+                assert received.payloads == [b"welcome back"]
+                nursery.cancel_scope.cancel()
+                return
+        pytest.fail("nothing comes on the new connection")
 
 
 async def test_a_frame_cannot_be_drawn_out(autojump_clock: trio.testing.MockClock) -> None:

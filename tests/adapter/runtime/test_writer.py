@@ -12,7 +12,6 @@ import trio.testing
 
 from adapter.support import (
     KEY,
-    LOOPBACK,
     WIRE,
     all_tasks_blocked,
     connect_hypercore11,
@@ -21,6 +20,8 @@ from adapter.support import (
     extension_name,
     fill,
     limited,
+    listen,
+    open_chat_node,
     outbox_size,
     raw_member,
     raw_tcp_peer,
@@ -136,60 +137,46 @@ async def test_what_is_unsent_grows_less_as_the_peer_reads() -> None:
 
 
 async def test_a_connection_reset_while_sending() -> None:
-    with limited():
-        async with (
-            open_node(limits=SMALL) as node,
-            node.open_drive(KEY) as drive,
-            drive.watch() as events,
-            drive.join("chat") as topic,
-        ):
-            (listener,) = await node.listen_tcp(0, host=LOOPBACK)
-            async with raw_tcp_peer(listener.address) as peer:
-                await peer.join()
-                joined = await events.receive()
-                await fill(topic, joined.peer_id, 10_000)
-                assert isinstance(peer.stream, trio.SocketStream)
-                await ChaosStream(peer.stream).reset()
-            left = await events.receive()
-            assert isinstance(left, PeerLeft)
-            assert left.peer_id == joined.peer_id
-            assert left.reason
-            assert left.unsent >= SMALL.send_buffer
-            await all_tasks_blocked()
-            assert not tasks(node)
+    async with open_chat_node(limits=SMALL) as (node, _, events, topic):
+        async with raw_tcp_peer(await listen(node)) as peer:
+            await peer.join()
+            joined = await events.receive()
+            await fill(topic, joined.peer_id, 10_000)
+            assert isinstance(peer.stream, trio.SocketStream)
+            await ChaosStream(peer.stream).reset()
+        left = await events.receive()
+        assert isinstance(left, PeerLeft)
+        assert left.peer_id == joined.peer_id
+        assert left.reason
+        assert left.unsent >= SMALL.send_buffer
+        await all_tasks_blocked()
+        assert not tasks(node)
 
 
 @pytest.mark.parametrize("attempt", range(10))
 async def test_what_was_said_before_a_reset_is_heard_though_writing_fails_first(attempt: int) -> None:
     """Whichever task comes first: what the kernel still holds is read before the connection is over."""
-    with limited():
-        async with (
-            open_node() as node,
-            node.open_drive(KEY) as drive,
-            drive.watch() as events,
-            drive.join("chat") as topic,
-        ):
-            (listener,) = await node.listen_tcp(0, host=LOOPBACK)
-            async with raw_tcp_peer(listener.address) as peer:
-                await peer.join()
-                joined = await events.receive()
-                await peer.send_message("chat", b"first")
-                assert (await topic.receive()).message == b"first"
-                await all_tasks_blocked()
-                assert isinstance(peer.stream, trio.SocketStream)
-                # On loopback all of this has arrived before any other task has a turn.
-                sender = peer.connection.sender(None, extension_name("chat"))
-                for number in range(100):
-                    sender.send(b"%d" % number)
-                os.write(peer.stream.socket.fileno(), peer.connection.data_to_send())
-                peer.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                peer.stream.socket.close()
-                topic.send_nowait(joined.peer_id, b"lost")
-            assert [(await topic.receive()).message for _ in range(100)] == [b"%d" % n for n in range(100)]
-            left = await events.receive()
-            assert isinstance(left, PeerLeft)
-            assert left.reason
-            assert left.unsent >= len(b"lost")
+    async with open_chat_node() as (node, _, events, topic):
+        async with raw_tcp_peer(await listen(node)) as peer:
+            await peer.join()
+            joined = await events.receive()
+            await peer.send_message("chat", b"first")
+            assert (await topic.receive()).message == b"first"
+            await all_tasks_blocked()
+            assert isinstance(peer.stream, trio.SocketStream)
+            # On loopback all of this has arrived before any other task has a turn.
+            sender = peer.connection.sender(None, extension_name("chat"))
+            for number in range(100):
+                sender.send(b"%d" % number)
+            os.write(peer.stream.socket.fileno(), peer.connection.data_to_send())
+            peer.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.stream.socket.close()
+            topic.send_nowait(joined.peer_id, b"lost")
+        assert [(await topic.receive()).message for _ in range(100)] == [b"%d" % n for n in range(100)]
+        left = await events.receive()
+        assert isinstance(left, PeerLeft)
+        assert left.reason
+        assert left.unsent >= len(b"lost")
 
 
 async def test_a_stream_that_breaks_in_one_direction_ends_in_bounded_time(
