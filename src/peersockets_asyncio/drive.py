@@ -32,6 +32,7 @@ PAUSE_INTERVAL: Final = 64
 
 
 CoreHandle: TypeAlias = TopicHandle[Link, Wakeable] | Watch[Wakeable]
+NodeDrive: TypeAlias = OpenDrive[Link, Wakeable]
 
 
 class _Receiver:
@@ -100,14 +101,19 @@ class Topic(_Receiver):
     _handle: TopicHandle[Link, Wakeable]
 
     def __init__(
-        self, node: NodeHost[Link], drive: Drive, name: str, scope: TopicScope, overflow: Overflow
+        self, node: NodeHost[Link], drive: NodeDrive, name: str, scope: TopicScope, overflow: Overflow
     ) -> None:
         super().__init__()
         self._node = node
         self._drive = drive
-        self._handle = node.machine.join(drive.opened, name, scope=scope, overflow=overflow, owner=self)
+        self._handle = node.machine.join(drive, name, scope=scope, overflow=overflow, owner=self)
         self.name = name
+        """The name of the topic."""
         self._waiting: set[asyncio.Timeout] = set()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else f"{len(self._handle)} messages wait"
+        return f"<Topic {self.name!r} of {self._drive.key}, {state}>"
 
     def send_nowait(self, peer_id: int, message: bytes | bytearray | memoryview) -> bool:
         """Send a message if there is room; returns whether there was. Raises the errors of `send`."""
@@ -139,7 +145,7 @@ class Topic(_Receiver):
         """
         self._check_open()
         data = as_bytes(message, "message")
-        members = list(self._drive.opened.members)
+        members = list(self._drive.members)
         for peer_id in members:
             route = self._handle.route(peer_id)
             if route is not None:
@@ -223,9 +229,14 @@ class PeerEvents(_Receiver):
 
     _handle: Watch[Wakeable]
 
-    def __init__(self, node: NodeHost[Link], drive: Drive) -> None:
+    def __init__(self, node: NodeHost[Link], drive: NodeDrive) -> None:
         super().__init__()
-        self._handle = node.machine.watch(drive.opened, owner=self)
+        self._handle = node.machine.watch(drive, owner=self)
+        self._drive = drive
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else f"{len(self._handle)} events wait"
+        return f"<PeerEvents of {self._drive.key}, {state}>"
 
     async def receive(self) -> PeerEvent:
         """Wait for the next event and return it. If it is cancelled, it has taken nothing.
@@ -254,18 +265,27 @@ class Drive:
 
     def __init__(self, node: NodeHost[Link], key: DriveKey, topic_scope: TopicScope) -> None:
         self._node = node
-        self.key = key
         self._scope: TopicScope = topic_scope
-        self.opened: OpenDrive[Link, Wakeable] = node.machine.open_drive(key)
-        """The core's record of the drive."""
+        self._opened: NodeDrive = node.machine.open_drive(key)
         self._children: list[Topic | PeerEvents] = []
         self.closed = False
+        """Whether it was closed here, by itself or with its node."""
         node.flush()
+
+    def __repr__(self) -> str:
+        if self.closed:
+            return f"<Drive {self.key}, closed>"
+        return f"<Drive {self.key}, {len(self._opened.members)} members, {len(self._children)} handles>"
+
+    @property
+    def key(self) -> DriveKey:
+        """The drive's key."""
+        return self._opened.key
 
     @property
     def peers(self) -> Mapping[int, PeerInfo]:
         """The current members by peer id, in the order of joining."""
-        return MappingProxyType({peer_id: self._node.peer(peer_id) for peer_id in self.opened.members})
+        return MappingProxyType({peer_id: self._node.peer(peer_id) for peer_id in self._opened.members})
 
     def join(self, topic: str, *, overflow: Overflow = "wait") -> Topic:
         """Join a topic of the drive, for sending and receiving.
@@ -274,7 +294,7 @@ class Drive:
         closed.
         """
         self._check_open()
-        return self._adopt(Topic(self._node, self, topic, self._scope, overflow))
+        return self._adopt(Topic(self._node, self._opened, topic, self._scope, overflow))
 
     def watch(self) -> PeerEvents:
         """Watch members join and leave, beginning with the members present.
@@ -282,7 +302,7 @@ class Drive:
         Raises `LocalProtocolError` if the drive is closed.
         """
         self._check_open()
-        return self._adopt(PeerEvents(self._node, self))
+        return self._adopt(PeerEvents(self._node, self._opened))
 
     def close(self) -> None:
         """Close the drive with its topics and watches. Closing it twice is fine."""
@@ -292,7 +312,7 @@ class Drive:
         for child in self._children:
             child.close()
         self._children.clear()
-        self._node.machine.close_drive(self.opened)
+        self._node.machine.close_drive(self._opened)
         self._node.flush()
 
     async def __aenter__(self) -> Self:

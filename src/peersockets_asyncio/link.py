@@ -239,7 +239,10 @@ class Link(asyncio.Protocol):
         self._ending = True
         self._node.machine.end_sending(self.connection)
         self._write(self._node.loop.time())
-        transport.write_eof()
+        try:
+            transport.write_eof()
+        except OSError:  # the remote has reset the stream, and the transport has not noticed yet
+            transport.abort()
         if self._timer is not None:
             self._timer.cancel()
         self._timer = self._node.loop.call_later(self._node.limits.linger, transport.abort)

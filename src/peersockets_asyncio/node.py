@@ -1,4 +1,4 @@
-"""`Node`: the connections of one identity, and the host of their machine."""
+"""`Node`: the connections of one identity."""
 
 from __future__ import annotations
 
@@ -7,23 +7,18 @@ import math
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import attrs
 
 from peersockets_core import (
     DEFAULT_LIMITS,
     Address,
-    Connection,
     DriveKey,
-    Event,
     KeyPair,
     Limits,
-    LocalProtocolError,
     Peersockets,
-    RemoteProtocolError,
-    TopicHandle,
     TopicScope,
-    Watch,
     WireName,
 )
 from peersockets_core.checks import check_expect, check_host, check_port, check_timeout, check_wire
@@ -31,8 +26,8 @@ from peersockets_core.info import Authenticate, ConnectionInfo, PeerInfo
 from peersockets_core.topics.naming import check_scope
 
 from .drive import Drive
-from .host import Wakeable
 from .link import Link
+from .runtime import NodeRuntime
 
 CONNECT_TIMEOUT = 10.0
 """Seconds that a host may take to answer."""
@@ -57,25 +52,30 @@ class Node:
     It belongs to the event loop in which it was opened, and to that loop's thread.
     """
 
-    def __init__(self, key_pair: KeyPair, limits: Limits, authenticate: Authenticate | None) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.limits = limits
-        self.machine: Peersockets[Link, Wakeable] = Peersockets(self, limits)
-        """The machine of the core."""
-        self.closed = False
-        self._key_pair = key_pair
-        self._authenticate = authenticate
-        self._links: set[Link] = set()
+    def __init__(self, runtime: NodeRuntime) -> None:
+        self._runtime = runtime
         self._servers: list[asyncio.Server] = []
-        self._timer: asyncio.TimerHandle | None = None
-        self._rerouted = asyncio.Event()
+        self._drives: list[Drive] = []
+
+    def __repr__(self) -> str:
+        if self.closed:
+            return "<Node, closed>"
+        return f"<Node {self.machine.connections} connections, {self.machine.statistics().drives} drives>"
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed here."""
+        return self._runtime.closed
+
+    @property
+    def machine(self) -> Peersockets[Any, Any]:
+        """The machine of the core, which has `statistics` and more facts about peers and connections."""
+        return self._runtime.machine
 
     @property
     def public_keys(self) -> dict[WireName, bytes]:
         """This node's public key on each wire, 32 bytes each."""
-        return dict(self._key_pair.public_keys)
-
-    # The application's calls
+        return dict(self._runtime.key_pair.public_keys)
 
     async def listen_tcp(self, port: int, *, host: str) -> list[Listener]:
         """Listen for connections on every address of `host`. Port 0 takes any free port.
@@ -84,9 +84,10 @@ class Node:
         """
         check_port(port, lowest=0)
         check_host(host)
-        self._check_open()
-        server = await self.loop.create_server(
-            lambda: Link(self, None, initiator=False, expect=None), host, port
+        self._runtime.check_open()
+        runtime = self._runtime
+        server = await runtime.loop.create_server(
+            lambda: Link(runtime, None, initiator=False, expect=None), host, port
         )
         self._servers.append(server)
         return [Listener(Address(*sock.getsockname()[:2]), server) for sock in server.sockets]
@@ -103,7 +104,7 @@ class Node:
         """Connect, and return once the handshake is finished and the remote is admitted.
 
         `expect` is the public key that the remote must prove, as 32 bytes or 64 hex digits. Connecting may
-        take `timeout` seconds, and then the handshake may take `Limits.handshake_time`.
+        take `timeout` seconds (10 by default), and then the handshake may take `Limits.handshake_time`.
 
         Raises `TypeError` or `ValueError` for a bad argument; `OSError` if connecting fails (`TimeoutError`
         after `timeout`), or if the remote breaks off; `RemoteProtocolError` if it does not speak the wire,
@@ -114,11 +115,11 @@ class Node:
         key = check_expect(expect)
         check_timeout(timeout)
         check_host(host)
-        self._check_open()
-        link = Link(self, wire, initiator=True, expect=key)
+        self._runtime.check_open()
+        link = Link(self._runtime, wire, initiator=True, expect=key)
         try:
             async with asyncio.timeout(None if math.isinf(timeout) else timeout):
-                await self.loop.create_connection(lambda: link, host, port)
+                await self._runtime.loop.create_connection(lambda: link, host, port)
         except TimeoutError:
             place = Address(host, port)
             raise TimeoutError(f"{place} did not answer within {timeout:g} seconds") from None
@@ -135,132 +136,40 @@ class Node:
         """
         parsed = DriveKey.parse(key)
         check_scope(topic_scope)
-        self._check_open()
-        return Drive(self, parsed, topic_scope)
+        self._runtime.check_open()
+        drive = Drive(self._runtime, parsed, topic_scope)
+        self._drives = [other for other in self._drives if not other.closed]
+        self._drives.append(drive)
+        return drive
 
     def peer(self, peer_id: int) -> PeerInfo:
         """Return the facts about a peer. Raises `UnknownPeer` if the id was never given, or its peer was
         forgotten.
         """
-        peer = self.machine.peer(peer_id)
-        return PeerInfo(
-            peer_id=peer_id,
-            public_key=peer.public_key,
-            wire=peer.wire,
-            address=peer.links[-1].connection.owner.address if peer.links else None,
-            drives=tuple(self.machine.drives_of(peer_id)),
-            unsent=sum(link.connection.outbox.message_size for link in peer.links),
-        )
+        return self._runtime.peer(peer_id)
 
     async def aclose(self) -> None:
-        """Send all accepted messages, for up to `Limits.linger` seconds, and close everything."""
-        self.closed = True
-        for server in self._servers:
-            server.close()
-        for link in list(self._links):
-            link.finish()
-        await asyncio.gather(*(link.ended.wait() for link in list(self._links)))
+        """Send all accepted messages, for up to `Limits.linger` seconds, and close everything.
+
+        Watches still report the members that leave meanwhile, with the bytes that did not reach them.
+        """
+        self._stop_listening()
+        await self._runtime.finish()
+        self._close_drives()
 
     def abort(self) -> None:
         """Close everything at once."""
-        self.closed = True
+        self._stop_listening()
+        self._runtime.abort()
+        self._close_drives()
+
+    def _stop_listening(self) -> None:
         for server in self._servers:
             server.close()
-        for link in list(self._links):
-            link.abort()
 
-    def _check_open(self) -> None:
-        if self.closed:
-            raise LocalProtocolError("this Node is closed")
-
-    # For links and handles
-
-    def make_connection(
-        self, link: Link, wire: WireName | None, initiator: bool, expect: bytes | None
-    ) -> Connection[Link]:
-        """Make the connection of a link, and make room for it if there are too many."""
-        if not initiator and self.machine.connections >= self.limits.connections:
-            stranger = self.machine.oldest_stranger()
-            if stranger is not None:
-                text = "not a member of any drive: gave way to newer connections"
-                self.loop.call_soon(stranger.owner.fail, RemoteProtocolError(text))
-            else:
-                self.loop.call_soon(link.abort)
-        self._links.add(link)
-        if self.closed:
-            self.loop.call_soon(link.abort)
-        return self.machine.make_connection(
-            wire=wire,
-            initiator=initiator,
-            key_pair=self._key_pair,
-            entropy=os.urandom,
-            now=self.loop.time(),
-            expect=expect,
-            hold=self._authenticate is not None,
-            owner=link,
-        )
-
-    def receive_events(self, connection: Connection[Link], events: list[Event]) -> None:
-        """Hand the events of a connection to the machine."""
-        self.machine.receive_events(connection, events, self.loop.time())
-        self._keep_time()
-
-    def remove(self, link: Link, reason: str, unsent: int) -> None:
-        """Remove a link that has ended."""
-        self._links.discard(link)
-        self.machine.remove_connection(link.connection, self.loop.time(), reason=reason, unsent=unsent)
-        self._keep_time()
-
-    async def decide(self, info: ConnectionInfo) -> None:
-        """Ask the application whether to admit a remote. Raises `Refused`."""
-        if self._authenticate is not None:
-            await self._authenticate(info)
-
-    async def until_rerouted(self) -> None:
-        """Wait until the routes to peers have changed."""
-        self._rerouted.clear()
-        await self._rerouted.wait()
-
-    def flush(self) -> None:
-        """Write the output of all connections, after a command that concerns all of them."""
-        for link in self._links:
-            link.flush_soon()
-
-    def _keep_time(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        deadline = self.machine.next_deadline()
-        self._timer = None if math.isinf(deadline) else self.loop.call_at(deadline, self._tick)
-
-    def _tick(self) -> None:
-        self.machine.handle_deadline(self.loop.time())
-        self._keep_time()
-
-    # The `Host` of the machine. None of these methods may call the machine, so they postpone such calls.
-
-    def news(self, handle: TopicHandle[Link, Wakeable] | Watch[Wakeable]) -> None:
-        """Wake the receiver of a handle."""
-        handle.owner.wake()
-
-    def rerouted(self) -> None:
-        """Wake the senders that wait for a connection."""
-        self._rerouted.set()
-
-    def readable(self, connection: Connection[Link]) -> None:
-        """Read a connection again."""
-        self.loop.call_soon(connection.owner.resume)
-
-    def wake(self, connection: Connection[Link]) -> None:
-        """Write the output of a connection."""
-        connection.owner.flush_soon()
-
-    def retire(self, connection: Connection[Link]) -> None:
-        """End a duplicate connection in good order."""
-        self.loop.call_soon(connection.owner.finish)
-
-    def drop(self, connection: Connection[Link], error: RemoteProtocolError) -> None:
-        """Close a connection because of the remote's fault."""
-        self.loop.call_soon(connection.owner.fail, error)
+    def _close_drives(self) -> None:
+        for drive in self._drives:
+            drive.close()
 
 
 @asynccontextmanager
@@ -279,7 +188,7 @@ async def open_node(
     Leaving the block sends all accepted messages, for up to `limits.linger` seconds, and then closes
     everything. An exception or a cancellation closes everything at once.
     """
-    node = Node(key_pair or KeyPair.generate(os.urandom), limits, authenticate)
+    node = Node(NodeRuntime(key_pair or KeyPair.generate(os.urandom), limits, authenticate))
     try:
         yield node
         await node.aclose()

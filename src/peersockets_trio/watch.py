@@ -20,6 +20,11 @@ class PeerEvents(Receiver):
     def __init__(self, runtime: NodeRuntime, drive: NodeDrive) -> None:
         super().__init__(runtime.affinity)
         self._handle = runtime.machine.watch(drive, owner=self)
+        self._drive = drive
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else f"{len(self._handle)} events wait"
+        return f"<PeerEvents of {self._drive.key}, {state}>"
 
     async def receive(self) -> PeerEvent:
         """Wait for the next event and return it. It checkpoints as `Topic.receive` does.

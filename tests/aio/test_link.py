@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 
 import attrs
 import pytest
@@ -22,7 +24,7 @@ async def test_a_read_of_many_small_messages_is_worked_through_in_slices() -> No
             assert alice.chat.send_nowait(alice.peer_id, b"%d" % number)
         [ours] = alice.node.machine.peer(alice.peer_id).links
         [theirs] = bob.node.machine.peer(bob.peer_id).links
-        data = ours.connection.data_to_send(alice.node.loop.time())
+        data = ours.connection.data_to_send(asyncio.get_running_loop().time())
         theirs.connection.owner.data_received(bytes(data))
         assert bob.chat.statistics().received_messages < 10_000
         assert theirs.connection.has_input
@@ -67,8 +69,9 @@ async def test_a_remote_that_does_not_read_our_end_is_cut_off() -> None:
         await fill(alice)
         events = alice.drive.watch()
         await events.receive()
+        leaving = asyncio.ensure_future(events.receive())
         await alice.node.aclose()
-        left = await events.receive()
+        left = await leaving
         assert isinstance(left, PeerLeft)
         assert left.unsent > 0
         assert not alice.node.machine.connections
@@ -83,3 +86,19 @@ async def test_a_cut_line(wire: str) -> None:
         left = await alice.events.receive()
         assert isinstance(left, PeerLeft)
         assert not alice.drive.peers
+
+
+@in_loop
+async def test_a_stream_that_the_remote_has_just_reset_ends_without_an_error() -> None:
+    loop = asyncio.get_running_loop()
+    with socket.create_server((HOST, 0)) as server:
+        server.setblocking(False)
+        async with open_node() as node:
+            dial = asyncio.create_task(node.connect_tcp(*server.getsockname(), wire="hypercore11"))
+            remote, _ = await loop.sock_accept(server)
+            await loop.sock_recv(remote, 1)
+            remote.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            remote.close()
+            await node.aclose()
+            with pytest.raises(ConnectionResetError):
+                await dial

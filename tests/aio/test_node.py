@@ -16,7 +16,6 @@ from peersockets_core import (
     Refused,
     RemoteProtocolError,
     UnexpectedKey,
-    UnknownPeer,
 )
 from ports import unused_port
 
@@ -159,18 +158,6 @@ async def test_a_listener_that_is_closed() -> None:
 
 
 @in_loop
-async def test_the_oldest_stranger_gives_way() -> None:
-    async with open_node(limits=Limits(connections=2)) as alice, open_node() as bob, open_node() as carol:
-        [listener] = await alice.listen_tcp(0, host=HOST)
-        await bob.connect_tcp(*listener.address, wire="hypercore9")
-        await until(lambda: alice.machine.oldest_stranger() is not None)
-        for node in (carol, carol):
-            await node.connect_tcp(*listener.address, wire="hypercore11")
-        await until(lambda: not (bob.machine.connections))
-        await until(lambda: alice.machine.connections <= 2)
-
-
-@in_loop
 async def test_leaving_the_block_sends_what_was_accepted() -> None:
     async with open_node() as bob:
         [listener] = await bob.listen_tcp(0, host=HOST)
@@ -198,24 +185,37 @@ async def test_an_exception_closes_everything_at_once() -> None:
 
 
 @in_loop
-async def test_a_peer_that_is_known_by_its_id() -> None:
-    async with meet() as (alice, bob):
-        info = alice.node.peer(alice.peer_id)
-        assert info.public_key == bob.node.public_keys["hypercore11"]
-        assert info.address is not None
-        assert info.drives == (alice.drive.key,)
-        with pytest.raises(UnknownPeer):
-            alice.node.peer(99)
+async def test_a_node_that_is_closed_closes_its_drives_and_wakes_their_receivers() -> None:
+    async with open_node() as node:
+        drive = node.open_drive(KEY)
+        chat, events = drive.join("chat"), drive.watch()
+        receiving = [asyncio.ensure_future(handle.receive()) for handle in (chat, events)]
+        iterating = asyncio.ensure_future(anext(drive.join("chat"), None))
+        await asyncio.sleep(0)
+        await node.aclose()
+        for task in receiving:
+            with pytest.raises(LocalProtocolError, match="is closed"):
+                await task
+        assert await iterating is None
+        assert (node.closed, drive.closed, chat.closed, events.closed) == (True,) * 4
 
 
 @in_loop
-async def test_a_peer_that_comes_back_on_a_second_connection_is_one_member() -> None:
+async def test_reprs_show_the_state_and_no_key() -> None:
     async with meet() as (alice, bob):
-        [listener] = await bob.node.listen_tcp(0, host=HOST)
-        await alice.node.connect_tcp(*listener.address, wire="hypercore11")
-        await alice.chat.send(alice.peer_id, b"still here")
-        assert (await bob.chat.receive()).message == b"still here"
-        await until(lambda: not (alice.node.machine.connections > 1 or bob.node.machine.connections > 1))
-        assert list(alice.drive.peers) == [alice.peer_id]
-        await bob.chat.send(bob.peer_id, b"here, too")
-        assert (await alice.chat.receive()).message == b"here, too"
+        await bob.chat.send(bob.peer_id, b"hello")
+        await until(lambda: alice.chat.statistics().waiting_messages == 1)
+        shown = alice.node, alice.drive, alice.chat, alice.events
+        assert list(map(repr, shown)) == [
+            "<Node 1 connections, 1 drives>",
+            f"<Drive {alice.drive.key}, 1 members, 2 handles>",
+            f"<Topic 'chat' of {alice.drive.key}, 1 messages wait>",
+            f"<PeerEvents of {alice.drive.key}, 0 events wait>",
+        ]
+        await alice.node.aclose()
+        assert list(map(repr, shown)) == [
+            "<Node, closed>",
+            f"<Drive {alice.drive.key}, closed>",
+            f"<Topic 'chat' of {alice.drive.key}, closed>",
+            f"<PeerEvents of {alice.drive.key}, closed>",
+        ]
