@@ -4,11 +4,14 @@
 
 The pages are part of the repository, so that a reader needs no build; a test shows that they are up to date.
 An item is a public name of a package. Its members are those without an underscore, and the special methods
-below.
+below. Left out are the constructor of a class whose objects a program gets from a call ("made by ..."), the
+methods that a library calls, attributes without a text, and bases that are not public.
 """
 
 from __future__ import annotations
 
+import ast
+import enum
 import importlib
 import inspect
 import re
@@ -27,10 +30,12 @@ PACKAGES: Final[dict[str, tuple[str, ...]]] = {
     "peersockets_core.udx": (),
     "peersockets_core.dht": (),
     "peersockets_core.swarm": (),
+    "peersockets_core.trace": (),
     "peersockets_core.wires.hypercore11.protomux": (),
     "peersockets_asyncio": (),
     "peersockets_trio": (),
     "peersockets_trio.browser": (),
+    "peersockets_trio.testing": (),
 }
 """The pages: a package with its `__all__`, and what else its objects hand out."""
 
@@ -44,11 +49,16 @@ SPECIAL: Final = {
     "__aenter__": "async with ...",
 }
 
+HIDDEN: Final = re.compile(r"(?:node|gateway|asyncio) calls this", re.IGNORECASE)
+"""The text of a method that is public for the code that calls it, and not for programs."""
+
+MADE: Final = re.compile(r"\b(?:made|opened) by (?:a )?`")
+"""The text of a class whose objects come from a call."""
 
 _REPRS: Final = (
     (r"<(?:function|class|built-in method|built-in function) ([\w.]+)[^<>]*>", r"\1"),
     (r"<([\w.]+): [^<>]*>", r"\1"),  # a member of an Enum
-    (r"ForwardRef\(([^()]+)\)", r"\1"),
+    (r"ForwardRef\('([^()]+)'\)", r"\1"),
     (r"\bNOTHING\b", "..."),  # a default that is made anew each time
 )
 """The stand-in for the reprs of defaults, which differ from run to run or say nothing."""
@@ -81,47 +91,53 @@ def members(cls: type) -> dict[str, tuple[type, str | None]]:
         if not base.__module__.startswith("peersockets"):
             continue
         texts = _attribute_texts(base)
-        names = [*vars(base), *vars(base).get("__annotations__", {}), *texts]
+        fields = vars(base).get("__annotations__", {})
+        names = [*vars(base), *fields, *texts]
         for name in dict.fromkeys(names):
             if (name.startswith("_") and name not in SPECIAL) or name in found:
                 continue
-            found[name] = (base, texts.get(name) or _docstring(base, name))
+            text = texts.get(name) or _docstring(base, name)
+            internal = inspect.ismemberdescriptor(vars(base).get(name)) and name not in fields
+            if not (text is None and internal) and not HIDDEN.search(text or ""):
+                found[name] = (base, text)
     return found
 
 
 def _item(module: ModuleType, name: str, value: Any) -> list[str]:
     lines = [f"## {name}", ""]
     if isinstance(value, type):
-        bases = [
-            base.__name__
-            for base in value.__bases__
-            if base.__name__ not in ("object", "Generic", "Protocol")
-        ]
+        bases = [base.__name__ for base in value.__bases__ if _is_named(base, module)]
         kind = "exception" if issubclass(value, BaseException) else "class"
-        lines += [f"`{kind} {name}{_signature(value)}`" + (f", a {', '.join(bases)}" if bases else ""), ""]
-        lines += [*_text(inspect.getdoc(value)), ""]
-        constructor = vars(value).get("__init__")
-        if (
-            constructor is not None
-            and constructor.__doc__
-            and not constructor.__doc__.startswith("Method gen")
-        ):
-            lines += [*_text(inspect.cleandoc(constructor.__doc__)), ""]
-        for member, (base, text) in members(value).items():
-            lines += [_member(base, member), "", *_text(text), ""]
+        text = inspect.getdoc(value)
+        constructed = not MADE.search((text or "").partition("\n\n")[0]) and not issubclass(value, enum.Enum)
+        signature = _signature(value) if constructed else ""
+        lines += [f"`{kind} {name}{signature}`" + (f", a {', '.join(bases)}" if bases else ""), ""]
+        lines += [*_text(text), ""]
+        constructor = (getattr(vars(value).get("__init__"), "__doc__", None) or "") if constructed else ""
+        if constructor and not constructor.startswith("Method gen"):
+            lines += [*_text(inspect.cleandoc(constructor)), ""]
+        for member, (base, member_text) in members(value).items():
+            lines += [_member(value, base, member), "", *_text(member_text), ""]
     elif callable(value) and hasattr(value, "__code__"):
         kind = "async def" if inspect.iscoroutinefunction(value) else "def"
         lines += [f"`{kind} {name}{_signature(value)}`", "", *_text(inspect.getdoc(value)), ""]
     else:
-        lines += [*_text(_data_text(module, name)), ""]
+        lines += [f"`{name} = {_definition(module, name, value)}`", "", *_text(_data_text(module, name)), ""]
     return lines
 
 
-def _member(base: type, name: str) -> str:
+def _is_named(base: type, module: ModuleType) -> bool:
+    """Whether a base class is worth naming: one of the library's own public ones, or of another's."""
+    if base.__module__.startswith("peersockets"):
+        return base.__name__ in getattr(module, "__all__", ())
+    return base.__name__ not in ("object", "Generic", "Protocol", "ABC")
+
+
+def _member(cls: type, base: type, name: str) -> str:
     value = inspect.getattr_static(base, name, None)
     if name in SPECIAL:
-        return f"### {base.__name__}: `{SPECIAL[name]}`"
-    title = f"### {base.__name__}.{name}"
+        return f"### {cls.__name__}: `{SPECIAL[name]}`"
+    title = f"### {cls.__name__}.{name}"
     if isinstance(value, property) and value.fget is not None:
         return f"{title}\n\n`{name}{_result(value.fget)}`"
     function = value.__func__ if isinstance(value, classmethod | staticmethod) else value
@@ -145,7 +161,26 @@ def _signature(value: Any) -> str:
     parameters = [
         parameter for name, parameter in signature.parameters.items() if name not in ("self", "cls")
     ]
-    text = str(signature.replace(parameters=parameters)).replace("'", "")
+    parameters = [parameter.replace(annotation=_annotation(parameter.annotation)) for parameter in parameters]
+    result = _annotation(signature.return_annotation)
+    made = inspect.unwrap(value)
+    if inspect.isasyncgenfunction(made) and made is not value:  # `asynccontextmanager` keeps its annotation
+        result = _Plain(re.sub(r"^AsyncIterator\b", "AbstractAsyncContextManager", str(result)))
+    return _stable(str(signature.replace(parameters=parameters, return_annotation=result)))
+
+
+class _Plain(str):
+    """The text of an annotation, which a signature shows without quotation marks."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _annotation(annotation: Any) -> Any:
+    return _Plain(annotation) if isinstance(annotation, str) else annotation
+
+
+def _stable(text: str) -> str:
     for pattern, replacement in _REPRS:
         text = re.sub(pattern, replacement, text)
     return text
@@ -180,18 +215,40 @@ def _texts_of(module: str) -> dict[tuple[str, str], list[str]]:
 
 
 def _data_text(module: ModuleType, name: str) -> str | None:
-    """The string after a variable, in whichever module of ours defines it."""
+    """The string after a variable, in the module of ours that defines it."""
+    place, _ = next(_definitions(module, name))
+    return "\n".join(_texts_of(place).get(("", name), ())).strip() or None
+
+
+def _definition(module: ModuleType, name: str, value: Any) -> str:
+    """The value of a variable: a plain one as it is, and another as the source defines it."""
+    if isinstance(value, int | str | tuple):
+        return repr(value)
+    return next(ast.unparse(node) for _, node in _definitions(module, name))
+
+
+def _definitions(module: ModuleType, name: str) -> Iterator[tuple[str, ast.expr]]:
+    """Yield the modules of ours that set a variable to its value, each with the expression: the package's
+    own modules first.
+    """
     root = importlib.import_module(module.__name__.partition(".")[0])
     assert root.__file__ is not None
-    folder = Path(root.__file__).parent
+    assert module.__file__ is not None
+    folder, own = Path(root.__file__).parent, Path(module.__file__).parent
     for package in dict.fromkeys((folder, folder.parent / "peersockets_core")):
-        for path in sorted(package.rglob("*.py")):
+        for path in sorted(package.rglob("*.py"), key=lambda path: (not path.is_relative_to(own), path)):
+            text = path.read_text()
+            if not re.search(rf"^{name}\b", text, re.MULTILINE):
+                continue
             place = ".".join(path.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__")
-            if re.search(rf"^{name}\b", path.read_text(), re.MULTILINE):
-                lines = _texts_of(place).get(("", name))
-                if lines:
-                    return "\n".join(lines).strip()
-    return None
+            if getattr(importlib.import_module(place), name, None) is not getattr(module, name):
+                continue
+            for node in ast.parse(text).body:
+                targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+                if name in [getattr(target, "id", None) for target in targets]:
+                    assert isinstance(node, ast.Assign | ast.AnnAssign)
+                    assert node.value is not None
+                    yield place, node.value
 
 
 def _text(text: str | None) -> list[str]:

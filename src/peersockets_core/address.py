@@ -24,6 +24,7 @@ class Address(NamedTuple):
     host: str
     """A host name, an IPv4 address, or an IPv6 address without brackets, with its zone if it has one."""
     port: int
+    """A port, up to 65535."""
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

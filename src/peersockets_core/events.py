@@ -17,6 +17,7 @@ class HandshakeCompleted:
     """The stream is encrypted and the remote has proved its public key. Always the first event."""
 
     wire: WireName
+    """The wire of the connection."""
     remote_public_key: bytes
     """32 bytes: an X25519 key on hypercore9, an Ed25519 key on hypercore11."""
     handshake_hash: bytes
@@ -28,6 +29,7 @@ class DriveOpened:
     """The remote has proved that it knows the key of a drive that is open here."""
 
     discovery_key: bytes
+    """The drive's discovery key, 32 bytes."""
 
 
 @attrs.frozen
@@ -37,6 +39,7 @@ class DriveClosed:
     """
 
     discovery_key: bytes
+    """The drive's discovery key, 32 bytes."""
 
 
 class MessagesReceived(NamedTuple):
@@ -48,7 +51,9 @@ class MessagesReceived(NamedTuple):
     discovery_key: bytes | None
     """The drive whose channel carried them, or None for an extension of the connection itself."""
     name: str
+    """The name of the extension."""
     payloads: list[bytes]
+    """The messages, unchanged."""
 
 
 @attrs.frozen
@@ -60,3 +65,4 @@ class ConnectionClosed:
 
 
 Event: TypeAlias = HandshakeCompleted | DriveOpened | DriveClosed | MessagesReceived | ConnectionClosed
+"""An event of a connection."""

@@ -19,6 +19,7 @@ class ConnectionInfo:
     public_key: bytes = attrs.field(repr=lambda key: key.hex())
     """The remote's 32-byte public key, which it has proved."""
     wire: WireName
+    """The wire that it speaks on this connection."""
     address: Address | None
     """The remote's host and port, or None for a stream that was attached."""
 
@@ -52,6 +53,7 @@ class NodeStatistics:
     waiting_messages: int
     """Messages delivered to handles, but not received by the application."""
     waiting_bytes: int
+    """The sum of their payloads."""
 
 
 Authenticate: TypeAlias = Callable[[ConnectionInfo], Awaitable[object]]
@@ -68,6 +70,7 @@ class PeerInfo:
     public_key: bytes = attrs.field(repr=lambda key: key.hex())
     """The peer's 32-byte public key, which it has proved."""
     wire: WireName
+    """The wire on which it was met."""
     address: Address | None
     """The host and port of its connection; None if it is gone, or on an attached stream."""
     drives: tuple[DriveKey, ...]

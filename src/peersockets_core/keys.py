@@ -61,6 +61,7 @@ class DriveKey:
     """
 
     public_key: Secret = attrs.field(converter=as_secret, validator=_key_size)
+    """The key itself, 32 bytes."""
     discovery_key: bytes = attrs.field(init=False, eq=False)
     """A hash of the key, safe to show to those who do not know it."""
 
@@ -146,11 +147,15 @@ class KeyPair:
     """A node's identity: one 32-byte seed, from which its keys on every wire are derived."""
 
     seed: Secret = attrs.field(converter=as_secret, validator=_key_size, repr=False)
+    """The secret from which the rest follows, 32 bytes."""
     x25519_secret_key: Secret = attrs.field(init=False, repr=False, eq=False)
+    """The secret key on hypercore9, 32 bytes."""
     x25519_public_key: bytes = attrs.field(init=False, repr=lambda key: key.hex(), eq=False)
+    """The public key on hypercore9, 32 bytes."""
     ed25519_secret_key: Secret = attrs.field(init=False, repr=False, eq=False)
-    """64 bytes in libsodium's form: the seed, then the public key."""
+    """The secret key on hypercore11, 64 bytes in libsodium's form: the seed, then the public key."""
     ed25519_public_key: bytes = attrs.field(init=False, repr=lambda key: key.hex(), eq=False)
+    """The public key on hypercore11, 32 bytes."""
 
     def __attrs_post_init__(self) -> None:
         from nacl import bindings  # loads 15 modules: with the first identity instead of with the package

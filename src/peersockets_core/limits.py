@@ -172,3 +172,4 @@ class Limits:
 
 
 DEFAULT_LIMITS = Limits()
+"""Every bound at its default."""

@@ -137,8 +137,8 @@ class Node:
         """Connect, and return once the handshake is finished and the remote is admitted.
 
         `expect` is the public key that the remote must prove, as 32 bytes or 64 hex digits. A remote with
-        another key does not even learn ours. Resolving the host and connecting may take `timeout` seconds,
-        and then the handshake may take `Limits.handshake_time`.
+        another key does not even learn ours. Resolving the host and connecting may take `timeout` seconds
+        (10 by default), and then the handshake may take `Limits.handshake_time`.
 
         Raises `ValueError` for a bad port, wire, `expect` or `timeout`; `OSError` if connecting fails
         (`TimeoutError` after `timeout`); `RemoteProtocolError` if the remote does not speak the wire; its

@@ -80,6 +80,7 @@ class Disconnected:
 
 
 KeptConnectionEvent: TypeAlias = Connected | Disconnected
+"""An event of a kept connection."""
 
 
 class _Feed:

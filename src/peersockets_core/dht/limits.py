@@ -86,3 +86,4 @@ class HyperDhtLimits:
 
 
 DEFAULT_HYPER_DHT_LIMITS = HyperDhtLimits()
+"""Every bound at its default."""

@@ -35,3 +35,4 @@ class SwarmLimits:
 
 
 DEFAULT_SWARM_LIMITS = SwarmLimits()
+"""Every bound at its default."""

@@ -42,11 +42,17 @@ class TopicStatistics:
     received_messages: int
     """Messages delivered to this handle, including those that were dropped later."""
     received_bytes: int
+    """The sum of their payloads."""
     waiting_messages: int
+    """Messages that wait to be received."""
     waiting_bytes: int
+    """The sum of their payloads."""
     dropped_messages: int
+    """Messages that a full handle dropped, because its `overflow` is not "wait"."""
     sent_messages: int
+    """Messages accepted for sending; a broadcast counts once for each member."""
     sent_bytes: int
+    """The sum of their payloads."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -144,6 +150,7 @@ class TopicHandle(Generic[C_co, H_co]):
         )  # in the order in which they get their turn
         self._received = self._received_bytes = self._dropped = self._sent = self._sent_bytes = 0
         self.closed = False
+        """Whether it was closed here, by itself or with its drive."""
         self.overflowed_in = 0
         """The number of the read in which it last began to overflow."""
         self.owner = cast(H_co, owner)

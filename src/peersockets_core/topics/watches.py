@@ -22,6 +22,7 @@ class PeerJoined:
     public_key: bytes = attrs.field(repr=lambda key: key.hex())
     """The peer's 32-byte public key, which it has proved."""
     wire: WireName
+    """The wire on which it was met."""
 
 
 @attrs.frozen
@@ -29,8 +30,11 @@ class PeerLeft:
     """A peer is no longer a member of the drive."""
 
     peer_id: int
+    """The number that its `PeerJoined` had, and will have again if it returns."""
     public_key: bytes = attrs.field(repr=lambda key: key.hex())
+    """The peer's 32-byte public key."""
     wire: WireName
+    """The wire on which it was met."""
     reason: str = ""
     """The reason, for people; empty if the peer closed in good order."""
     unsent: int = 0
@@ -38,6 +42,7 @@ class PeerLeft:
 
 
 PeerEvent: TypeAlias = PeerJoined | PeerLeft
+"""An event of a watch."""
 
 
 class Watch(Generic[H_co]):
@@ -65,6 +70,7 @@ class Watch(Generic[H_co]):
             int, int
         ] = {}  # by peer id, the number of a waiting join without a later event of that peer
         self.closed = False
+        """Whether it was closed here, by itself or with its drive."""
         self.owner = cast(H_co, owner)
         """The object that the host wakes; None if the program around the core has given none."""
         for event in present:

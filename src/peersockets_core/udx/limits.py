@@ -69,3 +69,4 @@ class UdxLimits:
 
 
 DEFAULT_UDX_LIMITS: Final = UdxLimits()
+"""Every bound at its default."""

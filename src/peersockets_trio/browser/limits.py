@@ -69,3 +69,4 @@ class GatewayLimits:
 
 
 DEFAULT_GATEWAY_LIMITS: Final = GatewayLimits()
+"""Every bound at its default."""
