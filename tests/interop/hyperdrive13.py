@@ -25,16 +25,18 @@ PEER_SCRIPT: Final = Path(__file__).parent / "hypercore11" / "peer.js"
 
 
 @asynccontextmanager
-async def open_real_peer(packages: str = "hypercore11", **start: Any) -> AsyncIterator[RealPeer]:
+async def open_real_peer(
+    packages: str = "hypercore11", *, alone: bool | None = None, **start: Any
+) -> AsyncIterator[RealPeer]:
     """Run a hyperdrive 13 peer for the length of the block; `start` are the parameters of that command.
 
-    `packages` names the folder beside this file whose packages it uses.
+    `packages` names the folder beside this file whose packages it uses. A swarm has a process of its own
+    unless `alone` is False, so that a test can kill it.
     """
     with TemporaryDirectory(prefix="corestore-") as storage:
         folder = Path(__file__).parent / packages
         arguments = (PEER_SCRIPT, storage, str(folder))
-        # A swarm is killed, and has timers and sockets of its own: it does not share a process.
-        alone = packages == "hyperswarm"
+        alone = packages == "hyperswarm" if alone is None else alone
         async with open_node_peer(*arguments) if alone else open_hosted_peer(*arguments) as process:
             started = await process.call("start", **start)
             listening = await process.call("listen")

@@ -28,6 +28,10 @@ class SwarmLimits:
     """The number of peers that are remembered: 64 times as many as are connected. If strangers flood a
     topic with made-up keys, peers that were never reached are forgotten first."""
 
+    unpunched_peers: int = attrs.field(default=1024, validator=_positive)
+    """The number of keys to remember with which hole punching has failed, so that the swarm meets those peers
+    at its blind relay from the first. Any stranger that dials us can add its key; the oldest goes first."""
+
     postponed_dials: int = attrs.field(default=30, validator=_positive)
     """The number of dials of a peer in a row that do not count as failed, because it, or this node, first
     has to finish another punch through a random NAT. Each of them takes twenty seconds. A peer that always

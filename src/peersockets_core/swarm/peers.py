@@ -82,8 +82,6 @@ class SwarmPeer:
     """Whether a dial has ever succeeded."""
     postponements: int = 0
     """The number of dials that were postponed, since the last connection or search that found the peer."""
-    unpunched: bool = False
-    """Whether hole punching has failed, so that a blind relay is used from the first."""
     retry_at: float = math.inf
     connected_at: float = math.nan
     _file: Callable[[SwarmPeer], None] = attrs.field(default=lambda peer: None, alias="file", repr=False)
@@ -137,7 +135,6 @@ class SwarmPeer:
 
     def network_changed(self) -> None:
         """Forget earlier failures, which mean nothing on another network, and retry a waiting peer now."""
-        self.unpunched = False
         if self.state is PeerState.WAITING:
             self.attempts = 0
             self.signal(PeerSignal.QUEUE)

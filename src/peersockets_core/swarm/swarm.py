@@ -17,6 +17,7 @@ from ..dht.events import (
     HyperDhtEvent,
     Listening,
     PeersFound,
+    PunchFailed,
     SearchFinished,
     ValueFound,
 )
@@ -51,8 +52,8 @@ class Swarm:
         """Begin. The swarm calls `open_stream` with each key before it dials that key; the function opens a
         UDX stream and returns its local id.
 
-        `relay_through` is the key of a blind relay. The swarm meets peers there if its own NAT is random, or
-        if hole punching has failed.
+        `relay_through` is the key of a blind relay. The swarm meets a peer there if its own NAT is random, or
+        if hole punching with the peer has failed before. That holds for peers that dial it, too.
         """
         self.dht = dht
         """The HyperDHT node that the swarm uses."""
@@ -60,6 +61,8 @@ class Swarm:
         self._entropy = entropy
         self._open_stream = open_stream
         self._relay_through = relay_through
+        self._unpunched: dict[bytes, None] = {}
+        """An ordered set of the keys with which hole punching has failed, on either side's dial."""
         self._limits = limits
         self.topics: dict[bytes, TopicDiscovery] = {}
         # A heap, in which an entry is stale once its topic is searched at another time.
@@ -191,18 +194,17 @@ class Swarm:
         return dial
 
     def _dial(self, peer: SwarmPeer, stream_id: int, now: float) -> Dial:
-        relay = self._relay_through if peer.unpunched else self.relay
-        if relay == peer.public_key:
-            relay = None
+        relay = self.relay_for(peer.public_key)
         return self.dht.dial(peer.public_key, stream_id, now, relays=peer.relays, relay_through=relay)
 
-    @property
-    def relay(self) -> bytes | None:
-        """The key of the blind relay at which to meet remotes from the first, or None for none: hole punching
-        passes most NATs, but a random one often only by chance.
+    def relay_for(self, public_key: bytes) -> bytes | None:
+        """Return the key of the blind relay at which to meet a peer from the first, no matter which side
+        dials, or None for none: hole punching passes most NATs, but a random one often only by chance.
         """
         nat = self.dht.node.nat
-        return self._relay_through if nat.host is not None and not nat.port else None
+        random = nat.host is not None and not nat.port
+        needed = random or public_key in self._unpunched
+        return self._relay_through if needed and public_key != self._relay_through else None
 
     def cancel_dial(self, public_key: bytes, now: float) -> None:
         """Cancel a dial; no event follows. The key counts as one that could not be reached."""
@@ -325,7 +327,11 @@ class Swarm:
                     if topic.waits or (moved and topic.announces):
                         self._start_search(topic, now)
                 self.pending_events.append(event)
+            case PunchFailed(punch):
+                self._note_unpunched(punch.public_key)
+                self.pending_events.append(event)
             case NetworkChanged():
+                self._unpunched.clear()
                 for topic in self.topics.values():
                     topic.begin_anew()
                     self._start_search(topic, now)
@@ -346,9 +352,16 @@ class Swarm:
         possible = self._relay_through not in (None, dial.public_key) and not dial.relayed
         if not possible or peer is None or self.dials.get(dial.public_key) is not dial:
             return False
-        peer.unpunched = True
+        self._note_unpunched(dial.public_key)
         self.dials[dial.public_key] = self._dial(peer, dial.stream_id, now)
         return True
+
+    def _note_unpunched(self, public_key: bytes) -> None:
+        """Remember that hole punching with a peer has failed."""
+        self._unpunched.pop(public_key, None)
+        self._unpunched[public_key] = None
+        if len(self._unpunched) > self._limits.unpunched_peers:
+            del self._unpunched[next(iter(self._unpunched))]
 
     def _peers_found(self, topic: bytes, search: TopicSearch, peers: tuple[Peer, ...], now: float) -> None:
         discovery = self.topics.get(topic)

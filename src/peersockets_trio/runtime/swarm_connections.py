@@ -223,9 +223,8 @@ class SwarmConnections(Instrument):
             ):
                 return
             stream = self.new_stream()
-            accepted = machine.accept(
-                incoming, stream.local_id, trio.current_time(), relay_through=self._runtime.machine.relay
-            )
+            relay = self._runtime.machine.relay_for(incoming.remote_public_key)
+            accepted = machine.accept(incoming, stream.local_id, trio.current_time(), relay_through=relay)
             if incoming.pairing is not None:
                 self._accepted[incoming.pairing] = incoming
             self._runtime.flush()

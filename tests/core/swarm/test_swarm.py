@@ -6,7 +6,15 @@ import pytest
 
 from core.swarm.support import TOPIC, Person, SwarmNetwork
 from peersockets_core import KeyPair, LocalProtocolError
-from peersockets_core.dht import ConnectionRequested, DialFailed, Dialled, PeersFound, SearchFinished
+from peersockets_core.dht import (
+    ConnectionRequested,
+    DialFailed,
+    Dialled,
+    IncomingPunch,
+    PeersFound,
+    PunchFailed,
+    SearchFinished,
+)
 from peersockets_core.dht.messages import Peer
 from peersockets_core.dht.rpc import NetworkChanged
 from peersockets_core.swarm import Announced, Flushed, PeerFound, SwarmLimits
@@ -519,8 +527,22 @@ def test_after_a_failed_punch_the_peer_is_dialled_through_our_relay_on_the_same_
     ]
     assert bob.key not in alice.machine.dials
     assert alice.machine.connect(bob.key, network.now).relayed
-    alice.machine.book.peers[bob.key].network_changed()
-    assert not alice.machine.book.peers[bob.key].unpunched
+    alice.machine.handle(NetworkChanged(), network.now)
+    assert alice.machine.relay_for(bob.key) is None
+
+
+def test_a_peer_that_could_not_punch_to_us_is_met_at_our_relay_when_it_dials_again() -> None:
+    network = SwarmNetwork()
+    alice = network.add_person(relay_through=RELAY, limits=SwarmLimits(unpunched_peers=1))
+    others = [KeyPair.from_seed(name.ljust(32)).ed25519_public_key for name in (b"one", b"two")]
+    for key in (*others, others[1]):
+        failed = PunchFailed(IncomingPunch(1, key, None), "no way")
+        alice.machine.handle(failed, network.now)
+        assert alice.machine.pending_events[-1] is failed
+    assert [alice.machine.relay_for(key) for key in others] == [None, RELAY]
+    assert not alice.machine.peers  # a stranger's attempt makes it no peer
+    alice.machine.handle(PunchFailed(IncomingPunch(1, RELAY, None), "no way"), network.now)
+    assert alice.machine.relay_for(RELAY) is None
 
 
 def test_no_relay_is_used_without_one_or_to_reach_the_relay_itself() -> None:
@@ -540,5 +562,5 @@ def test_a_swarm_behind_a_random_nat_uses_the_relay_from_the_start() -> None:
     alice, bob = network.add_person(relay_through=RELAY), network.add_person()
     nat = alice.machine.dht.node.nat
     for nat.host, nat.port, relay in ((None, 0, None), ("88.0.0.1", 5, None), ("88.0.0.1", 0, RELAY)):
-        assert alice.machine.relay == relay
+        assert alice.machine.relay_for(bob.key) == relay
     assert alice.machine.connect(bob.key, network.now).relayed

@@ -170,13 +170,14 @@ function bareChannel (mux, { protocol, channelId, handshake, aliases }) {
 
 swarm.on('connection', onConnection)
 
+const { stop: stopSwarm, ...swarmed } = swarmCommands(load, emit, { adopt, identity: () => keyPair })
 const { peerLeft, ...requests } = requestCommands(
   ({ drive, topic }, options) => driveOf(drive).core.registerExtension(`peersockets/v0/${topic}`, options),
   ({ drive }, publicKey) => peerOf(driveOf(drive), publicKey))
 
 serve({
   ...requests,
-  ...swarmCommands(load, emit, { adopt, identity: () => keyPair }),
+  ...swarmed,
 
   // `timeout` is how many milliseconds of our silence a connection survives.
   async start ({ seed, timeout: silence }) {
@@ -266,14 +267,15 @@ serve({
     const { drive, extension } = topics[handle]
     extension.send(unbase64(message), peerOf(drive, publicKey))
   },
-  async sendMany ({ handle, publicKey, count, size, cork }) {
+  // Numbers the messages from `first`.
+  async sendMany ({ handle, publicKey, count, size, cork, first = 0 }) {
     const { drive, extension } = topics[handle]
     const peer = peerOf(drive, publicKey)
     const mux = Protomux.from(peer.stream)
     const sent = new Tally()
-    for (let i = 0; i < count;) {
+    for (let i = first; i < first + count;) {
       if (cork) mux.cork()
-      for (const end = Math.min(count, i + SENDS_PER_TURN); i < end; i++) {
+      for (const end = Math.min(first + count, i + SENDS_PER_TURN); i < end; i++) {
         const message = Buffer.alloc(size, uint32(i))
         extension.send(message, peer)
         sent.add(message)
@@ -319,6 +321,7 @@ serve({
   // Lets go of everything, where the process goes on.
   async stop () {
     for (const stream of streams) stream.destroy()
+    await stopSwarm()
     for (const mux of muxes) mux?.stream.destroy()
     for (const each of swarms) each.close()
     await udxSocket?.close()

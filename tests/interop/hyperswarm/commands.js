@@ -15,7 +15,7 @@ module.exports = (load, emit, { adopt, identity }) => {
   const discoveries = new Map() // by topic
   const servers = []
   const relays = []
-  let swarm, dht
+  let swarm, dht, release // of the messages that are held
 
   // A bootstrap node is a port on our own host, or a host and a port.
   const local = bootstrap => {
@@ -58,11 +58,13 @@ module.exports = (load, emit, { adopt, identity }) => {
       return { port: dht.address().port, nodes: dht.toArray().length, persistent: !dht.ephemeral }
     },
     async closeDht () { await dht.destroy() },
-    // `relay` is the key of a blind relay, and `punch` false leaves no way but that.
-    async dhtListen ({ echo, relay, punch = true }) {
+    // `relay` is the key of a blind relay, and `punch` false leaves no way but that. With `replicate`, the drives of
+    // the peer are open to the remote.
+    async dhtListen ({ echo, replicate, relay, punch = true }) {
       const closed = punch ? {} : { holepunch: false, shareLocalAddress: false }
       const server = dht.createServer({ ...closed, relayThrough: relay ? unhex(relay) : null }, stream => {
         ended(stream)
+        if (replicate) adopt(stream)
         emit('dht-connection', { publicKey: hex(stream.remotePublicKey), port: stream.rawStream.remotePort })
         if (echo) stream.pipe(stream)
       })
@@ -71,8 +73,9 @@ module.exports = (load, emit, { adopt, identity }) => {
       return { publicKey: hex(server.publicKey), relays: server.relayAddresses.map(({ port }) => port) }
     },
     async dhtUnlisten () { await servers.pop().close() },
-    // A blind relay, as anybody runs it for others.
-    async dhtRelay () {
+    // A blind relay, as anybody runs it for others, on a node of the testnet.
+    async dhtRelay ({ node }) {
+      const dht = nodes[node]
       const blindRelay = new (load('blind-relay').Server)({
         createStream: options => dht.createRawStream({ ...options, framed: true })
       })
@@ -89,13 +92,16 @@ module.exports = (load, emit, { adopt, identity }) => {
       const { sessions, pairings, streams } = relays[0].stats
       return { sessions: sessions.active, matched: pairings.matched, pending: pairings.pending, streams: streams.active }
     },
-    async dhtConnect ({ publicKey, message, close, relay, punch = true }) {
+    async dhtConnect ({ publicKey, message, close, replicate, relay, punch = true }) {
       const began = performance.now()
-      const closed = punch ? {} : { holepunch: () => false, fastOpen: false, localConnection: false }
+      const closed = release
+        ? { fastOpen: false } // its first probe arrives here, where no router looks at its time to live
+        : punch ? {} : { holepunch: () => false, fastOpen: false, localConnection: false }
       const stream = dht.connect(unhex(publicKey), { ...closed, relayThrough: relay ? unhex(relay) : null })
       if (close) stream.on('error', () => {})
       await new Promise((resolve, reject) => stream.on('open', resolve).on('error', reject))
       const opened = performance.now() - began
+      if (replicate) adopt(stream)
       if (close) await new Promise(resolve => stream.on('close', resolve).destroy())
       if (!message) return { opened }
       const echoed = new Promise((resolve, reject) => stream.once('data', resolve).once('error', reject))
@@ -122,6 +128,21 @@ module.exports = (load, emit, { adopt, identity }) => {
       const found = hash ? await dht.immutableGet(unhex(hash)) : await dht.mutableGet(unhex(publicKey))
       return found ? { value: found.value.toString(), seq: found.seq ?? null } : {}
     },
-    dhtNodes: () => ({ ports: dht.toArray().map(({ port }) => port) })
+    // Delays the messages of hole punching, as a slow network would, until `dhtPunch`. To be called before `dhtConnect`.
+    dhtHoldPunching () {
+      const released = new Promise(resolve => { release = resolve })
+      const send = dht._router.peerHolepunch
+      dht._router.peerHolepunch = async function (...message) {
+        await released
+        return send.apply(this, message)
+      }
+    },
+    dhtPunch () { release() },
+    dhtNodes: () => ({ ports: dht.toArray().map(({ port }) => port) }),
+
+    async stop () {
+      await swarm?.destroy({ force: true })
+      await Promise.all([dht, ...nodes].map(node => node?.destroy({ force: true })))
+    }
   }
 }
