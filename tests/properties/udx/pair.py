@@ -129,6 +129,54 @@ class Pair:
         self.network.run_until_idle(within=within)
 
 
+@attrs.define(eq=False)
+class Forwarder:
+    """A relay: it has a stream for each side, and passes every packet on to the other side's.
+
+    It learns a side's address from the first packet, as the reference does (libudx `udx_stream_relay_to`).
+    """
+
+    ids: dict[int, tuple[int, int]] = attrs.field(factory=lambda: {55: (66, 22), 66: (55, 11)})
+    """By the id of each of its streams: the other one, and the id at which the packets go on to that side."""
+    addresses: dict[int, Address] = attrs.field(factory=dict)
+    """The side's address, by the id of the stream for it."""
+    forwarded: int = 0
+    gone: bool = False
+    """Whether it forwards no more."""
+    _outbox: list[tuple[Address, list[bytes], int]] = attrs.field(factory=list)
+
+    def receive_datagrams(
+        self, buffer: bytes | bytearray | memoryview, segment_size: int, source: Address, now: float
+    ) -> list[Any]:
+        """Pass a run on, under the id of the other side."""
+        for start in range(0, len(buffer), segment_size):
+            packet = bytes(buffer[start : start + segment_size])
+            here = int.from_bytes(packet[4:8], "little")
+            other, remote_id = self.ids[here]
+            self.addresses.setdefault(here, source)
+            if other in self.addresses and not self.gone:
+                forwarded = packet[:4] + remote_id.to_bytes(4, "little") + packet[8:]
+                self._outbox.append((self.addresses[other], [forwarded], len(forwarded)))
+                self.forwarded += 1
+        return []
+
+    def datagrams_to_send(self, now: float) -> list[tuple[Address, list[bytes], int]]:
+        """Return what is passed on."""
+        outbox, self._outbox = self._outbox, []
+        return outbox
+
+    def next_deadline(self) -> float:
+        """Return infinity: it has no timers."""
+        return float("inf")
+
+    def handle_deadline(self, now: float) -> list[Any]:
+        """Do nothing."""
+        return []
+
+
+RELAY: Address = ("10.0.0.9", 1000)
+
+
 def open_pair(
     *,
     seed: int | str = 0,
@@ -137,8 +185,11 @@ def open_pair(
     limits: UdxLimits | None = None,
     read_delay: float = 0.0,
     first: int = 0,
+    relay: Forwarder | None = None,
 ) -> Pair:
-    """Put Alice and Bob on a network, with connected streams that begin to count at `first`."""
+    """Put Alice and Bob on a network, with connected streams that begin to count at `first`. With a `relay`,
+    each stream leads to the relay.
+    """
     network = Network(seed)
     up, down = up or Link(), down or Link()
     site = network.add_site(up=up, down=down)
@@ -147,7 +198,11 @@ def open_pair(
     addresses: list[Address] = [("10.0.0.1", 1000), ("10.0.0.2", 1000)]
     for user, place, address in zip(users, hosts, addresses, strict=True):
         user.host = place.add_host(address, user.endpoint, on_event=user.see, read_delay=read_delay)
-    for user, local, remote, address in zip(users, (11, 22), (22, 11), addresses[::-1], strict=True):
+    remotes, towards = (22, 11), addresses[::-1]
+    if relay is not None:
+        network.add_site().add_host(RELAY, relay)
+        remotes, towards = (55, 66), [RELAY, RELAY]
+    for user, local, remote, address in zip(users, (11, 22), remotes, towards, strict=True):
         user.stream = user.endpoint.open_stream(local, network.now)
         user.stream.connect(remote, address, network.now, remote_seq=first, local_seq=first)
     return Pair(network, users[0], users[1], up, down, site)
