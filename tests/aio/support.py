@@ -1,4 +1,4 @@
-"""Two asyncio nodes on loopback, and how a test runs in an event loop."""
+"""Two asyncio nodes on loopback, and a way to run a test in an event loop."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def side(node: Node, drive: Drive) -> Side:
 async def meet(
     *, limits: Limits = DEFAULT_LIMITS, wire: WireName = "hypercore11"
 ) -> AsyncIterator[tuple[Side, Side]]:
-    """Two nodes that are members of one drive; the first has dialled."""
+    """Two nodes that are members of one drive. The first one dialled."""
     async with open_node(limits=limits) as alice, open_node(limits=limits) as bob:
         [listener] = await bob.listen_tcp(0, host=HOST)
         drives = alice.open_drive(KEY), bob.open_drive(KEY)
@@ -58,7 +58,7 @@ async def meet(
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    """Let the loop run until a condition holds that no event announces."""
+    """Let the loop run until a condition holds. No event announces it."""
     while not condition():  # noqa: ASYNC110
         await asyncio.sleep(0)
 
@@ -66,6 +66,6 @@ async def until(condition: Callable[[], bool]) -> None:
 async def fill(alice: Side, payload: bytes = bytes(16 * 1024)) -> None:
     """Send until the other side's topic, its system's buffers and ours are full."""
     refused = 0
-    while refused < 10:  # the loop has had its turn that often, and nothing could leave
+    while refused < 10:  # the loop has run this many times, and nothing could leave
         refused = 0 if alice.chat.send_nowait(alice.peer_id, payload) else refused + 1
         await asyncio.sleep(0.001)

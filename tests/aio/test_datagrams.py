@@ -20,7 +20,7 @@ DATA = os.urandom(300_000)
 
 
 async def bind(machine: DatagramMachine, handle: Callable[[Any], None]) -> DatagramMachines:
-    """A socket on which a machine receives everything."""
+    """A socket whose datagrams all go to one machine."""
     make = partial(DatagramMachines, {machine: handle}, lambda _: machine)
     _, sock = await asyncio.get_running_loop().create_datagram_endpoint(make, (HOST, 0))
     return sock
@@ -61,7 +61,9 @@ async def test_a_stream_of_udx() -> None:
 
 @in_loop
 async def test_swarms_find_each_other() -> None:
-    """Timers and datagrams of HyperDHT: two swarms and a node of the DHT, with nothing but a topic."""
+    """Timers and datagrams of HyperDHT work: two swarms and a node of the DHT start with nothing but
+    a topic.
+    """
     loop = asyncio.get_running_loop()
     announced, found = asyncio.Event(), asyncio.Event()
     keys = [KeyPair.generate(os.urandom) for _ in range(2)]

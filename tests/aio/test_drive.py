@@ -33,7 +33,7 @@ async def test_messages_arrive_in_order(wire: WireName) -> None:
 
 
 @in_loop
-async def test_a_watch_begins_with_those_present_and_reports_who_leaves() -> None:
+async def test_a_watch_begins_with_the_present_members_and_reports_leaves() -> None:
     async with meet() as (alice, bob):
         async with alice.drive.watch() as events:
             assert isinstance(await events.receive(), PeerJoined)
@@ -67,7 +67,7 @@ async def test_an_iteration_ends_when_its_handle_is_closed() -> None:
 
 
 @in_loop
-async def test_a_second_receiver() -> None:
+async def test_a_second_receiver_is_refused() -> None:
     async with meet() as (alice, _):
         waiting = asyncio.create_task(alice.chat.receive())
         await asyncio.sleep(0)
@@ -82,7 +82,7 @@ async def test_a_second_receiver() -> None:
 
 
 @in_loop
-async def test_bad_arguments() -> None:
+async def test_bad_arguments_are_refused() -> None:
     async with meet() as (alice, _):
         with pytest.raises(TypeError, match="message must be bytes, not str"):
             await alice.chat.send(alice.peer_id, "text")  # type: ignore[arg-type]
@@ -101,7 +101,7 @@ async def test_bad_arguments() -> None:
 
 
 @in_loop
-async def test_senders_wait_for_a_peer_that_does_not_read_and_go_on_in_their_order() -> None:
+async def test_senders_wait_for_a_peer_that_does_not_read_and_continue_in_order() -> None:
     async with meet(limits=SMALL) as (alice, bob):
         await fill(alice)
         waiting = [asyncio.create_task(alice.chat.send(alice.peer_id, b"%d" % number)) for number in range(5)]
@@ -121,7 +121,7 @@ async def test_senders_wait_for_a_peer_that_does_not_read_and_go_on_in_their_ord
 
 
 @in_loop
-async def test_a_sender_that_waits_when_the_topic_is_closed_or_the_peer_leaves() -> None:
+async def test_waiting_senders_when_the_topic_is_closed_or_the_peer_leaves() -> None:
     async with meet(limits=SMALL) as (alice, bob):
         other = alice.drive.join("chat")
         await fill(alice)
@@ -140,7 +140,7 @@ async def test_a_sender_that_waits_when_the_topic_is_closed_or_the_peer_leaves()
 
 
 @in_loop
-async def test_a_broadcast_reaches_the_members_that_read_at_once() -> None:
+async def test_a_broadcast_reaches_the_members_that_read() -> None:
     async with meet(limits=SMALL) as (alice, bob), open_node() as carol:
         [listener] = await alice.node.listen_tcp(0, host=HOST)
         await carol.connect_tcp(*listener.address, wire="hypercore11")

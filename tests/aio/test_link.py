@@ -15,7 +15,7 @@ from peersockets_core import Limits
 
 
 @in_loop
-async def test_a_read_of_many_small_messages_is_worked_through_in_slices() -> None:
+async def test_a_read_of_many_small_messages_is_processed_in_slices() -> None:
     limits = Limits(receive_messages=200_000, send_buffer=16 * 1024 * 1024)
     async with meet(limits=limits) as (alice, bob):
         await alice.chat.send(alice.peer_id, b"the last of what was on its way")
@@ -47,7 +47,7 @@ async def send_all(alice: Side) -> None:
 
 
 @in_loop
-async def test_a_remote_that_falls_silent_is_given_up() -> None:
+async def test_a_silent_remote_is_given_up() -> None:
     limits = attrs.evolve(Limits(), silence=0.3, keepalive=0.1)
     async with open_node(limits=limits) as alice, open_node() as bob:
         [listener] = await bob.listen_tcp(0, host=HOST)
@@ -62,8 +62,8 @@ async def test_a_remote_that_falls_silent_is_given_up() -> None:
 
 
 @in_loop
-async def test_a_remote_that_does_not_read_our_end_is_cut_off() -> None:
-    """It takes no longer than `Limits.linger`; and what did not leave is reported."""
+async def test_a_remote_that_does_not_read_to_our_end_is_cut_off() -> None:
+    """This takes no longer than `Limits.linger`, and the leave reports the unsent messages."""
     limits = attrs.evolve(SMALL, linger=0.2)
     async with meet(limits=limits) as (alice, bob):
         await fill(alice)

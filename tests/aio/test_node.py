@@ -32,7 +32,7 @@ from ports import unused_port
     ],
 )
 @in_loop
-async def test_bad_arguments(
+async def test_bad_arguments_are_refused(
     arguments: tuple[Any, Any], options: dict[str, Any], error: type[Exception], text: str
 ) -> None:
     async with open_node() as node:
@@ -45,14 +45,14 @@ async def test_bad_arguments(
 
 
 @in_loop
-async def test_nobody_listens() -> None:
+async def test_dialling_a_port_without_a_listener() -> None:
     async with open_node() as node:
         with pytest.raises(ConnectionRefusedError):
             await node.connect_tcp(HOST, unused_port(), wire="hypercore9")
 
 
 @in_loop
-async def test_a_remote_that_says_nothing_or_something_else() -> None:
+async def test_a_remote_that_sends_nothing_or_something_else() -> None:
     async def mumble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 100)
@@ -83,7 +83,7 @@ async def test_a_remote_that_says_nothing_or_something_else() -> None:
 
 
 @in_loop
-async def test_a_dial_that_is_cancelled_leaves_nothing() -> None:
+async def test_a_cancelled_dial_leaves_nothing() -> None:
     connected, gone = asyncio.Event(), asyncio.Event()
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -107,7 +107,7 @@ async def test_a_dial_that_is_cancelled_leaves_nothing() -> None:
 
 
 @in_loop
-async def test_the_application_refuses() -> None:
+async def test_the_application_refuses_a_remote() -> None:
     async def refuse(info: ConnectionInfo) -> None:
         raise Refused(f"not {info.public_key.hex()[:4]}")
 
@@ -149,7 +149,7 @@ async def test_a_different_key_than_expected() -> None:
 
 
 @in_loop
-async def test_a_listener_that_is_closed() -> None:
+async def test_a_closed_listener() -> None:
     async with open_node() as alice, open_node() as bob:
         [listener] = await bob.listen_tcp(0, host=HOST)
         await listener.aclose()
@@ -158,7 +158,7 @@ async def test_a_listener_that_is_closed() -> None:
 
 
 @in_loop
-async def test_leaving_the_block_sends_what_was_accepted() -> None:
+async def test_leaving_the_block_sends_accepted_messages() -> None:
     async with open_node() as bob:
         [listener] = await bob.listen_tcp(0, host=HOST)
         drive = bob.open_drive(KEY)

@@ -1,4 +1,4 @@
-"""An asyncio node with the face of a Trio node, so that one scenario can test both."""
+"""An asyncio node with the interface of a Trio node, so that one scenario can test both."""
 
 from __future__ import annotations
 

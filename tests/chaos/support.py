@@ -1,4 +1,4 @@
-"""The parts that the chaos tests share: what must not be left behind."""
+"""Parts that the chaos tests share: the check that nothing is left behind."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def open_files() -> int:
 
 
 def in_memory() -> dict[str, int]:
-    """How many of each kind there are, once the garbage has been collected."""
+    """Return the number of objects of each kind, after garbage collection."""
     gc.collect()
     kinds = (Node, Drive, Topic, ConnectionTask)
     objects = [type(thing) for thing in gc.get_objects()]
@@ -31,7 +31,7 @@ def in_memory() -> dict[str, int]:
 
 @asynccontextmanager
 async def nothing_left() -> AsyncIterator[None]:
-    """In the end, no task, file descriptor or object that was not there before."""
+    """Check that no task, file descriptor or object is left that was not there before."""
     before = _census()
     yield
     await trio.testing.wait_all_tasks_blocked(0.01)

@@ -1,4 +1,4 @@
-"""The whole life of two nodes, cancelled at every checkpoint: nothing is left of it.
+"""The whole life of two nodes, cancelled at every checkpoint: nothing of it is left.
 
 Sending, receiving, connecting and listening have such tests of their own in tests/adapter, with nodes that
 live on.
@@ -57,8 +57,8 @@ async def test_a_life_over_tcp(wire: WireName, all_tasks: bool) -> None:
 
 
 @pytest.mark.parametrize("wire", WIRES)
-async def test_a_life_that_is_crashed(wire: WireName) -> None:
-    """The same by an exception, once the two have met."""
+async def test_a_life_that_ends_in_an_exception(wire: WireName) -> None:
+    """An exception ends it once the two nodes have met."""
 
     async def live() -> None:
         async with open_node_pair(wire=wire) as (alice, _), trio.open_nursery() as nursery:

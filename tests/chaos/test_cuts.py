@@ -1,6 +1,7 @@
 """A stream that fails at every byte of a session.
 
-Nothing hangs, nothing stays, nothing comes twice, and what was whole before the stream failed is delivered.
+Nothing hangs, nothing stays, nothing arrives twice, and every message that arrived whole before the stream
+failed is delivered.
 """
 
 from __future__ import annotations
@@ -32,18 +33,18 @@ from peersockets_trio.testing import ChaosStream, Cut, Fault
 Direction: TypeAlias = Literal["cut_sending", "cut_receiving"]
 
 LIMITS = Limits(hypercore11_silence=20.0)
-"""hypercore11 gives nobody up for their silence unless a limit is set."""
+"""hypercore11 never gives up a silent remote without this limit."""
 
 SESSION = 60.0
-"""Seconds after which whoever has been cut off must have noticed: handshake or silence, and lingering."""
+"""Seconds after which both sides must have noticed the cut: the handshake or the silence, and lingering."""
 
 
 @attrs.define
 class Talker:
-    """A node that sends three messages to whoever joins, and notes down everything.
+    """A node that sends three messages to each peer that joins, and notes everything.
 
-    The first is written alone, the others together: what has come of a session then does not depend on
-    the order in which Trio runs tasks.
+    It writes the first message alone, and the others together. The result of a session then does not depend
+    on the order in which Trio runs tasks.
     """
 
     node: Node
@@ -85,19 +86,21 @@ class Talker:
 
 
 class Tap(trio.abc.HalfCloseableStream):
-    """A talker's end of a stream, and what has gone through it until it broke."""
+    """A talker's end of a stream, which counts the bytes that passed through it before it broke."""
 
     def __init__(self, stream: trio.abc.HalfCloseableStream, talker: Talker) -> None:
         self.talker = talker
         self.heard = 0
-        """Bytes that were read."""
+        """The number of bytes that were read."""
         self._stream = stream
         self._broken = False
         self._said = 0
-        self._writes: list[tuple[int, int]] = []  # where each ends, and the messages accepted until then
+        self._writes: list[tuple[int, int]] = []  # the end of each, and the messages accepted by then
 
     def messages_within(self, size: int) -> int:
-        """How many messages were whole in the first `size` bytes written, by the writes that were."""
+        """Return how many messages the first `size` written bytes contain whole, counting only whole
+        writes.
+        """
         return max((messages for end, messages in self._writes if end <= size), default=0)
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
@@ -159,9 +162,9 @@ async def hold_session(near: Tap, far: Tap, wire: WireName) -> None:
 
 
 def check_notes(sending: Tap, receiving: Tap) -> None:
-    """Messages arrive as they were accepted, once, in order, and all that was read before the stream broke.
+    """Check that messages arrived once, in order, with all that were read before the stream broke.
 
-    Of messages written together, the first may come without the others.
+    Of messages written together, the first may arrive without the others.
     """
     sender, receiver = sending.talker, receiving.talker
     assert receiver.received == sender.accepted[: len(receiver.received)]
@@ -172,7 +175,7 @@ def check_notes(sending: Tap, receiving: Tap) -> None:
 
 
 async def session_size(wire: WireName, direction: Direction) -> int:
-    """The bytes of a session in which nothing fails."""
+    """Return the bytes of a session in which nothing fails."""
     async with two_talkers() as (alice, bob):
         ours, theirs = trio.testing.memory_stream_pair()
         stream = ChaosStream(ours)
@@ -213,7 +216,7 @@ async def fail_at_every_byte(wire: WireName, direction: Direction, fault: Fault)
             check_reasons(alice, bob, direction, fault)
             deaf_heard += len(deaf.received)
     assert size > 250
-    assert deaf_heard > 3, "no cut was late enough"
+    assert deaf_heard > 3, "every cut came too early"
 
 
 def faults(direction: Direction, position: int, fault: Fault) -> dict[str, Any]:
@@ -221,7 +224,7 @@ def faults(direction: Direction, position: int, fault: Fault) -> dict[str, Any]:
 
 
 def check_reasons(alice: Talker, bob: Talker, direction: Direction, fault: Fault) -> None:
-    """The side that can know the reason reports it. An end between two messages is a good-bye without one."""
+    """Check that the side that can know the reason reports it. A clean end between messages has no reason."""
     deaf = bob if direction == "cut_sending" else alice
     informed = {"reset": alice, "silence": deaf}.get(fault)
     for event in informed.events if informed else ():

@@ -1,4 +1,4 @@
-"""Lines that are slow and cut everything to pieces, and TCP that is reset: what arrives is what was sent."""
+"""Slow lines that cut everything to pieces, and TCP that is reset: every message arrives unchanged."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ async def receive(topic: Topic, received: list[bytes], random: Random) -> None:
 
 
 @pytest.mark.parametrize("wire", WIRES)
-async def test_tcp_that_is_reset(wire: WireName) -> None:
-    """Again and again, each time a little later: no socket stays, and each time every message arrives."""
+async def test_tcp_connections_that_are_reset(wire: WireName) -> None:
+    """Each reset comes a little later than the last: no socket stays, and every message arrives."""
     with limited():
         async with nothing_left():
             await reset_again_and_again(wire)

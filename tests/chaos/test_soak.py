@@ -1,4 +1,4 @@
-"""A thousand members come and go over a simulated day; in the evening the house is as empty as before."""
+"""A thousand members come and go over a simulated day. At the end, the node is as empty as before."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ from peersockets_trio.testing.internals import node_runtime
 
 VISITORS = 1000
 RETURNING = 100
-"""How many of them come a second time, under the same key."""
+"""The number of members that come a second time, under the same key."""
 DAY = 86_400.0
 LONGEST_STAY = 800.0
 
 BROKEN = (RemoteProtocolError, trio.BrokenResourceError, PeerGone)
 
-# Four times the usual times: most of the day's work was keepalives, each like the one before.
+# Four times the defaults: most of the day's work would be keepalives, each like the one before.
 LIMITS = Limits(keepalive=40.0, silence=80.0, hypercore11_keepalive=20.0, hypercore11_silence=80.0)
 
 
 @attrs.define
 class Host:
-    """The node whose house it is, and what it has seen."""
+    """The node that the members visit, and what it has seen."""
 
     node: Node
     chat: Topic
     present: set[int] = attrs.field(factory=set)
     keys: dict[int, tuple[WireName, bytes]] = attrs.field(factory=dict)
-    """The peer that an id has stood for, from its first join on."""
+    """The peer that each id has stood for since its first join."""
     most: int = 0
     joined: int = 0
     received: int = 0
@@ -74,7 +74,7 @@ class Host:
 
 
 async def visit(host: Host, number: int, random: Random) -> None:
-    """Come in at some time of the day, say hello, stay for a while, and leave in one way or another."""
+    """Arrive at some time of the day, send a message, stay for a while, and leave in one of several ways."""
     arrival, stay = random.uniform(0, DAY - LONGEST_STAY), random.uniform(0, LONGEST_STAY)
     wire: WireName = WIRES[number % 2]
     way_out = random.choice(("leave", "vanish", "break", "fall silent"))
@@ -99,7 +99,7 @@ async def visit(host: Host, number: int, random: Random) -> None:
 
 
 def books(node: Node) -> dict[str, int]:
-    """The sizes of everything that a node keeps, but for the keys that it has met."""
+    """Return the sizes of everything that a node keeps, except the keys that it has met."""
     runtime = node_runtime(node)
     machine = runtime.machine
     (drive,) = machine.memberships.drives.values()
@@ -155,7 +155,7 @@ async def spend_a_day(random: Random) -> None:
 
 
 def check_met(host: Host) -> None:
-    """The memory kept: one id for each key, counted from 1, and nobody who was never met."""
+    """Check the memory of peers: one id for each key, counted from 1, and no key that was never met."""
     machine = node_runtime(host.node).machine
     assert sorted(host.keys) == list(range(1, len(host.keys) + 1))
     assert len(set(host.keys.values())) == len(host.keys) <= VISITORS

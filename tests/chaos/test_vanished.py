@@ -13,7 +13,9 @@ from network_namespace import UNSHARE
 
 @pytest.mark.slow
 def test_vanished_peers_leave_and_silent_ones_stay() -> None:
-    """On both wires, whether they have sent keepalives or not; what they have not acknowledged is unsent."""
+    """Peers on both wires vanish, with keepalives and without. Unacknowledged messages are reported as
+    unsent.
+    """
     program = Path(vanishing.__file__)
     played = subprocess.run(
         [*UNSHARE, sys.executable, program], stdout=subprocess.PIPE, text=True, timeout=120, check=True

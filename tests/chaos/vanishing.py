@@ -1,6 +1,7 @@
 """Peers whose line goes dead without a sign. Run in a network namespace of its own: it takes loopback down.
 
-Prints a JSON object a line: who has left while the line was alive, and how each peer left when it was not.
+Prints one JSON object per line: the peers that left while the line was alive, and how each left after it
+died.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ PEERS: dict[str, tuple[WireName, Limits]] = {
     "hypercore11 without keepalives": ("hypercore11", SILENT),
 }
 SIZE = 1000
-"""Bytes of the message that is sent to each when the line is dead."""
+"""Bytes of the message that is sent to each peer when the line is dead."""
 
 
 def loopback(state: str) -> None:

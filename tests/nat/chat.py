@@ -57,7 +57,7 @@ class Member:
     async def send(self, publicKey: str, text: str) -> None:  # noqa: N803
         """Send to a member."""
         if publicKey not in self._ids:
-            raise ConnectionError("it has never been here")
+            raise ConnectionError("the member has never been here")
         await self._topic.send(self._ids[publicKey], text.encode())
 
     async def process(self) -> Result:
@@ -65,18 +65,18 @@ class Member:
         return {"id": os.getpid()}
 
     async def sleep(self, clock: float | None) -> None:
-        """Stop until a signal continues this process. By its clock, so many seconds pass."""
+        """Stop until a signal continues this process. By its clock, this many seconds pass."""
         began = time.monotonic()
         os.kill(os.getpid(), signal.SIGSTOP)
         if clock is not None:
             shift_clock(began + clock - time.monotonic())
 
     async def nodes(self) -> Result:
-        """Return how many nodes of the DHT are known."""
+        """Return how many nodes of the DHT it knows."""
         return {"nodes": self._swarm.statistics().nodes}
 
     async def figures(self) -> Result:
-        """Return what this process holds."""
+        """Return the objects that this process holds."""
         gc.collect()
         kinds = Counter(type(each).__qualname__ for each in gc.get_objects() if _ours(each))
         return {
@@ -123,7 +123,7 @@ class Member:
 
 
 def shift_clock(seconds: float) -> None:
-    """Shift the monotonic clock of this process, by way of a time namespace of its own."""
+    """Shift the monotonic clock of this process with a time namespace of its own."""
     new_time = 0x80  # CLONE_NEWTIME
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(new_time):

@@ -1,4 +1,4 @@
-"""Tests of real NATs have a bounded time, like those with real peers."""
+"""The time of tests of real NATs is bounded, like that of tests with real peers."""
 
 from interop.conftest import pytest_itemcollected
 

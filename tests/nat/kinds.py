@@ -1,8 +1,8 @@
-"""The kinds of places on the internet from which peers meet, as a table.
+"""A table of the kinds of places on the internet where peers live.
 
-Linux translates the addresses. Its masquerade keeps a port if it can, so that one port stands for a socket
-towards all remotes. With `fully-random`, each remote sees a port of its own. Either way, a datagram comes in
-only from an address and port to which one has gone out.
+Linux translates the addresses. Its masquerade keeps a port if it can, so one port stands for a socket towards
+all remotes. With `fully-random`, each remote sees a port of its own. In both cases a datagram enters only
+from an address and port that the socket has written to.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Router:
 
     mapping: Mapping = "preserving"
     hairpin: bool = True
-    """Whether its own hosts reach each other at its public address. Only for a mapping that keeps ports."""
+    """Whether its own hosts reach each other at its public address. This needs a mapping that keeps ports."""
 
 
 @attrs.frozen
@@ -32,9 +32,9 @@ class Kind:
     name: str
     firewall: Firewall
     routers: tuple[Router, ...] = ()
-    """Those between a host and the internet, the nearest to the internet first."""
+    """The routers between a host and the internet, the nearest to the internet first."""
     filtered: bool = False
-    """Whether the host itself drops datagrams that it did not ask for."""
+    """Whether the host itself drops unsolicited datagrams."""
 
 
 KINDS: Final = {
@@ -47,5 +47,6 @@ KINDS: Final = {
         Kind("random", "random", (Router("random"),)),
     )
 }
-"""By name. `filtered` has a public address, `home` one router, and `carrier` a second one that belongs to the
-provider."""
+"""The kinds by name. `filtered` has a public address, `home` one router, and `carrier` a second one that
+belongs to the provider.
+"""

@@ -1,4 +1,4 @@
-"""A ledger of messages: each one that was accepted for sending arrives, in order, or its loss is reported."""
+"""A ledger of messages: each accepted message arrives, in order, or its loss is reported."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Final
 import attrs
 
 SLACK: Final = 5.0
-"""Seconds by which the report of a loss may come after the next message was accepted, since a program learns
-of the two in different tasks."""
+"""Seconds by which the report of a loss may follow the acceptance of the next message, since a program gets
+the two in different tasks.
+"""
 
 
 @attrs.define
@@ -20,13 +21,13 @@ class Message:
     issued: float
     accepted: float | None = None
     refused: bool = False
-    """Whether `send` failed, which is a report, too."""
+    """Whether `send` failed. That is a report, too."""
     delivered: int = 0
 
 
 @attrs.define
 class Line:
-    """All messages of one sender to one receiver, and when the sender heard that some may be lost."""
+    """All messages of one sender to one receiver, and the times at which the sender got reports of losses."""
 
     messages: list[Message] = attrs.field(factory=list)
     reports: list[float] = attrs.field(factory=list)
@@ -40,7 +41,7 @@ class Line:
         self._last = max(self._last, number)
 
     def lost(self) -> Iterator[tuple[int, Message, float]]:
-        """The accepted messages that did not arrive, and until when this may have been reported."""
+        """The accepted messages that did not arrive, each with the latest time for a report."""
         limit = float("inf")
         for number in reversed(range(len(self.messages))):
             message = self.messages[number]
@@ -57,18 +58,18 @@ class Ledger:
     lines: dict[tuple[str, str], Line] = attrs.field(factory=lambda: defaultdict(Line))
 
     def issue(self, sender: str, receiver: str, now: float) -> int:
-        """A message is about to be sent; returns its number."""
+        """Note that a message is about to be sent. Return its number."""
         line = self.lines[sender, receiver]
         line.messages.append(Message(now))
         return len(line.messages) - 1
 
     def report(self, sender: str, receiver: str, now: float) -> None:
-        """The sender has heard that what it sent before may be lost."""
+        """Note a report to the sender that earlier messages may be lost."""
         self.lines[sender, receiver].reports.append(now)
 
     @property
     def waiting(self) -> list[tuple[str, str, int]]:
-        """The accepted messages that have neither arrived nor been reported."""
+        """Return the accepted messages that have neither arrived nor been reported."""
         return [
             (*pair, number)
             for pair, line in self.lines.items()
@@ -78,7 +79,7 @@ class Ledger:
 
     @property
     def faults(self) -> list[str]:
-        """All that is wrong, but for the messages that wait."""
+        """Return all faults, except messages that still wait."""
         return [
             f"{sender[:8]} to {receiver[:8]}: {line.disordered} out of order, "
             f"{sum(message.delivered > 1 for message in line.messages)} twice"
@@ -87,7 +88,7 @@ class Ledger:
         ]
 
     def count(self, *, delivered: bool) -> int:
-        """The number of accepted messages that have arrived, or have not."""
+        """Return how many accepted messages have arrived, or have not."""
         return sum(
             bool(message.delivered) == delivered
             for line in self.lines.values()

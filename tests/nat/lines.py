@@ -20,7 +20,7 @@ def say(**line: object) -> None:
 
 
 async def serve(open_host: Callable[[trio.Nursery], object]) -> None:
-    """Run the commands on stdin, side by side, as methods of a host, until stdin ends."""
+    """Run the commands on stdin as methods of a host, concurrently, until stdin ends."""
     async with trio.open_nursery() as nursery:
         host = open_host(nursery)
         pending = b""

@@ -20,7 +20,7 @@ from nat.world import DHT_ADDRESSES, Host, World
 
 Software: TypeAlias = Literal["Node", "Python"]
 Pairing: TypeAlias = tuple[Software, Software]
-"""That of the dialling side first, as in every pair here."""
+"""The software of the dialling side first, as in every pair here."""
 
 PAIRINGS: Final[tuple[Pairing, ...]] = (
     ("Node", "Node"),
@@ -33,25 +33,27 @@ Pair: TypeAlias = tuple[NodePeer, NodePeer]
 
 HERE: Final = Path(__file__).parent
 NODES: Final = 12
-"""The number of nodes of the DHT, each with an address of its own. With eight or more, hyperdht asks others
-than the first ones for its address."""
+"""The number of nodes of the DHT, each with an address of its own. With eight or more, hyperdht asks nodes
+other than the first ones for its address.
+"""
 BOOTSTRAP: Final = DHT_ADDRESSES[:3]
 EXIT_GRACE: Final = 60.0
 """Seconds that a process has to end, beside dozens of others."""
 
 PATIENCE: Final = 60.0
-"""Seconds that one try may take. The original gives up 35 seconds after it has begun to guess ports."""
+"""Seconds that one try may take. The original gives up 35 seconds after it began to guess ports."""
 
 
 @attrs.frozen
 class Cell:
-    """Two places, from one of which the other is dialled."""
+    """Two places, where a host in one dials a host in the other."""
 
     dialler: str
     listener: str
     alike: Literal["", "same LAN", "same LAN, blocked"] = ""
-    """Empty for two places. Otherwise both hosts are in one, and reach each other directly, or only at its
-    public address."""
+    """Empty for two places. Otherwise both hosts are in one place, and reach each other directly, or only at
+    its public address.
+    """
 
     @property
     def name(self) -> str:
@@ -59,15 +61,14 @@ class Cell:
 
     @property
     def chance(self) -> bool:
-        """Whether chance decides how soon they meet: one side has to guess a port of the other's.
-
-        A host that has not found out yet that it is open guesses, too.
+        """Whether chance decides how soon they meet: one side has to guess a port of the other. A host that
+        does not know yet that it is open guesses, too.
         """
         return (self.dialler == "random") != (self.listener == "random")
 
     @property
     def hopeless(self) -> bool:
-        """Whether they cannot meet without a relay: both would have to guess."""
+        """Whether they cannot meet without a relay: both sides would have to guess."""
         return self.dialler == self.listener == "random" and not self.alike
 
 
@@ -87,10 +88,10 @@ class Try:
     """One dial."""
 
     seconds: float
-    """Until the first bytes of the other side, or until the dial failed."""
+    """Seconds until the first bytes of the other side, or until the dial failed."""
     failure: str = ""
     evidence: dict[str, Evidence] = attrs.field(factory=dict)
-    """If it failed: the class of NAT, punches and events of the dialler and of the listener."""
+    """For a failed dial: the class of NAT, the punches and the events of the dialler and of the listener."""
 
 
 @attrs.define
@@ -101,7 +102,7 @@ class Outcome:
 
     @property
     def met(self) -> list[float]:
-        """The seconds of those that succeeded."""
+        """Return the seconds of the successful tries."""
         return [each.seconds for each in self.tries if not each.failure]
 
     @property
@@ -119,7 +120,7 @@ class Outcome:
 
 @attrs.define
 class Matrix:
-    """The hosts, each with a process of either software from when it is first needed."""
+    """The hosts. Each has a process of either software, started on first use."""
 
     _world: World
     _stack: AsyncExitStack
@@ -127,7 +128,7 @@ class Matrix:
     _peers: dict[tuple[str, Software], NodePeer] = attrs.field(factory=dict)
 
     async def pair(self, cell: Cell, pairing: Pairing) -> Pair:
-        """Return the two processes of a cell. Only for the task that has opened the matrix."""
+        """Return the two processes of a cell. Only the task that opened the matrix may call it."""
         dialler, listener = self._places(cell)
         return await self._peer(dialler, pairing[0]), await self._peer(listener, pairing[1])
 
@@ -153,14 +154,14 @@ class Matrix:
 
 @asynccontextmanager
 async def open_matrix(world: World) -> AsyncIterator[Matrix]:
-    """Run a DHT, and make hosts as they are needed."""
+    """Run a DHT, and make hosts on demand."""
     async with open_dht(world), AsyncExitStack() as stack:
         yield Matrix(world, stack)
 
 
 @asynccontextmanager
 async def open_dht(world: World, *hosts: str, bootstrap: str = "-") -> AsyncIterator[NodePeer]:
-    """Run nodes of the DHT in one process; `bootstrap` is a node of another."""
+    """Run nodes of the DHT in one process. `bootstrap` is a node of another process."""
     addresses = hosts or DHT_ADDRESSES[:NODES]
     async with open_node_peer(
         HERE / "dht.js", bootstrap, *addresses, prefix=world.inside("dht"), exit_grace=EXIT_GRACE

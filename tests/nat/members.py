@@ -1,4 +1,4 @@
-"""Members of one drive in a world, of both kinds of software, and the ledger of all that they say."""
+"""Members of one drive in a world, of both kinds of software, and the ledger of all their messages."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class Member:
     bootstrap: tuple[str, ...] = BOOTSTRAP
     seed: bytes = attrs.field(factory=lambda: os.urandom(32))
     present: dict[str, int] = attrs.field(factory=dict)
-    """The members that it sees, and their ids; 0 for Node."""
+    """The members that it sees, and their ids. A Node process has id 0 for all."""
     ids: dict[str, set[int]] = attrs.field(factory=dict)
-    """All ids under which it has seen a member."""
+    """All ids under which it has seen each member."""
     joins: dict[str, int] = attrs.field(factory=dict)
     changed: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot)
     _process: NodePeer | None = None
@@ -52,7 +52,7 @@ class Member:
 
     @property
     def process(self) -> NodePeer:
-        assert self._process is not None, "it does not run"
+        assert self._process is not None, "the member's process is not running"
         return self._process
 
     @asynccontextmanager
@@ -70,7 +70,7 @@ class Member:
                 self.ledger.report(self.key, other, trio.current_time())
 
     async def send(self, receiver: Member) -> bool:
-        """Send the next message to a member; returns whether it was accepted."""
+        """Send the next message to a member. Return whether it was accepted."""
         number = self.ledger.issue(self.key, receiver.key, trio.current_time())
         message = self.ledger.lines[self.key, receiver.key].messages[number]
         text = json.dumps(number)
@@ -87,12 +87,12 @@ class Member:
         return True
 
     async def sees(self, *others: Member, joins: int = 1) -> None:
-        """Wait until it sees members, that have joined at least so often."""
+        """Wait until it sees the members, each after at least this many joins."""
         while not all(other.key in self.present and self.joins[other.key] >= joins for other in others):
             await self.changed.park()
 
     async def figures(self) -> JsonObject:
-        """Return what its process holds."""
+        """Return the objects that its process holds."""
         if self.software == "Python":
             return await self.process.call("figures")
         held = await self.process.call("stats")

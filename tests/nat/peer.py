@@ -1,4 +1,4 @@
-"""A host with one of our swarms, driven over stdin and stdout as `peer.js` is: python peer.py BOOTSTRAP..."""
+"""A host with one of our swarms, driven over stdin and stdout like `peer.js`: python peer.py BOOTSTRAP..."""
 
 from __future__ import annotations
 

@@ -10,18 +10,18 @@ import sys
 from typing import Any
 
 PATIENCE = 30.0
-"""Seconds until a datagram that does not come fails the test."""
+"""Seconds after which a missing datagram fails the test."""
 
 
 class Sockets:
-    """The commands. A socket is named by its number."""
+    """The commands. A number names each socket."""
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
         self._sockets: list[socket.socket] = []
 
     def bind(self, namespace: str, host: str, port: int) -> list[int]:
-        """Open a socket in a namespace; returns its number and port."""
+        """Open a socket in a namespace. Return its number and port."""
         with open(f"/run/netns/{namespace}") as file:
             if self._libc.setns(file.fileno(), 0):
                 raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
@@ -37,7 +37,7 @@ class Sockets:
         self._sockets[number].sendto(text.encode(), (host, port))
 
     def receive(self, number: int) -> list[Any]:
-        """Wait for the next datagram; returns the text and where it comes from."""
+        """Wait for the next datagram. Return its text and source."""
         data, address = self._sockets[number].recvfrom(2048)
         return [data.decode(), *address]
 

@@ -1,4 +1,4 @@
-"""Two hosts behind random NATs meet at a real blind relay, whoever of them is ours."""
+"""Two hosts behind random NATs meet at a real blind relay. Either of them, or both, run our software."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from nat.world import open_world
 
 CELL = Cell("random", "random")
 CHANCES = 3
-"""The number of dials of which one has to succeed: on a busy machine, both may reach the relay too late, as
-with the original."""
+"""The number of dials of which one has to succeed. On a busy machine, both sides may reach the relay too
+late, as with the original.
+"""
 
 
 async def test_two_random_nats_meet_at_a_relay() -> None:

@@ -1,4 +1,7 @@
-"""Two peers meet through every pair of NATs through which the original meets itself, whoever is ours."""
+"""Two peers meet through every pair of NATs through which the original meets itself.
+
+Either peer, or both, run our software.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +14,13 @@ from nat.world import open_world
 
 AT_ONCE = 10
 CHANCES = 3
-"""The number of dials of which one has to succeed. Where chance decides, one in a thousand of the original's
-fails, and on a busy machine some others, too; `benchmarks.nat` counts."""
+"""The number of dials of which one has to succeed. If chance decides, one in a thousand dials of the original
+fails, and more on a busy machine. `benchmarks.nat` counts them.
+"""
 
 
 async def fault(cell: Cell, pair: Pair) -> str:
-    """Dial as often as it takes to judge a cell; returns why it is not as it should be."""
+    """Dial as often as needed to judge a cell. Return the reason why it is wrong, or an empty text."""
     tries: list[Try] = []
     for _ in range(1 if cell.hopeless else CHANCES):
         tries.append(await dial(*pair))

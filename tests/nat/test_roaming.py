@@ -1,7 +1,7 @@
-"""A member whose network changes in mid-conversation comes back under its id; no message is lost silently.
+"""A member whose network changes during a conversation comes back under its id. No message is lost silently.
 
 One of our hosts roams. It talks to a real Hyperswarm application and to another host of ours, each behind a
-NAT of its own, several times a second, before, while and after that happens.
+NAT of its own, several times a second, before, during and after the change.
 """
 
 from __future__ import annotations
@@ -28,19 +28,21 @@ PAUSE = 0.2
 
 HOME = ("home", ("Node", "Python"))
 """The place of the roaming host, and the software of the others. A host behind random ports has only one
-other: a node guesses ports towards one remote at a time, every twenty seconds."""
+other: a node guesses ports for one remote at a time, every twenty seconds.
+"""
 
 CLOCKS: dict[str, float | None] = {"runs on": 600.0, "stands still": 0.0}
 """The seconds of a sleep by the sleeping host's own clock."""
 LENGTH = float(os.environ.get("PEERSOCKETS_SLEEP", 0))
-"""With this variable, one more host sleeps for so many seconds in real time, which all others see, too."""
+"""If this variable is set, one more host sleeps for that many seconds of real time, as all others see."""
 if LENGTH:
     CLOCKS["agrees"] = None
 
 BOOTSTRAP, OTHERS = DHT_ADDRESSES[:2], DHT_ADDRESSES[2:12]
 FORGETFUL = 10
 """Seconds after which the router of the roaming host forgets the mapping of a silent socket. Home routers
-take 30 to 300."""
+take 30 to 300.
+"""
 
 
 @attrs.frozen
@@ -55,14 +57,14 @@ class Conversation:
     bootstrap: NodePeer
     """The first nodes of the DHT."""
     quiet: trio.Event = attrs.field(factory=trio.Event)
-    """Set when all stop talking."""
+    """Set when all members stop talking."""
 
     @property
     def members(self) -> tuple[Member, ...]:
         return (self.roaming, *self.others)
 
     async def goes_on(self) -> None:
-        """Wait until messages that are sent from now on arrive, from everybody to everybody."""
+        """Wait until messages sent from now on arrive, from each member to each other."""
         now = trio.current_time()
         for sender, receiver in permutations(self.members, 2):
             line = self.ledger.lines[sender.key, receiver.key]
@@ -70,7 +72,7 @@ class Conversation:
                 await receiver.changed.park()
 
     async def given_up(self) -> None:
-        """Wait until the others see the roaming member no longer."""
+        """Wait until the others no longer see the roaming member."""
         for other in self.others:
             while self.roaming.key in other.present:
                 await other.changed.park()
@@ -79,7 +81,7 @@ class Conversation:
         """Stop talking, wait for the last messages, and judge."""
         self.quiet.set()
         while self.ledger.waiting:
-            with trio.move_on_after(1):  # reports count at any member
+            with trio.move_on_after(1):  # reports count for every member
                 await self.roaming.changed.park()
         assert self.ledger.faults == []
         for member in self.members:
@@ -93,7 +95,7 @@ class Conversation:
 async def open_conversation(
     kind: str = "home", others: Sequence[Software] = ("Node", "Python")
 ) -> AsyncIterator[Conversation]:
-    """Let a member of ours at that kind of place and others talk for the length of the block."""
+    """Let a member of ours at that kind of place talk with others for the length of the block."""
     ledger, drive = Ledger(), os.urandom(32).hex()
     with open_world() as world:
         home = world.add_place(kind, udp_timeout=FORGETFUL)
@@ -120,7 +122,7 @@ async def open_conversation(
 
 
 async def talk(quiet: trio.Event, sender: Member, receiver: Member) -> None:
-    """Send a message every now and then, to a member that is there."""
+    """Send a message at intervals, to a member that is present."""
     while not quiet.is_set():
         if receiver.key in sender.present:
             await sender.send(receiver)
@@ -142,7 +144,7 @@ async def test_another_public_address(kind: str, others: Sequence[Software]) -> 
 
 @pytest.mark.parametrize(("kind", "others"), [HOME, ("random", ("Node",))])
 async def test_the_router_forgets(kind: str, others: Sequence[Software]) -> None:
-    """Behind a router with random ports, the next datagrams come from ports that nobody has seen."""
+    """Behind a router with random ports, the next datagrams come from ports that no remote has seen."""
     async with open_conversation(kind, others) as conversation:
         conversation.home.forget_mappings()
         await conversation.goes_on()
@@ -165,7 +167,7 @@ async def test_sleep(clock: str) -> None:
 async def asleep(conversation: Conversation, clock: float | None = None) -> AsyncIterator[None]:
     """Let the roaming host sleep for the length of the block.
 
-    By its clock, so many seconds pass; or as many as really do.
+    By its clock, this many seconds pass, or as many as really pass.
     """
     process = conversation.roaming.process
     number = (await process.call("process"))["id"]
@@ -178,7 +180,7 @@ async def asleep(conversation: Conversation, clock: float | None = None) -> Asyn
 
 
 async def test_the_bootstrap_nodes_are_gone() -> None:
-    """All connections of a host break, and those nodes of the DHT that it began with are no longer there."""
+    """All connections of a host break after the nodes of the DHT that it began with have gone."""
     async with open_conversation() as conversation:
         await conversation.bootstrap.kill()
         conversation.home.move()

@@ -1,4 +1,4 @@
-"""The worlds are what they say: each kind of place does with datagrams what its name promises."""
+"""Each kind of place treats datagrams as its name promises."""
 
 from __future__ import annotations
 
@@ -99,19 +99,19 @@ def test_the_mapping(probes: Probes, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_datagram_that_nobody_asked_for(probes: Probes, kind: str) -> None:
+def test_an_unsolicited_datagram(probes: Probes, kind: str) -> None:
     place = probes.world.add_place(kind)
     socket = probes.on(place.hosts[0])
     mapped = probes.seen(socket, FIRST)
-    for address in (SECOND, FIRST):  # on one path, the first arrives first if it arrives
+    for address in (SECOND, FIRST):  # on one path, the first datagram arrives first if it arrives at all
         probes.server(address).send(*mapped, address)
     first, _ = socket.receive()
     assert first == (SECOND if kind == "open" else FIRST)
 
 
 @pytest.mark.parametrize("kind", FILTERED)
-def test_a_datagram_that_was_asked_for(probes: Probes, kind: str) -> None:
-    """An unsolicited one beforehand takes nothing away from the mapping."""
+def test_an_answer(probes: Probes, kind: str) -> None:
+    """An unsolicited datagram before it does not harm the mapping."""
     place = probes.world.add_place(kind)
     socket = probes.on(place.hosts[0])
     server = probes.server(SECOND)
@@ -123,7 +123,7 @@ def test_a_datagram_that_was_asked_for(probes: Probes, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_small_ttl_opens_the_mapping_and_ends_on_the_way(probes: Probes, kind: str) -> None:
+def test_a_small_ttl_opens_the_mapping_and_expires_on_the_way(probes: Probes, kind: str) -> None:
     place = probes.world.add_place(kind)
     socket = probes.on(place.hosts[0])
     server = probes.server(FIRST)
@@ -153,7 +153,7 @@ def test_two_hosts_of_one_place(probes: Probes, lan: bool) -> None:
 
 
 @pytest.mark.parametrize("kind", BEHIND_ROUTERS)
-def test_a_router_that_forgets(probes: Probes, kind: str) -> None:
+def test_a_router_that_forgets_its_mappings(probes: Probes, kind: str) -> None:
     place = probes.world.add_place(kind)
     socket = probes.on(place.hosts[0])
     mapped = probes.seen(socket, FIRST)
@@ -162,7 +162,7 @@ def test_a_router_that_forgets(probes: Probes, kind: str) -> None:
     assert (probes.seen(socket, SECOND))[0] == place.public_address
     for address in (FIRST, SECOND):
         probes.server(address).send(*mapped, address)
-    if KINDS[kind].firewall == "consistent":  # the first has been forgotten, and the second is a new mapping
+    if KINDS[kind].firewall == "consistent":  # the first mapping is forgotten, and the second is new
         assert (socket.receive())[0] == SECOND
     else:
         assert probes.seen(socket, FIRST) != mapped

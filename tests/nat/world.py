@@ -29,11 +29,12 @@ import attrs
 from nat.kinds import KINDS, Kind, Router
 
 HOPS: Final = 10
-"""Of a path through the internet. HyperDHT sends datagrams with a TTL of 5 that open the sender's own NAT and
-must not reach the remote."""
+"""The hops of a path through the internet. HyperDHT sends datagrams with a TTL of 5, which open the sender's
+own NAT and must not reach the remote.
+"""
 
 TOOLS: Final = {"unshare": "util-linux", "nsenter": "util-linux", "ip": "iproute2", "nft": "nftables"}
-"""The commands that a world needs, and the packages that have them."""
+"""The commands that a world needs, and the packages that contain them."""
 
 DHT_ADDRESSES: Final = tuple(f"192.88.99.{number}" for number in range(1, 31))
 _KEEP: Final = (
@@ -95,7 +96,7 @@ class Place:
         return self.routers[0] if self.routers else f"{self.number}-0"
 
     def add_host(self) -> Host:
-        """Add a host. A place without a router has one."""
+        """Add a host. A place without a router has only one."""
         name = f"{self.number}-{len(self.hosts)}"
         if self.routers:
             host = Host(self.world, name, f"192.168.1.{10 + len(self.hosts)}")
@@ -107,7 +108,7 @@ class Place:
         return host
 
     def forget_mappings(self) -> None:
-        """Let the routers forget their mappings, as one that is switched off and on does."""
+        """Let the routers forget their mappings, like a router that is switched off and on."""
         for router in self.routers:
             self.world.forget_mappings(router)
 
@@ -131,7 +132,7 @@ class World:
         return [*self.outside, "ip", "netns", "exec", namespace]
 
     def run(self, script: str, namespace: str | None = None) -> None:
-        """Run a script of the shell, in a namespace or in that which holds them all. Raises `WorldError`."""
+        """Run a shell script in a namespace, or in the namespace that holds them all. Raises `WorldError`."""
         prefix = self.outside if namespace is None else self.inside(namespace)
         done = subprocess.run(
             [*prefix, "sh", "-e"], input=script, capture_output=True, text=True, check=False
@@ -153,11 +154,11 @@ class World:
         return place
 
     def next_address(self) -> str:
-        """Return a public address that nobody has had."""
+        """Return a public address that no host has had."""
         return next(self._addresses)
 
     def lose(self, percent: float) -> None:
-        """Lose so many of all packets that pass through the internet."""
+        """Lose this share of all packets that pass through the internet."""
         rule = f"numgen random mod 10000 < {round(percent * 100)} drop" if percent else ""
         self.run(f"nft -f - <<'.'\n{_internet_rules(rule)}.\n", "internet")
 
@@ -174,7 +175,7 @@ class WorldError(Exception):
 
 @contextmanager
 def open_world() -> Iterator[World]:
-    """Make an internet with nothing but the addresses of DHT nodes, for the length of the block."""
+    """Make an internet with only the addresses of DHT nodes, for the length of the block."""
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing:
         raise WorldError(f"install {', '.join(sorted({TOOLS[tool] for tool in missing}))}")
@@ -225,7 +226,7 @@ table ip path {{
 
 
 def _place(place: Place, udp_timeout: int | None) -> Iterator[str]:
-    """The commands that make a place without its hosts behind routers."""
+    """Yield the commands that make a place, without its hosts behind routers."""
     above, address = "internet", place.public_address
     for level, (name, router) in enumerate(zip(place.routers, place.kind.routers, strict=True)):
         yield from _namespace(name, forwards=True)
@@ -255,10 +256,10 @@ def _namespace(name: str, *, forwards: bool = False) -> Iterator[str]:
 
 
 def _uplink(above: str, level: int, below: str, addresses: Sequence[str]) -> Iterator[str]:
-    """A line from a router to what is below it, which has these addresses there.
+    """Yield the commands for a line from a router to the namespace below it, which has these addresses there.
 
-    Each level has a gateway address of its own: a host answers no question for an address that claims to come
-    from one of its own.
+    Each level has a gateway address of its own: a host does not answer ARP requests that come from one of its
+    own addresses.
     """
     gateway = f"169.254.{level}.1"
     yield f"ip -n {above} link add to-{below} type veth peer name wan netns {below}\n"
@@ -288,15 +289,15 @@ def _host_on_lan(router: str, host: Host, *, isolated: bool) -> str:
     return "".join(commands)
 
 
-# The router's rules apply to datagrams for its public address, and not to those from one host of the LAN
-# to another.
+# The router's rules apply to datagrams for its public address. They must not apply to datagrams between two
+# hosts of the LAN.
 _PLAIN_BRIDGE: Final = (
     "sysctl -qw net.ipv4.conf.all.send_redirects=0 net.ipv4.conf.lan.send_redirects=0;"
     " sysctl -eqw net.bridge.bridge-nf-call-iptables=0"
 )
 
-# The input chains matter: an unsolicited datagram would otherwise take the port that the mapping of a host
-# needs, and that host would get another one.
+# The input chains matter. Without them, an unsolicited datagram would take the port that the mapping of a
+# host needs, and that host would get another port.
 _FILTER: Final = """
 table ip filter {
     chain input {
@@ -319,9 +320,9 @@ table bridge isolation {
 
 
 def _router_rules(router: Router, address: str) -> str:
-    """The rules of a router with that address on the side of the internet.
+    """Return the rules of a router that has this address on the internet.
 
-    nftables has no hairpin. The map remembers the host of each port, which is right where ports are kept.
+    nftables has no hairpin. The map remembers the host of each port, which is right if ports are kept.
     """
     how = "masquerade fully-random" if router.mapping == "random" else "masquerade"
     remember = 'oifname "wan" meta l4proto udp update @hosts { udp sport : ip saddr }'

@@ -1,4 +1,4 @@
-"""The traces that are here, for tests."""
+"""The recorded traces, for tests."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ NAMES = [path.stem for path in PATHS]
 
 @cache
 def load(name: str) -> Trace:
-    """Return a trace, which must not be changed."""
+    """Return a trace. The caller must not change it."""
     return read((Path(__file__).parent / f"{name}.cbor").read_bytes())
 
 
 def is_large(trace: Trace) -> bool:
-    """Whether it has chunks that are too many bytes to be kept."""
+    """Return whether it has chunks that are too large to be kept."""
     return any(isinstance(entry, Sent) and isinstance(entry.sent, Digest) for entry in trace.entries)

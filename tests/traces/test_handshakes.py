@@ -1,4 +1,4 @@
-"""Every recorded handshake of HyperDHT, played by us on each side: the same bytes, the same keys."""
+"""Every recorded handshake of HyperDHT, with our code on each side: the same bytes, the same keys."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ def sides(trace: Any) -> tuple[HandshakeNoise, HandshakeNoise]:
     )
 
 
-def test_there_are_some() -> None:
+def test_there_are_handshakes() -> None:
     assert len(PATHS) >= 6
 
 
 @recorded
-def test_both_sides_say_the_same_bytes(trace: Any) -> None:
+def test_both_sides_send_the_same_bytes(trace: Any) -> None:
     initiator, responder = sides(trace)
     asked, answered = map(decode_payload_untrusted, trace["payloads"])
     assert trace["prologue"] == namespace(HyperDhtCommand.PEER_HANDSHAKE)

@@ -1,4 +1,4 @@
-"""The recorder, with the JavaScript peers as they are here: it records what is here, and we can replay it."""
+"""The recorder, with the installed JavaScript peers: it records the stored traces, and we can replay them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.interop
 
 
 @pytest.mark.parametrize("wire", [script.stem for script in SCRIPTS])
-def test_what_can_be_compared_byte_by_byte_comes_out_the_same(wire: str) -> None:
+def test_traces_compared_byte_by_byte_are_recorded_identically(wire: str) -> None:
     names = [name for name in NAMES if load(name).wire == wire and load(name).comparison == "bytes"]
     again = dict(record(names))
     assert sorted(again) == names
@@ -21,13 +21,13 @@ def test_what_can_be_compared_byte_by_byte_comes_out_the_same(wire: str) -> None
         assert lines(trace) == lines(load(name))
 
 
-def test_handshakes_come_out_the_same() -> None:
+def test_handshakes_are_recorded_identically() -> None:
     kept = {path.stem: path.read_bytes() for path in handshakes.FOLDER.glob("*.cbor")}
     assert dict(handshakes.record([])) == kept
 
 
 @pytest.mark.parametrize("wire", [script.stem for script in SCRIPTS])
-def test_complete_peers_say_what_we_say(wire: str) -> None:
+def test_new_recordings_of_complete_peers_replay(wire: str) -> None:
     names = [name for name in NAMES if load(name).wire == wire and "hyperdrive" in name]
     again = dict(record(names))
     assert sorted(again) == names

@@ -1,4 +1,4 @@
-"""Every recorded session, played by us on each side: the same bytes, the same reports, in every cutting."""
+"""Every recorded session, with our code on each side: the same bytes, the same reports, in all chunks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_each_side_by_itself(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if load(name).comparison == "messages"])
-def test_no_stronger_comparison_would_hold(name: str) -> None:
+def test_traces_with_a_weaker_comparison_need_it(name: str) -> None:
     trace = load(name)
     with pytest.raises(TraceError):
         replay(attrs.evolve(trace, comparison="bytes"))

@@ -1,4 +1,4 @@
-"""The files that are here, against the schema in the documentation."""
+"""The stored files, checked against the schema in the documentation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CDDL, HANDSHAKES = re.findall(r"```cddl\n(.*?)```", PAGE.read_text(), re.DOTALL)
 SCHEMA = Schema(CDDL)
 HANDSHAKE_PATHS = sorted((Path(__file__).parent / "handshakes").glob("*.cbor"))
 LARGEST = 2 * 1024 * 1024
-"""Bytes of all traces together, which everybody who clones this downloads."""
+"""The bytes of all traces together. Everyone who clones the repository downloads them."""
 
 
 def items(path: Path) -> list[Any]:
@@ -56,15 +56,15 @@ def test_every_handshake_obeys_its_schema(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", PATHS, ids=NAMES)
-def test_read_and_written_again(path: Path) -> None:
+def test_a_trace_that_is_read_and_written_stays_the_same(path: Path) -> None:
     assert write(read(path.read_bytes())) == path.read_bytes()
 
 
-def test_every_kind_of_entry_is_somewhere() -> None:
+def test_every_kind_of_entry_occurs() -> None:
     assert {type(entry) for name in NAMES for entry in load(name).entries} == set(ENTRIES)
 
 
-def test_they_are_small() -> None:
+def test_the_traces_are_small() -> None:
     assert sum(path.stat().st_size for path in PATHS) < LARGEST
 
 

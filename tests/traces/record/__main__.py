@@ -1,7 +1,7 @@
-"""Records all sessions anew, and shows how they differ from the traces that are there.
+"""Record all sessions again, and show how they differ from the stored traces.
 
-`make traces`. Names on the command line limit it to those. Exits with 1 where something has changed or is
-new; the files are then the new ones.
+Run it with `make traces`. Names on the command line select sessions. It exits with 1 if anything has changed
+or is new; the files are then the new ones.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Handshakes of HyperDHT that hyperdht's own code has made, as `hyperdht.js` prints them."""
+"""Handshakes of HyperDHT made by hyperdht's own code, as `hyperdht.js` prints them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ VERSION: Final = 1
 
 
 def record(names: list[str]) -> Iterator[tuple[str, bytes]]:
-    """Make the handshakes of these names, or all; yields the name and the contents of the file of each."""
+    """Make the handshakes of these names, or all. Yield the name and the contents of each file."""
     printed = subprocess.run(["node", str(SCRIPT)], stdout=subprocess.PIPE, check=True, text=True).stdout
     for line in printed.splitlines():
         handshake = json.loads(line, object_hook=_bytes)

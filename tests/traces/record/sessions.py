@@ -1,4 +1,4 @@
-"""Sessions of two JavaScript peers, as the scripts of this folder play and report them."""
+"""Sessions of two JavaScript peers, as the scripts in this folder play and report them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _HEX = {"key", "discoveryKey", "payload", "remotePublicKey", "handshakeHash"}
 
 
 def record(names: list[str]) -> Iterator[tuple[str, Trace]]:
-    """Play the sessions of these names, or all; yields name and trace of each."""
+    """Play the sessions of these names, or all. Yield the name and the trace of each."""
     for script in SCRIPTS:
         wanted = [name for name in names if name.startswith(script.stem)]
         if names and not wanted:
@@ -63,10 +63,10 @@ def _entry_of(item: dict[str, Any]) -> Entry:
 
 
 def lines(trace: Trace) -> list[str]:
-    """Everything that has to be the same the next time.
+    """Return everything that has to be the same the next time.
 
-    A hyperdrive's answers wait for its disk, so that what its peers say about data, and how it is put into
-    frames, is not the same in every run. Replaying leaves that out, and so does this.
+    A hyperdrive waits for its disk, so its messages about data, and the frames they are in, differ from run
+    to run. Replaying leaves them out, and so does this.
     """
     things: list[object] = [attrs.evolve(trace, entries=[])]
     if trace.comparison == "bytes":
