@@ -346,7 +346,7 @@ class SendHalf:
             self.rate.sent(run, in_flight, now)
         else:
             count = min(count, self._window_room())
-            if not count:
+            if not count or self._gathers(now):
                 return None
             in_flight = flight.in_flight
             padding = self._probe(now)
@@ -357,6 +357,18 @@ class SendHalf:
         if self._timers.due[Timer.TIMEOUT] == math.inf:
             self._timers.due[Timer.TIMEOUT] = now + self.rtt.timeout
         return run
+
+    def _gathers(self, now: float) -> bool:
+        """Return whether new data that does not fill a run waits until a run's worth is acknowledged. It only
+        waits while the remote has two more runs to take in, and an acknowledgement is due.
+        """
+        flight, runs = self.flight, self.flight.runs
+        return (
+            flight.in_flight >= 2 * MAX_RUN > 2 * self.queue.size
+            and not self.ending
+            and self.rate.delivered - runs[-1].delivered < MAX_RUN
+            and runs[0].time + self.rtt.smoothed <= now + _LOOK_AHEAD
+        )
 
     def _window_room(self) -> int:
         """Return how many packets fit into the remote's window. A window too small for a single packet lets

@@ -226,6 +226,8 @@ class UdpSocket:
             task_status.started()
             more = False
             while True:
+                if not self._batch.idle:  # acknowledgements of bulk data have time until more of it leaves
+                    await self._batch.left.park()
                 if more:
                     await trio.lowlevel.checkpoint()
                 else:

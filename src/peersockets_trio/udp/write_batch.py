@@ -32,6 +32,8 @@ class WriteBatch:
         """`send` is called to send all pending output."""
         self.idle = True
         """Whether no batch is open. An open one is registered with the flusher."""
+        self.left = trio.lowlevel.ParkingLot()
+        """Tasks that wait until some output of the open batch has left."""
         self._send = send
         self._flusher = Flusher()
         self._turns = 0  # the number of turns that the batch still stays open without another write
@@ -55,7 +57,7 @@ class WriteBatch:
         if self._gathered >= _GATHER_SIZE:
             self._gathered = 0
             self._batch_end = trio.current_time() + _GATHER_TIME
-            self._send()
+            self._leave()
 
     def open(self, now: float) -> None:
         """Open a batch, if none is open."""
@@ -79,7 +81,11 @@ class WriteBatch:
         else:
             self.idle = True
             self._sent_time = now
-            self._send()
+            self._leave()
+
+    def _leave(self) -> None:
+        self._send()
+        self.left.unpark_all()
 
     async def run(self) -> None:
         """Flush open batches for ever."""

@@ -60,3 +60,27 @@ async def test_writes_that_follow_each_other_leave_together(
         before = asked
         await ours.send_all(bytes(256 * 1024))
         assert asked == before + 1, "much leaves at once"
+
+
+async def test_a_task_that_writes_is_interrupted_once_a_batch(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    """Otherwise, udx-native's acknowledgements take a sender more time than its data."""
+    async with sockets() as (alice, bob):
+        ours, _ = pair(alice, bob)
+        heard: list[bytes] = []
+        alice.on_datagram = lambda data, _: heard.append(bytes(data))
+
+        async def write(turns: int) -> None:
+            for _ in range(turns):
+                await ours.send_all(b"x")
+
+        await write(2)  # the second one opens a batch
+        bob.send_datagram(b"during the first wait", alice.address)
+        await write(20)
+        assert heard == [b"during the first wait"]
+        bob.send_datagram(b"afterwards", alice.address)
+        await write(20)
+        assert len(heard) == 1
+        await trio.testing.wait_all_tasks_blocked()
+        assert heard[1:] == [b"afterwards"]

@@ -6,8 +6,9 @@ import pytest
 
 from peersockets_core.udx import StreamTimedOut, UdxLimits
 from peersockets_core.udx.flight import Fate, Run
+from peersockets_core.udx.packet import HEADER_SIZE
 from peersockets_core.udx.recovery import Phase
-from peersockets_core.udx.send_half import SendHalf
+from peersockets_core.udx.send_half import MAX_RUN, SendHalf
 from peersockets_core.udx.timers import Timer, Timers
 
 RTT = 0.1
@@ -294,3 +295,43 @@ def test_a_little_room_is_not_worth_a_packet() -> None:
     assert sender.send(0, 0.0) == []
     sender.half.controller.window = 2 * window
     assert sender.send(0, 0.0) != []
+
+
+def busy(rtt: float) -> tuple[Sender, float, int]:
+    """Return a sender with three full runs in flight, the time, and the packets of a full run."""
+    sender = Sender(mtu=1200)
+    sender.send(1152, 0.0)
+    sender.half.receive_ack(1, [], rtt)
+    sender.half.controller.window = 10**6
+    sender.half.controller.pacing_rate = 10**9
+    count = MAX_RUN // (1152 + HEADER_SIZE)
+    now = rtt + 1.0
+    assert [run.count for run in sender.send(3 * count * 1152, now)] == [count] * 3
+    return sender, now, count
+
+
+def test_a_short_run_waits_until_the_acknowledgement_of_a_full_one() -> None:
+    sender, now, count = busy(rtt=0.0001)
+    assert sender.send(16 * 1024, now) == []
+    sender.half.receive_ack(1 + count // 2, [], now)
+    assert sender.send(1, now) == []
+    sender.half.receive_ack(1 + count, [], now)
+    (run,) = sender.send(0, now)
+    assert len(run.payload) == 16 * 1024 + 1
+
+
+def test_a_short_run_grows_to_a_full_one() -> None:
+    sender, now, count = busy(rtt=0.0001)
+    assert sender.send(16 * 1024, now) == []
+    assert sender.send(count * 1152, now)[0].count == count
+
+
+def test_a_short_run_waits_for_no_distant_acknowledgement() -> None:
+    sender, now, _ = busy(rtt=0.1)
+    assert len(sender.send(16 * 1024, now)) == 1
+
+
+def test_a_short_run_with_the_end_waits_for_nothing() -> None:
+    sender, now, _ = busy(rtt=0.0001)
+    sender.half.ending = True
+    assert len(sender.send(16 * 1024, now)) == 1
