@@ -5,11 +5,13 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import subprocess
 from collections.abc import Iterable
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+import forking
 from ordering import slow_first
 from peersockets_trio.runtime import bootstrap as bootstrapping
 
@@ -23,6 +25,9 @@ settings.load_profile("peersockets")
 # tests start must be open to Ctrl-C all the same.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Tests start hundreds of our programs, each of which would load the same packages.
+setattr(subprocess, "Popen", forking.Popen)  # noqa: B010
 
 # No test may reach the public nodes of the DHT. Unless they are given another, commands begin with an
 # address of this machine at which nobody answers, and a test that looks a public node up fails.

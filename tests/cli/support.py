@@ -12,7 +12,6 @@ from typing import IO, Any, Final, TypeAlias
 import attrs
 import trio
 
-from cli.forking import run_forked
 from cli.pipe_schema import check_event
 from peersockets_core import DriveKey
 
@@ -29,9 +28,7 @@ Event: TypeAlias = dict[str, Any]
 def run(
     *arguments: str | bytes, stdin: bytes | IO[bytes] | int = b"", command: tuple[str, ...] = COMMAND
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a command to its end; ours in a process that has loaded it already."""
-    if command == COMMAND:
-        return run_forked(arguments, stdin, TIME)
+    """Run a command to its end."""
     source: dict[str, Any] = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
     return subprocess.run((*command, *arguments), capture_output=True, timeout=TIME, check=False, **source)
 

@@ -17,6 +17,7 @@ import attrs
 import pyte
 import trio
 
+from cli import logged_in
 from cli.support import COMMAND, MAX_READ, TIME
 
 CTRL_C: Final = "\x03"
@@ -169,8 +170,9 @@ async def open_terminal(
     master, slave = pty.openpty()
     set_size(slave, columns, lines)
     before = termios.tcgetattr(slave)
+    started = (logged_in.__file__,) if command == COMMAND else ("-c", _LOG_IN, *command)
     process = await trio.lowlevel.open_process(
-        (sys.executable, "-c", _LOG_IN, *command, *arguments),
+        (sys.executable, *started, *arguments),
         stdin=slave,
         stdout=slave,
         stderr=slave,
