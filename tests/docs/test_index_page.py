@@ -14,7 +14,7 @@ FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 
 
 def index_page() -> str:
-    """What the build writes: the README after the substitutions of pyproject.toml."""
+    """Return what the build writes: the README after the substitutions of pyproject.toml."""
     hook: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
     for key in ("tool", "hatch", "metadata", "hooks", "fancy-pypi-readme"):
         hook = hook[key]
