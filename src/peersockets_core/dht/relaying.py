@@ -215,6 +215,8 @@ class Relaying(Generic[D]):
 
     def next_deadline(self) -> float:
         """Return the time at which to call `handle_deadline`; infinity for never."""
+        if not self.pairings:  # as usual
+            return math.inf
         return min((pairing.expires for pairing in self.pairings if pairing.pending), default=math.inf)
 
     def handle_deadline(self, now: float) -> None:

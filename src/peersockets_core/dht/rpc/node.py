@@ -130,8 +130,11 @@ class DhtNode:
         `socket` is the one at which they have arrived. A malformed datagram is counted in `dropped`, and
         changes nothing else.
         """
-        for start in range(0, len(buffer), max(segment_size, 1)):
-            self._receive(bytes(buffer[start : start + segment_size]), source, now, socket)
+        if 0 < len(buffer) <= segment_size:
+            self._receive(bytes(buffer), source, now, socket)
+        else:
+            for start in range(0, len(buffer), max(segment_size, 1)):
+                self._receive(bytes(buffer[start : start + segment_size]), source, now, socket)
         return self.take_events()
 
     def datagrams_to_send(

@@ -15,7 +15,7 @@ import attrs
 
 from ...address import SocketAddress
 from ...transitions import follow
-from .address import distance, node_id
+from .address import node_id
 from .limits import DhtLimits
 from .messages import RpcErrorCode, RpcResponse
 from .requests import RETRIES, PendingRequest, RequestOptions, Socket
@@ -156,6 +156,7 @@ class Query:
 
     def __init__(self, host: QueryHost, target: bytes, options: QueryOptions) -> None:
         self.target = target
+        self._target = int.from_bytes(target)
         self.options = options
         self.state = QueryState.VISITING
         self.closest_replies: list[Reply] = []
@@ -177,7 +178,8 @@ class Query:
         self._distances: list[int] = []  # of the closest replies
         self.heard_of: dict[SocketAddress, list[SocketAddress] | _Refs] = {}
         """For each node: the nodes that have named it, or the result of the visit."""
-        self._pending: list[tuple[int, SocketAddress]] = []  # by decreasing distance
+        self._pending: list[tuple[int, SocketAddress]] = []
+        """The nodes to visit, each with its negative distance, closest last."""
         self.in_flight: dict[PendingRequest, bool] = {}
         """The requests without a response, and whether each is slow."""
         self._unanswered: dict[str, int] = {}
@@ -237,10 +239,16 @@ class Query:
             self.errors += 1
         heard_of = self.heard_of
         for address in response.closer_nodes:
-            if heard_of.get(address) is _Refs.DONE:
-                continue  # true of most nodes once the query is near its target
-            if address[1] and not self._host.is_own(node_id(address)):
-                self._hear_of(address, source, now)
+            known = heard_of.get(address)
+            if known is _Refs.DONE:
+                pass  # true of most nodes once the query is near its target
+            elif known is None:
+                if address[1] and not self._host.is_own(node_id(address)):
+                    self._hear_of(address, source)
+            elif known is _Refs.DOWN:
+                self._host.hint_down(source, address, now)
+            elif len(known) < K:
+                known.append(source)
         if self.successes + self.errors >= self.options.concurrency:
             self._cautious = False
         if response.error == RpcErrorCode.NONE:
@@ -273,19 +281,14 @@ class Query:
 
     # Visiting
 
-    def _hear_of(self, address: SocketAddress, source: SocketAddress | None, now: float = 0.0) -> None:
+    def _hear_of(self, address: SocketAddress, source: SocketAddress | None) -> None:
         """Note a node to visit, unless it is already known or is too far away."""
-        known = self.heard_of.get(address)
-        if known is _Refs.DOWN and source is not None:
-            self._host.hint_down(source, address, now)
-        elif isinstance(known, list) and source is not None and len(known) < K:
-            known.append(source)
-        if known is not None or len(self.heard_of) >= self._host.limits.query_nodes:
+        if address in self.heard_of or len(self.heard_of) >= self._host.limits.query_nodes:
             return
-        away = distance(node_id(address), self.target)
+        away = int.from_bytes(node_id(address)) ^ self._target
         if self._is_close(away):
             self.heard_of[address] = [] if source is None else [source]
-            bisect.insort(self._pending, (away, address), key=lambda pending: -pending[0])
+            bisect.insort(self._pending, (-away, address))
 
     def _hear_from_table(self) -> None:
         self._from_table = True
@@ -299,7 +302,7 @@ class Query:
     def _keep_if_close(self, reply: Reply) -> None:
         if reply.id is None:
             return
-        away = distance(reply.id, self.target)
+        away = int.from_bytes(reply.id) ^ self._target
         if self._is_close(away):
             at = bisect.bisect(self._distances, away)
             self._distances.insert(at, away)
@@ -310,9 +313,9 @@ class Query:
         """Visit as many nodes as may be visited at once; conclude if none is left to wait for."""
         most = CAUTIOUS_CONCURRENCY if self._cautious else self.options.concurrency
         while self._pending and len(self.in_flight) - self._slow < most:
-            away, address = self._pending.pop()
+            nearness, address = self._pending.pop()
             unanswered = self._unanswered.get(address[0], 0)
-            if self._is_close(away) and unanswered < self._host.limits.query_host_unanswered:
+            if self._is_close(-nearness) and unanswered < self._host.limits.query_host_unanswered:
                 self._unanswered[address[0]] = unanswered + 1
                 self._ask(address, self._visit, now)
         if not self._from_table and not self.successes and not self.errors:

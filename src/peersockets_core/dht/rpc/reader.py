@@ -7,7 +7,7 @@ from typing import Final
 from ...address import SocketAddress
 from ...errors import RemoteProtocolError
 from ...wires.hypercore11.encoding import decode_buffer_untrusted, decode_uint_untrusted
-from .address import ADDRESS_SIZE, decode_address
+from .address import ADDRESS_SIZE, unpack_address
 
 _LONGER: Final = 0xFD
 """The smallest first byte of a number of more than one byte."""
@@ -51,10 +51,11 @@ class Reader:
 
     def address_untrusted(self) -> SocketAddress:
         """Read an IPv4 address."""
-        return decode_address(self.fixed_untrusted(ADDRESS_SIZE))
+        return unpack_address(self.fixed_untrusted(ADDRESS_SIZE))
 
     def addresses_untrusted(self, most: int) -> tuple[SocketAddress, ...]:
         """Read a list of IPv4 addresses; those past the first `most` are left out."""
         count = self.uint_untrusted()
         data = self.fixed_untrusted(count * ADDRESS_SIZE)
-        return tuple(decode_address(data, ADDRESS_SIZE * index) for index in range(min(count, most)))
+        stop = min(count, most) * ADDRESS_SIZE
+        return tuple([unpack_address(data[at : at + ADDRESS_SIZE]) for at in range(0, stop, ADDRESS_SIZE)])

@@ -113,8 +113,10 @@ class RoutingTable:
             room = count - len(found)
             if len(group) > room:
                 wanted = int.from_bytes(target)
-                group.sort(key=lambda node: node.number ^ wanted)
-            found += group[:room]
+                by_distance = {node.number ^ wanted: node for node in group}  # faster than a key function
+                found += [by_distance[distance] for distance in sorted(by_distance)[:room]]
+            else:
+                found += group
             if len(group) >= room:
                 break
         return found
