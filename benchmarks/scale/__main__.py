@@ -29,18 +29,18 @@ def simulate(options: argparse.Namespace, members: int, earlier: list[Run]) -> R
     remember_all_addresses()
     gc.disable()  # there is no garbage yet, and a collection looks at every node
     network = Network(Random(f"network {options.seed}"), options.loss)
-    population = Population(network, nodes, members, options.seed)
+    population = Population(network, nodes, members, options.seed, options.observers)
     population.assemble(options.storm)
     gc.collect()
-    count, minutes = nodes + members + OBSERVERS, network.now / 60
+    count, minutes = nodes + members + options.observers, network.now / 60
     print(
-        f"{nodes:,} nodes, {members:,} members and {OBSERVERS} observers have come within"
+        f"{nodes:,} nodes, {members:,} members and {options.observers} observers have come within"
         f" {minutes:.0f} minutes, with {network.delivered / count:,.0f} datagrams for each; one takes"
         f" {(resident() - empty) / count / 1024:.0f} KiB.\n\n{HEAD}",
         flush=True,
     )
     observer, table = Observer(population), list[Period]()
-    run = Run(nodes, members + OBSERVERS, table, observer.known)
+    run = Run(nodes, members + options.observers, table, observer.known)
     left = options.hours * 3600
     while left > 0 and time.process_time() - began < options.processor * 60:
         table.append(observer.period(min(options.period * 60, left)))
@@ -68,6 +68,9 @@ def main() -> None:
     )
     parser.add_argument("--nodes", type=int, default=10_000)
     parser.add_argument("--members", type=int, default=1000)
+    parser.add_argument(
+        "--observers", type=int, default=OBSERVERS, help="members besides, who stay (default 20)"
+    )
     parser.add_argument("--hours", type=float, default=24.0, help="virtual hours of churn (default 24)")
     parser.add_argument(
         "--period", type=float, default=15.0, help="virtual minutes for each line of the table (default 15)"

@@ -16,6 +16,8 @@ from peersockets_core.address import SocketAddress
 from peersockets_core.dht.rpc import address
 from peersockets_core.dht.rpc.messages import REQUEST
 
+from .causes import Tally
+
 DELAY: Final = 0.05
 """Seconds from one host to another."""
 
@@ -41,7 +43,7 @@ class Host:
     """A machine at an address, and what it has sent and received."""
 
     __slots__ = ("address", "came", "machine", "on_event", "received", "received_bytes", "scheduled", "sent",
-                 "sent_bytes")  # fmt: skip
+                 "sent_bytes", "tally")  # fmt: skip
 
     def __init__(
         self,
@@ -57,6 +59,8 @@ class Host:
         self.scheduled = math.inf
         """The time at which it looks at its deadlines."""
         self.sent = self.sent_bytes = self.received = self.received_bytes = 0
+        self.tally: Tally | None = None
+        """Counts its packets by their causes, while somebody wants to know."""
 
     @property
     def packets(self) -> int:
@@ -76,7 +80,7 @@ class Network:
         self.now = 0.0
         self.hosts: dict[SocketAddress, Host] = {}
         self.delivered = self.lost = 0
-        self._random = random
+        self._chance = random.random
         self._loss = loss
         # A datagram that is sent later arrives later, since all take the same time.
         self._under_way: deque[tuple[float, SocketAddress, SocketAddress, bytes]] = deque()
@@ -101,19 +105,21 @@ class Network:
         """Send what a machine has queued, and note its deadline. One that is not `busy` and only answers has
         no new one.
         """
-        machine, now = host.machine, self.now
-        quiet = not busy
-        for to, (datagram,), size in machine.datagrams_to_send(now):
-            quiet = quiet and datagram[0] != REQUEST
+        now, later, loss = self.now, self.now + DELAY, self._loss
+        for to, (datagram,), size in host.machine.datagrams_to_send(now):
+            busy = busy or datagram[0] == REQUEST
             host.sent += 1
             host.sent_bytes += size + HEADERS
-            if self._loss and self._random.random() < self._loss:
+            if host.tally is not None:
+                host.tally.count(to, datagram, size + HEADERS)
+            if loss and self._chance() < loss:
                 self.lost += 1
             else:
-                self._under_way.append((now + DELAY, host.address, to, datagram))
-        if quiet:
-            return
-        deadline = machine.next_deadline()
+                self._under_way.append((later, host.address, to, datagram))
+        if busy:
+            self._schedule(host, host.machine.next_deadline())
+
+    def _schedule(self, host: Host, deadline: float) -> None:
         if deadline < host.scheduled:
             host.scheduled = deadline
             heapq.heappush(self._agenda, (deadline, next(self._count), host))
@@ -124,35 +130,56 @@ class Network:
         while True:
             arrival = under_way[0][0] if under_way else math.inf
             due = agenda[0][0] if agenda else math.inf
-            if min(arrival, due) > end:
+            if arrival > end and due > end:
                 break
             if arrival <= due:
-                self.now, source, to, datagram = under_way.popleft()
-                host = self.hosts.get(to)
-                if host is not None:
-                    self._deliver(host, source, datagram)
-            else:
-                time, _, action = heapq.heappop(agenda)
-                self.now = max(self.now, time)
-                if not isinstance(action, Host):
-                    action()
-                elif action.scheduled == time:
-                    self._wake(action)
+                self._deliver(arrival)
+                continue
+            time, _, action = heapq.heappop(agenda)
+            self.now = max(self.now, time)
+            if not isinstance(action, Host):
+                action()
+            elif action.scheduled == time:
+                self._wake(action)
         self.now = end
 
-    def _deliver(self, host: Host, source: SocketAddress, datagram: bytes) -> None:
-        size = len(datagram)
-        self.delivered += 1
-        host.received += 1
-        host.received_bytes += size + HEADERS
-        events = host.machine.receive_datagrams(datagram, size, source, self.now)
-        for event in events:
-            host.on_event(event)
-        self.settle(host, busy=bool(events))
+    def _deliver(self, time: float) -> None:
+        """Hand over all datagrams of an instant. A host first reads those that come one after the other, like
+        the answers to a query's first requests, and then sends, as it does with a socket.
+        """
+        under_way, hosts = self._under_way, self.hosts
+        self.now = time
+        reading: Host | None = None
+        busy = False
+        while under_way and under_way[0][0] == time:
+            _, source, to, datagram = under_way.popleft()
+            host = hosts.get(to)
+            if host is not reading:
+                if reading is not None:
+                    self.settle(reading, busy=busy)
+                reading, busy = host, False
+            if host is None:
+                continue
+            size = len(datagram)
+            self.delivered += 1
+            host.received += 1
+            host.received_bytes += size + HEADERS
+            if host.tally is not None:
+                host.tally.count(source, datagram, size + HEADERS)
+            events = host.machine.receive_datagrams(datagram, size, source, time)
+            if events:
+                busy = True
+                for event in events:
+                    host.on_event(event)
+        if reading is not None:
+            self.settle(reading, busy=busy)
 
     def _wake(self, host: Host) -> None:
         host.scheduled = math.inf
-        if host.machine.next_deadline() <= self.now:
-            for event in host.machine.handle_deadline(self.now):
-                host.on_event(event)
+        deadline = host.machine.next_deadline()
+        if deadline > self.now:  # what it was waiting for has come meanwhile
+            self._schedule(host, deadline)
+            return
+        for event in host.machine.handle_deadline(self.now):
+            host.on_event(event)
         self.settle(host)

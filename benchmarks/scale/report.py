@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import statistics
+import time
 from collections.abc import Iterable
 from typing import Final
 
 import attrs
 
+from .causes import Cause, Tally
 from .mesh import Spread, average
 from .network import Host
 from .population import DRIVE, Member, Population
@@ -20,6 +22,10 @@ SAMPLED: Final = 60.0
 
 ENOUGH: Final = 0.99
 """The share of the present members that counts as all, because some have only just arrived."""
+
+
+WATCHED: Final = 200
+"""The most hosts of a role whose packets are counted by cause."""
 
 
 @attrs.frozen
@@ -56,6 +62,12 @@ class Period:
     spread: Spread
     records: int
     """Announcements of members at the node that keeps most of them."""
+    datagrams: int
+    """Datagrams that arrived."""
+    processor: float
+    """Seconds of a core that the simulation took."""
+    causes: dict[str, dict[str, Cost]]
+    """The cost of some hosts of each role, by cause."""
 
 
 @attrs.frozen
@@ -83,21 +95,29 @@ class Observer:
         population, network = self._population, self._population.network
         before = {host: (host.packets, host.bytes) for host in network.hosts.values()}
         nearest = population.nearest()
+        roles = {
+            "node": [host for host in population.hosts.values() if host not in nearest],
+            "nearest": nearest,
+            "member": [member.host for member in population.present.values()],
+        }
+        watched = {role: _watch(hosts) for role, hosts in roles.items()}
         gone, population.lookups = population.gone, []
+        delivered, began = network.delivered, time.process_time()
         end = network.now + seconds
         while network.now < end:
             network.run_until(min(end, network.now + SAMPLED))
             self.known.append((network.now - self.began, self._known()))
         expected = sum(live for live, _ in population.lookups)
         found = sum(found for _, found in population.lookups)
+        here = set(network.hosts.values())
         members = list(population.present.values())
         degrees = [len(member.neighbours) for member in members]
         scale = 3600.0 / seconds
         return Period(
             minutes=(end - self.began) / 60,
             gone=population.gone - gone,
-            node=_cost(set(population.hosts.values()) - set(nearest), before, scale),
-            nearest=_cost(nearest, before, scale),
+            node=_cost(here.intersection(population.hosts.values()).difference(nearest), before, scale),
+            nearest=_cost(here.intersection(nearest), before, scale),
             member=_cost((member.host for member in members), before, scale),
             lookups=len(population.lookups),
             recall=found / expected if expected else 1.0,
@@ -106,11 +126,30 @@ class Observer:
             most_connections=max(degrees),
             spread=average({each: each.neighbours for each in members}, population.random, HOPS),
             records=max(len(host.machine.storage.topics.get(DRIVE, ())) for host in nearest),
+            datagrams=network.delivered - delivered,
+            processor=time.process_time() - began,
+            causes={role: self._causes(hosts, scale) for role, hosts in watched.items()},
         )
 
     def time_to_find_all(self) -> float | None:
         """Return the seconds until the observers had heard of all present members, or None."""
         return next((seconds for seconds, part in self.known if part >= ENOUGH), None)
+
+    def _causes(self, hosts: list[Host], scale: float) -> dict[str, Cost]:
+        """Return the cost of hosts by cause, of those that are still there, and stop counting it."""
+        tallies = [
+            host.tally for host in hosts if host.tally and host.address in self._population.network.hosts
+        ]
+        for host in hosts:
+            host.tally = None
+        count = max(1, len(tallies))
+        return {
+            cause.value: Cost(
+                scale * sum(tally.packets[cause] for tally in tallies) / count,
+                scale * sum(tally.bytes[cause] for tally in tallies) / count,
+            )
+            for cause in Cause
+        }
 
     def _known(self) -> float:
         present = self._population.present.keys()
@@ -120,6 +159,14 @@ class Observer:
 def _part(observer: Member, present: Iterable[bytes]) -> float:
     others = [key for key in present if key != observer.key]
     return sum(key in observer.known for key in others) / max(1, len(others))
+
+
+def _watch(hosts: list[Host]) -> list[Host]:
+    """Count the packets of some hosts by cause, which would slow the simulation down if it did so for all."""
+    some = hosts[:: -(-len(hosts) // WATCHED) or 1]
+    for host in some:
+        host.tally = Tally()
+    return some
 
 
 def _cost(hosts: Iterable[Host], before: dict[Host, tuple[int, int]], scale: float) -> Cost:
