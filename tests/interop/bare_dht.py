@@ -1,4 +1,4 @@
-"""A node of the core's HyperDHT on a socket, with nothing above it."""
+"""A node of the core's HyperDHT on a socket, without a swarm."""
 
 import os
 from collections.abc import AsyncIterator, Callable
@@ -41,7 +41,7 @@ class BareDht:
             await self._socket.sendto(datagram, destination)
 
     async def run(self) -> None:
-        """Move datagrams and keep time for ever."""
+        """Move datagrams and handle deadlines for ever."""
         while True:
             await self._flush()
             with trio.move_on_at(self.machine.next_deadline()) as scope:

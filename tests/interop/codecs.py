@@ -12,29 +12,29 @@ from typing import Any, TypeAlias
 import attrs
 
 Call: TypeAlias = tuple[object, ...]
-"""Codec, operation and arguments; bytes are written with `hexed`."""
+"""The codec, the operation and the arguments. `hexed` writes bytes."""
 
 
 def hexed(data: bytes) -> dict[str, str]:
-    """Bytes as the codecs take and give them."""
+    """Return bytes in the form that the codecs take and return."""
     return {"hex": data.hex()}
 
 
 @attrs.frozen
 class Refused:
-    """The codec has raised an error."""
+    """The codec raised an error."""
 
     error: str
 
 
 class Codecs:
-    """One process."""
+    """One Node process."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
 
     def run(self, calls: Sequence[Call]) -> list[Any]:
-        """The result of each call, or `Refused`."""
+        """Return the result of each call, or `Refused`."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         line = json.dumps({"id": 1, "command": "run", "calls": calls})
@@ -46,7 +46,7 @@ class Codecs:
         return [Refused(result["error"]) if "error" in result else result["value"] for result in results]
 
     def one(self, *call: object) -> Any:
-        """The result of one call, or `Refused`."""
+        """Return the result of one call, or `Refused`."""
         return self.run([call])[0]
 
 

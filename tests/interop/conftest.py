@@ -12,7 +12,7 @@ from interop.real_peer import RealPeer, Role, meet, open_real_peer
 from peersockets_trio import Drive, Node, open_node
 
 TEST_TIME: Final = 300.0 + float(os.environ.get("PEERSOCKETS_SLEEP", 0))
-"""Seconds after which a test is taken to hang. The variable is that of `nat/test_roaming.py`."""
+"""Seconds after which a test counts as hanging. The variable is that of `nat/test_roaming.py`."""
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -72,5 +72,5 @@ async def network(node: Node, drive: Drive) -> AsyncIterator[Drive]:
 
 @pytest.fixture
 async def member(node: Node, drive: Drive, peer: RealPeer, role: Role) -> int:
-    """The peer's id, once the two have met on the drive."""
+    """The peer's id, after the two have met on the drive."""
     return await meet(node, drive, peer, role)

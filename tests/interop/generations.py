@@ -1,4 +1,4 @@
-"""The operations of a real peer that are the same whichever generation it is of."""
+"""The operations of a real peer that are the same in every generation."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -20,7 +20,7 @@ class Generation:
 
     wire: WireName
     open_peer: Callable[..., AbstractAsyncContextManager[RealPeer]]
-    """Takes the peer's `seed` as hex, or nothing, and the `port` to listen on, or nothing."""
+    """Takes the peer's `seed` in hex, or nothing, and the `port` to listen on, or nothing."""
     join: Callable[[RealPeer, Drive, str], Awaitable[RealTopic]]
     """Joins a topic of a drive on the real side."""
 
@@ -28,14 +28,14 @@ class Generation:
         return node.public_keys[self.wire]
 
     async def dial(self, node: Node, peer: RealPeer, role: Role, **options: Any) -> ConnectionInfo | None:
-        """Connect the two, as the one or the other side; `options` are for our dialling."""
+        """Connect the two, with the given role. `options` apply to our dials."""
         if role == "initiator":
             return await node.connect_tcp(HOST, peer.port, wire=self.wire, **options)
         await peer.call("connect", port=await listen(node))
         return None
 
     async def both_ways(self, node: Node, drive: Drive, peer: RealPeer, peer_id: int) -> None:
-        """See a message arrive each way."""
+        """Check that a message arrives each way."""
         theirs = await self.join(peer, drive, "both ways")
         async with drive.join("both ways") as ours:
             await ours.send(peer_id, b"out")

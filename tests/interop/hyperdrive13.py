@@ -28,10 +28,10 @@ PEER_SCRIPT: Final = Path(__file__).parent / "hypercore11" / "peer.js"
 async def open_real_peer(
     packages: str = "hypercore11", *, alone: bool | None = None, **start: Any
 ) -> AsyncIterator[RealPeer]:
-    """Run a hyperdrive 13 peer for the length of the block; `start` are the parameters of that command.
+    """Run a hyperdrive 13 peer for the length of the block.
 
-    `packages` names the folder beside this file whose packages it uses. A swarm has a process of its own
-    unless `alone` is False, so that a test can kill it.
+    `start` are the parameters of that command. `packages` names the folder beside this file whose packages it
+    uses.
     """
     with TemporaryDirectory(prefix="corestore-") as storage:
         folder = Path(__file__).parent / packages
@@ -48,7 +48,7 @@ def our_key(node: Node) -> bytes:
 
 
 def on(drive: Drive, node: Node) -> JsonObject:
-    """The fields of a real peer's event about us."""
+    """Return the fields of a real peer's event about us."""
     return {"drive": drive.key.public_key.hex(), "publicKey": our_key(node).hex()}
 
 
@@ -62,7 +62,7 @@ async def connect(node: Node, peer: RealPeer, role: Role) -> None:
 
 
 async def meet(node: Node, drive: Drive, peer: RealPeer, role: Role) -> int:
-    """Connect the two on a drive, and return the peer's id when both have seen the other join."""
+    """Connect the two on a drive. Return the peer's id when both have seen the other join."""
     await peer.call("openDrive", key=drive.key.public_key.hex())
     async with drive.watch() as events:
         await connect(node, peer, role)
@@ -91,7 +91,7 @@ class Meeting:
         return RealTopic(self.peer, joined["handle"])
 
     async def both_ways(self, topic: str = "both ways") -> None:
-        """See a message arrive each way on a topic that nobody has joined."""
+        """Check that a message arrives each way on a topic that neither side has joined before."""
         theirs = await self.join(topic)
         async with self.drive.join(topic) as ours:
             await ours.send(self.member, b"out")

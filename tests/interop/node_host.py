@@ -1,6 +1,6 @@
-"""Node processes that serve many peers, those of one test after those of another: packages take long to load.
+"""Node processes that serve the peers of many tests, one after the other: loading the packages takes long.
 
-A process stays for the session. Each `trio.run` attaches to it anew, and lets its peers go before it ends.
+A process stays for the session. Each `trio.run` attaches to it, and releases its peers before it ends.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import trio
 from interop.node_peer import JsonObject, Lines, NodePeer, NodePeerError
 
 HOST_SCRIPT: Final = Path(__file__).parent / "hypercore9" / "host.js"
-STOP_TIME: Final = 60.0  # seconds that a peer has to let go of everything
+STOP_TIME: Final = 60.0  # seconds that a peer has to release everything
 
 
 class NodeHost:
@@ -47,7 +47,7 @@ class NodeHost:
         atexit.register(self.close)
 
     def attach(self) -> None:
-        """Read and write in this `trio.run`, until that ends."""
+        """Read and write in this `trio.run`, until it ends."""
         token = trio.lowlevel.current_trio_token()
         if token is not self._token:
             self._token = token
@@ -56,23 +56,23 @@ class NodeHost:
             trio.lowlevel.spawn_system_task(self._read)
 
     def send(self, line: JsonObject) -> None:
-        """Have a command written."""
+        """Queue a command for writing."""
         self._commands.send_nowait(json.dumps(line).encode() + b"\n")
 
     async def kill(self) -> None:
-        """End the process at once; another takes its place when one is needed."""
+        """End the process at once. Another one takes its place when it is needed."""
         self._process.kill()
         await trio.to_thread.run_sync(self._process.wait)
         self._end()
 
     def obituary(self) -> str:
-        """How it has ended."""
+        """Return how it ended."""
         self._stderr.seek(0)
         stderr = self._stderr.read().decode(errors="replace")
         return f"{self._script} ended with status {self._process.poll()}\n{stderr}"
 
     def close(self) -> None:
-        """End the process, in good order if it can."""
+        """End the process, cleanly if possible."""
         assert self._process.stdin is not None
         with suppress(OSError):
             self._process.stdin.close()
@@ -88,7 +88,7 @@ class NodeHost:
 
     async def _write(self, lines: trio.MemoryReceiveChannel[bytes]) -> None:
         assert self._process.stdin is not None
-        with suppress(trio.BrokenResourceError):  # `_read` says that the process has ended
+        with suppress(trio.BrokenResourceError):  # `_read` reports the end of the process
             async with trio.lowlevel.FdStream(os.dup(self._process.stdin.fileno())) as stdin:
                 async for line in lines:
                     await stdin.send_all(line)
@@ -99,7 +99,7 @@ class NodeHost:
             async for chunk in stdout:
                 for line in self._lines.feed(chunk):
                     peer = self.peers.get(line.pop("peer"))
-                    if peer is not None:  # and not one that has been let go
+                    if peer is not None:  # and that was not released yet
                         peer.receive_line(line)
         self._end()
 

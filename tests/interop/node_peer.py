@@ -1,8 +1,8 @@
 """A JavaScript peer as a child process that takes commands and reports events as JSON lines.
 
-Commands go to its stdin as `{"id": 1, "command": NAME, ...}`; its stdout answers each with
-`{"id": 1, "result": {...}}` or `{"id": 1, "error": TEXT}`, and reports everything else as
-`{"event": NAME, ...}`.
+The parent writes commands to its stdin as `{"id": 1, "command": NAME, ...}`. On stdout the peer answers each
+with `{"id": 1, "result": {...}}` or `{"id": 1, "error": TEXT}`, and reports everything else as `{"event":
+NAME, ...}`.
 """
 
 import itertools
@@ -29,16 +29,16 @@ class NodePeerError(Exception):
 
 
 class Process(Protocol):
-    """Where a peer runs, alone or with others (`interop.node_host`)."""
+    """The process of a peer, alone or shared with others (`interop.node_host`)."""
 
     def send(self, line: JsonObject) -> None:
-        """Have a command written."""
+        """Queue a command for writing."""
 
     async def kill(self) -> None:
         """End the process at once, with SIGKILL."""
 
     def obituary(self) -> str:
-        """How it has ended."""
+        """Return how it ended."""
         ...
 
 
@@ -53,14 +53,16 @@ class NodePeer:
     _answers: dict[int, JsonObject] = attrs.field(factory=dict)
     _ids: Iterator[int] = attrs.field(factory=lambda: itertools.count(1))
     on_event: Callable[[JsonObject], None] | None = None
-    """Takes the events, which are not kept then."""
+    """Takes the events, which are then not kept."""
     _news: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot)
     ended: bool = False
     """Whether its process has ended."""
     killed: bool = False
 
     async def call(self, command: str, /, **parameters: object) -> JsonObject:
-        """Run a command and return its result. Raises `NodePeerError` if it fails or the peer ends first."""
+        """Run a command and return its result. Raises `NodePeerError` if it fails or if the peer ends
+        first.
+        """
         number = next(self._ids)
         self._process.send({"id": number, "command": command, **parameters})
         answer = await self._find(lambda: self._answers.pop(number, None))
@@ -85,7 +87,7 @@ class NodePeer:
         await self._process.kill()
 
     def receive_line(self, line: JsonObject) -> None:
-        """Take in a line that the peer has written."""
+        """Process a line that the peer has written."""
         if "event" in line and self.on_event is not None:
             self.on_event(line)
         elif "event" in line:
@@ -116,13 +118,13 @@ class NodePeer:
 
 
 class Lines:
-    """Puts the lines of JSON together that come in pieces, of which one may be many megabytes long."""
+    """Joins the pieces of JSON lines, of which one may be many megabytes long."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes | bytearray] = []
 
     def feed(self, chunk: bytes | bytearray) -> Iterator[JsonObject]:
-        """The lines that a chunk completes."""
+        """Return the lines that a chunk completes."""
         *ends, rest = chunk.split(b"\n")
         for end in ends:
             self._pieces.append(end)
@@ -155,7 +157,7 @@ class _Alone:
     async def write_commands(self, lines: trio.MemoryReceiveChannel[bytes]) -> None:
         # A task of its own, so that a cancelled call leaves no half-written line.
         assert self.process.stdin is not None
-        with suppress(trio.BrokenResourceError):  # `follow` says that the process has ended
+        with suppress(trio.BrokenResourceError):  # `follow` reports the end of the process
             async with self.process.stdin as stdin:
                 async for line in lines:
                     await stdin.send_all(line)
@@ -168,7 +170,7 @@ class _Alone:
         peer.end()
 
     async def dismiss(self, grace: float) -> None:
-        self.commands.close()  # and with it stdin, once all commands are written
+        self.commands.close()  # and stdin with it, after all commands are written
         with trio.move_on_after(grace, shield=True):
             await self.process.wait()
         if self.process.returncode is None:
@@ -202,10 +204,11 @@ async def open_node_peer(
 ) -> AsyncIterator[NodePeer]:
     """Run `node script arguments...` for the length of the block, behind the `prefix` of a command.
 
-    `program` is another one that speaks the same lines. `on_event` takes the events; otherwise they are kept.
+    `program` replaces Node with another program that speaks the same lines. `on_event` takes the events;
+    without it they are kept.
 
-    At the end its stdin is closed, which asks it to exit; what does not is killed after `exit_grace` seconds.
-    Raises `NodePeerError` with its stderr if it ended by itself with a failure.
+    At the end its stdin is closed, which asks it to exit. It is killed if it still runs after `exit_grace`
+    seconds. Raises `NodePeerError` with its stderr if it ended by itself with a failure.
     """
     process = await trio.lowlevel.open_process(
         [*prefix, program, str(script), *arguments], stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment

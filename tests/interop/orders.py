@@ -1,7 +1,7 @@
-"""Every order in which two connections with a real peer can come about, and what becomes of them.
+"""Every order in which two connections with a real peer can come about, and the outcome of each.
 
-Our node and the real peers are in two network namespaces, joined by a pair of virtual interfaces, so that a
-line can be cut without a sign: the peer's address goes away. The peer is back then, under the same key, at
+Our node and the real peers are in two network namespaces, joined by a pair of virtual interfaces, so a line
+can be cut without a sign: the peer's address goes away. The peer then comes back under the same key, at
 another address.
 
 Run it by itself for a table: `unshare --net --map-root-user python tests/interop/orders.py`.
@@ -58,25 +58,25 @@ class Order:
 
     wire: WireName
     first: Side
-    """The side that dials the first one."""
+    """The side that dials the first connection."""
     second: Side
     larger: Side
     """The side that has the larger key."""
     cut: bool
-    """Whether the first one is dead when the second is dialled, and the peer has forgotten it."""
+    """Whether the first connection is dead when the second is dialled, and the peer has forgotten it."""
     deduplicates: bool
     """Whether the real peer ends duplicates, too, as a swarm of its generation does."""
 
 
 @attrs.frozen
 class Outcome:
-    """The outcome."""
+    """The outcome of an order."""
 
     seconds: float
-    """From the second dialling to a message each way over the only connection that is left."""
+    """Seconds from the second dial until a message has passed each way on the only connection left."""
     stays: str
     leaves: int
-    """How often we saw the peer leave; it never should."""
+    """How often we saw the peer leave, which should never happen."""
 
     @property
     def good(self) -> bool:
@@ -95,7 +95,7 @@ class Far:
     """The namespace of the real peers."""
 
     keeper: int
-    """A process that is in it."""
+    """A process in this namespace."""
 
     @property
     def enter(self) -> list[str]:
@@ -107,7 +107,7 @@ class Far:
 
 @contextmanager
 def far_namespace() -> Iterator[Far]:
-    """A namespace beside ours, in which all of 10.9.0.0/16 but our address can be had."""
+    """Make a namespace beside ours that has all addresses in 10.9.0.0/16 except ours."""
     keeper = subprocess.Popen(["unshare", "--net", "sleep", "3600"])
     try:
         ours = os.readlink("/proc/self/ns/net")
@@ -148,7 +148,7 @@ async def open_peer(far: Far, order: Order, host: str, seed: bytes) -> AsyncIter
 
 
 class Counter(Instrument):
-    """How many connections have been opened, and not been closed."""
+    """Counts the connections that were opened and closed."""
 
     def __init__(self) -> None:
         self.opened = self.closed = 0
@@ -189,7 +189,7 @@ class Meeting:
             await peer.call("connect", port=self.port, host=HERE)
 
     async def settle(self, dialler: Side, peer: RealPeer, host: str) -> Outcome:
-        """Dial the second one, and see what becomes of the two."""
+        """Dial the second connection. Return the outcome."""
         began = trio.current_time()
         await self.dial(dialler, peer, host)
         with trio.move_on_after(SETTLING_TIME) as scope:
@@ -250,7 +250,7 @@ async def play_all(orders: list[Order] = ORDERS) -> dict[Order, Outcome]:
 
 
 def main() -> int:
-    """Print the table; returns 1 if one of them went wrong."""
+    """Print the table. Return 1 if an order went wrong."""
     outcomes = trio.run(partial(play_all))
     row = "{:12} {:12} {:13} {:11} {:10} {:12} {:>8} {:16} {:>6}"
     print(

@@ -23,7 +23,7 @@ WIRE: Literal["hypercore9"] = "hypercore9"
 PEER_SCRIPT = Path(__file__).parent / "hypercore9" / "peer.js"
 
 Role: TypeAlias = Literal["initiator", "responder"]
-"""Ours."""
+"""Our side of the topic."""
 
 
 @attrs.frozen
@@ -39,7 +39,7 @@ class RealTopic:
         )
 
     async def send_many(self, public_key: bytes, *, count: int, size: int) -> JsonObject:
-        """Send the messages of `numbered`, and return their digest."""
+        """Send the messages of `numbered`. Return their digest."""
         return await self.peer.call(
             "sendMany", handle=self.handle, publicKey=public_key.hex(), count=count, size=size
         )
@@ -59,7 +59,7 @@ class RealTopic:
 
 @attrs.frozen
 class RealPeer:
-    """A Node process that holds one identity, listening."""
+    """A Node process that holds one identity and listens."""
 
     process: NodePeer
     public_key: bytes
@@ -83,7 +83,7 @@ class RealPeer:
 
 @asynccontextmanager
 async def open_real_peer(*, seed: bytes | None = None, alone: bool = False) -> AsyncIterator[RealPeer]:
-    """Run a peer for the length of the block, in a process of its own if it is to be alone."""
+    """Run a peer for the length of the block, in a process of its own if it has to be alone."""
     async with open_node_peer(PEER_SCRIPT) if alone else open_hosted_peer(PEER_SCRIPT) as process:
         started = await process.call("start", **({"seed": seed.hex()} if seed else {}))
         listening = await process.call("listen")
@@ -111,7 +111,7 @@ async def connect(node: Node, peer: RealPeer, role: Role) -> None:
 
 
 async def meet(node: Node, drive: Drive, peer: RealPeer, role: Role) -> int:
-    """Connect the two on a drive, and return the peer's id when both have seen the other join."""
+    """Connect the two on a drive. Return the peer's id when both have seen the other join."""
     await peer.call("openDrive", key=drive.key.public_key.hex())
     async with drive.watch() as events:
         await connect(node, peer, role)
@@ -121,7 +121,7 @@ async def meet(node: Node, drive: Drive, peer: RealPeer, role: Role) -> int:
 
 
 async def next_join(events: PeerEvents, public_key: bytes) -> PeerJoined:
-    """Wait until a key has joined, passing over those who joined before."""
+    """Wait until a key has joined. Skip joins of other keys."""
     async for event in events:
         assert isinstance(event, PeerJoined)
         if event.public_key == public_key:
@@ -134,17 +134,17 @@ def our_key(node: Node) -> bytes:
 
 
 def webapp(drive: Drive) -> str:
-    """Return the discovery key as Beaker has it in a topic's name."""
+    """Return the discovery key as Beaker writes it in a topic's name."""
     return drive.key.discovery_key.hex()
 
 
 def numbered(count: int, size: int) -> Iterator[bytes]:
-    """The messages that peer.js's `sendMany` sends."""
+    """Return the messages that peer.js's `sendMany` sends."""
     return ((i.to_bytes(4, "little") * (size // 4 + 1))[:size] for i in range(count))
 
 
 def digest(messages: Iterable[bytes]) -> JsonObject:
-    """Return what peer.js's `Tally` says of these messages."""
+    """Return the result of peer.js's `Tally` for these messages."""
     tally: dict[str, Any] = {"count": 0, "bytes": 0}
     sha256 = hashlib.sha256()
     for message in messages:
@@ -155,7 +155,7 @@ def digest(messages: Iterable[bytes]) -> JsonObject:
 
 
 async def held_up(node: Node) -> None:
-    """Wait until there are bytes for the only connection of an idle node, which it does not read."""
+    """Wait until the only connection of an idle node has input that the node does not read."""
     [task] = connection_tasks(node)
     stream = task.stream
     assert isinstance(stream, trio.SocketStream)
@@ -165,7 +165,7 @@ async def held_up(node: Node) -> None:
 
     while True:
         if unread():
-            # Its task would have its turn before this returns, if it waited for bytes.
+            # A task that waited for bytes would read them before this returns.
             await trio.testing.wait_all_tasks_blocked()
             if unread():
                 return
@@ -173,7 +173,7 @@ async def held_up(node: Node) -> None:
 
 
 def nothing_waits(receiver: Any) -> bool:
-    """Whether a topic or watch has nothing more to deliver."""
+    """Return whether a topic or watch has nothing more to deliver."""
     try:
         receiver.receive_nowait()
     except trio.WouldBlock:

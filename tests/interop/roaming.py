@@ -1,7 +1,7 @@
 """A host that moves: our node gets another address, and loses its network for a while.
 
-A real application and the DHT are in another network namespace. The program prints a line for each thing that
-happens, with the peer's id and the seconds until a message has got through each way again.
+A real application and the DHT are in another network namespace. The program prints a line for each event,
+with the peer's id and the seconds until a message has passed each way again.
 
 Run it by itself: `unshare --net --map-root-user python tests/interop/roaming.py`.
 """
@@ -51,7 +51,7 @@ async def open_peer(far: Far) -> AsyncIterator[RealPeer]:
 
 
 async def talk(chat: Topic, peer_id: int, topic: RealTopic, key: bytes, text: str) -> None:
-    """See a message arrive each way, however often both sides have to send it."""
+    """Check that a message arrives each way, however often both sides have to send it."""
     message = text.encode()
 
     async def there() -> None:
@@ -114,7 +114,7 @@ async def main() -> None:
                 await report("met")
                 ip(f"addr add {THERE}/16 dev near")
                 ip(f"addr del {HERE}/16 dev near")
-                with suppress(subprocess.CalledProcessError):  # where it went with the first one
+                with suppress(subprocess.CalledProcessError):  # it went away together with the first one
                     ip(f"addr add {THERE}/16 dev near")
                 await report("another address")
                 ip("link set near down")

@@ -23,7 +23,7 @@ class DhtNetwork:
 
     @property
     def bootstrap(self) -> list[tuple[str, int]]:
-        """The arguments that one of our swarms begins with."""
+        """The arguments for one of our swarms."""
         return [(HOST, self.ports[0])]
 
     async def stop_node(self, index: int) -> None:
@@ -42,7 +42,8 @@ async def open_dht_network(size: int = 6) -> AsyncIterator[DhtNetwork]:
 async def open_application(network: DhtNetwork, **options: Any) -> AsyncIterator[RealPeer]:
     """Run a real application with a Hyperswarm for the length of the block.
 
-    `options` are those of its HyperDHT; `seed` is its identity, `allow` the keys that its firewall lets in.
+    `options` are those of its HyperDHT, `seed` is its identity, and its firewall lets in only the keys in
+    `allow`.
     """
     seed = options.pop("seed", None)
     start = {} if seed is None else {"seed": seed.hex()}
@@ -52,7 +53,7 @@ async def open_application(network: DhtNetwork, **options: Any) -> AsyncIterator
 
 
 async def join(peer: RealPeer, drive: Drive | bytes, **options: Any) -> None:
-    """Let an application join a drive's topic; `server` and `client` as Hyperswarm has them."""
+    """Let an application join a drive's topic. `server` and `client` mean the same as in Hyperswarm."""
     topic = drive if isinstance(drive, bytes) else drive.key.discovery_key
     await peer.call("joinSwarm", topic=topic.hex(), **options)
 
@@ -71,7 +72,7 @@ class Ours:
 
 @asynccontextmanager
 async def open_ours(network: DhtNetwork, **options: Any) -> AsyncIterator[Ours]:
-    """Open a node with a swarm for the length of the block; `swarm` holds further options of the latter."""
+    """Open a node with a swarm for the length of the block. `swarm` holds further options of the swarm."""
     bootstrap = options.pop("bootstrap", network.bootstrap)
     given = {"host": HOST, **options.pop("swarm", {})}
     async with open_node(**options) as node, node.open_swarm(bootstrap=bootstrap, **given) as swarm:
@@ -88,7 +89,7 @@ async def joined(drive: Drive, public_key: bytes) -> PeerJoined:
 
 
 async def gather(*calls: Any) -> None:
-    """Run async functions without arguments side by side."""
+    """Run async functions without arguments concurrently."""
     async with trio.open_nursery() as nursery:
         for call in calls:
             nursery.start_soon(call)

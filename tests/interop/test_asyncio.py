@@ -1,4 +1,4 @@
-"""The asyncio adapter and real peers of either generation, in the scenarios of the Trio adapter."""
+"""The asyncio adapter with real peers of either generation, in the scenarios of the Trio adapter."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ async def test_messages_go_both_ways_and_the_peer_leaves(real: Generation, role:
             assert (left.peer_id, left.unsent) == (joined.peer_id, 0)
 
 
-async def test_we_leave_in_good_order(real: Generation, role: Role) -> None:
-    """Everything that was accepted arrives before the peer sees us leave."""
+async def test_a_clean_end_of_ours_delivers_everything(real: Generation, role: Role) -> None:
+    """Every accepted message arrives before the peer sees us leave."""
     async with real.open_peer() as peer:
         created = await peer.call("createDrive")
         async with open_threaded_node() as node, node.open_drive(created["key"]) as drive:
@@ -75,7 +75,7 @@ async def test_a_real_peer_that_is_refused(real: Generation, role: Role) -> None
             assert not drive.peers
 
 
-async def test_a_real_peer_that_is_accepted_in_its_own_time(real: Generation, role: Role) -> None:
+async def test_a_real_peer_that_is_accepted_after_a_while(real: Generation, role: Role) -> None:
     waiting, decided = trio.Event(), asyncio.Event()
     token = trio.lowlevel.current_trio_token()
     loops: list[asyncio.AbstractEventLoop] = []
@@ -102,7 +102,7 @@ async def test_a_real_peer_that_is_accepted_in_its_own_time(real: Generation, ro
             await real.both_ways(node, drive, peer, joined.peer_id)
 
 
-async def test_a_real_peer_that_has_the_key_we_expect(real: Generation) -> None:
+async def test_a_real_peer_with_the_key_that_we_expect(real: Generation) -> None:
     async with real.open_peer() as peer, open_threaded_node() as node:
         with pytest.raises(UnexpectedKey) as caught:
             await real.dial(node, peer, "initiator", expect=bytes(32))

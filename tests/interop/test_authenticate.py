@@ -1,4 +1,4 @@
-"""Deciding who may talk, where the remote is a real peer of either generation."""
+"""Deciding about a remote that is a real peer of either generation."""
 
 from typing import Final
 
@@ -15,7 +15,7 @@ pytestmark = [
     pytest.mark.parametrize("real", GENERATIONS, ids=lambda real: real.wire),
 ]
 
-# On a slow machine, a keepalive or a decision out of time would change the number of bytes sent.
+# On a slow machine, a keepalive or a timeout would change the number of bytes sent.
 HOUR: Final = 3600.0
 QUIET: Final = attrs.evolve(DEFAULT_LIMITS, keepalive=HOUR, hypercore11_keepalive=HOUR, handshake_time=HOUR)
 
@@ -48,8 +48,8 @@ async def test_a_real_peer_that_is_refused(
     assert peer.public_key.hex() in line
 
 
-async def test_a_real_peer_that_is_accepted_in_its_own_time(real: Generation, role: Role) -> None:
-    """While it waits, it has no sign of our drive; and then it is as any other."""
+async def test_a_real_peer_that_is_accepted_after_a_while(real: Generation, role: Role) -> None:
+    """While it waits, it sees no sign of our drive. After that it is like any other peer."""
     decision = Decision()
     async with real.open_peer() as peer, open_node(authenticate=decision, limits=QUIET) as node:
         created = await peer.call("createDrive")
@@ -79,16 +79,16 @@ class Decision:
 
 
 async def bytes_sent_on_hold(node: Node, peer: RealPeer, decision: Decision) -> int:
-    """Return how many bytes a node has sent when it has nothing more to send until the decision."""
+    """Return how many bytes a node has sent when only the decision makes it send more."""
     await decision.pending.wait()
-    # The handshake is over on our side. Let the remote send more, which an answer would show.
+    # The handshake is over on our side. Let the remote send more, since an answer would show.
     await peer.call("createDrive")
     await held_up(node)
     return node.statistics().bytes_sent
 
 
 async def bytes_sent_without_a_drive(real: Generation, role: Role) -> int:
-    """Return how many bytes a node sends on hold that has no drive open, and so none to give away."""
+    """Return how many bytes a node sends on hold if it has no drive open that it could reveal."""
     decision = Decision()
     async with real.open_peer() as peer, open_node(authenticate=decision, limits=QUIET) as node:
         await peer.call("createDrive")
@@ -99,7 +99,7 @@ async def bytes_sent_without_a_drive(real: Generation, role: Role) -> int:
         return sent
 
 
-async def test_a_real_peer_that_has_the_key_we_expect(real: Generation) -> None:
+async def test_a_real_peer_with_the_key_that_we_expect(real: Generation) -> None:
     async with real.open_peer() as peer, open_node() as node:
         created = await peer.call("createDrive")
         async with node.open_drive(created["key"]) as drive, drive.watch() as events:
@@ -108,7 +108,7 @@ async def test_a_real_peer_that_has_the_key_we_expect(real: Generation) -> None:
             assert caught.value.actual == peer.public_key
             await real.dial(node, peer, "initiator", expect=peer.public_key)
             joined = await next_join(events, peer.public_key)
-            # The first time, it did not even learn who called.
+            # On the first attempt, the peer did not even learn who dialled.
             await peer.wait_event("connection", publicKey=real.our_key(node).hex())
             assert len(peer.happened("connection")) == 1
             await real.both_ways(node, drive, peer, joined.peer_id)

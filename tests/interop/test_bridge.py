@@ -21,7 +21,7 @@ BRIDGE = Path(__file__).parents[2] / "examples" / "bridge.py"
 
 @asynccontextmanager
 async def open_bridge(key: str) -> AsyncIterator[int]:
-    """Run the example for the length of the block; gives its port."""
+    """Run the example for the length of the block. Yield its port."""
     process = await trio.lowlevel.open_process([sys.executable, str(BRIDGE), key], stdout=PIPE)
     assert process.stdout is not None
     try:
@@ -35,7 +35,7 @@ async def open_bridge(key: str) -> AsyncIterator[int]:
 
 
 async def bridge_key(peer: RealPeer, key: str) -> bytes:
-    """Wait until the bridge has joined in the eyes of a real peer, and return its public key."""
+    """Wait until a real peer sees the bridge join, and return the bridge's public key."""
     return bytes.fromhex((await peer.wait_event("peer-add", drive=key))["publicKey"])
 
 

@@ -1,4 +1,4 @@
-"""A page behind the gateway, and real peers of both generations at once."""
+"""A page behind the gateway, together with real peers of both generations."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def test_a_page_talks_to_both_generations_at_once(tmp_path: Path) -> None:
                     assert await topic.receive() == (ours, message)
                     await topic.send(ours, message)
                     assert await page.message() == (1, number, message)
-            # Each gets its own.
+            # Each peer gets its own message.
             await page.send_batch((1, 1, b"to the elder"), (1, 2, b"to the younger"), (1, 1, b"again"))
             ours9, ours11 = node.public_keys["hypercore9"], node.public_keys["hypercore11"]
             assert await elders.receive() == (ours9, b"to the elder")

@@ -1,7 +1,7 @@
 """Our codecs beside the real ones, on generated values and on hostile bytes, in both directions.
 
-Where the two differ on hostile bytes it is written down here: every reason for which we refuse what the
-reference takes is in `STRICTER`, and none of them is anything that a real encoder writes.
+`STRICTER` lists every reason for which we refuse bytes that the reference accepts. No real encoder writes any
+of them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ several = settings(max_examples=25)
 """Each example is a batch of values, for one message to the Node process and back."""
 
 MAX_SAFE = 2**53 - 1
-"""The largest number that JavaScript counts to."""
+"""The largest integer that JavaScript represents exactly."""
 
 EDGES = [0, 1, 127, 128, 252, 253, 254, 255, 256, 2**14 - 1, 2**14, 2**16 - 1, 2**16, 2**28, 2**31, 2**32 - 1]
 EDGES += [2**32, 2**35, 2**42, 2**49, MAX_SAFE - 1, MAX_SAFE]
@@ -46,14 +46,14 @@ numbers = st.sampled_from(EDGES) | st.integers(0, MAX_SAFE)
 
 STRICTER = (
     "varint of more than 8 bytes",  # the reference reads on, and loses digits
-    "the message ends within a field",  # takes what is there
-    "wire type",  # reads what the field should have been
-    "not UTF-8",  # puts U+FFFD; real encoders do so before, and write valid UTF-8
-    "protobuf: the message ends within a number",  # takes a boolean that is not there for false
-    "an extension message ends within its id",  # passes it on, to be overlooked above
-    "a batch ends within a message",  # takes what is there
+    "the message ends within a field",  # accepts the part that is there
+    "wire type",  # reads the bytes as the field's own type
+    "not UTF-8",  # puts U+FFFD; real encoders do that themselves, and write valid UTF-8
+    "protobuf: the message ends within a number",  # reads a missing boolean as false
+    "an extension message ends within its id",  # passes it on to the layer above, which ignores it
+    "a batch ends within a message",  # accepts the part that is there
     "a frame ends within its header",  # waits for the header's next byte, and then refuses the frame
-    "a batch within a batch",  # goes into it, as deep as its stack
+    "a batch within a batch",  # nests as deep as its stack allows
     "opened channel 0 out of order",  # rejects it
 )
 
@@ -71,13 +71,13 @@ def codecs11() -> Iterator[Codecs]:
 
 
 def raw(value: Any) -> bytes:
-    """The bytes that a real codec returned."""
+    """Return the bytes that a real codec returned."""
     assert isinstance(value, dict), value
     return bytes.fromhex(value["hex"])
 
 
 def compare(ours: object, theirs: object) -> None:
-    """Both made the same of the same bytes, or we are stricter for a reason we know."""
+    """Check that both results are the same, or that we are stricter for a known reason."""
     if isinstance(ours, RemoteProtocolError):
         stricter = any(reason in str(ours) for reason in STRICTER)
         assert stricter or isinstance(theirs, Refused), (str(ours), theirs)
@@ -116,12 +116,12 @@ def their_node(node: bytes) -> dict[str, Any]:
 
 
 def our_node(node: bytes) -> bytes:
-    """The encoding of `their_node`; our codec leaves nodes as they are."""
+    """Return the encoding of `their_node`. Our codec leaves nodes encoded."""
     return b"\x08" + varint.encode(len(node)) + b"\x12" + varint.encode(len(node)) + node + b"\x18\x07"
 
 
 def their_fields(message: Any) -> dict[str, Any]:
-    """A message's fields as the reference has them."""
+    """Return a message's fields as the reference names them."""
     fields: dict[str, Any] = {}
     for field in attrs.fields(type(message)):
         value = getattr(message, field.name)
@@ -137,7 +137,7 @@ DEFAULTS = {BOOL: False, UINT64: 0, BYTES: None, STRING: ""}
 
 
 def with_defaults(message: Any) -> dict[str, Any]:
-    """The same as it is decoded there, where what is absent is zero or false."""
+    """Return the fields as the reference decodes them: a missing one is zero or false."""
     fields = their_fields(message)
     for field, name in zip(attrs.fields(type(message)), list(fields), strict=True):
         if fields[name] is None:
@@ -173,14 +173,16 @@ def test_messages(codecs9: Codecs, values: list[Any]) -> None:
 
 @st.composite
 def hostile_protobuf(draw: st.DrawFn) -> tuple[type[Any], bytes]:
-    """A message's fields in any order, again, of wrong types, unknown, numbers too long, cut or spoilt."""
+    """Draw a message with its fields in any order, repeated, unknown, of wrong types, too long, cut or
+    damaged.
+    """
     message_class = draw(st.sampled_from([c for c in messages.TYPES if c is not messages.Data]))
     body = b""
     for _ in range(draw(st.integers(0, 6))):
         number, wire_type = draw(st.integers(1, 6)), draw(st.sampled_from([0, 0, 0, 1, 2, 2, 2, 5]))
         body += varint.encode(number << 3 | wire_type)
         if wire_type == 0:
-            # A boolean is one byte to the reference, which reads on behind it; real ones are.
+            # The reference takes one byte for a boolean and reads on after it. Real booleans have one byte.
             long = draw(st.sampled_from([b"\x80\0", b"\xff\x80\0"])) if number > 4 else b""
             body += long or bytes((draw(st.integers(0, 127)),))
         elif wire_type == 2:
@@ -219,7 +221,7 @@ def test_messages_of_hostile_bytes(codecs9: Codecs, values: list[tuple[type[Any]
 
 
 def heard(items: list[Item]) -> list[Any]:
-    """Items as messages of channel, type and body, the id of an extension message belonging to its body."""
+    """Return items as messages of channel, type and body. An extension message's id belongs to its body."""
     said: list[Any] = []
     for item in items:
         if isinstance(item, ExtensionRun):
@@ -230,7 +232,7 @@ def heard(items: list[Item]) -> list[Any]:
 
 
 def parsed(pieces: list[bytes]) -> tuple[list[Any], RemoteProtocolError | None]:
-    """The events of pieces of a stream, and why it is refused in the end, if it is."""
+    """Return the events of a stream in pieces, and the error that it ends in, or None."""
     parser, items = FrameParser(DEFAULT_LIMITS.frame_body), list[Item]()
     try:
         for piece in pieces:
@@ -275,7 +277,7 @@ def test_frames_of_hostile_bytes(codecs9: Codecs, values: list[list[bytes]]) -> 
 
 
 def shortest(message: list[Any]) -> list[Any]:
-    """A message with the id of an extension in as few bytes as it takes, however it came."""
+    """Return a message with its extension id in as few bytes as possible, however it was sent."""
     channel, kind, body = message
     decoded = varint.decode_untrusted(raw(body), 0) if (channel, kind) == (0, 15) else None
     if decoded is None:
@@ -285,7 +287,7 @@ def shortest(message: list[Any]) -> list[Any]:
 
 
 def agree(said: list[Any], error: RemoteProtocolError | None, theirs: dict[str, Any]) -> None:
-    """Both have heard the same of a stream, to the point where we have refused it."""
+    """Check that both sides read the same messages, up to the point where we refuse the stream."""
     assert said == theirs["heard"][: len(said)]
     if error is None:
         assert theirs == {"heard": said, "taken": True}
@@ -346,14 +348,15 @@ def test_compact_encodings_of_hostile_bytes(codecs11: Codecs, encoding: str, val
             compare(error, decoded)
             continue
         if isinstance(decoded, Refused):
-            # The one thing we take and the reference does not: a number beyond what it counts to.
+            # There is one value that we accept and the reference does not: a number beyond its exact
+            # integers.
             assert encoding == "uint"
             assert value > MAX_SAFE
         else:
             assert decoded == [hexed(value) if isinstance(value, bytes) else value, end]
 
 
-# hypercore11: what we say of hypercore/alpha
+# hypercore11: our messages of hypercore/alpha
 
 
 @several
@@ -401,10 +404,10 @@ class Heard:
         self.mux.take_messages()
 
     def opened_untrusted(self, handshake: bytes) -> None:
-        """Nothing was said of it."""
+        """Record nothing."""
 
     def message_untrusted(self, message_type: int, data: bytes, start: int, end: int) -> None:
-        if message_type < TYPES:  # of others, the reference takes no notice
+        if message_type < TYPES:  # the reference ignores others
             self.heard.append([message_type, hexed(data[start:end])])
 
     def closed(self) -> None:
@@ -438,7 +441,7 @@ def test_messages_of_a_mux(codecs11: Codecs, batches: list[list[tuple[int, bytes
 mux_bytes = st.lists(st.sampled_from([0, 0, 1, 1, 2, 3, 4, 5, 0xFD, 0x70]), min_size=1, max_size=14).map(
     bytes
 )
-"""Never empty: that is a keepalive, which does not reach the mux."""
+"""Never empty: an empty message is a keepalive, which does not reach the mux."""
 
 
 @several
@@ -505,7 +508,7 @@ def test_spellings_of_keys(codecs11: Codecs, values: list[str]) -> None:
             ours = DriveKey.parse(text)
         except ValueError:
             if not isinstance(decoded, Refused):
-                # Four bits of the last character stand for nothing: another spelling of a key that has one.
+                # Four bits of the last character mean nothing, so this text is a second spelling of a key.
                 assert len(text) == 52
                 assert codecs11.one("keys", "z32", decoded) != text
             continue

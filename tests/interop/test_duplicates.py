@@ -1,4 +1,4 @@
-"""Two connections with a real peer, in every order: one stays, and nobody is seen to leave."""
+"""Two connections with a real peer, in every order: one stays, and the peer is never seen to leave."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.interop
 
 @pytest.mark.slow
 def test_every_order_of_dialling_and_of_keys() -> None:
-    """Alive, or cut without a sign: then the peer is back at another address, without memory of the first."""
+    """The first connection is alive, or cut without a sign. Then the peer comes back and has forgotten it."""
     program = Path(orders.__file__)
     played = subprocess.run(
         [*UNSHARE, sys.executable, program], stdout=subprocess.PIPE, text=True, timeout=600, check=False

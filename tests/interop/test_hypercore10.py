@@ -1,4 +1,4 @@
-"""A real hyperdrive 11 peer, on hypercore 10: it speaks the same wire as hyperdrive 13."""
+"""A real hyperdrive 11 peer, on hypercore 10. It speaks the same wire as hyperdrive 13."""
 
 import os
 from collections.abc import AsyncIterator
@@ -66,7 +66,7 @@ async def test_a_drive_is_left_and_joined_again(met: Meeting) -> None:
         await Meeting(met.node, again, met.peer, met.member).both_ways()
 
 
-async def test_its_only_peer_does_not_keep_it_waiting_and_it_leaves(met: Meeting) -> None:
+async def test_a_real_peer_does_not_wait_for_us_and_its_leave_is_seen(met: Meeting) -> None:
     await met.peer.call("update", key=met.drive.key.public_key.hex())
     async with met.drive.watch() as events:
         assert isinstance(await events.receive(), PeerJoined)
@@ -74,7 +74,7 @@ async def test_its_only_peer_does_not_keep_it_waiting_and_it_leaves(met: Meeting
         assert isinstance(await events.receive(), PeerLeft)
 
 
-async def test_two_generations_of_it_and_ours_share_a_drive(met: Meeting, role: Role) -> None:
+async def test_two_of_its_generations_and_ours_share_a_drive(met: Meeting, role: Role) -> None:
     async with open_real_peer() as newer, open_node() as node, node.open_drive(met.drive.key) as drive:
         member = await meet(met.node, met.drive, newer, role)
         assert list(met.drive.peers) == [met.member, member]

@@ -1,4 +1,4 @@
-"""The members of a drive, in our eyes and in those of a real hyperdrive 13."""
+"""The members of a drive, as we and a real hyperdrive 13 see them."""
 
 import os
 from collections.abc import AsyncIterator
@@ -69,7 +69,7 @@ async def test_both_sides_see_the_other_join(node: Node, drive: Drive, peer: Rea
 
 
 class Heard(Instrument):
-    """Wakes who waits for bytes to come."""
+    """Wakes tasks that wait for bytes to arrive."""
 
     def __init__(self) -> None:
         self.bytes = 0
@@ -121,7 +121,7 @@ async def test_closing_and_opening_our_drive_many_times_ends_in_the_last_state(
 async def test_our_drive_may_be_closed_before_the_real_peer_has_answered_and_opened_again(
     peer: RealPeer, role: Role, answered: bool
 ) -> None:
-    # A corestore answers for a core that it has stored and not open, but has to look it up first.
+    # A corestore accepts a core that is stored but not open, but has to look it up first.
     key = DriveKey.parse(os.urandom(32))
     await peer.call("openDrive", key=key.public_key.hex())
     await peer.call("closeDrive", key=key.public_key.hex())

@@ -1,4 +1,4 @@
-"""How the two generations are distinguished: on one listener, and where one dials the other."""
+"""Telling the two generations apart, on one listener, and when one dials the other."""
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -31,24 +31,24 @@ async def elder() -> AsyncIterator[RealPeer]:
 
 @pytest.fixture
 async def hasty() -> AsyncIterator[Node]:
-    """A node that does not wait long for handshakes."""
+    """A node with a short time for handshakes."""
     async with open_node(limits=Limits(handshake_time=HANDSHAKE_TIME)) as node:
         yield node
 
 
-async def test_dialling_hypercore9_to_a_hypercore11_peer_ends_in_an_error_that_says_so(
+async def test_dialling_a_hypercore11_peer_with_hypercore9_ends_in_an_error_that_says_so(
     node: Node, hasty: Node, peer: RealPeer
 ) -> None:
-    # A real secret-stream takes the first bytes for the length of a long message, and waits for its end.
+    # A real secret-stream reads the first bytes as the length of a long message, and waits for its end.
     with pytest.raises(RemoteProtocolError, match=r"no handshake within 0.*hypercore9\?"):
         await hasty.connect_tcp(HOST, peer.port, wire="hypercore9")
     await node.connect_tcp(HOST, peer.port, wire="hypercore11")
 
 
-async def test_dialling_hypercore11_to_a_hypercore9_peer_ends_at_once_in_an_error_that_says_so(
+async def test_dialling_a_hypercore9_peer_with_hypercore11_ends_at_once_in_an_error_that_says_so(
     node: Node, elder: RealPeer
 ) -> None:
-    # Not by the time that handshakes have, which has another text.
+    # The error is not the timeout of the handshake, which has another text.
     with pytest.raises(RemoteProtocolError, match="does not speak hypercore11"):
         await node.connect_tcp(HOST, elder.port, wire="hypercore11")
     await node.connect_tcp(HOST, elder.port, wire="hypercore9")
@@ -108,7 +108,7 @@ async def test_a_first_byte_of_no_generation_ends_the_connection_at_once(
     caplog.set_level("INFO", "peersockets")
     async with await trio.open_tcp_stream(HOST, await listen(node)) as stream:
         await stream.send_all(b"GET / HTTP/1.1\r\n\r\n")
-        with suppress(trio.BrokenResourceError):  # what we sent was not read to its end
+        with suppress(trio.BrokenResourceError):  # the remote did not read all of our output
             assert await stream.receive_some() == b""
-    # Not by the time that handshakes have, which has another text.
+    # The error is not the timeout of the handshake, which has another text.
     assert any("the first byte 0x47 begins no known wire" in text for text in caplog.messages)

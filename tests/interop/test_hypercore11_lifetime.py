@@ -1,4 +1,4 @@
-"""How real hyperdrives 13 treat their data beside us, how long connections last, and how many may be."""
+"""The data of real hyperdrives 13 beside us, the lifetime of connections, and their number."""
 
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -23,8 +23,8 @@ from peersockets_trio import DEFAULT_LIMITS, Drive, DriveKey, Node, PeerJoined, 
 pytestmark = pytest.mark.interop
 
 CROWD: Final = 50
-IDLE: Final = 62.0  # seconds: an inactive real peer waits 20 to 40 s before it closes what nobody needs
-SILENCE: Final = 15.0  # seconds that either side endures here, when keepalives come every 5: two may be late
+IDLE: Final = 62.0  # seconds: an inactive real peer waits 20 to 40 s before it closes an unused connection
+SILENCE: Final = 15.0  # seconds of silence allowed here: keepalives come every 5, and two may be late
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ async def test_a_real_drive_whose_only_peer_is_ours_does_not_wait_for_data(
         await Meeting(node, drive, peer, member).both_ways()
 
 
-async def test_the_writer_of_a_drive_whose_only_peer_is_ours_goes_on_working(met: Meeting) -> None:
+async def test_the_writer_of_a_drive_whose_only_peer_is_ours_continues_to_work(met: Meeting) -> None:
     key = met.drive.key.public_key.hex()
     await met.peer.call("writeFile", key=key, path="/hello.txt", content="hello")
     read = await met.peer.call("readFile", key=key, path="/hello.txt")
@@ -85,7 +85,7 @@ async def test_two_real_drives_replicate_with_us_among_them(met: Meeting, role: 
         assert not reader.happened("connection-closed")
 
 
-async def test_the_core_of_files_contents_is_refused_without_harm_and_may_be_opened_later(
+async def test_the_core_of_file_contents_is_refused_without_harm_and_may_be_opened_later(
     node: Node, peer: RealPeer, role: Role
 ) -> None:
     created = await peer.call("createDrive")
@@ -171,7 +171,7 @@ async def _silent(role: Role) -> None:
 
 @pytest.mark.slow
 async def test_idle_inactive_and_silent_connections_live_as_long_as_they_should() -> None:
-    # All at once, because it is real time that passes.
+    # All at once, because real time passes.
     roles: tuple[Role, Role] = ("initiator", "responder")
     async with trio.open_nursery() as nursery:
         for role in roles:

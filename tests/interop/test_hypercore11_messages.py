@@ -17,7 +17,7 @@ pytestmark = pytest.mark.interop
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
-FRAME: Final = 2**24 - 1 - 17  # what three bytes of length leave for a message of the mux
+FRAME: Final = 2**24 - 1 - 17  # three bytes of length leave this much for a message of the mux
 BATCH: Final = 64 * KIB  # ours
 SIZES: Final = [0, 1, *range(230, 260), *range(BATCH - 50, BATCH + 2), MIB, 8 * MIB, 8 * MIB + 1]
 
@@ -36,7 +36,7 @@ def name_size(topic: str) -> int:
 
 
 def largest(topic: str) -> int:
-    """The largest message in a frame of its own that names its topic."""
+    """Return the largest message that fits in a frame of its own and names its topic."""
     return FRAME - 3 - name_size(topic)  # a byte each for the channel, the type, and the size of the name
 
 
@@ -62,7 +62,7 @@ async def test_the_largest_messages_arrive_and_one_byte_more_is_refused(met: Mee
     async with met.drive.join("sizes") as ours:
         with pytest.raises(MessageTooLarge, match=f"{limit + 1} bytes.*limit of {limit} "):
             await ours.send(met.member, bytes(limit + 1))
-        # From the second message on, a real peer leaves the name out, and may use its room.
+        # From the second message on, a real peer leaves out the name, and may use its room.
         for size in (limit, limit + name_size("sizes")):
             message = os.urandom(size)
             await theirs.send(our_key(met.node), message)
@@ -125,7 +125,7 @@ async def test_a_topic_may_have_any_name(met: Meeting, name: str) -> None:
         await met.both_ways(name)
 
 
-async def test_interleaved_topics_are_not_mixed_up_where_names_are_left_out(met: Meeting) -> None:
+async def test_interleaved_topics_are_not_mixed_up_though_names_are_left_out(met: Meeting) -> None:
     # Runs of one topic, whose name is sent once, between others, and names that come and go.
     chance = random.Random(11)
     names = [*NAMES.values(), *(f"topic {i}" for i in range(200))]
@@ -214,7 +214,7 @@ async def test_a_real_peer_that_does_not_read_holds_up_our_sending_and_nothing_i
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(send)
-            await trio.testing.wait_all_tasks_blocked()  # for the peer that does not read, and not on the way
+            await trio.testing.wait_all_tasks_blocked()  # for the peer that does not read, and not in flight
             assert DEFAULT_LIMITS.send_buffer <= sent * size < count * size
             with pytest.raises(trio.WouldBlock):
                 ours.send_nowait(met.member, b"before its turn")
@@ -224,7 +224,7 @@ async def test_a_real_peer_that_does_not_read_holds_up_our_sending_and_nothing_i
     assert await theirs.received() == digest(numbered(count, size))
 
 
-async def test_what_we_do_not_receive_holds_up_the_real_peer_and_nothing_is_lost(met: Meeting) -> None:
+async def test_messages_that_we_do_not_receive_hold_up_the_real_peer_and_none_is_lost(met: Meeting) -> None:
     count, size = 40, MIB
     theirs = await met.join("load")
     async with met.drive.join("load") as ours:

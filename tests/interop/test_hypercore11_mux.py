@@ -24,12 +24,12 @@ from peersockets_trio import (
 pytestmark = pytest.mark.interop
 
 PROTOCOL: Final = "test/echo"
-FRAME: Final = 2**24 - 1 - 17  # what three bytes of length leave for a message of the mux
+FRAME: Final = 2**24 - 1 - 17  # three bytes of length leave this much for a message of the mux
 
 
 @attrs.define(eq=False)
 class Recorder:
-    """A handler of our mux that remembers its calls."""
+    """A handler of our mux that records its calls."""
 
     handshake: bytes | None = None
     messages: list[tuple[int, bytes]] = attrs.field(factory=list)
@@ -53,7 +53,7 @@ class Recorder:
 
 @attrs.define(eq=False)
 class Bare:
-    """Our core on a socket, and a real peer at the other end with its number for a bare mux."""
+    """Our core on a socket, and a real peer at the other end, which numbers its bare muxes."""
 
     peer: RealPeer
     number: int
@@ -97,7 +97,7 @@ class Bare:
 
 @asynccontextmanager
 async def open_bare(peer: RealPeer, role: Role, *, replicating: bool = False) -> AsyncIterator[Bare]:
-    """Connect with a bare mux of the real peer, or with one that replicates its drives, too."""
+    """Connect with a bare mux of the real peer, or with one that also replicates its drives."""
     opening: JsonObject = {}
     if role == "initiator":
         opening = {"port": peer.port} if replicating else await peer.call("rawMux")
@@ -166,7 +166,7 @@ async def test_a_channel_that_we_open_carries_messages_of_every_type_both_ways(b
         bare.mux.send(channel, 0, bytes(FRAME - 1))
 
 
-async def test_a_channel_that_the_real_side_opens_is_paired_refused_or_put_off(bare: Bare) -> None:
+async def test_a_channel_opened_by_the_real_side_is_paired_refused_or_decided_later(bare: Bare) -> None:
     wanted: list[tuple[str, bytes]] = []
     recorder = Recorder()
 
@@ -192,10 +192,10 @@ async def test_a_channel_that_the_real_side_opens_is_paired_refused_or_put_off(b
     assert (late.handshake, late.messages) == (b"later", [(1, b"early")])
 
 
-async def test_either_side_may_refuse_what_it_put_off_or_has_not_heard_of(bare: Bare) -> None:
+async def test_either_side_may_refuse_a_channel_that_it_put_off_or_does_not_know(bare: Bare) -> None:
     bare.mux.pair(PROTOCOL, b"theirs", lambda protocol, channel_id: True)
     number = await bare.call("rawChannel", channelId=b"theirs".hex(), handshake="")
-    _, recorder = await bare.open(b"ours")  # which the real side refuses
+    _, recorder = await bare.open(b"ours")  # the real side refuses it
     await bare.until(recorder.is_closed)
     assert recorder.handshake is None
     bare.mux.reject(PROTOCOL, b"theirs")
@@ -222,7 +222,7 @@ async def test_channels_close_from_either_side_and_their_numbers_are_used_again(
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_channels_that_both_sides_open_and_close_at_random_do_not_lose_step(
+async def test_both_sides_stay_in_step_while_they_open_and_close_channels_at_random(
     bare: Bare, seed: int
 ) -> None:
     names = [b"%d" % i for i in range(5)]
@@ -244,7 +244,7 @@ async def test_channels_that_both_sides_open_and_close_at_random_do_not_lose_ste
                 bare.mux.close(ours[name][0])
             else:
                 open_ours(PROTOCOL, name)
-            if chance.random() < 0.5:  # else together with the next
+            if chance.random() < 0.5:  # otherwise together with the next
                 await bare.flush()
                 for _ in range(chance.choice([0, 1, 10])):
                     await trio.lowlevel.checkpoint()

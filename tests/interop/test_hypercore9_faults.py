@@ -1,4 +1,4 @@
-"""The faults of peersockets 1.0.0, networker 1.2.1 and hypercore-protocol 8 are not ours."""
+"""Faults of peersockets 1.0.0, networker 1.2.1 and hypercore-protocol 8 that we do not share."""
 
 import json
 import resource
@@ -47,7 +47,7 @@ Send: TypeAlias = Callable[[Topic, int, bytes], Awaitable[None]]
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 FLOOD: Final = 3000  # connections
-FLOOD_COST: Final = 32 * KIB  # bytes each, where hypercore-protocol 8 takes 144 KiB
+FLOOD_COST: Final = 32 * KIB  # bytes each, while hypercore-protocol 8 takes 144 KiB
 GARBAGE: Final = [
     b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
     b"\xff" * KIB,  # a length without an end
@@ -63,7 +63,7 @@ def resident(pid: int | str = "self") -> int:
 
 
 async def until_full(topic: Topic, member: int, size: int) -> int:
-    """Send the messages of `numbered` until nothing moves any more; return how many were accepted."""
+    """Send the messages of `numbered` until nothing moves any more. Return how many were accepted."""
     accepted = 0
 
     async def send() -> None:
@@ -71,7 +71,7 @@ async def until_full(topic: Topic, member: int, size: int) -> int:
         for message in numbered(4096, size):
             await topic.send(member, message)
             accepted += 1
-        raise AssertionError("a deaf peer takes everything")
+        raise AssertionError("a peer that does not read took everything")
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(send)
@@ -80,7 +80,7 @@ async def until_full(topic: Topic, member: int, size: int) -> int:
     return accepted
 
 
-async def test_a_deaf_peer_makes_send_wait_and_takes_no_memory(
+async def test_a_peer_that_does_not_read_makes_send_wait_and_takes_no_memory(
     node: Node, drive: Drive, peer: RealPeer, member: int, role: Role
 ) -> None:
     size, offered = 64 * KIB, 300 * MIB
@@ -202,7 +202,7 @@ async def test_a_message_to_a_departed_peer_is_an_error(drive: Drive, peer: Real
         assert await ours.broadcast(b"") == 0
 
 
-async def test_a_send_that_waits_for_a_peer_that_departs_is_an_error(
+async def test_a_waiting_send_to_a_peer_that_departs_is_an_error(
     drive: Drive, peer: RealPeer, member: int
 ) -> None:
     async with drive.join("load") as load, drive.watch() as events:
@@ -238,7 +238,7 @@ async def test_garbage_from_elsewhere_does_not_reach_a_real_peers_connection(
 
 
 async def babble(garbage: bytes, stream: trio.SocketStream) -> None:
-    """Say something that is no handshake, and wait for the end."""
+    """Send bytes that are no handshake, and wait for the end."""
     with suppress(trio.BrokenResourceError):
         async with stream:
             await stream.send_all(garbage)
@@ -259,7 +259,9 @@ async def lines(stream: trio.abc.ReceiveStream) -> AsyncIterator[JsonObject]:
 
 
 @pytest.mark.slow
-async def test_thousands_that_never_handshake_cost_little_and_are_gone_in_time(peer: RealPeer) -> None:
+async def test_thousands_of_connections_without_a_handshake_cost_little_and_end_in_time(
+    peer: RealPeer,
+) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < 2 * FLOOD:
         resource.setrlimit(resource.RLIMIT_NOFILE, (2 * FLOOD, hard))
@@ -298,7 +300,7 @@ async def test_thousands_that_never_handshake_cost_little_and_are_gone_in_time(p
 
 
 async def at_end(stream: trio.SocketStream) -> bool:
-    """Wait until the other side has ended a connection on which it said nothing."""
+    """Wait until the other side has ended a connection on which it sent nothing."""
     try:
         return not await stream.receive_some()
     except trio.BrokenResourceError:

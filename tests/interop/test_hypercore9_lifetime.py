@@ -1,4 +1,4 @@
-"""How long connections with real peers live, how many there may be, and which of two survives."""
+"""The lifetime of connections with real peers, their number, and the survivor of two."""
 
 import os
 from collections.abc import Awaitable, Callable
@@ -41,12 +41,12 @@ from peersockets_trio import (
 pytestmark = pytest.mark.interop
 
 CROWD: Final = 50
-IDLE: Final = 60.0  # seconds: three times what either side endures in silence
+IDLE: Final = 60.0  # seconds: three times the silence that either side allows
 
 
 @attrs.frozen
 class Meeting:
-    """A node and a real peer of their own, members of a drive and both on its topic."""
+    """A node and a real peer of its own, members of a drive and both on its topic."""
 
     node: Node
     drive: Drive
@@ -88,7 +88,7 @@ async def _silent(meeting: Meeting) -> None:
 
 
 async def _deaf(meeting: Meeting) -> None:
-    # A real peer that does not read holds us for silent, and says so by ending the connection.
+    # A real peer that does not read counts us as silent, and ends the connection.
     await meeting.peer.call("pauseSockets")
     await meeting.leave()
     closed = await meeting.peer.wait_event("connection-closed")
@@ -96,7 +96,7 @@ async def _deaf(meeting: Meeting) -> None:
 
 
 async def _unread(meeting: Meeting) -> None:
-    # It is we who do not read: that makes the peer neither silent nor us.
+    # We do not read: this makes neither the peer nor us silent.
     count, size = 40, 1024 * 1024
     await meeting.theirs.send_many(our_key(meeting.node), count=count, size=size)
     await trio.sleep(1.75 * DEFAULT_LIMITS.silence)
@@ -120,8 +120,8 @@ async def _play(scenario: Callable[[Meeting], Awaitable[None]], role: Role) -> N
 
 
 @pytest.mark.slow
-async def test_idle_silent_deaf_and_unread_connections_live_as_long_as_they_should() -> None:
-    # All at once, because it is real time that passes.
+async def test_idle_silent_and_unread_connections_live_as_long_as_they_should() -> None:
+    # All at once, because real time passes.
     roles: tuple[Role, Role] = ("initiator", "responder")
     async with trio.open_nursery() as nursery:
         for scenario in (_idle, _silent, _deaf, _unread):

@@ -1,4 +1,4 @@
-"""The members of a drive, in our eyes and in those of a real hyperdrive 10."""
+"""The members of a drive, as we and a real hyperdrive 10 see them."""
 
 import base64
 import os
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.interop
 
 
 def on(drive: Drive, node: Node) -> JsonObject:
-    """The fields of a real peer's event about us."""
+    """Return the fields of a real peer's event about us."""
     return {"drive": drive.key.public_key.hex(), "publicKey": our_key(node).hex()}
 
 
@@ -107,7 +107,7 @@ async def test_a_killed_process_is_a_leave(node: Node, drive: Drive, peer: RealP
         assert not drive.peers
 
 
-async def test_watch_begins_with_those_present_and_watchers_are_independent(
+async def test_a_watch_begins_with_the_present_members_and_watches_are_independent(
     node: Node, drive: Drive, peer: RealPeer, member: int, role: Role
 ) -> None:
     joined = PeerJoined(member, peer.public_key, WIRE)
@@ -172,7 +172,7 @@ async def test_a_drive_scoped_message_of_a_stranger_is_dropped(
         assert scoped.statistics().received_messages == 0
 
 
-async def test_a_bare_stream_is_heard_in_network_scope_and_watch_shows_nothing(
+async def test_a_bare_stream_is_heard_in_network_scope_and_a_watch_reports_nothing(
     node: Node, drive: Drive, network: Drive, peer: RealPeer
 ) -> None:
     async with drive.watch() as events, network.join("chat") as ours:
@@ -223,7 +223,7 @@ async def test_a_real_drive_whose_only_peer_is_ours_does_not_wait_for_data(
         assert listed["entries"] == []
 
 
-async def test_the_writer_of_a_drive_whose_only_peer_is_ours_goes_on_working(
+async def test_the_writer_of_a_drive_whose_only_peer_is_ours_continues_to_work(
     drive: Drive, peer: RealPeer, member: int
 ) -> None:
     key = drive.key.public_key.hex()

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.interop
 
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
-LARGEST: Final = 8 * MIB - 1  # a frame body, less one byte of extension id
+LARGEST: Final = 8 * MIB - 1  # a frame body, without one byte of extension id
 SIZES: Final = [0, 1, *range(125, 131), 64 * KIB - 1, 64 * KIB, 64 * KIB + 1, MIB, LARGEST]
 
 NAMES: Final = [
@@ -30,7 +30,7 @@ NAMES: Final = [
     "/a//b/",
     "Größe Ελληνικά 日本語",
     "\0\n\u2028",
-    "\ue000",  # in UTF-16 order after the next, in the order of code points before it
+    "\ue000",  # in UTF-16 order after the next name, and by code points before it
     "\N{GRINNING FACE}",
     "\U0010ffff",
     "\uffff",
@@ -179,7 +179,7 @@ async def test_topics_may_come_and_go_on_either_side_between_messages(
 async def test_a_real_peers_stale_ids_do_no_lasting_harm(
     node: Node, drive: Drive, network: Drive, peer: RealPeer, member: int
 ) -> None:
-    # abstract-extension 3.1.1 leaves a gap in the ids when a topic is left, until the next is joined:
+    # abstract-extension 3.1.1 leaves a gap in the ids when it leaves a topic, until it joins the next one:
     # here it announces [m, z] and sends 1 for m and 2 for z.
     theirs = {name: await peer.join(name) for name in "amz"}
     ours = {name: network.join(name) for name in "amz"}

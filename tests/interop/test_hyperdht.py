@@ -1,4 +1,4 @@
-"""Our DHT among real HyperDHT nodes: as client, as server, as relay, as the first node of a network."""
+"""Our DHT among real HyperDHT nodes: as client, server and relay, and as the first node of a network."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def open_dht_peer(bootstrap: int, **options: object) -> AsyncIterator[Real
 
 @asynccontextmanager
 async def open_our_network(size: int) -> AsyncIterator[list[Ours]]:
-    """A network of our nodes only, of which the first begins it."""
+    """A network of only our nodes. The first one begins it."""
     async with AsyncExitStack() as stack:
         nodes: list[Ours] = []
         for _ in range(size):
@@ -89,7 +89,7 @@ async def test_announcing_and_looking_up_in_both_directions() -> None:
         assert found["publicKeys"] == [listening["publicKey"]]
 
 
-async def test_a_network_of_ours_only_on_which_real_nodes_meet() -> None:
+async def test_real_nodes_meet_on_a_network_of_only_ours() -> None:
     async with open_our_network(10) as nodes:
         port = nodes[0].swarm.bound_address[1]
         async with open_dht_peer(port) as server, open_dht_peer(port) as client:
@@ -110,9 +110,9 @@ TRIES = 20
 
 
 async def ask(peer: RealPeer, public_key: str, message: str) -> str:
-    """Let a real node dial another, and say something; returns the answer.
+    """Let a real node dial another and send a message. Return the answer.
 
-    With its default options, hyperdht does not succeed each time between two of its own nodes on one host.
+    With its default options, hyperdht does not always connect two of its own nodes on one host.
     """
     for _ in range(TRIES):
         with suppress(NodePeerError):
@@ -123,7 +123,7 @@ async def ask(peer: RealPeer, public_key: str, message: str) -> str:
 
 @pytest.mark.parametrize("options", [{}, {"firewalled": None}], ids=["open", "default"])
 async def test_a_network_that_ours_begins_on_every_address(options: dict[str, Any]) -> None:
-    """Bound to 0.0.0.0, it learns its address from those that ask it, and with that has an id."""
+    """The node is bound to 0.0.0.0. It learns its address from the nodes that ask it, and then has an id."""
     async with open_node() as node, node.open_swarm(bootstrap=()) as swarm:
         assert swarm.bound_address[0] == "0.0.0.0"
         port = swarm.bound_address[1]
@@ -134,7 +134,7 @@ async def test_a_network_that_ours_begins_on_every_address(options: dict[str, An
             found = await client.call("dhtLookup", topic=TOPIC.hex())
             assert found["publicKeys"] == [listening["publicKey"]]
             assert await ask(client, listening["publicKey"], "hello") == "hello"
-            # It is a peer like them, too.
+            # It is also a peer like them.
             await swarm.join(TOPIC).flushed()
             found = await client.call("dhtLookup", topic=TOPIC.hex())
             assert set(found["publicKeys"]) == {listening["publicKey"], swarm.public_key.hex()}
@@ -143,7 +143,7 @@ async def test_a_network_that_ours_begins_on_every_address(options: dict[str, An
 
 
 async def dials(dial: Callable[[], Awaitable[object]], attempts: int) -> int:
-    """How many of some dials succeed, each within some attempts."""
+    """Return how many of some dials succeed, each within several attempts."""
     successes = 0
     for _ in range(TRIES):
         for _ in range(attempts):
@@ -155,8 +155,8 @@ async def dials(dial: Callable[[], Awaitable[object]], attempts: int) -> int:
 
 
 @pytest.mark.parametrize("host", [HOST, "0.0.0.0"])
-async def test_with_default_options_no_dial_fails_that_succeeds_between_real_nodes(host: str) -> None:
-    """Bound to every address, both sides show the addresses of their host's networks."""
+async def test_with_default_options_our_dials_succeed_wherever_those_of_real_nodes_do(host: str) -> None:
+    """If bound to every address, both sides send the addresses of their host's networks."""
     options = {"firewalled": None, "host": host}
     async with open_dht_network() as network:
         port = network.ports[0]
@@ -190,7 +190,7 @@ async def test_with_default_options_no_dial_fails_that_succeeds_between_real_nod
             assert min(to_us, from_us) >= between_real_nodes
 
 
-async def test_values_are_kept_for_real_nodes_and_by_them() -> None:
+async def test_real_nodes_and_we_keep_values_for_each_other() -> None:
     async with open_our_network(3) as nodes:
         port = nodes[0].swarm.bound_address[1]
         async with open_dht_peer(port) as alice, open_dht_peer(port) as bob:
@@ -235,7 +235,7 @@ async def test_values_of_ours_are_found_by_real_nodes() -> None:
         assert found == {"value": "signed", "seq": 7}
 
 
-async def test_a_key_that_is_gone() -> None:
+async def test_a_key_that_is_gone_is_not_found() -> None:
     async with (
         open_dht_network() as network,
         open_ours(network) as ours,
@@ -260,8 +260,8 @@ async def test_a_thousand_bytes_of_nonsense_end_nothing() -> None:
         assert ours.swarm.statistics().dropped > 100
 
 
-async def test_no_real_node_begins_with_the_public_ones() -> None:
-    """Each is given its own list: without one, it is not even made."""
+async def test_no_real_node_uses_the_public_bootstrap_nodes() -> None:
+    """Each node gets a list of its own. Without a list, it is not even made."""
     assert HOST == "127.0.0.1"
     async with open_real_peer(PACKAGES) as peer:
         for command in ("openDht", "openSwarm"):
@@ -294,7 +294,7 @@ async def until(condition: Callable[[], bool]) -> None:
         await trio.sleep(0.01)
 
 
-async def test_among_real_nodes_one_that_can_be_reached_becomes_persistent_by_itself() -> None:
+async def test_a_reachable_node_among_real_ones_becomes_persistent_by_itself() -> None:
     async with (
         open_dht_network() as network,
         open_node() as node,
@@ -303,7 +303,7 @@ async def test_among_real_nodes_one_that_can_be_reached_becomes_persistent_by_it
         await until(lambda: swarm.persistent)
         assert swarm.nat == "open"
         assert swarm.address == swarm.bound_address
-        # Real nodes find it, and it keeps for them what they store.
+        # Real nodes find it, and it keeps the values that they store.
         async with open_dht_peer(network.ports[0]) as peer:
             while swarm.bound_address[1] not in (await peer.call("dhtNodes"))["ports"]:
                 await peer.call("dhtLookup", topic=TOPIC.hex())
@@ -313,10 +313,10 @@ async def test_among_real_nodes_one_that_can_be_reached_becomes_persistent_by_it
             assert [len(found) for found in storage.topics.values()] == [1]
 
 
-async def test_among_real_nodes_one_that_cannot_be_reached_stays_ephemeral(
+async def test_an_unreachable_node_among_real_ones_stays_ephemeral(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A firewall lets in only what comes from a host and port that were written to."""
+    """A firewall lets in only datagrams from a host and port that were written to."""
     async with (
         open_dht_network() as network,
         open_node() as node,
@@ -339,7 +339,7 @@ async def test_among_real_nodes_one_that_cannot_be_reached_stays_ephemeral(
         monkeypatch.setattr(runtime.udp, "on_datagram", inbound)
         reachability = runtime.machine.dht.node.reachability
         assert reachability is not None
-        for _ in range(2):  # the first test, and the one after three stable times
+        for _ in range(2):  # the first test, and another after three stable times
             await until(lambda: reachability.state is Reach.FIREWALLED)
             await until(lambda: reachability.state is not Reach.FIREWALLED)
         assert not swarm.persistent

@@ -1,4 +1,4 @@
-"""Real Hyperswarm applications with real hyperdrives: a drive key is all that either side knows."""
+"""Real Hyperswarm applications with real hyperdrives. Both sides know only a drive key."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from peersockets_trio import ConnectionInfo, Drive, DriveKey, PeerGone, PeerLeft
 pytestmark = pytest.mark.interop
 
 OPTIONS: list[dict[str, Any]] = [{}, {"firewalled": False}]
-"""The options that applications give their HyperDHT: nothing, and that everybody can reach them."""
+"""The options that applications give their HyperDHT: none, and one that makes them reachable by everybody."""
 
 
 def names(options: dict[str, Any]) -> str:
@@ -48,7 +48,7 @@ async def join_topic(peer: RealPeer, drive: Drive, *, quiet: bool = False) -> Re
 
 
 async def converse(ours: Ours, drive: Drive, peer: RealPeer) -> None:
-    """One message each way."""
+    """Send one message each way."""
     topic = await join_topic(peer, drive)
     async with drive.join("chat") as chat:
         member = await joined(drive, peer.public_key)
@@ -61,7 +61,9 @@ async def converse(ours: Ours, drive: Drive, peer: RealPeer) -> None:
 
 @pytest.mark.parametrize("first", ["they", "we", "both"])
 @pytest.mark.parametrize("options", OPTIONS, ids=names)
-async def test_either_side_first_and_both_in_the_same_instant(first: str, options: dict[str, Any]) -> None:
+async def test_either_side_comes_first_or_both_in_the_same_instant(
+    first: str, options: dict[str, Any]
+) -> None:
     async with (
         open_dht_network() as network,
         open_application(network, **options) as peer,
@@ -80,7 +82,7 @@ async def test_either_side_first_and_both_in_the_same_instant(first: str, option
 
 
 @pytest.mark.parametrize("who", ["they announce", "we announce"])
-async def test_one_side_announces_and_the_other_looks(who: str) -> None:
+async def test_one_side_announces_and_the_other_looks_it_up(who: str) -> None:
     async with (
         open_dht_network() as network,
         open_application(network) as peer,
@@ -96,7 +98,7 @@ async def test_one_side_announces_and_the_other_looks(who: str) -> None:
         await converse(ours, drive, peer)
 
 
-async def test_four_and_four_meet_all() -> None:
+async def test_four_and_four_all_meet() -> None:
     async with AsyncExitStack() as stack:
         network = await stack.enter_async_context(open_dht_network())
         peers = [await stack.enter_async_context(open_application(network)) for _ in range(4)]
@@ -141,8 +143,8 @@ async def test_an_application_that_is_killed_and_comes_back_has_its_id_again() -
         assert next(iter(drive.peers)) == before.peer_id
 
 
-async def test_leaving_is_seen_by_the_other_side_at_once() -> None:
-    """A side that leaves says so: the other one does not have to notice the silence."""
+async def test_the_other_side_sees_a_leave_at_once() -> None:
+    """A side that leaves sends a notice, so the other side need not wait for a silence."""
     async with open_dht_network() as network, open_application(network) as peer:
         key = await create_drive(peer)
         await join(peer, key.discovery_key, flush=True)
@@ -196,7 +198,7 @@ async def test_a_stranger_on_the_topic_never_becomes_a_member() -> None:
         ours.swarm.join(drive)
         await joined(drive, peer.public_key)
         await stranger.wait_event("connection", publicKey=ours.key.hex())
-        while ours.node.statistics().connections < 2:  # strangers have no event
+        while ours.node.statistics().connections < 2:  # strangers cause no event
             await trio.testing.wait_all_tasks_blocked(0.01)
         assert [info.public_key for info in drive.peers.values()] == [peer.public_key]
 
@@ -258,7 +260,7 @@ async def test_messages_of_any_size(size: int) -> None:
             assert (await chat.receive()).message == message
 
 
-async def test_twenty_thousand_each_way_in_order() -> None:
+async def test_twenty_thousand_messages_each_way_arrive_in_order() -> None:
     count, size = 20_000, 64
     async with (
         open_dht_network(3) as network,
@@ -305,7 +307,7 @@ async def test_real_drives_replicate_beside_us_and_never_wait_for_us() -> None:
             await join(writer, drive, flush=True)
             ours.swarm.join(drive)
             await joined(drive, writer.public_key)
-            # A real side whose only peer is ours is not kept waiting.
+            # A real side whose only peer is ours does not wait for data.
             assert "updated" in await writer.call("update", key=key.public_key.hex())
             await reader.call("openDrive", key=key.public_key.hex())
             await join(reader, drive)
@@ -330,7 +332,7 @@ async def test_a_bootstrap_node_that_dies() -> None:
         await converse(ours, drive, peer)
 
 
-async def test_a_real_peer_met_over_tcp_and_in_the_swarm_is_one() -> None:
+async def test_a_real_peer_met_over_tcp_and_in_the_swarm_is_one_peer() -> None:
     async with (
         open_dht_network() as network,
         open_application(network) as peer,
@@ -346,7 +348,7 @@ async def test_a_real_peer_met_over_tcp_and_in_the_swarm_is_one() -> None:
 
 
 @pytest.mark.slow
-def test_a_host_that_moves_or_is_without_a_network_is_the_same_peer_again() -> None:
+def test_a_host_that_moves_or_loses_its_network_is_the_same_peer_again() -> None:
     played = subprocess.run(
         [*UNSHARE, sys.executable, "-W", "ignore", roaming.__file__],
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""The JavaScript module of `javascript/`: its own tests, its package, and applications with it."""
+"""The JavaScript module of `javascript/`: its own tests, its package, and applications that use it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.interop
 ROOT: Final = Path(__file__).parents[2]
 FOLDER: Final = ROOT / "javascript"
 PACKAGE: Final = json.loads((FOLDER / "package.json").read_text())
-TIME: Final = 300.0  # seconds after which a process is taken to hang
+TIME: Final = 300.0  # seconds after which a process counts as hanging
 
 
 def test_its_own_tests_pass() -> None:
@@ -44,7 +44,7 @@ def test_its_own_tests_pass() -> None:
     assert counts["skipped"] == counts["todo"] == "0"
 
 
-def test_the_package_has_the_module_and_its_declarations_only(tmp_path: Path) -> None:
+def test_the_package_contains_only_the_module_and_its_declarations(tmp_path: Path) -> None:
     """It depends on nothing, and has the license of the whole project."""
     finished = subprocess.run(
         ["npm", "pack", "--dry-run", "--json", "--offline", f"--cache={tmp_path}"],
@@ -78,7 +78,7 @@ def test_every_export_is_declared() -> None:
 
 
 def test_the_declarations_fit_an_application_in_strict_typescript() -> None:
-    """Its lines that must not compile are marked, and an unused mark is an error."""
+    """Marked lines must not compile, and an unused mark is an error."""
     finished = subprocess.run(
         ["node", "node_modules/typescript/bin/tsc"],
         cwd=Path(__file__).parent / "typescript",
@@ -120,7 +120,7 @@ chat.addEventListener('message', event => {
 
 @asynccontextmanager
 async def visit(application: Application) -> AsyncIterator[tuple[Drive, PeerJoined, str]]:
-    """A node of ours that has met the application; with its public key in hex."""
+    """A node of ours that has met the application. Yield it with its public key in hex."""
     async with open_node() as node, node.open_drive(application.key) as drive, drive.watch() as events:
         await node.connect_tcp(HOST, application.port, wire="hypercore11")
         joined = await events.receive()
@@ -144,7 +144,7 @@ async def test_a_page_and_our_node_talk_both_ways(tmp_path: Path) -> None:
 
 
 def readme() -> str:
-    """The blocks of the README as one application; its request goes to the first peer that joins."""
+    """Return the blocks of the README as one application. Its request goes to the first peer that joins."""
     blocks = {block.marked("module"): block.code for block in BLOCKS if block.page == MODULE}
     assert set(blocks) == {"messages", "requests"}
     return f"""
@@ -184,7 +184,7 @@ async def test_the_readme_runs_with_our_node(tmp_path: Path) -> None:
 
 @pytest.fixture
 def packages(tmp_path: Path) -> str:
-    """Where the example finds what it needs."""
+    """Return an environment in which the example finds its packages."""
     (tmp_path / "hyperdrive-peersockets").symlink_to(FOLDER)
     return os.pathsep.join((str(tmp_path), str(Path(__file__).parent / "hypercore11" / "node_modules")))
 

@@ -1,4 +1,4 @@
-"""Staying connected to a real peer of either generation that dies and comes back."""
+"""Staying connected to a real peer of either generation that is killed and comes back."""
 
 import pytest
 
@@ -17,7 +17,7 @@ pytestmark = [
 
 
 async def test_a_real_peer_that_is_killed_and_comes_back_has_its_old_id(real: Generation) -> None:
-    port = unused_port()  # which nobody takes while the peer is away
+    port = unused_port()  # nobody takes this port while the peer is away
     quick = Backoff(first=0.05, longest=0.2)
     async with open_node() as node, node.open_drive(KEY) as drive, drive.watch() as events:
         kept = None

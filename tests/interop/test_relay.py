@@ -1,4 +1,4 @@
-"""Peers that meet at a real blind relay, because they cannot reach each other, or until they can."""
+"""Peers that meet at a real blind relay because they cannot reach each other, or until they can."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ async def test_we_dial_a_server_that_names_a_relay() -> None:
         assert (await scene.relayed())["matched"] == 1
 
 
-async def test_we_name_the_relay_after_a_punch_that_has_failed() -> None:
+async def test_we_name_the_relay_after_a_failed_punch() -> None:
     async with open_scene(relay=True) as scene:
         met = await scene.meet(await scene.dialled(punch=False))
         await met.both_ways()

@@ -44,10 +44,10 @@ class Ends:
     node: Node
     drive: Drive
     topic: Topic
-    """Ours."""
+    """Our side of the topic."""
     peer: RealPeer
     handle: int
-    """Theirs."""
+    """The real peer's side."""
     member: int
     our_key: bytes
 
@@ -55,7 +55,7 @@ class Ends:
         return await self.topic.request(self.member, data, timeout=timeout)
 
     async def asked(self, data: bytes) -> bytes:
-        """Have the real peer ask us."""
+        """Let the real peer send us a request."""
         answer = await self.peer.call(
             "request",
             handle=self.handle,
@@ -101,7 +101,7 @@ async def test_replies_of_every_size_both_ways(ends: Ends) -> None:
     assert ends.topic.request_statistics() == RequestStatistics()
 
 
-async def test_each_side_knows_who_asks(ends: Ends) -> None:
+async def test_each_side_knows_the_sender_of_a_request(ends: Ends) -> None:
     async def who(request: Request) -> bytes:
         assert request.peer_id == ends.member
         return request.public_key
@@ -134,14 +134,14 @@ async def test_many_at_once_both_ways(ends: Ends) -> None:
             nursery.start_soon(asked, number)
 
 
-async def test_hostile_bytes_do_the_example_no_harm(ends: Ends) -> None:
+async def test_hostile_bytes_do_no_harm_to_the_example(ends: Ends) -> None:
     for message in HOSTILE.values():
         await ends.topic.send(ends.member, bytes.fromhex(message))
     assert await ends.ask(b"ab") == b"ba"
-    assert ends.topic.request_statistics() == RequestStatistics()  # it has answered to none of them
+    assert ends.topic.request_statistics() == RequestStatistics()  # it has answered none of them
 
 
-async def test_the_module_decodes_and_encodes_as_we_do() -> None:
+async def test_the_module_decodes_and_encodes_like_ours() -> None:
     known = [*KNOWN, *HOSTILE.values()]
     script = f"""
       const {{ decode, encode }} = require({json.dumps(str(MODULE))})
@@ -169,11 +169,11 @@ OUTCOMES: dict[str, bytes | str] = {
     "returns too much": "the reply is too large",
     "refuses with too much": "the reply is too large",
 }
-"""The behaviour of a handler there, and the reply, or the text of the error instead."""
+"""The behaviour of a handler on the real side, and the reply, or the text of the error."""
 
 
-async def test_whatever_a_handler_does_its_application_goes_on(ends: Ends) -> None:
-    """And the asker learns nothing but what the handler means to say, even where the log fails, too."""
+async def test_an_application_survives_anything_that_a_handler_does(ends: Ends) -> None:
+    """The asking side learns only the error that the handler meant to send, even if the log fails, too."""
     for number, (does, outcome) in enumerate(OUTCOMES.items()):
         logged = len(ends.peer.happened("failed"))
         if isinstance(outcome, bytes):
@@ -193,7 +193,7 @@ async def test_whatever_a_handler_does_its_application_goes_on(ends: Ends) -> No
 async def test_a_handler_that_answers_a_peer_that_has_gone(
     ends: Ends, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In an application that does not listen to who leaves."""
+    """The application does not listen for leaves."""
     await join(ends.peer, ends.drive, "late", forgetful=True)
 
     async def expect() -> None:
@@ -206,22 +206,22 @@ async def test_a_handler_that_answers_a_peer_that_has_gone(
         await ends.peer.call("disconnect")
         await ends.peer.wait_event("connection-closed")
     await ends.peer.call("release")
-    await ends.peer.call("stats")  # it lives
+    await ends.peer.call("stats")  # the peer is alive
 
 
-async def test_a_request_to_a_peer_that_does_not_answer_is_ignored(ends: Ends) -> None:
+async def test_a_request_to_a_peer_that_does_not_answer_requests_is_ignored(ends: Ends) -> None:
     await join(ends.peer, ends.drive, "only asks", answer=False)
     async with ends.drive.join("only asks") as topic, trio.open_nursery() as nursery:
         nursery.start_soon(partial(topic.request, ends.member, b"x", timeout=math.inf))
         await trio.testing.wait_all_tasks_blocked()
         assert topic.request_statistics().asked == 1
-        assert await ends.ask(b"ab") == b"ba"  # it has read the other, and lives
+        assert await ends.ask(b"ab") == b"ba"  # it has read the other message, and is alive
         assert topic.request_statistics().asked == 1
         nursery.cancel_scope.cancel()
 
 
 async def test_an_empty_message_is_ignored() -> None:
-    """Hypercore 10 has null for it."""
+    """Hypercore 10 passes null for it."""
     async with hyperdrive13.open_real_peer("hypercore10") as peer, open_node() as node:
         key = (await peer.call("createDrive"))["key"]
         async with node.open_drive(key) as drive, drive.join("ask") as topic, drive.join("ask") as plain:
@@ -232,22 +232,22 @@ async def test_an_empty_message_is_ignored() -> None:
 
 
 async def test_the_asking_side_of_the_example() -> None:
-    """Bad arguments, an id that is in use, a signal for many requests, a topic that cannot send."""
+    """Check bad arguments, an id in use, a signal for many requests, and a topic that cannot send."""
     run = await trio.run_process(["node", str(ASKING)], capture_stdout=True)
     assert json.loads(run.stdout) == []
 
 
-async def test_what_is_cancelled_here_is_aborted_there(ends: Ends) -> None:
+async def test_a_request_cancelled_by_us_is_aborted_there(ends: Ends) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(ends.ask, b"hold")
         await ends.peer.wait_event("held", publicKey=ends.our_key.hex())
         nursery.cancel_scope.cancel()
     await ends.peer.wait_event("aborted", publicKey=ends.our_key.hex())
     assert await ends.ask(b"ab") == b"ba"
-    assert ends.topic.request_statistics() == RequestStatistics()  # nothing came of the other
+    assert ends.topic.request_statistics() == RequestStatistics()  # the other request had no effect
 
 
-async def test_what_is_aborted_there_is_cancelled_here(ends: Ends) -> None:
+async def test_a_request_aborted_there_is_cancelled_here(ends: Ends) -> None:
     began, cancelled = trio.Event(), trio.Event()
 
     async def hold(request: Request) -> bytes:
@@ -305,7 +305,7 @@ async def test_a_real_peer_that_leaves_fails_its_requests(ends: Ends) -> None:
         await ends.peer.process.kill()
 
 
-async def test_our_leaving_fails_requests_there_and_aborts_their_handlers(ends: Ends) -> None:
+async def test_our_leave_fails_requests_there_and_aborts_their_handlers(ends: Ends) -> None:
     began = trio.Event()
 
     async def hold(request: Request) -> bytes:
@@ -330,7 +330,7 @@ async def test_our_leaving_fails_requests_there_and_aborts_their_handlers(ends: 
         await ends.peer.wait_event("aborted")
 
 
-async def test_connections_that_break_fail_requests_there(ends: Ends) -> None:
+async def test_broken_connections_fail_requests_there(ends: Ends) -> None:
     began = trio.Event()
 
     async def hold(request: Request) -> bytes:

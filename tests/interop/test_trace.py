@@ -1,4 +1,4 @@
-"""Sessions between a real JavaScript peer and ours, recorded by `peersockets trace record`, and replayed."""
+"""Sessions between a real peer and ours, recorded by `peersockets trace record` and replayed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ OPENERS: dict[WireName, Opener] = {
 async def record(
     file: Path, peer: RealPeer, wire: WireName, role: Role, drive: dict[str, str], say: bytes
 ) -> None:
-    """Record a session in which ours says something on the topic "chat", is answered, and is left."""
+    """Record a session in which our side sends a message on the topic "chat", gets an answer, and is left
+    alone.
+    """
     command = [sys.executable, "-m", "peersockets_trio.cli", "trace", "record", str(file), drive["key"]]
     command += ["--topic", "chat", "--wire", wire]
     command += ["--connect", f"{HOST}:{peer.port}"] if role == "initiator" else ["--listen", f"{HOST}:0"]

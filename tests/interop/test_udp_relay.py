@@ -1,4 +1,4 @@
-"""The relay that other tests go through does what it is asked to."""
+"""The relay that other tests use applies the conditions that they set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streams between us and real udx-native."""
+"""Streams between our code and real udx-native."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def send_and_end(stream: UdxStream, data: bytes, size: int = 256 * KIB) ->
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_their_echo(size: int) -> None:
+async def test_the_peer_echoes(size: int) -> None:
     data = pseudorandom("ours", size)
     async with meet(role="echo") as meeting, trio.open_nursery() as nursery:
         nursery.start_soon(send_and_end, meeting.stream, data)
@@ -49,7 +49,7 @@ async def test_their_echo(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_our_echo(size: int) -> None:
+async def test_we_echo(size: int) -> None:
     data = pseudorandom("theirs", size)
     async with meet() as meeting:
         async with trio.open_nursery() as nursery:
@@ -84,7 +84,7 @@ async def test_many_small_writes(size: int) -> None:
         assert tally(await meeting.wait_event("end")) == digest(data)
 
 
-async def test_their_half_ends_first() -> None:
+async def test_the_peers_half_ends_first() -> None:
     async with meet(role="half") as meeting:
         await meeting.call("source", seed="theirs", size=1000)
         assert await meeting.receive_all() == pseudorandom("theirs", 1000)
@@ -103,7 +103,7 @@ async def test_our_half_ends_first() -> None:
         assert (await meeting.wait_event("close"))["error"] is None
 
 
-async def test_they_destroy() -> None:
+async def test_the_peer_destroys_its_stream() -> None:
     async with meet() as meeting:
         await meeting.stream.send_all(b"hello")
         await meeting.call("flush")
@@ -114,7 +114,7 @@ async def test_they_destroy() -> None:
             await meeting.stream.send_all(b"more")
 
 
-async def test_we_destroy() -> None:
+async def test_we_destroy_our_stream() -> None:
     async with meet() as meeting:
         await meeting.stream.send_all(b"hello")
         await trio.aclose_forcefully(meeting.stream)
@@ -122,7 +122,7 @@ async def test_we_destroy() -> None:
         assert "connection reset by peer" in closed["error"]
 
 
-async def test_leaving_destroys_what_is_open() -> None:
+async def test_leaving_destroys_open_streams() -> None:
     async with open_udx_peer() as peer:
         async with open_udp_socket(HOST) as udp:
             stream = udp.connect(OURS, THEIRS, (HOST, peer.port))
@@ -131,7 +131,7 @@ async def test_leaving_destroys_what_is_open() -> None:
         assert (await peer.wait_event("close", local=THEIRS))["error"] is not None
 
 
-async def test_closing_delivers_what_was_sent() -> None:
+async def test_closing_delivers_all_sent_data() -> None:
     data = pseudorandom("ours", 4 * MIB)
     async with meet() as meeting:
         await meeting.stream.send_all(data)
@@ -141,7 +141,7 @@ async def test_closing_delivers_what_was_sent() -> None:
 
 
 async def _until_asked(meeting: Meeting, times: int) -> None:
-    """Wait until the remote has found our window closed and asked about it so many times."""
+    """Wait until the remote has found our window closed and asked about it this many times."""
     asked = unread = received = 0
     while asked < times:
         await trio.testing.wait_all_tasks_blocked(0.05)
@@ -155,7 +155,7 @@ async def _until_asked(meeting: Meeting, times: int) -> None:
 
 @pytest.mark.parametrize("package", ["udx-native", OLD])
 async def test_our_window_fills_and_opens_again(package: str) -> None:
-    """The current release asks about a closed window with heartbeats, an old one with data."""
+    """The current release asks about a closed window with heartbeats, an old release with data."""
     size = 2 * MIB
     async with meet(package=package, limits=UdxLimits(window=256 * KIB)) as meeting:
         async with trio.open_nursery() as nursery:
@@ -230,8 +230,8 @@ async def test_messages() -> None:
         assert await meeting.stream.receive_some() == b"there"
 
 
-async def test_they_change_their_remote() -> None:
-    """As after the upgrade from a relay: the same stream, packets to another address."""
+async def test_the_peer_changes_its_remote() -> None:
+    """As after leaving a relay, the stream stays the same and its packets go to another address."""
     data = pseudorandom("ours", 2 * MIB)
     async with meet(role="echo", relay={"delay": 0.005}) as meeting, trio.open_nursery() as nursery:
         nursery.start_soon(send_and_end, meeting.stream, data)

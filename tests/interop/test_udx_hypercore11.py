@@ -1,4 +1,4 @@
-"""The hypercore11 wire over UDX, as real peers have it: udx-native, secret-stream and hypercore."""
+"""The hypercore11 wire over UDX, with real peers: udx-native, secret-stream and hypercore."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ lines = pytest.mark.parametrize(
 
 @asynccontextmanager
 async def open_udx_meeting(role: Role, line: Mapping[str, float]) -> AsyncIterator[Meeting]:
-    """A node and a real peer, members of a drive of the peer's, over a stream of UDX."""
+    """Connect a node and a real peer, members of a drive of the peer's, over a stream of UDX."""
     async with open_real_peer() as peer, open_udp_socket(HOST) as udp, open_node() as node:
         bound = await peer.call("udxBind")
         created = await peer.call("createDrive")

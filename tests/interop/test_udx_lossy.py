@@ -1,4 +1,4 @@
-"""Streams between us and real udx-native over a line that loses, delays and reorders."""
+"""Streams between our code and real udx-native over a line that loses, delays and reorders packets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def send(meeting: Meeting, data: bytes) -> None:
 
 
 async def check_line(meeting: Meeting, loss: float) -> None:
-    """The line was as bad as it should be."""
+    """Check that the line was as bad as it should be."""
     assert meeting.relay is not None
     both = (await meeting.relay.change()).values()
     assert any(counts.get("reordered") for counts in both)
@@ -32,7 +32,7 @@ async def check_line(meeting: Meeting, loss: float) -> None:
 
 
 @lossy
-async def test_we_send(loss: float, size: int) -> None:
+async def test_we_send_data(loss: float, size: int) -> None:
     data = pseudorandom("ours", size)
     async with meet(relay={**LINE, "loss": loss}) as meeting:
         await send(meeting, data)
@@ -43,7 +43,7 @@ async def test_we_send(loss: float, size: int) -> None:
 
 
 @lossy
-async def test_they_send(loss: float, size: int) -> None:
+async def test_the_peer_sends_data(loss: float, size: int) -> None:
     async with meet(relay={**LINE, "loss": loss}) as meeting:
         await meeting.call("source", seed="theirs", size=size)
         assert await meeting.receive_all() == pseudorandom("theirs", size)
@@ -53,7 +53,7 @@ async def test_they_send(loss: float, size: int) -> None:
 
 
 @pytest.mark.parametrize("package", ["udx-native", OLD])
-async def test_they_echo(package: str) -> None:
+async def test_the_peer_echoes_data(package: str) -> None:
     loss, data = 0.05, pseudorandom("ours", 512 * KIB)
     async with meet(role="echo", relay={**LINE, "loss": loss}, package=package) as meeting:
         async with trio.open_nursery() as nursery:
@@ -72,7 +72,7 @@ async def test_a_narrow_line() -> None:
 
 
 @pytest.mark.slow
-async def test_a_line_that_is_dead_ends_both_sides() -> None:
+async def test_a_dead_line_ends_both_sides() -> None:
     async with meet(relay={"delay": 0.001}) as meeting:
         assert meeting.relay is not None
         await meeting.stream.send_all(b"hello")

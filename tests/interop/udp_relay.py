@@ -36,7 +36,7 @@ from simulation import Datagram, Link
 HOST = "127.0.0.1"
 BUFFER = 8 << 20
 READS = 32
-"""Reads from one side before the other has its turn."""
+"""Reads from one side before the other side has its turn."""
 RUN, RUN_BYTES = 64, 65_000
 """The most datagrams of one size, and their bytes, that leave with one system call."""
 
@@ -46,7 +46,7 @@ _SO_TIMESTAMPNS = 35
 
 
 class Side:
-    """The socket that one side sends to, and the line to the other one."""
+    """The socket that one side sends to, and the line to the other side."""
 
     def __init__(self, conditions: dict[str, Any]) -> None:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -71,8 +71,10 @@ class Side:
 
 
 def receive(sock: socket.socket) -> tuple[list[bytes], float]:
-    """Return the datagrams of one read, and the time at which the kernel had them: a relay that has to wait
-    for the processor does not make the line any slower. The kernel hands over runs of one size together.
+    """Return the datagrams of one read, and the time at which the kernel got them.
+
+    The time keeps a relay that waits for the processor from making the line slower. The kernel hands over
+    runs of one size together.
     """
     data, ancillary, _, _ = sock.recvmsg(65536, 128)
     notes = {kind: value for _, kind, value in ancillary}
@@ -100,7 +102,7 @@ def relay(options: dict[str, Any]) -> None:
     random, numbers, tick = Random(options.get("seed", 1)), itertools.count(), options.get("tick", 0.0)
     sides = {name: Side(options.get("conditions", {})) for name in ("a", "b")}
     print(json.dumps({name: side.port for name, side in sides.items()}), flush=True)
-    # Datagrams of a leave from the socket that b sends to, and the other way around.
+    # The socket that b sends to also sends the datagrams of a, and the other way around.
     ways = {
         sides["a"].socket: (sides["a"].link, sides["b"].socket, (HOST, options["b"])),
         sides["b"].socket: (sides["b"].link, sides["a"].socket, (HOST, options["a"])),
@@ -148,9 +150,9 @@ class RunningRelay:
         self.b = ports["b"]
 
     async def change(self, **conditions: float) -> dict[str, dict[str, int]]:
-        """Change the conditions of both directions, and return what became of the datagrams so far.
+        """Change the conditions of both directions. Return the counts of the datagrams so far.
 
-        See `Link.counts`; "a" and "b" are the sides that the datagrams came from.
+        See `Link.counts`. "a" and "b" are the sides that the datagrams came from.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None

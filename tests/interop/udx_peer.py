@@ -18,7 +18,7 @@ from peersockets_trio.udp import UdpSocket, UdxStream, open_udp_socket
 HOST = "127.0.0.1"
 PEER_SCRIPT = Path(__file__).parent / "udx" / "peer.js"
 OLD = "udx-native-old"
-"""A release of 2024: CUBIC, and a closed window is probed with data."""
+"""A release of 2024. It uses CUBIC, and probes a closed window with data."""
 
 KIB, MIB = 1024, 1024 * 1024
 OURS, THEIRS = 100_001, 200_001
@@ -48,11 +48,11 @@ class Meeting:
     relay: RunningRelay | None
 
     async def call(self, command: str, /, **parameters: object) -> JsonObject:
-        """Ask the peer something about its end."""
+        """Send the peer a command for its end. Return the result."""
         return await self.peer.call(command, local=THEIRS, **parameters)
 
     async def wait_event(self, event: str, timeout: float = 60) -> JsonObject:
-        """Wait for something that happens to its end."""
+        """Wait for an event of its end."""
         return await self.peer.wait_event(event, timeout, local=THEIRS)
 
     async def receive_all(self) -> bytes:
@@ -80,7 +80,7 @@ async def meet(
     relay: dict[str, float] | None = None,
     **options: object,
 ) -> AsyncIterator[Meeting]:
-    """Connect a stream of ours to one of a real peer, through a relay with these conditions if there are any.
+    """Connect a stream of ours to one of a real peer, through a relay if there are conditions.
 
     `role` and `options` are those of peer.js's `open`.
     """
@@ -102,17 +102,17 @@ async def _meet(
 
 
 def pseudorandom(seed: str, size: int) -> bytes:
-    """The bytes of peer.js's `source`."""
+    """Return the bytes of peer.js's `source`."""
     return hashlib.shake_128(seed.encode()).digest(size) if size else b""
 
 
 def digest(data: bytes) -> JsonObject:
-    """The result of peer.js's `Tally` for these bytes."""
+    """Return the result of peer.js's `Tally` for these bytes."""
     return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def tally(event: JsonObject) -> JsonObject:
-    """The same, of an event."""
+    """Return the result of peer.js's `Tally` from an event."""
     return {name: event[name] for name in ("bytes", "sha256")}
 
 

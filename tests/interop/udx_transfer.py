@@ -20,7 +20,7 @@ CHUNK = 256 * 1024
 
 
 async def transfer(mib: int, loss: float, say: Callable[[str], object] = print) -> None:
-    """Pass so many MiB each way. Raises `AssertionError` if a digest differs."""
+    """Pass this many MiB each way. Raises `AssertionError` if a digest differs."""
     line = {"delay": 0.005, "jitter": 0.001, "reorder": 0.01, "reorder_delay": 0.002, "loss": loss}
     async with meet(relay=line) as meeting:
         say(f"a line of 5 to 6 ms each way that loses {loss:.0%}, and holds back every hundredth packet")
@@ -70,7 +70,7 @@ async def _say_losses(meeting: Meeting, say: Callable[[str], object]) -> None:
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Run with the options of the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--mib", type=int, default=64)
     parser.add_argument("--loss", type=float, default=0.05)
