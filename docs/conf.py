@@ -55,7 +55,7 @@ nitpick_ignore_regex = [
     ("py:obj", r".*"),  # prose: parameters and values as well as names
     ("py:.*", r"(trio|collections|contextlib|pathlib|types|typing)\b.*"),  # their index is not here
     # Names that are not public have no page.
-    ("py:class", r"peersockets_(asyncio|core|trio)(\.\w+){2,}|Keys|Buffer|S|Link|Wakeable"),
+    ("py:class", r"peersockets_(asyncio|core|trio)(\.\w+){2,}|Keys|Buffer|S|StreamProtocol|Wakeable"),
 ]
 
 _PACKAGES = (peersockets_core, peersockets_asyncio, peersockets_trio)

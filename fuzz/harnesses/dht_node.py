@@ -20,12 +20,12 @@ from peersockets_core import KeyPair, LocalProtocolError, RemoteProtocolError
 from peersockets_core.address import SocketAddress
 from peersockets_core.dht import ConnectionRequested, HyperDht, HyperDhtLimits
 from peersockets_core.dht.messages import (
+    HandshakePayload,
     HyperDhtCommand,
-    Mode,
-    NoisePayload,
     Peer,
     RelayedHandshake,
     RelayedHolepunch,
+    RelayMode,
     UdxInfo,
     encode_peers,
 )
@@ -116,10 +116,10 @@ _COMMANDS: Final = (*HyperDhtCommand, 10, 255)
 def _handshake(key_pair: KeyPair, number: int) -> bytes:
     """Return the first message of a remote that dials us."""
     payloads = (
-        NoisePayload(Firewall.OPEN, udx=UdxInfo(number), addresses=(REMOTES[1],)),
-        NoisePayload(Firewall.UNKNOWN, udx=UdxInfo(number)),
-        NoisePayload(Firewall.OPEN, version=2),
-        NoisePayload(Firewall.OPEN),
+        HandshakePayload(Firewall.OPEN, udx=UdxInfo(number), addresses=(REMOTES[1],)),
+        HandshakePayload(Firewall.UNKNOWN, udx=UdxInfo(number)),
+        HandshakePayload(Firewall.OPEN, version=2),
+        HandshakePayload(Firewall.OPEN),
     )
     noise = HandshakeNoise(key_pair, Random(number).randbytes, OURS.ed25519_public_key)
     return noise.write(payloads[number % len(payloads)])
@@ -365,9 +365,9 @@ class _Play:
             noise = HandshakeNoise(OTHERS[choice >> 1 & 1], Random(choice).randbytes)
             noise.read_untrusted(bytes((request.value or b"")[3:]))
             return RelayedHandshake(
-                Mode.REPLY,
+                RelayMode.REPLY,
                 noise.write(
-                    NoisePayload(
+                    HandshakePayload(
                         choice >> 2 & 3,
                         addresses=(self._named(), self._named())[: choice >> 4 & 3],
                         udx=None if choice & 64 else UdxInfo(choice),

@@ -4,8 +4,8 @@ Start with `open_node`. The names are those of `peersockets_trio`, which does mo
 connections, instruments. Everything that is not about asyncio is in `peersockets_core`:
 
     node        `Node`: the connections of one identity
-    runtime     `NodeRuntime`: the machine of a node with its links; the machine's host
-    link        `Link`: one stream and its connection, as an `asyncio.Protocol`
+    runtime     `NodeRuntime`: the machine of a node with its streams; the machine's host
+    stream_protocol     `StreamProtocol`: one stream and its connection, as an `asyncio.Protocol`
     drive       `Drive`, `Topic` and `PeerEvents`: the handles that an application holds
     datagrams   `DatagramMachines`: the machines of the core that share a UDP socket
 """

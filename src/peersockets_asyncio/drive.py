@@ -25,14 +25,14 @@ from peersockets_core.checks import as_bytes
 from peersockets_core.info import PeerInfo
 
 from .host import NodeHost, Wakeable
-from .link import Link
+from .stream_protocol import StreamProtocol
 
 PAUSE_INTERVAL: Final = 64
 """The number of operations in a row before other tasks get their turn."""
 
 
-CoreHandle: TypeAlias = TopicHandle[Link, Wakeable] | Watch[Wakeable]
-NodeDrive: TypeAlias = OpenDrive[Link, Wakeable]
+CoreHandle: TypeAlias = TopicHandle[StreamProtocol, Wakeable] | Watch[Wakeable]
+NodeDrive: TypeAlias = OpenDrive[StreamProtocol, Wakeable]
 
 
 class _Receiver:
@@ -98,10 +98,15 @@ class Topic(_Receiver):
     connections that fill it, unless it was joined with another `overflow`.
     """
 
-    _handle: TopicHandle[Link, Wakeable]
+    _handle: TopicHandle[StreamProtocol, Wakeable]
 
     def __init__(
-        self, node: NodeHost[Link], drive: NodeDrive, name: str, scope: TopicScope, overflow: Overflow
+        self,
+        node: NodeHost[StreamProtocol],
+        drive: NodeDrive,
+        name: str,
+        scope: TopicScope,
+        overflow: Overflow,
     ) -> None:
         super().__init__()
         self._node = node
@@ -182,7 +187,7 @@ class Topic(_Receiver):
         for scope in self._waiting:
             scope.reschedule(self._node.loop.time())
 
-    def _sent(self, connection: Connection[Link] | None) -> bool:
+    def _sent(self, connection: Connection[StreamProtocol] | None) -> bool:
         if connection is None:
             return False
         connection.owner.flush_soon()
@@ -229,7 +234,7 @@ class PeerEvents(_Receiver):
 
     _handle: Watch[Wakeable]
 
-    def __init__(self, node: NodeHost[Link], drive: NodeDrive) -> None:
+    def __init__(self, node: NodeHost[StreamProtocol], drive: NodeDrive) -> None:
         super().__init__()
         self._handle = node.machine.watch(drive, owner=self)
         self._drive = drive
@@ -263,7 +268,7 @@ class Drive:
     `join` joins a topic, `watch` follows its members, and `peers` lists them.
     """
 
-    def __init__(self, node: NodeHost[Link], key: DriveKey, topic_scope: TopicScope) -> None:
+    def __init__(self, node: NodeHost[StreamProtocol], key: DriveKey, topic_scope: TopicScope) -> None:
         self._node = node
         self._scope: TopicScope = topic_scope
         self._opened: NodeDrive = node.machine.open_drive(key)

@@ -1,4 +1,4 @@
-"""`NodeHost`: the part of a node that its links and handles use."""
+"""`NodeHost`: the part of a node that its streams and handles use."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Protocol, TypeVar
 from peersockets_core import Connection, Event, Limits, Peersockets, WireName
 from peersockets_core.info import ConnectionInfo, PeerInfo
 
-LinkT = TypeVar("LinkT")
-"""The class of the links: `Link`, which is a layer above."""
+StreamT = TypeVar("StreamT")
+"""The class of the streams: `StreamProtocol`, which is a layer above."""
 
 
 class Wakeable(Protocol):
@@ -19,23 +19,23 @@ class Wakeable(Protocol):
         """Note that the handle has something to take."""
 
 
-class NodeHost(Protocol[LinkT]):
-    """The attributes and methods of a node that its links and handles use."""
+class NodeHost(Protocol[StreamT]):
+    """The attributes and methods of a node that its streams and handles use."""
 
     loop: asyncio.AbstractEventLoop
     limits: Limits
-    machine: Peersockets[LinkT, Wakeable]
+    machine: Peersockets[StreamT, Wakeable]
 
     def make_connection(
-        self, link: LinkT, wire: WireName | None, initiator: bool, expect: bytes | None
-    ) -> Connection[LinkT]:
-        """Make the connection of a link, and make room for it if there are too many."""
+        self, stream: StreamT, wire: WireName | None, initiator: bool, expect: bytes | None
+    ) -> Connection[StreamT]:
+        """Make the connection of a stream, and make room for it if there are too many."""
 
-    def receive_events(self, connection: Connection[LinkT], events: list[Event]) -> None:
+    def receive_events(self, connection: Connection[StreamT], events: list[Event]) -> None:
         """Hand the events of a connection to the machine."""
 
-    def remove(self, link: LinkT, reason: str, unsent: int) -> None:
-        """Remove a link that has ended."""
+    def remove(self, stream: StreamT, reason: str, unsent: int) -> None:
+        """Remove a stream that has ended."""
 
     async def decide(self, info: ConnectionInfo) -> None:
         """Ask the application whether to admit a remote. Raises `Refused`."""

@@ -26,8 +26,8 @@ from peersockets_core.info import Authenticate, ConnectionInfo, PeerInfo
 from peersockets_core.topics.naming import check_scope
 
 from .drive import Drive
-from .link import Link
 from .runtime import NodeRuntime
+from .stream_protocol import StreamProtocol
 
 CONNECT_TIMEOUT = 10.0
 """Seconds that a host may take to answer."""
@@ -87,7 +87,7 @@ class Node:
         self._runtime.check_open()
         runtime = self._runtime
         server = await runtime.loop.create_server(
-            lambda: Link(runtime, None, initiator=False, expect=None), host, port
+            lambda: StreamProtocol(runtime, None, initiator=False, expect=None), host, port
         )
         self._servers.append(server)
         return [Listener(Address(*sock.getsockname()[:2]), server) for sock in server.sockets]
@@ -116,17 +116,17 @@ class Node:
         check_timeout(timeout)
         check_host(host)
         self._runtime.check_open()
-        link = Link(self._runtime, wire, initiator=True, expect=key)
+        stream = StreamProtocol(self._runtime, wire, initiator=True, expect=key)
         try:
             async with asyncio.timeout(None if math.isinf(timeout) else timeout):
-                await self._runtime.loop.create_connection(lambda: link, host, port)
+                await self._runtime.loop.create_connection(lambda: stream, host, port)
         except TimeoutError:
             place = Address(host, port)
             raise TimeoutError(f"{place} did not answer within {timeout:g} seconds") from None
         try:
-            return await asyncio.shield(link.admitted)
+            return await asyncio.shield(stream.admitted)
         except asyncio.CancelledError:
-            link.abort()
+            stream.abort()
             raise
 
     def open_drive(self, key: DriveKey | bytes | str, *, topic_scope: TopicScope = "drive") -> Drive:

@@ -1,4 +1,4 @@
-"""`NodeRuntime`: the machine of one identity with its links, and the `Host` of that machine."""
+"""`NodeRuntime`: the machine of one identity with its streams, and the `Host` of that machine."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from peersockets_core import (
 from peersockets_core.info import Authenticate, ConnectionInfo, PeerInfo
 
 from .host import Wakeable
-from .link import Link
+from .stream_protocol import StreamProtocol
 
 
 class NodeRuntime:
-    """The machine of one identity with its links, in the event loop in which it is made."""
+    """The machine of one identity with its streams, in the event loop in which it is made."""
 
     def __init__(self, key_pair: KeyPair, limits: Limits, authenticate: Authenticate | None) -> None:
         self.loop = asyncio.get_running_loop()
         self.limits = limits
         self.key_pair = key_pair
-        self.machine: Peersockets[Link, Wakeable] = Peersockets(self, limits)
-        self.links: set[Link] = set()
+        self.machine: Peersockets[StreamProtocol, Wakeable] = Peersockets(self, limits)
+        self.streams: set[StreamProtocol] = set()
         self.closed = False
         self._authenticate = authenticate
         self._timer: asyncio.TimerHandle | None = None
@@ -44,17 +44,17 @@ class NodeRuntime:
             raise LocalProtocolError("this Node is closed")
 
     async def finish(self) -> None:
-        """Send all accepted messages, for up to `Limits.linger` seconds, and end all links."""
+        """Send all accepted messages, for up to `Limits.linger` seconds, and end all streams."""
         self.closed = True
-        for link in list(self.links):
-            link.finish()
-        await asyncio.gather(*(link.ended.wait() for link in list(self.links)))
+        for stream in list(self.streams):
+            stream.finish()
+        await asyncio.gather(*(stream.ended.wait() for stream in list(self.streams)))
 
     def abort(self) -> None:
-        """Cut all links at once."""
+        """Cut all streams at once."""
         self.closed = True
-        for link in list(self.links):
-            link.abort()
+        for stream in list(self.streams):
+            stream.abort()
 
     def peer(self, peer_id: int) -> PeerInfo:
         """Return the facts about a peer. Raises `UnknownPeer`."""
@@ -68,22 +68,22 @@ class NodeRuntime:
             unsent=sum(link.connection.outbox.message_size for link in peer.links),
         )
 
-    # For links and handles
+    # For streams and handles
 
     def make_connection(
-        self, link: Link, wire: WireName | None, initiator: bool, expect: bytes | None
-    ) -> Connection[Link]:
-        """Make the connection of a link, and make room for it if there are too many."""
+        self, stream: StreamProtocol, wire: WireName | None, initiator: bool, expect: bytes | None
+    ) -> Connection[StreamProtocol]:
+        """Make the connection of a stream, and make room for it if there are too many."""
         if not initiator and self.machine.connections >= self.limits.connections:
             stranger = self.machine.oldest_stranger()
             if stranger is not None:
                 text = "not a member of any drive: gave way to newer connections"
                 self.loop.call_soon(stranger.owner.fail, RemoteProtocolError(text))
             else:
-                self.loop.call_soon(link.abort)
-        self.links.add(link)
+                self.loop.call_soon(stream.abort)
+        self.streams.add(stream)
         if self.closed:
-            self.loop.call_soon(link.abort)
+            self.loop.call_soon(stream.abort)
         return self.machine.make_connection(
             wire=wire,
             initiator=initiator,
@@ -92,18 +92,18 @@ class NodeRuntime:
             now=self.loop.time(),
             expect=expect,
             hold=self._authenticate is not None,
-            owner=link,
+            owner=stream,
         )
 
-    def receive_events(self, connection: Connection[Link], events: list[Event]) -> None:
+    def receive_events(self, connection: Connection[StreamProtocol], events: list[Event]) -> None:
         """Hand the events of a connection to the machine."""
         self.machine.receive_events(connection, events, self.loop.time())
         self._keep_time()
 
-    def remove(self, link: Link, reason: str, unsent: int) -> None:
-        """Remove a link that has ended."""
-        self.links.discard(link)
-        self.machine.remove_connection(link.connection, self.loop.time(), reason=reason, unsent=unsent)
+    def remove(self, stream: StreamProtocol, reason: str, unsent: int) -> None:
+        """Remove a stream that has ended."""
+        self.streams.discard(stream)
+        self.machine.remove_connection(stream.connection, self.loop.time(), reason=reason, unsent=unsent)
         self._keep_time()
 
     async def decide(self, info: ConnectionInfo) -> None:
@@ -118,8 +118,8 @@ class NodeRuntime:
 
     def flush(self) -> None:
         """Write the output of all connections, after a command that concerns all of them."""
-        for link in self.links:
-            link.flush_soon()
+        for stream in self.streams:
+            stream.flush_soon()
 
     def _keep_time(self) -> None:
         if self._timer is not None:
@@ -133,7 +133,7 @@ class NodeRuntime:
 
     # The `Host` of the machine. None of these methods may call the machine, so they postpone such calls.
 
-    def news(self, handle: TopicHandle[Link, Wakeable] | Watch[Wakeable]) -> None:
+    def news(self, handle: TopicHandle[StreamProtocol, Wakeable] | Watch[Wakeable]) -> None:
         """Wake the receiver of a handle."""
         handle.owner.wake()
 
@@ -141,18 +141,18 @@ class NodeRuntime:
         """Wake the senders that wait for a connection."""
         self._rerouted.set()
 
-    def readable(self, connection: Connection[Link]) -> None:
+    def readable(self, connection: Connection[StreamProtocol]) -> None:
         """Read a connection again."""
         self.loop.call_soon(connection.owner.resume)
 
-    def wake(self, connection: Connection[Link]) -> None:
+    def wake(self, connection: Connection[StreamProtocol]) -> None:
         """Write the output of a connection."""
         connection.owner.flush_soon()
 
-    def retire(self, connection: Connection[Link]) -> None:
+    def retire(self, connection: Connection[StreamProtocol]) -> None:
         """End a duplicate connection in good order."""
         self.loop.call_soon(connection.owner.finish)
 
-    def drop(self, connection: Connection[Link], error: RemoteProtocolError) -> None:
+    def drop(self, connection: Connection[StreamProtocol], error: RemoteProtocolError) -> None:
         """Close a connection because of the remote's fault."""
         self.loop.call_soon(connection.owner.fail, error)

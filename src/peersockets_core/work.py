@@ -28,7 +28,7 @@ ANSWER: Final = 32
 MEMBERSHIP: Final = 128
 """Items of a drive that is opened or closed on both sides: a hash, and an event for every watch."""
 
-BYTES: Final = 512
+BYTES_PER_ITEM: Final = 512
 """Bytes whose decryption and copying takes one item."""
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .requests import RequestHandler, TopicRequests
 
-BATCH: Final = 256
+BATCH_MESSAGES: Final = 256
 """The most messages that `receive_batch` returns. The garbage collector examines new objects after every
 700. An application that drops batches of this size has released the messages before that, even if it
 holds two batches. Messages that survive an examination soon cause a full collection, which examines all
@@ -249,7 +249,7 @@ class Topic(Receiver):
         It checkpoints when it has to wait, and otherwise every eighth time.
         """
         await self._until_news(_BATCHCHECKPOINT_INTERVAL)
-        return self._handle.take_batch(BATCH)
+        return self._handle.take_batch(BATCH_MESSAGES)
 
     __anext__ = receive
 

@@ -36,7 +36,7 @@ from peersockets_trio import (
 )
 from peersockets_trio.testing import Connect, join_side
 from peersockets_trio.testing.internals import topic_handle
-from peersockets_trio.topic import BATCH
+from peersockets_trio.topic import BATCH_MESSAGES
 
 # Messages
 
@@ -171,7 +171,7 @@ async def test_a_batch_is_bounded_and_nothing_of_the_rest_is_lost() -> None:
         await all_tasks_blocked(0)
         with limited():
             batches = [await inbox.receive_batch() for _ in range(3)]
-        assert [len(batch) for batch in batches] == [BATCH, BATCH, 600 - 2 * BATCH]
+        assert [len(batch) for batch in batches] == [BATCH_MESSAGES, BATCH_MESSAGES, 600 - 2 * BATCH_MESSAGES]
         numbers = [int.from_bytes(message.message, "big") for batch in batches for message in batch]
         assert numbers == list(range(600))
 

@@ -17,7 +17,7 @@ from .announcer import Announcer
 from .dialing import Dial
 from .exchange import Exchange
 from .listening import Accepted, Decision, HandshakeServer, Incoming
-from .messages import HandshakeError, HolepunchInfo, NoisePayload
+from .messages import HandshakeError, HandshakePayload, HolepunchInfo
 from .punching import IncomingPunch, PunchFailed, Punching
 from .relaying import UNUSABLE_RELAY, PairingState, Relaying
 
@@ -47,7 +47,7 @@ class AcceptanceHost(Protocol):
         """The relays for our records."""
         ...
 
-    def payload(self, stream_id: int) -> NoisePayload:
+    def payload(self, stream_id: int) -> HandshakePayload:
         """Return our payload for a handshake."""
 
 
@@ -120,10 +120,10 @@ class Acceptance:
 
     def _meet_at_relay(
         self,
-        remote: NoisePayload,
+        remote: HandshakePayload,
         punch: IncomingPunch,
         accepted: Accepted,
-        payload: NoisePayload,
+        payload: HandshakePayload,
         now: float,
     ) -> None:
         """Meet an accepted remote at our blind relay, or at the one that it has named, while we punch."""

@@ -24,7 +24,7 @@ PROTOCOL: Final = "blind-relay"
 """The name of the protocol on protomux. The channel's id is the client's public key."""
 
 PAIR: Final = 0
-TOKEN_SIZE: Final = 32
+PAIRING_TOKEN_SIZE: Final = 32
 _INITIATOR: Final = 1
 _LARGEST_ID: Final = 0xFFFF_FFFF
 
@@ -48,7 +48,7 @@ def decode_pair_untrusted(data: bytes) -> Pair:
     """Read a PAIR. Raises only `RemoteProtocolError`."""
     reader = Reader(data)
     flags = reader.fixed_untrusted(1)[0]
-    pair = Pair(bool(flags & _INITIATOR), reader.fixed_untrusted(TOKEN_SIZE), reader.uint_untrusted())
+    pair = Pair(bool(flags & _INITIATOR), reader.fixed_untrusted(PAIRING_TOKEN_SIZE), reader.uint_untrusted())
     reader.uint_untrusted()  # the first sequence number, which the reference ignores as well
     if pair.stream_id > _LARGEST_ID:
         raise RemoteProtocolError("the blind relay names a stream whose id has more than 32 bits")

@@ -26,10 +26,10 @@ from .exchange import Exchange
 from .messages import (
     VERSION,
     HandshakeError,
+    HandshakePayload,
     HyperDhtCommand,
-    Mode,
-    NoisePayload,
     RelayedHandshake,
+    RelayMode,
     decode_handshake_untrusted,
 )
 from .noise_ik import HandshakeNoise
@@ -122,7 +122,7 @@ class Dial:
         key_pair: KeyPair,
         entropy: Entropy,
         public_key: bytes,
-        payload: NoisePayload,
+        payload: HandshakePayload,
         relays: tuple[SocketAddress, ...],
         learn_relays: Callable[[bytes, tuple[SocketAddress, ...]], None],
         relaying: Relaying[Dial],
@@ -142,7 +142,7 @@ class Dial:
         self._relaying = relaying
         self.pairing: Pairing | None = None
         """The attempt to meet the remote at a blind relay, if one of the two has named one."""
-        self._message = RelayedHandshake(Mode.FROM_CLIENT, self._noise.write(payload)).encode()
+        self._message = RelayedHandshake(RelayMode.FROM_CLIENT, self._noise.write(payload)).encode()
         self._ways: dict[PendingRequest, None] = {}
         self._most_ways = _WAYS_WITH_KNOWN_RELAYS if relays else _WAYS
         self._to_try: deque[SocketAddress] = deque(relays)
@@ -285,7 +285,7 @@ class Dial:
         if response.value is None:
             return
         answer = decode_handshake_untrusted(response.value)
-        if answer.mode != Mode.REPLY:
+        if answer.mode != RelayMode.REPLY:
             raise RemoteProtocolError("the answer to a handshake is not a reply")
         payload = self._noise.read_untrusted(answer.noise)
         if payload.version != VERSION:
@@ -304,7 +304,7 @@ class Dial:
         self,
         relay: SocketAddress,
         server: SocketAddress | None,
-        payload: NoisePayload,
+        payload: HandshakePayload,
         ours: SocketAddress,
         now: float,
     ) -> None:
@@ -332,7 +332,7 @@ class Dial:
             self._meet_at_relay(payload, now)
             self.handle_deadline(now)
 
-    def _meet_at_relay(self, payload: NoisePayload, now: float) -> None:
+    def _meet_at_relay(self, payload: HandshakePayload, now: float) -> None:
         """Meet the remote at the blind relay that it has named, or at ours, while we punch."""
         ours, theirs = self._payload.relay_through, payload.relay_through
         through = theirs or ours

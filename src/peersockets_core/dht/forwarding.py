@@ -14,9 +14,9 @@ from ..address import SocketAddress
 from ..errors import RemoteProtocolError
 from .limits import HyperDhtLimits
 from .messages import (
-    Mode,
     RelayedHandshake,
     RelayedHolepunch,
+    RelayMode,
     decode_handshake_untrusted,
     decode_holepunch_untrusted,
 )
@@ -79,20 +79,20 @@ class Forwarding:
             raise RemoteProtocolError("a relayed handshake has no message")
         to = self._address_of(received, now)
         match message.mode:
-            case Mode.FROM_CLIENT:
+            case RelayMode.FROM_CLIENT:
                 to = message.relay_address or to
                 if to is None:  # the reply names nodes near the key, among which the asker finds a better one
                     self._node.reply(received, now, token=False)
                 else:
-                    passed_on = RelayedHandshake(Mode.FROM_RELAY, message.noise, received.source)
+                    passed_on = RelayedHandshake(RelayMode.FROM_RELAY, message.noise, received.source)
                     self._node.relay(received, to, passed_on.encode())
-            case Mode.FROM_RELAY if to is not None:
+            case RelayMode.FROM_RELAY if to is not None:
                 passed_on = RelayedHandshake(
-                    Mode.FROM_SECOND_RELAY, message.noise, message.peer_address, received.source
+                    RelayMode.FROM_SECOND_RELAY, message.noise, message.peer_address, received.source
                 )
                 self._node.relay(received, to, passed_on.encode())
-            case Mode.FROM_SERVER if message.peer_address is not None:
-                reply = RelayedHandshake(Mode.REPLY, message.noise, received.source)
+            case RelayMode.FROM_SERVER if message.peer_address is not None:
+                reply = RelayedHandshake(RelayMode.REPLY, message.noise, received.source)
                 self._node.reply_to(received, message.peer_address, now, reply.encode())
             case _:
                 raise RemoteProtocolError("a relayed handshake has no destination")
@@ -101,15 +101,15 @@ class Forwarding:
         """Pass a hole punching message on to its next hop. Raises only `RemoteProtocolError`."""
         message = decode_holepunch_untrusted(received.request.value or b"")
         match message.mode:
-            case Mode.FROM_CLIENT:
+            case RelayMode.FROM_CLIENT:
                 to = message.peer_address or self._address_of(received, now)
                 if to is not None:
                     passed_on = RelayedHolepunch(
-                        Mode.FROM_RELAY, message.id, message.payload, received.source
+                        RelayMode.FROM_RELAY, message.id, message.payload, received.source
                     )
                     self._node.relay(received, to, passed_on.encode())
-            case Mode.FROM_SERVER if message.peer_address is not None:
-                reply = RelayedHolepunch(Mode.REPLY, message.id, message.payload, received.source)
+            case RelayMode.FROM_SERVER if message.peer_address is not None:
+                reply = RelayedHolepunch(RelayMode.REPLY, message.id, message.payload, received.source)
                 self._node.reply_to(received, message.peer_address, now, reply.encode())
             case _:
                 raise RemoteProtocolError("a relayed hole punching message has no destination")

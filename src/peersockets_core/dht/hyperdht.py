@@ -23,7 +23,7 @@ from .exchange import Exchange
 from .forwarding import Forwarding
 from .limits import DEFAULT_HYPER_DHT_LIMITS, HyperDhtLimits
 from .listening import Accepted, HandshakeServer, Incoming
-from .messages import MOST_RELAYS, HyperDhtCommand, NoisePayload, Peer, UdxInfo
+from .messages import MOST_RELAYS, HandshakePayload, HyperDhtCommand, Peer, UdxInfo
 from .punching import FIRST_SOCKET, PunchDatagram, PunchFailed, Punching
 from .relaying import Pairing, Relaying
 from .rpc.events import (
@@ -399,10 +399,10 @@ class HyperDht:
 
     # Inside
 
-    def payload(self, stream_id: int) -> NoisePayload:
+    def payload(self, stream_id: int) -> HandshakePayload:
         """Return our payload for a handshake."""
         open_at = () if self.open_address is None else (self.open_address,)
-        return NoisePayload(
+        return HandshakePayload(
             Firewall.OPEN if open_at else Firewall.UNKNOWN,
             addresses=open_at + self.local_addresses,
             udx=UdxInfo(stream_id),

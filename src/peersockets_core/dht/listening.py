@@ -22,9 +22,9 @@ from .limits import HyperDhtLimits
 from .messages import (
     VERSION,
     HandshakeError,
-    Mode,
-    NoisePayload,
+    HandshakePayload,
     RelayedHandshake,
+    RelayMode,
     UdxInfo,
     decode_handshake_untrusted,
 )
@@ -80,7 +80,7 @@ class Incoming:
     """The remote's address as the relay sees it, or as we see it if the handshake came directly."""
     our_address: SocketAddress | None
     """Our own address as the relay sees it, or None if the handshake came directly."""
-    payload: NoisePayload
+    payload: HandshakePayload
     expires: float
     state: IncomingState = IncomingState.UNDECIDED
     _noise: HandshakeNoise = attrs.field(alias="noise", kw_only=True)
@@ -155,7 +155,7 @@ class HandshakeServer:
         """Take in a handshake for our key. Raises only `RemoteProtocolError`."""
         relayed = decode_handshake_untrusted(received.request.value or b"")
         if relayed.mode not in _REPLY_MODES or (
-            relayed.mode != Mode.FROM_CLIENT and not relayed.peer_address
+            relayed.mode != RelayMode.FROM_CLIENT and not relayed.peer_address
         ):
             raise RemoteProtocolError("the handshake does not come from a client")
         incoming = self._incoming.get(relayed.noise)
@@ -167,7 +167,7 @@ class HandshakeServer:
             incoming._waiting.append((received, relayed))
 
     def accept(
-        self, incoming: Incoming, stream_id: int, payload: NoisePayload, now: float
+        self, incoming: Incoming, stream_id: int, payload: HandshakePayload, now: float
     ) -> Accepted | None:
         """Answer a handshake with `payload`; returns the keys and the address for our stream `stream_id`.
 
@@ -229,7 +229,7 @@ class HandshakeServer:
         """Send the answer back along the path of the handshake."""
         node = self._exchange.node
         reply = RelayedHandshake(_REPLY_MODES[relayed.mode], incoming._reply, relayed.peer_address)
-        if relayed.mode == Mode.FROM_CLIENT:
+        if relayed.mode == RelayMode.FROM_CLIENT:
             node.reply(
                 received,
                 now,
@@ -244,14 +244,14 @@ class HandshakeServer:
             node.relay(received, relayed.relay_address or received.source, reply.encode(), socket=socket)
 
 
-_REPLY_MODES: Final[dict[int, Mode]] = {
-    Mode.FROM_CLIENT: Mode.REPLY,
-    Mode.FROM_RELAY: Mode.FROM_SERVER,
-    Mode.FROM_SECOND_RELAY: Mode.FROM_SERVER,
+_REPLY_MODES: Final[dict[int, RelayMode]] = {
+    RelayMode.FROM_CLIENT: RelayMode.REPLY,
+    RelayMode.FROM_RELAY: RelayMode.FROM_SERVER,
+    RelayMode.FROM_SECOND_RELAY: RelayMode.FROM_SERVER,
 }
 
 
-def _fault_of(payload: NoisePayload) -> HandshakeError:
+def _fault_of(payload: HandshakePayload) -> HandshakeError:
     if payload.version != VERSION:
         return HandshakeError.VERSION_MISMATCH
     return HandshakeError.NONE if payload.udx is not None else HandshakeError.ABORTED

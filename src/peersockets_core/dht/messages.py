@@ -63,7 +63,7 @@ class HandshakeError(IntEnum):
     TRY_LATER = 3
 
 
-class Mode(IntEnum):
+class RelayMode(IntEnum):
     """The hop that a relayed message is on."""
 
     FROM_CLIENT = 0
@@ -203,7 +203,7 @@ class RelayThrough:
 
 
 @attrs.frozen
-class NoisePayload:
+class HandshakePayload:
     """The encrypted payload of a handshake message; it has the same form in both directions."""
 
     firewall: int
@@ -314,7 +314,7 @@ def decode_holepunch_untrusted(value: bytes) -> RelayedHolepunch:
     return RelayedHolepunch(mode, id, payload, reader.address_untrusted() if flags & 1 else None)
 
 
-def decode_payload_untrusted(data: bytes) -> NoisePayload:
+def decode_payload_untrusted(data: bytes) -> HandshakePayload:
     """Read the payload of a handshake message. If it has another version, only the version is read.
 
     Raises only `RemoteProtocolError`.
@@ -322,7 +322,7 @@ def decode_payload_untrusted(data: bytes) -> NoisePayload:
     reader = Reader(data)
     version = reader.uint_untrusted()
     if version != VERSION:
-        return NoisePayload(Firewall.UNKNOWN, version=version, secret_stream=None)
+        return HandshakePayload(Firewall.UNKNOWN, version=version, secret_stream=None)
     flags, error, firewall = reader.uint_untrusted(), reader.uint_untrusted(), reader.uint_untrusted()
     holepunch = _holepunch_info_untrusted(reader) if flags & 1 else None
     addresses = reader.addresses_untrusted(_MOST_ADDRESSES) if flags & 2 else ()
@@ -332,7 +332,7 @@ def decode_payload_untrusted(data: bytes) -> NoisePayload:
     secret_stream = reader.uint_untrusted() if flags & 16 else None
     relay_through = _relay_through_untrusted(reader) if flags & 32 else None
     relays = reader.addresses_untrusted(_MOST_ADDRESSES) if flags & 64 else ()
-    return NoisePayload(
+    return HandshakePayload(
         firewall, error, holepunch, addresses, udx, secret_stream, relays, relay_through, version
     )
 

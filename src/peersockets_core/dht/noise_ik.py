@@ -12,7 +12,7 @@ from ..crypto.noise import DHKeyPair, Ed25519, NoiseHandshake
 from ..errors import RemoteProtocolError
 from ..keys import Entropy, KeyPair
 from ..wires.keys import Keys
-from .messages import HyperDhtCommand, NoisePayload, decode_payload_untrusted
+from .messages import HandshakePayload, HyperDhtCommand, decode_payload_untrusted
 from .signing import namespace
 
 _ED25519: Final = Ed25519()
@@ -40,11 +40,11 @@ class HandshakeNoise:
         """The remote's 32-byte key, which is proved once one of its messages has been read."""
         return self._noise.remote_static
 
-    def write(self, payload: NoisePayload) -> bytes:
+    def write(self, payload: HandshakePayload) -> bytes:
         """Return our next message."""
         return self._noise.write_message(payload.encode())
 
-    def read_untrusted(self, message: bytes) -> NoisePayload:
+    def read_untrusted(self, message: bytes) -> HandshakePayload:
         """Read the remote's message; an invalid message leaves the state unchanged.
 
         Raises only `RemoteProtocolError`.

@@ -23,7 +23,7 @@ from ..holepunch.server import Refusal, RoundReceived, ServerPunch
 from ..holepunch.throttle import Throttle
 from ..keys import Entropy
 from .exchange import Exchange
-from .messages import HyperDhtCommand, Mode, RelayedHolepunch, decode_holepunch_untrusted
+from .messages import HyperDhtCommand, RelayedHolepunch, RelayMode, decode_holepunch_untrusted
 from .relaying import Pairing
 from .rpc.events import RequestReceived
 from .rpc.messages import RpcCommand, RpcResponse
@@ -237,7 +237,7 @@ class Punching:
         """Take in a relayed message for our key. Raises only `RemoteProtocolError`."""
         relayed = decode_holepunch_untrusted(received.request.value or b"")
         punch = self._by_id.get(relayed.id)
-        if relayed.mode != Mode.FROM_RELAY or relayed.peer_address is None:
+        if relayed.mode != RelayMode.FROM_RELAY or relayed.peer_address is None:
             raise RemoteProtocolError("the hole punching message does not come from a relay")
         if punch is None or punch._payload is None:
             raise RemoteProtocolError("the hole punching message belongs to no handshake")
@@ -300,14 +300,14 @@ class Punching:
             del self._pings[ping]
             self._exchange.cancel(ping)
 
-    # The methods of `ClientHost`
+    # The methods of `PunchClientHost`
 
     def send_round(
         self, client: ClientPunch, relay: SocketAddress, to: SocketAddress, message: Round, now: float
     ) -> bool:
         """Send a message to a server through a relay."""
         target, id, payload = self._clients[client]
-        value = RelayedHolepunch(Mode.FROM_CLIENT, id, payload.seal(message), to).encode()
+        value = RelayedHolepunch(RelayMode.FROM_CLIENT, id, payload.seal(message), to).encode()
         request = self._exchange.request(
             self,
             relay,
@@ -327,7 +327,7 @@ class Punching:
             del self._rounds[request]
             self._exchange.cancel(request)
 
-    # The methods of `ServerHost`
+    # The methods of `PunchServerHost`
 
     def answer_round(
         self, server: ServerPunch, received: RoundReceived, message: Round, *, socket: int | None
@@ -336,7 +336,7 @@ class Punching:
         payload, request = self._servers[server]._payload, received.path
         assert payload is not None
         assert isinstance(request, RequestReceived)
-        value = RelayedHolepunch(Mode.FROM_SERVER, 0, payload.seal(message), received.client).encode()
+        value = RelayedHolepunch(RelayMode.FROM_SERVER, 0, payload.seal(message), received.client).encode()
         at = Socket.MAIN if socket is None else socket
         self._exchange.node.relay(request, received.relay, value, socket=at)
 
@@ -366,7 +366,7 @@ class Punching:
         client = self._rounds.pop(request)
         try:
             relayed = decode_holepunch_untrusted(response.value or b"")
-            if relayed.mode != Mode.REPLY:
+            if relayed.mode != RelayMode.REPLY:
                 raise RemoteProtocolError("the answer to a hole punching message is not a reply")
             message = self._clients[client][2].open_untrusted(relayed.payload)
         except RemoteProtocolError:

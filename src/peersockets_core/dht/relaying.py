@@ -19,7 +19,7 @@ from ..errors import RemoteProtocolError
 from ..keys import Entropy
 from ..transitions import follow
 from ..wires.keys import Keys
-from .blind_relay import TOKEN_SIZE, BlindRelayClient, Pair
+from .blind_relay import PAIRING_TOKEN_SIZE, BlindRelayClient, Pair
 from .limits import HyperDhtLimits
 from .messages import RelayThrough
 from .signing import is_key
@@ -181,7 +181,7 @@ class Relaying(Generic[D]):
 
     def invite(self, relay: bytes) -> RelayThrough:
         """Return an offer to meet at a relay."""
-        return RelayThrough(relay, self._entropy(TOKEN_SIZE))
+        return RelayThrough(relay, self._entropy(PAIRING_TOKEN_SIZE))
 
     def offer(
         self,

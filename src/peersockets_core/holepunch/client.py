@@ -123,7 +123,7 @@ class ClientPlan:
     remote_firewall: int
 
 
-class ClientHost(PuncherHost, Protocol):
+class PunchClientHost(PuncherHost, Protocol):
     """The methods of the node that a client's punch uses."""
 
     def send_round(
@@ -145,7 +145,7 @@ class ClientPunch:
 
     def __init__(
         self,
-        host: ClientHost,
+        host: PunchClientHost,
         plan: ClientPlan,
         now: float,
         *,

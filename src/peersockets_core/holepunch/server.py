@@ -79,7 +79,7 @@ class RoundReceived:
     """A value of the host's choice, which it gets back with the answer."""
 
 
-class ServerHost(PuncherHost, Protocol):
+class PunchServerHost(PuncherHost, Protocol):
     """The methods of the node that a server's punch uses."""
 
     def answer_round(
@@ -97,7 +97,7 @@ class ServerHost(PuncherHost, Protocol):
 class ServerPunch:
     """One punch of a server."""
 
-    def __init__(self, host: ServerHost, remote_firewall: int, now: float) -> None:
+    def __init__(self, host: PunchServerHost, remote_firewall: int, now: float) -> None:
         """Prepare; `begin` starts to sample our NAT. The punch expires if the client does not take part."""
         self.state = ServerState.WAITING
         self.puncher = Puncher(host, self, initiator=False, remote_firewall=remote_firewall)

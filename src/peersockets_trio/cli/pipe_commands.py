@@ -8,13 +8,13 @@ import json
 import math
 from typing import Any, Final, TypeAlias
 
-Command: TypeAlias = dict[str, Any]
+PipeCommand: TypeAlias = dict[str, Any]
 
 LONGEST_WAIT: Final = 24 * 60 * 60
 """The most seconds that a `timeout` may have."""
 
 
-def parse(line: bytes) -> Command:
+def parse(line: bytes) -> PipeCommand:
     """Read a command. Raises `ValueError` if the line holds none."""
     try:
         command = json.loads(line, parse_constant=_refuse_number, parse_float=finite)
@@ -34,7 +34,7 @@ def finite(text: str) -> float:
     return float(text) if math.isfinite(float(text)) else _refuse_number(text)
 
 
-def field(command: Command, name: str, kind: type[Any]) -> Any:
+def field(command: PipeCommand, name: str, kind: type[Any]) -> Any:
     """Return a field that is text (`str`) or a number (`int`). Raises `ValueError`, which names it."""
     value = command.get(name)
     if not isinstance(value, kind) or isinstance(value, bool):
@@ -42,7 +42,7 @@ def field(command: Command, name: str, kind: type[Any]) -> Any:
     return value
 
 
-def payload(command: Command) -> bytes:
+def payload(command: PipeCommand) -> bytes:
     """Return the bytes of "message", in base64, or of "text". Raises `ValueError`."""
     if ("message" in command) == ("text" in command):
         raise ValueError('give exactly one of "message" and "text"')
@@ -57,7 +57,7 @@ def payload(command: Command) -> bytes:
         raise ValueError(f"message must be base64: {error}") from None
 
 
-def identifier(command: Command) -> int | str:
+def identifier(command: PipeCommand) -> int | str:
     """Return "id", the program's name of a request: text or a whole number. Raises `ValueError`."""
     value = command.get("id")
     if not isinstance(value, int | str) or isinstance(value, bool):
@@ -65,7 +65,7 @@ def identifier(command: Command) -> int | str:
     return value
 
 
-def timeout(command: Command) -> float:
+def timeout(command: PipeCommand) -> float:
     """Return "timeout" in seconds. Raises `ValueError`."""
     value = command.get("timeout")
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= LONGEST_WAIT:

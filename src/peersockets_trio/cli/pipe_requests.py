@@ -18,7 +18,7 @@ from ..topic import Topic
 from .feed import Feed
 from .large import data_event_line
 from .lines import Output
-from .pipe_commands import Command, field, identifier, payload, timeout
+from .pipe_commands import PipeCommand, field, identifier, payload, timeout
 
 MAX_ASKED: Final = 1024
 """Requests of the program that wait for a reply at a time: as many as a topic answers."""
@@ -72,7 +72,7 @@ class PipeRequests:
 
     # Commands
 
-    async def serve(self, command: Command) -> None:
+    async def serve(self, command: PipeCommand) -> None:
         """Show the requests of peers on a topic to the program from now on."""
         name = field(command, "topic", str)
         if name in self._servers:
@@ -80,7 +80,7 @@ class PipeRequests:
         topic = self._open(name)
         self._servers[name] = await self._nursery.start(self._serve, topic)
 
-    async def request(self, command: Command) -> None:
+    async def request(self, command: PipeCommand) -> None:
         """Ask a peer; a `reply` or an `error` with the same id follows."""
         number = identifier(command)
         name, peer_id = field(command, "topic", str), field(command, "peerId", int)
@@ -98,19 +98,19 @@ class PipeRequests:
             self._ask, asked, origin, partial(topic.request, peer_id, data, timeout=seconds)
         )
 
-    async def cancel(self, command: Command) -> None:
+    async def cancel(self, command: PipeCommand) -> None:
         """Cancel a request of the program."""
         number = identifier(command)
         if number not in self._asked:
             raise ValueError(f"id {json.dumps(number)[:80]} is no request under way")
         self._asked[number].scope.cancel()
 
-    async def reply(self, command: Command) -> None:
+    async def reply(self, command: PipeCommand) -> None:
         """Answer a peer's request."""
         question, data = self._question(command), payload(command)
         self._answer(command["id"], question, data, len(data))
 
-    async def refuse(self, command: Command) -> None:
+    async def refuse(self, command: PipeCommand) -> None:
         """Answer a peer's request with an error, whose text the peer gets."""
         question, error = self._question(command), RequestError(field(command, "text", str))
         self._answer(command["id"], question, error, len(error.text.encode()))
@@ -200,7 +200,7 @@ class PipeRequests:
         assert question.answer is not None
         raise question.answer
 
-    def _question(self, command: Command) -> _Question:
+    def _question(self, command: PipeCommand) -> _Question:
         number = field(command, "id", int)
         if number not in self._questions:
             raise ValueError(f"id {json.dumps(number)[:80]} is no request that waits for an answer")

@@ -20,7 +20,7 @@ from peersockets_core.buffer import Buffer
 from peersockets_core.udx import Address
 
 from ..runtime.addresses import address_of
-from .readers import UDP_GRO, OneByOne, Reader, Receive
+from .readers import UDP_GRO, DatagramReader, OneByOne, Receive
 from .recvmmsg import AVAILABLE, Batches
 
 _UDP_SEGMENT: Final = 103
@@ -45,12 +45,12 @@ _TTL: Final = 64
 class Datagrams:
     """A bound, non-blocking UDP socket."""
 
-    def __init__(self, sock: socket.socket, reader: Reader | None = None) -> None:
+    def __init__(self, sock: socket.socket, reader: DatagramReader | None = None) -> None:
         """Take over a socket, and set it up. It shares the buffers of a `reader`, if there is one."""
         self.socket = sock
         self.segments = _LINUX
         """Whether one call sends many datagrams. It is False once an error shows that this does not work."""
-        self.reader: Reader
+        self.reader: DatagramReader
         if reader is not None:
             self.reader = reader.of(sock)
         else:

@@ -30,13 +30,13 @@ Receive: TypeAlias = Callable[[memoryview, int, Address], None]
 the source address."""
 
 
-class Reader(Protocol):
+class DatagramReader(Protocol):
     """Reads from a socket that it was made for."""
 
     def read(self, receive: Receive) -> bool:
         """Pass the datagrams that have arrived to `receive`; returns whether there may be more."""
 
-    def of(self, sock: socket.socket) -> Reader:
+    def of(self, sock: socket.socket) -> DatagramReader:
         """Return a reader of another socket, which shares the buffers. The two take turns."""
 
 
@@ -48,13 +48,13 @@ class OneByOne:
         self._buffer = memoryview(bytearray(_ROOM))
 
     def of(self, sock: socket.socket) -> OneByOne:
-        """See `Reader`."""
+        """See `DatagramReader`."""
         other = copy.copy(self)
         other.socket = sock
         return other
 
     def read(self, receive: Receive) -> bool:
-        """See `Reader`."""
+        """See `DatagramReader`."""
         sock, buffer = self.socket, self._buffer
         start = end = size = total = (
             0  # bounds and size of the run that is being gathered, and the bytes of all runs

@@ -102,13 +102,13 @@ class Batches:
         self._most = _SLOTS  # in the next call
 
     def of(self, sock: socket.socket) -> Batches:
-        """See `Reader`."""
+        """See `DatagramReader`."""
         other = copy.copy(self)
         other._descriptor = sock.fileno()
         return other
 
     def read(self, receive: Receive) -> bool:
-        """See `Reader`."""
+        """See `DatagramReader`."""
         total = 0
         for _ in range(_CALLS):
             self._messages[:] = self._fresh

@@ -11,7 +11,7 @@ import pytest
 from adapter.udp.support import bound, pieces, read
 from peersockets_core.udx import Address
 from peersockets_trio.udp.datagrams import Datagrams
-from peersockets_trio.udp.readers import OneByOne, Reader
+from peersockets_trio.udp.readers import DatagramReader, OneByOne
 from peersockets_trio.udp.recvmmsg import AVAILABLE, Batches
 
 ONE_BY_ONE = pytest.param(OneByOne, id="one by one")
@@ -21,13 +21,13 @@ BATCHES = pytest.param(
 
 
 @pytest.fixture(params=[ONE_BY_ONE, BATCHES])
-def make(request: pytest.FixtureRequest) -> Callable[[socket.socket], Reader]:
-    made: Callable[[socket.socket], Reader] = request.param
+def make(request: pytest.FixtureRequest) -> Callable[[socket.socket], DatagramReader]:
+    made: Callable[[socket.socket], DatagramReader] = request.param
     return made
 
 
 @pytest.fixture
-def two(make: Callable[[socket.socket], Reader]) -> Iterator[tuple[Datagrams, Datagrams]]:
+def two(make: Callable[[socket.socket], DatagramReader]) -> Iterator[tuple[Datagrams, Datagrams]]:
     with bound() as sender, bound() as receiver:
         receiver.reader = make(receiver.socket)
         yield sender, receiver
@@ -75,7 +75,7 @@ def test_the_source_is_the_address_of_the_sender(two: tuple[Datagrams, Datagrams
     assert seen == [sender.address] * 2
 
 
-def test_the_source_over_the_other_family(make: Callable[[socket.socket], Reader]) -> None:
+def test_the_source_over_the_other_family(make: Callable[[socket.socket], DatagramReader]) -> None:
     seen: list[Address] = []
     try:
         with bound("::1") as sender, bound("::1") as receiver:

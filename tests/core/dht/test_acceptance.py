@@ -11,10 +11,10 @@ from peersockets_core.address import SocketAddress
 from peersockets_core.dht.limits import HyperDhtLimits
 from peersockets_core.dht.messages import (
     HandshakeError,
+    HandshakePayload,
     HolepunchInfo,
-    Mode,
-    NoisePayload,
     RelayedHandshake,
+    RelayMode,
     UdxInfo,
 )
 from peersockets_core.holepunch import Firewall, PunchLimits
@@ -35,7 +35,7 @@ NEIGHBOUR = attrs.evolve(PAYLOAD, addresses=(("192.168.1.5", 1),))
         pytest.param(SAME, NEIGHBOUR, OURS, None, False, True, id="everybody can reach us"),
         pytest.param(
             CLIENT,
-            NoisePayload(Firewall.OPEN, udx=UdxInfo(7)),
+            HandshakePayload(Firewall.OPEN, udx=UdxInfo(7)),
             None,
             RELAYED_AT,
             False,
@@ -46,7 +46,7 @@ NEIGHBOUR = attrs.evolve(PAYLOAD, addresses=(("192.168.1.5", 1),))
 )
 def test_the_offer_of_hole_punching(
     client_at: SocketAddress,
-    payload: NoisePayload,
+    payload: HandshakePayload,
     open_address: SocketAddress | None,
     offered: HolepunchInfo | None,
     punches: bool,
@@ -56,7 +56,7 @@ def test_the_offer_of_hole_punching(
     node.machine.local_addresses = (LOCAL,)
     node.machine.announcer.relays = {RELAY: OURS}
     noise, message = client(payload=payload)
-    (incoming,) = node.bring(RelayedHandshake(Mode.FROM_RELAY, message, client_at))
+    (incoming,) = node.bring(RelayedHandshake(RelayMode.FROM_RELAY, message, client_at))
     node.accept(incoming)
     assert (incoming.punch is not None) == punches
     (passed_on,) = [message for _, message in node.sent()] if from_main else node.punching()
@@ -70,7 +70,7 @@ def test_too_many_punches() -> None:
     node.machine.announcer.relays = {RELAY: OURS}
     for seed in range(2):
         noise, message = client(seed)
-        (incoming,) = node.bring(RelayedHandshake(Mode.FROM_RELAY, message, CLIENT))
+        (incoming,) = node.bring(RelayedHandshake(RelayMode.FROM_RELAY, message, CLIENT))
         accepted = node.accept(incoming)
         (passed_on,) = node.punching() + [message for _, message in node.sent()]
         payload = noise.read_untrusted(answer(passed_on).noise)
@@ -81,7 +81,7 @@ def test_too_many_punches() -> None:
 def test_a_handshake_that_was_already_decided_leaves_no_punch() -> None:
     node = Played()
     node.machine.announcer.relays = {RELAY: OURS}
-    (incoming,) = node.bring(RelayedHandshake(Mode.FROM_RELAY, client()[1], CLIENT))
+    (incoming,) = node.bring(RelayedHandshake(RelayMode.FROM_RELAY, client()[1], CLIENT))
     node.accept(incoming)
     with pytest.raises(LocalProtocolError, match="already accepted"):
         node.accept(incoming)
@@ -94,6 +94,6 @@ def test_a_remote_of_another_version_leaves_no_punch() -> None:
     node = Played()
     node.machine.announcer.relays = {RELAY: OURS}
     payload = attrs.evolve(PAYLOAD, udx=None)
-    (incoming,) = node.bring(RelayedHandshake(Mode.FROM_RELAY, client(payload=payload)[1], CLIENT))
+    (incoming,) = node.bring(RelayedHandshake(RelayMode.FROM_RELAY, client(payload=payload)[1], CLIENT))
     assert node.accept(incoming) is None
     assert node.machine.punching.statistics().sockets == 0

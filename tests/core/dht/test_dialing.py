@@ -16,12 +16,12 @@ from peersockets_core.dht.hyperdht import HyperDht
 from peersockets_core.dht.limits import HyperDhtLimits
 from peersockets_core.dht.messages import (
     HandshakeError,
+    HandshakePayload,
     HolepunchInfo,
     HyperDhtCommand,
-    Mode,
-    NoisePayload,
     Peer,
     RelayedHandshake,
+    RelayMode,
     UdxInfo,
     decode_handshake_untrusted,
     decode_holepunch_untrusted,
@@ -41,7 +41,7 @@ from peersockets_core.holepunch import Failure, Firewall
 US, SERVER = ("10.0.0.1", 1), ("1.0.0.9", 9)
 SERVER_KEYS, OUR_KEYS = KeyPair.from_seed(b"s" * 32), KeyPair.from_seed(b"c" * 32)
 NODES: list[SocketAddress] = [(f"10.0.1.{number}", 5) for number in range(1, 5)]
-PAYLOAD = NoisePayload(Firewall.UNKNOWN, udx=UdxInfo(55))
+PAYLOAD = HandshakePayload(Firewall.UNKNOWN, udx=UdxInfo(55))
 PUNCHABLE = HolepunchInfo(0, ((NODES[0], SERVER),))
 
 
@@ -112,7 +112,7 @@ class Played:
 
     def reply(
         self,
-        payload: NoisePayload = PAYLOAD,
+        payload: HandshakePayload = PAYLOAD,
         *,
         through: SocketAddress | None = None,
         server: SocketAddress | None = SERVER,
@@ -122,7 +122,7 @@ class Played:
         to, request = self.take(HyperDhtCommand.PEER_HANDSHAKE, through, most=1)[0]
         noise = HandshakeNoise(SERVER_KEYS, entropy(9))
         noise.read_untrusted(decode_handshake_untrusted(request.value).noise)
-        reply = RelayedHandshake(Mode.REPLY, noise.write(payload), server)
+        reply = RelayedHandshake(RelayMode.REPLY, noise.write(payload), server)
         self.answer(to, request, reply.encode(), ours)
 
     def wait(self, seconds: float) -> None:
@@ -374,8 +374,8 @@ def test_relays_that_have_lost_the_way() -> None:
     assert "through any of 4 relays" in net.fate.reason
 
 
-@pytest.mark.parametrize("mode", [Mode.REPLY, Mode.FROM_SERVER])
-def test_a_relay_that_lies_does_not_spoil_the_dial(mode: Mode) -> None:
+@pytest.mark.parametrize("mode", [RelayMode.REPLY, RelayMode.FROM_SERVER])
+def test_a_relay_that_lies_does_not_spoil_the_dial(mode: RelayMode) -> None:
     net = Played()
     net.dial()
     net.find(NODES[0], NODES[1])
@@ -405,7 +405,7 @@ def test_a_malformed_answer_fails_the_dial() -> None:
         (attrs.evolve(PAYLOAD, udx=None), "the peer declined with error 0"),
     ],
 )
-def test_a_server_that_declines(payload: NoisePayload, reason: str) -> None:
+def test_a_server_that_declines(payload: HandshakePayload, reason: str) -> None:
     net = Played()
     net.dial()
     net.find(NODES[0])

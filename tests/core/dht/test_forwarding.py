@@ -11,7 +11,7 @@ from peersockets_core import KeyPair
 from peersockets_core.address import SocketAddress
 from peersockets_core.dht.hyperdht import HyperDht
 from peersockets_core.dht.limits import HyperDhtLimits
-from peersockets_core.dht.messages import HyperDhtCommand, Mode, RelayedHandshake, RelayedHolepunch
+from peersockets_core.dht.messages import HyperDhtCommand, RelayedHandshake, RelayedHolepunch, RelayMode
 from peersockets_core.dht.rpc.address import node_id
 from peersockets_core.dht.rpc.messages import RpcRequest, RpcResponse, encode_request
 
@@ -63,53 +63,57 @@ def replied(to: SocketAddress, value: RelayedHandshake | RelayedHolepunch) -> li
 
 
 def test_from_the_client_to_the_server() -> None:
-    handshake = RelayedHandshake(Mode.FROM_CLIENT, b"noise")
-    expected = RelayedHandshake(Mode.FROM_RELAY, b"noise", CLIENT)
+    handshake = RelayedHandshake(RelayMode.FROM_CLIENT, b"noise")
+    expected = RelayedHandshake(RelayMode.FROM_RELAY, b"noise", CLIENT)
     assert relay(handshake, CLIENT) == passed_on(SERVER, expected)
 
 
 def test_from_the_client_to_a_relay_of_its_choice() -> None:
-    handshake = RelayedHandshake(Mode.FROM_CLIENT, b"noise", relay_address=RELAY)
+    handshake = RelayedHandshake(RelayMode.FROM_CLIENT, b"noise", relay_address=RELAY)
     ((to, request),) = relay(handshake, CLIENT, UNKNOWN)
     assert to == RELAY
-    assert request.value == RelayedHandshake(Mode.FROM_RELAY, b"noise", CLIENT).encode()
+    assert request.value == RelayedHandshake(RelayMode.FROM_RELAY, b"noise", CLIENT).encode()
 
 
 def test_from_another_relay_to_the_server() -> None:
-    handshake = RelayedHandshake(Mode.FROM_RELAY, b"noise", CLIENT)
-    expected = RelayedHandshake(Mode.FROM_SECOND_RELAY, b"noise", CLIENT, RELAY)
+    handshake = RelayedHandshake(RelayMode.FROM_RELAY, b"noise", CLIENT)
+    expected = RelayedHandshake(RelayMode.FROM_SECOND_RELAY, b"noise", CLIENT, RELAY)
     assert relay(handshake, RELAY) == passed_on(SERVER, expected)
 
 
 def test_from_the_server_back_to_the_client() -> None:
-    handshake = RelayedHandshake(Mode.FROM_SERVER, b"noise", CLIENT)
-    assert relay(handshake, SERVER) == replied(CLIENT, RelayedHandshake(Mode.REPLY, b"noise", SERVER))
+    handshake = RelayedHandshake(RelayMode.FROM_SERVER, b"noise", CLIENT)
+    assert relay(handshake, SERVER) == replied(CLIENT, RelayedHandshake(RelayMode.REPLY, b"noise", SERVER))
 
 
 def test_a_key_that_is_not_announced_here() -> None:
-    ((to, response),) = relay(RelayedHandshake(Mode.FROM_CLIENT, b"noise"), CLIENT, UNKNOWN)
+    ((to, response),) = relay(RelayedHandshake(RelayMode.FROM_CLIENT, b"noise"), CLIENT, UNKNOWN)
     assert (to, response.value, response.token) == (CLIENT, None, None)
 
 
 def test_hole_punching_there_and_back() -> None:
-    there = RelayedHolepunch(Mode.FROM_CLIENT, 3, b"sealed")
-    assert relay(there, CLIENT) == passed_on(SERVER, RelayedHolepunch(Mode.FROM_RELAY, 3, b"sealed", CLIENT))
-    named = RelayedHolepunch(Mode.FROM_CLIENT, 3, b"sealed", RELAY)
-    assert relay(named, CLIENT) == passed_on(RELAY, RelayedHolepunch(Mode.FROM_RELAY, 3, b"sealed", CLIENT))
-    back = RelayedHolepunch(Mode.FROM_SERVER, 0, b"sealed", CLIENT)
-    assert relay(back, SERVER) == replied(CLIENT, RelayedHolepunch(Mode.REPLY, 0, b"sealed", SERVER))
+    there = RelayedHolepunch(RelayMode.FROM_CLIENT, 3, b"sealed")
+    assert relay(there, CLIENT) == passed_on(
+        SERVER, RelayedHolepunch(RelayMode.FROM_RELAY, 3, b"sealed", CLIENT)
+    )
+    named = RelayedHolepunch(RelayMode.FROM_CLIENT, 3, b"sealed", RELAY)
+    assert relay(named, CLIENT) == passed_on(
+        RELAY, RelayedHolepunch(RelayMode.FROM_RELAY, 3, b"sealed", CLIENT)
+    )
+    back = RelayedHolepunch(RelayMode.FROM_SERVER, 0, b"sealed", CLIENT)
+    assert relay(back, SERVER) == replied(CLIENT, RelayedHolepunch(RelayMode.REPLY, 0, b"sealed", SERVER))
 
 
 @pytest.mark.parametrize(
     "value",
     [
-        RelayedHandshake(Mode.FROM_CLIENT, b""),
-        RelayedHandshake(Mode.FROM_SERVER, b"noise"),
-        RelayedHandshake(Mode.FROM_SECOND_RELAY, b"noise", CLIENT, RELAY),
-        RelayedHandshake(Mode.REPLY, b"noise", CLIENT),
+        RelayedHandshake(RelayMode.FROM_CLIENT, b""),
+        RelayedHandshake(RelayMode.FROM_SERVER, b"noise"),
+        RelayedHandshake(RelayMode.FROM_SECOND_RELAY, b"noise", CLIENT, RELAY),
+        RelayedHandshake(RelayMode.REPLY, b"noise", CLIENT),
         RelayedHandshake(99, b"noise", CLIENT),
-        RelayedHolepunch(Mode.FROM_SERVER, 3, b"sealed"),
-        RelayedHolepunch(Mode.FROM_RELAY, 3, b"sealed", CLIENT),
+        RelayedHolepunch(RelayMode.FROM_SERVER, 3, b"sealed"),
+        RelayedHolepunch(RelayMode.FROM_RELAY, 3, b"sealed", CLIENT),
         b"\xff",
         b"",
     ],
@@ -124,18 +128,18 @@ def test_messages_that_lead_nowhere_are_dropped(value: Any) -> None:
 def test_without_a_destination_nothing_is_sent() -> None:
     for target in (UNKNOWN, None):
         machine = node()
-        assert not relay(RelayedHandshake(Mode.FROM_RELAY, b"noise", CLIENT), RELAY, target, machine)
+        assert not relay(RelayedHandshake(RelayMode.FROM_RELAY, b"noise", CLIENT), RELAY, target, machine)
         assert machine.node.dropped == 1
-        assert not relay(RelayedHolepunch(Mode.FROM_CLIENT, 3, b"sealed"), CLIENT, target, machine)
+        assert not relay(RelayedHolepunch(RelayMode.FROM_CLIENT, 3, b"sealed"), CLIENT, target, machine)
 
 
 def test_no_relayed_message_grows_much() -> None:
     """A stranger gains nothing by relaying through us: each datagram is about as large as the last."""
     noise = bytes(120)
     for value, source in (
-        (RelayedHandshake(Mode.FROM_CLIENT, noise), CLIENT),
-        (RelayedHandshake(Mode.FROM_RELAY, noise, CLIENT), RELAY),
-        (RelayedHandshake(Mode.FROM_SERVER, noise, CLIENT), SERVER),
+        (RelayedHandshake(RelayMode.FROM_CLIENT, noise), CLIENT),
+        (RelayedHandshake(RelayMode.FROM_RELAY, noise, CLIENT), RELAY),
+        (RelayedHandshake(RelayMode.FROM_SERVER, noise, CLIENT), SERVER),
     ):
         ((_, message),) = relay(value, source)
         assert len(message.value) <= len(value.encode()) + 12

@@ -22,9 +22,9 @@ from peersockets_core.dht.hyperdht import HyperDht
 from peersockets_core.dht.limits import HyperDhtLimits
 from peersockets_core.dht.messages import (
     HyperDhtCommand,
-    Mode,
     Peer,
     RelayedHandshake,
+    RelayMode,
     decode_handshake_untrusted,
     encode_peers,
 )
@@ -263,18 +263,18 @@ def test_a_sybil_neighbourhood_hides_no_earlier_peer() -> None:
 def test_a_replayed_handshake_gets_the_same_answer_and_later_a_useless_one() -> None:
     node = Played()
     _, message = client()
-    (incoming,) = node.bring(RelayedHandshake(Mode.FROM_RELAY, message, CLIENT))
+    (incoming,) = node.bring(RelayedHandshake(RelayMode.FROM_RELAY, message, CLIENT))
     accepted = node.accept(incoming)
     ((_, first),) = node.sent()
     stranger: SocketAddress = ("10.6.6.6", 6)
-    assert not node.bring(RelayedHandshake(Mode.FROM_RELAY, message, stranger), stranger)
+    assert not node.bring(RelayedHandshake(RelayMode.FROM_RELAY, message, stranger), stranger)
     ((to, again),) = node.sent()
     assert to == stranger
     assert answer(again).noise == answer(first).noise
     node.now += 100
     node.machine.handle_deadline(node.now)
     node.sent()
-    (late,) = node.bring(RelayedHandshake(Mode.FROM_RELAY, message, CLIENT), RELAY)
+    (late,) = node.bring(RelayedHandshake(RelayMode.FROM_RELAY, message, CLIENT), RELAY)
     other = node.accept(late)
     ((_, second),) = node.sent()
     assert answer(second).noise != answer(first).noise
@@ -287,7 +287,7 @@ def test_a_relay_that_lies_about_the_address_of_a_client() -> None:
     """The server sends nothing to the address that a relay names for the client. It answers the relay."""
     node = Played()
     _, message = client()
-    (incoming,) = node.bring(RelayedHandshake(Mode.FROM_RELAY, message, (VICTIM, 1)))
+    (incoming,) = node.bring(RelayedHandshake(RelayMode.FROM_RELAY, message, (VICTIM, 1)))
     accepted = node.accept(incoming)
     assert accepted is not None
     assert accepted.address is None
@@ -309,13 +309,13 @@ def test_a_relay_that_lies_about_the_address_of_a_server() -> None:
             record = Peer(key(bob)).encode()
             return [(source, encode_response(response(request, address, source, value=record)))]
         message = decode_handshake_untrusted(request.value or b"")
-        if message.mode == Mode.FROM_CLIENT:  # passed on to the server, which answers
+        if message.mode == RelayMode.FROM_CLIENT:  # passed on to the server, which answers
             waiting[request.tid] = request, source
-            value = RelayedHandshake(Mode.FROM_RELAY, message.noise, source).encode()
+            value = RelayedHandshake(RelayMode.FROM_RELAY, message.noise, source).encode()
             passed_on = RpcRequest(request.tid, bob.address, request.command, target=target, value=value)
             return [(bob.address, encode_request(passed_on))]
         asked, client = waiting[request.tid]
-        value = RelayedHandshake(Mode.REPLY, message.noise, (VICTIM, 1)).encode()
+        value = RelayedHandshake(RelayMode.REPLY, message.noise, (VICTIM, 1)).encode()
         return [(client, encode_response(response(asked, address, client, value=value)))]
 
     intrude(network, address, lie)

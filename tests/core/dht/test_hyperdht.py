@@ -16,7 +16,7 @@ from peersockets_core import KeyPair
 from peersockets_core.dht import HyperDht
 from peersockets_core.dht.events import ConnectionRequested, DialFailed, Dialled, Listening
 from peersockets_core.dht.listening import Accepted
-from peersockets_core.dht.messages import HyperDhtCommand, Mode, NoisePayload, RelayedHandshake
+from peersockets_core.dht.messages import HandshakePayload, HyperDhtCommand, RelayedHandshake, RelayMode
 from peersockets_core.dht.rpc.events import ReachabilityChanged
 from peersockets_core.dht.rpc.messages import RpcRequest
 from peersockets_core.dht.signing import key_hash
@@ -157,7 +157,7 @@ HOSTILE_VALUES = st.binary(max_size=60) | st.builds(
     lambda mode, noise, payload, address: RelayedHandshake(
         mode, noise or payload.encode(), address, address
     ).encode(),
-    st.sampled_from([*Mode, 9]),
+    st.sampled_from([*RelayMode, 9]),
     st.binary(max_size=150),
     PAYLOADS,
     st.none() | st.just(("10.0.0.9", 9)),
@@ -205,7 +205,7 @@ def test_arbitrary_messages_never_raise(messages: list[Any]) -> None:
 
 
 def test_a_handshake_of_another_layers_payload() -> None:
-    assert NoisePayload(0).encode() == b"\x01\x10\x00\x00\x01"
+    assert HandshakePayload(0).encode() == b"\x01\x10\x00\x00\x01"
 
 
 @pytest.mark.parametrize("command", ["refuse", "accept"])

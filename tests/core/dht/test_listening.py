@@ -16,10 +16,10 @@ from peersockets_core.dht.limits import HyperDhtLimits
 from peersockets_core.dht.listening import Accepted, Incoming, IncomingState
 from peersockets_core.dht.messages import (
     HandshakeError,
+    HandshakePayload,
     HyperDhtCommand,
-    Mode,
-    NoisePayload,
     RelayedHandshake,
+    RelayMode,
     UdxInfo,
     decode_handshake_untrusted,
 )
@@ -30,7 +30,7 @@ from peersockets_core.holepunch import Firewall
 
 OURS, CLIENT, RELAY, SECOND = (("10.0.0.1", 1), ("10.0.0.2", 2), ("10.0.0.3", 3), ("10.0.0.4", 4))
 SERVER_KEYS, CLIENT_KEYS = KeyPair.from_seed(b"s" * 32), KeyPair.from_seed(b"c" * 32)
-PAYLOAD = NoisePayload(Firewall.UNKNOWN, udx=UdxInfo(77))
+PAYLOAD = HandshakePayload(Firewall.UNKNOWN, udx=UdxInfo(77))
 
 
 @attrs.define(eq=False)
@@ -81,7 +81,7 @@ class Played:
         return self.machine.accept(incoming, 99, self.now)
 
 
-def client(seed: int = 0, payload: NoisePayload = PAYLOAD) -> tuple[HandshakeNoise, bytes]:
+def client(seed: int = 0, payload: HandshakePayload = PAYLOAD) -> tuple[HandshakeNoise, bytes]:
     noise = HandshakeNoise(CLIENT_KEYS, entropy(seed), SERVER_KEYS.ed25519_public_key)
     return noise, noise.write(payload)
 
@@ -94,7 +94,7 @@ def answer(message: Any) -> RelayedHandshake:
 def test_through_a_relay() -> None:
     node = Played()
     noise, message = client()
-    (incoming,) = node.bring(RelayedHandshake(Mode.FROM_RELAY, message, CLIENT))
+    (incoming,) = node.bring(RelayedHandshake(RelayMode.FROM_RELAY, message, CLIENT))
     assert incoming.remote_public_key == CLIENT_KEYS.ed25519_public_key
     assert (incoming.address, incoming.relayed, incoming.payload) == (CLIENT, True, PAYLOAD)
     assert not node.sent()
@@ -105,38 +105,38 @@ def test_through_a_relay() -> None:
     assert isinstance(passed_on, RpcRequest)
     assert (to, passed_on.tid) == (RELAY, 1)
     reply = answer(passed_on)
-    assert (reply.mode, reply.peer_address) == (Mode.FROM_SERVER, CLIENT)
-    assert noise.read_untrusted(reply.noise) == NoisePayload(Firewall.UNKNOWN, udx=UdxInfo(99))
+    assert (reply.mode, reply.peer_address) == (RelayMode.FROM_SERVER, CLIENT)
+    assert noise.read_untrusted(reply.noise) == HandshakePayload(Firewall.UNKNOWN, udx=UdxInfo(99))
     assert noise.keys().sending_key == accepted.keys.receiving_key
 
 
 def test_through_two_relays() -> None:
     node = Played()
     _, message = client()
-    (incoming,) = node.bring(RelayedHandshake(Mode.FROM_SECOND_RELAY, message, CLIENT, SECOND))
+    (incoming,) = node.bring(RelayedHandshake(RelayMode.FROM_SECOND_RELAY, message, CLIENT, SECOND))
     node.accept(incoming)
     ((to, passed_on),) = node.sent()
     assert to == SECOND
-    assert answer(passed_on).mode == Mode.FROM_SERVER
+    assert answer(passed_on).mode == RelayMode.FROM_SERVER
 
 
 def test_straight_from_the_client() -> None:
     node = Played()
     _, message = client()
-    (incoming,) = node.bring(RelayedHandshake(Mode.FROM_CLIENT, message), CLIENT)
+    (incoming,) = node.bring(RelayedHandshake(RelayMode.FROM_CLIENT, message), CLIENT)
     accepted = node.accept(incoming)
     assert accepted is not None
     assert accepted.address == CLIENT
     ((to, response),) = node.sent()
     assert isinstance(response, RpcResponse)
     assert to == CLIENT
-    assert (answer(response).mode, answer(response).peer_address) == (Mode.REPLY, None)
+    assert (answer(response).mode, answer(response).peer_address) == (RelayMode.REPLY, None)
 
 
 def test_a_server_connects_at_once_to_a_client_that_everybody_can_reach() -> None:
     node = Played()
     _, message = client(payload=attrs.evolve(PAYLOAD, firewall=Firewall.OPEN))
-    (incoming,) = node.bring(RelayedHandshake(Mode.FROM_RELAY, message, CLIENT))
+    (incoming,) = node.bring(RelayedHandshake(RelayMode.FROM_RELAY, message, CLIENT))
     accepted = node.accept(incoming)
     assert accepted is not None
     assert accepted.address == CLIENT
@@ -145,7 +145,7 @@ def test_a_server_connects_at_once_to_a_client_that_everybody_can_reach() -> Non
 def test_a_server_that_everybody_can_reach_says_so() -> None:
     node = Played(open_address=("1.2.3.4", 5))
     noise, message = client()
-    (incoming,) = node.bring(RelayedHandshake(Mode.FROM_RELAY, message, CLIENT))
+    (incoming,) = node.bring(RelayedHandshake(RelayMode.FROM_RELAY, message, CLIENT))
     node.accept(incoming)
     payload = noise.read_untrusted(answer(node.sent()[0][1]).noise)
     assert (payload.firewall, payload.addresses) == (Firewall.OPEN, (("1.2.3.4", 5),))
@@ -155,14 +155,14 @@ def test_a_server_that_everybody_can_reach_says_so() -> None:
 def test_the_same_handshake_through_several_relays_is_decided_once() -> None:
     node = Played()
     _, message = client()
-    (incoming,) = node.bring(RelayedHandshake(Mode.FROM_RELAY, message, CLIENT))
-    assert not node.bring(RelayedHandshake(Mode.FROM_RELAY, message, CLIENT), SECOND)
+    (incoming,) = node.bring(RelayedHandshake(RelayMode.FROM_RELAY, message, CLIENT))
+    assert not node.bring(RelayedHandshake(RelayMode.FROM_RELAY, message, CLIENT), SECOND)
     node.accept(incoming)
     answers = node.sent()
     assert [to for to, _ in answers] == [RELAY, SECOND]
     # The client repeats the handshake if the answer is lost, and gets the very same answer.
     node.now = 5.0
-    assert not node.bring(RelayedHandshake(Mode.FROM_RELAY, message, CLIENT))
+    assert not node.bring(RelayedHandshake(RelayMode.FROM_RELAY, message, CLIENT))
     answers += node.sent()
     assert len({answer(passed_on).noise for _, passed_on in answers}) == 1
 
@@ -170,9 +170,9 @@ def test_the_same_handshake_through_several_relays_is_decided_once() -> None:
 def test_the_known_routes_of_an_undecided_handshake_are_bounded() -> None:
     node = Played()
     _, message = client()
-    (incoming,) = node.bring(RelayedHandshake(Mode.FROM_RELAY, message, CLIENT))
+    (incoming,) = node.bring(RelayedHandshake(RelayMode.FROM_RELAY, message, CLIENT))
     for _ in range(50):
-        node.bring(RelayedHandshake(Mode.FROM_RELAY, message, CLIENT))
+        node.bring(RelayedHandshake(RelayMode.FROM_RELAY, message, CLIENT))
     node.accept(incoming)
     assert len(node.sent()) == 8
 
@@ -180,9 +180,9 @@ def test_the_known_routes_of_an_undecided_handshake_are_bounded() -> None:
 def test_a_refused_remote_never_gets_an_answer() -> None:
     node = Played()
     _, message = client()
-    (incoming,) = node.bring(RelayedHandshake(Mode.FROM_RELAY, message, CLIENT))
+    (incoming,) = node.bring(RelayedHandshake(RelayMode.FROM_RELAY, message, CLIENT))
     node.machine.refuse(incoming)
-    assert not node.bring(RelayedHandshake(Mode.FROM_RELAY, message, CLIENT))
+    assert not node.bring(RelayedHandshake(RelayMode.FROM_RELAY, message, CLIENT))
     assert not node.sent()
     assert incoming.state is IncomingState.REFUSED
 
@@ -190,13 +190,13 @@ def test_a_refused_remote_never_gets_an_answer() -> None:
 def test_a_decision_is_made_once_and_in_time() -> None:
     node = Played()
     _, message = client()
-    (incoming,) = node.bring(RelayedHandshake(Mode.FROM_RELAY, message, CLIENT))
+    (incoming,) = node.bring(RelayedHandshake(RelayMode.FROM_RELAY, message, CLIENT))
     node.accept(incoming)
     for decide in (node.accept, node.machine.refuse):
         with pytest.raises(LocalProtocolError, match="the handshake is already accepted"):
             decide(incoming)
     _, message = client(1)
-    (late,) = node.bring(RelayedHandshake(Mode.FROM_RELAY, message, CLIENT))
+    (late,) = node.bring(RelayedHandshake(RelayMode.FROM_RELAY, message, CLIENT))
     assert not late.expired(9.9)
     node.machine.handle_deadline(10.0)
     assert late.expired(10.0)
@@ -213,18 +213,20 @@ def test_a_decision_is_made_once_and_in_time() -> None:
     ],
 )
 def test_a_remote_that_needs_an_unsupported_feature_gets_an_error(
-    payload: NoisePayload, error: HandshakeError
+    payload: HandshakePayload, error: HandshakeError
 ) -> None:
     node = Played()
     noise, message = client(payload=payload)
-    (incoming,) = node.bring(RelayedHandshake(Mode.FROM_RELAY, message, CLIENT))
+    (incoming,) = node.bring(RelayedHandshake(RelayMode.FROM_RELAY, message, CLIENT))
     assert node.accept(incoming) is None
     assert noise.read_untrusted(answer(node.sent()[0][1]).noise).error == error
 
 
 def test_a_flood_of_handshakes_leaves_the_newest() -> None:
     node = Played(limits=HyperDhtLimits(incoming_handshakes=3))
-    made = [node.bring(RelayedHandshake(Mode.FROM_RELAY, client(seed)[1], CLIENT))[0] for seed in range(10)]
+    made = [
+        node.bring(RelayedHandshake(RelayMode.FROM_RELAY, client(seed)[1], CLIENT))[0] for seed in range(10)
+    ]
     assert len(node.machine.listener) == 3
     with pytest.raises(LocalProtocolError):
         node.accept(made[0])
@@ -234,11 +236,11 @@ def test_a_flood_of_handshakes_leaves_the_newest() -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        RelayedHandshake(Mode.FROM_RELAY, b"noise", CLIENT),
-        RelayedHandshake(Mode.FROM_RELAY, bytes(200), CLIENT),
-        RelayedHandshake(Mode.FROM_RELAY, client()[1]),
-        RelayedHandshake(Mode.REPLY, client()[1], CLIENT),
-        RelayedHandshake(Mode.FROM_SERVER, client()[1], CLIENT),
+        RelayedHandshake(RelayMode.FROM_RELAY, b"noise", CLIENT),
+        RelayedHandshake(RelayMode.FROM_RELAY, bytes(200), CLIENT),
+        RelayedHandshake(RelayMode.FROM_RELAY, client()[1]),
+        RelayedHandshake(RelayMode.REPLY, client()[1], CLIENT),
+        RelayedHandshake(RelayMode.FROM_SERVER, client()[1], CLIENT),
         b"\xff",
     ],
     ids=repr,
@@ -255,5 +257,5 @@ def test_a_handshake_for_a_key_that_does_not_listen_gets_no_answer() -> None:
     node = Played()
     node.machine.stop_listening(0.0)
     _, message = client()
-    assert not node.bring(RelayedHandshake(Mode.FROM_RELAY, message, CLIENT))
+    assert not node.bring(RelayedHandshake(RelayMode.FROM_RELAY, message, CLIENT))
     assert not node.sent()

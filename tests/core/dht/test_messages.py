@@ -17,9 +17,9 @@ from peersockets_core.dht.messages import (
     MOST_PEERS,
     MOST_RELAYS,
     Announcement,
+    HandshakePayload,
     HolepunchInfo,
     MutableValue,
-    NoisePayload,
     Peer,
     RelayedHandshake,
     RelayedHolepunch,
@@ -53,7 +53,7 @@ KEYS = st.binary(min_size=32, max_size=32)
 PEERS = st.builds(Peer, KEYS, st.lists(ADDRESSES, max_size=MOST_RELAYS).map(tuple))
 SIGNATURES = st.binary(min_size=64, max_size=64)
 PAYLOADS = st.builds(
-    NoisePayload,
+    HandshakePayload,
     firewall=st.integers(0, 3),
     error=st.integers(0, 300),
     holepunch=st.none()
@@ -130,11 +130,11 @@ def test_recorded_values() -> None:
 
 def test_the_payloads_of_a_handshake() -> None:
     client, server = map(bytes.fromhex, HANDSHAKE["payloads"])
-    assert decode_payload_untrusted(client) == NoisePayload(
+    assert decode_payload_untrusted(client) == HandshakePayload(
         firewall=1, addresses=(("10.1.2.3", 4000),), udx=UdxInfo(123456)
     )
     assert decode_payload_untrusted(client).encode() == client
-    assert decode_payload_untrusted(server) == NoisePayload(
+    assert decode_payload_untrusted(server) == HandshakePayload(
         firewall=0,
         holepunch=HolepunchInfo(7, ((("10.1.2.4", 1), ("10.1.2.5", 65535)),)),
         udx=UdxInfo(4294967295, reusable_socket=True),
@@ -144,7 +144,7 @@ def test_the_payloads_of_a_handshake() -> None:
 
 
 def test_the_offer_of_a_relay_of_another_version_is_ignored() -> None:
-    encoded = bytearray(NoisePayload(0, relay_through=RelayThrough(bytes(32), bytes(32))).encode())
+    encoded = bytearray(HandshakePayload(0, relay_through=RelayThrough(bytes(32), bytes(32))).encode())
     encoded[-66] = 2
     assert decode_payload_untrusted(bytes(encoded)).relay_through is None
 
@@ -154,7 +154,7 @@ def test_a_payload_of_another_version_is_not_read_further() -> None:
 
 
 @given(PAYLOADS)
-def test_round_trip_of_payloads(payload: NoisePayload) -> None:
+def test_round_trip_of_payloads(payload: HandshakePayload) -> None:
     encoded = payload.encode()
     assert decode_payload_untrusted(encoded) == payload
     for size in range(len(encoded)):
@@ -195,14 +195,14 @@ def test_lists_that_are_too_long_are_cut() -> None:
     assert decode_peer_untrusted(peer.encode()).relays == peer.relays[:MOST_RELAYS]
     assert len(decode_peers_untrusted(encode_peers([Peer(bytes(32)).encode()] * 99))) == MOST_PEERS
     relays = tuple((("10.0.0.1", 1), ("10.0.0.2", port)) for port in range(99))
-    payload = NoisePayload(firewall=0, holepunch=HolepunchInfo(1, relays), addresses=peer.relays)
+    payload = HandshakePayload(firewall=0, holepunch=HolepunchInfo(1, relays), addresses=peer.relays)
     read = decode_payload_untrusted(payload.encode())
     assert read.holepunch is not None
     assert len(read.holepunch.relays) == len(read.addresses) == 16
 
 
 def test_a_missing_list_of_relays_is_refused() -> None:
-    payload = NoisePayload(firewall=0, holepunch=HolepunchInfo(1, ())).encode()
+    payload = HandshakePayload(firewall=0, holepunch=HolepunchInfo(1, ())).encode()
     with pytest.raises(RemoteProtocolError, match="ends within its relays"):
         decode_payload_untrusted(payload[:5] + b"\xfe\xff\xff\xff\xff")
 
@@ -215,6 +215,6 @@ def test_any_bytes(decode: Callable[[bytes], Any], data: bytes) -> None:
 
 
 def test_the_messages_are_frozen() -> None:
-    for kind in (Peer, Announcement, MutableValue, RelayedHandshake, RelayedHolepunch, NoisePayload):
+    for kind in (Peer, Announcement, MutableValue, RelayedHandshake, RelayedHolepunch, HandshakePayload):
         assert attrs.has(kind)
         assert kind.__setattr__ is not object.__setattr__

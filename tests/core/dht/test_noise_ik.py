@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from core.dht.recorded import HANDSHAKE
 from peersockets_core import KeyPair, RemoteProtocolError
-from peersockets_core.dht.messages import NoisePayload, UdxInfo, decode_payload_untrusted
+from peersockets_core.dht.messages import HandshakePayload, UdxInfo, decode_payload_untrusted
 from peersockets_core.dht.noise_ik import HandshakeNoise
 
 SEEDS = [bytes.fromhex(seed) for seed in HANDSHAKE["seeds"]]
 CLIENT, SERVER = KeyPair.from_seed(SEEDS[0]), KeyPair.from_seed(SEEDS[1])
 FIRST, SECOND = (bytes.fromhex(message) for message in HANDSHAKE["messages"])
-PAYLOAD = NoisePayload(firewall=0, udx=UdxInfo(7))
+PAYLOAD = HandshakePayload(firewall=0, udx=UdxInfo(7))
 
 
 def sides() -> tuple[HandshakeNoise, HandshakeNoise]:

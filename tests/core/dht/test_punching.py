@@ -22,8 +22,8 @@ from peersockets_core.dht import (
 )
 from peersockets_core.dht.messages import (
     HyperDhtCommand,
-    Mode,
     RelayedHolepunch,
+    RelayMode,
 )
 from peersockets_core.dht.punching import PROBE
 from peersockets_core.dht.rpc.messages import (
@@ -344,12 +344,12 @@ def test_malformed_messages_are_dropped() -> None:
     bad = [
         b"",
         b"nonsense",
-        RelayedHolepunch(Mode.FROM_CLIENT, id, bytes(64), ("1.1.1.1", 1)).encode(),
-        RelayedHolepunch(Mode.FROM_RELAY, id, bytes(64)).encode(),
-        RelayedHolepunch(Mode.FROM_RELAY, id + 1, bytes(64), ("1.1.1.1", 1)).encode(),
-        RelayedHolepunch(Mode.FROM_RELAY, 2**40, bytes(64), ("1.1.1.1", 1)).encode(),
-        RelayedHolepunch(Mode.FROM_RELAY, id, bytes(64), ("1.1.1.1", 1)).encode(),
-        RelayedHolepunch(Mode.FROM_RELAY, id, b"", ("1.1.1.1", 1)).encode(),
+        RelayedHolepunch(RelayMode.FROM_CLIENT, id, bytes(64), ("1.1.1.1", 1)).encode(),
+        RelayedHolepunch(RelayMode.FROM_RELAY, id, bytes(64)).encode(),
+        RelayedHolepunch(RelayMode.FROM_RELAY, id + 1, bytes(64), ("1.1.1.1", 1)).encode(),
+        RelayedHolepunch(RelayMode.FROM_RELAY, 2**40, bytes(64), ("1.1.1.1", 1)).encode(),
+        RelayedHolepunch(RelayMode.FROM_RELAY, id, bytes(64), ("1.1.1.1", 1)).encode(),
+        RelayedHolepunch(RelayMode.FROM_RELAY, id, b"", ("1.1.1.1", 1)).encode(),
     ]
     for value in bad:
         bring(met, value)
@@ -422,8 +422,8 @@ def test_a_client_that_never_punches_costs_a_socket_for_ten_seconds() -> None:
     [
         b"",
         b"x",
-        RelayedHolepunch(Mode.REPLY, 0, bytes(99), ("1.1.1.1", 1)).encode(),
-        RelayedHolepunch(Mode.FROM_SERVER, 0, bytes(99), ("1.1.1.1", 1)).encode(),
+        RelayedHolepunch(RelayMode.REPLY, 0, bytes(99), ("1.1.1.1", 1)).encode(),
+        RelayedHolepunch(RelayMode.FROM_SERVER, 0, bytes(99), ("1.1.1.1", 1)).encode(),
     ],
 )
 def test_a_relay_that_answers_nonsense(value: bytes) -> None:

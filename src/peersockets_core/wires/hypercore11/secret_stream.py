@@ -17,7 +17,7 @@ from ...crypto.sodium import MAC_SIZE, MESSAGE_TAG_SIZE, SecretStreamCipher
 from ...errors import RemoteProtocolError
 from ...keys import Entropy, KeyPair
 from ...limits import HYPERCORE11_FRAME
-from ...work import BYTES, RECORD, Work
+from ...work import BYTES_PER_ITEM, RECORD, Work
 from ..keys import Keys
 from ..pieces import Pieces
 
@@ -186,7 +186,7 @@ class SecretStream:
             if stop > end:
                 break
             if self._receive is not None:
-                left -= RECORD + (stop - start) // BYTES
+                left -= RECORD + (stop - start) // BYTES_PER_ITEM
                 frames.append((start, stop))
             else:
                 self._begin_untrusted(bytes(data[start:stop]))

@@ -1,4 +1,4 @@
-"""`Link`: moves bytes between one stream and its connection, and handles the connection's deadlines."""
+"""`StreamProtocol`: moves bytes between one stream and its connection, and handles its deadlines."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ SLICE: Final = 4096
 millisecond."""
 
 
-class Link(asyncio.Protocol):
+class StreamProtocol(asyncio.Protocol):
     """One stream and its connection."""
 
-    connection: Connection[Link]
+    connection: Connection[StreamProtocol]
 
     def __init__(
-        self, node: NodeHost[Link], wire: WireName | None, *, initiator: bool, expect: bytes | None
+        self, node: NodeHost[StreamProtocol], wire: WireName | None, *, initiator: bool, expect: bytes | None
     ) -> None:
         self.admitted: asyncio.Future[ConnectionInfo] = node.loop.create_future()
         """The facts, once the remote is admitted; or the reason why it is not."""

@@ -1,4 +1,4 @@
-"""`peersockets_asyncio.link`: slices of work, back pressure, deadlines, and the end."""
+"""`peersockets_asyncio.stream_protocol`: slices of work, back pressure, deadlines, and the end."""
 
 from __future__ import annotations
 
