@@ -17,7 +17,7 @@ import attrs
 
 from .network import Network, remember_all_addresses
 from .population import OBSERVERS, Population
-from .report import HEAD, Observer, Period, Run, line, resident
+from .report import CAUSES_HEAD, HEAD, Observer, Period, Run, causes_lines, line, resident
 
 MIB: Final = 1 << 20
 
@@ -58,6 +58,8 @@ def simulate(options: argparse.Namespace, members: int, earlier: list[Run]) -> R
         f" took {minutes:.0f} minutes of one core and {resident() / MIB:,.0f} MiB.\n",
         flush=True,
     )
+    if table:
+        print(f"The last period by cause:\n\n{CAUSES_HEAD}\n{causes_lines(table[-1])}\n", flush=True)
     return run
 
 
@@ -99,7 +101,8 @@ def main() -> None:
     parser.add_argument(
         "--draw",
         type=Path,
-        help="only draw the figures of such a file into an SVG beside it",
+        nargs="+",
+        help="only draw the figures of such files into an SVG beside the first one",
     )
     options = parser.parse_args()
     if options.draw:

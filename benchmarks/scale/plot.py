@@ -1,4 +1,5 @@
-"""The picture for the documentation: the cost of a host, the known members, and how far a message gets.
+"""The picture for the documentation: the cost of hosts by the size of the drive, by hour and by cause, and
+the reach of a message.
 
 Needs matplotlib: `pip install 'peersockets[bench]'`.
 """
@@ -7,13 +8,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import matplotlib
 
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+
+from .causes import Cause
 
 ROLES: Final = {
     "node": "a node",
@@ -23,20 +27,26 @@ ROLES: Final = {
 REACHED: Final = ("directly", "after 2 hops", "after 3 hops")
 
 
-def draw(saved: Path) -> None:
-    """Draw saved figures into an SVG beside them: of several runs, the last period of each by its members; of
-    one run, all periods.
+def draw(saved: list[Path]) -> None:
+    """Draw the figures of some files into an SVG beside the first. The last period of each run in that file
+    shows the cost by members, the longest run the cost by hour, and the runs that have it the cost by cause.
     """
-    runs = json.loads(saved.read_text())["runs"]
-    if len(runs) > 1:
-        axis, x = "members of the drive", [run["members"] for run in runs]
-        periods = [run["periods"][-1] for run in runs]
-    else:
-        axis, periods = "minutes", runs[0]["periods"]
-        x = [period["minutes"] for period in periods]
+    files = [json.loads(each.read_text())["runs"] for each in saved]
+    every = [run for runs in files for run in runs]
     # Text stays text, which halves the size, and equal figures make equal files.
     plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "peersockets"})
-    figure, ((packets, size), (known, reach)) = plt.subplots(2, 2, figsize=(11, 7), layout="constrained")
+    figure, ((packets, size), (known, reach), (hours, causes)) = plt.subplots(
+        3, 2, figsize=(11, 10.5), layout="constrained"
+    )
+    _draw_sizes(files[0], packets, size, known, reach)
+    _draw_hours(max(every, key=lambda run: len(run["periods"])), hours)
+    _draw_causes([run for run in every if "causes" in run["periods"][-1]], causes)
+    figure.savefig(saved[0].with_suffix(".svg"), metadata={"Date": None})
+
+
+def _draw_sizes(runs: list[dict[str, Any]], packets: Axes, size: Axes, known: Axes, reach: Axes) -> None:
+    x = [run["members"] for run in runs]
+    periods = [run["periods"][-1] for run in runs]
     for role, label in ROLES.items():
         packets.plot(x, [period[role]["packets"] / 1000 for period in periods], ".-", label=label)
         size.plot(x, [period[role]["bytes"] / 2**20 for period in periods], ".-", label=label)
@@ -49,11 +59,35 @@ def draw(saved: Path) -> None:
         reach.plot(x, [100 * part for part in parts], ".-", label=label)
     reach.set_title("% of the members that a message reaches")
     for axes in (packets, size, known, reach):
-        if len(runs) > 1:
-            axes.set_xscale("log")
-            axes.set_xticks(x, [f"{members:,}" for members in x])
-            axes.minorticks_off()
-        axes.set_xlabel(axis)
+        axes.set_xscale("log")
+        axes.set_xticks(x, [f"{members:,}" for members in x])
+        axes.minorticks_off()
+        axes.set_xlabel("members of the drive")
         axes.set_ylim(bottom=0)
         axes.legend(fontsize=8)
-    figure.savefig(saved.with_suffix(".svg"), metadata={"Date": None})
+
+
+def _draw_hours(run: dict[str, Any], axes: Axes) -> None:
+    x = [period["minutes"] / 60 for period in run["periods"]]
+    for role, label in ROLES.items():
+        axes.plot(x, [period[role]["packets"] / 1000 for period in run["periods"]], ".-", label=label)
+    axes.set_title(f"thousand packets in an hour, {run['nodes']:,} nodes and {run['members']:,} members")
+    axes.set_xlabel("hours")
+    axes.set_ylim(bottom=0)
+    axes.legend(fontsize=8)
+
+
+def _draw_causes(runs: list[dict[str, Any]], axes: Axes) -> None:
+    bars = {
+        f"{label}, {run['nodes']:,} nodes": run["periods"][-1]["causes"][role]
+        for role, label in ROLES.items()
+        for run in runs
+    }
+    left = [0.0] * len(bars)
+    for cause in Cause:
+        width = [costs[cause.value]["packets"] / 1000 for costs in bars.values()]
+        axes.barh(list(bars), width, left=left, label=cause.value)
+        left = [start + length for start, length in zip(left, width, strict=True)]
+    axes.invert_yaxis()
+    axes.set_title("thousand packets in an hour, by cause")
+    axes.legend(fontsize=6)

@@ -190,6 +190,17 @@ HEAD: Final = (
 )
 
 
+CAUSES_HEAD: Final = "| cause | a node | near the drive | a member |\n|---|--:|--:|--:|"
+
+
+def causes_lines(period: Period) -> str:
+    """Return the lines of the table of causes: packets (bytes) of each role, sent and received."""
+    return "\n".join(
+        f"| {cause.value} | {' | '.join(str(costs[cause.value]) for costs in period.causes.values())} |"
+        for cause in Cause
+    )
+
+
 def line(period: Period) -> str:
     """Return one line of the table: packets (bytes) of each role, sent and received."""
     one, two, three, *_ = period.spread.reached

@@ -11,7 +11,7 @@ from benchmarks.scale.causes import Cause, cause_of
 from benchmarks.scale.mesh import average, spread
 from benchmarks.scale.network import Network
 from benchmarks.scale.population import Population
-from benchmarks.scale.report import HEAD, Observer, line
+from benchmarks.scale.report import CAUSES_HEAD, HEAD, Observer, causes_lines, line
 from peersockets_core.dht.messages import HyperDhtCommand
 from peersockets_core.dht.rpc.messages import RpcCommand, RpcRequest, encode_request
 
@@ -61,6 +61,9 @@ def test_each_packet_of_a_host_has_a_cause() -> None:
         causes = period.causes[role]
         assert sum(each.packets for each in causes.values()) == pytest.approx(cost.packets), role
         assert sum(each.bytes for each in causes.values()) == pytest.approx(cost.bytes), role
+    lines = causes_lines(period).splitlines()
+    assert len(lines) == len(Cause)
+    assert {each.count("|") for each in lines} == {CAUSES_HEAD.splitlines()[0].count("|")}
     of_member = period.causes["member"]
     assert of_member[Cause.TABLES.value].packets == 0  # it is in no table
     assert of_member[Cause.RELAYS.value].packets > 3600 / 3 * 3  # three relays, every three seconds
