@@ -4,6 +4,9 @@
 
 Each line of stdin is a message, and each message of another member is printed. A message carries a random id,
 so that a member relays it once, and the number of hops that it may still take.
+
+All members search at the same twenty nodes of the DHT, and relaying does not change that. The section
+"Reach more members than a node connects to" of docs/how-to.md has the cost, and a way to reduce it.
 """
 
 import argparse
