@@ -1,4 +1,4 @@
-// One process of the reference: node --expose-gc reference.js ROLE OPTIONS (see __init__.py for how it is talked to).
+// One process of the reference: node --expose-gc reference.js ROLE OPTIONS (__init__.py describes the protocol).
 const net = require('net')
 const readline = require('readline')
 const wires = require('./wires')
@@ -7,7 +7,7 @@ const [role, text] = process.argv.slice(2)
 const options = JSON.parse(text)
 const connect = wires(options.wire)
 const HOST = '127.0.0.1'
-const WARM_UP = 300 // round trips before those that count
+const WARM_UP = 300 // round trips before the measured ones
 const BATCH = options.style === 'corked' ? 1000 : 1
 
 const say = report => console.log(JSON.stringify(report))
@@ -18,7 +18,7 @@ function resident () {
   return process.memoryUsage().rss
 }
 
-// Plays the role: servers take each connection, clients resolve when they have done their work.
+// Plays the role: servers accept each connection, clients resolve when their work is done.
 
 const servers = {
   receive (finish) {
@@ -100,7 +100,7 @@ const clients = {
     return { seconds: seconds(start) }
   },
 
-  // Back pressure is not for applications here: npm peersockets and hypercore's extensions return nothing.
+  // Applications get no back pressure here: npm peersockets and hypercore's extensions return nothing.
   flood: port => new Promise(resolve => {
     const link = dial(port, {
       onopen () {

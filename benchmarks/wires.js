@@ -1,8 +1,8 @@
 // The reference's connection on each wire, behind one interface:
 //   connect(socket, initiator, { drive, onhandshake, onopen, onmessage, ondrain }) -> { encode, send, cork, uncork }
-// Messages are what `encode` makes of a payload; `send` returns false where more should wait.
-// With `drive` it opens the drive whose key is all zeros and the topic "bench", named as the npm package peersockets and
-// Beaker name it.
+// Messages are the output of `encode` for a payload. `send` returns false if further messages should wait. With `drive`
+// it opens the drive whose key is all zeros and the topic "bench", with the names that the npm package peersockets and
+// Beaker use.
 const path = require('path')
 const { createRequire } = require('module')
 
@@ -39,9 +39,9 @@ function hypercore11 () {
   const crypto = createRequire(reference.resolve('hypercore'))('hypercore-crypto')
   const caps = reference('hypercore/lib/caps')
   const id = crypto.discoveryKey(KEY)
-  const EXTENSION = 9 // of the messages of hypercore/alpha
+  const EXTENSION = 9 // the message type of extensions in hypercore/alpha
   const name = c.encode(c.string, 'peersockets/v0/bench')
-  // The name stands in the first message and is left out of those after it, as hypercore does.
+  // The first message contains the name, and later ones leave it out, as hypercore does.
   const encode = payload => Buffer.concat([Buffer.alloc(1), payload])
   const decode = body => body[0] === 0 ? body : encode(body.subarray(name.length))
 

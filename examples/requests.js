@@ -1,8 +1,9 @@
 'use strict'
 
 // Answers requests on the topic `files` of a drive, and asks every peer that joins for its greeting.
-// It needs the packages hyperdrive, corestore, @hyperswarm/secret-stream and, from javascript/, hyperdrive-peersockets.
-// Usage: node requests.js STORAGE PORT; it prints the drive's key. Python: node.connect_tcp(host, port, wire="hypercore11")
+// Needs the packages hyperdrive, corestore, @hyperswarm/secret-stream and, from javascript/, hyperdrive-peersockets.
+// Usage: node requests.js STORAGE PORT; it prints the drive's key.
+// Python nodes connect to it with node.connect_tcp(host, port, wire="hypercore11").
 
 const net = require('net')
 const SecretStream = require('@hyperswarm/secret-stream')

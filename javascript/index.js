@@ -1,24 +1,24 @@
 'use strict'
 
 // Topic messages between the peers of a Hyperdrive 13, with the API of beaker.peersockets. A topic is the extension
-// `peersockets/v0/TOPIC` of the drive's core, so the peers may as well be Python nodes or applications without this file.
+// `peersockets/v0/TOPIC` of the drive's core, so Python nodes, or applications without this file, can be peers, too.
 
 const { Requests, RequestError } = require('./requests')
 
-const LARGEST_FRAME = 2 ** 24 - 1 // secretstream counts the bytes of a frame with three
-const FRAMING = 64 // more than a frame takes besides the topic's name and the message
-const IDS_KEPT = 1_000_000 // of peers that are gone; members with ever new keys fill no more memory than this takes
+const LARGEST_FRAME = 2 ** 24 - 1 // secretstream writes the size of a frame in three bytes
+const FRAMING = 64 // more bytes than a frame adds to the topic's name and the message
+const IDS_KEPT = 1_000_000 // of peers that are gone: members with ever new keys cannot fill more memory than this
 
 const instances = new WeakMap() // by core, so that a peer has one id however often the drive is wrapped
 
-// The peer that a message is for is not there, or no longer.
+// The addressed peer is not present, or has left.
 class PeerGone extends Error {}
 
 class PeerEvent extends Event {
   constructor (type, peerId, publicKey) {
     super(type)
     this.peerId = peerId
-    this.publicKey = publicKey // a Buffer; the peer has proved that it is its own
+    this.publicKey = publicKey // a Buffer. The peer has proved that it owns this key.
   }
 }
 
@@ -29,12 +29,12 @@ class MessageEvent extends PeerEvent {
   }
 }
 
-// The drive's members, by id. A member has an id for its public key, and one connection or more.
+// The drive's members, by id. A member has an id for its public key, and one or more connections.
 class Members {
   constructor () {
     this.lastId = 0
     this.present = new Map() // by id
-    this.ids = new Map() // by public key in hex: first those gone longest
+    this.ids = new Map() // by public key in hex. Among those that are gone, the longest gone is first.
   }
 
   // Returns the member if it is new.
@@ -55,7 +55,7 @@ class Members {
     member.peers = member.peers.filter(each => each !== peer)
     if (member.peers.length) return
     this.present.delete(member.id)
-    this.ids.delete(key) // and to the end of those that are gone
+    this.ids.delete(key) // move it to the end of those that are gone
     this.ids.set(key, member.id)
     if (this.ids.size - this.present.size > IDS_KEPT) this.forgetOne()
     return member
@@ -69,7 +69,7 @@ class Members {
     return this.present.get(this.ids.get(peer.remotePublicKey.toString('hex')))
   }
 
-  // Its newest connection: an older one of the same peer may be dead without anybody knowing.
+  // Its newest connection: an older one of the same peer may be dead without a sign.
   connection (peerId) {
     const member = this.present.get(peerId)
     if (member) return member.peers.at(-1)
@@ -78,7 +78,7 @@ class Members {
   }
 }
 
-// One handle of a topic. Others of the same topic are independent of it.
+// One handle of a topic. Other handles of the topic are independent of it.
 class Topic extends EventTarget {
   #peersockets
   #extension
@@ -90,7 +90,8 @@ class Topic extends EventTarget {
     this.#extension = extension
   }
 
-  // Throws for a peer that is not there. There is no back pressure: hypercore keeps what a peer does not read.
+  // Throws for a peer that is not present. There is no back pressure: hypercore keeps messages that a peer does not
+  // read.
   send (peerId, message) {
     if (!this.#extension) throw new Error(`the topic ${this.name} is closed`)
     if (!(message instanceof Uint8Array)) throw new TypeError('a message must be a Uint8Array')
@@ -106,9 +107,9 @@ class Topic extends EventTarget {
   }
 }
 
-// `join` for every peer that is there or comes, and `leave` for every one that goes.
+// Fires `join` for every peer that is present or comes, and `leave` for every peer that goes.
 class PeerEvents extends EventTarget {
-  #waiting = [] // events from before the program can have added its listeners
+  #waiting = [] // events from the time before the program can add its listeners
   #peersockets
 
   constructor (peersockets) {
@@ -140,7 +141,7 @@ class Peersockets {
     this._members = new Members()
     this._watches = new Set()
     this._topics = new Map() // by name: the extension, and the handles
-    this._asking = new Set() // what carries requests
+    this._asking = new Set() // the objects that carry requests
     this._core.on('peer-add', peer => this._report('join', this._members.add(peer)))
     this._core.on('peer-remove', peer => this._report('leave', this._members.remove(peer)))
     this._core.on('close', () => this._close())
@@ -188,7 +189,7 @@ class Peersockets {
     }
   }
 
-  // Not over the extension of somebody else: hypercore would take it away from there without a word.
+  // Does not replace an extension of the application: hypercore would silently take it away.
   _register (name) {
     const extension = `peersockets/v0/${name}`
     if (this._core.extensions.has(extension)) throw new Error(`the application has registered ${extension} itself`)
@@ -202,7 +203,7 @@ class Peersockets {
     const member = this._members.of(peer)
     if (!member || !this._topics.has(name)) return
     const { handles } = this._topics.get(name)
-    for (const topic of [...handles]) { // a listener may close others
+    for (const topic of [...handles]) { // a listener may close other handles
       const event = new MessageEvent(member.id, member.publicKey, message ?? Buffer.alloc(0))
       if (handles.has(topic)) topic.dispatchEvent(event)
     }
@@ -235,7 +236,7 @@ class Peersockets {
   }
 }
 
-// The peersockets of a drive that is ready; the same for each call with the same drive.
+// Returns the peersockets of a drive that is ready: the same object for each call with the same drive.
 function peersockets (drive) {
   if (!drive?.core?.opened) throw new Error('the drive must be ready: await drive.ready()')
   if (!instances.has(drive.core)) instances.set(drive.core, new Peersockets(drive))

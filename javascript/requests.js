@@ -1,7 +1,7 @@
 'use strict'
 
-// Asks and answers requests on a topic, as docs/requests.md describes. `requests` of index.js uses
-// it on hyperdrive 13. It works with every topic that has `send(message, peer)`, and so by itself, too:
+// Asks and answers requests on a topic, as docs/requests.md describes. `requests` of index.js uses it on hyperdrive 13.
+// It also works alone, with every topic that has `send(message, peer)`:
 //
 //   hyperdrive 13: new Requests(options => drive.core.registerExtension('peersockets/v0/ask', options), handler)
 //                  drive.core.on('peer-remove', peer => requests.left(peer))
@@ -9,27 +9,27 @@
 //                  networker.on('peer-remove', peer => requests.left(peer))
 
 const [REQUEST, REPLY, ERROR, CANCEL] = [0, 1, 2, 3]
-const FAILED = 'the handler failed' // what an asker hears of any error but a RequestError
-const [OF_ONE_PEER, OF_ALL_PEERS, BYTES_OF_ALL] = [64, 1024, 64 * 2 ** 20] // requests being answered at a time
-const LARGEST = 8 * 2 ** 20 - 1024 // bytes that either wire carries; on hypercore9, more would end the connection
+const FAILED = 'the handler failed' // the text that an asker gets for any error but a RequestError
+const [OF_ONE_PEER, OF_ALL_PEERS, BYTES_OF_ALL] = [64, 1024, 64 * 2 ** 20] // of requests in progress
+const LARGEST = 8 * 2 ** 20 - 1024 // bytes that both wires carry. On hypercore9, more would end the connection.
 
-// A handler throws it to give the asker its text; a request that is answered with an error is rejected with it.
+// A handler throws it, and the asker gets its text. A request that is answered with an error is rejected with it.
 class RequestError extends Error {}
 
 class Requests {
-  // `handler` is (data, peer, signal) => Buffer, or a promise of one. Without it, nobody is answered.
-  // `onfailure` is called with what else than a RequestError a handler throws, which is a bug of the handler's.
+  // `handler` is (data, peer, signal) => Buffer, or a promise of one. Without it, requests get no answer. `onfailure`
+  // is called with anything else that a handler throws: this is a bug of the handler.
   constructor (join, handler, onfailure = error => console.error('peersockets: %s:', FAILED, error)) {
     this.handler = handler
     this.onfailure = onfailure
     this.asked = new Map() // by id
     this.answering = new Map() // by peer, and there by id
-    this.count = this.bytes = 0 // of the requests being answered
+    this.count = this.bytes = 0 // of the requests in progress
     this.lastId = Math.floor(Math.random() * 2 ** 32)
     this.topic = join({ encoding: 'binary', onmessage: (message, peer) => this.receive(message, peer) })
   }
 
-  // Resolves to the reply, a Buffer. Give it AbortSignal.timeout(ms): a peer that does not answer says nothing.
+  // Resolves to the reply, a Buffer. Give it AbortSignal.timeout(ms), since a peer may never answer.
   async request (data, peer, signal) {
     signal?.throwIfAborted()
     if (!(data instanceof Uint8Array)) throw new TypeError('a request must be a Buffer')
@@ -53,7 +53,7 @@ class Requests {
     }
   }
 
-  // Ends every request that was asked, and every handler at work; the peers learn of it.
+  // Ends every request to a peer, and every handler at work. The peers get a cancel or an error.
   close (reason) {
     for (const [id, { peer, reject }] of this.asked) {
       this.transmit(CANCEL, id, undefined, peer)
@@ -73,7 +73,7 @@ class Requests {
   }
 
   receive (message, peer) {
-    const [kind, id, body] = decode(message ?? Buffer.alloc(0)) // hypercore 10 has null for an empty message
+    const [kind, id, body] = decode(message ?? Buffer.alloc(0)) // hypercore 10 passes null for an empty message
     if (kind === REQUEST && this.handler) this.answer(id, body, peer)
     if (kind === CANCEL) this.answering.get(peer)?.get(id)?.abort()
     const asked = this.asked.get(id)
@@ -82,7 +82,7 @@ class Requests {
     if (kind === ERROR) asked.reject(new RequestError(body.toString()))
   }
 
-  // Never rejects: nobody waits for it, and Node ends the application for a rejection that nobody handles.
+  // Never rejects: no caller waits for it, and Node ends the application for an unhandled rejection.
   async answer (id, data, peer) {
     const controllers = this.answering.get(peer) ?? new Map()
     if (controllers.has(id)) return
@@ -111,12 +111,12 @@ class Requests {
       if (error instanceof RequestError) return [ERROR, Buffer.from(error.message)]
       try {
         this.onfailure(error)
-      } catch {} // a log that fails is no reason to keep the asker waiting
+      } catch {} // a failed log is no reason to keep the asker waiting
       return [ERROR, Buffer.from(FAILED)]
     }
   }
 
-  // Sends, unless the peer has gone in the meantime.
+  // Sends, unless the peer has left in the meantime.
   transmit (kind, id, body, peer) {
     try {
       this.topic.send(encode(kind, id, body), peer)
@@ -124,7 +124,7 @@ class Requests {
   }
 }
 
-// As much of CBOR as there is in an envelope. A head is a major type and a number, as short as it can be.
+// The part of CBOR that an envelope needs. A head is a major type and a number, in the shortest form.
 
 function head (major, number) {
   const size = number < 24 ? 0 : number < 2 ** 8 ? 1 : number < 2 ** 16 ? 2 : 4
@@ -138,7 +138,7 @@ function encode (kind, id, body) {
   return Buffer.concat(body ? [...start, head(kind === ERROR ? 3 : 2, body.length), body] : start)
 }
 
-// Returns [kind, id, body], or [] for what is no envelope: then it is not what `encode` makes of it.
+// Returns [kind, id, body], or [] if the message is no envelope, since then `encode` would not produce it.
 function decode (message) {
   const kind = message[1]
   const idSize = sizeOfHead(message[2])

@@ -1,4 +1,4 @@
-// One hyperdht process: node --expose-gc reference.js ROLE OPTIONS (see __init__.py for how it is talked to).
+// One hyperdht process: node --expose-gc reference.js ROLE OPTIONS (__init__.py describes the protocol).
 const path = require('path')
 const readline = require('readline')
 const { createRequire } = require('module')

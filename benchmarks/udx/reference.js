@@ -1,4 +1,4 @@
-// One udx-native process: node --expose-gc reference.js ROLE OPTIONS (see __init__.py for how it is talked to).
+// One udx-native process: node --expose-gc reference.js ROLE OPTIONS (__init__.py describes the protocol).
 const path = require('path')
 const readline = require('readline')
 const { createRequire } = require('module')
@@ -10,10 +10,10 @@ const UDX = reference('udx-native')
 const [role, text] = process.argv.slice(2)
 const options = JSON.parse(text)
 const HOST = '127.0.0.1'
-const CLIENT = 1_000_000 // the client's first stream id; the server's are the same without it
+const CLIENT = 1_000_000 // the client's first stream id; the server's ids are the same without it
 const BUFFER = 4 << 20
-const WARM_UP = 300 // round trips before those that count
-const AT_ONCE = 64 // streams that are opened side by side
+const WARM_UP = 300 // round trips before the measured ones
+const AT_ONCE = 64 // streams that are opened concurrently
 
 const say = report => console.log(JSON.stringify(report))
 const seconds = since => Number(process.hrtime.bigint() - since) / 1e9
@@ -35,7 +35,7 @@ function open (number, isClient) {
   return stream
 }
 
-// A server's role begins when the client's port is known, and says what it has found when the client is done.
+// A server's role begins when the client's port is known, and reports its result when the client is done.
 const servers = {
   sink (finish) {
     const stream = open(1, false)
@@ -62,7 +62,7 @@ const servers = {
     finish({})
   },
 
-  // Is ahead of the client by as many streams as that has open, since a packet for a stream that is not there is lost.
+  // Opens streams ahead of the client, as many as the client has open, since a packet for a missing stream is lost.
   accept (finish) {
     let next = 1
     function accept () {

@@ -1,7 +1,7 @@
-// A chat among those who are on a drive at the moment. Everything here uses `beaker.peersockets` alone.
+// A chat between the peers that are on a drive at the same time. It uses only `beaker.peersockets`.
 
 const MOST_ENTRIES = 500 // older ones disappear from the page
-const SAME_BREATH = 5 * 60 * 1000 // milliseconds within which messages of one person stand together
+const SAME_BREATH = 5 * 60 * 1000 // milliseconds within which messages of one person are grouped
 
 const topicName = decodeURIComponent(location.hash.slice(1)) || 'chat'
 const $ = id => document.getElementById(id)
@@ -18,7 +18,7 @@ const people = new Map() // peer id -> public key
 const shortName = publicKey => publicKey.slice(0, 8)
 const hueOf = publicKey => Math.round(parseInt(publicKey.slice(0, 4), 16) / 65536 * 360)
 
-// A face is a pattern of five by five, the same on the left and on the right, from the bits of the key.
+// A face is a symmetric pattern of five by five squares, made from the bits of the key.
 function drawFace (svg, publicKey) {
   const bits = parseInt(publicKey.slice(4, 8), 16)
   let path = ''
@@ -47,7 +47,7 @@ function personItem (publicKey, remark = '') {
   return item
 }
 
-// Hundreds may join at once: all of them are drawn in the next frame.
+// Hundreds may join at once, so the next frame draws all of them.
 let peopleChanged = false
 function changePeople () {
   if (!peopleChanged) requestAnimationFrame(showPeople)
@@ -65,7 +65,7 @@ function showPeople () {
   showEmpty()
 }
 
-// The log. Entries wait for the next frame, so that a flood of messages costs one layout, and a hidden tab none.
+// The log. Entries wait for the next frame: a flood of messages costs one layout, and a hidden tab costs none.
 
 let pending = []
 let skipped = 0
@@ -163,7 +163,7 @@ function addEvent (publicKey, happened, bad = false) {
 
 let unread = 0
 
-let following = true // whether the newest message is in view, and stays there
+let following = true // whether the newest message is in view and stays there
 const atEnd = () => log.scrollHeight - log.scrollTop - log.clientHeight < 48
 const scrollToEnd = () => { log.scrollTop = log.scrollHeight }
 
@@ -263,7 +263,7 @@ function showEmpty () {
   $('empty').hidden = messages.childElementCount > 0
 }
 
-// Browsers that know `field-sizing` do this by themselves.
+// Browsers with `field-sizing` do this by themselves.
 function resizeText () {
   if (CSS.supports('field-sizing', 'content')) return
   text.style.height = 'auto'

@@ -12,7 +12,7 @@ const Corestore = load('corestore')
 const Hyperdrive = load('hyperdrive')
 const SecretStream = load('@hyperswarm/secret-stream')
 
-// A drive in a storage of its own; without a key, a new one. It goes with the test.
+// Returns a drive in a storage of its own; without a key, a new drive. It is removed after the test.
 async function openDrive (t, key) {
   const storage = await mkdtemp(join(tmpdir(), 'peersockets-'))
   const drive = new Hyperdrive(new Corestore(storage), key)
@@ -24,7 +24,7 @@ async function openDrive (t, key) {
   return drive
 }
 
-// Connects two drives, each under a key pair of its own unless one is given; returns what ends the connection.
+// Connects two drives, each under a new key pair by default. Returns a function that ends the connection.
 function connect (t, a, b, keyPairs = [a, b].map(drive => (drive.keyPair ??= SecretStream.keyPair()))) {
   const [left, right] = keyPairs.map((keyPair, number) => new SecretStream(!number, null, { keyPair }))
   left.rawStream.pipe(right.rawStream).pipe(left.rawStream)

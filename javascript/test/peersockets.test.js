@@ -8,7 +8,7 @@ const { connect, keyPair, next, openDrive } = require('./drives')
 
 const text = event => Buffer.from(event.message).toString()
 
-// Two members of a drive, which have seen each other join.
+// Two members of a drive that have seen each other join.
 async function meet (t) {
   const drives = [await openDrive(t)]
   drives.push(await openDrive(t, drives[0].key))
@@ -20,7 +20,7 @@ async function meet (t) {
   return { drives, sides, watches, ids, end }
 }
 
-test('messages go both ways, and to every handle of their topic only', async t => {
+test('messages go both ways, to every handle of their topic and to no other', async t => {
   const { sides: [a, b], ids } = await meet(t)
   assert.deepEqual(ids, [1, 1])
   const [chat, other] = [a.join('chat'), a.join('other')]
@@ -34,7 +34,7 @@ test('messages go both ways, and to every handle of their topic only', async t =
   assert.equal(text(await answer), '')
 })
 
-test('a closed handle hears nothing, and the others of its topic still do', async t => {
+test('a closed handle receives nothing, and other handles of its topic still do', async t => {
   const { sides: [a, b] } = await meet(t)
   const chat = a.join('chat')
   const [closed, open] = [b.join('chat'), b.join('chat')]
@@ -46,13 +46,13 @@ test('a closed handle hears nothing, and the others of its topic still do', asyn
   chat.send(1, Buffer.from('one'))
   assert.equal(text(await first), 'one')
   open.close()
-  const again = b.join('chat') // once all are closed, the topic can be joined anew
+  const again = b.join('chat') // when all handles are closed, the topic can be joined again
   const second = next(again, 'message')
   chat.send(1, Buffer.from('two'))
   assert.equal(text(await second), 'two')
 })
 
-test('a handle that is closed by another of its topic does not hear that message', async t => {
+test('a handle that another handle closes on a message does not receive it', async t => {
   const { sides: [a, b] } = await meet(t)
   const handles = [b.join('chat'), b.join('chat')]
   const heard = next(handles[0], 'message')
@@ -62,7 +62,7 @@ test('a handle that is closed by another of its topic does not hear that message
   await heard
 })
 
-test('a watch begins with the peers that are there', async t => {
+test('a watch begins with the present peers', async t => {
   const { sides: [a], drives } = await meet(t)
   const watch = a.watch()
   const joined = await next(watch, 'join')
@@ -99,7 +99,7 @@ test('an id stays with its key and is not given to another', async t => {
   assert.equal((await joined).peerId, 1)
 })
 
-test('two connections of one peer are one peer, until the last of them ends', async t => {
+test('a peer with two connections joins once and leaves with the last', async t => {
   const { drives: [a, b], sides: [side, other], watches: [watch], end } = await meet(t)
   watch.addEventListener('join', () => assert.fail('a second join'))
   const both = Promise.all([a, b].map(drive => new Promise(resolve => drive.core.once('peer-add', resolve))))
@@ -117,7 +117,7 @@ test('two connections of one peer are one peer, until the last of them ends', as
   assert.equal((await left).peerId, 1)
 })
 
-test('a drive has one set of peersockets, must be ready, and takes everything along when it closes', async t => {
+test('a drive has one set of peersockets, must be ready, and closes them all', async t => {
   assert.throws(() => peersockets({ core: { opened: false } }), /ready/)
   const { drives: [drive], sides: [a], watches: [watch] } = await meet(t)
   assert.equal(peersockets(drive), a)
@@ -130,13 +130,13 @@ test('a drive has one set of peersockets, must be ready, and takes everything al
   }
 })
 
-test('an extension that the application has registered itself is left alone', async t => {
+test('an extension that the application registered itself is not replaced', async t => {
   const drive = await openDrive(t)
   drive.core.registerExtension('peersockets/v0/chat', { encoding: 'binary' })
   assert.throws(() => peersockets(drive).join('chat'), /has registered peersockets\/v0\/chat itself/)
 })
 
-test('only bytes that the wire carries are sent', async t => {
+test('only bytes that fit the wire are sent', async t => {
   const { sides: [a, b] } = await meet(t)
   const chat = a.join('chat')
   for (const message of ['text', null, 7]) assert.throws(() => chat.send(1, message), TypeError)
@@ -148,7 +148,7 @@ test('only bytes that the wire carries are sent', async t => {
   assert.equal((await heard).message.length, largest)
 })
 
-test('requests are answered, refused, and over when the peer leaves', async t => {
+test('requests are answered, refused, and ended when the peer leaves', async t => {
   const { sides: [a, b], end } = await meet(t)
   let held
   const holds = new Promise(resolve => { held = resolve })

@@ -1,4 +1,4 @@
-// The script of pages without a browser: the frames that it writes, and the events that follow from frames.
+// The pages' script without a browser: the frames that it writes, and the events that it makes from frames.
 'use strict'
 const assert = require('node:assert/strict')
 const { readFileSync } = require('node:fs')
@@ -12,7 +12,7 @@ const KEYS = { hypercore9: '09'.repeat(32), hypercore11: '11'.repeat(32) }
 
 let sockets, page, peersockets
 
-class Socket { // the gateway's end of a WebSocket, as the page's own
+class Socket { // the gateway's end of a WebSocket, used as the page's own
   static OPEN = 1
   static CLOSED = 3
 
@@ -77,7 +77,7 @@ const plain = events => events.map(event => {
 })
 const bytes = text => new TextEncoder().encode(text)
 
-test('nothing connects before the first join or watch, and all handles follow as soon as the socket is open', () => {
+test('the first join or watch opens the socket, and all handles follow once it is open', () => {
   assert.equal(sockets.length, 0)
   peersockets.watch()
   peersockets.join('ä')
@@ -91,7 +91,7 @@ test('nothing connects before the first join or watch, and all handles follow as
   assert.deepEqual([peersockets.state, peersockets.publicKey], ['open', KEYS.hypercore11])
 })
 
-test('single messages and batches arrive in order, each with a buffer of its own', () => {
+test('single messages and batches arrive in order, each in a buffer of its own', () => {
   const chat = peersockets.join('chat')
   const events = collect(chat, 'message')
   sockets[0].open()
@@ -106,7 +106,7 @@ test('single messages and batches arrive in order, each with a buffer of its own
   ])
 })
 
-test('messages of one turn are one batch, and a frame never overtakes them', async () => {
+test('messages of one turn form one batch, and no frame overtakes them', async () => {
   const chat = peersockets.join('chat')
   sockets[0].open()
   sockets[0].write('peer', 3, 'aa', 'hypercore9')
@@ -124,7 +124,7 @@ test('messages of one turn are one batch, and a frame never overtakes them', asy
   assert.deepEqual(sockets[0].taken(), [[0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0, 0]])
 })
 
-test('more than a window waits in the page, for this peer alone, and the handle closes after it', () => {
+test('messages beyond the window wait for this peer alone, and the handle closes after them', () => {
   const chat = peersockets.join('chat')
   sockets[0].open()
   sockets[0].write('peer', 1, 'aa', 'hypercore9')
@@ -148,7 +148,7 @@ test('more than a window waits in the page, for this peer alone, and the handle 
   assert.equal(chat.bufferedAmount, 0)
 })
 
-test('a page that connects again knows its peers by wire and key, and joins and watches again', () => {
+test('a page that reconnects knows its peers by wire and key, and joins and watches again', () => {
   const watch = peersockets.watch()
   const closed = peersockets.join('closed')
   const chat = peersockets.join('chat')
@@ -178,7 +178,7 @@ test('a page that connects again knows its peers by wire and key, and joins and 
   ])
 })
 
-test('pauses grow up to five seconds, and end when the network comes back', () => {
+test('pauses grow to five seconds, and end when the network comes back', () => {
   peersockets.watch()
   for (const pause of [100, 200, 400, 800, 1600, 3200, 5000, 5000]) {
     const count = sockets.length
@@ -224,7 +224,7 @@ test('losses are events, and warnings unless a listener prevents them', () => {
   assert.equal(warn.mock.callCount(), 2)
 })
 
-test('frames that the page does not know, and those for closed handles, do nothing', () => {
+test('unknown frames and frames for closed handles do nothing', () => {
   const watch = peersockets.watch()
   const events = collect(watch, 'join')
   sockets[0].open()
@@ -239,7 +239,7 @@ test('frames that the page does not know, and those for closed handles, do nothi
   assert.deepEqual(events, [])
 })
 
-test('a page that is left lets go of its socket, and one that comes back connects again', () => {
+test('a page that is left closes its socket, and one that comes back reconnects', () => {
   const watch = peersockets.watch()
   const events = collect(watch, 'join', 'leave')
   sockets[0].open()

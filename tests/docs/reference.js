@@ -1,7 +1,7 @@
 'use strict'
 
-// The worked examples of hypercore11, from secret-stream, protomux and hypercore themselves: a handshake with seeds
-// and ephemeral seeds fixed, and a drive for a handshake hash of 64 bytes 0x11. It prints their bytes in hex.
+// The worked examples of hypercore11, made by secret-stream, protomux and hypercore themselves: a handshake with fixed
+// seeds and ephemeral seeds, and a drive for a handshake hash of 64 bytes 0x11. Prints their bytes in hex.
 // Usage: node reference.js KEY DISCOVERY_KEY
 
 const { EventEmitter } = require('events')
@@ -61,7 +61,7 @@ function handshake (initiator, byte) {
 
 const a = handshake(true, 0xa0)
 const b = handshake(false, 0xb0)
-const copy = ({ data }) => Buffer.from(data.subarray(3)) // the reader wipes what it has read
+const copy = ({ data }) => Buffer.from(data.subarray(3)) // the reader wipes the bytes that it has read
 const first = a.send()
 const second = b.recv(copy(first))
 const third = a.recv(copy(second))

@@ -1,8 +1,9 @@
 'use strict'
 
-// An application that exists, of either generation, for the snippets of the documentation.
-// Usage: node snippet.js hypercore9|hypercore11|hyperswarm SNIPPET STORAGE [BOOTSTRAP]; it prints its drive's key
-// and runs the snippet. BOOTSTRAP is a host and a port, which take the place of the public nodes of HyperDHT.
+// An existing application of either generation, for the snippets of the documentation. It prints its drive's key and
+// runs the snippet.
+// Usage: node snippet.js hypercore9|hypercore11|hyperswarm SNIPPET STORAGE [BOOTSTRAP]. BOOTSTRAP is a host and a port,
+// used in place of the public nodes of HyperDHT.
 
 const { readFileSync } = require('fs')
 const { createRequire } = require('module')
@@ -11,7 +12,7 @@ const { join } = require('path')
 const [wire, snippet, storage, bootstrap] = process.argv.slice(2)
 const folder = join(__dirname, '..', 'interop', wire)
 const packages = createRequire(join(folder, 'package.json'))
-const ours = { 'hyperdrive-peersockets': '../../javascript' } // not among the packages that are installed
+const ours = { 'hyperdrive-peersockets': '../../javascript' } // not among the installed packages
 const load = name => name in ours ? require(ours[name]) : packages(name)
 
 const open = async () => {
@@ -34,7 +35,7 @@ const applications = {
   },
   hypercore11: open,
   async hyperswarm () {
-    const nodes = load('hyperdht').BOOTSTRAP // what every HyperDHT begins with unless it is given others
+    const nodes = load('hyperdht').BOOTSTRAP // the default nodes of every HyperDHT
     nodes.splice(0, nodes.length, bootstrap)
     return await open()
   }

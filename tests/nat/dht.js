@@ -1,7 +1,7 @@
 'use strict'
 
-// The nodes of a DHT, one at each of the addresses given: node dht.js BOOTSTRAP ADDRESS... where BOOTSTRAP is the
-// address of a node that is already there, or - for none. Prints {"event":"ready"}; ends with its input.
+// The nodes of a DHT, one at each given address: node dht.js BOOTSTRAP ADDRESS... BOOTSTRAP is the address of an
+// existing node, or - for none. Prints {"event":"ready"}, and ends when its input ends.
 
 const { createRequire } = require('module')
 const { join } = require('path')

@@ -1,7 +1,7 @@
 'use strict'
 
 // A host with HyperDHT, driven over stdin and stdout (see ../interop/hypercore9/lines.js): node peer.js BOOTSTRAP.
-// Each `open` makes a node anew, with sockets and a key of its own.
+// Each `open` makes a new node, with sockets and a key of its own.
 
 const { createRequire } = require('module')
 const { join } = require('path')
@@ -14,7 +14,7 @@ const bootstrap = process.argv.slice(2).map(host => ({ host, port: 49737 }))
 const nodes = new Map()
 const relays = new Map()
 
-// Reports the connections of a server, which its key names.
+// Reports the connections of a server. The key names the server.
 function follow (stream, key) {
   const publicKey = stream.remotePublicKey.toString('hex')
   stream.on('connect', () => emit('accepted', { key, publicKey }))
@@ -37,7 +37,7 @@ serve({
     await server.listen()
     return { key }
   },
-  // With `relay`, the key of a blind relay, the node names it when it dials.
+  // `relay` is the key of a blind relay, which the node names when it dials.
   async open ({ relay }) {
     const { dht, key } = open()
     await dht.fullyBootstrapped()
@@ -57,7 +57,7 @@ serve({
     await server.listen()
     return { key }
   },
-  // Returns the seconds until the first bytes of the other side.
+  // Returns the seconds until the first bytes of the other side arrive.
   async dial ({ key, publicKey }) {
     const began = performance.now()
     const relayThrough = relays.get(key) ?? null

@@ -1,6 +1,6 @@
 'use strict'
 
-// The codecs of the hypercore11 wire as real peers have them (see ../hypercore9/codecs.js).
+// The codecs of the hypercore11 wire that real peers use (see ../hypercore9/codecs.js).
 
 const { EventEmitter } = require('events')
 
@@ -45,7 +45,7 @@ class Stream extends EventEmitter {
   }
 }
 
-// A mux whose channel 1, of protocol "p" and id "id", is open on both sides.
+// A mux whose channel 1, with protocol "p" and id "id", is open on both sides.
 function openMux (heard, types) {
   const stream = new Stream()
   const mux = new Protomux(stream)
@@ -79,7 +79,7 @@ const codecs = {
     decode: (name, data) => write(c.decode(wire[name], bytes(data)))
   },
   mux: {
-    // The messages that a stream reports, and whether it was destroyed because of them.
+    // Returns the messages that a stream reports, and whether it was destroyed because of them.
     decode: (types, data) => {
       const heard = []
       const { stream } = openMux(heard, types)
@@ -88,7 +88,7 @@ const codecs = {
       }
       return { heard, taken: !stream.destroyed }
     },
-    // The bytes that leave for messages sent in one batch.
+    // Returns the bytes of messages sent in one batch.
     encode: (types, sent) => {
       const { channel, mux, stream } = openMux([], types)
       mux.cork()

@@ -1,8 +1,8 @@
 'use strict'
 
 // One real hyperdrive 11 or 13 peer, driven over stdin and stdout (see ../hypercore9/lines.js).
-// Usage: node peer.js STORAGE [PACKAGES], directories for its corestore and of the node_modules to use.
-// Keys are hex, message bytes base64.
+// Usage: node peer.js STORAGE [PACKAGES]: the directory of its corestore, and the node_modules to use.
+// Keys are in hex, message bytes in base64.
 
 const { createHash } = require('crypto')
 const { readdirSync } = require('fs')
@@ -24,17 +24,17 @@ const requestCommands = require('../hypercore9/requests')
 const swarmCommands = require('../hyperswarm/commands')
 
 const SENDS_PER_TURN = 1000
-const RAW_TYPES = 4 // of messages on a bare channel
+const RAW_TYPES = 4 // message types of a bare channel
 
 const STORAGE = process.argv[2]
 const swarm = new LoopbackSwarm()
-const swarms = [swarm] // and those of bare muxes
+const swarms = [swarm] // the peer's own swarm, and those of bare muxes
 let udxSocket // from "udxBind" on
-const streams = new Set() // from before their handshake on
+const streams = new Set() // includes streams whose handshake is not finished
 const drives = new Map() // by key
 const topics = [] // by handle
 const muxes = [] // bare ones, by number
-const channels = [] // of those, by number
+const channels = [] // of bare muxes, by number
 let store, keyPair, timeout // from "start" on
 
 const hex = buffer => buffer.toString('hex')
@@ -73,7 +73,7 @@ function onConnection (wire, { client }) {
   adopt(stream)
 }
 
-// Of a swarm, the handshake of a stream is over.
+// The handshake of a swarm's stream is already over.
 function adopt (stream) {
   let failure = null
   if (stream.handshakeHash) emit('connection', { publicKey: hex(stream.remotePublicKey), client: stream.isInitiator })
@@ -90,7 +90,7 @@ function adopt (stream) {
   store.replicate(stream)
 }
 
-// In a session of its own, because a hyperdrive closes the corestore it was given.
+// Uses a session of its own, because a hyperdrive closes the corestore that it gets.
 async function openDrive (session, key) {
   const drive = new Hyperdrive(session, key)
   drive.core.on('peer-add', peer => reportPeer('peer-add', drive, peer))
@@ -179,7 +179,7 @@ serve({
   ...requests,
   ...swarmed,
 
-  // `timeout` is how many milliseconds of our silence a connection survives.
+  // `timeout`: the milliseconds of our silence that a connection survives.
   async start ({ seed, timeout: silence }) {
     timeout = silence
     keyPair = SecretStream.keyPair(seed && unhex(seed))
@@ -191,7 +191,7 @@ serve({
   listen: async ({ port }) => ({ port: await swarm.listen(port) }),
   connect: ({ port, host }) => swarm.connect(port, host),
 
-  // The same over UDX: streams of one socket, with the ids of both ends given.
+  // The same over UDX: streams on one socket, with given ids at both ends.
   udxBind () {
     const UDX = loadUdx('udx-native')
     udxSocket = new UDX().createSocket()
@@ -225,7 +225,7 @@ serve({
     drives.delete(key)
     const cores = [drive.core.core, drive.blobs?.core.core]
     await drive.close()
-    // That leaves its channels open as long as the remote has an interest in them; the end of its cores does not.
+    // Its channels stay open while the remote is interested in them. The end of its cores closes them.
     for (const core of cores) await core?.close()
   },
   peers: ({ key }) => ({ publicKeys: driveOf(key).core.peers.map(peer => hex(peer.remotePublicKey)) }),
@@ -252,7 +252,7 @@ serve({
     const extension = drive.core.registerExtension(`peersockets/v0/${topic}`, {
       encoding: 'binary',
       onmessage (message, peer) {
-        message ??= Buffer.alloc(0) // hypercore 10's word for nothing
+        message ??= Buffer.alloc(0) // hypercore 10 passes null for an empty message
         received.add(message)
         if (quiet) return
         emit('message', { handle, topic, publicKey: hex(peer.remotePublicKey), message: base64(message) })
@@ -281,12 +281,12 @@ serve({
         sent.add(message)
       }
       if (cork) mux.uncork()
-      await nextTurn() // extensions have no back pressure: let the sockets drain now and then
+      await nextTurn() // extensions have no back pressure, so let the sockets drain at intervals
     }
     return sent
   },
 
-  // Bare muxes: of a connection that is there, or connected to `port`, or else to who comes to the port returned.
+  // Makes a bare mux on an existing connection, on a new one to `port`, or on the first one to the returned port.
   async rawMux ({ publicKey, port }) {
     if (publicKey) {
       const stream = [...streams].find(stream => stream.remotePublicKey?.equals(unhex(publicKey)))
@@ -297,7 +297,7 @@ serve({
     return { mux: bare.mux, port: await bare.swarm.listen() }
   },
   rawChannel: ({ mux, ...options }) => bareChannel(muxes[mux], options),
-  // Answers what the remote opens; without `handshake`, reports and refuses it.
+  // Answers channels that the remote opens. Without `handshake`, reports and refuses them.
   rawPair ({ mux, protocol, handshake }) {
     muxes[mux].pair({ protocol }, id => {
       const channelId = id && hex(id)
@@ -318,7 +318,7 @@ serve({
     return { mux: number, ...bareChannel(muxes[number], { protocol: 'hypercore/alpha', channelId: discoveryKey, handshake }) }
   },
 
-  // Lets go of everything, where the process goes on.
+  // Releases everything. The process continues.
   async stop () {
     for (const stream of streams) stream.destroy()
     await stopSwarm()

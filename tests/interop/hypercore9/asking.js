@@ -1,6 +1,6 @@
 'use strict'
 
-// The asking side of javascript/requests.js on a topic that goes nowhere. Prints what is wrong, as a JSON list.
+// The asking side of javascript/requests.js on a topic that leads nowhere. Prints the faults, as a JSON list.
 
 const { Requests, decode, encode } = require('../../../javascript/requests')
 

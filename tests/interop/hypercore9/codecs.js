@@ -1,8 +1,8 @@
 'use strict'
 
-// The codecs of the hypercore9 wire as real peers have them, for whole batches of values (see ./lines.js).
+// The codecs of the hypercore9 wire that real peers use, for whole batches of values (see ./lines.js).
 // run: {calls: [[codec, operation, ...arguments], ...]} -> {results: [{value} or {error}, ...]}
-// Bytes are {hex}, and what is absent is null.
+// Bytes are written as {hex}, and a missing value as null.
 
 const { capability, discoveryKey, keyPair } = require('hypercore-crypto')
 const { generateSeedKeypair } = require('noise-protocol/dh')
@@ -28,7 +28,7 @@ function write (value) {
   return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, write(field)]))
 }
 
-// The body may be cut anywhere; the result shows its frames in order, and at the end whether it was refused.
+// The body may be cut anywhere. The result lists its frames in order, and whether it was refused at the end.
 function frames (cuts) {
   const heard = []
   const channels = new SimpleMessageChannels({

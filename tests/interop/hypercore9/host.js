@@ -2,14 +2,14 @@
 
 // Many peers in one process, which loads their packages once. Usage: node host.js SCRIPT, e.g. hypercore9/peer.js.
 //
-// Lines are as in lines.js, each with the number of its "peer". The command "open" begins a peer, whose program's
-// arguments are its "arguments": the script is evaluated anew, the packages that it requires are not.
+// Lines are as in lines.js, each with the number of its "peer". The command "open" starts a peer with "arguments" as
+// its program's arguments. The script is evaluated again for each peer, the packages that it requires are not.
 
 const { createInterface } = require('readline')
 const { resolve } = require('path')
 
 const script = resolve(process.argv[2])
-const peers = new Map() // the commands of each, by number
+const peers = new Map() // the commands of each peer, by its number
 
 const write = line => process.stdout.write(JSON.stringify(line) + '\n')
 
@@ -18,7 +18,7 @@ function open (number, parameters) {
     if (!path.includes('/node_modules/')) delete require.cache[path]
   }
   process.argv = [process.argv[0], script, ...parameters]
-  // For lines.js, which takes it when it is evaluated.
+  // For lines.js, which reads it when it is evaluated.
   globalThis.peerHost = { number, serve: commands => peers.set(number, commands) }
   require(script)
 }

@@ -6,14 +6,14 @@
 
 const { createInterface } = require('readline')
 
-const host = globalThis.peerHost // of many peers, if this is one of them: host.js
+const host = globalThis.peerHost // set if this peer is one of many in a process: host.js
 const write = line => process.stdout.write(JSON.stringify({ peer: host?.number, ...line }) + '\n')
 
 function emit (event, fields) {
   write({ event, ...fields })
 }
 
-// Commands run as they arrive and side by side, so that one that hangs does not stop the others.
+// Commands run concurrently, as they arrive, so one that hangs does not stop the others.
 function serve (commands) {
   if (host) return host.serve(commands)
   const input = createInterface({ input: process.stdin })

@@ -5,7 +5,7 @@ const { EventEmitter, once } = require('events')
 const { Duplex } = require('stream')
 
 const HOST = process.env.PEER_HOST ?? '127.0.0.1'
-// Half open, so that what is still unread or unsent when one side ends is not lost.
+// Half open, so that unread and unsent bytes survive the end of one side.
 const SOCKET_OPTIONS = { allowHalfOpen: true, noDelay: true }
 
 // A TCP socket that hides its address: @corestore/networker ignores what comes from 127.0.0.1.
@@ -18,7 +18,7 @@ class Wire extends Duplex {
     socket.on('data', chunk => { if (!this.push(chunk)) socket.pause() })
     socket.on('end', () => this.push(null))
     socket.on('error', error => this.destroy(error))
-    // After a proper end the reader may still be busy with what came before it.
+    // After a clean end the reader may still be busy with earlier bytes.
     socket.on('close', () => { if (!socket.readableEnded) this.destroy() })
   }
 
@@ -46,7 +46,7 @@ class Wire extends Duplex {
   }
 }
 
-// The part of hyperswarm 2 that @corestore/networker needs, with connections made by hand instead of found.
+// The part of hyperswarm 2 that @corestore/networker needs. Connections are made by hand and not found.
 class LoopbackSwarm extends EventEmitter {
   constructor () {
     super()
@@ -70,7 +70,7 @@ class LoopbackSwarm extends EventEmitter {
     this._add(socket, true)
   }
 
-  // Ends what it has begun, and takes nothing new.
+  // Ends its connections, and accepts no new ones.
   close () {
     for (const server of this._servers) server.close()
     for (const wire of this._wires) wire.destroy()
@@ -109,7 +109,7 @@ class LoopbackSwarm extends EventEmitter {
       connection.wire.on('close', () => { if (this._survivors.get(id) === connection) this._survivors.delete(id) })
     }
     const duplicate = survives ? other : connection
-    // As there, only the side that dialled a duplicate ends it; the other side waits for that.
+    // As in hyperswarm, only the side that dialled a duplicate ends it. The other side waits.
     if (duplicate?.client) duplicate.wire.end()
     return !survives
   }

@@ -1,7 +1,7 @@
 'use strict'
 
 // One real hyperdrive 10 peer with npm peersockets, driven over stdin and stdout (see lines.js).
-// Keys are hex, message bytes base64.
+// Keys are in hex, message bytes in base64.
 
 const { createHash } = require('crypto')
 const { once } = require('events')
@@ -25,7 +25,7 @@ const SENDS_PER_TURN = 1000
 const swarm = new LoopbackSwarm()
 const drives = new Map() // by key
 const topics = [] // by handle
-const streams = new Set() // of the networker, from before their handshake on
+const streams = new Set() // of the networker, including those whose handshake is not finished
 const rawStreams = new Set()
 let corestore, networker, peersockets // from "start" on
 
@@ -57,10 +57,10 @@ class Tally {
   }
 }
 
-// Namespaced, because a hyperdrive closes the corestore it was given.
+// Uses a namespace, because a hyperdrive closes the corestore that it gets.
 async function openDrive (key) {
   const drive = hyperdrive(corestore.namespace(), key)
-  // 'peer-add' says that we opened the channel, 'peer-open' that the remote did too and proved that it knows the key.
+  // 'peer-add': we opened the channel. 'peer-open': the remote opened it too, and proved that it knows the key.
   drive.on('peer-open', peer => reportPeer('peer-add', drive, peer))
   drive.on('peer-remove', peer => { if (peer.remoteOpened) reportPeer('peer-remove', drive, peer) })
   await drive.promises.ready()
@@ -125,7 +125,7 @@ serve({
     networker.on('peer-remove', peerLeft)
     networker.on('stream-opened', (stream, connection) => {
       streams.add(stream)
-      // The networker's own 'replication-error' does not say whose it is.
+      // The networker's own 'replication-error' does not name the connection.
       stream.on('error', error => { connection.failure = error })
     })
     networker.on('stream-closed', (stream, { failure, wire }, joined) => {
@@ -158,7 +158,8 @@ serve({
   async closeDrive ({ key }) {
     const drive = driveOf(key)
     drives.delete(key)
-    // Closing a drive leaves its cores open and replicating. Cores first, while the drive still passes their events on.
+    // Closing a drive leaves its cores open and replicating. Close the cores first, while the drive passes on their
+    // events.
     for (const core of drive.corestore.list().values()) await promisify(core.close).call(core)
     await drive.promises.close()
   },
@@ -214,7 +215,7 @@ serve({
       const message = Buffer.alloc(size, uint32(i))
       topics[handle].joined.send(message, peer)
       sent.add(message)
-      // peersockets has no back pressure: let the sockets drain now and then.
+      // peersockets has no back pressure, so let the sockets drain at intervals.
       if (i % SENDS_PER_TURN === SENDS_PER_TURN - 1) await nextTurn()
     }
     return sent
@@ -237,7 +238,7 @@ serve({
     for (const stream of rawStreams) stream.destroy()
   },
 
-  // Lets go of everything, where the process goes on.
+  // Releases everything. The process continues.
   async stop () {
     for (const stream of [...streams, ...rawStreams]) stream.destroy()
     swarm.close()

@@ -1,6 +1,6 @@
 'use strict'
 
-// Commands to ask and answer with javascript/requests.js, the same for the peers of both generations.
+// Commands to ask and answer with javascript/requests.js, for the peers of both generations.
 
 const { Requests, RequestError } = require('../../../javascript/requests')
 const { emit } = require('./lines')
@@ -9,9 +9,9 @@ const base64 = buffer => buffer.toString('base64')
 const unbase64 = text => Buffer.from(text, 'base64')
 
 const SECRET = 'ENOENT: /home/somebody/secret'
-const waiting = [] // what ends the handlers that wait for it
+const waiting = [] // functions that end the waiting handlers
 
-// Handlers that are not as they should be, and those that only look so.
+// Handlers that are wrong, and handlers that only look wrong.
 const odd = {
   'returns at once': () => Buffer.from('fine'),
   'returns a Uint8Array': async () => new Uint8Array([102, 105, 110, 101]),
@@ -54,11 +54,11 @@ async function usual (data, peer, signal) {
   return Buffer.from('too late')
 }
 
-// `join` joins the topic that a command names, and `peerOf` finds the peer that it is for.
+// `join` joins the topic that a command names, and `peerOf` finds its peer.
 module.exports = function requestCommands (join, peerOf) {
   const joined = [] // by handle
   return {
-    // Without an `answer`, there is no handler; a `forgetful` one never learns of peers that leave.
+    // Without an `answer`, there is no handler. A `forgetful` one never learns of peers that leave.
     joinRequests ({ answer = true, forgetful = false, ...parameters }) {
       const requests = new Requests(options => join(parameters, options), answer ? handler : undefined, onfailure)
       return { handle: joined.push({ requests, parameters, forgetful, aborter: new AbortController() }) - 1 }
@@ -67,12 +67,12 @@ module.exports = function requestCommands (join, peerOf) {
       const { requests, parameters, aborter } = joined[handle]
       return { reply: base64(await requests.request(unbase64(data), peerOf(parameters, publicKey), aborter.signal)) }
     },
-    // Gives up all requests under way.
+    // Aborts all requests in progress.
     abortRequests ({ handle }) {
       joined[handle].aborter.abort(new Error('given up'))
       joined[handle].aborter = new AbortController()
     },
-    // Ends the handlers that wait.
+    // Ends the waiting handlers.
     release () {
       for (const end of waiting.splice(0)) end()
     },

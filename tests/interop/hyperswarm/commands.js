@@ -1,7 +1,7 @@
 'use strict'
 
-// The commands of a real peer (../hypercore11/peer.js) that need Hyperswarm or HyperDHT: a network of real DHT
-// nodes on loopback, a swarm that replicates its drives, and a DHT node of one's own.
+// The commands of a real peer (../hypercore11/peer.js) that need Hyperswarm or HyperDHT: a network of real DHT nodes on
+// loopback, a swarm that replicates the peer's drives, and a DHT node without a swarm.
 
 const HOST = process.env.PEER_HOST ?? '127.0.0.1'
 
@@ -15,15 +15,15 @@ module.exports = (load, emit, { adopt, identity }) => {
   const discoveries = new Map() // by topic
   const servers = []
   const relays = []
-  let swarm, dht, release // of the messages that are held
+  let swarm, dht, release // of the delayed messages
 
-  // A bootstrap node is a port on our own host, or a host and a port.
+  // A bootstrap node is a port on this host, or a host and a port.
   const local = bootstrap => {
     if (!bootstrap) throw new Error('a node needs a bootstrap list of its own, or it begins with the public ones')
     return bootstrap.map(node => typeof node === 'number' ? { host: HOST, port: node } : node)
   }
 
-  // `firewalled` is false for a node that everybody can reach; undefined leaves the package's default.
+  // `firewalled` is false for a node that everybody can reach. If undefined, the package's default applies.
   const options = ({ bootstrap, ...given }) => ({ bootstrap: local(bootstrap), host: HOST, ...given })
 
   return {
@@ -58,8 +58,8 @@ module.exports = (load, emit, { adopt, identity }) => {
       return { port: dht.address().port, nodes: dht.toArray().length, persistent: !dht.ephemeral }
     },
     async closeDht () { await dht.destroy() },
-    // `relay` is the key of a blind relay, and `punch` false leaves no way but that. With `replicate`, the drives of
-    // the peer are open to the remote.
+    // `relay` is the key of a blind relay. With `punch` false, the connection can only use the relay. With `replicate`,
+    // the peer's drives are open to the remote.
     async dhtListen ({ echo, replicate, relay, punch = true }) {
       const closed = punch ? {} : { holepunch: false, shareLocalAddress: false }
       const server = dht.createServer({ ...closed, relayThrough: relay ? unhex(relay) : null }, stream => {
@@ -73,7 +73,7 @@ module.exports = (load, emit, { adopt, identity }) => {
       return { publicKey: hex(server.publicKey), relays: server.relayAddresses.map(({ port }) => port) }
     },
     async dhtUnlisten () { await servers.pop().close() },
-    // A blind relay, as anybody runs it for others, on a node of the testnet.
+    // A blind relay on a node of the testnet, as anybody may run one for others.
     async dhtRelay ({ node }) {
       const dht = nodes[node]
       const blindRelay = new (load('blind-relay').Server)({
@@ -128,7 +128,7 @@ module.exports = (load, emit, { adopt, identity }) => {
       const found = hash ? await dht.immutableGet(unhex(hash)) : await dht.mutableGet(unhex(publicKey))
       return found ? { value: found.value.toString(), seq: found.seq ?? null } : {}
     },
-    // Delays the messages of hole punching, as a slow network would, until `dhtPunch`. To be called before `dhtConnect`.
+    // Delays the messages of hole punching until `dhtPunch`, like a slow network. Must be called before `dhtConnect`.
     dhtHoldPunching () {
       const released = new Promise(resolve => { release = resolve })
       const send = dht._router.peerHolepunch

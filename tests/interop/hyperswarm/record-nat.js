@@ -1,7 +1,7 @@
 'use strict'
 
-// Prints verdicts of hyperdht's NAT classifier, as JSON: the tables of tests/core/holepunch. After each sample there
-// stand the class, the addresses, and whether no further samples are awaited.
+// Prints verdicts of hyperdht's NAT classifier, as JSON: the tables of tests/core/holepunch. Each sample is followed by
+// the class, the addresses, and whether the classifier needs no more samples.
 // Usage: node record-nat.js > ../../core/holepunch/nat.json
 
 const Nat = require('hyperdht/lib/nat')
@@ -31,7 +31,7 @@ while (cases.length < CASES) {
   const [hosts, ports, length] = [1 + chance(3), 1 + chance(4), 1 + chance(8)]
   const samples = []
   for (let index = 0; index < length; index++) {
-    const witness = chance(8) ? index : chance(index + 1) // now and then one that was heard before
+    const witness = chance(8) ? index : chance(index + 1) // sometimes a witness that was heard before
     samples.push({ host: HOSTS[chance(hosts)], port: 5000 + chance(ports), witness })
   }
   cases.push(play(samples, chance(4) ? 0 : 1 + chance(length)))

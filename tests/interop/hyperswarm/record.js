@@ -1,7 +1,7 @@
 'use strict'
 
-// Prints datagrams that real HyperDHT nodes send each other, as JSON: the vectors of tests/core/dht. Of each kind of
-// message, a few are kept. Beside each value stands what hyperdht's own codec reads in it.
+// Prints datagrams that real HyperDHT nodes send each other, as JSON: the vectors of tests/core/dht. It keeps a few of
+// each kind of message. Each value is printed with the fields that hyperdht's own codec reads in it.
 // Usage: node record.js > ../../core/dht/datagrams.json
 
 const Socket = require('udx-native/lib/socket')
@@ -74,7 +74,7 @@ Socket.prototype.trySend = function (buffer, port, host, ttl) {
   return trySend.call(this, buffer, port, host, ttl)
 }
 
-// A handshake whose ephemeral keys follow from fixed seeds.
+// Makes a handshake with ephemeral keys from fixed seeds.
 function handshake () {
   const seeds = [1, 2, 3, 4].map(byte => Buffer.alloc(32, byte))
   const side = (initiator, seed, ephemeral, remote) => {

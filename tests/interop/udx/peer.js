@@ -1,7 +1,7 @@
 'use strict'
 
 // One real udx-native socket, driven over stdin and stdout (see ../hypercore9/lines.js).
-// Usage: node peer.js [PACKAGE], the udx-native to use. Bytes are base64; long ones come from `pseudorandom`.
+// Usage: node peer.js [PACKAGE], the udx-native to use. Bytes are in base64. Long ones come from `pseudorandom`.
 
 const { createHash } = require('crypto')
 const { setTimeout: sleep } = require('timers/promises')
@@ -13,18 +13,18 @@ const { emit, serve } = require('../hypercore9/lines')
 const HOST = '127.0.0.1'
 
 const udx = new UDX()
-const streams = new Map() // by the ids we chose
+const streams = new Map() // by the ids that we chose
 let socket // from "bind" on
 
 const base64 = buffer => Buffer.from(buffer).toString('base64')
 const unbase64 = text => Buffer.from(text, 'base64')
 
-// The same bytes as Python's hashlib.shake_128(seed).digest(size).
+// Returns the same bytes as Python's hashlib.shake_128(seed).digest(size).
 function pseudorandom (seed, size) {
   return size === 0 ? Buffer.alloc(0) : createHash('shake128', { outputLength: size }).update(seed).digest()
 }
 
-// The data that a stream has received: its size and digest.
+// Counts the data that a stream has received, and digests it.
 class Tally {
   constructor () {
     this.bytes = 0
@@ -41,9 +41,9 @@ class Tally {
   }
 }
 
-// Handles data that arrives. In each role, a stream is tallied, and its end is reported.
+// Handle incoming data. In each role, the data is tallied, and its end is reported.
 const roles = {
-  // Sends everything back, with back pressure, and ends when the other side has ended.
+  // Sends everything back, with back pressure, and ends after the other side.
   echo (stream) {
     stream.on('data', data => {
       if (!stream.write(data)) {
@@ -53,11 +53,11 @@ const roles = {
     })
     stream.on('end', () => stream.end())
   },
-  // Takes everything, and ends when the other side has ended, as protomux does.
+  // Reads everything, and ends after the other side, as protomux does.
   sink (stream) {
     stream.on('end', () => stream.end())
   },
-  // Takes everything, and keeps its own half open.
+  // Reads everything, and keeps its own half open.
   half () {}
 }
 
@@ -105,7 +105,7 @@ serve({
 
   open,
 
-  // Opens streams that differ in their ids only.
+  // Opens streams that differ only in their ids.
   openMany ({ count, local, remote, ...options }) {
     for (let i = 0; i < count; i++) open({ ...options, local: local + i, remote: remote + i })
   },
@@ -114,7 +114,7 @@ serve({
     streamOf(local).stream.write(unbase64(data))
   },
 
-  // Writes pseudorandom bytes, and returns when all but the last have found room.
+  // Writes pseudorandom bytes. Returns when all but the last have found room.
   async source ({ local, seed, size, chunk = 65536, end = true }) {
     const { stream } = streamOf(local)
     const data = pseudorandom(seed, size)
@@ -123,7 +123,7 @@ serve({
     return { sha256: createHash('sha256').update(data).digest('hex') }
   },
 
-  // Returns when everything written has been acknowledged.
+  // Returns when all written bytes have been acknowledged.
   async flush ({ local }) {
     return { flushed: await streamOf(local).stream.flush() }
   },

@@ -1,7 +1,7 @@
 'use strict'
 
-// Prints what two real udx-native streams send each other, as JSON: the vectors of tests/core/udx. Datagrams pass
-// through a relay, which loses some, and notes those that it passes on. Beside them stands what each side has received.
+// Prints the datagrams that two real udx-native streams send each other, as JSON: the vectors of tests/core/udx. They
+// pass through a relay, which loses some and records the others. The data that each side received is printed with them.
 // Usage: node record.js > ../../core/udx/sessions.json
 
 const dgram = require('dgram')
@@ -14,7 +14,7 @@ const IDS = { alice: 11, bob: 22 }
 
 const udx = new UDX()
 
-// A session of two streams; `lose` says of each side's datagrams, by number, which of them do not pass.
+// A session of two streams. `lose` decides, for the datagrams of each side by number, which ones are lost.
 async function session (play, { lose = {}, delay = 2 } = {}) {
   const relay = dgram.createSocket('udp4')
   relay.bind(0, HOST)
@@ -56,7 +56,7 @@ async function session (play, { lose = {}, delay = 2 } = {}) {
   return { datagrams, alice: seen(alice), bob: seen(bob) }
 }
 
-// Bytes that differ from packet to packet.
+// Returns bytes that differ from packet to packet.
 const bytes = size => Buffer.from(Array.from({ length: size }, (_, i) => (i * 7 + (i >> 8)) & 0xff))
 
 const endAfter = (one, other) => other.on('end', () => other.end()) && one.end()

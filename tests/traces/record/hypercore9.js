@@ -23,7 +23,7 @@ makeRepeatable(locked('sodium-universal'))
 const { StreamPeer } = require('./stream_peer')
 const scenarios = [...require('./scenarios')('hypercore9', StreamPeer), ...require('./hyperdrives10')]
 
-// Before anything else has a hold of these functions.
+// This has to run before any other module takes these functions.
 function makeRepeatable (sodium) {
   sodium.randombytes_buf = buffer => (buffer.length === 24 ? entropy.nonce() : entropy.take(buffer.length)).copy(buffer)
   sodium.crypto_kx_keypair = (publicKey, secretKey) => {
@@ -33,7 +33,7 @@ function makeRepeatable (sodium) {
   sodium.crypto_sign_keypair = (publicKey, secretKey) => {
     sodium.crypto_sign_seed_keypair(publicKey, secretKey, entropy.take(32))
   }
-  global.Date = FixedDate // hyperdrive 10 notes when a file was written
+  global.Date = FixedDate // hyperdrive 10 stores the time at which a file was written
   Math.random = () => entropy.take(4).readUInt32LE() / 2 ** 32
 }
 

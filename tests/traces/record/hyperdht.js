@@ -1,6 +1,7 @@
 'use strict'
 
-// Handshakes of HyperDHT, as hyperdht's own code makes them. Prints one a line, as JSON. Usage: node hyperdht.js
+// Handshakes of HyperDHT, made by hyperdht's own code. Prints one per line, as JSON.
+// Usage: node hyperdht.js
 
 const { createRequire } = require('module')
 
@@ -53,7 +54,7 @@ function play (number, [shows, asks, answers, legs]) {
   const payloads = [asks, answers].map(said => ({ ...SAID, ...said }))
   ephemeral = secrets.initiator.ephemeral
   const first = Buffer.from(initiator.send(payloads[0]))
-  responder.recv(Buffer.from(first)) // a copy, since noise-handshake wipes what it has used
+  responder.recv(Buffer.from(first)) // a copy, since noise-handshake wipes bytes that it has used
   ephemeral = secrets.responder.ephemeral
   const second = Buffer.from(responder.send(payloads[1]))
   initiator.recv(Buffer.from(second))

@@ -1,7 +1,7 @@
 'use strict'
 
-// A complete peer of the first generation: hyperdrive 10, @corestore/networker and npm peersockets. Its own
-// actions are recorded by wrapping hypercore-protocol, since a hyperdrive opens and closes cores when it likes.
+// A complete peer of the first generation: hyperdrive 10, @corestore/networker and npm peersockets. A wrapper around
+// hypercore-protocol records the peer's own actions, since a hyperdrive opens and closes cores when it likes.
 
 const { EventEmitter } = require('events')
 
@@ -32,7 +32,7 @@ class Hyperdrive10Peer {
     this.side = side
     this.killed = false
     this.topics = new Map() // by name
-    this.open = new Set() // discovery keys of the cores that an implementation of ours has open
+    this.open = new Set() // discovery keys of the cores that our implementation would have open
   }
 
   async start () {
@@ -54,7 +54,7 @@ class Hyperdrive10Peer {
   }
 
   async drive (key = null) {
-    const drive = hyperdrive(this.store.namespace(), key) // namespaced, because a hyperdrive closes its corestore
+    const drive = hyperdrive(this.store.namespace(), key) // in a namespace, because a hyperdrive closes its corestore
     await drive.promises.ready()
     return drive
   }
@@ -119,7 +119,7 @@ class Hyperdrive10Peer {
       const channel = channelizer.remote[number]
       const shared = channel?.opened
       onclose.call(channelizer, number, message)
-      if (!shared) return // a refusal, which it takes note of by itself
+      if (!shared) return // a refusal, which it handles by itself
       this._event('close', { discoveryKey: channel.discoveryKey })
       this._closes(channel.discoveryKey) // its answer, see stream_peer.js
     }
@@ -127,7 +127,7 @@ class Hyperdrive10Peer {
 
   _opens (key) {
     const discoveryKey = crypto.discoveryKey(key)
-    if (this.open.has(hex(discoveryKey))) return // still, after a refusal
+    if (this.open.has(hex(discoveryKey))) return // still open, after a refusal
     this.open.add(hex(discoveryKey))
     this._command('open', { key })
   }

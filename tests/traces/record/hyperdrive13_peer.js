@@ -1,7 +1,7 @@
 'use strict'
 
-// A complete peer of the second generation: hyperdrive 13. Its own actions are recorded by wrapping its
-// protomux, since a hyperdrive opens and closes cores when it likes.
+// A complete peer of the second generation: hyperdrive 13. A wrapper around its protomux records the peer's own
+// actions, since a hyperdrive opens and closes cores when it likes.
 
 const fs = require('fs')
 const os = require('os')
@@ -16,7 +16,7 @@ const Protomux = locked('protomux')
 
 const hex = buffer => buffer.toString('hex')
 
-// hypercore proves that it knows a key just before it opens a channel: that is where its key can be seen.
+// hypercore proves that it knows a key just before it opens a channel, so the key can be seen there.
 const keys = new Map() // by discovery key
 const { replicate } = caps
 caps.replicate = (isInitiator, key, handshakeHash) => {
@@ -31,7 +31,7 @@ class Hyperdrive13Peer {
     this.session = session
     this.side = side
     this.topics = new Map() // by name
-    this.open = new Set() // discovery keys of the cores that an implementation of ours has open
+    this.open = new Set() // discovery keys of the cores that our implementation would have open
     this.folder = fs.mkdtempSync(path.join(os.tmpdir(), 'trace-'))
   }
 
@@ -49,7 +49,7 @@ class Hyperdrive13Peer {
     this.store.replicate(this.stream)
   }
 
-  // In a session of its own, because a hyperdrive closes the corestore it was given.
+  // Uses a session of its own, because a hyperdrive closes the corestore that it gets.
   async drive (key = null) {
     const drive = new Hyperdrive(key ? this.store.session() : this.store.namespace('drive'), key)
     await drive.ready()
@@ -77,7 +77,7 @@ class Hyperdrive13Peer {
     this.topics.get(`${hex(drive.discoveryKey)} ${topic}`).send(payload, peer)
   }
 
-  // As hypercore does for its own messages.
+  // hypercore does the same for its own messages.
   cork (act) {
     this.mux.cork()
     act()

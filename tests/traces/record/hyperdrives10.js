@@ -11,7 +11,7 @@ const scenarios = []
 const add = (name, shows, act, comparison = 'messages') => scenarios.push({
   name: `hypercore9-hyperdrive-${name}`,
   shows: `${shows} Both are complete peers: hyperdrive 10 and npm peersockets.`,
-  comparison, // what is sent about data is not ours to send
+  comparison, // our side cannot send the messages about data
   packages: Hyperdrive10Peer.packages,
   async run (session) {
     const peers = [new Hyperdrive10Peer(session, 'initiator'), new Hyperdrive10Peer(session, 'responder')]

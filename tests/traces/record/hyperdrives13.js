@@ -92,7 +92,7 @@ add('stranger', 'Each side has a drive that the other does not know: all is refu
   await a.drive()
   await b.drive()
   await connect()
-}, 'channels') // whatever is found out first is refused first
+}, 'channels') // the order of the refusals depends on which core is looked up first
 
 add('late', 'One of two readers opens the drive on a connection that is there.', async ({ session, a, b, settle, connect }) => {
   const drive = await b.drive(session.key('drive'))

@@ -1,8 +1,8 @@
 'use strict'
 
-// A peer of hypercore/alpha without data, made of the reference's own parts: @hyperswarm/secret-stream, protomux,
-// and hypercore's codec and capability. It does what a peer without data has to (docs/protocol.md), and sends
-// what it says in one turn of the event loop as one batch, so that its frames are comparable byte by byte.
+// A peer of hypercore/alpha without data, made of the reference's own parts: @hyperswarm/secret-stream, protomux, and
+// hypercore's codec and capability. It does what a peer without data must do (docs/protocol.md). All its messages in
+// one turn of the event loop form one batch, so its frames can be compared byte by byte.
 
 const { createRequire } = require('module')
 const path = require('path')
@@ -18,7 +18,7 @@ const { wire } = require(path.join(LOCKED, 'node_modules/hypercore/lib/messages'
 const PROTOCOL = 'hypercore/alpha'
 const SYNC = 0
 const EXTENSION = 9
-const LARGEST_IN_BATCH = 65_000 // what is larger goes out by itself
+const LARGEST_IN_BATCH = 65_000 // larger messages are sent alone
 const POLITE_SYNC = {
   fork: 0, canUpgrade: false, uploading: true, downloading: true, hasManifest: false, allowPush: false, length: 0, remoteLength: 0
 }
@@ -89,7 +89,7 @@ class MuxPeer {
     channel.open({ seeks: false, capability: Buffer.alloc(32, 'no') })
   }
 
-  // Open a channel of another protocol, and say something on it before the answer.
+  // Open a channel of another protocol, and send a message on it before the answer.
   stray (protocol) {
     this.session.forget(this.side)
     const channel = this.mux.createChannel({ protocol, messages: [{}] })
@@ -120,7 +120,7 @@ class MuxPeer {
     this.session.note(this.side, { event, ...fields })
   }
 
-  // Messages sent in one turn of the event loop leave as one batch.
+  // The messages of one turn of the event loop form one batch.
   _corkThisTurn () {
     this.mux.cork()
     setImmediate(() => this.mux.uncork())

@@ -1,12 +1,12 @@
 'use strict'
 
-// The behaviour of peers without data on both wires, and on one of them: whole sessions, comparable byte by byte.
+// Sessions between peers without data, on both wires or on one: whole sessions that can be compared byte by byte.
 
 const CHAT = 'peersockets/v0/chat'
 const GAME = 'peersockets/v0/game'
 const text = string => Buffer.from(string)
 
-// The largest message of the topic "chat" that the wire carries.
+// The largest message on the topic "chat" that the wire carries.
 const LARGEST = { hypercore9: 8 * 1024 * 1024 - 1, hypercore11: 0xffffff - 17 - 22 }
 
 module.exports = function scenarios (wire, Peer) {
@@ -127,7 +127,7 @@ module.exports = function scenarios (wire, Peer) {
       await settle()
       one.close(key)
       await settle()
-      if (wire === 'hypercore9') { // where the other side has closed it as well
+      if (wire === 'hypercore9') { // the other side has closed it as well
         other.open(key)
         await settle()
       }

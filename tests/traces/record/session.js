@@ -1,14 +1,14 @@
 'use strict'
 
-// One session between two peers in this process: an in-memory line that notes who sends and reads what, and
-// the secrets of both sides. See docs/traces.md for what the entries mean; bytes are Buffers here.
+// One session between two peers in this process: an in-memory line that records each send and read, and the secrets of
+// both sides. docs/traces.md explains the entries. Bytes are Buffers here.
 
 const { createHash } = require('crypto')
 const { Duplex } = require('stream')
 const { setImmediate: nextTurn, setTimeout: sleep } = require('timers/promises')
 
 const SIDES = ['initiator', 'responder']
-const TURNS_A_CHUNK = 5 // of the event loop, so that what a chunk causes is done before the next arrives
+const TURNS_A_CHUNK = 5 // turns of the event loop, so that the effects of a chunk are over before the next arrives
 const QUIET_TURNS = 40
 
 const digest = (size, ...parts) => createHash('shake256', { outputLength: size }).update(parts.join(' ')).digest()
@@ -61,7 +61,7 @@ class Session {
         nonce: digest(24, name, side, 'nonce')
       }
     }
-    this.pace = 0 // milliseconds between two chunks, where what they cause needs a disk
+    this.pace = 0 // milliseconds between two chunks, for sessions in which chunks cause work on a disk
     this._deliveries = []
     this._delivering = false
     const [initiator, responder] = SIDES.map(side => new End(this, side))
@@ -74,7 +74,7 @@ class Session {
     return digest(32, this.name, label)
   }
 
-  // Later input is no part of it.
+  // Later input is not recorded.
   finish () {
     this.note = () => {}
   }
@@ -84,7 +84,7 @@ class Session {
     this.entries.push({ side, ...Object.fromEntries(entry) })
   }
 
-  // That side breaks the rules, so that no other implementation can play it.
+  // That side breaks the rules, so no other implementation can play it.
   forget (side) {
     delete this.secrets[side]
   }
@@ -104,7 +104,7 @@ class Session {
     this._delivering = false
   }
 
-  // Until nothing has happened for a while.
+  // Waits until nothing has happened for a while.
   async settle () {
     for (let seen = -1; seen !== this.entries.length || this._delivering;) {
       seen = this.entries.length
@@ -114,8 +114,8 @@ class Session {
   }
 }
 
-// In place of libsodium's randomness: bytes that are the same in every run; and from the moment at which a session
-// connects, first of all its secrets, in the order in which the peers draw them.
+// Replaces libsodium's randomness with bytes that are the same in every run. When a session connects, the next bytes
+// are its secrets, in the order in which the peers draw them.
 class Entropy {
   constructor () {
     this.begin({ name: '', secrets: {} })
@@ -127,7 +127,7 @@ class Entropy {
     this._ephemerals = []
     this._nonces = []
     session.connecting = () => {
-      session.connecting = () => {} // it is one connection, whoever says it first
+      session.connecting = () => {} // it is one connection, whichever side begins
       for (const { ephemeral, nonce } of Object.values(session.secrets)) {
         this._ephemerals.push(ephemeral)
         this._nonces.push(nonce)
@@ -148,7 +148,7 @@ class Entropy {
   }
 }
 
-// Record the scenarios whose names are on the command line, or all: one JSON object a line, bytes as hex.
+// Records the scenarios named on the command line, or all: one JSON object per line, with bytes in hex.
 async function record (scenarios, entropy, { wire, version }) {
   const wanted = process.argv.slice(2)
   for (const { name, shows, comparison, packages, run } of scenarios) {

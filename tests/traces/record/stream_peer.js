@@ -1,7 +1,7 @@
 'use strict'
 
-// A peer of hypercore-protocol without data: the reference's own stream, and on it what such a peer has to do
-// (docs/protocol.md): refuse the drives that it does not have, and say that it has no data.
+// A peer of hypercore-protocol without data: the reference's own stream, and the duties of such a peer
+// (docs/protocol.md): it refuses the drives that it does not have, and reports that it has no data.
 
 const { createRequire } = require('module')
 const path = require('path')
@@ -27,7 +27,7 @@ class StreamPeer {
     this.stream = new HypercoreProtocol(side === 'initiator', {
       keyPair: HypercoreProtocol.keyPair(session.secrets[side].seed),
       live: true,
-      timeout: 0 // no timers: keepalives are sent when a scenario says so
+      timeout: 0 // no timers: a scenario decides when keepalives are sent
     })
     this.stream.on('handshake', () => this._handshake())
     this.stream.on('discovery-key', discoveryKey => this._wanted(discoveryKey))
@@ -69,7 +69,7 @@ class StreamPeer {
     this.extensions.delete(name)
   }
 
-  send (key, name, payload) { // extensions belong to no drive here
+  send (key, name, payload) { // extensions belong to no drive on this wire
     this._command('send', { discoveryKey: null, name, payload })
     this.extensions.get(name).send(payload)
   }
@@ -125,7 +125,7 @@ class StreamPeer {
 
   _opened (channel) {
     const drive = this.drives.get(hex(channel.discoveryKey))
-    if (!channel.remoteVerified) { // as hypercore 9.12 does where the remote was first
+    if (!channel.remoteVerified) { // hypercore 9.12 does this if the remote was first
       this.stream.destroy(new Error('Invalid remote channel capability'))
       return
     }
@@ -134,8 +134,8 @@ class StreamPeer {
     this._event('open', { discoveryKey: channel.discoveryKey })
   }
 
-  // The stream has answered the remote's Close by our own. That is the choice of whoever has the drive open: here,
-  // an application that then has it open no longer.
+  // The stream has answered the remote's Close with our own. The application decides that, if it has the drive open:
+  // here, it then closes the drive.
   _closed (drive) {
     if (!drive.opened || this.stream.destroyed || this.stream.destroying || !this.drives.delete(hex(drive.discoveryKey))) return
     this._event('close', { discoveryKey: drive.discoveryKey })

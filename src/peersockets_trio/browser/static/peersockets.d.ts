@@ -1,12 +1,12 @@
-/** The declarations of `beaker.peersockets`, for pages that `peersockets serve` serves. */
+/** The declarations of `beaker.peersockets`, for the pages of `peersockets serve`. */
 
-/** A peer's number. It counts from 1, and means the same peer as long as the page lives. */
+/** A peer's number, from 1 on. It means the same peer for as long as the page lives. */
 type PeerId = number
 
 /** Something happened to a peer. */
 interface PeerEvent extends Event {
   readonly peerId: PeerId
-  /** The peer's public key, proved: 64 hex digits. */
+  /** The peer's public key, 64 hex digits. The peer has proved that it owns the key. */
   readonly publicKey: string
 }
 
@@ -24,7 +24,7 @@ interface PeerMessageEvent extends PeerEvent {
 
 /** Messages of this page did not reach a peer. `preventDefault()` keeps the warning off the console. */
 interface PeerLostEvent extends PeerEvent {
-  /** `gone`: the peer is not there. `too large`: for the peer's wire. `full`: the peer does not keep up. */
+  /** `gone`: the peer is not present. `too large`: for the peer's wire. `full`: the peer does not keep up. */
   readonly reason: 'gone' | 'too large' | 'full'
   readonly messages: number
   readonly bytes: number
@@ -45,7 +45,7 @@ interface TopicEvents {
 /** One join of a topic. Two joins of one topic are independent of each other. */
 interface Topic extends EventTarget {
   /**
-   * Sends a message to a peer. Nothing happens if the peer is not there or the topic is closed.
+   * Sends a message to a peer. Nothing happens if the peer is not present or the topic is closed.
    *
    * It throws a `TypeError` if the message is not a Uint8Array, and a `RangeError` if it has more than 8 MiB.
    */
@@ -71,7 +71,7 @@ interface PeerEventsEvents {
   leave: PeerLeaveEvent
 }
 
-/** A feed of the peers that join and leave. It begins with those who are there. */
+/** A feed of the peers that join and leave. It begins with the present peers. */
 interface PeerEvents extends EventTarget {
   /** Ends the feed. No connection ends. */
   close(): void

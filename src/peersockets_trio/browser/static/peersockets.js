@@ -1,5 +1,5 @@
-// `beaker.peersockets` for the pages that `peersockets serve` serves; peersockets.d.ts describes it.
-// Between this script and the gateway runs peersockets.v1, which docs/protocol/browser.md specifies.
+// `beaker.peersockets` for the pages of `peersockets serve`; peersockets.d.ts describes it. This script and the gateway
+// speak peersockets.v1, which docs/protocol/browser.md specifies.
 'use strict'
 ;(() => {
   if (globalThis.beaker?.peersockets) return
@@ -11,17 +11,17 @@
   const LARGEST_MESSAGE = 8388608 // bytes
   const MOST_HANDLES = 1024
 
-  const BATCH = 0 // the handle that marks a batch
-  const BATCH_SIZE = 65536 // bytes; a batch that is full leaves before the turn of the page is over
+  const BATCH = 0 // the handle number that marks a batch
+  const BATCH_SIZE = 65536 // bytes. A full batch leaves before the page's turn of the event loop ends.
   const RECORD_HEAD = 12 // bytes: handle, peer id, length
   const MESSAGE_HEAD = 8 // bytes: handle, peer id
-  const WINDOW = 1048576 // bytes on their way to a peer; more waits here, and the gateway never has to drop it
+  const WINDOW = 1048576 // bytes in flight to a peer. More waits here, so the gateway never has to drop messages.
 
   const FIRST_PAUSE = 100 // milliseconds until the page tries to connect again
   const LONGEST_PAUSE = 5000
-  const FAULTS = new Set([1009, 4400]) // close codes after which another attempt would end alike
+  const FAULTS = new Set([1009, 4400]) // close codes after which another attempt would fail in the same way
 
-  // Events. Their fields are properties of their own, so that `{...event}` and the console show them.
+  // Events. Their fields are own properties, so that `{...event}` and the console show them.
 
   class PeerEvent extends Event {
     constructor (type, peer, fields) {
@@ -49,7 +49,7 @@
     }
   }
 
-  // Peers. Ids of the page last as long as the page; ids of the gateway end with its socket.
+  // Peers. The page's ids last as long as the page. The gateway's ids end with its socket.
 
   const met = new Map() // wire and public key -> peer
   const peers = [] // id of the page -> peer
@@ -73,7 +73,7 @@
 
   // Handles: joins and watches
 
-  const handles = new Map() // number -> handle that the gateway knows, or will
+  const handles = new Map() // number -> handle that the gateway knows or will know
   let handleCount = 0
 
   function openHandle (target, name, ...parameters) {
@@ -87,8 +87,8 @@
       frame: JSON.stringify([name, number, ...parameters]),
       closed: false,
       present: new Set(), // the members that a watch has reported
-      buffered: 0, // bytes that have not left the gateway's queues
-      settled: new Map() // peer -> bytes on this socket that have
+      buffered: 0, // bytes that are still in the gateway's queues
+      settled: new Map() // peer -> bytes on this socket that have left them
     }
     handles.set(number, handle)
     if (socket === null) connect()
@@ -101,7 +101,7 @@
     closeSettled(handle)
   }
 
-  // The gateway takes messages of open handles only, so it learns of the end once it has them all.
+  // The gateway takes messages only for open handles, so it gets the close after all of them.
   function closeSettled (handle) {
     if (handle.buffered === 0 && handles.delete(handle.number)) sendText(JSON.stringify(['close', handle.number]))
   }
@@ -154,7 +154,7 @@
     }
   }
 
-  // `instanceof` does not know the Uint8Array of another frame.
+  // `instanceof` does not recognize a Uint8Array of another frame.
   function isBytes (value) {
     return value instanceof Uint8Array || Object.prototype.toString.call(value) === '[object Uint8Array]'
   }
@@ -164,7 +164,7 @@
     return typeof value === 'object' ? value.constructor?.name ?? 'object' : typeof value
   }
 
-  // Sending. The messages of one turn of the page leave as one frame: a frame costs far more than a message.
+  // Sending. The messages of one turn of the event loop leave as one frame: a frame costs far more than a message.
 
   const EMPTY = 4 // bytes: the mark of a batch
   const batch = new Uint8Array(BATCH_SIZE)
@@ -217,7 +217,7 @@
 
   function sendText (frame) {
     if (socket?.readyState !== WebSocket.OPEN) return
-    flush() // a frame never overtakes the messages before it
+    flush() // a frame never overtakes earlier messages
     socket.send(frame)
   }
 
@@ -305,7 +305,7 @@
     topic.target.dispatchEvent(new PeerMessageEvent(introduced[gatewayId], new Uint8Array(buffer)))
   }
 
-  // The connection to the gateway. It begins with the first join or watch.
+  // The connection to the gateway. The first join or watch opens it.
 
   let socket = null
   let state = 'idle'
@@ -341,7 +341,7 @@
     setState('connecting')
   }
 
-  // Report that everybody has left. Messages on their way may be lost; `unsent` counts them.
+  // Reports that all peers have left. Messages in flight may be lost; `unsent` counts them.
   function disconnected (next) {
     const unsent = new Map(introduced.filter(Boolean).map(peer => [peer, peer.flying + peer.waitingBytes]))
     filled = EMPTY
@@ -375,7 +375,7 @@
     if (document.visibilityState === 'visible') connectAtOnce()
   })
 
-  // A page that is left may come back as it was, with the back button.
+  // The back button may bring back a page in its former state.
   addEventListener('pagehide', () => {
     if (state !== 'connecting' && state !== 'open') return
     clearTimeout(timer)
