@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 import forking
-from ordering import slow_first
+from ordering import module_names, slow_first
 from peersockets_trio.runtime import bootstrap as bootstrapping
 
 # A slow or busy machine must not fail a property: no deadline, and no health check of the time that drawing
@@ -48,6 +50,23 @@ def _no_public_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bootstrapping, "resolve", checked)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Let each worker begin with a share of the test modules, before all import all in the same order.
+
+    Pytest compiles each module that it imports for the first time, which takes long, and now happens once.
+    Nothing that is imported and collected is garbage, so the garbage collector waits.
+    """
+    worker = getattr(session.config, "workerinput", None)
+    if worker is None:
+        return
+    gc.disable()
+    if session.config.args_source is pytest.Config.ArgsSource.TESTPATHS:
+        number = int(worker["workerid"].removeprefix("gw"))
+        for name in module_names(Path(__file__).parent)[number :: worker["workercount"]]:
+            import_module(name)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
@@ -59,6 +78,7 @@ def pytest_collection_finish() -> None:
     """Let the garbage collector pass over ten thousand tests: each of its full passes walked through all."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(trylast=True)

@@ -1,9 +1,13 @@
-"""The order in which tests run: each worker begins with its share of the slow ones."""
+"""The order in which tests are loaded and run: each worker begins with its share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
+
+_APART = ("nat", "browser")
+"""Folders that `make test` leaves out."""
 
 _Item = TypeVar("_Item")
 
@@ -23,3 +27,9 @@ def slow_first(items: Sequence[_Item], is_slow: Callable[[_Item], bool], workers
         ordered += mine
         ordered += [item for _, item in zip(range(size - len(mine)), others, strict=False)]
     return ordered + list(others)
+
+
+def module_names(tests: Path) -> list[str]:
+    """Return the names of the test modules that `make test` runs."""
+    paths = [path.relative_to(tests) for path in tests.rglob("test_*.py") if "node_modules" not in path.parts]
+    return sorted(".".join(path.with_suffix("").parts) for path in paths if path.parts[0] not in _APART)

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from ordering import slow_first
+from ordering import module_names, slow_first
 
 SLOW = {"d", "e", "h", "i", "j"}
 
@@ -24,3 +26,9 @@ def test_each_worker_begins_with_its_share_of_the_slow_tests(workers: int, expec
 @pytest.mark.parametrize("workers", [1, 2, 3, 8])
 def test_every_test_runs_once(items: str, workers: int) -> None:
     assert sorted(slow_first(items, SLOW.__contains__, workers)) == sorted(items)
+
+
+def test_modules_have_the_names_by_which_pytest_imports_them(request: pytest.FixtureRequest) -> None:
+    modules = {item.getparent(pytest.Module) for item in request.session.items}
+    imported = {module.obj.__name__ for module in modules if module is not None}
+    assert imported <= {*module_names(Path(__file__).parent)}
