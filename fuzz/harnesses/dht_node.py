@@ -447,7 +447,7 @@ class _Play:
         assert all(len(owned) <= LIMITS.host_values for owned in storage.values.by_owner.values())
         assert len(machine.forwarding) <= LIMITS.forwards
         assert len(machine.listener) <= LIMITS.incoming_handshakes
-        assert len(machine.known_relays) <= LIMITS.known_relays
+        assert len(machine.outgoing.known_relays) <= LIMITS.known_relays
         assert len(node.client.requests) <= LIMITS.rpc.requests
         assert len(node.server.delayed) <= LIMITS.rpc.delayed_pings
         assert len(node.rates.counts) <= LIMITS.rpc.hosts + 1

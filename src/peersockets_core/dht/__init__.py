@@ -3,8 +3,11 @@
     hyperdht    `HyperDht`, one node: datagrams in and out, commands, events
     topics      looks for the peers of a topic, and announces us there
     values      gets and puts values
+    dispatch    hands requests and events to the parts below
+    outgoing    the dials of a node, with the relays that it remembers
     dialing     connects to a key
     listening   answers the remotes that dial our key
+    acceptance  opens the ways for the streams of accepted remotes
     punching    opens a path through NATs meanwhile
     relaying    meets peers at blind relays, with the help of `blind_relay`, which speaks to one
     announcer   keeps our key findable, through nodes that relay to us

@@ -9,37 +9,30 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-import attrs
-
 from ..address import PathAddress, SocketAddress
-from ..errors import LocalProtocolError, RemoteProtocolError
 from ..holepunch.nat import Firewall
 from ..keys import Entropy, KeyPair, parse_public_key
 from .acceptance import Acceptance
 from .announcer import Announcer, AnnouncerState
-from .dialing import Dial, DialFailed, Dialled
+from .dialing import Dial
+from .dispatch import Dispatcher
 from .events import HyperDhtEvent
 from .exchange import Exchange
 from .forwarding import Forwarding
 from .limits import DEFAULT_HYPER_DHT_LIMITS, HyperDhtLimits
 from .listening import Accepted, HandshakeServer, Incoming
-from .messages import MOST_RELAYS, HandshakePayload, HyperDhtCommand, Peer, UdxInfo
-from .punching import FIRST_SOCKET, PunchDatagram, PunchFailed, Punching
+from .messages import MOST_RELAYS, HandshakePayload, Peer, UdxInfo
+from .outgoing import OutgoingDials
+from .punching import FIRST_SOCKET, PunchDatagram, Punching
 from .relaying import Pairing, Relaying
 from .rpc.events import (
-    Answered,
     BecamePersistent,
     DhtEvent,
     NetworkChanged,
-    QueryFinished,
-    QueryReplied,
-    RequestReceived,
-    TimedOut,
 )
-from .rpc.messages import RpcErrorCode
 from .rpc.node import DhtNode
 from .rpc.requests import Socket
-from .signing import is_key, key_hash, sign_mutable
+from .signing import key_hash, sign_mutable
 from .storage import Storage
 from .topics import TopicSearch
 from .values import MOST_VALUE, ValueSearch
@@ -84,7 +77,6 @@ class HyperDht:
         """The dht-rpc node below."""
         self._known_open_address = open_address if open_address is not None else address
         self.local_addresses = tuple(local_addresses)
-        self._entropy = entropy
         self.pending_events: list[HyperDhtEvent] = []
         self.exchange: Exchange[HyperDhtEvent] = Exchange(self.node, self.pending_events.append)
         self.forwarding = Forwarding(self.node, limits)
@@ -104,8 +96,11 @@ class HyperDht:
         )
         """The streams that blind relays forward to us, and the attempts at such."""
         self.acceptance = Acceptance(self)
-        self.dials: set[Dial] = set()
-        self.known_relays: dict[bytes, tuple[SocketAddress, ...]] = {}
+        self.outgoing = OutgoingDials(
+            self.exchange, self.punching, self.forwarding, self.relaying, key_pair, entropy, limits
+        )
+        self.dials = self.outgoing.dials
+        self._dispatcher = Dispatcher(self)
 
     @property
     def open_address(self) -> SocketAddress | None:
@@ -158,8 +153,8 @@ class HyperDht:
         if socket >= FIRST_SOCKET and segment_size <= 1:
             for _ in range(max(len(buffer), 1)):
                 self.punching.receive_probe(socket, source, now)
-            return self._process(self.node.take_events(), now)
-        return self._process(
+            return self._dispatcher.process(self.node.take_events(), now)
+        return self._dispatcher.process(
             self.node.receive_datagrams(buffer, segment_size, source, now, socket=socket), now
         )
 
@@ -188,23 +183,20 @@ class HyperDht:
             self.punching.next_deadline(),
             self.relaying.next_deadline(),
         )
-        for dial in self.dials:  # usually none
-            deadline = min(deadline, dial.next_deadline())
-        return deadline
+        return min(deadline, self.outgoing.next_deadline()) if self.dials else deadline
 
     def handle_deadline(self, now: float) -> list[HyperDhtEvent]:
         """Do whatever has become due by `now`, and return the events that it causes."""
-        for dial in tuple(self.dials):
-            dial.handle_deadline(now)
+        self.outgoing.handle_deadline(now)
         self.announcer.handle_deadline(now)
         self.listener.handle_deadline(now)
         self.punching.handle_deadline(now)
         self.relaying.handle_deadline(now)
-        return self._process(self.node.handle_deadline(now), now)
+        return self._dispatcher.process(self.node.handle_deadline(now), now)
 
     def take_events(self, now: float) -> list[HyperDhtEvent]:
         """Return the events that commands have caused since the last call."""
-        return self._process(self.node.take_events(), now)
+        return self._dispatcher.process(self.node.take_events(), now)
 
     # Topics and values
 
@@ -309,37 +301,13 @@ class HyperDht:
 
         Raises `ValueError` for an invalid key, and `LocalProtocolError` for our own key.
         """
-        key = parse_public_key(public_key, "public_key")
-        if not is_key(key):
-            raise ValueError("public_key is not a valid point of the curve, so no peer can have it")
-        if key == self.key_pair.ed25519_public_key:
-            raise LocalProtocolError("public_key is our own, and a node does not dial itself")
-        ourselves = self.forwarding.address(
-            key_hash(key), now
-        )  # set if the key has announced itself to our node
-        known = (*relays, *self.known_relays.get(key, ()))
-        if ourselves is not None:
-            known = (ourselves, *known)
-        invitation = None if relay_through is None else self.relaying.invite(relay_through)
-        dial = Dial(
-            self.exchange,
-            self.punching,
-            self.key_pair,
-            self._entropy,
-            key,
-            attrs.evolve(self.payload(stream_id), relay_through=invitation),
-            tuple(dict.fromkeys(known)),
-            self.learn_relays,
-            self.relaying,
-            now,
+        return self.outgoing.begin(
+            public_key, self.payload(stream_id), now, relays=relays, relay_through=relay_through
         )
-        self.dials.add(dial)
-        return dial
 
     def cancel(self, dial: Dial, now: float) -> None:
         """Cancel a dial; no event follows for it."""
-        dial.cancel(now)
-        self.dials.discard(dial)
+        self.outgoing.cancel(dial, now)
 
     def accept(
         self, incoming: Incoming, stream_id: int, now: float, *, relay_through: bytes | None = None
@@ -374,8 +342,7 @@ class HyperDht:
         """
         self.relaying.end(pairing, now, reason)
         if not reason:
-            for dial in [dial for dial in self.dials if dial.pairing is pairing]:
-                dial.cancel(now)
+            self.outgoing.end_pairing(pairing, now)
 
     def arrived(self, incoming: Incoming, address: PathAddress, now: float) -> None:
         """Note that the stream of an accepted remote has arrived from an address, with our socket at which it
@@ -408,77 +375,12 @@ class HyperDht:
             udx=UdxInfo(stream_id),
         )
 
-    def learn_relays(self, public_key: bytes, relays: tuple[SocketAddress, ...]) -> None:
-        """Remember the nodes through which a key was reached."""
-        self.known_relays.pop(public_key, None)
-        self.known_relays[public_key] = relays[:MOST_RELAYS]
-        if len(self.known_relays) > self.limits.known_relays:
-            del self.known_relays[next(iter(self.known_relays))]
-
-    def _process(self, events: list[DhtEvent], now: float) -> list[HyperDhtEvent]:
-        """Hand the events of the node below to the parts that they concern; returns our own events."""
-        while events:
-            for event in events:
-                if isinstance(event, RequestReceived):
-                    self._serve(event, now)
-                elif isinstance(event, Answered | TimedOut | QueryReplied | QueryFinished):
-                    self.exchange.dispatch(event, now)
-                else:
-                    self._follow(event, now)
-                    self.pending_events.append(event)
-            events = self.node.take_events()  # events of requests that the parts have just made
-        caused: list[HyperDhtEvent] = []
-        while self.pending_events:
-            reported = self._settle(self.pending_events.pop(0), now)
-            if reported is not None:
-                caused.append(reported)
-        if self.dials:
-            self.dials = {dial for dial in self.dials if dial.active}
-        return caused
-
-    def _settle(self, event: HyperDhtEvent, now: float) -> HyperDhtEvent | None:
-        """Return an event of a part for the application, or None if it concerns another part alone."""
-        match event:
-            case Dialled(dial) | DialFailed(dial) if dial not in self.dials:  # cancelled since
-                pass
-            case Dialled(dial, keys, remote_stream_id, address) if self.relaying.takes(dial):
-                self.relaying.reached(dial, keys, remote_stream_id, address)
-            case DialFailed(dial, reason) if self.relaying.takes(dial):
-                self.relaying.not_reached(dial, reason, now)
-            case PunchFailed(punch, reason) if punch.pairing is not None or punch.relay_failure:
-                return self.acceptance.punch_failed(punch, reason)
-            case _:
-                return event
-        return None
-
-    def _follow(self, event: DhtEvent, now: float) -> None:
+    def follow(self, event: DhtEvent, now: float) -> None:
         """Act on an event of the layer below, which the application receives as well."""
         if isinstance(event, BecamePersistent) and self.node.first:
             self._known_open_address = self.node.address or self.open_address
         elif isinstance(event, NetworkChanged) and self.listening:
             self.announcer.start_anew(now)
-
-    def _serve(self, received: RequestReceived, now: float) -> None:
-        request = received.request
-        ours = self.listening and request.target == self.announcer.target
-        try:
-            if request.command == HyperDhtCommand.PEER_HOLEPUNCH and ours:
-                self.punching.receive_untrusted(received, now)
-            elif received.socket >= FIRST_SOCKET:
-                raise RemoteProtocolError("a socket for hole punching serves nobody else")
-            elif request.command == HyperDhtCommand.PEER_HANDSHAKE:
-                if ours:
-                    self.listener.receive_untrusted(received, now)
-                else:
-                    self.forwarding.relay_handshake_untrusted(received, now)
-            elif request.command == HyperDhtCommand.PEER_HOLEPUNCH:
-                self.forwarding.relay_holepunch_untrusted(received, now)
-            elif self.node.id is None or not self.storage.serve(received, now):
-                self.node.reply(
-                    received, now, error=RpcErrorCode.UNKNOWN_COMMAND, token=False, closer_nodes=True
-                )
-        except RemoteProtocolError:
-            self.node.dropped += 1
 
 
 def _check_value(value: bytes) -> None:

@@ -2,145 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
 import pytest
 
-from core.dht.support import entropy, requests_of
-from peersockets_core import KeyPair, LocalProtocolError
-from peersockets_core.address import SocketAddress
-from peersockets_core.dht.dialing import Dial, DialState
+from core.dht.dialing_support import NODES, PAYLOAD, PUNCHABLE, SERVER, SERVER_KEYS, US, Played
+from peersockets_core.dht.dialing import DialState
 from peersockets_core.dht.events import DialFailed, Dialled
-from peersockets_core.dht.hyperdht import HyperDht
 from peersockets_core.dht.limits import HyperDhtLimits
 from peersockets_core.dht.messages import (
     HandshakeError,
     HandshakePayload,
-    HolepunchInfo,
     HyperDhtCommand,
-    Peer,
     RelayedHandshake,
     RelayMode,
-    UdxInfo,
-    decode_handshake_untrusted,
     decode_holepunch_untrusted,
 )
-from peersockets_core.dht.noise_ik import HandshakeNoise
-from peersockets_core.dht.rpc.address import node_id
 from peersockets_core.dht.rpc.limits import DhtLimits
 from peersockets_core.dht.rpc.messages import (
     RpcCommand,
-    RpcRequest,
-    RpcResponse,
-    decode_untrusted,
-    encode_response,
 )
 from peersockets_core.holepunch import Failure, Firewall
-
-US, SERVER = ("10.0.0.1", 1), ("1.0.0.9", 9)
-SERVER_KEYS, OUR_KEYS = KeyPair.from_seed(b"s" * 32), KeyPair.from_seed(b"c" * 32)
-NODES: list[SocketAddress] = [(f"10.0.1.{number}", 5) for number in range(1, 5)]
-PAYLOAD = HandshakePayload(Firewall.UNKNOWN, udx=UdxInfo(55))
-PUNCHABLE = HolepunchInfo(0, ((NODES[0], SERVER),))
-
-
-@attrs.define(eq=False)
-class Played:
-    """A node that dials, and the nodes that it asks."""
-
-    options: dict[str, Any] = attrs.field(factory=dict)
-    machine: HyperDht = attrs.field(init=False)
-    events: list[Any] = attrs.field(factory=list)
-    asked: list[tuple[SocketAddress, RpcRequest]] = attrs.field(factory=list)
-    now: float = 0.0
-
-    def __attrs_post_init__(self) -> None:
-        self.machine = HyperDht(key_pair=OUR_KEYS, entropy=entropy(3), now=0.0, **self.options)
-        self.machine.handle_deadline(0.0)
-        for address in NODES:
-            self.machine.node.upkeep.heard_from(address, node_id(address), 0.0)
-
-    def dial(self, **options: Any) -> Dial:
-        dial = self.machine.dial(SERVER_KEYS.ed25519_public_key, 44, self.now, **options)
-        self.look()
-        return dial
-
-    def look(self) -> None:
-        self.asked += requests_of(self.machine, self.now)
-
-    def take(
-        self, command: int, to: SocketAddress | None = None, *, internal: bool = False, most: int = 99
-    ) -> list[Any]:
-        """Take the first requests of a command that were sent, or only those to one node."""
-        taken = [
-            asked
-            for asked in self.asked
-            if (asked[1].command, asked[1].internal) == (command, internal) and to in (None, asked[0])
-        ][:most]
-        self.asked = [asked for asked in self.asked if asked not in taken]
-        return taken
-
-    def answer(
-        self,
-        to: SocketAddress,
-        request: RpcRequest,
-        value: bytes | None,
-        ours: SocketAddress = US,
-        socket: int = 0,
-    ) -> None:
-        response = RpcResponse(request.tid, ours, node_id(to), value=value)
-        datagram = encode_response(response)
-        self.events += self.machine.receive_datagrams(datagram, 1500, to, self.now, socket=socket)
-        self.look()
-
-    def take_punching(self, command: int) -> list[tuple[SocketAddress, Any, int]]:
-        """Take the requests that were sent from sockets for hole punching."""
-        sent = self.machine.punch_datagrams_to_send(self.now)
-        requests = [
-            (datagram.to, decode_untrusted(datagram.data), datagram.socket)
-            for datagram in sent
-            if len(datagram.data) > 1
-        ]
-        return [each for each in requests if isinstance(each[1], RpcRequest) and each[1].command == command]
-
-    def find(self, *relays: SocketAddress) -> None:
-        """Let all nodes say where the key is; the given ones know it."""
-        record = Peer(SERVER_KEYS.ed25519_public_key).encode()
-        for to, request in self.take(HyperDhtCommand.FIND_PEER):
-            self.answer(to, request, record if to in relays else None)
-
-    def reply(
-        self,
-        payload: HandshakePayload = PAYLOAD,
-        *,
-        through: SocketAddress | None = None,
-        server: SocketAddress | None = SERVER,
-        ours: SocketAddress = US,
-    ) -> None:
-        """Answer one handshake as the server behind a relay does."""
-        to, request = self.take(HyperDhtCommand.PEER_HANDSHAKE, through, most=1)[0]
-        noise = HandshakeNoise(SERVER_KEYS, entropy(9))
-        noise.read_untrusted(decode_handshake_untrusted(request.value).noise)
-        reply = RelayedHandshake(RelayMode.REPLY, noise.write(payload), server)
-        self.answer(to, request, reply.encode(), ours)
-
-    def wait(self, seconds: float) -> None:
-        until = self.now + seconds
-        while (deadline := self.machine.next_deadline()) <= until:
-            self.now = max(self.now, deadline)
-            self.events += self.machine.handle_deadline(self.now)
-            self.look()
-        self.now = until
-
-    @property
-    def fates(self) -> list[Any]:
-        return [event for event in self.events if isinstance(event, Dialled | DialFailed)]
-
-    @property
-    def fate(self) -> Any:
-        (fate,) = self.fates
-        return fate
 
 
 def test_the_steps_of_a_dial() -> None:
@@ -186,38 +67,6 @@ def test_a_dial_does_not_wait_for_a_known_relay_that_has_lost_the_way() -> None:
     ((to, request),) = net.take(HyperDhtCommand.PEER_HANDSHAKE)
     net.answer(to, request, None)
     assert net.take(HyperDhtCommand.FIND_PEER)
-
-
-def test_relays_are_remembered_for_the_next_time() -> None:
-    net = Played(options={"limits": HyperDhtLimits(known_relays=1)})
-    net.dial()
-    net.find(NODES[0])
-    net.reply(attrs.evolve(PAYLOAD, relays=(NODES[2], NODES[3])))
-    net.dial()
-    assert {to for to, _ in net.take(HyperDhtCommand.PEER_HANDSHAKE)} == {NODES[2], NODES[3]}
-    net.machine.learn_relays(b"k" * 32, (NODES[0],))
-    assert list(net.machine.known_relays) == [b"k" * 32]
-
-
-@pytest.mark.parametrize("server", [None, SERVER])
-def test_a_server_that_answered_by_itself_is_dialled_directly_next_time(
-    server: SocketAddress | None,
-) -> None:
-    net = Played()
-    net.dial(relays=[SERVER])
-    net.reply(attrs.evolve(PAYLOAD, relays=(SERVER, NODES[2], NODES[3])), through=SERVER, server=server)
-    net.dial()
-    assert [to for to, _ in net.take(HyperDhtCommand.PEER_HANDSHAKE)] == [SERVER]
-    net.wait(0.1)  # it has moved, so the dial searches for others
-    net.find(*NODES)
-    assert {to for to, _ in net.take(HyperDhtCommand.PEER_HANDSHAKE)} < set(NODES)
-
-
-def test_a_server_that_we_reached_without_a_relay_is_dialled_directly_next_time() -> None:
-    net = Played()
-    net.dial(relays=[SERVER])
-    net.reply(through=SERVER, server=None)
-    assert net.fate.address == SERVER
 
 
 def test_a_server_may_be_its_own_relay() -> None:
@@ -442,28 +291,9 @@ def test_cancelling_a_dial(moment: str) -> None:
     assert len(net.fates) == before
 
 
-def test_cancelling_a_dial_before_its_outcome_is_reported() -> None:
-    net = Played()
-    dial = net.dial()
-    net.machine.exchange.report(DialFailed(dial, "it was not found"))
-    net.machine.cancel(dial, net.now)
-    assert net.machine.take_events(net.now) == []
-
-
 def test_without_room_for_requests() -> None:
     net = Played(options={"limits": HyperDhtLimits(rpc=DhtLimits(requests=1))})
     dial = net.dial(relays=[NODES[0], NODES[1]])
     assert dial.attempts <= 1
     net.wait(120)
     assert isinstance(net.fate, DialFailed)
-
-
-def test_bad_arguments() -> None:
-    net = Played()
-    with pytest.raises(LocalProtocolError, match="public_key is our own"):
-        net.machine.dial(OUR_KEYS.ed25519_public_key, 1, 0.0)
-    with pytest.raises(ValueError, match="public_key must be a public key"):
-        net.machine.dial(b"short", 1, 0.0)
-    for number in (0, 1, 2):  # no point at all, and two points of small order
-        with pytest.raises(ValueError, match="public_key is not a valid point of the curve"):
-            net.machine.dial(number.to_bytes(32, "little"), 1, 0.0)

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from core.dht.rpc.test_messages import REQUESTS, RESPONSES, encode
-from core.dht.support import DhtNetwork, Member, entropy, hyper_network
-from core.dht.test_messages import PAYLOADS
+from core.dht.support import DhtNetwork, Member, hyper_network
 from peersockets_core import KeyPair
 from peersockets_core.dht import HyperDht
 from peersockets_core.dht.events import ConnectionRequested, DialFailed, Dialled, Listening
 from peersockets_core.dht.listening import Accepted
-from peersockets_core.dht.messages import HandshakePayload, HyperDhtCommand, RelayedHandshake, RelayMode
+from peersockets_core.dht.messages import HandshakePayload
 from peersockets_core.dht.rpc.events import ReachabilityChanged
-from peersockets_core.dht.rpc.messages import RpcRequest
-from peersockets_core.dht.signing import key_hash
 from peersockets_core.holepunch import Firewall
 
 
@@ -138,70 +131,6 @@ def test_a_cancelled_dial_reports_nothing() -> None:
     alice.machine.cancel(dial, network.now)
     network.network.run_for(20)
     assert not alice.of_type(Dialled) + alice.of_type(DialFailed)
-
-
-def test_the_next_look_returns_the_events_of_commands() -> None:
-    machine = HyperDht(key_pair=KeyPair.from_seed(bytes(32)), entropy=entropy(1), now=0.0)
-    machine.handle_deadline(0.0)
-    machine.listen(0.0)
-    assert machine.next_deadline() == -float("inf")
-    assert machine.take_events(0.0) == [Listening(())]
-    machine.dial(KeyPair.from_seed(b"x" * 32).ed25519_public_key, 1, 0.0)
-    (failed,) = machine.handle_deadline(0.0)
-    assert isinstance(failed, DialFailed)
-    machine.pending_events.append(failed)
-    assert machine.next_deadline() == -float("inf")
-
-
-HOSTILE_VALUES = st.binary(max_size=60) | st.builds(
-    lambda mode, noise, payload, address: RelayedHandshake(
-        mode, noise or payload.encode(), address, address
-    ).encode(),
-    st.sampled_from([*RelayMode, 9]),
-    st.binary(max_size=150),
-    PAYLOADS,
-    st.none() | st.just(("10.0.0.9", 9)),
-)
-
-
-@settings(max_examples=60)
-@given(
-    st.lists(
-        REQUESTS
-        | RESPONSES
-        | st.binary(max_size=60)
-        | st.builds(
-            RpcRequest,
-            st.integers(0, 65535),
-            st.just(("10.0.0.1", 1)),
-            st.sampled_from([*HyperDhtCommand, 10, 11]),
-            target=st.sampled_from([bytes(32), key_hash(KeyPair.from_seed(bytes(32)).ed25519_public_key)]),
-            value=HOSTILE_VALUES,
-        ),
-        max_size=30,
-    )
-)
-def test_arbitrary_messages_never_raise(messages: list[Any]) -> None:
-    machine = HyperDht(
-        key_pair=KeyPair.from_seed(bytes(32)),
-        entropy=entropy(1),
-        now=0.0,
-        persistent=True,
-        address=("10.0.0.1", 1),
-    )
-    machine.handle_deadline(0.0)
-    machine.listen(0.0)
-    sent = received = 0
-    for number, message in enumerate(messages):
-        now = number / 10
-        datagram = message if isinstance(message, bytes) else encode(message)
-        received += len(datagram)
-        machine.receive_datagrams(datagram, 1500, ("10.0.0.2", 2), now)
-        machine.handle_deadline(now)
-        sent += sum(len(buffers[0]) for _, buffers, _ in machine.datagrams_to_send(now))
-    # The node amplifies no more than the protocol demands: it adds a token, and closer nodes, of which it
-    # knows none.
-    assert sent <= 3 * received + 200 * len(messages)
 
 
 def test_a_handshake_of_another_layers_payload() -> None:
