@@ -24,10 +24,12 @@ class Console(Protocol):
     """Whether a user types the lines and may give commands; otherwise, the chat says every line."""
     prompt: str
     """The text before the input line, if there is one."""
-    status: int
-    """The exit status that follows from the way it ended."""
     complete: Callable[[str], Completion]
     """Completes the text before the cursor, for a user who asks for it. Trio's thread calls it."""
+
+    @property
+    def status(self) -> int:
+        """The exit status that follows from the way it ended."""
 
     def write(self, mark: str, text: str) -> None:
         """Show a line; its beginning, `mark`, stands out if that is possible."""
