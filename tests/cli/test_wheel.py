@@ -20,8 +20,9 @@ PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel as a release builds it: from the sdist, which is beside it."""
     folder = tmp_path_factory.mktemp("wheel")
-    _check(*PIP, "wheel", "--no-deps", "--wheel-dir", str(folder), str(ROOT))
+    _check(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT))
     (wheel,) = folder.glob("peersockets-*.whl")
     return wheel
 
@@ -122,11 +123,16 @@ def test_it_is_typed(installed: Path) -> None:
         assert (module.parent / "py.typed").exists()
 
 
-def test_it_has_the_script_of_pages_and_the_chat(wheel: Path) -> None:
+def test_it_has_every_file_of_the_source(wheel: Path) -> None:
+    source = ROOT / "src"
+    files = {
+        str(path.relative_to(source))
+        for path in source.rglob("*")
+        if path.is_file() and path.suffix != ".pyc" and ".egg-info" not in str(path)
+    }
     with zipfile.ZipFile(wheel) as packed:
-        names = set(packed.namelist())
-    for name in ("static/peersockets.js", "static/peersockets.d.ts", "site/index.html"):
-        assert f"peersockets_trio/browser/{name}" in names
+        assert files - set(packed.namelist()) == set()
+    assert "peersockets_trio/browser/site/index.html" in files
 
 
 def test_serve_names_its_extra(installed: Path) -> None:

@@ -14,7 +14,7 @@ protocol between a page and the gateway. The modules:
     peer_queues     the messages of the page that wait for peers
     limits          every bound
     static/         the script that runs in pages
-    site/           the chat, a link to `examples/site`
+    site/           the chat, which is served where no other folder is given
 """
 
 from .gateway import Gateway, open_gateway
