@@ -22,8 +22,8 @@ from .events import Address, EarlyPacket
 from .events import Event as EventOf
 from .farewells import Farewells
 from .limits import DEFAULT_UDX_LIMITS, UdxLimits
-from .packet import MASK, Columns, flags_untrusted, parse_run_untrusted
-from .reception import receive_untrusted
+from .packet import MASK, Columns, flags_untrusted, parse_header_untrusted, parse_run_untrusted
+from .reception import receive_expected_untrusted, receive_untrusted
 from .state import State
 from .stream import Stream
 from .transmission import Transmission, farewell, state, transmissions
@@ -110,6 +110,8 @@ class Endpoint(Generic[S]):
         statistics = self._statistics
         statistics.received += max(-(-len(buffer) // size), 1) if size else 1
         statistics.received_bytes += len(buffer)
+        if size == len(buffer) and self._receive_expected_untrusted(memoryview(buffer), source, now, events):
+            return events
         try:
             columns = parse_run_untrusted(buffer, size)
         except RemoteProtocolError:
@@ -130,6 +132,21 @@ class Endpoint(Generic[S]):
                 self._receive(part, view[start * size : stop * size], size, source, now, events)
                 start = stop
         return events
+
+    def _receive_expected_untrusted(
+        self, packet: memoryview, source: Address, now: float, events: list[Event[S]]
+    ) -> bool:
+        """Take in a lone packet if it is exactly the one that its stream expects. Raises nothing."""
+        fields = parse_header_untrusted(packet)
+        stream = None if fields is None else self.streams.get(fields[1])
+        if (
+            stream is None
+            or fields is None
+            or not receive_expected_untrusted(stream, fields, packet, source, now, events)
+        ):
+            return False
+        self._ready[stream] = True
+        return True
 
     def _receive(
         self,

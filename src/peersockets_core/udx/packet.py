@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Sequence
 from functools import lru_cache
 from struct import Struct
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from ..buffer import Buffer
 from ..errors import RemoteProtocolError
@@ -59,6 +59,10 @@ class Columns(NamedTuple):
     """The number of the packet that the sender expects next."""
 
 
+Fields: TypeAlias = tuple[int, int, int, int, int]
+"""The header of one packet: the values of `Columns`."""
+
+
 def word(flags: int, offset: int = 0) -> int:
     """Return the first word of a header."""
     return _VERSION_1 | flags << 16 | offset << 24
@@ -93,6 +97,11 @@ def parse_run_untrusted(buffer: Buffer, segment_size: int) -> Columns:
     if not rows:
         raise RemoteProtocolError(f"udx: {len(buffer)} bytes are too few for a header")
     return Columns(*zip(*rows, strict=True))
+
+
+def parse_header_untrusted(packet: Buffer) -> Fields | None:
+    """Return the header of a packet, or None if the packet is too short. Raises nothing."""
+    return _header.unpack_from(packet) if len(packet) >= HEADER_SIZE else None
 
 
 def flags_untrusted(first_word: int) -> int | None:

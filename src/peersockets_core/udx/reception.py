@@ -16,6 +16,7 @@ from .packet import (
     MASK,
     STATE_WORD,
     Columns,
+    Fields,
     Flag,
     flags_untrusted,
     parse_ranges_untrusted,
@@ -41,8 +42,6 @@ def receive_untrusted(
     """
     words, _, windows, sequences, acks = columns
     count = len(words)
-    if count == 1 and _receive_expected(stream, columns, packets, source, now, events):
-        return 1
     stream.sending.catch_up()
     una = stream.sending.una
     ranges: list[tuple[int, int]] = []
@@ -102,28 +101,29 @@ def receive_untrusted(
     return taken
 
 
-def _receive_expected(
+def receive_expected_untrusted(
     stream: Stream[S],
-    columns: Columns,
+    fields: Fields,
     packet: memoryview,
     source: Address,
     now: float,
     events: list[Event[Stream[S]]],
 ) -> bool:
     """Take in a packet that only carries data, if it is exactly the next one, and nothing is out of the
-    ordinary. This is the path of requests and answers: the answer leaves before the acknowledgement counts.
+    ordinary; returns whether it did. Raises nothing. This is the path of requests and answers: the answer
+    leaves before the acknowledgement counts.
     """
+    if stream.state is not State.CONNECTED or stream.held_up or source != stream.source:
+        return False
     sending, receiving = stream.sending, stream.receiving
     assembler = receiving.assembler
+    first, _, window, sequence, this = fields
     number, size = assembler.next, len(packet) - HEADER_SIZE
-    ack = unwrap(columns.acks[0], sending.una)
+    ack = unwrap(this, sending.una)
     if (
-        columns.words[0] != DATA_WORD
-        or columns.sequences[0] != number & MASK
+        first != DATA_WORD
+        or sequence != number & MASK
         or not size
-        or source != stream.source
-        or stream.state is not State.CONNECTED
-        or stream.held_up
         or assembler.ranges
         or assembler.end is not None
         or not sending.una - REACH <= ack <= sending.next
@@ -131,11 +131,10 @@ def _receive_expected(
         or not receiving.takes(size)
     ):
         return False
-    sending.receive_window(columns.windows[0], number, ack)
+    sending.receive_window(window, number, ack)
     sending.defer_ack(ack, now)
     stream.heard(now)
-    events.append(DataReceived(stream, receiving.in_order(1, [packet[HEADER_SIZE:]])))
-    receiving.ack_due = True
+    events.append(DataReceived(stream, receiving.expected(packet[HEADER_SIZE:])))
     return True
 
 

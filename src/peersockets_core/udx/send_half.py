@@ -167,7 +167,8 @@ class SendHalf:
         leave before this side has measured the path: as if the acknowledgement had arrived just after it.
         `ack` must be plausible, and the sending half `undisturbed`.
         """
-        self.catch_up()
+        if self._deferred is not None:
+            self.catch_up()
         if ack > self.una:
             self._deferred = ack, now
 

@@ -7,7 +7,7 @@ which is the third part of the addresses that are reached through it.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Container, Iterable, Iterator
 from contextlib import suppress
 
 import trio
@@ -22,7 +22,7 @@ class Paths:
     """The open paths of one UDP socket, by their numbers."""
 
     def __init__(
-        self, main: Datagrams, read_all: Callable[[Datagrams, Receive], bool], receive: Receive
+        self, main: Datagrams, read_all: Callable[[Datagrams, Receive], Awaitable[bool]], receive: Receive
     ) -> None:
         """`read_all` reads everything that has arrived at a socket, and `receive` takes a run of it; the
         source then has the number of the path.
@@ -91,7 +91,7 @@ class Paths:
         with suppress(trio.ClosedResourceError):
             while self._paths.get(number) is path:
                 await trio.lowlevel.wait_readable(path.socket)
-                self._read_all(path, receive)
+                await self._read_all(path, receive)
 
     @staticmethod
     def _close(path: Datagrams) -> None:

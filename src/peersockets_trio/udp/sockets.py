@@ -48,6 +48,9 @@ _ANSWER_TIME: Final = 0.001
 """Seconds that the acknowledgement of a request waits for the answer: half of the time that libudx allows for
 a lone packet."""
 
+_ANSWER_TURNS: Final = 2
+"""Turns of the scheduler before a timer is set for that: Trio runs the tasks of a turn in any order."""
+
 _JOINED_SIZE: Final = 512
 """Bytes of the largest datagram that is joined with those of other streams to one run."""
 
@@ -232,9 +235,9 @@ class UdpSocket:
                     await trio.lowlevel.checkpoint()
                 else:
                     await trio.lowlevel.wait_readable(self._datagrams.socket)
-                more = self._read_all(self._datagrams, self._receive)
+                more = await self._read_all(self._datagrams, self._receive)
 
-    def _read_all(self, datagrams: Datagrams, receive: Receive) -> bool:
+    async def _read_all(self, datagrams: Datagrams, receive: Receive) -> bool:
         """Read what has arrived at one socket; returns whether there may be more."""
         self._read_size = self._read_events = 0
         self._read_data = False
@@ -246,7 +249,19 @@ class UdpSocket:
         if self._read_data:
             self._batch.hurry_next()  # the answer to that data
         self._send_after_read()
+        if self._answer_time < math.inf:
+            await self._let_answer()
         return more
+
+    async def _let_answer(self) -> None:
+        """Let the tasks that have just received data run first: most answer at once, and the acknowledgement
+        that their answer carries needs no timer.
+        """
+        for _ in range(_ANSWER_TURNS):
+            await trio.lowlevel.checkpoint()
+            if self._answer_time == math.inf:
+                return
+        self.look_again()
 
     def _send_after_read(self) -> None:
         """Send acknowledgements, and whatever else may leave now. Small acknowledgements wait for an answer
@@ -258,7 +273,6 @@ class UdpSocket:
             self._batch.open(self.read_time)
         elif self.endpoint.only_acknowledges:
             self._answer_time = min(self._answer_time, self.read_time + _ANSWER_TIME)
-            self.look_again()
         elif self._batch.idle:
             self._send()
 

@@ -70,7 +70,7 @@ class UdxStream(DirectStream):
         self._unwanted = False  # whether data was dropped because the stream was closed
         self._ended = False  # whether the remote has ended its half
         self._received: deque[bytearray] = deque()
-        self._receiving = trio.lowlevel.ParkingLot()
+        self._receiver: trio.lowlevel.Task | None = None  # the task that waits for data
         self._sending = trio.lowlevel.ParkingLot()
         self._changed = trio.lowlevel.ParkingLot()
         self._receive_guard = _Guard("another task is receiving from this stream")
@@ -201,10 +201,27 @@ class UdxStream(DirectStream):
         while not (self._received or self._ended):
             if self._over:
                 raise trio.BrokenResourceError(str(self.error or "the stream has ended")) from self.error
-            await self._receiving.park()
+            await self._wait_for_data()
             waited = True
             self._check_open()
         return waited
+
+    async def _wait_for_data(self) -> None:
+        """Wait for `_wake_receiver`, without the cost of a `ParkingLot`: only one task may wait."""
+        if self._receiver is not None:
+            raise trio.BusyResourceError("another task is receiving from this stream")
+
+        def forget(_: object) -> trio.lowlevel.Abort:
+            self._receiver = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        self._receiver = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(forget)
+
+    def _wake_receiver(self) -> None:
+        receiver, self._receiver = self._receiver, None
+        if receiver is not None:
+            trio.lowlevel.reschedule(receiver)
 
     @property
     def has_received(self) -> bool:
@@ -256,8 +273,7 @@ class UdxStream(DirectStream):
 
     def _close(self) -> None:
         self._drop_received()
-        for lot in (self._receiving, self._sending, self._changed):
-            lot.unpark_all()
+        self._wake_all()
         if self.core.state in {State.OPEN, State.CLOSED}:
             self.abandon()
             return
@@ -266,6 +282,11 @@ class UdxStream(DirectStream):
             self.core.end()
         self._udp.let_finish(self)
         self._udp.wake()
+
+    def _wake_all(self) -> None:
+        self._wake_receiver()
+        self._sending.unpark_all()
+        self._changed.unpark_all()
 
     def _drop_received(self) -> None:
         while self._received:
@@ -278,8 +299,7 @@ class UdxStream(DirectStream):
         self.lingering = False
         self.core.destroy()
         self._udp.wake()
-        for lot in (self._receiving, self._sending, self._changed):
-            lot.unpark_all()
+        self._wake_all()
         self._udp.left()
         self._leave_watcher()
 
@@ -309,7 +329,7 @@ class UdxStream(DirectStream):
                 self.abandon()
         else:
             self._received.append(data)
-            self._receiving.unpark_all()
+            self._wake_receiver()
 
     def writable_again(self) -> None:
         """Wake the senders, because more may be written."""
@@ -318,15 +338,14 @@ class UdxStream(DirectStream):
     def remote_ended(self) -> None:
         """Note that no more data follows."""
         self._ended = True
-        self._receiving.unpark_all()
+        self._wake_receiver()
 
     def over(self, error: Exception | None) -> None:
         """Note that the stream has ended."""
         self._over = True
         self.lingering = False
         self.error = error
-        for lot in (self._receiving, self._sending, self._changed):
-            lot.unpark_all()
+        self._wake_all()
         self._leave_watcher()
 
     def flushed(self) -> None:

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from adapter.support import LOOPBACK, limited
-from adapter.udp.support import SMALL_WINDOW, pair, sockets
+from adapter.udp.support import SMALL_WINDOW, pair, sockets, streams
 from peersockets_core import LocalProtocolError
 from peersockets_core.address import PathAddress
 from peersockets_core.buffer import Buffer
@@ -214,3 +214,26 @@ async def test_a_reader_that_waits_costs_the_sender_no_message() -> None:
             async for part in theirs:
                 received += part
         assert received == data
+
+
+async def test_a_task_answers_before_a_timer_is_set_for_the_acknowledgement(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    timers: list[float] = []  # seconds until the next one
+
+    async def receive(stream: UdxStream) -> None:
+        await stream.receive_some()
+        timers.append(trio.lowlevel.current_statistics().seconds_to_next_deadline)
+
+    async with streams() as (ours, theirs):
+        for _ in range(10):  # in whichever order Trio runs the tasks of a turn
+            await ours.send_all(b"question")
+            await receive(theirs)
+            await theirs.send_all(b"answer")
+            await receive(ours)
+        await ours.send_all(b"no question")
+        await receive(theirs)
+        await trio.testing.wait_all_tasks_blocked()
+        unanswered = trio.lowlevel.current_statistics().seconds_to_next_deadline
+        mock_clock.autojump_threshold = 0
+    assert min(timers) > 0.001 >= unanswered

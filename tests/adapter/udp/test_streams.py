@@ -171,3 +171,17 @@ async def test_closing_wakes_who_waits() -> None:
             await trio.testing.wait_all_tasks_blocked()
             await trio.aclose_forcefully(ours)
             await waiting.aclose()
+
+
+async def test_one_task_waits_at_a_time() -> None:
+    async with streams() as (ours, theirs), trio.open_nursery() as nursery:
+        nursery.start_soon(ours.wait_received)
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(trio.BusyResourceError):
+            await ours.wait_received()
+        nursery.cancel_scope.cancel()
+    async with streams() as (ours, theirs):
+        with trio.move_on_after(0):
+            await ours.wait_received()
+        await theirs.send_all(b"x")
+        assert await ours.receive_some() == b"x"
