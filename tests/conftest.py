@@ -1,4 +1,4 @@
-"""Rules for every test: how properties are tried, what runs first, and that a skipped test fails the run."""
+"""Rules for every test: the profile of properties, the order, and that a skipped test fails the run."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ import forking
 from ordering import module_names, slow_first
 from peersockets_trio.runtime import bootstrap as bootstrapping
 
-# A slow or busy machine must not fail a property: no deadline, and no health check of the time that drawing
-# takes. The health checks of the data drawn (too much filtered, too large) stay on.
+# A slow or busy machine must not fail a property, so there is no deadline and no health check of the drawing
+# time. The health checks of the data (too much filtered, too large) stay on.
 settings.register_profile("peersockets", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("peersockets")
 
 
-# A job in the background of a shell ignores SIGINT, and so does each process that it starts. Commands that
-# tests start must be open to Ctrl-C all the same.
+# A background job of a shell ignores SIGINT, and so does each process that it starts. Commands that tests
+# start must still react to Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Tests start hundreds of our programs, each of which would load the same packages.
 setattr(subprocess, "Popen", forking.Popen)  # noqa: B010
 
-# No test may reach the public nodes of the DHT. Unless they are given another, commands begin with an
-# address of this machine at which nobody answers, and a test that looks a public node up fails.
+# No test may reach the public nodes of the DHT. By default, commands begin with an address of this machine
+# that never answers, and a test that looks up a public node fails.
 os.environ["PEERSOCKETS_BOOTSTRAP"] = "127.0.0.1:9"
 
 
@@ -75,7 +75,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
-    """Let the garbage collector pass over ten thousand tests: each of its full passes walked through all."""
+    """Hide the collected tests from the garbage collector: each full pass walked through ten thousand of
+    them.
+    """
     gc.collect()
     gc.freeze()
     gc.enable()
@@ -83,7 +85,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fail a run in which a test was skipped: the other results would say more than has been checked."""
+    """Fail a run in which a test was skipped: a green run must mean that everything was checked."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None and reporter.stats.get("skipped") and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

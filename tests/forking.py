@@ -1,7 +1,7 @@
 """Python programs as processes forked from one that has loaded our packages, because loading takes long.
 
-That process is started once for each process of tests. Run as a program, this module is it. It forks for our
-command line and for scripts. A test of how Python starts gives its program as `-c`.
+Each process of tests starts that process once. This module is its program. It forks for our command line and
+for scripts. A test of how Python starts passes its program with `-c`.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ _Request: TypeAlias = dict[str, Any]
 
 
 class Popen(subprocess.Popen[Any]):
-    """A process as `subprocess` starts it, except that one of ours is forked.
+    """A process like those of `subprocess`, except that our programs are forked.
 
-    It is a child of this process all the same, with a pid, streams, signals and a status.
+    It is still a child of this process, with a pid, streams, signals and a status.
     """
 
     def _execute_child(self, *given: Any) -> None:
-        """Start it. All of `subprocess`, and what is built on that, comes by here."""
+        """Start it. All of `subprocess`, and everything built on it, calls this."""
         start = dict(zip(list(_PARAMETERS)[1:], given, strict=True))
         request = _request(start) if sys.platform == "linux" else None
         if request is None:
@@ -129,11 +129,11 @@ def _start_server() -> socket.socket:
     return ours
 
 
-# In the process that forks, and in those that are forked:
+# In the process that forks, and in the forked ones:
 
 
 def _serve(requests: socket.socket) -> _Request | None:
-    """Fork for each request. Returns it in the process that becomes the program, and None at the end."""
+    """Fork for each request. Return it in the process that becomes the program, and None at the end."""
     for name in _LOADED:
         import_module(name)
     gc.collect()
@@ -147,7 +147,7 @@ def _serve(requests: socket.socket) -> _Request | None:
         pipes = (number, write_number, gate, open_gate)
         child = os.fork()
         if not child:
-            # The parent of the program ends at once, so that the process that asked becomes it.
+            # The parent of the program ends at once, so the process that asked becomes its parent.
             program = os.fork()
             if program:
                 os.write(write_number, program.to_bytes(8, sys.byteorder))
@@ -166,7 +166,7 @@ def _serve(requests: socket.socket) -> _Request | None:
 
 
 def _become(request: _Request) -> None:
-    """Be the program."""
+    """Run as the program."""
     os.environ.clear()
     os.environ.update(request["environment"])
     os.chdir(request["folder"])
@@ -191,7 +191,7 @@ def _become(request: _Request) -> None:
 
 
 def _open_stream(number: int, name: str) -> None:
-    """Open one of the standard streams anew, as Python does when it starts."""
+    """Open one of the standard streams again, as Python does when it starts."""
     before = getattr(sys, name)
     raw: Any = open(number, "wb" if number else "rb", 0, closefd=False)  # noqa: SIM115
     raw.name = f"<{name}>"

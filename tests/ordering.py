@@ -13,10 +13,10 @@ _Item = TypeVar("_Item")
 
 
 def slow_first(items: Sequence[_Item], is_slow: Callable[[_Item], bool], workers: int) -> list[_Item]:
-    """Deal the slow items to the beginnings of the parts that the workers begin with.
+    """Deal the slow items to the beginnings of the parts with which the workers begin.
 
-    pytest-xdist's worksteal gives each worker a part of the list, and moves what is left at the ends of the
-    parts from busy workers to idle ones. A test that takes a minute has to begin early, or it ends alone.
+    pytest-xdist's worksteal gives each worker a part of the list, and moves the ends of the parts from busy
+    workers to idle ones. A test that takes a minute has to begin early, or it ends alone.
     """
     slow = [item for item in items if is_slow(item)]
     others = iter([item for item in items if not is_slow(item)])

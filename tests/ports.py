@@ -1,4 +1,4 @@
-"""Ports of this machine for tests, several of which may run at a time."""
+"""Ports of this machine for tests, of which several may run at a time."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from random import SystemRandom
 from typing import Final
 
 _PORTS: Final = range(10_000, 32_000)
-"""Below those that the system hands out (on Linux, from 32,768 on): among those, a connection of another test
-may take a port between our look and its use."""
+"""Ports below those that the system assigns (on Linux, from 32,768 on). A connection of another test could
+take one of those before we use it.
+"""
 
 
 def unused_port(host: str = "127.0.0.1") -> int:
-    """A port that nobody listens on, or that one may listen on."""
+    """Return a port without a listener, which a test may also use to listen."""
     while True:
         port = SystemRandom().choice(_PORTS)
         with socket.socket() as probe:

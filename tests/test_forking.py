@@ -39,7 +39,7 @@ REAL: type[subprocess.Popen[Any]] = Popen.__mro__[1]
 
 
 def run(popen: type[subprocess.Popen[Any]], *words: str, **options: Any) -> tuple[dict[str, Any], bool]:
-    """Return what the program says of itself, and whether it was loaded before."""
+    """Return the program's description of itself, and whether it was loaded before."""
     options |= {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with popen([sys.executable, *words], **options) as process:
         output, errors = process.communicate(b"the last words")
@@ -67,14 +67,16 @@ def script(tmp_path: Path) -> str:
     ids=["as usual", "folder", "environment", "session", "group"],
 )
 @pytest.mark.parametrize("strict", [(), ("-W", "error")])
-def test_it_is_started_as_if_it_were_not_forked(strict: tuple[str, ...], options: Any, script: str) -> None:
+def test_a_forked_program_starts_as_if_it_were_not_forked(
+    strict: tuple[str, ...], options: Any, script: str
+) -> None:
     forked, loaded = run(Popen, *strict, script, "one", "two words", **options)
     real, not_loaded = run(REAL, *strict, script, "one", "two words", **options)
     assert forked == real
     assert (loaded, not_loaded) == (True, False)
 
 
-def test_a_module_is_started_as_if_it_were_not_forked() -> None:
+def test_a_forked_module_starts_as_if_it_were_not_forked() -> None:
     command = [sys.executable, "-m", "peersockets_command", "keys", "show", "--seed", "11" * 32]
     outcomes = []
     for popen in (Popen, REAL):
@@ -92,7 +94,7 @@ def test_a_start_of_another_kind_is_not_forked(options: Any, script: str) -> Non
     assert not run(Popen, script, **options)[1]
 
 
-def test_it_is_open_to_signals() -> None:
+def test_it_reacts_to_signals() -> None:
     command = [sys.executable, "-m", "peersockets_command", "pipe", "11" * 32]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -104,5 +106,5 @@ def test_it_is_open_to_signals() -> None:
         assert process.wait() == -signal.SIGKILL
 
 
-def test_all_processes_are_started_by_it() -> None:
+def test_all_processes_are_started_by_forking() -> None:
     assert subprocess.Popen is Popen

@@ -1,4 +1,4 @@
-"""Every fuzz harness over its saved corpus, without a fuzzer; and that harnesses notice faults."""
+"""Every fuzz harness over its saved corpus, without a fuzzer, and a check that harnesses notice faults."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def harness(name: str) -> Callable[[bytes], None]:
 
 
 LARGE = ("dht_node", "machine", "siege")
-"""Harnesses with a corpus that takes long."""
+"""Harnesses whose corpus takes long."""
 
 
 @pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in corpus.HARNESSES],
 )
-def test_the_saved_corpus_breaks_nothing(name: str) -> None:
+def test_the_saved_corpus_finds_no_fault(name: str) -> None:
     run, inputs = harness(name), corpus.saved(name)
     assert len(inputs) > 10
     for data in inputs:
@@ -67,7 +67,7 @@ def test_the_saved_corpus_breaks_nothing(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", corpus.HARNESSES)
-def test_what_is_not_in_the_corpus_breaks_nothing(name: str) -> None:
+def test_other_inputs_find_no_fault(name: str) -> None:
     run, generator = harness(name), random.Random(name)
     for data in generator.choices(corpus.saved(name), k=10):
         spoilt = bytearray(data + generator.randbytes(20))
@@ -85,9 +85,7 @@ def test_the_first_line_names_the_invariant(name: str) -> None:
     assert "atheris" not in source
 
 
-def test_a_corpus_is_saved_the_same_whatever_its_order(
-    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_corpus_is_saved_the_same_in_any_order(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corpus, "HERE", tmp_path)
     (tmp_path / "corpus").mkdir()
     corpus.save("one", [b"a", b"b", b"a"])
@@ -96,11 +94,11 @@ def test_a_corpus_is_saved_the_same_whatever_its_order(
     assert (tmp_path / "corpus" / "one.zip").read_bytes() == (tmp_path / "corpus" / "two.zip").read_bytes()
 
 
-# A harness does not prove a fault that it cannot notice: faults put in, each of which its corpus must show.
+# A harness that cannot notice a fault proves nothing. Each of these faults must be noticed on the corpus.
 
 
 def noticed(name: str) -> bool:
-    """Whether any input of a harness's corpus shows that something is wrong."""
+    """Return whether any input of a harness's corpus shows a fault."""
     run = harness(name)
     for data in corpus.saved(name):
         try:
@@ -119,7 +117,7 @@ def _silent(*_: object) -> None:
 
 
 def _believing(self: SymmetricState, ciphertext: bytes) -> bytes:
-    """Decrypts without a look at the tag."""
+    """Decrypts without a check of the tag."""
     if self._key is None or len(ciphertext) < AEAD_TAG_SIZE:
         return _DECRYPT(self, ciphertext)
     text = ciphertext[:-AEAD_TAG_SIZE]
@@ -131,7 +129,7 @@ def _believing(self: SymmetricState, ciphertext: bytes) -> bytes:
 
 
 def _slow(self: Hypercore9, *arguments: Any) -> None:
-    """Looks at everything again for each item."""
+    """Walks through everything again for each item."""
     for byte in bytes(4000):
         _work(byte)
     _RECEIVE_ITEM(self, *arguments)
@@ -153,7 +151,7 @@ def _thrice(self: DhtNode, *arguments: Any, **named: Any) -> None:
 
 
 def _grow(self: BoundedStore[Any, Any], key: Any) -> None:
-    """Drops an entry, in silence."""
+    """Drops an entry without a report."""
     self.remove(key)
 
 

@@ -1,7 +1,7 @@
-"""Rules of who may import whom, in both packages and the command: `LAYERS`, and the tests that enforce it.
+"""Rules for imports in both packages and the command: `LAYERS`, and the tests that enforce it.
 
-A module imports from layers below its own, and from its own room. Rooms side by side on one layer do not know
-each other. No imports run in a circle, and those that only a type checker sees count like all others.
+A module imports from layers below its own, and from its own room. Rooms on one layer do not know each other.
+Imports form no circle, and imports only for a type checker count like all others.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ TRIO: Final = "peersockets_trio"
 ASYNCIO: Final = "peersockets_asyncio"
 
 Layer: TypeAlias = Mapping[str, tuple[str, ...]]
-"""Rooms side by side, and the modules in each. `*` stands for all modules of a folder and its subfolders, but
-for those that another entry names more closely."""
+"""Rooms of one layer, and the modules in each. `*` stands for all modules of a folder and its subfolders,
+except those that another entry names more precisely.
+"""
 
 
 def modules(prefix: str, *names: str) -> tuple[str, ...]:
@@ -96,7 +97,7 @@ def find_modules(source: Path) -> dict[str, Path]:
 
 
 def imports(name: str, known: Mapping[str, Path]) -> set[str]:
-    """The modules of ours that a module imports anywhere in its text."""
+    """Return our modules that a module imports anywhere in its text."""
     path = known[name]
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     found: set[str] = set()
@@ -113,7 +114,7 @@ def imports(name: str, known: Mapping[str, Path]) -> set[str]:
 
 
 def place(name: str) -> tuple[int, str] | None:
-    """The layer and the room of a module, from the entry that names it most closely."""
+    """Return the layer and the room of a module, from the entry that names it most precisely."""
     entries = [pattern for pattern in PLACES if fnmatchcase(name, pattern)]
     return PLACES[max(entries, key=len)] if entries else None
 
@@ -139,7 +140,7 @@ def circles(graph: Mapping[str, set[str]]) -> Iterator[tuple[str, ...]]:
 
 
 def faults(source: Path) -> list[str]:
-    """Everything in a source folder that the table forbids."""
+    """Return everything in a source folder that the table forbids."""
     known = find_modules(source)
     graph = {name: imports(name, known) for name in known}
     found = []
@@ -159,7 +160,7 @@ def test_modules_import_only_from_below() -> None:
     assert faults(SOURCE) == []
 
 
-def test_every_entry_of_the_table_names_modules_and_stands_there_once() -> None:
+def test_every_entry_of_the_table_names_modules_and_appears_once() -> None:
     known = find_modules(SOURCE)
     assert [pattern for pattern in PLACES if not any(fnmatchcase(name, pattern) for name in known)] == []
     assert len(PLACES) == sum(len(patterns) for layer in LAYERS for patterns in layer.values())
@@ -223,7 +224,7 @@ DECLARATIONS: Final = {
     *modules(ASYNCIO, "host"),
     "peersockets_command",
 }  # fmt: skip
-"""Nothing to test by itself: what these declare is in the tests of everything else."""
+"""Modules with nothing to test by themselves: the tests of all other modules cover their declarations."""
 
 
 def test_every_module_has_its_tests() -> None:
@@ -243,7 +244,7 @@ def test_every_module_has_its_tests() -> None:
 @pytest.mark.parametrize(
     "path", sorted(SOURCE.rglob("__init__.py")), ids=lambda path: str(path.parent.relative_to(SOURCE))
 )
-def test_every_room_says_what_it_is_for(path: Path) -> None:
+def test_every_room_states_its_purpose(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text()))
 
 

@@ -1,6 +1,6 @@
-"""No module uses another one's names that begin with an underscore, in the packages as in the tests.
+"""No module uses another module's names that begin with an underscore, in the packages and in the tests.
 
-Tests reach what they need by names without one, and through `peersockets_trio.testing.internals`.
+Tests use names without one, and `peersockets_trio.testing.internals`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def is_private(name: str) -> bool:
 
 
 def defined(tree: ast.AST) -> set[str]:
-    """The names that the classes of a module define: methods, fields, and what is assigned to `self`."""
+    """Return the names that a module's classes define: methods, fields, and attributes assigned to `self`."""
     names: set[str] = set()
     for definition in ast.walk(tree):
         if not isinstance(definition, ast.ClassDef):

@@ -135,14 +135,14 @@ def test_names_are_found_wherever_they_are_given() -> None:
         "A list:\n- What it has",
     ],
 )
-def test_what_is_not_plain_is_found(text: str) -> None:
+def test_faults_are_found(text: str) -> None:
     assert faults(text)
 
 
 @pytest.mark.parametrize(
     "text", ["What does it do?", "Call `tell`.", "Return what is left.", "Whether it is."]
 )
-def test_what_is_plain_passes(text: str) -> None:
+def test_plain_sentences_pass(text: str) -> None:
     assert not faults(text)
 
 

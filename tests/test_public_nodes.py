@@ -30,7 +30,7 @@ async def test_a_swarm_that_begins_with_them_fails() -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_commands_begin_with_an_address_at_which_nobody_answers(name: str) -> None:
+def test_commands_begin_with_an_address_that_never_answers(name: str) -> None:
     command = cli.commands[name]
     (option,) = (option for option in command.params if option.name == "bootstrap")
     value = option.value_from_envvar(click.Context(command))

@@ -1,4 +1,4 @@
-"""The price of an import: modules that are not loaded, and processor time beside that of Trio."""
+"""The cost of an import: modules that must not be loaded, and processor time compared with Trio's."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def test_a_program_without_a_key_loads_neither_openssl_nor_libsodium() -> None:
     assert not {"_hashlib", "hashlib", "nacl", "_cffi_backend", "ipaddress"} & set(loaded)
 
 
-def test_a_program_that_asks_nothing_loads_no_cbor() -> None:
+def test_a_program_without_requests_loads_no_cbor() -> None:
     loaded = python("import peersockets_trio.swarm, sys; print(*sys.modules)").split()
     assert "peersockets_core.dht" in loaded
     assert not {"cbor2", "peersockets_core.topics.requests", "peersockets_trio.requests"} & set(loaded)
     assert python("from peersockets_trio import Request; print(Request.__name__)") == "Request\n"
 
 
-def test_a_program_without_a_command_line_loads_no_library_of_it() -> None:
+def test_a_program_without_a_command_line_loads_none_of_its_libraries() -> None:
     loaded = python("import peersockets_trio.swarm, sys; print(*sys.modules)").split()
     assert not {"click", "prompt_toolkit", "argparse", "peersockets_trio.cli"} & set(loaded)
 
@@ -68,11 +68,13 @@ def test_a_command_without_a_terminal_loads_no_line_editor() -> None:
 
 
 SHARE: Final = 0.5
-"""An import's share of the time of Trio's. On a machine that imports Trio in 0.1 s, it is 0.05 s."""
+"""Return an import's share of the time of Trio's. On a machine that imports Trio in 0.1 s, it is 0.05 s."""
 
 
 def test_imports_take_less_than_half_the_time_of_trios() -> None:
-    """The core without Trio, and the adapter beyond it: the best times, of as many rounds as it takes."""
+    """Measure the core without Trio, and the adapter beyond Trio: the best times, of as many rounds as
+    needed.
+    """
     programs = ("", "import trio", "import peersockets_core", "import trio, peersockets_trio")
     best = [math.inf] * len(programs)
     for _ in range(20):

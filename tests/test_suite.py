@@ -1,4 +1,4 @@
-"""The suite itself: it neither fails for a slow machine nor passes with tests skipped."""
+"""The suite itself: a slow machine cannot fail it, and skipped tests do."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_health_checks_of_the_data_are_on() -> None:
 
 
 def test_no_property_has_a_profile_of_its_own() -> None:
-    """Not even a good one: then the next would have to be looked at, too."""
+    """Even a good profile would be one more to check."""
     for path in (ROOT / "tests").rglob("*.py"):
         if path not in (Path(__file__), ROOT / "tests" / "conftest.py"):
             assert not re.search(r"suppress_health_check|settings\([^)]*deadline=", path.read_text()), path
@@ -79,13 +79,13 @@ def test_a_run_that_skips_fails(tmp_path: Path) -> None:
     assert "a machine without it" in run.stdout
 
 
-def test_no_collection_of_garbage_looks_at_the_tests_themselves() -> None:
+def test_garbage_collections_do_not_examine_the_tests() -> None:
     assert not any(isinstance(thing, pytest.Item) for thing in gc.get_objects())
     assert gc.get_freeze_count() > 10_000
 
 
-def test_what_the_makefile_tests_is_there() -> None:
-    """Pytest reports a path that is not there, but only to whoever runs the target."""
+def test_the_paths_in_the_makefile_exist() -> None:
+    """Pytest reports a missing path only when the target runs."""
     commands = subprocess.run(
         ["make", "--dry-run", "--always-make", "test", "test-lowest"],
         cwd=ROOT,

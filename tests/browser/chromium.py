@@ -26,7 +26,7 @@ OPTIONS: Final = (
     "--disable-component-update --disable-sync --disable-dev-shm-usage --no-default-browser-check "
     "--remote-debugging-port=0 --user-data-dir={profile}"
 )
-# No other name resolves, so that no page and no part of the browser reaches beyond this machine.
+# No other name resolves, so no page and no part of the browser reaches beyond this machine.
 _RULES: Final = (
     f"MAP {REBOUND} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE *.localhost, EXCLUDE 127.0.0.1"
 )
@@ -84,7 +84,7 @@ class ChromiumPage(Page):
         return base64.b64decode(shot["data"])
 
     async def resize(self, width: int, height: int, *, dark: bool = False) -> None:
-        """Give the page a size and a colour scheme, and wait until it has drawn itself anew."""
+        """Give the page a size and a colour scheme, and wait until it has redrawn itself."""
         await self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,

@@ -18,7 +18,7 @@ from browser.firefox import FirefoxPage
 from browser.places import BLANK, Place, open_place
 
 TEST_TIME: Final = 240.0
-"""Seconds after which a test is taken to hang."""
+"""Seconds after which a test counts as hanging."""
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -22,10 +22,10 @@ from websockets.trio.client import ClientConnection, connect
 Json: TypeAlias = Any
 
 REBOUND: Final = "rebound.test"
-"""A name of somebody else that resolves to this machine, as after DNS rebinding."""
+"""An attacker's name that resolves to this machine, as after DNS rebinding."""
 
 PATIENCE: Final = 60.0
-"""Seconds that a browser may take for anything. It only decides when a broken test gives up."""
+"""Seconds that a browser may take for anything. They only decide when a broken test gives up."""
 
 
 class DriverError(Exception):

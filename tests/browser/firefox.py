@@ -56,7 +56,7 @@ PREFERENCES: Final[dict[str, bool | int | str]] = {
     "toolkit.telemetry.enabled": False,
     "toolkit.telemetry.server": "",
     "toolkit.telemetry.unified": False,
-    # All other requests go to a port at which nobody answers; loopback is reached directly.
+    # All other requests go to a port that never answers. Loopback is reached directly.
     "network.proxy.type": 1,
     "network.proxy.http": "127.0.0.1",
     "network.proxy.http_port": 9,

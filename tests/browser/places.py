@@ -1,4 +1,4 @@
-"""A place: one of our nodes on a drive, with a gateway; and the real peers that come there."""
+"""A place: one of our nodes on a drive, with a gateway, and the real peers that come there."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Place:
 
     @property
     def url(self) -> str:
-        """The address that lets a browser in."""
+        """Return the address that admits a browser."""
         return self.gateway.url
 
     def handles(self) -> int:
@@ -46,7 +46,7 @@ class Place:
         return sum(len(topic.handles) for topic in drive.topics.values()) + len(drive.watches) - own
 
     async def until_handles(self, count: int) -> None:
-        """Wait until pages have so many joins and watches open."""
+        """Wait until pages have this many joins and watches open."""
         while self.handles() != count:  # noqa: ASYNC110
             await trio.sleep(0.01)
 
@@ -55,7 +55,7 @@ class Place:
 async def open_place(
     key: bytes, folder: Path | None = None, *, seed: bytes | None = None
 ) -> AsyncIterator[Place]:
-    """Open a place; without `folder`, its site is the chat."""
+    """Open a place. Without `folder`, its site is the chat."""
     pair = KeyPair(seed or os.urandom(32))
     async with open_node(key_pair=pair) as node, node.open_drive(key) as drive:
         token = token_of(pair, drive.key)
@@ -89,7 +89,7 @@ async def connect(place: Place, other: Place) -> None:
 
 
 async def connect_node(node: Node, drive: Drive, place: Place) -> int:
-    """Connect a node to a place; returns the node's id of the place, once that has joined the drive."""
+    """Connect a node to a place. Return the node's id of the place after it has joined the drive."""
     async with drive.watch() as events:
         await node.connect_tcp(HOST, place.port, wire="hypercore11")
         return (await next_join(events, place.node.public_keys["hypercore11"])).peer_id

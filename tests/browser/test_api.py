@@ -33,7 +33,7 @@ class Meeting:
     drive: Drive
     chat: Topic
     page_id: int
-    """The node's id of the page."""
+    """Return the node's id of the page."""
 
     async def send(self, message: bytes) -> None:
         await self.chat.send(self.page_id, message)
@@ -113,7 +113,7 @@ async def test_two_joins_are_two_handles(met: Meeting) -> None:
     assert page.errors == []
 
 
-async def test_ids_count_from_1_and_mean_the_same_to_joins_and_watches(met: Meeting) -> None:
+async def test_ids_count_from_1_and_are_the_same_for_joins_and_watches(met: Meeting) -> None:
     page = met.page
     async with open_node() as other, other.open_drive(met.drive.key) as drive, drive.join("chat") as chat:
         await chat.send(await connect_node(other, drive, met.place), b"from the second")
@@ -236,8 +236,8 @@ async def test_messages_of_one_turn_leave_as_one_frame(chrome: Page, place: Plac
     assert await chrome.evaluate("sizes") == [4 + 3 * 13]
 
 
-async def test_what_waits_for_a_stuck_peer_waits_in_the_page(chrome: Page, place: Place) -> None:
-    """One peer that does not read holds up no other, and `bufferedAmount` shows it."""
+async def test_messages_for_a_stuck_peer_wait_in_the_page(chrome: Page, place: Place) -> None:
+    """A peer that does not read holds up no other, and `bufferedAmount` shows it."""
     await chrome.go(place.url)
     await chrome.evaluate(OPEN)
     async with (

@@ -1,6 +1,6 @@
-"""Web pages that try to get at a gateway which the same browser is logged in to.
+"""Web pages that attack a gateway to which the same browser is logged in.
 
-Every attack also runs from the gateway's own page, where it has to succeed: so it can.
+Every attack also runs from the gateway's own page, where it has to succeed. This proves that it can.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ NAMES: Final = ["socket", "read", "script", "style", "image", "frame", "post"]
 
 
 class Attacker(BaseHTTPRequestHandler):
-    """A web server of somebody else on this machine. It answers every request with the same page."""
+    """An attacker's web server on this machine. It answers every request with the same page."""
 
     def do_GET(self) -> None:
         self.send_response(200)
@@ -92,7 +92,7 @@ def name_of(place: Place) -> str:
     return place.gateway.origin.removeprefix("http://").rpartition(":")[0]
 
 
-async def test_our_own_page_can_do_everything_that_the_attackers_try(page: Page, place: Place) -> None:
+async def test_our_own_page_can_do_everything_that_attackers_try(page: Page, place: Place) -> None:
     await page.go(place.url)
     assert await page.evaluate("run(location.origin)") == NAMES
 
@@ -111,12 +111,12 @@ async def test_a_page_of_another_origin_gets_nothing(
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "sub.{name}", "other.localhost", REBOUND])
-async def test_the_gateway_has_one_name_even_for_who_has_the_token(
+async def test_the_gateway_has_one_name_even_for_browsers_with_the_token(
     page: Page, place: Place, host: str
 ) -> None:
-    """After DNS rebinding, the attacker's own name leads to the gateway, as does every other of these."""
+    """After DNS rebinding, the attacker's own name leads to the gateway, like each of these names."""
     origin = f"http://{host.format(name=name_of(place))}:{place.gateway.port}"
-    await page.go(place.url)  # and so the browser has the cookie
+    await page.go(place.url)  # so the browser has the cookie
     for path in (place.url.removeprefix(place.gateway.origin), "/", "/.peersockets/peersockets.js"):
         await page.go(origin + path)
         status = "performance.getEntriesByType('navigation')[0].responseStatus"

@@ -1,4 +1,4 @@
-"""The page of the tutorial, as it is printed there."""
+"""The page of the tutorial, exactly as printed."""
 
 from __future__ import annotations
 

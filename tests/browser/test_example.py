@@ -20,7 +20,7 @@ def example() -> bytes:
     return API_PAGE.read_bytes().partition(b"\nExample usage\n\n")[2].partition(b"\n\nAPI\n")[0]
 
 
-def test_the_page_is_beakers_own() -> None:
+def test_the_page_is_that_of_beaker() -> None:
     if ORIGINAL.exists():
         assert API_PAGE.read_bytes() == ORIGINAL.read_bytes()
     assert example().startswith(b"// maintain a list of active peers\nvar peerIds = new Set()\n")

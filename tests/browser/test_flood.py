@@ -1,4 +1,4 @@
-"""A tab that does not read while a peer sends more than anybody would hold for it."""
+"""A tab that does not read while a peer sends more than the gateway keeps."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ SIZE: Final = 16_384
 ROUND: Final = 64
 """Messages that the peer sends before it waits for the tab that reads."""
 ENOUGH: Final = 96 * 1024 * 1024
-"""Bytes: six times the gateway's queue for a tab, and more than browser and kernel hold besides."""
+"""Bytes: six times the gateway's queue for a tab, and more than browser and kernel keep besides."""
 BOUND: Final = 64 * 1024 * 1024
-"""Bytes by which the gateway may grow: less than what a tab misses."""
+"""Bytes by which the gateway may grow: less than the tab misses."""
 
 # The first four bytes of each message are its number.
 READER: Final = """
@@ -66,7 +66,7 @@ class Flood:
         await self.chat.receive()
 
     async def until(self, done: trio.Event) -> None:
-        """Send until the event, and enough at least."""
+        """Send until the event, but at least a minimum."""
         while not done.is_set() or self.sent * SIZE < ENOUGH:
             await self.round()
 

@@ -50,7 +50,7 @@ async def test_reload_navigation_and_closing_leave_the_topics(page: Page, place:
     await place.until_handles(0)
     await page.back()
     await page.until("document.title === 'page'")
-    if not await page.evaluate("typeof topic === 'object'"):  # else the browser has kept the page
+    if not await page.evaluate("typeof topic === 'object'"):  # otherwise the browser has kept the page
         await page.evaluate(OPEN)
     await place.until_handles(2)
     assert page.errors == []
@@ -121,7 +121,7 @@ async def test_chromium_and_firefox_talk_over_two_gateways(
 
 @asynccontextmanager
 async def serving(*arguments: str) -> AsyncIterator[tuple[trio.Process, str]]:
-    """Run `peersockets serve` for the length of the block; gives the process and its URL."""
+    """Run `peersockets serve` for the length of the block. Yield the process and its URL."""
     process = await trio.lowlevel.open_process([*COMMAND, "serve", *arguments], stdout=PIPE)
     assert process.stdout is not None
     try:

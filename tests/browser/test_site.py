@@ -1,4 +1,4 @@
-"""The chat that `peersockets serve` serves by default, used as people use it."""
+"""The default chat of `peersockets serve`, used as people use it."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ async def test_people_come_talk_and_go(chrome: ChromiumPage, place: Place) -> No
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-async def test_it_fits_and_can_be_read(chrome: ChromiumPage, place: Place, dark: bool) -> None:
+async def test_it_fits_the_window_and_is_readable(chrome: ChromiumPage, place: Place, dark: bool) -> None:
     await chrome.go(place.url)
     async with open_node() as node, node.open_drive(place.drive.key) as drive, drive.join("chat") as chat:
         member = await connect_node(node, drive, place)
@@ -125,7 +125,7 @@ async def test_it_fits_and_can_be_read(chrome: ChromiumPage, place: Place, dark:
     assert chrome.errors == []
 
 
-async def test_it_needs_no_mouse_and_keeps_still_for_people_who_ask(
+async def test_it_needs_no_mouse_and_does_not_move_for_people_who_ask(
     chrome: ChromiumPage, place: Place
 ) -> None:
     still = {"name": "prefers-reduced-motion", "value": "reduce"}
@@ -210,7 +210,7 @@ async def test_a_flood_leaves_the_page_usable(chrome: ChromiumPage, place: Place
         assert (await chat.receive()).message == b"still here"
 
 
-async def test_firefox_shows_it_alike(fox: Page, place: Place) -> None:
+async def test_firefox_shows_the_same(fox: Page, place: Place) -> None:
     await fox.go(place.url)
     async with open_peer("hyperdrive 13", place) as (_, topic):
         await fox.until("document.querySelectorAll('.person').length === 2")
@@ -222,7 +222,9 @@ async def test_firefox_shows_it_alike(fox: Page, place: Place) -> None:
 
 
 async def test_a_picture_of_it_is_small(chrome: ChromiumPage, tmp_path: Path) -> None:
-    """Writes it to the file that the environment variable PICTURE names. The keys give colours far apart."""
+    """The test writes it to the file that the environment variable PICTURE names. The keys give distant
+    colours.
+    """
     async with (
         open_place(bytes(range(32)), seed=bytes([127]) * 32) as place,
         open_peer("hyperdrive 10", place, seed=bytes([35]) * 32) as (_, elders),

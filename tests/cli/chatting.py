@@ -12,7 +12,7 @@ from cli.terminal import Terminal, open_terminal
 
 @asynccontextmanager
 async def chatting(*options: str, columns: int = 100) -> AsyncIterator[tuple[Terminal, Pipe, str]]:
-    """A chat in a terminal, a pipe that is the other member, and what the chat calls it."""
+    """A chat in a terminal, a pipe as the other member, and the chat's name for it."""
     async with pipe("--listen", ANY_PORT, "--topic", "chat", *options) as bob:
         arguments = ("chat", KEY.url, "--connect", bob.address, *options)
         async with open_terminal(*arguments, columns=columns) as terminal:

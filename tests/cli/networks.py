@@ -16,7 +16,7 @@ def started(*arguments: str, command: Sequence[str] = COMMAND) -> Iterator[subpr
     process = subprocess.Popen(
         [*command, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    # A test that waits for a line that never comes fails, and does not hang.
+    # A test that waits for a line that never comes fails and does not hang.
     watchdog = threading.Timer(4 * TIME, process.kill)
     watchdog.start()
     with process:
@@ -39,7 +39,7 @@ def pipe(*options: str) -> Iterator[subprocess.Popen[bytes]]:
         ready = json.loads(line(process))
         assert ready["event"] == "ready"
         assert len(ready["swarm"]["publicKey"]) == 64
-        while (event := json.loads(line(process)))["event"] == "found":  # somebody may be there already
+        while (event := json.loads(line(process)))["event"] == "found":  # another peer may be there already
             pass
         assert event == {"event": "announced"}
         yield process

@@ -21,17 +21,17 @@ def _validator(place: str) -> Draft202012Validator:
 
 
 def check_event(event: dict[str, Any]) -> None:
-    """Raise `jsonschema.ValidationError` unless an event is as the schema has it."""
+    """Raise `jsonschema.ValidationError` unless an event conforms to the schema."""
     assert event["event"] in EVENTS
     _validator(f"events/{event['event']}").validate(event)
 
 
 def check_command(command: dict[str, Any]) -> None:
-    """Raise `jsonschema.ValidationError` unless a command is as the schema has it."""
+    """Raise `jsonschema.ValidationError` unless a command conforms to the schema."""
     assert command["command"] in COMMANDS
     _validator(f"commands/{command['command']}").validate(command)
 
 
 def check_line(line: dict[str, Any]) -> None:
-    """The same for a line of either kind, and the whole schema."""
+    """Raise `jsonschema.ValidationError` unless a line of either kind conforms to the whole schema."""
     Draft202012Validator(SCHEMA).validate(line)

@@ -1,4 +1,4 @@
-"""A drive of a real Node peer, of either generation, for the commands to meet on."""
+"""A drive of a real Node peer, of either generation, on which commands meet the peer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class RealDrive:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """The options that let a command meet the peer, as the one whose key is `our_key`."""
+        """Return the options that let a command meet the peer, which knows it by the key `our_key`."""
         address = f"{HOST}:{self.peer.port}"
         return self.key.url, "--connect", address, "--wire", self.wire, "--key-file", str(self.key_file)
 
@@ -43,7 +43,7 @@ class RealDrive:
 
     @property
     def name(self) -> str:
-        """Our name for the peer."""
+        """Return our name for the peer."""
         return f"1 ({self.peer.public_key.hex()[:8]})"
 
 

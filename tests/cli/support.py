@@ -1,4 +1,4 @@
-"""Parts of all tests of the command line: commands as processes, and `pipe` spoken to in JSON lines."""
+"""Parts of all tests of the command line: commands as processes, and `pipe` driven by JSON lines."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run(
 
 
 def run_pipe(*lines: Event | bytes, options: tuple[str, ...] = ()) -> list[Event]:
-    """Run `pipe` with these lines for input, to its end in good order; returns its events."""
+    """Run `pipe` with these input lines until it ends with status 0. Return its events."""
     done = run("pipe", KEY.url, *options, stdin=b"".join(map(_line, lines)))
     assert done.stderr == b""
     assert done.returncode == 0
@@ -45,7 +45,7 @@ def run_pipe(*lines: Event | bytes, options: tuple[str, ...] = ()) -> list[Event
 
 
 def complaint(done: subprocess.CompletedProcess[bytes], status: int) -> str:
-    """The one line that a command that failed has said."""
+    """Return the only line that a failed command has printed."""
     text = done.stderr.decode()
     assert text.startswith("peersockets: ")
     assert text.endswith("\n")
@@ -93,7 +93,7 @@ class Pipe:
         await self.process.stdin.send_all(b"".join(map(_line, commands)))
 
     async def hear(self) -> Event:
-        """The next event."""
+        """Return the next event."""
         assert self.process.stdout is not None
         searched = 0
         while (end := self._buffer.find(b"\n", searched)) < 0:
@@ -106,13 +106,13 @@ class Pipe:
         return parse(line)
 
     async def hear_until(self, kind: str) -> Event:
-        """The next event of that kind; others are passed over."""
+        """Return the next event of that kind. Skip others."""
         while (event := await self.hear())["event"] != kind:
             pass
         return event
 
     async def rest(self) -> list[Event]:
-        """The events until the output ends."""
+        """Return the events until the output ends."""
         assert self.process.stdout is not None
         async for data in self.process.stdout:
             self._buffer += data
@@ -123,7 +123,7 @@ class Pipe:
         await self.process.stdin.aclose()
 
     async def finish(self) -> list[Event]:
-        """End the input; returns what comes until the process has ended in good order."""
+        """End the input. Return the events until the process has ended with status 0."""
         await self.end_input()
         events: list[Event] = []
         while not events or events[-1]["event"] != "closed":
@@ -136,20 +136,20 @@ class Pipe:
         return events
 
     async def finish_with_errors(self) -> int:
-        """End the input, and let it end as it may; returns the exit status."""
+        """End the input, and let the process end in any way. Return the exit status."""
         await self.end_input()
         await self.hear_until("closed")
         return await self.process.wait()
 
     async def errors(self) -> str:
-        """All of stderr, once the process has ended."""
+        """Return all of stderr after the process has ended."""
         assert self.process.stderr is not None
         return b"".join([bytes(data) async for data in self.process.stderr]).decode()
 
 
 @asynccontextmanager
 async def pipe(*options: str, key: str = KEY.url) -> AsyncIterator[Pipe]:
-    """A `pipe` that is ready; killed in the end if it still runs."""
+    """Run a `pipe` that is ready. It is killed at the end if it still runs."""
     process = await trio.lowlevel.open_process(
         (*COMMAND, "pipe", key, *options),
         stdin=subprocess.PIPE,
@@ -173,7 +173,7 @@ async def pipe(*options: str, key: str = KEY.url) -> AsyncIterator[Pipe]:
 
 @asynccontextmanager
 async def two_pipes(*options: str) -> AsyncIterator[tuple[Pipe, Pipe]]:
-    """Alice and Bob, who has connected to her; each has seen the other join as peer 1."""
+    """Run Alice, and Bob, who connects to her. Each has seen the other join as peer 1."""
     async with (
         pipe("--listen", ANY_PORT, *options) as alice,
         pipe("--connect", alice.address, "--wire", WIRE, *options) as bob,

@@ -30,7 +30,7 @@ LEFT: Final = "\x1b[D"
 SHOW_CURSOR: Final = b"\x1b[?25h"
 """The end of each drawing of the input line."""
 
-# The terminal has to become the controlling one, which only the process itself can see to.
+# The terminal has to become the controlling one, which only the process itself can do.
 _LOG_IN: Final = "import os, sys; os.login_tty(0); os.execv(sys.argv[1], sys.argv[1:])"
 
 
@@ -50,7 +50,7 @@ class Terminal:
 
     @property
     def lines(self) -> list[str]:
-        """The lines on the screen and those scrolled off its top, without what is empty at the end."""
+        """Return the lines on the screen and those scrolled off its top, without empty lines at the end."""
         width = self.screen.columns
         past = ["".join(line[x].data for x in range(width)) for line in self.screen.history.top]
         lines = [line.rstrip() for line in (*past, *self.screen.display)]
@@ -73,13 +73,13 @@ class Terminal:
         await self.type(line + ENTER)
 
     async def read(self) -> None:
-        """Show the next that is written."""
+        """Render the next output."""
         data = await self._master.receive_some(MAX_READ)
         self.raw += data
         self._stream.feed(bytes(data))
 
     async def until(self, text: str, *, wrapped: bool = False) -> None:
-        """Wait until the screen shows a text, which may begin anywhere and go on from line to line."""
+        """Wait until the screen shows a text, which may begin anywhere and continue on the next line."""
         while text not in ("".join(self.lines) if wrapped else self.text):
             await self.read()
 
@@ -89,12 +89,12 @@ class Terminal:
             await self.read()
 
     async def finish(self) -> int:
-        """Wait for the end; returns the exit status, and sees to it that the terminal is as it was."""
+        """Wait for the end. Return the exit status, and check that the terminal is as it was."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._read_on)
             status = await self.process.wait()
             nursery.cancel_scope.cancel()
-        while select.select([self._master.fileno()], [], [], 0)[0]:  # what is left in the terminal's buffer
+        while select.select([self._master.fileno()], [], [], 0)[0]:  # the rest of the output
             await self.read()
         assert self.settings == self.before, "the terminal's settings are not restored"
         assert self.screen.cursor.x == 0, "the cursor is not at the start of a line"
@@ -106,12 +106,12 @@ class Terminal:
             await self.read()
 
     async def hang_up(self) -> int:
-        """Take the terminal away; returns the exit status."""
+        """Take the terminal away. Return the exit status."""
         await trio.aclose_forcefully(self._master)
         return await self.process.wait()
 
     async def settle(self, *texts: str, since: int = 0) -> None:
-        """Wait until something has been drawn to its end that shows these texts."""
+        """Wait until a complete drawing shows these texts."""
         while len(self.raw) <= since or not self.raw.endswith(SHOW_CURSOR) or not all(map(self.shows, texts)):
             await self.read()
 
@@ -119,13 +119,15 @@ class Terminal:
         return text in self.text
 
     def resize(self, columns: int, lines: int, *, breaks: bool = False) -> None:
-        """Change the size; a terminal that becomes narrower breaks its rows, or cuts them off."""
+        """Change the size. A narrower terminal wraps its rows, or cuts them off."""
         resize(self.screen, columns, lines, breaks=breaks)
         set_size(self._slave, columns, lines)
 
 
 def resize(screen: pyte.HistoryScreen, columns: int, lines: int, *, breaks: bool) -> None:
-    """Change the size as terminals do, and pyte does not: all rows stay, those at the top in the history."""
+    """Change the size as terminals do, and pyte does not: all rows stay, and the top ones go to the
+    history.
+    """
     rows: list[list[Any]] = []
     cursor = screen.cursor.y, screen.cursor.x
     for y in range(screen.lines):
@@ -166,7 +168,7 @@ async def open_terminal(
     command: tuple[str, ...] = COMMAND,
     kind: str = "xterm-256color",
 ) -> AsyncIterator[Terminal]:
-    """Run a command in a terminal; killed in the end if it still runs."""
+    """Run a command in a terminal. It is killed at the end if it still runs."""
     master, slave = pty.openpty()
     set_size(slave, columns, lines)
     before = termios.tcgetattr(slave)

@@ -1,4 +1,4 @@
-"""`peersockets chat` line by line: stdin and stdout are no terminal. `test_terminal` has the rest."""
+"""`peersockets chat` line by line, without a terminal. `test_terminal` has the rest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from peersockets_core import WIRES, WireName
 
 
 async def chat(*arguments: str, stdin: bytes) -> subprocess.CompletedProcess[bytes]:
-    """Run a chat to its end, while the test goes on."""
+    """Run a chat to its end, while the test continues."""
     return await trio.to_thread.run_sync(lambda: run("chat", KEY.url, *arguments, stdin=stdin))
 
 
@@ -24,8 +24,8 @@ async def heard(alice: Pipe, count: int) -> list[str]:
     return [(await alice.hear_until("message"))["text"] for _ in range(count)]
 
 
-async def test_what_is_piped_in_is_said() -> None:
-    """It waits for somebody to hear it, and all of it has left at the end."""
+async def test_piped_input_is_sent() -> None:
+    """It waits for a member that receives it, and all of it has left at the end."""
     lines = [f"line {number} grüß dich" for number in range(2000)]
     async with pipe("--listen", ANY_PORT, "--topic", "chat") as alice, trio.open_nursery() as nursery:
         nursery.start_soon(_say, alice, lines)
@@ -42,13 +42,13 @@ async def _say(alice: Pipe, lines: list[str]) -> None:
     )
 
 
-async def test_bytes_that_are_no_text_are_said_as_they_are() -> None:
+async def test_bytes_that_are_not_text_are_sent_unchanged() -> None:
     async with pipe("--listen", ANY_PORT, "--topic", "chat") as alice, trio.open_nursery() as nursery:
         nursery.start_soon(lambda: chat("--connect", alice.address, "--wire", WIRE, stdin=b"caf\xe9\n"))
         assert (await alice.hear_until("message"))["message"] == "Y2Fm6Q=="
 
 
-def test_nobody_is_there() -> None:
+def test_no_member_comes() -> None:
     done = run("chat", KEY.url, "--no-swarm", stdin=b"hello\n")
     assert "no peer is here to receive this" in complaint(done, 0)
     assert done.stdout.startswith(f"* topic chat of drive {KEY}\n* you are ".encode())
@@ -71,8 +71,8 @@ def test_the_identity_on_each_wire_in_use_is_shown(options: tuple[str, ...], wir
 
 
 @pytest.mark.parametrize("reached_by", [(), ("--connect", "127.0.0.1:1"), ("--listen", ANY_PORT)])
-def test_input_without_a_line_waits_for_nobody(reached_by: tuple[str, ...]) -> None:
-    """There is nothing that anybody could hear: that is no failure."""
+def test_empty_input_waits_for_no_member(reached_by: tuple[str, ...]) -> None:
+    """There is nothing to send, so this is no failure."""
     done = run("chat", KEY.url, *reached_by, stdin=b"")
     assert b"nobody was there" not in done.stderr
     assert done.returncode == 0
@@ -86,8 +86,8 @@ peersockets_command.main()
 """
 
 
-async def test_input_that_has_no_line_yet_waits_for_nobody() -> None:
-    """It may have nothing to say for a long time."""
+async def test_input_without_a_line_yet_waits_for_no_member() -> None:
+    """Such input may stay silent for a long time."""
     async with pipe("--listen", ANY_PORT, "--topic", "chat") as alice:
         process = await trio.lowlevel.open_process(
             (sys.executable, "-c", WITHOUT_PATIENCE, "chat", KEY.url, "--connect", alice.address),
@@ -97,7 +97,7 @@ async def test_input_that_has_no_line_yet_waits_for_nobody() -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         said = b""
-        while b"joined" not in said:  # in its own eyes, too
+        while b"joined" not in said:  # as it sees itself, too
             said += await process.stdout.receive_some()
         await process.stdin.send_all(b"hello\n")
         await process.stdin.aclose()
@@ -106,7 +106,7 @@ async def test_input_that_has_no_line_yet_waits_for_nobody() -> None:
         await process.stdout.aclose()
 
 
-def test_the_url_is_shown_to_those_who_ask() -> None:
+def test_the_url_is_shown_on_request() -> None:
     done = run("chat", KEY.url, "--show-url", "--no-swarm", stdin=b"")
     assert done.stdout.startswith(f"* topic chat of {KEY.url}\n* you are ".encode())
     assert done.stdout.endswith(b"\n* nobody can ever be reached: give --swarm, --listen or --connect\n")
@@ -117,8 +117,8 @@ def test_a_line_beyond_the_bound() -> None:
     assert "line of more than" in complaint(done, 0)
 
 
-async def test_every_line_that_is_piped_in_is_said() -> None:
-    """Any first character, and those that are empty."""
+async def test_every_piped_line_is_sent() -> None:
+    """Lines may be empty or begin with any character."""
     lines = ["one", "/var/log is full", "", "/quit", "//", "/to 1 nobody", "  "]
     async with pipe("--listen", ANY_PORT, "--topic", "chat") as alice, trio.open_nursery() as nursery:
         nursery.start_soon(_say, alice, lines)
@@ -126,8 +126,8 @@ async def test_every_line_that_is_piped_in_is_said() -> None:
 
 
 @pytest.mark.slow
-async def test_a_frozen_member_holds_up_nobody() -> None:
-    """Lines wait for it; at the end they are counted, and the status says so."""
+async def test_a_stopped_member_holds_up_no_other() -> None:
+    """Lines wait for it. At the end they are counted, and the status shows it."""
     line = "x" * 1024 * 1024
     async with (
         pipe("--listen", ANY_PORT, "--topic", "chat") as alice,
@@ -156,8 +156,8 @@ async def test_a_frozen_member_holds_up_nobody() -> None:
         frozen.process.send_signal(signal.SIGCONT)
 
 
-async def test_a_message_is_a_line_for_each_of_its_lines() -> None:
-    """Those after the first are indented, and names in them broken up: none passes for another peer's."""
+async def test_each_line_of_a_message_is_printed_as_a_line() -> None:
+    """Later lines are indented, and names in them are broken up, so none passes for another peer's."""
     async with pipe("--listen", ANY_PORT, "--topic", "chat") as alice:
         process = await trio.lowlevel.open_process(
             (*COMMAND, "chat", KEY.url, "--connect", alice.address),
@@ -181,8 +181,8 @@ async def test_a_message_is_a_line_for_each_of_its_lines() -> None:
         await process.stdout.aclose()
 
 
-def test_a_reader_that_has_gone() -> None:
-    """The chat ends quietly, though there is nothing to be written."""
+def test_a_reader_that_has_closed_the_output() -> None:
+    """The chat ends quietly, though it has nothing to print."""
     first, second = subprocess.PIPE, subprocess.PIPE
     with subprocess.Popen((*COMMAND, "chat", KEY.url), stdin=first, stdout=second, stderr=second) as process:
         assert process.stdin is not None
@@ -206,7 +206,7 @@ def test_a_refused_connection() -> None:
 
 @pytest.mark.interop
 @pytest.mark.parametrize("wire", WIRES)
-async def test_a_real_peer_hears_what_is_piped_in(wire: WireName) -> None:
+async def test_a_real_peer_receives_piped_input(wire: WireName) -> None:
     async with open_real_drive(wire) as real, trio.open_nursery() as nursery:
         with trio.fail_after(TIME):
             nursery.start_soon(_say_to, real, b"hello\nfrom \xf0\x9f\x90\x8d\n/slash\n")

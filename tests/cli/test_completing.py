@@ -1,4 +1,4 @@
-"""`peersockets_trio.cli.completing`: how Tab completes commands, peers and topics."""
+"""`peersockets_trio.cli.completing`: completion of commands, peers and topics with Tab."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_completion(typed: str, text: str, shown: tuple[str, ...]) -> None:
     assert complete(typed, COMMANDS, PEERS, TOPICS) == Completion(text, shown)
 
 
-def test_of_many_choices_some_are_shown() -> None:
+def test_only_some_of_many_choices_are_shown() -> None:
     peers = {number: bytes(32) for number in range(1, 1001)}
     shown = complete("/to ", COMMANDS, peers, TOPICS).shown
     assert (len(shown), shown[0], shown[-1]) == (21, "1 (00000000)", "and 980 more")

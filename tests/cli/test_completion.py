@@ -1,4 +1,4 @@
-"""`peersockets completion`, and what a shell then asks for."""
+"""`peersockets completion`, and the requests of a shell that uses it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cli.support import COMMAND, KEY, TIME, complaint, run
 
 
 def completed(*words: str) -> list[str]:
-    """The words that complete the last one, as bash asks for it."""
+    """Return the completions of the last word, as bash asks for them."""
     asked = {"COMP_WORDS": " ".join(("peersockets", *words)), "COMP_CWORD": str(len(words))}
     done = subprocess.run(
         COMMAND,
@@ -65,8 +65,8 @@ def test_an_unknown_shell() -> None:
     assert "tcsh" in complaint(run("completion", "tcsh"), 2)
 
 
-def test_bash_takes_the_script() -> None:
-    """It defines the function that completes, and that answers."""
+def test_bash_accepts_the_script() -> None:
+    """The script defines the function that completes, and the function gives completions."""
     script = """
         eval "$(peersockets completion bash)"
         COMP_WORDS=(peersockets pipe --wi) COMP_CWORD=2

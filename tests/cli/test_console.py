@@ -1,4 +1,4 @@
-"""The console of a chat where input or output is no terminal; the other one is in `test_terminal.py`."""
+"""The console of a chat whose input or output is no terminal. `test_terminal.py` tests the other one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from peersockets_trio.cli.ending import Ending
 from peersockets_trio.cli.lines import MAX_LINE
 
 
-async def test_lines_go_to_stdout_and_complaints_to_stderr(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+async def test_lines_go_to_stdout_and_errors_to_stderr(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     async with open_console(Ending()) as console:
         assert isinstance(console, LineConsole)
         assert not console.interactive
@@ -22,7 +22,7 @@ async def test_lines_go_to_stdout_and_complaints_to_stderr(capfdbinary: pytest.C
     assert b"no such command" in shown.err
 
 
-async def test_a_line_beyond_the_bound_is_not_said(
+async def test_a_line_beyond_the_bound_is_not_sent(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pieces = iter([b"a", b"x" * (MAX_LINE + 1), b"\nlast \xff\n", b""])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cli.support import run
 
 
-def test_the_demo_shows_all_of_it() -> None:
+def test_the_demo_shows_every_step() -> None:
     done = run("demo")
     assert (done.returncode, done.stderr) == (0, b"")
     lines = done.stdout.decode().splitlines()

@@ -1,4 +1,4 @@
-"""`peersockets dht`: nodes that begin a private network, or join one and remember it."""
+"""`peersockets dht`: nodes that begin a private network, or join one and remember its nodes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_node_that_joins_a_network_keeps_it_alive(tmp_path: Path, bootstrap: s
             finish(there)
         second.send_signal(signal.SIGTERM)
         finish(second)
-    # It begins with what it knew, the next time, and needs nobody else for that.
+    # The next time it begins with the nodes that it knew, and needs no other.
     assert nodes.exists()
     with started("dht", "--listen", "127.0.0.1:0", "--nodes", str(nodes)) as again:
         assert line(again).startswith(b"127.0.0.1:")
@@ -44,7 +44,7 @@ def test_a_node_that_joins_a_network_keeps_it_alive(tmp_path: Path, bootstrap: s
 
 
 @pytest.mark.parametrize("content", [b"no address", b"\xff"])
-def test_a_file_of_nodes_that_is_none(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_lists_no_nodes(tmp_path: Path, content: bytes) -> None:
     nodes = tmp_path / "nodes"
     nodes.write_bytes(content)
     assert str(nodes) in complaint(run("dht", "--listen", "127.0.0.1:0", "--nodes", str(nodes)), 1)

@@ -24,7 +24,7 @@ async def test_long_lines() -> None:
 
 @pytest.mark.parametrize("columns", [40, 60])
 async def test_no_row_of_a_message_looks_like_the_line_of_another_peer(columns: int) -> None:
-    """However it is filled up, and also after the terminal has been made narrower."""
+    """This holds for any padding, and after the terminal has been made narrower."""
     other = "7 (0123abcd): I am somebody else"
     async with chatting(columns=columns) as (terminal, bob, name):
         first = " " * (columns - len(f"{name}: "))
@@ -42,7 +42,7 @@ async def test_no_row_of_a_message_looks_like_the_line_of_another_peer(columns: 
         assert not [line for line in terminal.lines if "(0123abcd)" in line]
 
 
-async def test_another_size() -> None:
+async def test_a_new_window_size() -> None:
     async with chatting(columns=100) as (terminal, bob, name):
         await terminal.type("x" * 60)
         await terminal.until("x" * 60)
@@ -62,7 +62,7 @@ HALF = "half_a_line,_which_is_long_enough_for_several_rows_of_a_narrow_terminal:
 
 @pytest.mark.parametrize("breaks", [False, True], ids=["cuts", "breaks"])
 async def test_no_size_leaves_a_second_input_line(breaks: bool) -> None:
-    """Whether the terminal cuts rows that are too long, or breaks them; the cursor is within the line."""
+    """The terminal may cut long rows or wrap them. The cursor stays within the line."""
     async with chatting(columns=100) as (terminal, bob, name):
         await say(bob, "日本語".encode() * 20)
         await terminal.until("日本語")
@@ -85,7 +85,7 @@ async def test_no_size_leaves_a_second_input_line(breaks: bool) -> None:
         assert await heard(bob) == HALF[:-30] + "x" + HALF[-30:]
 
 
-async def test_what_was_written_before_the_chat_stays_when_the_terminal_becomes_narrower() -> None:
+async def test_earlier_output_stays_when_the_terminal_becomes_narrower() -> None:
     command = ("/bin/sh", "-c", 'echo before; exec "$@"', "sh", *COMMAND)
     async with open_terminal("chat", KEY.url, "--listen", ANY_PORT, columns=100, command=command) as terminal:
         await terminal.until("/help")

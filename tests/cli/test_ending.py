@@ -64,10 +64,10 @@ peersockets_command.main()
     ],
 )
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_while_it_starts(
+def test_a_signal_during_the_start(
     moment: str, command: str, statuses: tuple[int, int], number: signal.Signals
 ) -> None:
-    """It ends without a traceback, and without having done anything."""
+    """The command ends without a traceback, and has done nothing."""
     arguments = {"demo": ["demo"], "keys": ["keys", "show"]}.get(command, [command, KEY.url])
     done = run("-c", INTERRUPTED_WHILE, number.name, moment, *arguments, command=(sys.executable,))
     assert done.stderr in (
@@ -78,8 +78,8 @@ def test_a_signal_while_it_starts(
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_line_that_nobody_is_there_for(number: signal.Signals, status: int) -> None:
-    """It is not said, and the status does not pretend that it was."""
+def test_a_line_without_a_receiver(number: signal.Signals, status: int) -> None:
+    """It is not sent, and the status shows that."""
     arguments = (number.name, "waiting", "chat", KEY.url, "--connect", "127.0.0.1:1")
     done = run("-c", INTERRUPTED_WHILE, *arguments, stdin=b"hello\n", command=(sys.executable,))
     *_, said = done.stderr.decode().splitlines()
@@ -88,7 +88,7 @@ def test_a_line_that_nobody_is_there_for(number: signal.Signals, status: int) ->
 
 
 def test_a_signal_that_is_ignored_stays_ignored() -> None:
-    """As `nohup` and the background jobs of a shell want it."""
+    """`nohup` and the background jobs of a shell rely on that."""
     with subprocess.Popen(
         (*COMMAND, "pipe", KEY.url),
         stdin=subprocess.PIPE,
@@ -103,7 +103,7 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
         assert process.returncode == 0
 
 
-def test_a_signal_while_stdin_is_read_to_its_end() -> None:
+def test_a_signal_while_stdin_is_read() -> None:
     with subprocess.Popen(
         (*COMMAND, "send", KEY.url, "-", "--topic", "t", "--all", "--listen", "127.0.0.1:0"),
         stdin=subprocess.PIPE,
@@ -111,7 +111,7 @@ def test_a_signal_while_stdin_is_read_to_its_end() -> None:
     ) as process:
         assert process.stdin is not None
         assert process.stderr is not None
-        # It has read what stands in the pipe once that takes more than it holds.
+        # When it takes more bytes than the pipe holds, the command has read the pipe.
         process.stdin.write(bytes(1024 * 1024))
         process.stdin.flush()
         process.send_signal(signal.SIGTERM)
@@ -122,7 +122,7 @@ def test_a_signal_while_stdin_is_read_to_its_end() -> None:
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
-def test_a_message_that_nobody_is_there_for(number: signal.Signals, status: int) -> None:
+def test_a_message_without_a_receiver(number: signal.Signals, status: int) -> None:
     with subprocess.Popen(
         (*COMMAND, "send", KEY.url, "hello", "--topic", "t", "--all", "--listen", "127.0.0.1:0"),
         stderr=subprocess.PIPE,
@@ -134,8 +134,8 @@ def test_a_message_that_nobody_is_there_for(number: signal.Signals, status: int)
         assert process.stderr.read() == f"peersockets: ended by {number.name}; nothing was sent\n".encode()
 
 
-def test_nobody_reads_what_is_written_last() -> None:
-    """A command that is asked to end gives its reader a few seconds, and then counts what is lost."""
+def test_the_last_output_is_not_read() -> None:
+    """An ending command gives its reader a few seconds, and then counts the lost output."""
     read, write = os.pipe()
     process = subprocess.Popen(
         (*COMMAND, "pipe", KEY.url), stdin=subprocess.PIPE, stdout=write, stderr=subprocess.PIPE

@@ -1,4 +1,4 @@
-"""`peersockets_trio.cli.feed`: how much it writes in one turn."""
+"""`peersockets_trio.cli.feed`: the amount that it writes in one turn."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Rounds(trio.abc.Instrument):
 
 
 async def test_a_turn_delivers_a_few_of_many_messages() -> None:
-    """In order, and all of them."""
+    """All of them arrive, in order."""
     rounds, delivered, numbers = Rounds(), Counter[int](), list[int]()
 
     async def message(topic: Topic, message: Message) -> None:
@@ -73,7 +73,7 @@ async def test_a_turn_delivers_fewer_large_messages() -> None:
 
 
 async def test_a_turn_before_a_leave_delivers_a_few_messages_too() -> None:
-    """Waiting messages come before the leave, and others have their turn meanwhile."""
+    """Waiting messages come before the leave, and other tasks have their turns meanwhile."""
     rounds, delivered, what = Rounds(), Counter[int](), list[int | str]()
 
     async def message(topic: Topic, message: Message) -> None:
@@ -103,7 +103,7 @@ async def test_a_turn_before_a_leave_delivers_a_few_messages_too() -> None:
 
 
 async def test_the_order_is_right_though_delivery_takes_turns() -> None:
-    """Several tasks follow; what they have taken while another writes comes in its place."""
+    """Several tasks write. Messages that one took while another writes stay in their place."""
     what: dict[str, list[int | str]] = {"one": [], "two": []}
 
     async def message(topic: Topic, message: Message) -> None:

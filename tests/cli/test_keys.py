@@ -16,12 +16,12 @@ SEED = bytes(range(32))
 
 
 def shown(key_pair: KeyPair) -> str:
-    """The lines that show a key pair's public keys."""
+    """Return the lines that show a key pair's public keys."""
     return "".join(f"{wire} {key.hex()}\n" for wire, key in key_pair.public_keys.items())
 
 
 def test_a_new_file(tmp_path: Path) -> None:
-    """It holds a seed that no one else may read, and is what `--key-file` takes."""
+    """It holds a seed that only its owner can read, and `--key-file` accepts it."""
     path = tmp_path / "bot.key"
     done = run("keys", "new", str(path))
     assert (done.returncode, done.stderr) == (0, b"")
@@ -42,7 +42,7 @@ def test_two_new_files_differ(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "folder"])
-def test_what_exists_is_not_overwritten(kind: str, tmp_path: Path) -> None:
+def test_an_existing_file_is_not_overwritten(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "key"
     if kind == "file":
         path.write_text("precious")
@@ -58,7 +58,7 @@ def test_what_exists_is_not_overwritten(kind: str, tmp_path: Path) -> None:
         assert path.read_text() == "precious"
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_folder(tmp_path: Path) -> None:
     text = complaint(run("keys", "new", str(tmp_path / "no" / "key")), 1)
     assert "No such file" in text
 
@@ -77,7 +77,7 @@ def test_the_default_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     complaint(run("keys", "new"), 1)
 
 
-def test_a_seed_is_shown() -> None:
+def test_the_keys_of_a_seed_are_shown() -> None:
     done = run("keys", "show", "--seed", SEED.hex())
     assert done.returncode == 0
     assert done.stderr.startswith(b"peersockets: warning: ps shows --seed ")
@@ -85,7 +85,7 @@ def test_a_seed_is_shown() -> None:
 
 
 @pytest.mark.parametrize("arguments", [["keys", "show"], ["pipe", KEY.url, "--key-file"]])
-def test_a_file_that_others_may_use_is_refused(arguments: list[str], tmp_path: Path) -> None:
+def test_a_file_that_others_can_use_is_refused(arguments: list[str], tmp_path: Path) -> None:
     path = tmp_path / "my key"
     path.write_text(SEED.hex())
     for mode in (0o640, 0o604, 0o620):
@@ -100,7 +100,7 @@ def test_a_file_that_others_may_use_is_refused(arguments: list[str], tmp_path: P
 
 
 def test_no_home(tmp_path: Path) -> None:
-    """As in a container whose user is a mere number."""
+    """A container may have this, where the user is a mere number."""
     command = ("unshare", "-U", "--map-user=12345", "--map-group=12345", "env", "-i", *COMMAND)
     for arguments in (["new"], ["show"]):
         done = subprocess.run(

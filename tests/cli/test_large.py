@@ -36,16 +36,16 @@ def expected(message: bytes, text: str | None) -> bytes:
 
 
 @pytest.mark.parametrize("message", MESSAGES.values(), ids=MESSAGES.keys())
-async def test_the_line_is_what_json_makes_of_it(message: bytes) -> None:
+async def test_the_line_equals_that_of_json(message: bytes) -> None:
     assert b"".join(await large_message_line(EVENT, message)) == expected(message, message.decode())
 
 
 @pytest.mark.parametrize("message", NOT_UTF8.values(), ids=NOT_UTF8.keys())
-async def test_what_is_not_utf8_has_no_text(message: bytes) -> None:
+async def test_bytes_that_are_not_utf8_have_no_text(message: bytes) -> None:
     assert b"".join(await large_message_line(EVENT, message)) == expected(message, None)
 
 
-async def test_others_have_their_turn_after_each_piece() -> None:
+async def test_other_tasks_have_their_turn_after_each_piece() -> None:
     turns = 0
 
     async def count() -> None:

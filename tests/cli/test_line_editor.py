@@ -14,7 +14,7 @@ PASTE = "\x1b[200~{}\x1b[201~"
 BACKSPACE = "\x7f"
 
 
-async def test_the_input_line_survives_what_comes_in() -> None:
+async def test_the_input_line_survives_incoming_messages() -> None:
     async with chatting() as (terminal, bob, name):
         await terminal.type("half a li")
         await terminal.until("> half a li")
@@ -25,7 +25,7 @@ async def test_the_input_line_survives_what_comes_in() -> None:
         assert await heard(bob) == "half a line"
 
 
-async def test_a_flood_does_not_stop_the_typing() -> None:
+async def test_a_flood_does_not_stop_typing() -> None:
     count = 5000
     async with chatting() as (terminal, bob, name), trio.open_nursery() as nursery:
         nursery.start_soon(say, bob, *(f"number {number}.".encode() for number in range(count)))
@@ -59,7 +59,7 @@ async def test_pasted_lines_are_one_message() -> None:
         await terminal.until(f"{name}: three\n    four\n")
 
 
-async def test_pasted_control_characters_are_said_and_shown_harmless() -> None:
+async def test_pasted_control_characters_are_sent_and_shown_harmless() -> None:
     async with chatting() as (terminal, bob, _):
         await terminal.type(PASTE.format("a\x1b[31mb\x07c\u202ed"))
         await terminal.settle("> a")
@@ -70,8 +70,8 @@ async def test_pasted_control_characters_are_said_and_shown_harmless() -> None:
             assert raw not in terminal.raw
 
 
-async def test_lines_typed_ahead_are_messages_each() -> None:
-    """As a terminal without bracketed paste sends what is pasted."""
+async def test_each_line_typed_ahead_is_a_message() -> None:
+    """A terminal without bracketed paste sends pasted text like this."""
     async with chatting() as (terminal, bob, _):
         await terminal.type("one\rtwo\rthree\r")
         assert [await heard(bob) for _ in range(3)] == ["one", "two", "three"]
@@ -93,7 +93,7 @@ async def test_tab_completes_commands_and_peers() -> None:
 
 
 async def test_the_shell_stops_and_continues_it() -> None:
-    """The shell has the terminal as it was, and the half-typed line is there again afterwards."""
+    """The shell gets the terminal as it was, and the half-typed line is back afterwards."""
     async with (
         pipe("--listen", ANY_PORT, "--topic", "chat") as bob,
         open_terminal(

@@ -29,7 +29,7 @@ def let_stdin_be(pieces: Iterable[bytes], monkeypatch: pytest.MonkeyPatch) -> No
         ([b"a\xff\x00b\r\n"], [b"a\xff\x00b\r"]),
     ],
 )
-async def test_lines_however_they_come(
+async def test_lines_in_pieces_of_any_size(
     pieces: list[bytes], lines: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     let_stdin_be(pieces, monkeypatch)
@@ -47,7 +47,9 @@ async def test_events_are_one_line_of_json_each(capfdbinary: pytest.CaptureFixtu
     assert second == b"in pieces"
 
 
-async def test_more_is_taken_once_the_reader_has_caught_up(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+async def test_input_is_read_again_once_the_reader_has_caught_up(
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
     output = Output(Ending())
     await output.room()
     output.write_line([bytes(2 * 1024 * 1024)])

@@ -61,7 +61,7 @@ def test_hypercore11() -> None:
     assert in_order("hypercore11-no-common-drive", f"{said}Reject channel=1")
 
 
-def test_what_is_not_in_the_trace_is_not_listed() -> None:
+def test_facts_that_the_trace_lacks_are_not_listed() -> None:
     lines = list(listing(load("hypercore9-largest")))
     assert (
         "the trace has only a digest of these bytes, so the messages from here on are unknown"
@@ -71,7 +71,7 @@ def test_what_is_not_in_the_trace_is_not_listed() -> None:
     assert max(map(len, lines)) < 300
 
 
-def test_without_secrets_there_are_only_the_entries() -> None:
+def test_without_secrets_only_the_entries_are_listed() -> None:
     trace = attrs.evolve(load("hypercore9-chat"), secrets={})
     assert len(list(listing(trace))) == 3 + len(trace.entries)
 
@@ -83,7 +83,7 @@ def test_wrong_secrets() -> None:
     assert len([line for line in lines if "the bytes of the responder cannot be read" in line]) == 1
 
 
-def test_payloads_cannot_do_anything_to_a_terminal() -> None:
+def test_payloads_cannot_control_a_terminal() -> None:
     payload = "\x1b[2J\N{RIGHT-TO-LEFT OVERRIDE}".encode()
     report = MessageReport("initiator", None, "\x1b", payload)
     *_, line = listing(attrs.evolve(load("hypercore9-chat"), entries=[report]))

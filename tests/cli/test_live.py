@@ -1,4 +1,4 @@
-"""A recorded connection over a stream: both ends meet, and each has its reports."""
+"""A recorded connection over a stream: both ends meet, and each makes its reports."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def test_one_listens_and_the_other_connects(capsys: pytest.CaptureFixture[
     assert sides == {"responder": b"hello"}
 
 
-async def test_nobody_there() -> None:
+async def test_no_peer_at_the_address() -> None:
     with trio.socket.socket() as probe:
         await probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""The log of a command: how much of it there is, and that nothing reaches the terminal raw."""
+"""The log of a command: its amount, and that nothing reaches the terminal raw."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_verbosity(verbose: int, shown: list[str], capsys: pytest.CaptureFixture
     assert [line.rpartition(" ")[2] for line in lines] == shown
 
 
-def test_warnings_are_left_out_unless_more_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_warnings_are_left_out_by_default(capsys: pytest.CaptureFixture[str]) -> None:
     log.set_up(0)
     log.without_warnings()
     say_all()
@@ -54,7 +54,7 @@ def test_warnings_are_left_out_unless_more_is_asked_for(capsys: pytest.CaptureFi
     assert capsys.readouterr().err.count("\n") == 3
 
 
-def test_what_a_remote_made_up_is_shown_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_from_a_remote_is_shown_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     log.set_up(0)
     logger.error("a name: %s", "\x1b[31m red \n and more")
     log.finish()

@@ -1,4 +1,4 @@
-"""`peersockets_trio.cli.options`: good and bad usage, each complaint one line that names the argument."""
+"""`peersockets_trio.cli.options`: good and bad usage. Each error is one line that names the argument."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ BAD_USAGE += [
 
 @pytest.fixture(scope="module")
 def outcomes() -> list[subprocess.CompletedProcess[bytes]]:
-    """The outcome of each, two at a time."""
+    """The outcome of each command, two at a time."""
     with ThreadPoolExecutor(2) as pool:
         return list(pool.map(lambda row: run(*row[0]), BAD_USAGE))
 
@@ -89,7 +89,7 @@ COMMANDS = ("demo", "chat", "watch", "send", "pipe", "keys", "keys new", "keys s
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_commands(command: str) -> None:
-    """It has an example, where there is a choice, and is laid out as it was written."""
+    """The help has an example, if there is a choice, and keeps its layout."""
     done = run(*command.split(), "--help")
     assert (done.returncode, done.stderr) == (0, b"")
     text = done.stdout.decode()
@@ -117,7 +117,7 @@ def test_help(arguments: list[str]) -> None:
             assert f'"command":"{command}"' in text
 
 
-def test_no_arguments_explain_themselves() -> None:
+def test_a_command_without_arguments_prints_its_help() -> None:
     done = run()
     assert done.returncode == 2
     assert done.stdout == b""
@@ -135,8 +135,8 @@ def test_an_identity(how: str, tmp_path: Path) -> None:
     assert ready["publicKeys"] == {wire: key.hex() for wire, key in keys.items()}
 
 
-async def test_who_is_not_allowed_is_sent_away() -> None:
-    """And who is allowed is not, on either wire."""
+async def test_a_peer_that_is_not_allowed_is_refused() -> None:
+    """An allowed peer is accepted, on either wire."""
     seeds = [bytes([number]) * 32 for number in range(3)]
     keys = [KeyPair(seed).public_keys for seed in seeds]
     allowed = (keys[0]["hypercore9"].hex(), keys[1]["hypercore11"].hex().upper())
@@ -157,7 +157,7 @@ async def test_who_is_not_allowed_is_sent_away() -> None:
                         await trio.testing.wait_all_tasks_blocked(0.01)
                     assert not drive.peers
                     continue
-                # The first that is heard of, though others came before.
+                # the first that was heard of, though others came before it
                 key = visitor.public_keys[wire].hex()
                 joined = {"event": "join", "peerId": number, "publicKey": key, "wire": wire}
                 assert await ours.hear() == joined
@@ -181,7 +181,7 @@ def test_an_address_that_is_not_ours() -> None:
 
 @pytest.mark.parametrize("option", ["--connect", "--listen"])
 @pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example"])
-def test_hosts_that_are_no_names(option: str, host: str) -> None:
+def test_hosts_that_are_not_names(option: str, host: str) -> None:
     complaint(run("pipe", KEY.url, option, f"{host}:80"), 2)
 
 
@@ -194,7 +194,7 @@ def test_listening_twice() -> None:
 
 
 @pytest.mark.parametrize("verbose", ["-v", "-vv"])
-def test_a_log_for_those_who_ask(verbose: str) -> None:
+def test_the_log_is_shown_on_request(verbose: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(TIME)
         address = f"127.0.0.1:{server.getsockname()[1]}"

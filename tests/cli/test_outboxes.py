@@ -30,7 +30,7 @@ FITS = MAX_BYTES // len(BLOCK)
 
 @attrs.frozen
 class Room:
-    """A node with two members: a deaf one, which reads when a test says so, and one that listens."""
+    """A node with two members: a slow one, which reads when a test says so, and one that always reads."""
 
     node: Node
     drive: Drive
@@ -43,7 +43,7 @@ class Room:
     reports: list[PeerBehind]
 
     async def fill(self, messages: int = FITS) -> None:
-        """Say so many messages to the deaf one that have to wait, beside those that are on their way."""
+        """Send the slow member messages until this many wait, beside those in flight."""
         before = trio.current_time()
         for _ in range(2 + messages):
             await self.outboxes.send(self.topic, self.deaf_id, BLOCK)
@@ -52,14 +52,14 @@ class Room:
         assert not self.reports
 
     async def trickle(self) -> None:
-        """Let the deaf one read a little now and then, to the end."""
+        """Let the slow member read a little at intervals, to the end."""
         with suppress(trio.BrokenResourceError):
             while True:
                 assert await self.deaf.read()
                 await trio.sleep(0.5)
 
     async def read(self, size: int) -> None:
-        """Let the deaf one read so many bytes of messages at least."""
+        """Let the slow member read at least this many bytes of messages."""
         while size > 0:
             size -= sum(map(len, (await self.deaf.until(MessagesReceived)).payloads))
 
@@ -96,8 +96,8 @@ async def room() -> AsyncIterator[Room]:
         await trio.aclose_forcefully(deaf.stream)
 
 
-async def test_a_peer_that_does_not_read_holds_up_nobody(autojump_clock: MockClock) -> None:
-    """Not for a moment, as long as its outbox has room."""
+async def test_a_peer_that_does_not_read_holds_up_no_other(autojump_clock: MockClock) -> None:
+    """No message waits, as long as the peer's outbox has room."""
     with limited():
         async with room() as there:
             before = trio.current_time()
@@ -109,8 +109,8 @@ async def test_a_peer_that_does_not_read_holds_up_nobody(autojump_clock: MockClo
             assert not there.reports
 
 
-async def test_a_full_outbox_is_waited_for_only_so_long(autojump_clock: MockClock) -> None:
-    """Then its peer goes without, which is reported once."""
+async def test_waiting_for_a_full_outbox_is_limited(autojump_clock: MockClock) -> None:
+    """After that the peer does not get the messages, which is reported once."""
     with limited():
         async with room() as there:
             await there.fill()
@@ -130,8 +130,8 @@ async def test_a_full_outbox_is_waited_for_only_so_long(autojump_clock: MockCloc
             assert there.heard == [b"late", b"later"]
 
 
-async def test_a_peer_that_has_long_taken_nothing_holds_up_nobody(autojump_clock: MockClock) -> None:
-    """Not even for a moment when its outbox is full."""
+async def test_a_peer_that_has_long_taken_nothing_holds_up_no_other(autojump_clock: MockClock) -> None:
+    """No message waits, even if the peer's outbox is full."""
     with limited():
         async with room() as there:
             await there.fill()
@@ -143,7 +143,7 @@ async def test_a_peer_that_has_long_taken_nothing_holds_up_nobody(autojump_clock
 
 
 async def test_a_peer_that_keeps_up_again_is_served_again(autojump_clock: MockClock) -> None:
-    """Waiting messages arrive in order, before what is said afterwards."""
+    """Waiting messages arrive in order, before later ones."""
     with limited():
         async with room() as there, trio.open_nursery() as nursery:
             await there.fill()
@@ -165,8 +165,8 @@ async def test_a_peer_that_keeps_up_again_is_served_again(autojump_clock: MockCl
         assert arrived[-1] == b"last"
 
 
-async def test_a_slow_peer_holds_the_input_up_and_loses_nothing(autojump_clock: MockClock) -> None:
-    """One that takes messages at a fair rate, however long that goes on."""
+async def test_a_slow_peer_holds_up_the_input_and_loses_nothing(autojump_clock: MockClock) -> None:
+    """The peer takes messages at a fair rate, for any length of time."""
     with limited():
         async with room() as there, trio.open_nursery() as nursery:
             arrived: list[bytes] = []
@@ -183,8 +183,8 @@ async def test_a_slow_peer_holds_the_input_up_and_loses_nothing(autojump_clock: 
             assert there.outboxes.refused == 0
 
 
-async def test_a_trickle_does_not_hold_the_input_up(autojump_clock: MockClock) -> None:
-    """A peer that reads, but hardly anything."""
+async def test_a_trickle_does_not_hold_up_the_input(autojump_clock: MockClock) -> None:
+    """The peer reads, but hardly anything."""
     with limited():
         async with room() as there, trio.open_nursery() as nursery:
             await there.fill()
@@ -211,7 +211,7 @@ async def test_small_messages_are_counted(autojump_clock: MockClock) -> None:
 
 
 async def test_the_peer_leaves(autojump_clock: MockClock) -> None:
-    """Messages that waited for it are counted, and whoever waits for room goes on."""
+    """Messages that waited for it are counted, and a task that waits for room continues."""
     with limited():
         async with room() as there, trio.open_nursery() as nursery:
             await there.fill()
@@ -232,7 +232,7 @@ async def test_the_peer_leaves(autojump_clock: MockClock) -> None:
                 await there.outboxes.send(there.topic, there.deaf_id, b"late")
 
 
-async def test_what_cannot_be_sent_does_not_wait(autojump_clock: MockClock) -> None:
+async def test_messages_that_cannot_be_sent_do_not_wait(autojump_clock: MockClock) -> None:
     with limited():
         async with room() as there:
             await there.fill()
@@ -245,7 +245,7 @@ async def test_what_cannot_be_sent_does_not_wait(autojump_clock: MockClock) -> N
             assert there.heard == []
 
 
-async def test_a_topic_is_closed_when_what_waits_has_been_sent(autojump_clock: MockClock) -> None:
+async def test_a_topic_closes_after_the_waiting_messages_are_sent(autojump_clock: MockClock) -> None:
     with limited():
         async with room() as there:
             for _ in range(4):
@@ -280,8 +280,8 @@ async def test_the_end_waits_for_peers_that_take_something(autojump_clock: MockC
             assert len(there.heard) == 8
 
 
-async def test_the_end_counts_what_a_peer_does_not_take(autojump_clock: MockClock) -> None:
-    """After a few seconds; what others take has left by then."""
+async def test_the_end_counts_messages_that_a_peer_does_not_take(autojump_clock: MockClock) -> None:
+    """The count follows after a few seconds. Messages to other peers have left by then."""
     with limited():
         async with room() as there:
             for _ in range(8):

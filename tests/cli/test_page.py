@@ -5,7 +5,7 @@ from __future__ import annotations
 from peersockets_trio.cli.page import Page, broken
 
 
-def test_a_page_knows_its_height_at_another_width_and_is_cut_anew() -> None:
+def test_a_page_knows_its_height_at_another_width_and_is_wrapped_again() -> None:
     page = Page(coloured=False)
     assert page.add("*", "x" * 18, 20) == ["* " + "x" * 18]
     assert page.add("1:", "日本語" * 5, 20) == ["1: 日本語日本語日本", "    語日本語日本語"]
@@ -34,6 +34,6 @@ def test_a_mark_is_coloured_at_every_width() -> None:
     assert page.redraw(5, 9)[0].startswith("\x1b[1m*\x1b[0m ")
 
 
-def test_rows_that_a_terminal_breaks() -> None:
+def test_rows_that_a_terminal_wraps() -> None:
     assert [broken(row, 10) for row in ("", "x" * 10, "x" * 11, "日" * 5, "x" + "日" * 5)] == [1, 1, 2, 1, 2]
     assert broken("e\u0301" * 10, 10) == 1

@@ -60,7 +60,7 @@ def said(sender: Pipe | Node, topic: str, message: bytes) -> Event:
 
 
 def left(leaver: Pipe | Node, *, reason: str = "", unsent: int = 0) -> Event:
-    """The event of the first peer's leaving."""
+    """Return the event of the first peer's leave."""
     return {
         "event": "leave",
         "peerId": 1,
@@ -106,7 +106,7 @@ def test_ready_and_closed(stdin: str) -> None:
 
 def test_commands_from_a_file(tmp_path: Path) -> None:
     commands = tmp_path / "commands"
-    commands.write_text('{"command":"join","topic":"chat"}\n\n  \n{"command":"peers"}')  # no last line end
+    commands.write_text('{"command":"join","topic":"chat"}\n\n  \n{"command":"peers"}')  # no final newline
     with commands.open("rb") as stdin:
         done = run("pipe", KEY.url, stdin=stdin)
     assert (done.returncode, done.stderr) == (0, b"")
@@ -185,7 +185,7 @@ def errors() -> list[Event]:
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_line_is_reported_and_the_process_goes_on(name: str, errors: list[Event]) -> None:
+def test_a_wrong_line_is_reported_and_the_process_continues(name: str, errors: list[Event]) -> None:
     line, kind, text = WRONG[name]
     event = errors[list(WRONG).index(name)]
     assert list(event) == ["event", "error", "message", "command"]
@@ -195,7 +195,7 @@ def test_a_wrong_line_is_reported_and_the_process_goes_on(name: str, errors: lis
 
 
 def _offender(line: Event | bytes) -> Event | str:
-    """The object that the line holds, and the line itself if it holds none."""
+    """Return the object in the line, or the line itself if it has none."""
     if isinstance(line, dict):
         return line
     try:
@@ -206,13 +206,13 @@ def _offender(line: Event | bytes) -> Event | str:
 
 
 @pytest.mark.parametrize("number", [b"NaN", b"-Infinity", b"1e999"])
-def test_numbers_that_are_none(number: bytes) -> None:
+def test_values_that_are_not_numbers(number: bytes) -> None:
     (event,) = run_pipe(b'{"command":"dance","with":' + number + b"}")
     assert event["event"] == "error"
 
 
 def test_every_depth_of_nesting() -> None:
-    """That which can be read but not written again included."""
+    """This includes a depth that can be read but not written again."""
     depths = range(400, 1100)
     lines = [b'{"command":"join","topic":' + b"[" * depth + b"]" * depth + b"}" for depth in depths]
     events = run_pipe(*lines)
@@ -220,7 +220,7 @@ def test_every_depth_of_nesting() -> None:
 
 
 def test_a_line_beyond_the_bound() -> None:
-    """It is reported without being kept, and the next line counts again."""
+    """It is reported without being stored, and the next line counts again."""
     events = run_pipe(b"x" * (40 * MIB), {"command": "peers"})
     assert [event["event"] for event in events] == ["error", "peers"]
     assert "line of more than" in events[0]["message"]
@@ -233,7 +233,7 @@ def test_a_huge_line_within_the_bound() -> None:
 
 
 async def test_connecting_fails() -> None:
-    """It is reported, with the command, and the process goes on."""
+    """The failure is reported with its command, and the process continues."""
     async with pipe() as alone:
         command = {"command": "connect", "address": "127.0.0.1:1", "wire": WIRE}
         await alone.say(command)
@@ -245,7 +245,7 @@ async def test_connecting_fails() -> None:
         assert await alone.finish() == [{"event": "closed"}]
 
 
-async def test_connecting_to_what_is_no_name() -> None:
+async def test_connecting_to_an_invalid_name() -> None:
     async with pipe() as alone:
         await alone.say({"command": "connect", "address": "a..b:80"})
         event = await alone.hear()
@@ -357,7 +357,7 @@ async def test_the_largest_message() -> None:
 
 
 async def test_messages_come_after_the_join_and_before_the_leave() -> None:
-    """However quickly a peer comes and goes."""
+    """This holds however quickly a peer comes and goes."""
     count = 500
     async with pipe("--listen", ANY_PORT, "--topic", "a", "--topic", "b") as alice:
         for visit in range(3):
@@ -383,8 +383,8 @@ async def test_messages_come_after_the_join_and_before_the_leave() -> None:
                 assert numbers == list(range(start, count, 2))
 
 
-async def test_the_end_of_input_sends_what_was_accepted() -> None:
-    """Five megabytes, to a peer that is slow."""
+async def test_the_end_of_input_sends_accepted_messages() -> None:
+    """Five megabytes arrive at a slow peer."""
     message = os.urandom(MIB)
     limits = Limits(receive_messages=1)
     async with (
@@ -424,7 +424,7 @@ async def test_network_scope() -> None:
 
 @asynccontextmanager
 async def with_a_frozen_member() -> AsyncIterator[tuple[Pipe, Pipe, Pipe]]:
-    """A pipe, a member of its drive, and another one that has been stopped."""
+    """Run a pipe, a member of its drive, and another member that has been stopped."""
     options = ("--topic", "chat")
     async with (
         pipe("--listen", ANY_PORT, *options) as alice,
@@ -438,8 +438,8 @@ async def with_a_frozen_member() -> AsyncIterator[tuple[Pipe, Pipe, Pipe]]:
 
 
 @pytest.mark.slow
-async def test_a_frozen_member_holds_up_nobody() -> None:
-    """Twenty megabytes are too many for its outbox: it goes without, and whoever reads has everything."""
+async def test_a_stopped_member_holds_up_no_other() -> None:
+    """Twenty megabytes exceed its outbox: the member does not get them, and other members get everything."""
     messages = [bytes([number]) * MIB for number in range(24)]
     async with with_a_frozen_member() as (alice, bob, frozen), trio.open_nursery() as nursery:
         nursery.start_soon(_broadcast, alice, messages)
@@ -473,8 +473,8 @@ async def _broadcast(alice: Pipe, messages: list[bytes]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [None, signal.SIGTERM, signal.SIGINT])
-async def test_a_frozen_member_does_not_keep_the_end_waiting(number: signal.Signals | None) -> None:
-    """Messages that it does not take are counted, and the status is 1; the others have everything."""
+async def test_a_stopped_member_does_not_delay_the_end(number: signal.Signals | None) -> None:
+    """Messages that it does not take are counted, and the status is 1. Other members get everything."""
     message = bytes(MIB)
     async with with_a_frozen_member() as (alice, bob, frozen):
         await _broadcast(alice, [message] * 10)
@@ -500,14 +500,14 @@ async def test_disconnecting() -> None:
         await alice.say({"command": "disconnect", "peerId": 1})
         assert await alice.hear() == left(bob, reason="disconnected here")
         assert (await bob.hear())["event"] == "leave"
-        await alice.say({"command": "disconnect", "peerId": 1})  # again changes nothing
+        await alice.say({"command": "disconnect", "peerId": 1})  # a second time changes nothing
         await alice.say({"command": "disconnect", "peerId": 7}, {"command": "disconnect"})
         assert (await alice.hear_until("error"))["error"] == "UnknownPeer"
         assert (await alice.hear_until("error"))["message"] == "peerId must be a number, not null"
 
 
 async def test_commands_need_not_wait_for_a_connection() -> None:
-    """Nor does the end of the input, though the host at --connect never answers."""
+    """The end of the input does not wait either, though the host at --connect never answers."""
     with silent_port() as port:
         async with pipe("--connect", f"127.0.0.1:{port}") as alone:
             await alone.say({"command": "peers"}, {"command": "connect", "address": f"127.0.0.1:{port}"})
@@ -543,8 +543,8 @@ async def test_a_signal(number: signal.Signals, status: int) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_a_signal_loses_nothing_that_was_accepted(number: signal.Signals) -> None:
-    """The peer is busy when the signal comes, and takes everything afterwards."""
+async def test_a_signal_loses_no_accepted_message(number: signal.Signals) -> None:
+    """The peer is busy when the signal comes, and takes everything later."""
     message = os.urandom(MIB)
     async with two_pipes("--topic", "chat") as (alice, bob):
         bob.process.send_signal(signal.SIGSTOP)
@@ -560,7 +560,7 @@ async def test_a_signal_loses_nothing_that_was_accepted(number: signal.Signals) 
         assert await alice.process.wait() == (130 if number == signal.SIGINT else 0)
 
 
-async def test_a_second_interrupt_waits_for_nobody() -> None:
+async def test_a_second_interrupt_ends_at_once() -> None:
     limits = Limits(receive_messages=1)
     async with (
         pipe("--topic", "chat", "--listen", ANY_PORT) as alice,
@@ -578,16 +578,18 @@ async def test_a_second_interrupt_waits_for_nobody() -> None:
         await _until_deaf(alice, topic)
         assert alice.process.returncode is None
         alice.process.send_signal(signal.SIGINT)
-        # An end in good order would wait for the peer, report its loss, and write "closed".
+        # A clean end would wait for the peer, report its loss, and write "closed".
         assert await alice.rest() == []
         assert await alice.process.wait() == 130
         errors = await alice.errors()
         assert "Traceback" not in errors
-        assert len(errors.splitlines()) <= 1  # how much was not sent
+        assert len(errors.splitlines()) <= 1  # the amount that was not sent
 
 
 async def _until_deaf(alice: Pipe, topic: Topic) -> None:
-    """Wait until a signal has reached `pipe`: it still writes messages that arrive, but obeys no command."""
+    """Wait until a signal has reached `pipe`: it still writes messages that arrive, but executes no
+    command.
+    """
     ignored = 0
     while ignored < 3:
         await alice.say({"command": "peers"})
@@ -599,8 +601,8 @@ async def _until_deaf(alice: Pipe, topic: Topic) -> None:
 
 
 @pytest.mark.parametrize("command", ["--help", "demo", f"pipe {KEY.url}"])
-def test_a_reader_that_leaves(command: str) -> None:
-    """`| head -1`: no traceback, whatever is still to be said."""
+def test_a_reader_that_closes_the_output(command: str) -> None:
+    """With `| head -1` there is no traceback, even if there is more to write."""
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "wb") as closed:
@@ -612,7 +614,7 @@ def test_a_reader_that_leaves(command: str) -> None:
     assert done.returncode == 1
 
 
-async def test_a_reader_that_leaves_later() -> None:
+async def test_a_reader_that_closes_the_output_later() -> None:
     async with pipe("--topic", "chat") as alone:
         assert alone.process.stdout is not None
         await alone.process.stdout.aclose()
@@ -621,8 +623,8 @@ async def test_a_reader_that_leaves_later() -> None:
         assert await alone.errors() == ""
 
 
-async def test_a_reader_that_is_slow_holds_up_the_messages_only() -> None:
-    """While nobody reads stdout, commands are still obeyed; in the end everything is there, in order."""
+async def test_a_slow_reader_holds_up_only_the_messages() -> None:
+    """While stdout is not read, commands are still executed. In the end everything is there, in order."""
     count = 300
     message = b"x" * 20_000
     async with (
@@ -644,8 +646,8 @@ async def test_a_reader_that_is_slow_holds_up_the_messages_only() -> None:
             assert await alice.hear() == said(node, "chat", message)
 
 
-async def test_an_address_where_nobody_is_yet() -> None:
-    """The failure is reported once, and dialling goes on until somebody answers, beside the commands."""
+async def test_an_address_that_answers_later() -> None:
+    """The failure is reported once, and dialling continues beside the commands until a peer answers."""
     port = unused_port()
     async with pipe("--connect", f"127.0.0.1:{port}", "--wire", WIRE) as ours:
         error = await ours.hear()
@@ -663,7 +665,7 @@ async def test_an_address_where_nobody_is_yet() -> None:
         assert [event["event"] for event in await ours.finish()] in (["closed"], ["error", "closed"])
 
 
-async def test_an_address_where_no_peer_is() -> None:
+async def test_an_address_without_a_peer() -> None:
     def hang_up(server: socket.socket) -> None:
         connection, _ = server.accept()
         connection.recv(1)

@@ -1,4 +1,4 @@
-"""Fields of commands: the faults that name them, beside those in test_pipe.py."""
+"""Fields of commands: the errors that name them. test_pipe.py has others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_a_timeout(value: float) -> None:
 
 
 @pytest.mark.parametrize("value", [0, -1, LONGEST_WAIT + 1, 10**400, "1", True, None])
-def test_no_timeout(value: Any) -> None:
+def test_a_bad_timeout(value: Any) -> None:
     with pytest.raises(
         ValueError, match=r"^timeout must be a number of seconds, more than 0 and up to 86400"
     ):
@@ -28,6 +28,6 @@ def test_an_id(value: int | str) -> None:
 
 
 @pytest.mark.parametrize("value", [1.0, True, None, [], {}])
-def test_no_id(value: Any) -> None:
+def test_a_bad_id(value: Any) -> None:
     with pytest.raises(ValueError, match=r"^id must be text or a whole number, not "):
         identifier({"id": value})

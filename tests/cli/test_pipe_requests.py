@@ -1,4 +1,4 @@
-"""`peersockets pipe`: requests, asked and answered by the programs on both sides."""
+"""`peersockets pipe`: requests between the programs on both sides."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def b64(data: bytes) -> str:
 
 
 def asked(asker: Pipe, text: str, number: int = 1) -> Event:
-    """The event of a request of the first peer."""
+    """Return the event of a request of the first peer."""
     return {
         "event": "request",
         "id": number,
@@ -43,13 +43,13 @@ def failed(kind: str, text: str) -> Event:
 async def asker_and_server() -> AsyncIterator[tuple[Pipe, Pipe]]:
     async with two_pipes() as (asker, server):
         await server.say(SERVE, {"command": "peers"})
-        await server.hear_until("peers")  # it serves
+        await server.hear_until("peers")  # it serves requests
         yield asker, server
 
 
 @asynccontextmanager
 async def asker_and_topic() -> AsyncIterator[tuple[Pipe, Topic]]:
-    """A pipe, and the topic of a peer in this process; each is the other's peer 1."""
+    """A pipe, and the topic of a peer in this process. Each is the other's peer 1."""
     async with open_node() as node, node.open_drive(KEY) as drive, drive.join("files") as topic:
         (listener,) = await node.listen_tcp(0, host="127.0.0.1")
         async with pipe("--connect", str(listener.address), "--wire", WIRE) as asker:
@@ -110,14 +110,14 @@ async def test_a_topic_that_is_closed_on_either_side() -> None:
     async with asker_and_server() as (asker, server):
         await asker.say({**ASK, "text": "one"})
         await server.hear()
-        # In one piece, so that the answer finds the topic closed.
+        # In one piece, so the answer finds the topic closed.
         reply = {"command": "reply", "id": 1, "text": ""}
         await server.say({"command": "close", "topic": "files"}, reply, SERVE)
         assert await server.hear() == {"event": "cancel", "id": 1}
         assert (await server.hear())["command"] == reply
         assert await asker.hear() == failed("RequestError", "no longer answering")
         await server.say({"command": "peers"})
-        await server.hear_until("peers")  # it serves again
+        await server.hear_until("peers")  # it serves requests again
         await asker.say({**ASK, "text": "two"})
         assert await server.hear() == asked(asker, "two", 2)
         await asker.say({"command": "close", "topic": "files"})
@@ -137,7 +137,7 @@ async def test_a_peer_that_leaves() -> None:
 
 
 async def test_no_answer_in_time() -> None:
-    async with asker_and_topic() as (asker, _):  # nobody serves
+    async with asker_and_topic() as (asker, _):  # no handler serves them
         await asker.say({**ASK, "text": "", "timeout": 0.01})
         assert await asker.hear() == failed("TooSlowError", "peer 1 did not answer within 0.01 seconds")
 
@@ -161,7 +161,7 @@ async def test_the_end_of_the_input_sends_answers() -> None:
     replies: list[bytes] = []
     async with asker_and_topic() as (server, topic), trio.open_nursery() as nursery:
         await server.say(SERVE, {"command": "peers"})
-        await server.hear_until("peers")  # it serves
+        await server.hear_until("peers")  # it serves requests
 
         async def ask() -> None:
             replies.append(await topic.request(1, b"question", timeout=60))
@@ -202,7 +202,7 @@ WRONG: dict[str, tuple[Event, str]] = {
 
 
 @pytest.mark.parametrize("together", [True, False])
-async def test_a_wrong_command_names_its_fault(together: bool) -> None:
+async def test_the_error_of_a_wrong_command_names_its_fault(together: bool) -> None:
     async with asker_and_topic() as (asker, _):
         await asker.say({"command": "join", "topic": "chat"}, SERVE, {**ASK, "id": "busy", "text": ""})
         lines = [line for line, _ in WRONG.values()]

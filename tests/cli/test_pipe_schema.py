@@ -1,4 +1,4 @@
-"""docs/pipe.schema.json: `cli.support` checks every event against it; here are the commands."""
+"""docs/pipe.schema.json: `cli.support` checks every event with it, and these tests check the commands."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EXAMPLES: list[Event] = [
 ]
 
 
-def test_the_schema_is_one() -> None:
+def test_the_schema_is_valid() -> None:
     Draft202012Validator.check_schema(SCHEMA)
     assert sorted(COMMANDS) == sorted(example["command"] for example in EXAMPLES)
 
@@ -55,7 +55,7 @@ def test_a_command_and_each_of_its_fields(example: Event) -> None:
             check_command(less)
 
 
-def test_an_event_that_is_none() -> None:
+def test_an_invalid_event() -> None:
     for line in ({"event": "join"}, {"event": "dance"}, {"event": "closed", "more": 1}, {}):
         with pytest.raises(ValidationError):
             check_line(line)

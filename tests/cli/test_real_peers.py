@@ -1,4 +1,6 @@
-"""`pipe` and `watch` with real Node peers of both generations, as `chat` and `send` in their own tests."""
+"""`pipe` and `watch` with real Node peers of both generations. The tests of `chat` and `send` have
+their own.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from peersockets_core import WIRES, WireName
 pytestmark = [pytest.mark.interop, pytest.mark.parametrize("wire", WIRES)]
 
 
-async def test_pipe_speaks_to_a_real_peer(wire: WireName) -> None:
+async def test_pipe_talks_to_a_real_peer(wire: WireName) -> None:
     async with open_real_drive(wire) as real:
         drive, *options = real.options
         key = real.peer.public_key.hex()
@@ -64,7 +66,7 @@ async def test_watch_sees_a_real_peer_join_and_leave(wire: WireName) -> None:
                         await trio.aclose_forcefully(process.stdout)
 
 
-async def test_pipe_and_a_real_peer_ask_each_other(wire: WireName) -> None:
+async def test_pipe_and_a_real_peer_send_each_other_requests(wire: WireName) -> None:
     async with open_real_drive(wire) as real:
         drive, *options = real.options
         named = {"drive": real.key.public_key.hex(), "webapp": real.key.discovery_key.hex()}

@@ -1,4 +1,4 @@
-"""`peersockets_trio.cli.secret_files`: created for their owner only, and nothing is lost or overwritten."""
+"""`peersockets_trio.cli.secret_files`: files for their owner only. No file is lost or overwritten."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from peersockets_trio.cli.secret_files import new_file, read_file
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_nobody_else_can_read_it_at_any_moment(force: bool, tmp_path: Path) -> None:
+def test_no_other_user_can_read_it_at_any_moment(force: bool, tmp_path: Path) -> None:
     path = tmp_path / "file"
     before = os.umask(0)
     try:
@@ -30,13 +30,13 @@ def test_nobody_else_can_read_it_at_any_moment(force: bool, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_it_does_not_stay_without_content(force: bool, tmp_path: Path) -> None:
+def test_an_empty_file_is_removed(force: bool, tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), new_file(tmp_path / "file", force=force):
         raise ZeroDivisionError
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_was_there_stays_until_the_new_one_is_complete(tmp_path: Path) -> None:
+def test_the_old_file_stays_until_the_new_one_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("precious")
     with pytest.raises(click.ClickException, match="--force"), new_file(path):
@@ -61,7 +61,7 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_what_cannot_be_written_is_kept_elsewhere(tmp_path: Path) -> None:
+def test_content_that_cannot_be_written_is_kept_elsewhere(tmp_path: Path) -> None:
     with new_file(tmp_path / "folder", force=True) as file:
         (tmp_path / "folder" / "full").mkdir(parents=True)  # in the meantime
         with pytest.raises(click.ClickException, match="its content is in") as caught:
@@ -74,7 +74,7 @@ def test_what_cannot_be_written_is_kept_elsewhere(tmp_path: Path) -> None:
         kept.unlink()
 
 
-def test_what_cannot_be_written_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_content_that_cannot_be_written_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "nowhere"))
     with new_file(tmp_path / "folder", force=True) as file:
         (tmp_path / "folder" / "full").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""No output of any command shows a drive key, a seed or what follows from one, whatever goes wrong."""
+"""No output of any command shows a drive key, a seed or anything derived from one, whatever goes wrong."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ IN_PLACE: list[list[str]] = [
     ["demo"],
     ["completion", "bash"],
 ]
-"""Each secret where it belongs."""
+"""Each secret in its right place."""
 
 ASTRAY: list[list[str]] = [
     [HEX],
@@ -90,7 +90,7 @@ ASTRAY: list[list[str]] = [
     ["completion", HEX],
     ["demo", HEX],
 ]
-"""Each secret where it does not, or with a slip of the pen."""
+"""Each secret in a wrong place, or mistyped."""
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def outcomes(files: dict[str, str]) -> dict[int, subprocess.CompletedProcess[bytes]]:
-    """The outcome of each, two at a time."""
+    """The outcome of each command, two at a time."""
     with ThreadPoolExecutor(2) as pool:
         commands = [("-vv", *_with_paths(arguments, files)) for arguments in IN_PLACE]
         return dict(enumerate(pool.map(lambda command: run(*command), commands)))
@@ -142,12 +142,12 @@ for arguments in json.loads(sys.argv[1]):
         said = output.read()
     print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), said]), flush=True)
 """
-"""Runs commands, each in a process of its own, but without starting Python for each."""
+"""Runs commands in a process each, without starting Python for each."""
 
 
 @pytest.fixture(scope="module")
 def bad_outcomes(files: dict[str, str]) -> list[tuple[int, str]]:
-    """The status and the output of each."""
+    """Return the status and the output of each command."""
     commands = json.dumps([_with_paths(arguments, files) for arguments in ASTRAY])
     command = (sys.executable, "-c", _RUN_EACH, commands)
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIME, check=True)
@@ -191,7 +191,7 @@ def test_the_drive_comes_from_elsewhere(place: str, command: str, files: dict[st
 
 
 class _Remote:
-    """A core connection over a blocking socket, which says anything at all."""
+    """A core connection over a blocking socket, which can send anything."""
 
     def __init__(self, wire: WireName, address: Address) -> None:
         self.connection = Connection(

@@ -28,7 +28,7 @@ Done = subprocess.CompletedProcess[bytes]
 
 
 async def send(*arguments: str | bytes, key: str = KEY.url, stdin: bytes = b"") -> Done:
-    """Send on the topic "chat", while the test goes on."""
+    """Send on the topic "chat", while the test continues."""
     command = ("send", key, "--topic", "chat", *arguments)
     return await trio.to_thread.run_sync(lambda: run(*command, stdin=stdin))
 
@@ -45,7 +45,7 @@ def megabyte() -> bytes:
     return random.Random(1).randbytes(MIB)
 
 
-# The message sent
+# The message
 
 
 @pytest.mark.parametrize(
@@ -84,13 +84,13 @@ def test_a_file_that_cannot_be_read(path: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("source", ["stdin", "/dev/zero"])
-def test_what_no_wire_carries_is_refused_at_once(source: str) -> None:
+def test_a_message_too_large_for_every_wire_is_refused_at_once(source: str) -> None:
     argument, stdin = ("-", bytes(17 * MIB)) if source == "stdin" else (f"@{source}", b"")
     done = run("send", KEY.url, "--topic", "chat", "--all", argument, "--connect", "127.0.0.1:1", stdin=stdin)
     assert "over 16777216 bytes, which no wire carries; nothing was sent" in complaint(done, 1)
 
 
-async def test_what_the_wire_does_not_carry_is_not_sent() -> None:
+async def test_a_message_too_large_for_the_wire_is_not_sent() -> None:
     async with pipe("--listen", ANY_PORT, "--topic", "chat") as alice:
         arguments = ("--all", "-", "--connect", alice.address, "--wire", WIRE)
         done = await send(*arguments, stdin=bytes(9 * MIB))
@@ -98,7 +98,7 @@ async def test_what_the_wire_does_not_carry_is_not_sent() -> None:
         assert [(await alice.hear())["event"] for _ in range(2)] == ["join", "leave"]
 
 
-# To whom
+# The receivers
 
 
 @pytest.mark.parametrize("wire", WIRES)
@@ -109,8 +109,8 @@ async def test_to_a_key(wire: WireName) -> None:
         assert (await alice.hear_until("message"))["text"] == "hello"
 
 
-async def test_to_whoever_comes() -> None:
-    """It may be us who listen, and the peer who comes later."""
+async def test_to_the_first_peer_that_comes() -> None:
+    """We may be the side that listens, and the peer may come later."""
     process = await trio.lowlevel.open_process(
         (*COMMAND, "send", KEY.url, "--topic", "chat", "--to", "1", "hello", "--listen", ANY_PORT),
         stdout=subprocess.PIPE,
@@ -125,8 +125,8 @@ async def test_to_whoever_comes() -> None:
         assert await process.stdout.receive_some() == b""
 
 
-async def test_to_all() -> None:
-    """Everybody at --connect, and the others who are there."""
+async def test_to_all_members() -> None:
+    """This includes the peer at each --connect and other present members."""
     async with (
         pipe("--listen", ANY_PORT, "--topic", "chat") as alice,
         pipe("--listen", ANY_PORT, "--topic", "chat") as bob,
@@ -136,8 +136,8 @@ async def test_to_all() -> None:
             assert (await one.hear_until("message"))["text"] == "hello"
 
 
-async def test_a_peer_that_is_named_twice_is_waited_for_once() -> None:
-    """By the same address or by another; it is one key, and all there is."""
+async def test_a_peer_named_twice_is_waited_for_once() -> None:
+    """Both addresses lead to one key, and no other peer comes."""
     async with pipe("--listen", ANY_PORT, "--topic", "chat") as alice:
         port = alice.address.rpartition(":")[2]
         addresses = (alice.address, alice.address, f"localhost:{port}")
@@ -146,7 +146,7 @@ async def test_a_peer_that_is_named_twice_is_waited_for_once() -> None:
         assert (await alice.hear_until("message"))["text"] == "hello"
 
 
-async def test_to_those_who_came_in_time() -> None:
+async def test_to_the_members_that_came_in_time() -> None:
     async with (
         pipe("--listen", ANY_PORT, "--topic", "chat") as alice,
         pipe("--listen", ANY_PORT, key="ff" * 32) as stranger,
@@ -164,15 +164,15 @@ async def test_to_those_who_came_in_time() -> None:
         (["--to", "ab" * 32], f"peer {'ab' * 32} was not there within 0.5 seconds"),
     ],
 )
-async def test_nobody_is_there(target: list[str], text: str) -> None:
-    """Others may be: one that does not know the drive, or is not the one that is meant."""
+async def test_the_named_peer_does_not_come(target: list[str], text: str) -> None:
+    """Other peers may come: one without the drive, or one with another key."""
     async with pipe("--listen", ANY_PORT, key="ff" * 32 if target == ["--all"] else KEY.url) as other:
         done = await send(*target, "hello", "--connect", other.address, "--wait", "0.5")
         assert text in complaint(done, 1)
         assert done.stdout == b""
 
 
-async def test_a_visitor_that_does_not_have_the_drive_open() -> None:
+async def test_a_peer_without_the_drive() -> None:
     arguments = ("send", KEY.url, "--topic", "chat", "--all", "hello", "--listen", ANY_PORT, "--wait", "4")
     process = await trio.lowlevel.open_process((*COMMAND, *arguments), stderr=subprocess.PIPE)
     assert process.stderr is not None
@@ -185,8 +185,8 @@ async def test_a_visitor_that_does_not_have_the_drive_open() -> None:
     assert said == f"peersockets: {reason}; nothing was sent\n"
 
 
-def test_nobody_can_be_there() -> None:
-    """It does not wait for what cannot be."""
+def test_no_peer_can_come() -> None:
+    """The command does not wait in vain."""
     done = run("send", KEY.url, "--topic", "chat", "--all", "hello", "--wait", "3600", "--no-swarm")
     assert "nobody can ever be reached: give --swarm, --listen or --connect; nothing was sent" in complaint(
         done, 1
@@ -200,12 +200,12 @@ def test_a_refused_connection() -> None:
     assert "127.0.0.1:1" in complaint(done, 1)
 
 
-# Peers that do not take it
+# Peers that do not take the message
 
 
 @asynccontextmanager
 async def sending_to_a_deaf_peer(stdin: bytes) -> AsyncIterator[tuple[RawPeer, Done]]:
-    """Send to a peer that joins and reads no more by itself; the outcome is filled in afterwards."""
+    """Send to a peer that joins and then stops reading. The outcome is filled in later."""
     outcome: Done = subprocess.CompletedProcess((), -1)
     with tempfile.TemporaryFile() as source, trio.fail_after(TIME):
         source.write(stdin)
@@ -261,7 +261,7 @@ async def test_a_peer_that_breaks_off() -> None:
 
 @pytest.mark.slow
 async def test_a_peer_that_never_finishes() -> None:
-    """A short message has left, into the buffers of the systems between us; more is not known."""
+    """A short message has left, into the buffers of the systems between us. Nothing more is known."""
     async with sending_to_a_deaf_peer(b"hello") as (_, outcome):
         pass
     text = complaint(outcome, 1)
@@ -269,8 +269,8 @@ async def test_a_peer_that_never_finishes() -> None:
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-async def test_a_signal_lets_a_message_leave_that_has_begun_to(number: signal.Signals, status: int) -> None:
-    """The peer takes it afterwards."""
+async def test_a_signal_does_not_stop_a_message_that_is_leaving(number: signal.Signals, status: int) -> None:
+    """The peer takes it later."""
     async with pipe("--listen", ANY_PORT, "--topic", "chat") as alice:
         arguments = ("send", KEY.url, "--topic", "chat", "--all", "-", "--connect", alice.address)
         process = await trio.lowlevel.open_process((*COMMAND, *arguments), stdin=subprocess.PIPE)

@@ -35,12 +35,12 @@ class Serving:
     output: bytes
 
     async def end(self, number: signal.Signals) -> int:
-        """End it in good order; returns the exit status."""
+        """End it with status 0. Return the exit status."""
         self.process.send_signal(number)
         return await self.process.wait()
 
     async def rest(self) -> bytes:
-        """The output after the first line, once the process has ended."""
+        """Return the output after the first line, once the process has ended."""
         assert self.process.stdout is not None
         return self.output + b"".join([bytes(data) async for data in self.process.stdout])
 
@@ -56,7 +56,7 @@ async def serve(
     environment: dict[str, str] | None = None,
     command: tuple[str, ...] = COMMAND,
 ) -> AsyncIterator[Serving]:
-    """A running `serve`; killed in the end if it still runs."""
+    """Run a `serve`. It is killed at the end if it still runs."""
     with trio.fail_after(TIME):
         process = await trio.lowlevel.open_process(
             (*command, "serve", "--port", str(port), *options),
@@ -85,7 +85,7 @@ async def serve(
 ALONE: Final = (KEY.url, "--listen", "127.0.0.1:0")
 
 
-async def test_the_first_line_is_the_address_alone() -> None:
+async def test_the_first_line_is_only_the_address() -> None:
     async with serve(*ALONE) as serving:
         site = serving.site
         host = f"{KEY.discovery_key[:16].hex()}.localhost:{site.port}"
@@ -99,8 +99,8 @@ async def test_the_first_line_is_the_address_alone() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-async def test_a_signal_ends_it_whatever_the_tabs_do(number: signal.Signals) -> None:
-    """One tab answers, and one has been stopped by a debugger."""
+async def test_a_signal_ends_it_whatever_its_tabs_do(number: signal.Signals) -> None:
+    """One tab answers, and a debugger has stopped the other."""
     async with (
         serve(*ALONE) as serving,
         open_page(serving.site) as page,
@@ -114,8 +114,8 @@ async def test_a_signal_ends_it_whatever_the_tabs_do(number: signal.Signals) -> 
         assert status == (130 if number == signal.SIGINT else 0)
 
 
-async def test_the_address_follows_from_the_key_file(tmp_path: Path) -> None:
-    """A page that was open before the restart needs no other cookie."""
+async def test_the_address_is_derived_from_the_key_file(tmp_path: Path) -> None:
+    """A page that was open before a restart needs no new cookie."""
     key_file = tmp_path / "key"
     key_file.touch(0o600)
     key_file.write_text("42" * 32)
@@ -156,7 +156,7 @@ async def test_the_log_does_not_show_the_token() -> None:
 
 
 async def test_it_opens_a_browser_without_showing_the_token(tmp_path: Path) -> None:
-    """The browser gets a private file that leads to the address: everyone can see arguments."""
+    """The browser gets a private file that leads to the address, since every user can see arguments."""
     seen = trio.Path(tmp_path / "seen")
     os.mkfifo(seen)
     browser = tmp_path / "browser"
@@ -198,7 +198,7 @@ def test_a_port_that_is_taken_on_one_address_only() -> None:
     assert f"cannot listen on port {port} of both 127.0.0.1 and ::1: Address already in use" in text
 
 
-def test_the_port_follows_from_the_drive() -> None:
+def test_the_port_is_derived_from_the_drive() -> None:
     with socket.create_server((LOOPBACK, port_of(KEY))):
         done = run("serve", *ALONE)
     assert f"cannot listen on port {port_of(KEY)} of both" in complaint(done, 1)
@@ -207,7 +207,7 @@ def test_the_port_follows_from_the_drive() -> None:
 
 
 @pytest.mark.parametrize("what", ["nothing", "an older one without Trio"])
-def test_without_the_extra_it_says_what_to_install(what: str, tmp_path: Path) -> None:
+def test_the_error_names_the_extra_to_install(what: str, tmp_path: Path) -> None:
     module = tmp_path / "websockets"
     module.mkdir()
     (module / "__init__.py").write_text(

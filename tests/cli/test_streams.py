@@ -1,4 +1,4 @@
-"""`peersockets_trio.cli.streams`: standard streams closed, non-blocking, full, or without a reader."""
+"""`peersockets_trio.cli.streams`: standard streams that are closed, non-blocking, full, or not read."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Done = subprocess.CompletedProcess[bytes]
 
 
 def shell(command: str, **options: Any) -> Done:
-    """Run a command by way of a shell, which can close streams."""
+    """Run a command through a shell, which can close streams."""
     words = command.replace("PEERSOCKETS", " ".join(COMMAND)).replace("KEY", KEY.public_key.hex())
     return subprocess.run(("sh", "-c", words), capture_output=True, timeout=TIME, check=False, **options)
 
@@ -40,7 +40,7 @@ def shell(command: str, **options: Any) -> Done:
     ],
 )
 def test_a_closed_stdin(command: str) -> None:
-    """It cannot be read, which is an error for those who need it, before they wait for anybody."""
+    """Commands that need it report an error before they wait for any peer."""
     text = complaint(shell(f"PEERSOCKETS {command} <&-"), 1)
     assert text == "peersockets: cannot read stdin: Bad file descriptor\n"
 
@@ -58,7 +58,7 @@ def test_a_closed_stdout(command: str) -> None:
 
 
 def test_a_closed_stdout_does_not_become_a_socket() -> None:
-    """The next file opened would get its number, and the results."""
+    """Otherwise the next opened file would get its number, and the results."""
     words = shlex.join((*COMMAND, "watch", KEY.url, "--listen", ANY_PORT))
     with subprocess.Popen(("sh", "-c", f"exec {words} >&-"), stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
@@ -70,7 +70,7 @@ def test_a_closed_stdout_does_not_become_a_socket() -> None:
 
 
 def test_a_closed_stderr() -> None:
-    """The log goes nowhere, and not among the results."""
+    """The log is dropped, and does not mix with the results."""
     done = shell(f"PEERSOCKETS -vv pipe KEY --listen {ANY_PORT} </dev/null 2>&-")
     assert [event["event"] for event in parse_lines(done.stdout)] == ["ready", "closed"]
     assert done.returncode == 0
@@ -99,7 +99,7 @@ def test_a_full_stderr() -> None:
 
 
 def pipe_ends(*, blocking: str) -> tuple[int, int]:
-    """The two ends of a pipe, of which one does not block."""
+    """Return the two ends of a pipe. One of them does not block."""
     ends = os.pipe()
     end = ends[("read", "write").index(blocking)]
     fcntl.fcntl(end, fcntl.F_SETFL, fcntl.fcntl(end, fcntl.F_GETFL) | os.O_NONBLOCK)
@@ -114,7 +114,7 @@ def pipe_ends(*, blocking: str) -> tuple[int, int]:
     ],
 )
 def test_a_stdin_that_does_not_block(command: str, written: bytes, output: bytes) -> None:
-    """There is nothing to read at first."""
+    """At first there is nothing to read."""
     read, write = pipe_ends(blocking="read")
     process = subprocess.Popen(
         (*COMMAND, command, KEY.url), stdin=read, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -131,7 +131,7 @@ def test_a_stdin_that_does_not_block(command: str, written: bytes, output: bytes
 
 
 def test_a_message_from_a_stdin_that_does_not_block() -> None:
-    """It is read to its end: 17 MiB are one too many, and less would not be known to be."""
+    """It is read to its end: 17 MiB are one too many, and the command cannot know that earlier."""
     read, write = pipe_ends(blocking="read")
     arguments = ("send", KEY.url, "-", "--topic", "t", "--all", "--listen", ANY_PORT)
     process = subprocess.Popen((*COMMAND, *arguments), stdin=read, stderr=subprocess.PIPE)
@@ -154,7 +154,7 @@ def test_a_message_from_a_stdin_that_does_not_block() -> None:
 
 
 def test_a_stdout_that_does_not_block() -> None:
-    """Its reader begins late; nothing is lost."""
+    """Its reader begins late, and nothing is lost."""
     count = 20_000
     read, write = pipe_ends(blocking="write")
     process = subprocess.Popen(
@@ -183,7 +183,7 @@ peersockets_command.main()
 
 
 def test_a_stdout_that_does_not_block_and_is_full() -> None:
-    """The command waits until its reader has taken what was written before."""
+    """The command waits until its reader has taken the earlier output."""
     read, write = pipe_ends(blocking="write")
     filled = _fill(write)
     arguments = ("completion", "bash")
@@ -201,7 +201,7 @@ def test_a_stdout_that_does_not_block_and_is_full() -> None:
 
 
 def _wait_until_empty(pipe: int) -> None:
-    """Wait until everything written has been read, so that the reader has to wait, or there is no reader."""
+    """Wait until all output has been read, so that the reader has to wait, or has gone."""
     reader_gone = select.poll()
     reader_gone.register(pipe, 0)
     while any(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4))) and not reader_gone.poll(1):
@@ -221,8 +221,8 @@ def _fill(pipe: int) -> int:
 
 
 @pytest.mark.parametrize("command", ["pipe", "watch"])
-def test_a_reader_that_goes_ends_the_command(command: str) -> None:
-    """Though there is nothing to write."""
+def test_a_reader_that_closes_ends_the_command(command: str) -> None:
+    """This holds even if there is nothing to write."""
     read, write = os.pipe()
     arguments = (command, KEY.url, "--listen", ANY_PORT)
     process = subprocess.Popen(
@@ -240,8 +240,8 @@ def test_a_reader_that_goes_ends_the_command(command: str) -> None:
         assert process.stderr.read() == b""
 
 
-def test_a_log_that_nobody_reads_holds_up_nothing() -> None:
-    """Not the commands, nor the end."""
+def test_a_log_that_is_not_read_holds_up_nothing() -> None:
+    """Neither commands nor the end wait for it."""
     arguments = ("-vv", "pipe", KEY.url, "--topic", "t", "--listen", ANY_PORT)
     with subprocess.Popen(
         (*COMMAND, *arguments), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -1,4 +1,4 @@
-"""Commands that meet by a drive's key alone, in a DHT of their own on this machine."""
+"""Commands that meet with only a drive key, in a DHT of their own on this machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cli.networks import finish, line, pipe, started
 from cli.support import COMMAND, KEY, complaint, parse_lines, run
 
 DEAD = "127.0.0.1:9"
-"""Nobody answers there."""
+"""An address that never answers."""
 
 
 def test_a_drive_key_and_a_network_are_enough(bootstrap: str) -> None:
@@ -71,7 +71,7 @@ peersockets_command.main()
 """
 
 
-def test_a_second_ctrl_c_waits_for_nobody() -> None:
+def test_a_second_ctrl_c_ends_at_once() -> None:
     with (
         started("dht", "--listen", "127.0.0.1:0") as node,
         announced_chat(line(node).decode(), sys.executable, "-c", PATIENT) as chat,
@@ -84,11 +84,11 @@ def test_a_second_ctrl_c_waits_for_nobody() -> None:
             with suppress(subprocess.TimeoutExpired):
                 chat.wait(0.3)
         assert signals > 1
-        # A third one may come when Python itself is ending.
+        # A third signal may come while Python itself is ending.
         assert chat.returncode in (130, -signal.SIGINT)
 
 
-def test_watch_shows_who_comes(bootstrap: str) -> None:
+def test_watch_shows_peers_that_come(bootstrap: str) -> None:
     with (
         started("watch", KEY.url, "--json", "--bootstrap", bootstrap) as watching,
         pipe("--bootstrap", bootstrap) as there,
@@ -119,7 +119,7 @@ def test_the_environment_names_the_network(bootstrap: str, monkeypatch: pytest.M
         finish(there)
 
 
-def test_nobody_found_in_time_is_explained(bootstrap: str) -> None:
+def test_finding_nobody_in_time_is_explained(bootstrap: str) -> None:
     arguments = ("send", KEY.url, "hi", "--topic", "chat", "--all", "--wait", "1", "--bootstrap")
     alone = run(*arguments, bootstrap)
     assert alone.returncode == 1
@@ -137,7 +137,7 @@ peersockets_command.main()
 """
 
 
-def test_a_watch_that_finds_nobody_explains_it_and_goes_on() -> None:
+def test_a_watch_that_finds_nobody_explains_it_and_continues() -> None:
     command = (sys.executable, "-c", IMPATIENT)
     with started("watch", KEY.url, "--bootstrap", DEAD, command=command) as process:
         assert process.stderr is not None
@@ -148,12 +148,12 @@ def test_a_watch_that_finds_nobody_explains_it_and_goes_on() -> None:
         finish(process)
 
 
-def test_without_a_swarm_or_an_address_nobody_can_be_reached() -> None:
+def test_without_a_swarm_or_an_address_there_is_nobody_to_reach() -> None:
     done = run("send", KEY.url, "hi", "--topic", "chat", "--all", "--no-swarm")
     assert "nobody can ever be reached: give --swarm, --listen or --connect" in complaint(done, 1)
 
 
-def test_with_an_address_there_is_no_swarm_unless_it_is_asked_for() -> None:
+def test_with_an_address_there_is_no_swarm_by_default() -> None:
     for options, swarm in (
         (("--listen", "127.0.0.1:0"), False),
         (("--listen", "127.0.0.1:0", "--swarm"), True),
@@ -167,5 +167,5 @@ def test_with_an_address_there_is_no_swarm_unless_it_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("address", ["[::1]:5", "127.0.0.1", "127.0.0.1:0"])
-def test_a_bootstrap_node_that_is_none(address: str) -> None:
+def test_an_invalid_bootstrap_node(address: str) -> None:
     assert "--bootstrap" in complaint(run("pipe", KEY.url, "--bootstrap", address), 2)

@@ -1,4 +1,4 @@
-"""The output of commands during a search in the DHT, and how they explain that nobody was found."""
+"""The output of commands during a search in the DHT, and their explanation when they find nobody."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_lines_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"found {KEY.hex()[:8]}" in shown
 
 
-def test_why_nobody_came() -> None:
+def test_the_reasons_why_nobody_came() -> None:
     report = Heard().report
     assert report.explain(0) == "no node of the DHT has answered"
     assert report.explain(5) == "the DHT knows no other peer that announces this drive"

@@ -68,8 +68,8 @@ WRONG = [
 ]
 
 
-async def test_wrong_commands_are_reported_and_it_goes_on() -> None:
-    """In a terminal that cannot be drawn on they are commands, too: somebody types them."""
+async def test_wrong_commands_are_reported_and_the_chat_continues() -> None:
+    """They are commands in a terminal that cannot be drawn on, too, since a user types them."""
     async with open_terminal("chat", KEY.url, kind="dumb", columns=200) as terminal:
         await terminal.until("/help shows the commands")
         for line, text in WRONG:
@@ -126,7 +126,7 @@ async def test_nothing_from_the_network_reaches_the_terminal_raw() -> None:
             assert raw not in terminal.raw
 
 
-async def test_a_giant_message_is_cut() -> None:
+async def test_a_huge_message_is_cut() -> None:
     async with chatting() as (terminal, bob, name):
         await say(bob, b"x" * 1024 * 1024)
         await terminal.until(rows(f"{name}: {'x' * 2000} ... (1048576 bytes)", 100)[-1])
@@ -148,7 +148,7 @@ async def test_a_giant_message_is_cut() -> None:
     ],
 )
 async def test_the_terminal_afterwards(how: str | signal.Signals, status: int) -> None:
-    """It is as it was, and the peers see us go, whatever ends the chat."""
+    """The terminal is as it was, and the peers see us leave, whatever ends the chat."""
     async with chatting() as (terminal, bob, _):
         assert terminal.settings != terminal.before
         if isinstance(how, signal.Signals):
@@ -161,7 +161,7 @@ async def test_the_terminal_afterwards(how: str | signal.Signals, status: int) -
         assert (await bob.hear_until("leave"))["peerId"] == 1
 
 
-async def test_what_was_typed_last_has_left() -> None:
+async def test_the_last_typed_line_is_sent() -> None:
     async with chatting() as (terminal, bob, _):
         await terminal.type("bye\r" + CTRL_D)
         assert await terminal.finish() == 0
@@ -169,7 +169,7 @@ async def test_what_was_typed_last_has_left() -> None:
 
 
 async def test_a_terminal_that_goes_away() -> None:
-    """The signal may come first, or the failure to write there."""
+    """The signal may come first, or a write may fail first."""
     async with chatting() as (terminal, bob, _):
         assert await terminal.hang_up() in (129, 1)
         assert (await bob.hear_until("leave"))["peerId"] == 1
@@ -177,7 +177,7 @@ async def test_a_terminal_that_goes_away() -> None:
 
 @pytest.mark.parametrize(("key", "status"), [(CTRL_C, 130), (CTRL_D, 0)])
 async def test_a_terminal_that_cannot_be_drawn_on(key: str, status: int) -> None:
-    """Such as that of an editor: it is a line in, a line out."""
+    """The terminal of an editor is an example: the chat reads and prints whole lines."""
     async with pipe("--listen", ANY_PORT, "--topic", "chat") as bob:
         arguments = ("chat", KEY.url, "--connect", bob.address)
         async with open_terminal(*arguments, kind="dumb") as terminal:
@@ -207,7 +207,7 @@ run(main)
 
 
 async def test_the_terminal_after_an_error() -> None:
-    """Earlier output is shown, and the error below that."""
+    """Earlier output is shown, and the error below it."""
     async with open_terminal(command=(sys.executable, "-c", FAILING)) as terminal:
         await terminal.until("* soon\n>")
         await terminal.type("now\r")

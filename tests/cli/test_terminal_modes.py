@@ -25,7 +25,7 @@ def terminal() -> Iterator[int]:
     os.close(master)
 
 
-def test_the_modes_are_those_of_before_inside_and_afterwards(terminal: int) -> None:
+def test_the_modes_are_restored_inside_and_afterwards(terminal: int) -> None:
     before = termios.tcgetattr(terminal)
     with quiet(terminal) as modes:
         ours = termios.tcgetattr(terminal)
@@ -36,7 +36,7 @@ def test_the_modes_are_those_of_before_inside_and_afterwards(terminal: int) -> N
     assert termios.tcgetattr(terminal) == before
 
 
-def test_a_terminal_that_has_gone_is_left_alone() -> None:
+def test_a_closed_terminal_is_left_alone() -> None:
     master, slave = pty.openpty()
     with quiet(slave) as modes, given_back(slave, modes):
         os.close(master)
@@ -54,7 +54,7 @@ assert signal.getsignal(signal.SIGTSTP) is handler
 """
 
 
-def test_a_process_stops_as_by_default_and_keeps_its_handler() -> None:
+def test_a_process_stops_by_default_and_keeps_its_handler() -> None:
     with subprocess.Popen([sys.executable, "-c", STOPPING], process_group=0) as process:
         for _ in range(2):
             _, status = os.waitpid(process.pid, os.WUNTRACED)

@@ -1,4 +1,4 @@
-"""`peersockets_trio.cli.text`: what comes from the network never reaches a terminal raw."""
+"""`peersockets_trio.cli.text`: nothing from the network reaches a terminal raw."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ def test_messages(message: bytes, lines: list[str]) -> None:
     assert show_message_untrusted(message) == lines
 
 
-def test_a_giant_message_is_cut() -> None:
-    """In characters that are escaped in the longest way, too."""
+def test_a_huge_message_is_cut() -> None:
+    """This includes characters with the longest escapes."""
     (line,) = show_message_untrusted(b"\x1b" * 8_000_000)
     assert line.endswith(" ... (8000000 bytes)")
     assert len(line) < 10_000
@@ -88,7 +88,7 @@ def test_outcomes() -> None:
 
 
 @given(st.text(), st.integers(1, 200))
-def test_what_is_printable_stays_as_it_is(text: str, columns: int) -> None:
+def test_printable_text_stays_the_same(text: str, columns: int) -> None:
     once = printable(text)
     assert printable(once) == once
     cut = rows(once, columns)
@@ -100,8 +100,8 @@ def test_what_is_printable_stays_as_it_is(text: str, columns: int) -> None:
 
 
 @given(st.text("0 ():7abcdef01\u0661"), st.integers(2, 40))
-def test_no_row_begins_like_a_peers_line(text: str, columns: int) -> None:
-    """Not even where the terminal itself cuts the rows anew."""
+def test_no_row_begins_like_another_peers_line(text: str, columns: int) -> None:
+    """This holds even if the terminal itself wraps the rows again."""
     name = re.compile(r"\d+ \([0-9a-f]{8}\)")
     for line in show_message_untrusted((text + " 7 (0123abcd): hello").encode()):
         assert not name.search(line)
@@ -109,11 +109,11 @@ def test_no_row_begins_like_a_peers_line(text: str, columns: int) -> None:
 
 CLI = Path(text_module.__file__).parent
 PRINTERS = {"streams.py", "log.py", "completion.py", "__init__.py"}
-"""Where lines are made printable; and where nothing comes from a remote or a file: help and completion."""
+"""Modules that make lines printable, and modules whose output never comes from a remote or a file."""
 
 
 @pytest.mark.parametrize("path", sorted(CLI.glob("*.py")), ids=lambda path: path.name)
-def test_nothing_else_prints(path: Path) -> None:
+def test_no_other_module_prints(path: Path) -> None:
     tree = ast.walk(ast.parse(path.read_text()))
     calls = {ast.unparse(node.func) for node in tree if isinstance(node, ast.Call)}
     printing = {"print", "click.echo", "click.secho", "sys.stdout.write", "sys.stderr.write"} & calls

@@ -1,4 +1,4 @@
-"""`peersockets trace`: the commands as people use them, and recordings of two processes."""
+"""`peersockets trace`: the commands as users run them, and recordings of two processes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CHAT = TRACES["hypercore9-chat"]
 
 @contextmanager
 def listening(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """A command in the background, and the address where it listens."""
+    """A command in the background, and the address on which it listens."""
     process = subprocess.Popen(
         (*COMMAND, "trace", *arguments, "--listen", ANY_PORT),
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -56,7 +56,7 @@ def read_line(stream: IO[bytes] | None) -> str:
 
 
 def record_two(wire: str, directory: Path) -> tuple[Path, Path]:
-    """Record both sides of a session in which the responder says something and ends."""
+    """Record both sides of a session in which the responder sends a message and ends."""
     one, two = directory / "responder.cbor", directory / "initiator.cbor"
     with listening("record", str(one), KEY.url, "--topic", "chat") as (process, address):
         options = ("--topic", "chat", "--connect", address, "--wire", wire)
@@ -68,7 +68,7 @@ def record_two(wire: str, directory: Path) -> tuple[Path, Path]:
             assert process.stdin is not None
             process.stdin.write(b"hello\nworld\n")
             process.stdin.close()
-            # Its own input goes on until it has heard the end.
+            # Its own input continues until it has received the end.
             assert other.stdout is not None
             output = other.stdout.read()
     assert (process.returncode, other.returncode) == (0, 0)
@@ -79,7 +79,7 @@ def record_two(wire: str, directory: Path) -> tuple[Path, Path]:
 
 
 def visit(address: str) -> None:
-    """Become a member of the drive there, and go."""
+    """Join the drive there, and leave."""
     with subprocess.Popen(
         (*COMMAND, "pipe", KEY.url, "--connect", address), stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as pipe:
@@ -106,7 +106,7 @@ def test_record_and_replay(wire: str, tmp_path: Path) -> None:
         assert done.stdout.endswith(b"bytes the same\n")
     payloads = [entry.payload for entry in load(two).entries if isinstance(entry, MessageReport)]
     assert payloads == [b"hello", b"world"]
-    # And each to the other, with new ephemeral keys of nobody's: both play what was recorded.
+    # And each to the other, with new ephemeral keys: both play the recording.
     with listening("replay", str(one)) as (process, address):
         done = run("trace", "replay", str(two), "--connect", address)
         assert (done.returncode, done.stderr) == (0, b"")
@@ -153,7 +153,7 @@ def test_a_difference_is_a_failure(tmp_path: Path) -> None:
     assert "entry 31, sent: the responder sent" in complaint(run("trace", "replay", str(changed)), 1)
 
 
-def test_a_file_that_is_no_trace(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_trace(tmp_path: Path) -> None:
     file = tmp_path / "file"
     for command, content in (("show", b"text"), ("replay", Path(CHAT).read_bytes()[:-1])):
         file.write_bytes(content)
@@ -178,14 +178,14 @@ def test_bad_usage(arguments: list[str], named: str) -> None:
     assert named in complaint(run("trace", *arguments), 2)
 
 
-def test_nobody_there(tmp_path: Path) -> None:
+def test_no_peer_at_the_address(tmp_path: Path) -> None:
     file = tmp_path / "file.cbor"
     for arguments in (["record", str(file), KEY.url], ["replay", CHAT]):
         assert "127.0.0.1" in complaint(run("trace", *arguments, "--connect", "127.0.0.1:1"), 1)
     assert not file.exists()
 
 
-def test_a_peer_with_nothing_to_say(tmp_path: Path) -> None:
+def test_a_peer_that_sends_nothing(tmp_path: Path) -> None:
     file = tmp_path / "file.cbor"
     with listening("record", str(file), KEY.url) as (process, address):
         visit(address)
@@ -194,8 +194,8 @@ def test_a_peer_with_nothing_to_say(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("when", ["alone", "connected"])
-def test_it_ends_as_a_service_ends(when: str, tmp_path: Path) -> None:
-    """With what was recorded in the file; before a peer was there, there is nothing to be recorded."""
+def test_it_ends_like_a_service(when: str, tmp_path: Path) -> None:
+    """The file contains the recording. Before a peer has come, there is nothing to record."""
     file = tmp_path / "file.cbor"
     with listening("record", str(file), KEY.url, "--topic", "chat") as (process, address):
         if when == "connected":
@@ -217,8 +217,8 @@ def test_it_ends_as_a_service_ends(when: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["end of input", "signal", "nothing"])
-async def test_a_peer_that_does_not_read_does_not_keep_it_from_ending(how: str, tmp_path: Path) -> None:
-    """It reads the beginning of a line, and no more; after a while, that alone is the end."""
+async def test_a_peer_that_does_not_read_does_not_delay_the_end(how: str, tmp_path: Path) -> None:
+    """The peer reads the beginning of a line and no more. After a while, the command ends."""
     file = tmp_path / "file.cbor"
     with listening("record", str(file), KEY.url, "--topic", "chat") as (process, address):
         host, _, port = address.rpartition(":")
@@ -240,7 +240,7 @@ async def test_a_peer_that_does_not_read_does_not_keep_it_from_ending(how: str, 
     assert load(file).entries
 
 
-def test_what_was_recorded_when_it_is_interrupted(tmp_path: Path) -> None:
+def test_an_interrupted_recording(tmp_path: Path) -> None:
     one, two = tmp_path / "one.cbor", tmp_path / "two.cbor"
     with listening("record", str(one), KEY.url) as (process, address), subprocess.Popen(
         (*COMMAND, "trace", "record", str(two), KEY.url, "--connect", address),
@@ -261,7 +261,7 @@ def test_what_was_recorded_when_it_is_interrupted(tmp_path: Path) -> None:
         (b"", "ended before"),
     ],
 )
-def test_a_peer_that_speaks_something_else(said: bytes, complaint: str, tmp_path: Path) -> None:
+def test_a_peer_of_another_protocol(said: bytes, complaint: str, tmp_path: Path) -> None:
     file = tmp_path / "file.cbor"
     with listening("record", str(file), KEY.url) as (process, address):
         host, _, port = address.rpartition(":")
@@ -276,8 +276,8 @@ def test_a_peer_that_speaks_something_else(said: bytes, complaint: str, tmp_path
 
 @pytest.mark.parametrize("path", ["/nonexistent/file.cbor", "precious", "link"])
 @pytest.mark.parametrize("force", [[], ["--force"]])
-def test_a_file_that_cannot_be_written_is_noticed_first(path: str, force: list[str], tmp_path: Path) -> None:
-    """Nobody is waited for, and nothing is lost."""
+def test_a_file_that_cannot_be_written_is_reported_first(path: str, force: list[str], tmp_path: Path) -> None:
+    """The command waits for no peer, and loses nothing."""
     (tmp_path / "precious").write_text("precious")
     (tmp_path / "link").symlink_to(tmp_path / "precious")
     if force and path in ("precious", "link"):
@@ -290,8 +290,8 @@ def test_a_file_that_cannot_be_written_is_noticed_first(path: str, force: list[s
 
 
 @pytest.mark.parametrize("name", ["precious", "link"])
-def test_a_recording_by_force_replaces_what_is_there(name: str, tmp_path: Path) -> None:
-    """It is for its owner only, and a link is replaced, not followed."""
+def test_a_forced_recording_replaces_the_file(name: str, tmp_path: Path) -> None:
+    """Only its owner can read the file, and a link is replaced, not followed."""
     (tmp_path / "precious").write_text("precious")
     (tmp_path / "link").symlink_to(tmp_path / "precious")
     with listening("record", str(tmp_path / name), KEY.url, "--force") as (process, address):

@@ -1,4 +1,4 @@
-"""`--peer-timeout`: how long a command keeps a peer whose line has gone dead without a sign."""
+"""`--peer-timeout`: the time that a command keeps a peer whose line has gone dead without a sign."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from peersockets_core import WIRES
 @pytest.mark.slow
 @pytest.mark.parametrize("wire", WIRES)
 def test_the_option_decides_when_a_peer_has_vanished(wire: str) -> None:
-    """The event of its leaving says so, and how much of what was accepted it has not acknowledged."""
+    """The event of the leave names the timeout, and counts the accepted bytes that were not acknowledged."""
     command = (*UNSHARE, sys.executable, str(Path(vanishing.__file__)), wire, "--peer-timeout", "15")
     played = subprocess.run(command, capture_output=True, text=True, timeout=TIME, check=False)
     assert played.returncode == 0, played.stderr

@@ -20,7 +20,7 @@ LISTENING = re.compile(r"listening on (127\.0\.0\.1:\d+)")
 
 @asynccontextmanager
 async def watching(*options: str, stdout: int = subprocess.PIPE) -> AsyncIterator[tuple[trio.Process, str]]:
-    """A `watch` that listens; yields it and the address."""
+    """Run a `watch` that listens. Yield it and the address."""
     process = await trio.lowlevel.open_process(
         (*COMMAND, "watch", KEY.url, "--listen", ANY_PORT, *options), stdout=stdout, stderr=subprocess.PIPE
     )
@@ -40,7 +40,7 @@ async def watching(*options: str, stdout: int = subprocess.PIPE) -> AsyncIterato
 
 
 async def next_line(process: trio.Process) -> bytes:
-    """The lines for one event, at once and whole."""
+    """Return the lines of one event, which are printed at once and whole."""
     assert process.stdout is not None
     line = bytes(await process.stdout.receive_some())
     assert line.endswith(b"\n")
@@ -60,7 +60,7 @@ async def test_lines_for_people() -> None:
 
 
 async def test_lines_for_programs() -> None:
-    """They are those of `pipe`."""
+    """They equal those of `pipe`."""
     async with watching("--json") as (process, address), pipe("--connect", address) as bob:
         key = bob.ready["publicKeys"]["hypercore11"]
         join = {"event": "join", "peerId": 1, "publicKey": key, "wire": "hypercore11"}
@@ -70,7 +70,7 @@ async def test_lines_for_programs() -> None:
         assert parse(await next_line(process)) == leave
 
 
-async def test_those_present_come_first() -> None:
+async def test_present_members_come_first() -> None:
     async with (
         pipe("--listen", ANY_PORT) as alice,
         open_terminal("watch", KEY.url, "--connect", alice.address) as terminal,
@@ -101,7 +101,7 @@ async def test_a_closed_stdout_ends_it_quietly() -> None:
         assert await process.stderr.receive_some() == b""
 
 
-async def test_nobody_can_be_there() -> None:
+async def test_no_peer_can_come() -> None:
     async with open_terminal("watch", KEY.url, "--no-swarm") as terminal:
         await terminal.until("nobody can ever be reached: give --swarm, --listen or --connect")
         await terminal.type(CTRL_C)

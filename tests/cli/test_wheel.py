@@ -29,7 +29,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def base(wheel: Path) -> Path:
-    """The folder of commands of an environment that has nothing but the wheel and what it needs."""
+    """The folder of commands of an environment that has only the wheel and its dependencies."""
     return _environment(wheel, "")
 
 
@@ -80,7 +80,7 @@ def test_the_command_names_its_extra(extra: str, missing: str, request: pytest.F
     assert (done.returncode, done.stdout, done.stderr.decode()) == (1, b"", said)
 
 
-def test_the_adapter_needs_no_command_line(with_trio: Path) -> None:
+def test_the_adapter_works_without_the_command_line(with_trio: Path) -> None:
     code = "import peersockets_trio as t, sys; assert 'click' not in sys.modules; print(t.__version__)"
     assert _run(with_trio, code) == (0, f"{peersockets_core.__version__}\n")
 
@@ -114,7 +114,7 @@ def test_demo(installed: Path) -> None:
     assert done.stdout.endswith(b"It works.\n")
 
 
-def test_it_is_typed(installed: Path) -> None:
+def test_the_package_is_typed(installed: Path) -> None:
     code = "import peersockets_core as c, peersockets_trio as t; print(c.__file__, t.__file__, sep='\\n')"
     done = run("-c", code, command=(str(installed / "python"), "-I"))
     for line in done.stdout.decode().splitlines():

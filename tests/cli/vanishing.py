@@ -1,6 +1,6 @@
 """Two `pipe`s whose line goes dead without a sign, one of them with options of ours.
 
-Run in a network namespace of its own: it takes loopback up and down. Prints the event of the other's leaving.
+Run in a network namespace of its own: it takes loopback up and down. Prints the event of the other's leave.
 """
 
 from __future__ import annotations

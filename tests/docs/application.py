@@ -1,4 +1,4 @@
-"""An application that exists, with JavaScript of the documentation or of a test within it."""
+"""An existing application, with JavaScript of the documentation or of a test in it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import trio
 
 from ports import unused_port
 
-TIME: Final = 120.0  # seconds after which a test is taken to hang
+TIME: Final = 120.0  # seconds after which a test counts as hanging
 SCRIPT = Path(__file__).with_name("snippet.js")
 
 
 @attrs.define
 class Application:
-    """A Node process; its drive, and where to reach it."""
+    """A Node process, its drive, and its address."""
 
     key: str
     port: int
@@ -27,7 +27,7 @@ class Application:
     _output: bytearray
 
     async def line(self) -> str:
-        """The next line that it prints."""
+        """Return the next line that it prints."""
         assert self._process.stdout is not None
         while b"\n" not in self._output:
             chunk = await self._process.stdout.receive_some()
@@ -37,7 +37,7 @@ class Application:
         return line.decode()
 
     async def ends(self) -> int:
-        """Wait for its end; returns its status."""
+        """Wait for its end. Return its status."""
         return await self._process.wait()
 
 
@@ -45,10 +45,10 @@ class Application:
 async def open_application(
     kind: str, code: str, folder: Path, *, bootstrap: tuple[str, int] | None = None
 ) -> AsyncIterator[Application]:
-    """Run code within an application; port 4200 in it becomes a free one.
+    """Run code within an application. Port 4200 in it becomes a free one.
 
-    `kind` is a wire, or `hyperswarm`, for which `bootstrap` takes the place of the public nodes. On
-    hypercore11 the code listens, on hypercore9 it need not. The storage is in the folder, and stays there.
+    `kind` is a wire, or `hyperswarm`, for which `bootstrap` replaces the public nodes. On hypercore11 the
+    code listens, on hypercore9 it need not. The storage is in the folder, and stays there.
     """
     port = unused_port()
     snippet = folder / "snippet.js"

@@ -35,7 +35,7 @@ class Block:
 
     page: Path
     mark: str
-    """The text of the comment, or nothing."""
+    """Return the text of the comment, or nothing."""
     language: str
     code: str
 
@@ -44,7 +44,7 @@ class Block:
         return f"{self.page.stem}-{self.mark}"
 
     def marked(self, kind: str) -> str:
-        """The text behind `kind` in the mark, or nothing for another kind."""
+        """Return the text behind `kind` in the mark, or nothing for another kind."""
         first, _, rest = self.mark.partition(" ")
         return rest if first == kind else ""
 

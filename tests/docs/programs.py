@@ -32,7 +32,7 @@ trio.run(main)
 
 
 def program(block: Block) -> str:
-    """Return the program that a block is, or that its lines are the heart of."""
+    """Return the program that a block is, or into which its lines fit."""
     if block.mark == FIVE_LINES:
         return PROGRAM.format(lines=textwrap.indent(block.code, "    "))
     return block.code
@@ -44,7 +44,7 @@ def file_name(block: Block) -> str:
 
 
 def write_programs(folder: Path) -> list[Path]:
-    """Write all of them into a folder of their own; returns the files."""
+    """Write all of them into a folder of their own. Return the files."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     paths = []

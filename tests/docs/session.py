@@ -1,10 +1,10 @@
-"""Sessions of the documentation: what several terminals show, played for real.
+"""Sessions of the documentation: the text of several terminals, played for real.
 
-A line behind "$ " is a command; the others are its output, line for line, on stdout or stderr. In them, "…"
-stands for anything, and "<NAME>" for a word that commands may repeat. A block without a command goes on with
-what its terminal shows. Commands of one terminal follow each other, each ending with status 0, but a `node`
-program stays to the end of the session. Port 4200 becomes a free one, and `npm install` a look at what
-`make node` has installed.
+A line behind "$ " is a command. The others are its output, line for line, on stdout or stderr. In them, "…"
+stands for any text, and "<NAME>" for a word that commands may repeat. A block without a command continues the
+output of its terminal. Commands of one terminal follow each other, and each must end with status 0, except
+that a `node` program runs to the end of the session. Port 4200 becomes a free one, and `npm install` only
+checks that `make node` has installed the packages.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NEWS: Final = re.compile(r"peersockets: \d+ nodes? (is|are) known")
 
 
 def session_blocks() -> dict[str, list[tuple[str, Block]]]:
-    """For each session, its blocks in order with their terminals."""
+    """Return the blocks of each session in order, with their terminals."""
     sessions: dict[str, list[tuple[str, Block]]] = {}
     for block in BLOCKS:
         session, _, terminal = block.marked("session").partition("/")
@@ -44,7 +44,7 @@ def session_blocks() -> dict[str, list[tuple[str, Block]]]:
 
 @attrs.define
 class Running:
-    """A command, and the lines it has put out."""
+    """A command, and the lines that it has printed."""
 
     command: str
     process: subprocess.Popen[str]
@@ -79,11 +79,11 @@ class Running:
         self.lines.put(_END)
 
     def next_line(self) -> str | None:
-        """The next line of output, or None at its end."""
+        """Return the next line of output, or None at its end."""
         return self.lines.get(timeout=TIME)
 
     def finish(self) -> None:
-        """See the command end in good order, with nothing said that is not in the documentation."""
+        """Check that the command ends with status 0, and printed nothing that the documentation lacks."""
         if self.stays:
             self.process.terminate()
         line = self.next_line()
@@ -92,7 +92,7 @@ class Running:
         assert self.stays or status == 0, f"{self.command}: status {status}"
 
     def stop(self) -> None:
-        """End it whatever it does."""
+        """End it, whatever it does."""
         self.process.kill()
         self.process.wait()
         if self.reader is not None:
@@ -126,7 +126,7 @@ class Session:
                 self._expect(terminal, line)
 
     def close(self) -> None:
-        """See every command end."""
+        """Check that every command ends."""
         for running in sorted(self._running.values(), key=lambda running: running.stays):
             running.finish()
 
@@ -183,7 +183,7 @@ def _node_folders() -> list[Path]:
 
 
 def _has(folder: Path, packages: list[str]) -> bool:
-    """Whether these packages are installed there, in these very versions."""
+    """Return whether these packages are installed there, in exactly these versions."""
     for package in packages:
         name, _, version = package.rpartition("@")
         manifest = folder / "node_modules" / name / "package.json"

@@ -1,4 +1,4 @@
-"""The programs that are there to be copied end, with a reason, however the other end behaves."""
+"""The programs to be copied end with a reason, however the other end behaves."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from ports import unused_port
 
 PROGRAMS = ("blocking.py", "aio.py", "hello.py")
 KEY = "11" * 32
-TIME = 120  # seconds after which a program is taken to hang
+TIME = 120  # seconds after which a program counts as hanging
 PATIENCE = (0.5, 2, 8, 32)
-"""How many seconds a program is given for a step: more where this machine is slow."""
+"""Seconds that a program gets for a step: more on a slow machine."""
 
 
 def save(name: str, port: int, folder: Path) -> Path:
@@ -32,7 +32,7 @@ def save(name: str, port: int, folder: Path) -> Path:
 
 
 async def ends(program: Path, key: str, wire: str, reason: str) -> None:
-    """See a program fail for a reason: the last line of its traceback."""
+    """Check that a program fails for a reason: the last line of its traceback."""
     for patience in PATIENCE:
         command = [sys.executable, "-W", "error", str(program), key, wire, str(patience)]
         with trio.fail_after(2 * 3 * patience + TIME):
@@ -108,7 +108,7 @@ async def test_a_remote_that_does_not_shake_hands(
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_nobody_listens(name: str, tmp_path: Path) -> None:
+def test_no_listener_at_the_address(name: str, tmp_path: Path) -> None:
     program = save(name, unused_port(), tmp_path)
     command = [sys.executable, "-W", "error", str(program), KEY, "hypercore9"]
     run = subprocess.run(command, capture_output=True, text=True, timeout=TIME, check=False)

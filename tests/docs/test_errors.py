@@ -1,4 +1,4 @@
-"""The page of errors has every class, and no message that the code does not have."""
+"""The page of errors has every class, and only messages of the code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MESSAGES = [
 
 
 def texts(tree: ast.AST) -> Iterator[str]:
-    """Every string, with "…" for what is filled in."""
+    """Return every string, with "…" for the parts that are filled in."""
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             parts = [part.value if isinstance(part, ast.Constant) else "…" for part in node.values]

@@ -1,4 +1,4 @@
-"""Every Python example of the documentation runs, as a program of its own; and links lead somewhere."""
+"""Every Python example of the documentation runs as a program of its own, and all links work."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""The README's five lines of Python find a real Hyperswarm application by a drive's key alone."""
+"""The README's five lines of Python find a real Hyperswarm application by only a drive's key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from peersockets_trio import DriveKey
 
 
 def five_lines(key: DriveKey, port: int) -> str:
-    """The five lines as a whole program; only the drive and the network are others."""
+    """Return the five lines as a whole program, with another drive and another network."""
     (block,) = [block for block in BLOCKS if block.mark == FIVE_LINES]
     code = program(block).replace("hyper://KEY", key.url)
     return code.replace("open_swarm()", f'open_swarm(bootstrap=[("{HOST}", {port})], host="{HOST}")')

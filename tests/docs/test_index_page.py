@@ -14,7 +14,7 @@ FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 
 
 def index_page() -> str:
-    """Return what the build writes: the README after the substitutions of pyproject.toml."""
+    """Return the output of the build: the README after the substitutions of pyproject.toml."""
     hook: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
     for key in ("tool", "hatch", "metadata", "hooks", "fancy-pypi-readme"):
         hook = hook[key]
@@ -25,7 +25,7 @@ def index_page() -> str:
     return page
 
 
-def test_no_link_leads_to_a_file_that_is_not_there() -> None:
+def test_no_link_leads_to_a_missing_file() -> None:
     assert LINK.search(README)
     assert not LINK.search(index_page())
 
@@ -36,6 +36,6 @@ def test_every_page_that_the_readme_links_is_named() -> None:
     assert {page for page in pages if f"(`{page}` in the source)" not in index_page()} == set()
 
 
-def test_examples_stay_as_they_are() -> None:
+def test_examples_stay_the_same() -> None:
     assert FENCED.findall(README)
     assert FENCED.findall(index_page()) == FENCED.findall(README)

@@ -1,8 +1,8 @@
-"""The claims of the documentation about the JavaScript packages, shown on the packages themselves.
+"""The claims of the documentation about the JavaScript packages, checked on the packages themselves.
 
-The rest of what docs/javascript.md lists is shown by tests/interop: waiting for updates, capabilities and
-silence in the tests of hypercore11's lifetime and mux, wrong numbers in those of hypercore9's messages, the
-20 seconds in those of its lifetime.
+tests/interop checks the other claims of docs/javascript.md: waiting for updates, capabilities and silence in
+the tests of hypercore11's lifetime and mux, wrong numbers in those of hypercore9's messages, the 20 seconds
+in those of its lifetime.
 """
 
 from __future__ import annotations
@@ -71,12 +71,12 @@ SHOWN_IN: dict[str, set[str]] = {
     "SecretStream": {"javascript.md", "tutorial.md"},
     "Hyperswarm": {"README.md", "from-hyperswarm.md", "javascript.md", "tutorial.md"},
 }
-"""The pages whose code makes one."""
+"""The pages whose code makes an identity."""
 
 
 @pytest.mark.parametrize("name", SHOWN_IN)
-def test_every_identity_that_is_shown_stays(name: str) -> None:
-    """All code, and all prose that gives arguments, gives a key pair."""
+def test_every_shown_identity_stays(name: str) -> None:
+    """All code, and all prose that lists arguments, passes a key pair."""
     made = re.compile(rf"new {name}\([^)\n]*\)")
     code = [(block.page.name, found) for block in BLOCKS for found in made.findall(block.code)]
     assert {page for page, _ in code} == SHOWN_IN[name]
@@ -86,7 +86,7 @@ def test_every_identity_that_is_shown_stays(name: str) -> None:
     assert [(page, found) for page, found in shown if "{ keyPair" not in found] == []
 
 
-async def test_without_a_key_pair_each_connection_is_of_somebody_else(tmp_path: Path) -> None:
+async def test_without_a_key_pair_each_connection_has_another_key(tmp_path: Path) -> None:
     code = LISTENING.replace(", { keyPair }", "")
     async with open_application("hypercore11", code, tmp_path) as application:
         keys = set()
@@ -104,7 +104,7 @@ swarm.join(drive.discoveryKey)
 """
 
 
-async def test_without_a_key_pair_a_swarm_is_somebody_else_each_time_it_is_made(tmp_path: Path) -> None:
+async def test_without_a_key_pair_each_new_swarm_has_another_key(tmp_path: Path) -> None:
     keys = set()
     with trio.fail_after(120):
         async with open_node() as node, node.open_swarm(bootstrap=(), host=HOST) as network:
@@ -117,7 +117,7 @@ async def test_without_a_key_pair_a_swarm_is_somebody_else_each_time_it_is_made(
 
 
 async def found_in(bootstrap: tuple[str, int], key: str) -> bytes:
-    """Find the one member of a drive in a network; returns its public key."""
+    """Find the one member of a drive in a network. Return its public key."""
     async with (
         open_node() as node,
         node.open_swarm(bootstrap=[bootstrap]) as swarm,
@@ -128,7 +128,7 @@ async def found_in(bootstrap: tuple[str, int], key: str) -> bytes:
         return (await events.receive()).public_key
 
 
-async def test_a_networker_is_somebody_else_each_time_it_starts(tmp_path: Path) -> None:
+async def test_a_networker_has_another_key_each_time_it_starts(tmp_path: Path) -> None:
     keys = set()
     for _ in range(2):
         async with open_application("hypercore9", "", tmp_path) as application:
@@ -141,7 +141,7 @@ async def test_a_networker_is_somebody_else_each_time_it_starts(tmp_path: Path) 
 # hyperdrive 11 to 13
 
 
-async def test_without_an_encoding_there_is_a_length_in_front(tmp_path: Path) -> None:
+async def test_without_an_encoding_a_length_precedes_each_message(tmp_path: Path) -> None:
     code = (
         LISTENING
         + """
@@ -187,7 +187,7 @@ def stranger(wire: WireName) -> Connection:
 
 
 async def reset(application: Application, after: int) -> None:
-    """Take part, and break the connection off once so many bytes of ours have gone out."""
+    """Take part, and break the connection after this many bytes of ours."""
     connection, key = stranger("hypercore11"), DriveKey.parse(application.key)
     connection.open_drive(key)
     opened = False
@@ -207,7 +207,7 @@ async def reset(application: Application, after: int) -> None:
 
 
 async def say(application: Application, data: bytes) -> None:
-    """Say what is no handshake, and wait until the application has hung up."""
+    """Send bytes that are no handshake, and wait until the application has closed the connection."""
     stream = await trio.open_tcp_stream(HOST, application.port)
     async with stream:
         with suppress(trio.BrokenResourceError):
@@ -218,7 +218,7 @@ async def say(application: Application, data: bytes) -> None:
 
 
 class _Handler:
-    """Has nothing to do with what comes."""
+    """Does nothing with its input."""
 
     def opened_untrusted(self, handshake: bytes) -> None: ...
     def message_untrusted(self, message_type: int, data: bytes, start: int, end: int) -> None: ...
@@ -226,7 +226,7 @@ class _Handler:
 
 
 async def prove_nothing(application: Application) -> None:
-    """Open the drive with a wrong capability, and wait until the application has hung up."""
+    """Open the drive with a wrong capability, and wait until the application has closed the connection."""
     connection = stranger("hypercore11")
     key = DriveKey.parse(application.key)
     opened = False
@@ -257,11 +257,11 @@ async def test_an_application_without_listeners_of_errors_survives_its_peers(tmp
 
 @pytest.mark.parametrize("wire", ["hypercore9", "hypercore11"])
 async def test_the_generations_do_not_understand_each_other(wire: WireName) -> None:
-    """Neither side of two real peers finishes a handshake, whoever dials."""
+    """Neither side of two real peers finishes a handshake, whichever side dials."""
     ours, theirs = GENERATIONS if wire == "hypercore9" else GENERATIONS[::-1]
     async with ours.open_peer() as dialler, theirs.open_peer() as answerer:
         await dialler.call("connect", port=answerer.port)
-        async with open_node() as node:  # the answerer has had time for this one, which came later
+        async with open_node() as node:  # the answering side had time for this handshake, which came later
             await theirs.dial(node, answerer, "initiator")
             await answerer.wait_event("connection", publicKey=theirs.our_key(node).hex())
         assert len(answerer.happened("connection")) == 1
@@ -292,8 +292,8 @@ async def test_on_a_stream_that_the_corestore_does_not_replicate_nobody_joins(tm
 # hyperdrive 10
 
 
-async def test_what_a_receiver_does_not_take_ends_the_connection() -> None:
-    """`send` takes it."""
+async def test_messages_that_a_receiver_does_not_take_end_the_connection() -> None:
+    """`send` accepts them."""
     async with real_peer.open_real_peer() as sender, real_peer.open_real_peer() as receiver:
         await sender.call("connect", port=receiver.port)
         await sender.wait_event("connection", publicKey=receiver.public_key.hex())
@@ -305,7 +305,7 @@ async def test_what_a_receiver_does_not_take_ends_the_connection() -> None:
         await receiver.wait_event("connection-closed")
 
 
-async def test_what_is_sent_to_a_peer_that_does_not_read_is_kept_in_memory() -> None:
+async def test_messages_to_a_peer_that_does_not_read_are_kept_in_memory() -> None:
     count = 128
     async with real_peer.open_real_peer(alone=True) as sender, real_peer.open_real_peer() as receiver:
         await sender.call("connect", port=receiver.port)
@@ -338,8 +338,8 @@ async def test_a_topic_joined_again_does_not_hear_peers_that_connect_later(tmp_p
         assert await application.line() == "fence"
 
 
-async def test_the_drives_object_for_a_peer_does_not_do(tmp_path: Path) -> None:
-    """It is another object than the networker's, and `send` does not know it."""
+async def test_the_drives_object_for_a_peer_does_not_work(tmp_path: Path) -> None:
+    """It differs from the networker's object, and `send` does not know it."""
     code = (
         TOPIC
         + """
@@ -363,7 +363,7 @@ async def test_the_drives_object_for_a_peer_does_not_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("hidden", [False, True])
-async def test_a_socket_from_here_is_ignored_unless_its_address_is_hidden(
+async def test_a_loopback_socket_is_ignored_unless_its_address_is_hidden(
     tmp_path: Path, hidden: bool
 ) -> None:
     code = """
@@ -388,7 +388,7 @@ def manifest(path: str) -> Any:
     return json.loads((ROOT / "tests" / "interop" / "hypercore9" / path).read_text())
 
 
-def test_the_packages_that_are_named() -> None:
+def test_the_named_packages() -> None:
     networker = manifest("node_modules/@corestore/networker/package.json")
     assert networker["dependencies"]["hyperswarm"].startswith("^2.")
     assert manifest("package.json")["overrides"] == {"noise-protocol": "3.0.1"}

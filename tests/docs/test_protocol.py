@@ -56,7 +56,7 @@ def test_rules_are_numbered_in_order_and_once() -> None:
         assert len({first for first, _, _ in numbers}) == 1
 
 
-def test_rules_that_are_mentioned_exist() -> None:
+def test_mentioned_rules_exist() -> None:
     prefixes = "|".join({number.partition("-")[0] for number in NUMBERS})
     mentioned = {number for text in PAGES.values() for number in re.findall(rf"\b(?:{prefixes})-\d+\b", text)}
     assert mentioned <= set(NUMBERS)
@@ -70,14 +70,14 @@ def test_every_worked_example_is_shown() -> None:
 
 
 @pytest.mark.parametrize("block", BYTES, ids=lambda block: block.marked("bytes"))
-def test_bytes_are_those_of_the_code(block: Block) -> None:
+def test_bytes_match_the_code(block: Block) -> None:
     shown = dict(re.split(r"\s{2,}|\s(?=\S+$)", line) for line in block.code.splitlines())
     computed = {label: data.hex() for label, data in WORKED[block.marked("bytes")]().items()}
     assert shown == computed
 
 
 @pytest.mark.interop
-def test_the_bytes_of_hypercore11_are_those_of_the_reference() -> None:
+def test_the_bytes_of_hypercore11_match_the_reference() -> None:
     arguments = (str(Path(__file__).with_name("reference.js")), KEY.public_key.hex(), KEY.discovery_key.hex())
     written = subprocess.run(["node", *arguments], capture_output=True, check=True, timeout=120).stdout
     for name, labelled in json.loads(written).items():
@@ -86,22 +86,22 @@ def test_the_bytes_of_hypercore11_are_those_of_the_reference() -> None:
 
 
 def rows(page: str, header: str) -> list[list[str]]:
-    """The cells of a table, which begins with that header."""
+    """Return the cells of the table with this header."""
     table = PAGES[page].partition(f"| {header} |")[2].partition("\n\n")[0]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
 
 
-def test_bounds_are_those_of_the_code() -> None:
+def test_bounds_match_the_code() -> None:
     shown = {field.strip("`"): float(default) for field, default, _, _ in rows("limits", "field | default")}
     assert shown == attrs.asdict(DEFAULT_LIMITS)
 
 
-def test_bounds_of_udx_are_those_of_the_code() -> None:
+def test_bounds_of_udx_match_the_code() -> None:
     shown = {field.strip("`"): float(default) for field, default, _ in rows("udx", "field | default")}
     assert shown == attrs.asdict(DEFAULT_UDX_LIMITS)
 
 
-def test_bounds_of_the_gateway_are_those_of_the_code() -> None:
+def test_bounds_of_the_gateway_match_the_code() -> None:
     shown = {field.strip("`"): float(default) for field, default, _ in rows("browser", "bound | default")}
     assert shown == attrs.asdict(DEFAULT_GATEWAY_LIMITS)
 
@@ -115,7 +115,7 @@ KINDS: Final = {
 
 
 def described(message: type[messages.ChannelMessage | messages.NoisePayload]) -> str:
-    """The fields of a message, as the page has them."""
+    """Return the fields of a message as the page lists them."""
     fields = []
     for field in attrs.fields(message):
         first, *others = field.name.split("_")
@@ -128,7 +128,7 @@ def described(message: type[messages.ChannelMessage | messages.NoisePayload]) ->
     return "; ".join(fields)
 
 
-def test_the_messages_of_hypercore9_are_those_of_the_code() -> None:
+def test_the_messages_of_hypercore9_match_the_code() -> None:
     shown = [tuple(row) for row in rows("hypercore9", "type | message")]
     assert shown == [
         (str(number), message.__name__, described(message)) for number, message in enumerate(messages.TYPES)
@@ -136,7 +136,7 @@ def test_the_messages_of_hypercore9_are_those_of_the_code() -> None:
     assert f"is {described(messages.NoisePayload)}." in PAGES["hypercore9"]
 
 
-# Tables of states. A test reaches the state, lets the event happen, and compares with the row.
+# Tables of states. A test reaches the state, makes the event happen, and compares with the row.
 
 HYPERCORE9: Final = rows("hypercore9", "state | event")
 PROTOMUX: Final = rows("hypercore11", "state | event")
@@ -277,12 +277,12 @@ def go_by(side: Drive | Key, row: list[str]) -> None:
 
 
 @pytest.mark.parametrize("row", HYPERCORE9, ids=lambda row: f"{row[0]} - {row[1]}")
-def test_channels_of_hypercore9_go_by_the_table(row: list[str]) -> None:
+def test_channels_of_hypercore9_follow_the_table(row: list[str]) -> None:
     go_by(Drive(), row)
 
 
 @pytest.mark.parametrize("row", PROTOMUX, ids=lambda row: f"{row[0]} - {row[1]}")
-def test_channels_of_protomux_go_by_the_table(row: list[str]) -> None:
+def test_channels_of_protomux_follow_the_table(row: list[str]) -> None:
     go_by(Key(), row)
 
 

@@ -1,4 +1,4 @@
-"""The example whose members relay messages: over several hops, once each, and no farther than they may."""
+"""The example whose members relay messages: over several hops, once each, and no farther than allowed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ relay = _load()
 async def relays(
     count: int, *connections: tuple[int, int], hops: int = 6
 ) -> AsyncIterator[tuple[list[Any], list[list[bytes]]]]:
-    """Connect members in memory; gives their relays, and the messages that each has received."""
+    """Connect members in memory. Yield their relays, and the messages that each has received."""
     async with AsyncExitStack() as stack:
         nodes = [await stack.enter_async_context(open_node()) for _ in range(count)]
         drives = [await stack.enter_async_context(node.open_drive(KEY)) for node in nodes]
@@ -60,7 +60,7 @@ async def relays(
 
 
 async def quiet() -> None:
-    """Let all that is under way arrive: the clock jumps only once nobody has anything to do."""
+    """Let everything in flight arrive: the clock jumps only when all tasks are idle."""
     await trio.sleep(1)
 
 
@@ -71,7 +71,7 @@ async def test_a_message_takes_several_hops(autojump_clock: trio.testing.MockClo
         assert received == [[], [b"hello"], [b"hello"], [b"hello"]]
 
 
-async def test_a_message_comes_once_whatever_its_ways(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_message_arrives_once_over_any_routes(autojump_clock: trio.testing.MockClock) -> None:
     everybody = [(one, two) for two in range(4) for one in range(two)]
     async with relays(4, *everybody) as (made, received):
         await made[2].broadcast(b"one")
@@ -85,7 +85,7 @@ async def test_a_message_comes_once_whatever_its_ways(autojump_clock: trio.testi
         ]
 
 
-async def test_a_message_goes_no_farther_than_it_may(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_message_goes_no_farther_than_its_hops(autojump_clock: trio.testing.MockClock) -> None:
     async with relays(4, (0, 1), (1, 2), (2, 3), hops=2) as (made, received):
         await made[0].broadcast(b"hello")
         await quiet()
@@ -103,7 +103,7 @@ async def test_a_message_without_an_id_is_dropped(
         assert received == [[], [b"good"], [b"good"]]
 
 
-async def test_nobody_lets_a_message_take_more_hops_than_allowed(
+async def test_no_message_takes_more_hops_than_a_member_allows(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with relays(4, (0, 1), (1, 2), (2, 3), hops=2) as (made, received):
@@ -112,7 +112,7 @@ async def test_nobody_lets_a_message_take_more_hops_than_allowed(
         assert received == [[], [b"far"], [b"far"], []]
 
 
-async def test_the_program_talks_to_others() -> None:
+async def test_two_programs_talk() -> None:
     with trio.fail_after(60):
         async with (
             open_node() as node,

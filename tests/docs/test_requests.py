@@ -1,4 +1,4 @@
-"""The bytes that docs/requests.md shows are those that are sent."""
+"""The bytes in docs/requests.md are those that are sent."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,7 @@ def test_no_row_of_bytes_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(("shown", "kind", "number", "data", "text"), ROWS, ids=lambda value: value)
-def test_bytes_shown(shown: str, kind: str, number: str, data: str, text: str) -> None:
+def test_the_shown_bytes(shown: str, kind: str, number: str, data: str, text: str) -> None:
     bodies = {Kind.ERROR: text, Kind.CANCEL: None}
     message = encode(Kind(int(kind)), int(number), bodies.get(Kind(int(kind)), bytes.fromhex(data)))
     assert message.hex(" ") == shown

@@ -1,4 +1,4 @@
-"""The claims of the page of security about the wires, shown."""
+"""The claims of the page of security about the wires, checked."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def opened(wire: WireName) -> Pair:
 
 
 def sent(pair: Pair, wire: WireName) -> bytearray:
-    """The bytes that carry the message, from left to right."""
+    """Return the bytes that carry the message, from left to right."""
     pair.left.sender(None if wire == "hypercore9" else KEY.discovery_key, NAME).send(MESSAGE)
     return bytearray(pair.left.data_to_send(NOW))
 
@@ -57,13 +57,13 @@ def test_a_flipped_bit_ends_the_connection_on_hypercore11() -> None:
 
 
 @pytest.mark.parametrize("wire", ["hypercore9", "hypercore11"])
-def test_a_stream_cut_off_between_two_frames_looks_like_a_good_end(wire: WireName) -> None:
+def test_a_stream_cut_off_between_two_frames_looks_like_a_clean_end(wire: WireName) -> None:
     pair = opened(wire)
     assert sent(pair, wire)  # and never delivered
     assert pair.right.receive_eof(NOW) == [ConnectionClosed(None)]
 
 
-def test_who_connects_learns_the_discovery_keys_of_what_is_open_and_no_more() -> None:
+def test_a_remote_that_connects_learns_only_the_discovery_keys_of_open_drives() -> None:
     ours = connection()
     for key in (KEY, OTHER_KEY):
         ours.open_drive(key)
@@ -80,7 +80,7 @@ def test_who_connects_learns_the_discovery_keys_of_what_is_open_and_no_more() ->
     assert bytes(KEY.public_key) not in ours_shown
 
 
-def test_who_is_sent_a_message_on_hypercore9_learns_the_names_of_all_topics() -> None:
+def test_a_receiver_on_hypercore9_learns_the_names_of_all_topics() -> None:
     ours = connection(names=["peersockets/v0/chat", "peersockets/v0/webapp/of another drive/secret"])
     remote = hypercore9.RawPeer(ours)
     ours.sender(None, "peersockets/v0/chat").send(b"hello")
@@ -90,7 +90,7 @@ def test_who_is_sent_a_message_on_hypercore9_learns_the_names_of_all_topics() ->
 
 @pytest.mark.interop
 def test_no_real_peer_asks_for_a_new_key() -> None:
-    """It would push a message with that tag; secret-stream does not so much as name it."""
+    """It would have to push a message with that tag, and secret-stream does not even name the tag."""
     packages = ROOT / "tests" / "interop" / "hypercore11" / "node_modules"
     sources = [
         source.read_text()
@@ -101,7 +101,7 @@ def test_no_real_peer_asks_for_a_new_key() -> None:
     assert not any("rekey" in source.lower() for source in sources)
 
 
-def test_what_the_page_names_exists() -> None:
+def test_everything_that_the_page_names_exists() -> None:
     named = re.findall(r"`(test_\w+)`", (ROOT / "docs" / "security.md").read_text())
     tests = (ROOT / "tests").glob("**/test_*.py")
     defined = {name for path in tests for name in re.findall(r"def (test_\w+)", path.read_text())}
@@ -113,7 +113,7 @@ def test_what_the_page_names_exists() -> None:
 
 
 class _Shows(Instrument):
-    """Writes down every call of an instrument."""
+    """Records every call of an instrument."""
 
     def __init__(self) -> None:
         self.text = ""
@@ -139,7 +139,7 @@ def _offer_with_a_wrong_capability(stranger: Node, key: DriveKey) -> None:
 
 @pytest.mark.parametrize("wire", ["hypercore9", "hypercore11"])
 async def test_no_output_of_a_node_shows_a_secret(wire: WireName, caplog: pytest.LogCaptureFixture) -> None:
-    """A stranger that has learned the discovery key offers it, with a capability that is wrong."""
+    """A stranger that has learned the discovery key offers it with a wrong capability."""
     caplog.set_level(logging.DEBUG, "peersockets")
     key, identity, instrument = DriveKey(os.urandom(32)), KeyPair(os.urandom(32)), _Shows()
     secrets = (key.public_key, identity.seed, identity.x25519_secret_key)

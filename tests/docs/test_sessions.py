@@ -1,4 +1,4 @@
-"""Terminals show the sessions of the documentation."""
+"""The sessions of the documentation, run in terminals."""
 
 from __future__ import annotations
 

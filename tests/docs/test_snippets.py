@@ -1,4 +1,4 @@
-"""The JavaScript that the documentation shows for the other side, within a real application."""
+"""The JavaScript that the documentation shows for the other side, in a real application."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def test_snippet_holds_conversations_under_one_identity(block: Block, tmp_
 @pytest.mark.parametrize(
     "block", [block for block in SNIPPETS if block.marked("snippet") == SWARM], ids=lambda block: block.id
 )
-async def test_snippet_is_found_by_the_drives_key_alone(block: Block, tmp_path: Path) -> None:
+async def test_snippet_is_found_by_only_the_drives_key(block: Block, tmp_path: Path) -> None:
     keys = set()
     with trio.fail_after(120):
         async with open_node() as first, first.open_swarm(bootstrap=(), host=HOST) as network:
@@ -53,7 +53,7 @@ async def test_snippet_is_found_by_the_drives_key_alone(block: Block, tmp_path: 
 
 
 async def _connect(application: Application, wire: WireName, block: Block) -> bytes:
-    """Connect to the application, and converse; returns its public key."""
+    """Connect to the application, and exchange messages. Return its public key."""
     async with (
         open_node() as node,
         node.open_drive(application.key) as drive,
@@ -65,7 +65,7 @@ async def _connect(application: Application, wire: WireName, block: Block) -> by
 
 
 async def _find(application: Application, bootstrap: tuple[str, int], block: Block) -> bytes:
-    """Find the application, and converse; returns its public key."""
+    """Find the application, and exchange messages. Return its public key."""
     async with (
         open_node() as node,
         node.open_swarm(bootstrap=[bootstrap]) as swarm,
@@ -78,7 +78,7 @@ async def _find(application: Application, bootstrap: tuple[str, int], block: Blo
 
 
 async def _converse(events: PeerEvents, chat: Topic, block: Block) -> bytes:
-    """Exchange messages with who joins first; returns its public key."""
+    """Exchange messages with the first peer that joins. Return its public key."""
     joined = await events.receive()
     await chat.send(joined.peer_id, b"hello, who are you?")
     greets = "Buffer.from('hello')" in block.code

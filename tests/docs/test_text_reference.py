@@ -31,7 +31,7 @@ PACKAGES = tuple(text_reference.PACKAGES)
 
 
 def sections(page: str) -> dict[str, str]:
-    """The text below each heading of a page, by the heading without its marks."""
+    """Return the text below each heading of a page, by the heading without its marks."""
     parts = re.split(r"^##+ (.*)$", (API / f"{page}.md").read_text(), flags=re.MULTILINE)
     return dict(zip(parts[1::2], map(str.strip, parts[2::2]), strict=True))
 
@@ -88,7 +88,7 @@ def test_every_public_name_and_member_has_a_heading(package: str) -> None:
         ("peersockets_trio.testing", "open_node_pair", "AbstractAsyncContextManager[NodePair]"),
     ],
 )
-def test_what_a_reader_looks_up(package: str, heading: str, part: str) -> None:
+def test_typical_questions_of_a_reader_are_answered(package: str, heading: str, part: str) -> None:
     assert part in sections(package)[heading]
 
 
@@ -101,8 +101,10 @@ WITHOUT_ERRORS = {"Node", "Drive", "Topic", "PeerEvents", "Swarm"}
 
 
 @pytest.mark.parametrize("name", MOST_USED)
-def test_the_hover_text_of_a_name_that_is_used_most(name: str) -> None:
-    """It says what it is and, for a class, how to get one; and for a function, what it raises."""
+def test_the_hover_text_of_common_names(name: str) -> None:
+    """The text describes the name. For a class it also says how to get one, and for a function what it
+    raises.
+    """
     text = sections("peersockets_trio")[name]
     first = text.split("\n\n")[1]
     assert first.rstrip().endswith((".", ":"))

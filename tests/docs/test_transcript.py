@@ -1,4 +1,4 @@
-"""The README's transcript of a chat is what a chat with a real Hyperswarm application looks like."""
+"""The README's transcript of a chat matches a chat with a real Hyperswarm application."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ async def test_the_transcript_of_a_chat(tmp_path: Path) -> None:
 
 
 async def _chat(application: RealPeer, bootstrap: str, key_file: Path) -> str:
-    """Talk to an application that knows the drive's key, too; only the network is another one."""
+    """Talk to an application that knows only the drive's key, on another network."""
     created = await application.call("createDrive")
     key = DriveKey.parse(created["key"])
     await join(application, key.discovery_key, flush=True)
@@ -68,7 +68,9 @@ async def _say(topic: RealTopic, our_key: bytes, terminal: Terminal, text: str) 
 
 
 def _without_chance(transcript: str) -> str:
-    """A transcript without what differs from run to run; the first notices come in any order."""
+    """Return a transcript without the parts that differ from run to run. The first notices come in
+    any order.
+    """
     command, *lines = PORT.sub("ADDRESS", transcript).splitlines()
     first = next(at for at, line in enumerate(lines) if line.startswith(">"))
     rest = re.sub("left: .*", "left", KEY.sub("KEY", "\n".join(lines))).splitlines()

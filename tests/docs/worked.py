@@ -1,4 +1,4 @@
-"""The worked examples of the protocol, computed anew: bytes that the reference has sent, by our code."""
+"""The worked examples of the protocol, computed again: our code makes the bytes that the reference sent."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def keys() -> dict[str, bytes]:
 def _handshaken(
     dh: DHFunction, statics: dict[str, DHKeyPair], payloads: dict[str, bytes]
 ) -> tuple[list[bytes], NoiseHandshake]:
-    """The three messages of a handshake, and A's side of it when it is finished."""
+    """The three messages of a handshake, and A's side after it."""
     sides = {
         side: NoiseHandshake(
             initiator=side == "A",
