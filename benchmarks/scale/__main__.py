@@ -49,7 +49,7 @@ def simulate(options: argparse.Namespace, members: int, earlier: list[Run]) -> R
         print(line(table[-1]), flush=True)
         if options.save:
             figures = {"runs": [attrs.asdict(each) for each in (*earlier, run)]}
-            options.save.write_text(json.dumps(figures, indent=1) + "\n")
+            options.save.write_text(json.dumps(figures) + "\n")
     all_found, minutes = observer.time_to_find_all(), (time.process_time() - began) / 60
     print(
         f"\n99 % of the members were known after"

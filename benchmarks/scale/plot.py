@@ -29,7 +29,8 @@ REACHED: Final = ("directly", "after 2 hops", "after 3 hops")
 
 def draw(saved: list[Path]) -> None:
     """Draw the figures of some files into an SVG beside the first. The last period of each run in that file
-    shows the cost by members, the longest run the cost by hour, and the runs that have it the cost by cause.
+    and of the run with the most nodes shows the cost by members; the longest run shows the cost by hour; and
+    each run that has it shows the cost by cause.
     """
     files = [json.loads(each.read_text())["runs"] for each in saved]
     every = [run for runs in files for run in runs]
@@ -38,7 +39,9 @@ def draw(saved: list[Path]) -> None:
     figure, ((packets, size), (known, reach), (hours, causes)) = plt.subplots(
         3, 2, figsize=(11, 10.5), layout="constrained"
     )
-    _draw_sizes(files[0], packets, size, known, reach)
+    largest = max(every, key=lambda run: run["nodes"])
+    sizes = [run for run in files[0] if run is not largest]
+    _draw_sizes([*sizes, largest], packets, size, known, reach)
     _draw_hours(max(every, key=lambda run: len(run["periods"])), hours)
     _draw_causes([run for run in every if "causes" in run["periods"][-1]], causes)
     figure.savefig(saved[0].with_suffix(".svg"), metadata={"Date": None})
@@ -46,6 +49,7 @@ def draw(saved: list[Path]) -> None:
 
 def _draw_sizes(runs: list[dict[str, Any]], packets: Axes, size: Axes, known: Axes, reach: Axes) -> None:
     x = [run["members"] for run in runs]
+    labels = [f"{run['members']:,}\n({run['nodes']:,})" for run in runs]
     periods = [run["periods"][-1] for run in runs]
     for role, label in ROLES.items():
         packets.plot(x, [period[role]["packets"] / 1000 for period in periods], ".-", label=label)
@@ -60,9 +64,9 @@ def _draw_sizes(runs: list[dict[str, Any]], packets: Axes, size: Axes, known: Ax
     reach.set_title("% of the members that a message reaches")
     for axes in (packets, size, known, reach):
         axes.set_xscale("log")
-        axes.set_xticks(x, [f"{members:,}" for members in x])
+        axes.set_xticks(x, labels)
         axes.minorticks_off()
-        axes.set_xlabel("members of the drive")
+        axes.set_xlabel("members of the drive (nodes of the DHT)")
         axes.set_ylim(bottom=0)
         axes.legend(fontsize=8)
 
@@ -71,7 +75,7 @@ def _draw_hours(run: dict[str, Any], axes: Axes) -> None:
     x = [period["minutes"] / 60 for period in run["periods"]]
     for role, label in ROLES.items():
         axes.plot(x, [period[role]["packets"] / 1000 for period in run["periods"]], ".-", label=label)
-    axes.set_title(f"thousand packets in an hour, {run['nodes']:,} nodes and {run['members']:,} members")
+    axes.set_title(f"thousand packets in an hour\n{run['nodes']:,} nodes and {run['members']:,} members")
     axes.set_xlabel("hours")
     axes.set_ylim(bottom=0)
     axes.legend(fontsize=8)
@@ -90,4 +94,4 @@ def _draw_causes(runs: list[dict[str, Any]], axes: Axes) -> None:
         left = [start + length for start, length in zip(left, width, strict=True)]
     axes.invert_yaxis()
     axes.set_title("thousand packets in an hour, by cause")
-    axes.legend(fontsize=6)
+    axes.legend(fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.3, -0.08))
