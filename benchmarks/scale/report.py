@@ -6,6 +6,7 @@ import os
 import statistics
 import time
 from collections.abc import Iterable
+from random import Random
 from typing import Final
 
 import attrs
@@ -13,7 +14,7 @@ import attrs
 from .causes import Cause, Tally
 from .mesh import Spread, average
 from .network import Host
-from .population import DRIVE, Member, Population
+from .population import DRIVE, FIRST, Member, Population
 
 HOPS: Final = 4
 
@@ -51,6 +52,8 @@ class Period:
     nearest: Cost
     """The cost of the twenty nodes nearest to the drive."""
     member: Cost
+    bootstrap: Cost
+    """The cost of the first node, at which all others begin."""
     lookups: int
     recall: float
     """The part of the live announcements of small topics that lookups found."""
@@ -96,7 +99,9 @@ class Observer:
         before = {host: (host.packets, host.bytes) for host in network.hosts.values()}
         nearest = population.nearest()
         roles = {
-            "node": [host for host in population.hosts.values() if host not in nearest],
+            "node": [
+                host for host in population.hosts.values() if host not in nearest and host.address != FIRST
+            ],
             "nearest": nearest,
             "member": [member.host for member in population.present.values()],
         }
@@ -110,15 +115,17 @@ class Observer:
         expected = sum(live for live, _ in population.lookups)
         found = sum(found for _, found in population.lookups)
         here = set(network.hosts.values())
+        nodes = {host for host in population.hosts.values() if host.address != FIRST}
         members = list(population.present.values())
         degrees = [len(member.neighbours) for member in members]
         scale = 3600.0 / seconds
         return Period(
             minutes=(end - self.began) / 60,
             gone=population.gone - gone,
-            node=_cost(here.intersection(population.hosts.values()).difference(nearest), before, scale),
+            node=_cost(nodes.difference(nearest), before, scale),
             nearest=_cost(here.intersection(nearest), before, scale),
             member=_cost((member.host for member in members), before, scale),
+            bootstrap=_cost([population.hosts[FIRST]], before, scale),
             lookups=len(population.lookups),
             recall=found / expected if expected else 1.0,
             known=self.known[-1][1],
@@ -163,7 +170,7 @@ def _part(observer: Member, present: Iterable[bytes]) -> float:
 
 def _watch(hosts: list[Host]) -> list[Host]:
     """Count the packets of some hosts by cause, which would slow the simulation down if it did so for all."""
-    some = hosts[:: -(-len(hosts) // WATCHED) or 1]
+    some = Random(0).sample(hosts, min(len(hosts), WATCHED))
     for host in some:
         host.tally = Tally()
     return some

@@ -61,6 +61,7 @@ def test_each_packet_of_a_host_has_a_cause() -> None:
         causes = period.causes[role]
         assert sum(each.packets for each in causes.values()) == pytest.approx(cost.packets), role
         assert sum(each.bytes for each in causes.values()) == pytest.approx(cost.bytes), role
+    assert period.bootstrap.packets > period.node.packets  # the others begin there
     lines = causes_lines(period).splitlines()
     assert len(lines) == len(Cause)
     assert {each.count("|") for each in lines} == {CAUSES_HEAD.splitlines()[0].count("|")}
