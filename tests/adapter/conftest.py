@@ -7,8 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 
+from adapter.reconnect_support import Line
+
 
 @pytest.fixture(autouse=True)
 def nothing_leaks() -> Iterator[None]:
     yield
     gc.collect()
+
+
+@pytest.fixture
+def line(monkeypatch: pytest.MonkeyPatch) -> Line:
+    return Line(monkeypatch)

@@ -384,3 +384,10 @@ def _end(connection: Connection) -> streams.End:
 
 def handshake_event(events: Iterable[Event]) -> HandshakeCompleted:
     return next(event for event in events if isinstance(event, HandshakeCompleted))
+
+
+def handshaken(*, initiator: bool = False) -> RawPeer:
+    """Return a remote whose handshake with our connection happened at `NOW`. All output has been taken."""
+    remote = RawPeer(connection(initiator=initiator, names=["chat"]))
+    remote.heard()
+    return remote
