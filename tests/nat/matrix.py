@@ -21,6 +21,7 @@ from nat.world import DHT_ADDRESSES, Host, World
 Software: TypeAlias = Literal["Node", "Python"]
 Pairing: TypeAlias = tuple[Software, Software]
 """The software of the dialling side first, as in every pair here."""
+Side: TypeAlias = Literal["dialler", "listener"]
 
 PAIRINGS: Final[tuple[Pairing, ...]] = (
     ("Node", "Node"),
@@ -178,13 +179,19 @@ def open_peer(host: Host, software: Software) -> AbstractAsyncContextManager[Nod
     )
 
 
-async def dial(dialler: NodePeer, listener: NodePeer, relay: str | None = None) -> Try:
+async def dial(
+    dialler: NodePeer,
+    listener: NodePeer,
+    relay: str | None = None,
+    *,
+    names: Side = "dialler",
+) -> Try:
     """Dial once, with new nodes, sockets, mappings and keys on both sides.
 
-    `relay` is the key of a blind relay that the dialler names.
+    `relay` is the key of a blind relay, which one side `names`.
     """
-    server = (await listener.call("listen"))["key"]
-    client = (await dialler.call("open", relay=relay))["key"]
+    server = (await listener.call("listen", relay=relay if names == "listener" else None))["key"]
+    client = (await dialler.call("open", relay=relay if names == "dialler" else None))["key"]
     began = trio.current_time()
     outcome = Try(PATIENCE, "neither connected nor failed in time")
     with trio.move_on_after(PATIENCE):

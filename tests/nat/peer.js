@@ -30,10 +30,12 @@ function open (options) {
 }
 
 serve({
-  async listen () {
+  // With `relay`, the key of a blind relay, the node names it to those who dial.
+  async listen ({ relay }) {
     const { dht, key } = open()
     await dht.fullyBootstrapped()
-    const server = dht.createServer(stream => follow(stream, key))
+    const relayThrough = relay ? Buffer.from(relay, 'hex') : null
+    const server = dht.createServer({ relayThrough }, stream => follow(stream, key))
     await server.listen()
     return { key }
   },

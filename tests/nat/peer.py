@@ -64,8 +64,8 @@ class Host:
         self._nursery = nursery
         self._running: dict[str, Running] = {}
 
-    async def listen(self) -> Result:
-        swarm = await self._nursery.start(self._run, None)
+    async def listen(self, relay: str | None = None) -> Result:
+        swarm = await self._nursery.start(self._run, relay)
         await swarm.join(os.urandom(32), lookup=False).flushed()
         return {"key": swarm.public_key.hex()}
 
