@@ -1,5 +1,5 @@
-"""Dials a key: finds nodes that relay to it, sends a handshake through several of them, and decides
-to which address the stream connects.
+"""`Dial`: sends a handshake to a key through the relays that `RelayFinder` finds, and tries the ways to the
+remote, until the stream can be connected.
 
 Source: hyperdht 6.34.0, `lib/connect.js`.
 """
@@ -7,9 +7,7 @@ Source: hyperdht 6.34.0, `lib/connect.js`.
 from __future__ import annotations
 
 import enum
-import ipaddress
 import math
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -18,16 +16,15 @@ import attrs
 from ..address import PathAddress, SocketAddress
 from ..errors import RemoteProtocolError
 from ..holepunch.client import POSTPONEMENTS, ClientPlan, ClientPunch, Failure, PunchedAddress
-from ..holepunch.nat import Firewall
 from ..keys import Entropy, KeyPair
 from ..transitions import follow
 from ..wires.keys import Keys
 from .exchange import Exchange
+from .finding import RelayFinder
 from .messages import (
     VERSION,
     HandshakeError,
     HandshakePayload,
-    HyperDhtCommand,
     RelayedHandshake,
     RelayMode,
     decode_handshake_untrusted,
@@ -36,16 +33,9 @@ from .noise_ik import HandshakeNoise
 from .punching import Punching
 from .relaying import UNUSABLE_RELAY, Pairing, Relaying, Upgraded
 from .rpc.messages import RpcCommand, RpcResponse
-from .rpc.query import Query, Reply
 from .rpc.requests import PendingRequest
 from .signing import key_hash
-
-_WAYS: Final = 2  # relays that carry the handshake at the same time
-_WAYS_WITH_KNOWN_RELAYS: Final = 3
-
-_HEAD_START: Final = 0.1
-"""Seconds for which known relays are tried before a search for others begins. Most answer sooner, and a
-search asks twenty nodes. The reference searches at the same time."""
+from .ways import Way, Ways, WaySignal, local_address, open_way
 
 _LOCAL_HEAD_START: Final = 0.05
 """Seconds for which a local address is tried before hole punching begins as well. Hosts of one network answer
@@ -131,8 +121,12 @@ class Dial:
         """Begin; the dial tries `relays` at once, and soon searches for others."""
         self.public_key = public_key
         self.state = DialState.FINDING
-        self.attempts = 0
-        """The number of nodes through which the handshake was sent."""
+        self.ways = Ways()
+        """The ways to the remote, once that has answered."""
+        self.pairing: Pairing | None = None
+        """The attempt to meet the remote at a blind relay, if one of the two has named one."""
+        self.postponed = False
+        """Whether it failed only because one of the two sides may not punch through a random NAT so soon."""
         self._exchange = exchange
         self._punching = punching
         self._target = key_hash(public_key)
@@ -140,61 +134,26 @@ class Dial:
         self._noise = HandshakeNoise(key_pair, entropy, public_key)
         self._learn_relays = learn_relays
         self._relaying = relaying
-        self.pairing: Pairing | None = None
-        """The attempt to meet the remote at a blind relay, if one of the two has named one."""
-        self._message = RelayedHandshake(RelayMode.FROM_CLIENT, self._noise.write(payload)).encode()
-        self._ways: dict[PendingRequest, None] = {}
-        self._most_ways = _WAYS_WITH_KNOWN_RELAYS if relays else _WAYS
-        self._to_try: deque[SocketAddress] = deque(relays)
-        self._tried: set[SocketAddress] = set()
+        self._finished: tuple[Keys, int] | None = None
+        """The keys of the finished handshake, and the id of the remote's stream."""
         self._ping: PendingRequest | None = None  # to a local address of the remote
         self._punch: ClientPunch | None = None
         self._plan: tuple[int, ClientPlan] | None = None
-        """The number that the remote has given the handshake, and the plan of a punch that begins soon."""
+        """The number that the remote has given the handshake, and the plan of the punch."""
         self._punch_at = math.inf
-        self._punch_failure = ""
-        self.postponed = False
-        """Whether it failed only because one of the two sides may not punch through a random NAT so soon."""
-        self._finished: tuple[Keys, int] | None = None
-        self._relay_failure = ""
-        self._query: Query | None = None
-        self._relays = relays
-        self._search_at = now + _HEAD_START
-        """The time of the search for other relays, unless the dial is over by then; infinity once it runs."""
-        self._try_next(now)
-        if not self._ways:
-            self._search(now)
-
-    def next_deadline(self) -> float:
-        """Return the time at which to call `handle_deadline`; infinity for never."""
-        return min(self._search_at, self._punch_at)
-
-    def handle_deadline(self, now: float) -> None:
-        """Search for other relays, or begin to punch, if it is time."""
-        if self._search_at <= now:
-            self._search(now)
-        if self._punch_at <= now:
-            self._begin_punch(now)
-
-    def _search(self, now: float) -> None:
-        """Search for nodes that relay to the key."""
-        if self._search_at < math.inf:
-            self._search_at = math.inf
-            self._query = self._exchange.query(
-                self, self._target, now, command=HyperDhtCommand.FIND_PEER, nodes=self._relays
-            )
-
-    def cancel(self, now: float) -> None:
-        """Give up; no event follows."""
-        if self.active:
-            self._signal(DialSignal.FAIL)
-            self._let_go(now)
-            self._end_pairing(now)
+        message = RelayedHandshake(RelayMode.FROM_CLIENT, self._noise.write(payload)).encode()
+        self._finder = RelayFinder(self, exchange, self._target, message, relays)
+        self._finder.begin(now)
 
     @property
     def active(self) -> bool:
         """Whether the dial is still in progress."""
         return bool(TRANSITIONS[self.state])
+
+    @property
+    def attempts(self) -> int:
+        """The number of nodes through which the handshake was sent."""
+        return self._finder.attempts
 
     @property
     def stream_id(self) -> int:
@@ -207,79 +166,35 @@ class Dial:
         """Whether we have named a blind relay."""
         return self._payload.relay_through is not None
 
-    # Finding relays
+    def next_deadline(self) -> float:
+        """Return the time at which to call `handle_deadline`; infinity for never."""
+        return min(self._finder.next_deadline(), self._punch_at)
 
-    def replied(self, query: Query, reply: Reply, now: float) -> None:
-        """Take in a node's answer. A node that knows the key relays to it."""
-        if reply.value is not None and self.state is DialState.FINDING:
-            self._to_try.append(reply.source)
-            self._try_next(now)
+    def handle_deadline(self, now: float) -> None:
+        """Search for other relays, or begin to punch, if it is time."""
+        self._finder.handle_deadline(now)
+        if self._punch_at <= now:
+            self._begin_punch(now)
 
-    def finished(self, query: Query, now: float) -> None:
-        """Note that all nodes near the key have been asked."""
-        self._query = None
-        self._fail_if_nothing_is_left(now)
-
-    def _try_next(self, now: float) -> None:
-        while self._to_try and len(self._ways) < self._most_ways:
-            relay = self._to_try.popleft()
-            if relay in self._tried:
-                continue
-            self._tried.add(relay)
-            way = self._exchange.request(
-                self,
-                relay,
-                now,
-                command=HyperDhtCommand.PEER_HANDSHAKE,
-                target=self._target,
-                value=self._message,
-            )
-            if way is not None:
-                self.attempts += 1
-                self._ways[way] = None
-
-    def _go_on(self, now: float) -> None:
-        """Try the next relays; without any, search at once; fail if the search is over as well."""
-        self._try_next(now)
-        if self.state is DialState.FINDING and not self._ways:
-            self._search(now)
-        self._fail_if_nothing_is_left(now)
-
-    def _fail_if_nothing_is_left(self, now: float) -> None:
-        if self.state is DialState.FINDING and not self._ways and not self._to_try and self._query is None:
-            self._fail(
-                f"the peer did not answer through any of {self.attempts} relays"
-                if self.attempts
-                else "no node of the DHT knows the peer: it is not listening",
-                now,
-            )
+    def cancel(self, now: float) -> None:
+        """Give up; no event follows."""
+        if self.active:
+            self._signal(DialSignal.FAIL)
+            self._let_go(now)
+            self._end_pairing(now)
 
     # The answer
 
-    def answered(self, request: PendingRequest, response: RpcResponse, now: float) -> None:
-        """Take in the remote's answer that a relay has sent, a relay's refusal, or a local address's
-        answer to our ping.
-        """
-        if request is self._ping:
-            self._ping = None
-            self._done(request.to, now)
-            return
-        self._ways.pop(request, None)
+    def relay_answered(self, relay: SocketAddress, response: RpcResponse, now: float) -> None:
+        """Take in the remote's answer that a relay has sent, or a relay's refusal."""
         try:
-            self._take_answer_untrusted(request.to, response, now)
+            self._take_answer_untrusted(relay, response, now)
         except RemoteProtocolError:
             self._exchange.node.dropped += 1
-        if self.state is DialState.FINDING:
-            self._go_on(now)
 
-    def timed_out(self, request: PendingRequest, now: float) -> None:
-        """Note that a relay, or a local address, does not answer."""
-        if request is self._ping:
-            self._ping = None
-            self._fail_if_no_way_is_left(now)
-            return
-        self._ways.pop(request, None)
-        self._go_on(now)
+    def relays_exhausted(self, reason: str, now: float) -> None:
+        """Fail, because the remote has not answered."""
+        self._fail(reason, now)
 
     def _take_answer_untrusted(self, relay: SocketAddress, response: RpcResponse, now: float) -> None:
         if response.value is None:
@@ -293,9 +208,9 @@ class Dial:
         elif payload.error != HandshakeError.NONE or payload.udx is None:
             self._fail(f"the peer declined with error {payload.error}", now)
         else:
-            server = answer.peer_address
+            server = answer.peer_address or relay
             # A peer that has answered by itself needs no relay next time.
-            relays = (relay,) if server in (None, relay) else payload.relays or tuple(self._tried)
+            relays = (relay,) if server == relay else payload.relays or tuple(self._finder.tried)
             self._learn_relays(self.public_key, relays)
             self._finished = (self._noise.keys(), payload.udx.id)
             self._reach(relay, server, payload, response.to, now)
@@ -303,34 +218,86 @@ class Dial:
     def _reach(
         self,
         relay: SocketAddress,
-        server: SocketAddress | None,
+        server: SocketAddress,
         payload: HandshakePayload,
         ours: SocketAddress,
         now: float,
     ) -> None:
-        """Decide to which address the stream connects."""
+        """Take the open way to the remote, or try all others."""
         self._signal(DialSignal.REACH)
+        self._finder.stop()
+        open = open_way(relay, server, payload, self._payload)
+        if open is not None:
+            self.ways.signal(Way.OPEN, WaySignal.TRY)
+            self._pass(Way.OPEN, open.address, now)
+            return
+        self._plan_punch(relay, server, payload, now)
+        local = local_address(server, ours, payload, self._payload)
+        if local is not None:
+            self._try_local(local, now)
+        self._meet_at_relay(payload, now)
+        self.handle_deadline(now)
+
+    # Local addresses
+
+    def _try_local(self, address: SocketAddress, now: float) -> None:
+        """Ask at a local address of the remote. It has a head start before the punch."""
+        self._ping = self._exchange.request(self, address, now, command=RpcCommand.PING, internal=True)
+        if self._ping is not None:
+            self.ways.signal(Way.LOCAL, WaySignal.TRY)
+            self._punch_at = now + _LOCAL_HEAD_START
+
+    def answered(self, request: PendingRequest, response: RpcResponse, now: float) -> None:
+        """Connect to the local address, which has answered."""
+        self._ping = None
+        self._pass(Way.LOCAL, request.to, now)
+
+    def timed_out(self, request: PendingRequest, now: float) -> None:
+        """Note that the local address does not answer."""
+        self._ping = None
+        self._lose(Way.LOCAL, "", now)
+
+    # Hole punching
+
+    def _plan_punch(
+        self, relay: SocketAddress, server: SocketAddress, payload: HandshakePayload, now: float
+    ) -> None:
         punchable = payload.holepunch
-        if server is None or server == relay:
-            self._done(relay, now)
-        elif payload.firewall == Firewall.OPEN or punchable is None or not punchable.relays:
-            public = [address for address in payload.addresses if _is_public(address)]
-            self._done(public[0] if public else server, now)
-        elif self._payload.firewall == Firewall.OPEN:
-            self._done(None, now)
-        else:
-            self._let_go(now)
-            at = dict(punchable.relays)
-            server_relay = relay if relay in at else punchable.relays[0][0]
-            plan = ClientPlan(relay, server, server_relay, at[server_relay], payload.firewall)
-            self._plan = punchable.id, plan
-            self._punch_at = now
-            if ours[0] == server[0] and any(map(_is_unicast, payload.addresses)):
-                local = _best_match(self._payload.addresses, tuple(filter(_is_unicast, payload.addresses)))
-                self._ping = self._exchange.request(self, local, now, command=RpcCommand.PING, internal=True)
-                self._punch_at = now + _LOCAL_HEAD_START
-            self._meet_at_relay(payload, now)
-            self.handle_deadline(now)
+        assert punchable is not None
+        at = dict(punchable.relays)
+        server_relay = relay if relay in at else punchable.relays[0][0]
+        plan = ClientPlan(relay, server, server_relay, at[server_relay], payload.firewall)
+        self._plan = punchable.id, plan
+        self._punch_at = now
+        self.ways.signal(Way.PUNCH, WaySignal.PLAN)
+
+    def _begin_punch(self, now: float) -> None:
+        assert self._finished is not None
+        assert self._plan is not None
+        self._punch_at = math.inf
+        self.ways.signal(Way.PUNCH, WaySignal.TRY)
+        id, plan = self._plan
+        self._punch = self._punching.start(
+            self._target,
+            id,
+            self._finished[0].handshake_hash,
+            plan,
+            now,
+            on_punched=self._punched,
+            on_failed=self._punch_failed,
+        )
+        self._punch.begin(now)
+
+    def _punched(self, punched: PunchedAddress, now: float) -> None:
+        self._punch = None
+        self._pass(Way.PUNCH, (*punched.address, punched.socket), now)
+
+    def _punch_failed(self, failure: Failure, now: float) -> None:
+        self._punch = None
+        self.postponed = failure in POSTPONEMENTS
+        self._lose(Way.PUNCH, failure.value, now)
+
+    # Blind relays
 
     def _meet_at_relay(self, payload: HandshakePayload, now: float) -> None:
         """Meet the remote at the blind relay that it has named, or at ours, while we punch."""
@@ -350,59 +317,31 @@ class Dial:
             on_failed=self._pairing_failed,
         )
         if self.pairing is None:
-            self._relay_failure = UNUSABLE_RELAY
+            self.ways.fail(Way.RELAY, UNUSABLE_RELAY)
+        else:
+            self.ways.signal(Way.RELAY, WaySignal.TRY)
 
     def _paired(self, now: float) -> None:
+        self.ways.signal(Way.RELAY, WaySignal.PASS)
         self._signal(DialSignal.RELAY)
-        self._fail_if_no_way_is_left(now)
+        self._end_without_ways(now)
 
     def _pairing_failed(self, reason: str, now: float) -> None:
         """Note that the two have not met at the relay; they may still meet directly."""
-        self._relay_failure = reason
-        self._fail_if_no_way_is_left(now)
+        self._lose(Way.RELAY, reason, now)
 
-    def _begin_punch(self, now: float) -> None:
-        assert self._finished is not None
-        assert self._plan is not None
-        self._punch_at = math.inf
-        id, plan = self._plan
-        self._punch = self._punching.start(
-            self._target,
-            id,
-            self._finished[0].handshake_hash,
-            plan,
-            now,
-            on_punched=self._punched,
-            on_failed=self._punch_failed,
-        )
-        self._punch.begin(now)
+    def _end_pairing(self, now: float) -> None:
+        """End the attempt to meet at a relay, which is not needed any more."""
+        if self.pairing is not None:
+            self._relaying.end(self.pairing, now)
 
-    def _punched(self, punched: PunchedAddress, now: float) -> None:
-        self._punch = None
-        self._done((*punched.address, punched.socket), now)
+    # The end
 
-    def _punch_failed(self, failure: Failure, now: float) -> None:
-        self._punch = None
-        self._punch_failure = failure.value
-        self.postponed = failure in POSTPONEMENTS
-        self._fail_if_no_way_is_left(now)
-
-    def _fail_if_no_way_is_left(self, now: float) -> None:
-        """Fail after the punch, unless the remote may still answer at a local address, or come to the blind
-        relay. A stream that is already relayed stays so.
-        """
-        if not self._punch_failure or self._ping is not None:
-            return
-        if self.state is DialState.RELAYED:
-            self._signal(DialSignal.FINISH)
-            self._let_go(now)
-        elif self.pairing is None or not self.pairing.pending:
-            reasons = (self._punch_failure, self._relay_failure)
-            self._fail("; ".join(filter(None, reasons)), now, unpunched=True)
-
-    def _done(self, address: PathAddress | None, now: float) -> None:
+    def _pass(self, way: Way, address: PathAddress | None, now: float) -> None:
+        """Let the stream take a direct way."""
         assert self._finished is not None
         relayed = self.state is DialState.RELAYED
+        self.ways.signal(way, WaySignal.PASS)
         self._signal(DialSignal.FINISH)
         self._let_go(now)
         keys, stream_id = self._finished
@@ -414,48 +353,36 @@ class Dial:
             self._end_pairing(now)
             self._exchange.report(Dialled(self, keys, stream_id, address))
 
+    def _lose(self, way: Way, reason: str, now: float) -> None:
+        """Go on without a way that has failed."""
+        self.ways.fail(way, reason)
+        self._end_without_ways(now)
+
+    def _end_without_ways(self, now: float) -> None:
+        """End once no other way may pass: a stream that is relayed stays so."""
+        if self.ways.pending:
+            return
+        if self.state is DialState.RELAYED:
+            self._signal(DialSignal.FINISH)
+            self._let_go(now)
+        else:
+            self._fail(self.ways.reasons, now, unpunched=True)
+
     def _fail(self, reason: str, now: float, *, unpunched: bool = False) -> None:
         self._signal(DialSignal.FAIL)
         self._let_go(now)
         self._exchange.report(DialFailed(self, reason, unpunched))
 
-    def _end_pairing(self, now: float) -> None:
-        """End the attempt to meet at a relay, which is not needed any more."""
-        if self.pairing is not None:
-            self._relaying.end(self.pairing, now)
-
     def _let_go(self, now: float) -> None:
-        self._search_at = self._punch_at = math.inf
+        """Stop everything but the pairing."""
+        self._finder.stop()
+        self._punch_at = math.inf
         if self._punch is not None:
             self._punching.cancel(self._punch, now)
             self._punch = None
-        for asked in (*self._ways, self._query, self._ping):
-            if asked is not None:
-                self._exchange.cancel(asked)
-        self._ways.clear()
-        self._to_try.clear()
-        self._query = self._ping = None
+        if self._ping is not None:
+            self._exchange.cancel(self._ping)
+            self._ping = None
 
     def _signal(self, signal: DialSignal) -> None:
         self.state = follow(TRANSITIONS, self.state, signal, "dial")
-
-
-def _is_public(address: SocketAddress) -> bool:
-    return ipaddress.IPv4Address(address[0]).is_global and address[1] != 0
-
-
-def _is_unicast(address: SocketAddress) -> bool:
-    host = ipaddress.IPv4Address(address[0])
-    return not (host.is_unspecified or host.is_multicast or host.is_reserved) and address[1] != 0
-
-
-def _best_match(ours: tuple[SocketAddress, ...], theirs: tuple[SocketAddress, ...]) -> SocketAddress:
-    """Return the address of `theirs` that shares the longest prefix with an address of `ours`."""
-
-    def shared(address: SocketAddress) -> int:
-        number = int(ipaddress.IPv4Address(address[0]))
-        return max(
-            (32 - (number ^ int(ipaddress.IPv4Address(host))).bit_length() for host, _ in ours), default=0
-        )
-
-    return max(theirs, key=shared)

@@ -27,7 +27,6 @@ from .messages import HyperDhtCommand, RelayedHolepunch, RelayMode, decode_holep
 from .relaying import Pairing
 from .rpc.events import RequestReceived
 from .rpc.messages import RpcCommand, RpcResponse
-from .rpc.query import Query, Reply
 from .rpc.requests import PendingRequest, Socket
 from .secure_payload import SecurePayload
 
@@ -381,9 +380,3 @@ class Punching:
             puncher.sample_lost(now)
         else:
             self._rounds.pop(request).round_lost(now)
-
-    def replied(self, query: Query, reply: Reply, now: float) -> None:
-        """Do nothing: a punch makes no queries."""
-
-    def finished(self, query: Query, now: float) -> None:
-        """Do nothing: a punch makes no queries."""

@@ -13,9 +13,7 @@ from ..errors import RemoteProtocolError
 from ..wires.hypercore11.encoding import encode_uint
 from .exchange import Exchange
 from .messages import HyperDhtCommand, MutableValue, decode_mutable_untrusted
-from .rpc.messages import RpcResponse
 from .rpc.query import Commit, Query, Reply
-from .rpc.requests import PendingRequest
 from .signing import key_hash, verify_mutable
 
 MOST_VALUE: Final = 1000
@@ -84,10 +82,6 @@ class ValueSearch:
     def finished(self, query: Query, now: float) -> None:
         """Report the result, now that all nodes have been asked."""
         self._exchange.report(ValueFound(self, self._found, len(query.confirmed)))
-
-    def answered(self, request: PendingRequest, response: RpcResponse, now: float) -> None: ...
-
-    def timed_out(self, request: PendingRequest, now: float) -> None: ...
 
     def _store(self, reply: Reply) -> Commit | None:
         if reply.token is None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import Any
+
 import attrs
 import pytest
 
 from core.dht.dialing_support import NODES, PAYLOAD, PUNCHABLE, SERVER, SERVER_KEYS, US, Played
+from peersockets_core import LocalProtocolError
 from peersockets_core.dht.dialing import DialState
 from peersockets_core.dht.events import DialFailed, Dialled
 from peersockets_core.dht.limits import HyperDhtLimits
@@ -21,6 +25,7 @@ from peersockets_core.dht.rpc.limits import DhtLimits
 from peersockets_core.dht.rpc.messages import (
     RpcCommand,
 )
+from peersockets_core.dht.ways import Way, WayState
 from peersockets_core.holepunch import Failure, Firewall
 
 
@@ -143,6 +148,26 @@ def test_a_slow_local_address_wins_over_a_failed_punch() -> None:
     assert net.fate.address == to
 
 
+def test_the_states_of_the_ways() -> None:
+    net = Played()
+    dial = net.dial()
+    assert set(dial.ways.states.values()) == {WayState.UNTRIED}
+    net.find(NODES[0])
+    net.reply(attrs.evolve(PAYLOAD, holepunch=PUNCHABLE, addresses=LOCAL), ours=(SERVER[0], 1))
+    states = dial.ways.states
+    assert (states[Way.LOCAL], states[Way.PUNCH]) == (WayState.TRYING, WayState.PLANNED)
+    ((to, ping),) = net.take(RpcCommand.PING, internal=True)
+    net.wait(0.06)
+    ((_, round, socket),) = net.take_punching(HyperDhtCommand.PEER_HOLEPUNCH)
+    assert states[Way.PUNCH] is WayState.TRYING
+    net.answer(NODES[0], round, b"", socket=socket)
+    assert states[Way.PUNCH] is WayState.FAILED
+    assert dial.ways.pending
+    net.answer(to, ping, None)
+    assert states[Way.LOCAL] is WayState.PASSED
+    assert states[Way.OPEN] is states[Way.RELAY] is WayState.UNTRIED
+
+
 def test_a_punch_that_fails_first_waits_for_the_local_address() -> None:
     net = Played()
     net.dial()
@@ -166,15 +191,25 @@ def test_impossible_addresses_are_not_tried() -> None:
     assert net.take_punching(HyperDhtCommand.PEER_HOLEPUNCH)
 
 
-def test_behind_the_same_address_without_room_for_a_ping() -> None:
-    limits = HyperDhtLimits(rpc=DhtLimits(requests=len(NODES)))
-    net = Played(options={"limits": limits})
+def test_behind_the_same_address_without_room_for_a_ping(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = Played(options={"limits": HyperDhtLimits(rpc=DhtLimits(requests=len(NODES)))})
     dial = net.dial()
     net.find(NODES[0])
-    for _ in range(len(NODES) - 1):
-        net.machine.node.ping(("10.9.9.9", 1), net.now)
+    node = net.machine.node
+    receive = node.receive_datagrams
+
+    def receive_and_fill(*datagrams: Any, **options: Any) -> Any:
+        events = receive(*datagrams, **options)
+        with suppress(LocalProtocolError):  # once others have taken all the room
+            while True:
+                node.ping(("10.9.9.9", 1), net.now)
+        return events
+
+    monkeypatch.setattr(node, "receive_datagrams", receive_and_fill)
     net.reply(attrs.evolve(PAYLOAD, holepunch=PUNCHABLE, addresses=LOCAL), ours=(SERVER[0], 1))
-    assert dial.state in (DialState.REACHING, DialState.FAILED)
+    assert dial.ways.states[Way.LOCAL] is WayState.UNTRIED
+    assert dial.ways.states[Way.PUNCH] is WayState.FAILED
+    assert net.fate.reason == Failure.NO_ANSWER.value
 
 
 def test_behind_a_nat() -> None:

@@ -17,7 +17,7 @@ RESPONSE = RpcResponse(1, THERE)
 REPLY = Reply(THERE, None, None, None, 0, THERE)
 
 
-class Party:
+class Part:
     def __init__(self) -> None:
         self.heard: list[tuple[Any, ...]] = []
 
@@ -40,8 +40,8 @@ def exchange(**limits: int) -> Exchange[object]:
     return Exchange(node, events.append)
 
 
-def test_each_party_gets_the_events_of_its_own_requests() -> None:
-    made, alice, bob = exchange(), Party(), Party()
+def test_each_part_gets_the_events_of_its_own_requests() -> None:
+    made, alice, bob = exchange(), Part(), Part()
     first = made.request(alice, THERE, 0.0, command=3)
     second = made.request(bob, THERE, 0.0, command=3)
     query = made.query(bob, bytes(32), 0.0, command=3)
@@ -66,8 +66,8 @@ def test_each_party_gets_the_events_of_its_own_requests() -> None:
     assert bob.heard == [("replied", query), ("finished", query), ("timed out", second)]
 
 
-def test_a_party_that_has_cancelled_gets_nothing() -> None:
-    made, alice = exchange(), Party()
+def test_a_part_that_has_cancelled_gets_nothing() -> None:
+    made, alice = exchange(), Part()
     request = made.request(alice, THERE, 0.0, command=3)
     query = made.query(alice, bytes(32), 0.0, command=3)
     assert request is not None
@@ -82,4 +82,4 @@ def test_a_party_that_has_cancelled_gets_nothing() -> None:
 def test_without_room_there_is_no_request() -> None:
     made = exchange(requests=1)
     requests_of(made.node, 0.0)
-    assert made.request(Party(), THERE, 0.0, command=3) is None
+    assert made.request(Part(), THERE, 0.0, command=3) is None
