@@ -15,7 +15,7 @@ import attrs
 
 from ..address import PathAddress, SocketAddress
 from ..errors import RemoteProtocolError
-from ..holepunch.client import POSTPONEMENTS, ClientPlan, ClientPunch, Failure, PunchedAddress
+from ..holepunch.client import ClientPlan, ClientPunch, Failure, PunchedAddress
 from ..keys import Entropy, KeyPair
 from ..transitions import follow
 from ..wires.keys import Keys
@@ -125,8 +125,9 @@ class Dial:
         """The ways to the remote, once that has answered."""
         self.pairing: Pairing | None = None
         """The attempt to meet the remote at a blind relay, if one of the two has named one."""
-        self.postponed = False
-        """Whether it failed only because one of the two sides may not punch through a random NAT so soon."""
+        self.postponed_until = math.nan
+        """The earliest time at which dialling again makes sense, if the dial has failed only because one of
+        the two sides may not punch through a random NAT so soon."""
         self._exchange = exchange
         self._punching = punching
         self._target = key_hash(public_key)
@@ -165,6 +166,11 @@ class Dial:
     def relayed(self) -> bool:
         """Whether we have named a blind relay."""
         return self._payload.relay_through is not None
+
+    @property
+    def postponed(self) -> bool:
+        """Whether it has failed only because of another random punch, so that `postponed_until` is set."""
+        return not math.isnan(self.postponed_until)
 
     def next_deadline(self) -> float:
         """Return the time at which to call `handle_deadline`; infinity for never."""
@@ -294,7 +300,7 @@ class Dial:
 
     def _punch_failed(self, failure: Failure, now: float) -> None:
         self._punch = None
-        self.postponed = failure in POSTPONEMENTS
+        self.postponed_until = self._punching.postponed_until(failure, now)
         self._lose(Way.PUNCH, failure.value, now)
 
     # Blind relays

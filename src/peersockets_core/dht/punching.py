@@ -191,6 +191,17 @@ class Punching:
         self._clients.pop(client, None)
         client.close(now)
 
+    def postponed_until(self, failure: Failure, now: float) -> float:
+        """Return the earliest time at which to punch again after a failure that is no fault of the NATs, or
+        NaN for another failure.
+        """
+        match failure:
+            case Failure.BUSY:
+                return self.throttle.allowed_at(now)
+            case Failure.TRY_LATER:  # the remote's punch may just have ended
+                return now + self.limits.random_pause
+        return math.nan
+
     # Punches of a server
 
     def offer(

@@ -96,10 +96,6 @@ class Failure(enum.Enum):
     PROBES_LOST = "no probe has passed the NATs or firewalls between us and the peer"
 
 
-POSTPONEMENTS: Final = frozenset({Failure.TRY_LATER, Failure.BUSY})
-"""The failures that are no fault of the NATs: a random punch of one of the two sides comes first."""
-
-
 @attrs.frozen
 class PunchedAddress:
     """The way to the remote that a punch has opened: a socket of ours and the remote's address."""

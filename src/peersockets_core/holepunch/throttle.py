@@ -18,10 +18,17 @@ class Throttle:
         self._active = 0
         self._last_ended = -math.inf
 
+    def allowed_at(self, now: float) -> float:
+        """Return the earliest time from `now` on at which another random punch may begin. If there are too
+        many at present, that is the time if one of them ended now.
+        """
+        limits = self._limits
+        busy = self._active >= limits.random_punches
+        return max(now, (now if busy else self._last_ended) + limits.random_pause)
+
     def allows(self, now: float) -> bool:
         """Return whether another random punch may begin."""
-        limits = self._limits
-        return self._active < limits.random_punches and now - self._last_ended >= limits.random_pause
+        return self.allowed_at(now) <= now
 
     def began(self) -> None:
         """Count a random punch."""

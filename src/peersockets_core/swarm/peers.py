@@ -118,12 +118,10 @@ class SwarmPeer:
             return
         self.signal(PeerSignal.WAIT, now + waits[self.attempts] * (_EARLIEST + _SPREAD * chance))
 
-    def postponed(self, now: float, pause: float, chance: float) -> None:
-        """Note that a dial has to wait for another punch through a random NAT, which is no failed attempt.
-        `pause` is the time between two such punches, in seconds.
-        """
+    def postponed(self, until: float) -> None:
+        """Note that a dial has to wait for another punch through a random NAT, which is no failed attempt."""
         self.postponements += 1
-        self.signal(PeerSignal.WAIT, now + pause * (1 + chance / 2))
+        self.signal(PeerSignal.WAIT, until)
 
     def found_again(self) -> None:
         """Note that a search has found it again, so that it may be back."""

@@ -225,7 +225,8 @@ class Swarm:
         dial = self.dials.pop(public_key, None)
         peer = self._peer(public_key)
         if peer.state is PeerState.DIALLING and dial is not None and self._is_postponed(peer, dial):
-            peer.postponed(now, self.dht.limits.punches.random_pause, self.chance())
+            spread = self.chance() * self.dht.limits.punches.random_pause / 2  # others may wait as well
+            peer.postponed(dial.postponed_until + spread)
         elif peer.state in (PeerState.DIALLING, PeerState.CONNECTED):
             peer.failed(now, self._is_wanted(peer), self.chance())
         self.settle(public_key)

@@ -56,6 +56,8 @@ class Played:
     events: list[Any] = attrs.field(factory=list)
     asked: list[tuple[SocketAddress, RpcRequest]] = attrs.field(factory=list)
     now: float = 0.0
+    handshake_hash: bytes = b""
+    """The hash of the last handshake that the server has answered."""
 
     def __attrs_post_init__(self) -> None:
         self.machine = HyperDht(key_pair=OUR_KEYS, entropy=entropy(3), now=0.0, **self.options)
@@ -125,6 +127,7 @@ class Played:
         noise = HandshakeNoise(SERVER_KEYS, entropy(9))
         noise.read_untrusted(decode_handshake_untrusted(request.value).noise)
         reply = RelayedHandshake(RelayMode.REPLY, noise.write(payload), server)
+        self.handshake_hash = noise.keys().handshake_hash
         self.answer(to, request, reply.encode(), ours)
 
     def wait(self, seconds: float) -> None:

@@ -9,6 +9,7 @@ import attrs
 import pytest
 
 from core.dht.dialing_support import NODES, PAYLOAD, PUNCHABLE, SERVER, SERVER_KEYS, US, Played
+from core.dht.support import entropy
 from peersockets_core import LocalProtocolError
 from peersockets_core.dht.dialing import DialState
 from peersockets_core.dht.events import DialFailed, Dialled
@@ -18,6 +19,7 @@ from peersockets_core.dht.messages import (
     HandshakePayload,
     HyperDhtCommand,
     RelayedHandshake,
+    RelayedHolepunch,
     RelayMode,
     decode_holepunch_untrusted,
 )
@@ -25,8 +27,10 @@ from peersockets_core.dht.rpc.limits import DhtLimits
 from peersockets_core.dht.rpc.messages import (
     RpcCommand,
 )
+from peersockets_core.dht.secure_payload import SecurePayload
 from peersockets_core.dht.ways import Way, WayState
-from peersockets_core.holepunch import Failure, Firewall
+from peersockets_core.holepunch import Failure, Firewall, Round
+from peersockets_core.holepunch.rounds import PunchError
 
 
 def test_the_steps_of_a_dial() -> None:
@@ -166,6 +170,22 @@ def test_the_states_of_the_ways() -> None:
     net.answer(to, ping, None)
     assert states[Way.LOCAL] is WayState.PASSED
     assert states[Way.OPEN] is states[Way.RELAY] is WayState.UNTRIED
+
+
+def test_a_peer_that_punches_for_another_is_dialled_after_the_pause() -> None:
+    net = Played()
+    dial = net.dial()
+    net.find(NODES[0])
+    net.reply(attrs.evolve(PAYLOAD, holepunch=PUNCHABLE))
+    assert not dial.postponed
+    ((_, round, socket),) = net.take_punching(HyperDhtCommand.PEER_HOLEPUNCH)
+    payload = SecurePayload(net.handshake_hash, entropy(8), 8)
+    value = RelayedHolepunch(
+        RelayMode.REPLY, 0, payload.seal(Round(error=PunchError.TRY_LATER)), SERVER
+    ).encode()
+    net.answer(NODES[0], round, value, socket=socket)
+    assert net.fate.reason == Failure.TRY_LATER.value
+    assert dial.postponed_until == net.now + net.machine.limits.punches.random_pause
 
 
 def test_a_punch_that_fails_first_waits_for_the_local_address() -> None:

@@ -48,15 +48,15 @@ def test_an_unwanted_peer_is_not_tried_again() -> None:
 
 def test_a_postponed_dial_is_no_attempt() -> None:
     tried = peer(attempts=2)
-    for chance, wait in ((0.0, 20.0), (1.0, 30.0)):
-        tried.postponed(100.0, 20.0, chance)
+    for until in (120.0, 130.0):
+        tried.postponed(until)
         assert tried.state is PeerState.WAITING
-        assert tried.retry_at == 100.0 + wait
+        assert tried.retry_at == until
         tried.signal(PeerSignal.DIAL)
     assert (tried.attempts, tried.postponements) == (2, 2)
     tried.found_again()
     assert tried.postponements == 0
-    tried.postponed(100.0, 20.0, 0.0)
+    tried.postponed(120.0)
     tried.connected(200.0)
     assert tried.postponements == 0
 

@@ -564,3 +564,21 @@ def test_a_swarm_behind_a_random_nat_uses_the_relay_from_the_start() -> None:
     for nat.host, nat.port, relay in ((None, 0, None), ("88.0.0.1", 5, None), ("88.0.0.1", 0, RELAY)):
         assert alice.machine.relay_for(bob.key) == relay
     assert alice.machine.connect(bob.key, network.now).relayed
+
+
+def test_a_dial_that_waits_for_the_pause_after_our_own_punch_is_repeated_right_after_it() -> None:
+    network = SwarmNetwork(nodes=12)
+    alice = network.add_person(gateway=Nat("88.0.0.1", "preserving"))
+    bob = network.add_person(gateway=Nat("88.0.0.2", "random"))
+    alice.machine.join(TOPIC, network.now, lookup=False)
+    network.network.run_for(5)
+    throttle, pause = bob.machine.dht.punching.throttle, bob.machine.dht.limits.punches.random_pause
+    throttle.began()
+    throttle.ended(network.now)
+    ended = network.now
+    network.network.run_for(0.75 * pause)
+    bob.machine.join(TOPIC, network.now, announce=False)
+    network.until(lambda: bool(bob.of_type(DialFailed)))
+    assert bob.of_type(DialFailed)[0].dial.postponed_until == ended + pause
+    assert ended + pause <= bob.machine.peers[alice.key].retry_at <= ended + 1.5 * pause
+    network.network.run_until(lambda: alice.key in bob.connected, within=900)
