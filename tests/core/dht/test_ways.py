@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 
 from peersockets_core import LocalProtocolError
-from peersockets_core.dht import finding
 from peersockets_core.dht.ways import TRANSITIONS, Way, Ways, WaySignal, WayState
 
 
@@ -29,4 +28,3 @@ def test_the_reasons_come_in_the_order_of_the_ways() -> None:
 
 def test_every_state_has_its_transitions() -> None:
     assert set(TRANSITIONS) == set(WayState)
-    assert set(finding.TRANSITIONS) == set(finding.FinderState)
