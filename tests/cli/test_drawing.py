@@ -31,11 +31,11 @@ async def test_no_row_of_a_message_looks_like_the_line_of_another_peer(columns: 
         for filling in (first, first + "x" * (columns - 4), "x" * (columns // 2)):
             await say(bob, f"{filling}{other}".encode())
         await say(bob, b"* 7 (0123abcd) left")
-        await terminal.until("left")
+        await terminal.settle("left")  # drawings on their way still have the old width
         terminal.resize(columns - 10, 24)
         await say(bob, ("x" * (columns - 10 - len(f"{name}: ")) + other).encode())
         await say(bob, b"the end")
-        await terminal.until("the end")
+        await terminal.settle("the end")
         beginnings = [line for line in terminal.lines if line]
         for beginning in beginnings:
             assert beginning.startswith((name[:5], "    ", "* ", ">")), beginnings
@@ -45,7 +45,7 @@ async def test_no_row_of_a_message_looks_like_the_line_of_another_peer(columns: 
 async def test_a_new_window_size() -> None:
     async with chatting(columns=100) as (terminal, bob, name):
         await terminal.type("x" * 60)
-        await terminal.until("x" * 60)
+        await terminal.settle("x" * 60)
         terminal.resize(40, 10)
         await say(bob, b"narrow")
         await terminal.until(f"{name}: narrow")
