@@ -12,8 +12,8 @@ from .transmission import Transmission
 
 
 class Farewells:
-    """The last acknowledgements by local stream id. They need no timer: an expired one is removed at its next
-    lookup.
+    """The last acknowledgements by local stream id. They need no timer: an expired one is removed when it is
+    looked up, or when another stream ends.
     """
 
     def __init__(self, limits: UdxLimits) -> None:
@@ -23,8 +23,10 @@ class Farewells:
     def add(self, local_id: int, last: Transmission, now: float) -> None:
         """Remember `last`, the final packet of a stream that has ended."""
         self._last[local_id] = now + self._limits.farewell_time, last
-        while len(self._last) > self._limits.farewells:
-            del self._last[next(iter(self._last))]
+        while (oldest := next(iter(self._last))) != local_id:
+            if len(self._last) <= self._limits.farewells and now <= self._last[oldest][0]:
+                break
+            del self._last[oldest]
 
     def forget(self, local_id: int) -> None:
         """Drop the packet of a stream whose id is in use again."""

@@ -22,3 +22,11 @@ def test_a_last_acknowledgement_is_repeated_for_a_while() -> None:
     assert farewells.reply_untrusted(2, END, 1.0) is None
     farewells.forget(3)
     assert farewells.reply_untrusted(3, END, 1.0) is None
+
+
+def test_an_expired_acknowledgement_is_dropped_when_another_stream_ends() -> None:
+    farewells = Farewells(UdxLimits(farewell_time=10.0))
+    last: Transmission = (BOB, [b"state"], 5)
+    for local_id, now in ((1, 0.0), (2, 1.0), (3, 10.5)):
+        farewells.add(local_id, last, now)
+    assert [local_id in farewells for local_id in (1, 2, 3)] == [False, True, True]
