@@ -8,17 +8,23 @@ bytes. Meanwhile time passes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache
 from random import Random
 from typing import Any, Final
 
+from fuzz.checked_node import (
+    LIMITS,
+    OTHERS,
+    OURS,
+    REMOTES,
+    US,
+    CheckedNode,
+)
 from fuzz.support import Script, bounded_work, retained
 from peersockets_core import KeyPair, LocalProtocolError, RemoteProtocolError
 from peersockets_core.address import SocketAddress
-from peersockets_core.dht import ConnectionRequested, HyperDht, HyperDhtLimits
 from peersockets_core.dht.messages import (
     HandshakePayload,
     HyperDhtCommand,
@@ -31,43 +37,16 @@ from peersockets_core.dht.messages import (
 )
 from peersockets_core.dht.noise_ik import HandshakeNoise
 from peersockets_core.dht.rpc.address import encode_address, node_id
-from peersockets_core.dht.rpc.limits import DhtLimits
 from peersockets_core.dht.rpc.messages import (
     RpcCommand,
     RpcRequest,
     RpcResponse,
-    decode_untrusted,
     encode_request,
     encode_response,
 )
 from peersockets_core.dht.rpc.requests import Socket
 from peersockets_core.dht.signing import key_hash, sign_announcement, sign_mutable
 from peersockets_core.holepunch import Firewall
-
-LIMITS: Final = HyperDhtLimits(
-    rpc=DhtLimits(
-        stable_time=30.0,
-        window=8,
-        requests=24,
-        query_nodes=32,
-        delayed_pings=4,
-        down_hints=4,
-        requests_per_second=64,
-        hosts=4,
-    ),
-    records=16,
-    topic_records=8,
-    record_lifetime=120.0,
-    value_lifetime=240.0,
-    host_records=6,
-    values=8,
-    host_values=4,
-    forwards=8,
-    host_forwards=4,
-    incoming_handshakes=4,
-    known_relays=4,
-)
-"""Bounds that an input of a few KiB can reach."""
 
 CALLS: Final = 60_000
 CALLS_PER_ACT: Final = 12_000
@@ -77,15 +56,6 @@ has to choose nodes again sorts the whole table."""
 MEMORY: Final = 256 * 1024
 """Bytes that the node may hold with `LIMITS`, whatever has arrived."""
 
-ANSWER: Final = 256
-"""Bytes of an answer besides its value: ids, a token, and twenty nodes."""
-
-VALUE: Final = LIMITS.rpc.datagram
-"""Bytes of the largest value that the node accepts."""
-
-RELAYED: Final = 64
-"""Bytes by which a message grows when it is passed on: our id, and two addresses."""
-
 TIME: Final = 400.0
 """Seconds that an input lets pass: longer than the lifetime of any record, and until the node renews its
 announcement. The node works in each of these seconds, so an hour would take long and show nothing new."""
@@ -93,21 +63,6 @@ announcement. The node works in each of these seconds, so an hour would take lon
 OPTIONS: Final = ("-max_len=512",)
 """A few hundred bytes fill every store. Longer inputs take a second each."""
 
-US: Final[SocketAddress] = ("10.0.0.1", 1)
-BOOTSTRAP: Final[SocketAddress] = ("10.0.0.2", 2)
-REMOTES: Final[tuple[SocketAddress, ...]] = (
-    BOOTSTRAP,
-    ("10.0.0.3", 3),
-    ("10.0.0.3", 4),
-    ("10.0.1.4", 4),
-    ("6.6.6.6", 6),
-    ("7.7.7.7", 65535),
-    ("0.0.0.0", 1),
-    US,
-)
-"""All others. Two of them share a host, one has an address that no host has, and one has stolen ours."""
-
-OURS, *OTHERS = (KeyPair.from_seed(bytes((number,)) * 32) for number in range(1, 5))
 TOPIC: Final = b"t" * 32
 _COMMANDS: Final = (*HyperDhtCommand, 10, 255)
 
@@ -138,44 +93,26 @@ def _mutable(key_pair: KeyPair, seq: int, size: int) -> bytes:
 
 
 class _Play:
+    """All others, whose acts the script chooses."""
+
     def __init__(self, script: Script) -> None:
         self.script = script
-        self.now = 1000.0
-        self.end = self.now + TIME
-        self.entropy = Random(1).randbytes
         choice = script.byte()
-        self.machine = HyperDht(
-            key_pair=OURS,
-            entropy=self.entropy,
-            now=self.now,
-            bootstrap=[BOOTSTRAP],
-            persistent=None if choice & 2 else True,
-            address=US if choice & 1 else None,
-            port=US[1],
-            limits=LIMITS,
-        )
-        self.asked: list[tuple[SocketAddress, RpcRequest]] = []
-        """The unanswered requests of the node."""
-        self.probed: set[tuple[int, SocketAddress]] = set()
-        """Its requests through its probe, by transaction and address."""
-        self.sent: list[bytes] = []
-        self.tokens: dict[str, bytes] = {}
-        """The last token that each host got."""
-        self.incoming: list[Any] = []
+        self.ours = CheckedNode(known=bool(choice & 1), adaptive=bool(choice & 2))
+        self.end = self.ours.now + TIME
         self.started: list[Any] = []
-        self.acts = 0
         if not choice & 2:  # otherwise, its main socket has written to no host yet
-            self.machine.listen(self.now)
-            self.machine.announce(TOPIC, self.now)
-            self.started.append(self.machine.dial(OTHERS[0].ed25519_public_key, 1, self.now))
-        self.collect(0, 0)
+            self.ours.machine.listen(self.ours.now)
+            self.ours.machine.announce(TOPIC, self.ours.now)
+            self.started.append(self.ours.machine.dial(OTHERS[0].ed25519_public_key, 1, self.ours.now))
+        self.ours.collect(0, 0)
 
     # Acts
 
     def ask(self) -> None:
         """Let a remote look something up."""
         source = self._address()
-        self.hear(encode_request(self._request(source)), source)
+        self.ours.hear(encode_request(self._request(source)), source)
 
     def announce(self) -> None:
         """Let a remote announce or withdraw a key, with the token that it got, if it got one."""
@@ -183,14 +120,16 @@ class _Play:
         key_pair, choice = OTHERS[script.choose(len(OTHERS))], script.byte()
         command = HyperDhtCommand.UNANNOUNCE if choice & 1 else HyperDhtCommand.ANNOUNCE
         target = key_hash(key_pair.ed25519_public_key) if choice & 2 else bytes((choice >> 3,)) * 32
-        token = self.tokens.get(source[0], bytes(32))
+        token = self.ours.tokens.get(source[0], bytes(32))
         value = _announcement(key_pair, command, target, token, choice & 3)
-        self.hear(encode_request(RpcRequest(choice, US, command, False, None, token, target, value)), source)
+        self.ours.hear(
+            encode_request(RpcRequest(choice, US, command, False, None, token, target, value)), source
+        )
 
     def store(self) -> None:
         """Let a remote store a value."""
         script, source = self.script, self._address()
-        token, choice = self.tokens.get(source[0], bytes(32)), script.byte()
+        token, choice = self.ours.tokens.get(source[0], bytes(32)), script.byte()
         if choice & 1:
             key_pair = OTHERS[choice >> 1 & 1]
             target = key_hash(key_pair.ed25519_public_key)
@@ -199,7 +138,9 @@ class _Play:
         else:
             value = bytes(script.take(2)) + b"v" * (16 * script.byte())
             target, command = key_hash(value), HyperDhtCommand.IMMUTABLE_PUT
-        self.hear(encode_request(RpcRequest(choice, US, command, False, None, token, target, value)), source)
+        self.ours.hear(
+            encode_request(RpcRequest(choice, US, command, False, None, token, target, value)), source
+        )
 
     def shake_hands(self) -> None:
         """Let a remote dial us, or ask us to relay a handshake or a message of hole punching."""
@@ -219,14 +160,16 @@ class _Play:
                 HyperDhtCommand.PEER_HANDSHAKE,
                 RelayedHandshake(mode, noise, peer, relay).encode(),
             )
-        self.hear(encode_request(RpcRequest(choice, US, command, False, None, None, target, value)), source)
+        self.ours.hear(
+            encode_request(RpcRequest(choice, US, command, False, None, None, target, value)), source
+        )
 
     def answer(self) -> None:
         """Let a node answer a request, or let another node answer in its place."""
-        if not self.asked:
+        if not self.ours.asked:
             return
         script = self.script
-        to, request = self.asked.pop(script.choose(len(self.asked)))
+        to, request = self.ours.asked.pop(script.choose(len(self.ours.asked)))
         choice = script.byte()
         source = self._address() if choice & 1 else to
         socket = self._socket(to, request)
@@ -236,30 +179,32 @@ class _Play:
         value = self._value(request) if choice & 16 else None
         error = script.byte() if choice & 32 else 0
         response = RpcResponse(request.tid, US, id, token, closer, error, value)
-        self.hear(encode_response(response), source, socket=socket)
+        self.ours.hear(encode_response(response), source, socket=socket)
 
     def answer_everything(self) -> None:
         """Let all nodes answer their requests, in the same way."""
-        script, asked = self.script, self.asked
-        self.asked, choice = [], script.byte()
+        script, asked = self.script, self.ours.asked
+        self.ours.asked, choice = [], script.byte()
         closer = tuple(self._named() for _ in range(choice & 7))
         for to, request in asked:
             token = bytes(32) if choice & 16 else None
             value = encode_peers([Peer(OTHERS[0].ed25519_public_key).encode()]) if choice & 8 else None
             response = RpcResponse(request.tid, US, node_id(to), token, closer, 0, value)
-            self.hear(encode_response(response), to, socket=self._socket(to, request))
+            self.ours.hear(encode_response(response), to, socket=self._socket(to, request))
 
     def mutate(self) -> None:
         """Send a datagram of the node back to it, with a few bytes changed."""
-        datagram = bytearray(self.sent[self.script.choose(len(self.sent))] if self.sent else b"\x03")
+        datagram = bytearray(
+            self.ours.sent[self.script.choose(len(self.ours.sent))] if self.ours.sent else b"\x03"
+        )
         for _ in range(self.script.choose(4)):
             datagram[self.script.byte() % len(datagram)] ^= self.script.byte()
-        self.hear(bytes(datagram), self._address())
+        self.ours.hear(bytes(datagram), self._address())
 
     def send_anything(self) -> None:
         """Send any bytes, cut anywhere."""
         size, source = self.script.byte(), self._address()
-        self.hear(self.script.take(self.script.byte()), source, size)
+        self.ours.hear(self.script.take(self.script.byte()), source, size)
 
     def flood(self) -> None:
         """Send the same request again and again, from many hosts, with many targets."""
@@ -270,11 +215,11 @@ class _Play:
             target = bytes((number,)) * 32 if choice & 2 else request.target
             id = node_id(source) if choice & 4 else None
             again = RpcRequest(number, US, request.command, request.internal, id, None, target, request.value)
-            self.hear(encode_request(again), source)
+            self.ours.hear(encode_request(again), source)
 
     def use(self) -> None:
         """Use the node."""
-        machine, script, now = self.machine, self.script, self.now
+        machine, script, now = self.ours.machine, self.script, self.ours.now
         choice = script.byte()
         target, key = self._target() or TOPIC, OTHERS[choice >> 4 & 1].ed25519_public_key
         match choice & 15:
@@ -300,20 +245,20 @@ class _Play:
                 machine.listen(now)
             case 10:
                 machine.network_changed(now)
-            case 11 if self.incoming:
+            case 11 if self.ours.incoming:
                 with suppress(LocalProtocolError):
-                    machine.refuse(self.incoming.pop())
-            case _ if self.incoming:
+                    machine.refuse(self.ours.incoming.pop())
+            case _ if self.ours.incoming:
                 with suppress(LocalProtocolError):
-                    machine.accept(self.incoming.pop(), choice, now)
-        self.acts += 1
-        self.take(machine.take_events(now))
-        self.collect(1, 2 * LIMITS.rpc.datagram, ways=8)
+                    machine.accept(self.ours.incoming.pop(), choice, now)
+        self.ours.acts += 1
+        self.ours.take(machine.take_events(now))
+        self.ours.collect(1, 2 * LIMITS.rpc.datagram, ways=8)
 
     def wait(self) -> None:
         """Time passes."""
-        seconds = min(self.script.byte() ** 2 / 64, max(self.end - self.now, 1.0))
-        self.pass_time(seconds)
+        seconds = min(self.script.byte() ** 2 / 64, max(self.end - self.ours.now, 1.0))
+        self.ours.pass_time(seconds)
 
     # The parts of these actions
 
@@ -336,7 +281,7 @@ class _Play:
         choice = script.byte()
         internal = bool(choice & 1)
         command = script.choose(7) if internal else _COMMANDS[script.choose(len(_COMMANDS))]
-        token = self.tokens.get(source[0], bytes(32)) if choice & 2 else None
+        token = self.ours.tokens.get(source[0], bytes(32)) if choice & 2 else None
         value = script.take(script.byte()) if choice & 4 else None
         if internal and command == RpcCommand.DOWN_HINT:
             value = encode_address(self._named())
@@ -382,90 +327,8 @@ class _Play:
         """Return the socket at which the answer to a request arrives: the one that sent it, or the main one
         for PING_NAT.
         """
-        probed = (request.tid, to) in self.probed and request.command != RpcCommand.PING_NAT
+        probed = (request.tid, to) in self.ours.probed and request.command != RpcCommand.PING_NAT
         return Socket.PROBE if probed else Socket.MAIN
-
-    def hear(
-        self, data: bytes, source: SocketAddress, size: int = 0, *, socket: Socket = Socket.MAIN
-    ) -> None:
-        """Deliver datagrams to the node in one read."""
-        size = size or len(data) or 1
-        count = -(-len(data) // size)
-        self.acts += count
-        self.take(self.machine.receive_datagrams(data, size, source, self.now, socket=socket))
-        self.collect(count, min(size, len(data)))
-
-    def take(self, events: list[Any]) -> None:
-        """Handle the events of the node."""
-        self.incoming += [event.incoming for event in events if isinstance(event, ConnectionRequested)]
-        del self.incoming[:-8]
-
-    def collect(self, count: int, size: int, ways: int = 1) -> None:
-        """Take the node's output. Check that each datagram caused at most one answer, of an allowed size."""
-        answers = self.machine.node.output.get(Socket.MAIN, [])
-        assert len(answers) <= count * ways
-        for _, datagram in answers:
-            relayed = isinstance(decode_untrusted(datagram), RpcRequest)
-            assert len(datagram) <= (size + RELAYED if relayed else ANSWER + VALUE)
-        of_others = {id(datagram) for _, datagram in answers}
-        for to, buffers, length in self.machine.datagrams_to_send(self.now):
-            (datagram,) = buffers
-            assert length == len(datagram)
-            self.sent.append(datagram)
-            message = decode_untrusted(datagram)
-            if isinstance(message, RpcResponse) and message.token is not None:
-                self.tokens[to[0]] = message.token
-            elif isinstance(message, RpcRequest) and id(datagram) not in of_others:
-                self.asked.append((to, message))
-        for to, (datagram,), _ in self.machine.datagrams_to_send(self.now, socket=Socket.PROBE):
-            request = decode_untrusted(datagram)
-            assert isinstance(request, RpcRequest)
-            self.asked.append((to, request))
-            self.probed.add((request.tid, to))
-        del self.sent[:-8], self.asked[:-32]
-
-    def pass_time(self, seconds: float) -> None:
-        """Let time pass."""
-        until = self.now + seconds
-        while (due := self.machine.next_deadline()) <= until:
-            self.acts += 1
-            self.now = max(self.now, due)
-            self.take(self.machine.handle_deadline(self.now))
-            self.collect(LIMITS.rpc.delayed_pings, 0)
-            assert self.machine.next_deadline() > self.now, "the deadline does not move on"
-        self.now = until
-
-    def check(self) -> None:
-        """Check that everything that others can fill is within its bounds."""
-        machine = self.machine
-        node, storage = machine.node, machine.storage
-        assert len(storage.records) <= LIMITS.records
-        assert sum(map(len, storage.topics.values())) == len(storage.records)
-        assert all(0 < len(topic) <= LIMITS.topic_records for topic in storage.topics.values())
-        assert all(len(owned) <= LIMITS.host_records for owned in storage.records.by_owner.values())
-        assert len(storage.values) <= LIMITS.values
-        assert all(len(owned) <= LIMITS.host_values for owned in storage.values.by_owner.values())
-        assert len(machine.forwarding) <= LIMITS.forwards
-        assert len(machine.listener) <= LIMITS.incoming_handshakes
-        assert len(machine.outgoing.known_relays) <= LIMITS.known_relays
-        assert len(node.client.requests) <= LIMITS.rpc.requests
-        assert len(node.server.delayed) <= LIMITS.rpc.delayed_pings
-        assert len(node.rates.counts) <= LIMITS.rpc.hosts + 1
-        assert 0 <= node.upkeep.checks <= LIMITS.rpc.checks
-        assert 0 <= node.upkeep.repings <= LIMITS.rpc.repings
-        assert len(node.upkeep.table) == len(node.upkeep.by_time)
-        assert all(len(row) <= 20 for row in node.upkeep.table.rows.values())
-        assert all(len(query.heard_of) <= LIMITS.rpc.query_nodes for query in node.client.queries)
-
-    def finish(self) -> None:
-        """Let no node answer any more, until everything in progress has ended."""
-        self.machine.stop_listening(self.now)
-        for _ in range(4):
-            self.pass_time(15)
-        self.check()
-        assert not self.machine.dials
-        assert not self.machine.withdrawing
-        assert math.isfinite(self.machine.next_deadline())
 
 
 _ACTS: Final[tuple[Callable[[_Play], None], ...]] = (
@@ -506,9 +369,9 @@ and another that it is not."""
 def run(data: bytes) -> None:
     """Play an input."""
     the = _Play(Script(data))
-    with bounded_work(lambda: CALLS + CALLS_PER_ACT * the.acts):
+    with bounded_work(lambda: CALLS + CALLS_PER_ACT * the.ours.acts):
         while the.script:
             _ACTS[the.script.choose(len(_ACTS))](the)
-            the.check()
-    assert retained(the.machine) <= MEMORY, retained(the.machine)
-    the.finish()
+            the.ours.check()
+    assert retained(the.ours.machine) <= MEMORY, retained(the.ours.machine)
+    the.ours.finish()
