@@ -9,9 +9,11 @@ from typing import Final, Protocol
 import trio
 
 from peersockets_core.address import SocketAddress
+from peersockets_core.transitions import follow
 from peersockets_core.udx import Address, State, Stream
 
 from ..runtime.direct import DirectStream
+from .stream_state import TRANSITIONS, StreamSignal, StreamState
 
 _CHUNK: Final = 256 * 1024  # bytes that are copied at a time from a buffer that the caller may change later
 
@@ -56,8 +58,6 @@ class UdxStream(DirectStream):
         stream.owner = self
         self.core = stream
         """The state machine of this stream."""
-        self.lingering = False
-        """Whether it was closed and the remote has not ended its half yet."""
         self.error: Exception | None = None
         """The error that ended it, once it is over."""
         self.early_address: Address | None = None
@@ -65,8 +65,7 @@ class UdxStream(DirectStream):
         self.watcher: Watcher | None = None
         """One who follows the path, if somebody does."""
         self._udp = udp
-        self._closed = False
-        self._over = False
+        self._state = StreamState.OPEN
         self._unwanted = False  # whether data was dropped because the stream was closed
         self._ended = False  # whether the remote has ended its half
         self._received: deque[bytearray] = deque()
@@ -92,12 +91,16 @@ class UdxStream(DirectStream):
     @property
     def closed(self) -> bool:
         """Whether it was closed here."""
-        return self._closed
+        return self._state is _LINGERING or self._state is _CLOSED
+
+    @property
+    def lingering(self) -> bool:
+        """Whether it was closed and the remote has not ended its half yet."""
+        return self._state is _LINGERING
 
     def connect(self, remote_id: int, address: Address) -> None:
         """Connect to the remote's stream. This sends nothing."""
-        if self._closed:
-            raise trio.ClosedResourceError("the stream is closed")
+        self._check_open()
         self.core.connect(remote_id, address, trio.current_time())
         self._udp.take_early()
 
@@ -105,8 +108,7 @@ class UdxStream(DirectStream):
         """Send to another address and id of the remote's stream from now on. An empty message goes there at
         once, so that the remote notices the path.
         """
-        if self._closed:
-            raise trio.ClosedResourceError("the stream is closed")
+        self._check_open()
         self.core.change_remote(remote_id, address, trio.current_time())
         self.core.send_message(b"")
         self._udp.wake()
@@ -146,8 +148,7 @@ class UdxStream(DirectStream):
         """End our half after the data that was sent."""
         with self._send_guard:
             await trio.lowlevel.checkpoint_if_cancelled()
-            if self._closed:
-                raise trio.ClosedResourceError("the stream is closed")
+            self._check_open()
             if self.core.state not in _ENDING:
                 self._check_sending()
                 self.core.end()  # in the turn of the data before it, so that it can ride on that
@@ -162,7 +163,7 @@ class UdxStream(DirectStream):
     @property
     def writable(self) -> bool:
         """Whether the caller should `write` more."""
-        return self.core.writable and not self._closed
+        return self.core.writable and self._state is _OPEN
 
     @property
     def unacknowledged(self) -> int:
@@ -177,7 +178,7 @@ class UdxStream(DirectStream):
 
     def _check_sending(self) -> None:
         self._check_open()
-        if self._over:
+        if self._state is _OVER:
             raise trio.BrokenResourceError(str(self.error or "the stream has ended")) from self.error
         if self.core.state in _ENDING:
             raise trio.ClosedResourceError("this side of the stream has ended")
@@ -199,7 +200,7 @@ class UdxStream(DirectStream):
         self._check_open()
         waited = False
         while not (self._received or self._ended):
-            if self._over:
+            if self._state is _OVER:
                 raise trio.BrokenResourceError(str(self.error or "the stream has ended")) from self.error
             await self._wait_for_data()
             waited = True
@@ -258,11 +259,9 @@ class UdxStream(DirectStream):
 
     async def aclose(self) -> None:
         """Send all accepted data and end both halves. Cancellation destroys the stream."""
-        first = not self._closed
-        self._closed = True
         try:
             await trio.lowlevel.checkpoint_if_cancelled()
-            if first:
+            if not self.closed:
                 self._close()
             await trio.lowlevel.cancel_shielded_checkpoint()
             while self.lingering and self.core.state is not State.ENDED:
@@ -277,7 +276,7 @@ class UdxStream(DirectStream):
         if self.core.state in {State.OPEN, State.CLOSED}:
             self.abandon()
             return
-        self.lingering = True
+        self._signal(StreamSignal.LINGER)
         if self.core.state not in _ENDING:
             self.core.end()
         self._udp.let_finish(self)
@@ -295,8 +294,7 @@ class UdxStream(DirectStream):
 
     def abandon(self) -> None:
         """Destroy the stream."""
-        self._closed = True
-        self.lingering = False
+        self._signal(StreamSignal.ABANDON)
         self.core.destroy()
         self._udp.wake()
         self._wake_all()
@@ -309,20 +307,25 @@ class UdxStream(DirectStream):
         self._udp.wake()
         self.over(error)
 
+    def _signal(self, signal: StreamSignal) -> None:
+        self._state = follow(TRANSITIONS, self._state, signal, "stream")
+
     def _leave_watcher(self) -> None:
         watcher, self.watcher = self.watcher, None
         if watcher is not None:
             watcher.ended()
 
     def _check_open(self) -> None:
-        if self._closed:
+        if self._state is not _OPEN and self.closed:
             raise trio.ClosedResourceError("the stream is closed")
 
     # Reports of the endpoint
 
     def received(self, data: bytearray) -> None:
         """Take in received data."""
-        if self._closed:  # drop it, and end the stream as soon as the remote has all our data
+        if (
+            self._state is not _OPEN and self.closed
+        ):  # drop it, and end the stream as soon as the remote has all our data
             self.core.consume(len(data))
             self._unwanted = True
             if self.core.state is State.ENDED:
@@ -342,8 +345,7 @@ class UdxStream(DirectStream):
 
     def over(self, error: Exception | None) -> None:
         """Note that the stream has ended."""
-        self._over = True
-        self.lingering = False
+        self._signal(StreamSignal.END)
         self.error = error
         self._wake_all()
         self._leave_watcher()
@@ -360,6 +362,10 @@ class UdxStream(DirectStream):
         self._changed.unpark_all()
 
 
+_OPEN: Final = StreamState.OPEN
+_OVER: Final = StreamState.OVER
+_LINGERING: Final = StreamState.LINGERING
+_CLOSED: Final = StreamState.CLOSED
 _ENDING: Final = frozenset({State.ENDING, State.ENDED, State.CLOSING})
 
 
