@@ -54,5 +54,5 @@ TRANSITIONS: Final[dict[StreamState, dict[StreamSignal, StreamState]]] = {
         StreamSignal.ABANDON: StreamState.CLOSED,
     },
 }
-"""END and ABANDON change nothing once they have had their effect: the endpoint also reports the end of a stream
-that was destroyed here, and several tasks may abandon the same stream."""
+"""END and ABANDON change nothing once they have had their effect: the endpoint also reports the end of a
+stream that was destroyed here, and several tasks may abandon the same stream."""
