@@ -1,4 +1,7 @@
-"""Plain English: programs never "tell", and no sentence begins with "what" or "who" in place of a subject."""
+"""Plain English: programs never "tell", and no sentence begins with "what" or "who" in place of a subject.
+
+Neither does the name of a test, which reads as a sentence.
+"""
 
 from __future__ import annotations
 
@@ -36,6 +39,7 @@ FILES = [
 ]
 _TELL = re.compile(r"\b(tells?|told)\b", re.IGNORECASE)
 _TELLING_NAME = re.compile(r"(^|_)(tells?|told)(_|$)|^Tell")
+_SUBJECTLESS_TEST = re.compile(r"test_(what|whatever|who|whom|whoever|whose)(_|$)")
 _SUBJECT = re.compile(r"(What|Whatever|Who|Whom|Whoever|Whose)\b")
 _CODE = re.compile(r"`[^`\n]*`")
 
@@ -108,8 +112,10 @@ def test_prose_is_plain(path: Path) -> None:
 @pytest.mark.parametrize(
     "path", [path for path in FILES if path.suffix == ".py"], ids=lambda path: str(path.relative_to(ROOT))
 )
-def test_nothing_is_named_after_telling(path: Path) -> None:
-    assert [name for name in definitions(path.read_text()) if _TELLING_NAME.search(name)] == []
+def test_names_are_plain(path: Path) -> None:
+    names = list(definitions(path.read_text()))
+    assert [name for name in names if _TELLING_NAME.search(name)] == []
+    assert [name for name in names if _SUBJECTLESS_TEST.match(name)] == []
 
 
 def test_names_are_found_wherever_they_are_given() -> None:

@@ -37,7 +37,7 @@ ADDRESS = Address("host.example", 4200)
 
 
 class Line:
-    """Stands for the address: while there is somebody, dialling leads to him."""
+    """Stands for the address: while a node answers there, dials lead to it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.dialled: list[float] = []
@@ -65,7 +65,7 @@ class Line:
 
     @asynccontextmanager
     async def answered(self, key_pair: KeyPair | None = None) -> AsyncIterator[Node]:
-        """Somebody answers there for the length of the block, with a drive open."""
+        """Let a node with the drive open answer there for the length of the block."""
         async with (
             open_node(key_pair=key_pair) as node,
             node.open_drive(KEY),

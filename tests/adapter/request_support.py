@@ -1,4 +1,4 @@
-"""Askers and handlers, for the tests of requests."""
+"""Clients and handlers, for the tests of requests."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class End:
 
 @asynccontextmanager
 async def ends(connect: Connect = connect_memory, **options: Any) -> AsyncIterator[tuple[End, End]]:
-    """Bob's end and Alice's; one asks and one answers as the test likes."""
+    """Yield Bob's end and Alice's. One asks and one answers as the test likes."""
     async with (
         meet(connect, **options) as (alice, bob),
         bob.drive.join("ask") as asking,
@@ -68,7 +68,7 @@ async def refuse(request: Request) -> bytes:
 
 
 class Held:
-    """A handler that holds requests until they are released, and counts what becomes of them."""
+    """A handler that holds requests until they are released, and counts their outcomes."""
 
     def __init__(self) -> None:
         self.release = trio.Event()
@@ -86,7 +86,7 @@ class Held:
 
 
 def cut_off(end: End) -> None:
-    """End its connections without a word."""
+    """End its connections without any farewell."""
     for task in tasks(end.side.node):
         task.cancel()
 
@@ -95,7 +95,7 @@ def cut_off(end: End) -> None:
 async def expecting(
     error: type[Exception], operation: Callable[[], Awaitable[object]], match: str | None = None
 ) -> AsyncIterator[None]:
-    """Run an operation beside the block; it has to end with this error by the end of the block."""
+    """Run an operation beside the block. It has to end with this error by the end of the block."""
 
     async def expect() -> None:
         with pytest.raises(error, match=match):

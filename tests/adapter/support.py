@@ -35,7 +35,7 @@ WIRE: Final[WireName] = "hypercore9"
 SMALLER_KEY, LARGER_KEY = sorted(
     (KeyPair(bytes([number]) * 32) for number in (1, 2)), key=lambda key_pair: key_pair.x25519_public_key
 )
-"""Two identities. Of two connections, the one survives that the smaller key has dialled."""
+"""Two identities. Of two connections, the one that the smaller key dialled survives."""
 LOOPBACK: Final = "127.0.0.1"
 
 _Kind = TypeVar("_Kind")
@@ -50,7 +50,7 @@ def limited() -> Iterator[None]:
 
 
 def all_tasks_blocked(cushion: float = 0.01) -> Awaitable[None]:
-    """Wait until nothing moves any more; `cushion` is real time, for what is on its way through a socket."""
+    """Wait until nothing moves any more. `cushion` is real time, for bytes in flight through a socket."""
     return trio.testing.wait_all_tasks_blocked(cushion)
 
 
@@ -62,13 +62,13 @@ async def attach(node: Node, stream: trio.abc.Stream, initiator: bool, wire: Wir
 
 
 connect_memory: Connect = partial(connect_nodes, wire=WIRE)
-"""Through a stream that takes everything at once."""
+"""Connect through a stream that takes everything at once."""
 
 connect_lockstep: Connect = partial(connect_nodes, wire=WIRE, streams=trio.testing.lockstep_stream_pair)
-"""Through a stream that takes nothing before it is read."""
+"""Connect through a stream that takes nothing before it is read."""
 
 connect_hypercore11: Connect = partial(connect_nodes, streams=trio.testing.lockstep_stream_pair)
-"""The same on the other wire."""
+"""Connect in the same way on the other wire."""
 
 
 async def connect_tcp(alice: Node, bob: Node) -> None:
@@ -79,7 +79,7 @@ async def connect_tcp(alice: Node, bob: Node) -> None:
 async def meet(
     connect: Connect = connect_memory, *, limits: Limits = DEFAULT_LIMITS
 ) -> AsyncIterator[NodePair]:
-    """Alice and Bob, members of `KEY` in each other's eyes."""
+    """Alice and Bob, who see each other as members of `KEY`."""
     with limited():
         async with open_node_pair(drive_key=KEY, connect=connect, limits=limits) as pair:
             yield pair
@@ -113,7 +113,7 @@ async def open_chat_node(
 
 
 async def listen(node: Node) -> tuple[str, int]:
-    """Listen on a free port of loopback; returns the address."""
+    """Listen on a free port of loopback. Return the address."""
     (listener,) = await node.listen_tcp(0, host=LOOPBACK)
     return listener.address
 
@@ -128,7 +128,7 @@ def outbox_size(node: Node) -> int:
 
 
 async def fill(topic: Topic, peer_id: int, size: int = 500) -> int:
-    """Send until nothing more is accepted, not even after waiting; returns how many messages were."""
+    """Send until nothing more is accepted, even after waiting. Return how many messages were accepted."""
     sent = 0
     while True:
         before = sent
@@ -152,7 +152,7 @@ async def check_folded(alice: NodeSide, bob: NodeSide) -> None:
 
 
 async def exchange(alice: NodeSide, bob: NodeSide) -> None:
-    """A message each way."""
+    """Send a message each way."""
     async with alice.drive.join("exchange") as here, bob.drive.join("exchange") as there:
         await here.send(alice.peer_id, b"to bob")
         assert (await there.receive()).message == b"to bob"
@@ -204,7 +204,7 @@ class RawPeer:
         await self.flush()
 
     async def read(self) -> bool:
-        """Read once, answering what asks for an answer; returns whether the stream goes on."""
+        """Read once, and send the answers. Return whether the stream goes on."""
         data = await self.stream.receive_some(64 * 1024)
         if not data:
             return False
@@ -229,7 +229,7 @@ class RawPeer:
         await self.until(DriveOpened)
 
     async def until_dropped(self) -> None:
-        """Read until the other end has closed, in good order or not."""
+        """Read until the other end has closed, cleanly or not."""
         try:
             while await self.read():
                 pass
@@ -238,7 +238,7 @@ class RawPeer:
 
 
 async def raw_member(node: Node) -> RawPeer:
-    """A peer played by hand on a lockstep stream, which has joined `KEY` and reads nothing from then on."""
+    """A peer played by hand on a lockstep stream. It has joined `KEY` and reads nothing from then on."""
     ours, theirs = trio.testing.lockstep_stream_pair()
     peer = RawPeer(ours)
     async with trio.open_nursery() as nursery:
@@ -249,7 +249,7 @@ async def raw_member(node: Node) -> RawPeer:
 
 @asynccontextmanager
 async def raw_peer(node: Node, *, key_pair: KeyPair | None = None) -> AsyncIterator[RawPeer]:
-    """A peer played by hand on a lockstep stream, which has not yet said anything."""
+    """A peer played by hand on a lockstep stream, which has not sent anything yet."""
     ours, theirs = trio.testing.lockstep_stream_pair()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_answer, node, theirs)
@@ -260,7 +260,7 @@ async def raw_peer(node: Node, *, key_pair: KeyPair | None = None) -> AsyncItera
 async def _answer(node: Node, stream: trio.abc.Stream) -> None:
     try:
         await attach(node, stream, False)
-    except Exception as error:  # the test looks at what the peer sees
+    except Exception as error:  # the test examines the input of the peer
         error.add_note("the node's end of raw_peer")
 
 
@@ -277,7 +277,7 @@ async def raw_tcp_peer(
 async def tcp_server(
     handler: Callable[[trio.SocketStream], Awaitable[object]],
 ) -> AsyncIterator[tuple[str, int]]:
-    """A server on loopback that is no peer; yields its address."""
+    """A server on loopback that is no peer. Yield its address."""
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(_serve, handler)
         yield listeners[0].socket.getsockname()
@@ -293,7 +293,7 @@ async def _serve(
 
 @contextmanager
 def silent_port() -> Iterator[int]:
-    """A port whose host drops what is sent there: its queue of those that wait to be accepted is full."""
+    """A port whose host drops connection attempts: its accept queue is full."""
     with socket.socket() as listener, ExitStack() as waiting:
         listener.bind((LOOPBACK, 0))
         listener.listen(0)

@@ -35,7 +35,7 @@ class Somebody:
 
 
 class Net:
-    """A network of our own, with a node that begins it and a second one."""
+    """A network of our own: the node that begins it, and a second one."""
 
     def __init__(self, stack: AsyncExitStack) -> None:
         self._stack = stack
@@ -60,7 +60,7 @@ async def network() -> AsyncIterator[Net]:
 
 
 async def meet(alice: Somebody, bob: Somebody) -> None:
-    """Let two of a drive find each other."""
+    """Let two members of a drive find each other."""
     await alice.swarm.join(alice.drive).flushed()
     bob.swarm.join(bob.drive)
     async with alice.drive.watch() as events:
@@ -70,6 +70,6 @@ async def meet(alice: Somebody, bob: Somebody) -> None:
 
 
 async def never_let_in(guest: Somebody, host: Somebody) -> None:
-    """Dial somebody who must not accept it."""
+    """Dial a peer that must not accept the dial."""
     await guest.swarm.connect(host.key)
     raise AssertionError("it was let in")

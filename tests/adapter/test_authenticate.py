@@ -43,7 +43,7 @@ BOTH = list(itertools.product(WIRES, ("we dial", "they dial")))
 
 
 async def admit(info: ConnectionInfo) -> None:
-    """Anybody."""
+    """Admit everybody."""
 
 
 async def refuse(info: ConnectionInfo) -> None:
@@ -51,7 +51,7 @@ async def refuse(info: ConnectionInfo) -> None:
 
 
 class Gate:
-    """An `authenticate` that takes its time; `decide` lets everybody through."""
+    """An `authenticate` that takes its time. `decide` admits everybody."""
 
     def __init__(self) -> None:
         self.asked: list[ConnectionInfo] = []
@@ -73,7 +73,7 @@ class Meeting:
         self.we_dial = role == "we dial"
 
     async def connect(self, node: Node, visitor: Node) -> ConnectionInfo:
-        """Connect over TCP; returns the dialler's view of it."""
+        """Connect over TCP. Return the connection as the dialler sees it."""
         dialler, answerer = (node, visitor) if self.we_dial else (visitor, node)
         (listener,) = await answerer.listen_tcp(0, host=LOOPBACK)
         return await dialler.connect_tcp(*listener.address, wire=self.wire)
@@ -116,7 +116,7 @@ async def test_nothing_happens_before_the_decision(meeting: Meeting) -> None:
             await exchange(await join_side(node, drive), await join_side(visitor, same))
 
 
-async def test_who_is_refused_is_never_there(meeting: Meeting, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_refused_remote_is_never_a_member(meeting: Meeting, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "peersockets")
     with limited():
         async with AsyncExitStack() as stack:
@@ -158,7 +158,7 @@ async def test_a_refused_remote_sees_nothing_but_a_handshake() -> None:
             assert visitor.events == []
 
 
-async def test_the_exception_of_a_bug_comes_out_of_the_node(meeting: Meeting) -> None:
+async def test_the_exception_of_a_bug_propagates_from_the_node(meeting: Meeting) -> None:
     async def buggy(info: ConnectionInfo) -> None:
         raise ZeroDivisionError
 
@@ -268,7 +268,7 @@ async def test_a_decision_that_swallows_its_cancellation() -> None:
             assert not tasks(node)
 
 
-async def test_a_refused_duplicate_does_not_disturb_the_connection_that_is_there() -> None:
+async def test_a_refused_duplicate_does_not_disturb_the_existing_connection() -> None:
     """A remote on hold takes no part in the machine's folding."""
     admitted = 0
 
@@ -302,7 +302,7 @@ async def test_a_refused_duplicate_does_not_disturb_the_connection_that_is_there
 
 @pytest.mark.parametrize("wire", WIRES)
 @pytest.mark.parametrize("spelling", [bytes, bytes.hex], ids=["bytes", "hex"])
-async def test_the_key_that_is_expected(wire: Any, spelling: Any) -> None:
+async def test_the_expected_key_is_admitted(wire: Any, spelling: Any) -> None:
     with limited():
         async with open_node() as node, open_node() as other:
             (listener,) = await other.listen_tcp(0, host=LOOPBACK)
@@ -312,7 +312,7 @@ async def test_the_key_that_is_expected(wire: Any, spelling: Any) -> None:
 
 
 @pytest.mark.parametrize("wire", WIRES)
-async def test_another_key_than_the_one_expected(wire: Any) -> None:
+async def test_another_key_than_the_expected_one(wire: Any) -> None:
     """The node does not ask the application, and the impostor does not learn the dialler's key."""
     gate = Gate()
     with limited():
@@ -346,7 +346,7 @@ async def test_a_responder_may_expect_a_key_as_well() -> None:
 
 
 @pytest.mark.parametrize("expect", ["", "00" * 31, "zz" * 32, b"", bytes(33), 7, [0] * 32])
-async def test_an_expectation_that_is_no_key(expect: Any) -> None:
+async def test_the_expected_key_must_be_a_key(expect: Any) -> None:
     ours, theirs = trio.testing.memory_stream_pair()
     async with open_node() as node:
         with pytest.raises(ValueError, match="expect must be a public key of 32 bytes or 64 hex digits"):
@@ -357,7 +357,7 @@ async def test_an_expectation_that_is_no_key(expect: Any) -> None:
     await theirs.aclose()
 
 
-async def test_a_node_that_admits_everybody_is_as_any_other(meeting: Meeting) -> None:
+async def test_a_node_that_admits_everybody_is_like_any_other(meeting: Meeting) -> None:
     with limited():
         async with AsyncExitStack() as stack:
             node, visitor, drive, same = await two(stack, admit)

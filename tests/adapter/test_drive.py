@@ -16,7 +16,7 @@ from peersockets_trio.testing import join_side
 @pytest.mark.parametrize(
     "key", [KEY, KEY.public_key, KEY.public_key.hex(), KEY.url, f"{KEY.url[:-1]}+7/a/file"]
 )
-async def test_the_spellings_of_a_key(key: DriveKey | bytes | str) -> None:
+async def test_every_form_of_a_key(key: DriveKey | bytes | str) -> None:
     async with open_node() as node, node.open_drive(key) as drive:
         assert drive.key == KEY
 
@@ -53,13 +53,13 @@ async def test_a_connection_without_the_drive_makes_no_member() -> None:
         ("a\udfffb", ValueError, "topic must not contain lone surrogates"),
     ],
 )
-async def test_what_is_not_a_topic(topic: Any, error: type[Exception], text: str) -> None:
+async def test_a_topic_must_be_text(topic: Any, error: type[Exception], text: str) -> None:
     async with open_node() as node, node.open_drive(KEY) as drive:
         with pytest.raises(error, match=text):
             drive.join(topic)
 
 
-async def test_unknown_ways_to_overflow() -> None:
+async def test_an_unknown_overflow_is_refused() -> None:
     overflow: Any = "explode"
     async with open_node() as node, node.open_drive(KEY) as drive:
         with pytest.raises(ValueError, match=r"overflow must be one of wait, .*, not 'explode'"):
@@ -77,7 +77,7 @@ async def test_topics_of_every_kind(topic: str) -> None:
         assert (await there.receive()).message == b"hello"
 
 
-async def test_closing_closes_what_belongs_to_it() -> None:
+async def test_closing_a_drive_closes_its_topics_and_watches() -> None:
     async with meet() as (alice, _):
         topic, events = alice.drive.join("chat"), alice.drive.watch()
         alice.drive.close()
@@ -90,7 +90,7 @@ async def test_closing_closes_what_belongs_to_it() -> None:
                 use()
 
 
-async def test_closing_is_a_leave_for_the_others_and_opening_a_join() -> None:
+async def test_others_see_closing_as_a_leave_and_opening_as_a_join() -> None:
     async with meet() as (alice, bob):
         await bob.drive.aclose()
         assert isinstance(await alice.events.receive(), PeerLeft)

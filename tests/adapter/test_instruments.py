@@ -26,7 +26,7 @@ from ports import unused_port
 
 
 class Recorder(Instrument):
-    """Writes down its calls; sizes are added up."""
+    """Records its calls, and adds up sizes."""
 
     def __init__(self) -> None:
         self.recorded: list[tuple[Any, ...]] = []
@@ -100,7 +100,7 @@ async def test_the_life_of_a_connection(wire: Any) -> None:
         ]
         assert theirs.recorded[0][1].public_key == node.public_keys[wire]
         assert theirs.recorded[2][2].reason == "the drive was closed here"
-        # The figures leave out the handshake, whose last word is the dialler's.
+        # The figures leave out the handshake, whose last message is the dialler's.
         assert 0 < ours.received <= theirs.sent
         assert 0 < theirs.received <= ours.sent
 
@@ -142,7 +142,7 @@ async def test_connections_that_fail() -> None:
     assert recorder.received == recorder.sent == 0
 
 
-async def test_retrying(autojump_clock: trio.testing.MockClock) -> None:
+async def test_retries_are_reported(autojump_clock: trio.testing.MockClock) -> None:
     recorder = Recorder()
     address = (LOOPBACK, unused_port())
     with limited():
@@ -186,14 +186,14 @@ async def test_an_instrument_that_raises_is_removed(caplog: pytest.LogCaptureFix
     assert isinstance(record.exc_info[1], ZeroDivisionError)
 
 
-async def test_what_is_no_instrument() -> None:
+async def test_an_instrument_must_be_an_instrument() -> None:
     instruments: Any = [object()]
     with pytest.raises(TypeError, match="instruments must be Instruments, not object"):
         async with open_node(instruments=instruments):
             pass
 
 
-def test_without_instruments_there_is_nothing_to_call() -> None:
+def test_without_instruments_no_method_is_called() -> None:
     assert not Instruments()
     assert Instruments([Instrument()])
 

@@ -60,7 +60,7 @@ async def test_a_node_without_key_pair_has_a_new_identity() -> None:
     ("port", "error"),
     [(-1, ValueError), (65536, ValueError), ("80", TypeError), (None, TypeError), (1.5, TypeError)],
 )
-async def test_ports_that_are_none(port: Any, error: type[Exception]) -> None:
+async def test_invalid_ports(port: Any, error: type[Exception]) -> None:
     async with open_node() as node:
         with pytest.raises(error, match="port"):
             await node.listen_tcp(port, host=LOOPBACK)
@@ -68,7 +68,7 @@ async def test_ports_that_are_none(port: Any, error: type[Exception]) -> None:
             await node.connect_tcp(LOOPBACK, port, wire=WIRE)
 
 
-async def test_nobody_can_be_called_on_port_zero() -> None:
+async def test_port_zero_cannot_be_dialled() -> None:
     async with open_node() as node:
         with pytest.raises(ValueError, match="port must be from 1 to 65535, not 0"):
             await node.connect_tcp(LOOPBACK, 0, wire=WIRE)
@@ -101,7 +101,7 @@ async def test_unknown_wires() -> None:
         (7, TypeError),
     ],
 )
-async def test_what_is_not_a_drive_key(key: Any, error: type[Exception]) -> None:
+async def test_a_drive_key_must_be_valid(key: Any, error: type[Exception]) -> None:
     async with open_node() as node:
         with pytest.raises(error, match="key"):
             node.open_drive(key)
@@ -157,13 +157,13 @@ async def test_unknown_peers(peer_id: int) -> None:
 
 
 @pytest.mark.parametrize("peer_id", ["1", None, 1.0, True])
-async def test_what_is_not_a_peer_id(peer_id: Any) -> None:
+async def test_a_peer_id_must_be_a_number(peer_id: Any) -> None:
     async with meet() as (alice, _):
         with pytest.raises(TypeError, match="peer_id must be int"):
             alice.node.peer(peer_id)
 
 
-async def test_what_is_known_of_a_peer() -> None:
+async def test_the_facts_about_a_peer() -> None:
     async with meet(connect_tcp) as (alice, bob):
         peer = alice.node.peer(alice.peer_id)
         assert peer.peer_id == alice.peer_id == 1
@@ -184,7 +184,7 @@ async def test_what_is_known_of_a_peer() -> None:
 
 
 async def test_peer_ids_stay_the_same(autojump_clock: trio.testing.MockClock) -> None:
-    """For every drive and watch, and when a key comes back; another key gets another."""
+    """They are the same for every drive and watch, and when a key comes back. Another key gets another id."""
     seeds = [bytes([number]) * 32 for number in (1, 2)]
     with limited():
         async with open_node() as node, node.open_drive(KEY) as drive, drive.watch() as events:
@@ -272,14 +272,14 @@ async def test_disconnecting_has_a_reason() -> None:
         assert isinstance(left, PeerLeft)
         assert (left.reason, left.unsent) == ("disconnected here", 0)
         assert isinstance(await bob.events.receive(), PeerLeft)
-        alice.node.disconnect(alice.peer_id)  # once more changes nothing
+        alice.node.disconnect(alice.peer_id)  # a second time changes nothing
         with pytest.raises(UnknownPeer):
             alice.node.disconnect(7)
         with pytest.raises(TypeError, match="peer_id must be int"):
             alice.node.disconnect("1")  # type: ignore[arg-type]
 
 
-async def test_who_was_disconnected_may_come_back() -> None:
+async def test_a_disconnected_peer_may_come_back() -> None:
     async with meet(connect_tcp) as (alice, bob):
         alice.node.disconnect(alice.peer_id)
         assert isinstance(await alice.events.receive(), PeerLeft)

@@ -142,7 +142,7 @@ async def test_two_initiators_are_refused() -> None:
             nursery.start_soon(initiate, bob, streams[1])
 
 
-async def test_a_stream_that_is_dead_already_is_closed_all_the_same() -> None:
+async def test_a_stream_that_is_already_broken_is_closed_too() -> None:
     """The stream belongs to the node from the call on."""
     with socket.create_server((LOOPBACK, 0)) as server:
         client = socket.create_connection(server.getsockname())
@@ -197,7 +197,7 @@ async def test_a_closed_listener_keeps_its_connections() -> None:
 
 
 class TwoAddresses(trio.abc.HostnameResolver):
-    """A host that has two addresses."""
+    """A host with two addresses."""
 
     async def getaddrinfo(self, host: Any, port: Any, *rest: Any, **options: Any) -> Any:
         await trio.lowlevel.checkpoint()
@@ -227,7 +227,7 @@ async def test_listening_on_every_address_of_a_host(two_addresses: None) -> None
 
 
 async def test_listening_cancelled_at_every_step(two_addresses: None) -> None:
-    """No socket stays open: the fixture of all these tests would notice."""
+    """No socket stays open: the fixture of all these tests would notice one."""
     with limited():
         async with open_node() as node:
 

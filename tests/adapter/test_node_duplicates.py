@@ -65,7 +65,7 @@ async def test_a_second_connection_is_folded(keys: tuple[KeyPair, KeyPair], dial
 async def test_connections_that_finish_in_another_order_at_the_other_end(
     keys: tuple[KeyPair, KeyPair],
 ) -> None:
-    """The last word of the first handshake is late: to Bob, the second connection is the first."""
+    """The last message of the first handshake is late, so Bob sees the second connection as the first."""
     first, second = Detour(), Detour()
     async with trio.open_nursery() as nursery:
         for detour in (first, second):
@@ -81,7 +81,7 @@ async def test_connections_that_finish_in_another_order_at_the_other_end(
 
 
 class Detour:
-    """Two memory streams, on which Alice's words after her first are held back until it is open."""
+    """Two memory streams. Alice's later writes are held back until the stream is open."""
 
     def __init__(self) -> None:
         self.open = trio.Event()

@@ -34,7 +34,7 @@ LINGER = 7.0
 
 
 @pytest.mark.parametrize("connect", [connect_tcp, connect_lockstep, connect_hypercore11])
-async def test_leaving_sends_what_was_accepted(connect: Connect) -> None:
+async def test_leaving_sends_accepted_messages(connect: Connect) -> None:
     """All accepted messages arrive although the reader is slow."""
     messages = [bytes([number]) * 100_000 for number in range(100)]
     received: list[bytes] = []
@@ -63,7 +63,7 @@ async def test_leaving_sends_what_was_accepted(connect: Connect) -> None:
         assert received == messages
 
 
-async def test_leaving_closes_what_has_nothing_to_send_at_once(
+async def test_leaving_closes_idle_connections_at_once(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async with meet(connect_lockstep) as _:
@@ -81,7 +81,7 @@ async def test_leaving_waits_no_longer_than_the_limit(autojump_clock: trio.testi
 
 
 @pytest.mark.parametrize("connect", [connect_lockstep, connect_hypercore11, connect_tcp])
-async def test_finishing_returns_once_all_was_taken(connect: Connect) -> None:
+async def test_finishing_returns_once_all_messages_were_taken(connect: Connect) -> None:
     async with (
         meet(connect) as (alice, bob),
         alice.drive.join("chat") as sending,
@@ -97,10 +97,10 @@ async def test_finishing_returns_once_all_was_taken(connect: Connect) -> None:
             await sending.send(alice.peer_id, b"late")
         with pytest.raises(trio.ClosedResourceError):
             await alice.node.listen_tcp(0, host=LOOPBACK)
-        await alice.node.finish()  # twice is fine
+        await alice.node.finish()  # a second call is fine
 
 
-async def test_finishing_names_the_peers_that_did_not_take_all(
+async def test_finishing_names_the_peers_that_did_not_take_everything(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     with limited():

@@ -56,7 +56,7 @@ def test_waits_are_random_unless_given() -> None:
 # In virtual time
 
 
-async def test_an_address_where_nobody_is_is_dialled_less_and_less(
+async def test_an_address_without_a_node_is_dialled_less_and_less(
     line: Line, autojump_clock: MockClock
 ) -> None:
     with limited():
@@ -75,7 +75,7 @@ async def test_an_address_where_nobody_is_is_dialled_less_and_less(
             assert gaps == pytest.approx(waits[:-1])
 
 
-async def test_whoever_appears_later_is_met(line: Line, autojump_clock: MockClock) -> None:
+async def test_a_node_that_appears_later_is_met(line: Line, autojump_clock: MockClock) -> None:
     with limited():
         async with open_node() as node, node.open_drive(KEY) as drive, keep(node) as kept:
             assert isinstance(await kept.receive(), Disconnected)
@@ -115,7 +115,7 @@ async def test_a_key_that_comes_back_has_its_old_id(line: Line, autojump_clock: 
     [(14.0, [1, 2, 4, 8]), (16.0, [1, 1, 1, 1])],
     ids=["short", "long"],
 )
-async def test_a_connection_that_lasted_counts_for_a_new_beginning(
+async def test_a_connection_that_lasted_resets_the_waits(
     line: Line, autojump_clock: MockClock, lasting: float, waits: list[float]
 ) -> None:
     with limited():
@@ -196,7 +196,7 @@ async def test_leaving_the_node_is_at_once(line: Line, autojump_clock: MockClock
             keep(node)
 
 
-async def test_events_that_nobody_reads_are_bounded(line: Line, autojump_clock: MockClock) -> None:
+async def test_unread_events_are_bounded(line: Line, autojump_clock: MockClock) -> None:
     """The last event always shows the current state."""
     every_second = Backoff(longest=1.0, jitter=(1.0, 1.0))
     with limited():
@@ -246,7 +246,7 @@ async def test_a_remote_that_we_refuse_is_tried_again(line: Line, autojump_clock
             assert kinds[0].reason == "refused: not before three o'clock"
 
 
-async def test_a_bug_in_authenticate_is_not_taken_for_a_failure(
+async def test_a_bug_in_authenticate_does_not_count_as_a_failure(
     line: Line, autojump_clock: MockClock
 ) -> None:
     async def buggy(info: ConnectionInfo) -> None:

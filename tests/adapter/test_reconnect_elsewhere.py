@@ -72,7 +72,9 @@ async def test_a_key_that_dials_us_while_we_wait_is_not_dialled(
                 assert kept.connected is not None
 
 
-async def test_closing_leaves_alone_what_it_has_not_dialled(line: Line, autojump_clock: MockClock) -> None:
+async def test_closing_keeps_connections_that_it_has_not_dialled(
+    line: Line, autojump_clock: MockClock
+) -> None:
     with limited():
         async with open_node() as node, open_node(key_pair=SMALLER_KEY) as other:
             await connect_memory(other, node)
@@ -82,7 +84,7 @@ async def test_closing_leaves_alone_what_it_has_not_dialled(line: Line, autojump
             assert len(tasks(node)) == len(tasks(other)) == 1
 
 
-async def test_two_that_keep_the_same_address_share_a_connection(
+async def test_two_handles_for_the_same_address_share_a_connection(
     line: Line, autojump_clock: MockClock
 ) -> None:
     with limited():
@@ -141,7 +143,7 @@ async def test_it_comes_back_over_tcp() -> None:
                 assert isinstance(await events.receive(), PeerLeft)
 
 
-async def test_what_happens_is_logged(
+async def test_events_are_logged(
     line: Line, autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "peersockets")

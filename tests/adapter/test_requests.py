@@ -42,14 +42,14 @@ from peersockets_trio.testing import Connect
 
 @CONNECTS
 @pytest.mark.parametrize("size", [0, 1, 23, 24, 255, 256, 65_536, 1024 * 1024])
-async def test_a_reply(connect: Connect, size: int) -> None:
+async def test_a_request_gets_its_reply(connect: Connect, size: int) -> None:
     async with ends(connect) as (asker, answerer), answerer.topic.serve(shout):
         assert await asker.ask(b"x" * size) == b"X" * size
         await all_tasks_blocked(0)
         assert asker.topic.request_statistics() == answerer.topic.request_statistics() == NOTHING
 
 
-async def test_a_handler_knows_who_asks() -> None:
+async def test_a_handler_knows_the_sender_of_a_request() -> None:
     async def who(request: Request) -> bytes:
         assert request.peer_id == answerer.side.peer_id
         return request.public_key
@@ -123,7 +123,7 @@ async def test_many_peers_are_asked_at_once() -> None:
 
 @pytest.mark.parametrize("connect", [connect_lockstep, connect_tcp, connect_hypercore11])
 async def test_both_ends_ask_and_answer_past_every_mark(connect: Connect) -> None:
-    """Each end has more to say than the other's room holds, and handlers that ask back."""
+    """Each end sends more than the other has room for, and its handlers send requests, too."""
     limits = Limits(send_buffer=1000, receive_messages=2, receive_bytes=1000)
 
     async def ask(end: End) -> None:
@@ -188,7 +188,7 @@ async def test_a_handler_refuses() -> None:
         assert caught.value.text == "not you, Bob"
 
 
-async def test_a_handler_that_fails_is_logged_and_serving_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_handler_that_fails_is_logged_and_serving_continues(caplog: pytest.LogCaptureFixture) -> None:
     async def fragile(request: Request) -> bytes:
         async with trio.open_nursery():
             return bytes([1 // len(request.data)])
@@ -268,7 +268,7 @@ async def test_bad_arguments(data: Any, timeout: Any, error: type[Exception], te
             await asker.ask(data, timeout=timeout)
         with pytest.raises(TypeError, match="handler must be an async function, not int"):
             asker.topic.serve(5)  # type: ignore[arg-type]
-        with pytest.raises(trio.WouldBlock):  # it is not yet a topic of requests
+        with pytest.raises(trio.WouldBlock):  # it is not a topic of requests yet
             asker.topic.receive_nowait()
 
 
@@ -287,7 +287,7 @@ async def test_a_topic_of_requests_is_not_for_receiving() -> None:
                 topic.receive_nowait()
 
 
-async def test_who_is_receiving_is_not_disturbed() -> None:
+async def test_a_task_that_receives_is_not_disturbed() -> None:
     async with ends() as (asker, answerer), trio.open_nursery() as nursery:
         nursery.start_soon(answerer.topic.receive)
         await all_tasks_blocked(0)
@@ -298,7 +298,7 @@ async def test_who_is_receiving_is_not_disturbed() -> None:
         await asker.topic.send(asker.side.peer_id, b"for receive")
 
 
-async def test_two_servers() -> None:
+async def test_two_servers_on_one_handle_are_refused() -> None:
     async with ends() as (asker, answerer), answerer.topic.serve(shout):
         with pytest.raises(trio.BusyResourceError, match="another task is serving this Topic"):
             async with answerer.topic.serve(refuse):
@@ -338,7 +338,7 @@ async def test_more_requests_than_the_limits(autojump_clock: trio.testing.MockCl
         assert await asker.ask(b"y") == b"at last: y"
 
 
-async def test_messages_that_are_none_or_not_expected_are_counted_and_change_nothing() -> None:
+async def test_malformed_and_unexpected_messages_are_counted_and_change_nothing() -> None:
     held = Held()
     async with ends() as (asker, answerer), answerer.topic.serve(held):
         for message in (b"", b"hello", b"\x81" * 100_000, b"\x83\x00\x01\x5b" + b"\xff" * 8):

@@ -40,7 +40,7 @@ from peersockets_trio.testing.internals import topic_handle
 # Timeouts and cancellation
 
 
-async def test_a_peer_that_says_nothing(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_peer_that_does_not_answer(autojump_clock: trio.testing.MockClock) -> None:
     async with ends() as (asker, answerer):
         for timeout in (0, 5):
             began = trio.current_time()
@@ -68,7 +68,7 @@ async def test_a_request_that_takes_too_long_is_cancelled_there(
         assert asker.topic.request_statistics() == NOTHING
 
 
-async def test_a_handler_that_does_not_give_way_is_not_answered_and_keeps_its_room() -> None:
+async def test_a_handler_that_ignores_its_cancellation_is_not_answered_and_keeps_its_slot() -> None:
     began, release = trio.Event(), trio.Event()
 
     async def stubborn(request: Request) -> bytes:
@@ -155,7 +155,7 @@ async def test_a_peer_that_is_cut_off_fails_its_requests_and_only_those(connect:
         assert replies == [b"at last: third"]
 
 
-async def test_a_peer_that_closes_the_drive_says_so_first() -> None:
+async def test_a_peer_that_closes_the_drive_answers_first() -> None:
     async with (
         ends() as (asker, answerer),
         answerer.topic.serve(Held()),
@@ -165,7 +165,7 @@ async def test_a_peer_that_closes_the_drive_says_so_first() -> None:
 
 
 @pytest.mark.parametrize("serving", [False, True])
-async def test_a_reply_that_comes_in_one_read_with_the_leave_counts(serving: bool) -> None:
+async def test_a_reply_in_one_read_with_the_leave_counts(serving: bool) -> None:
     async with ends() as (asker, answerer), AsyncExitStack() as stack:
         if serving:
             await stack.enter_async_context(asker.topic.serve(shout))
@@ -183,7 +183,7 @@ async def test_a_reply_that_comes_in_one_read_with_the_leave_counts(serving: boo
         assert replies == [b"farewell"]
 
 
-async def test_many_messages_at_once_are_taken_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_many_messages_at_once_are_processed_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Messages are processed in the order of arrival, and a leave that follows them takes effect after
     them."""
     taken: list[int] = []
@@ -266,7 +266,7 @@ async def _ask(topic: Topic, peer_id: int) -> bytes:
 
 
 @pytest.mark.parametrize("closed", [lambda end: end.topic, lambda end: end.side.drive])
-async def test_closing_ends_what_waits_and_what_is_answered(closed: Callable[[End], Any]) -> None:
+async def test_closing_ends_waiting_requests_and_handlers(closed: Callable[[End], Any]) -> None:
     held = Held()
     async with ends() as (one, two), one.topic.serve(held), two.topic.serve(held):
         async with (
@@ -298,7 +298,7 @@ async def test_closing_while_a_request_waits_for_room() -> None:
             await deaf.stream.aclose()
 
 
-async def test_leaving_serve_answers_what_is_in_progress() -> None:
+async def test_leaving_serve_answers_requests_in_progress() -> None:
     held = Held()
     async with ends() as (asker, answerer):
         async with (
@@ -311,7 +311,7 @@ async def test_leaving_serve_answers_what_is_in_progress() -> None:
             assert await asker.ask(b"again") == b"AGAIN"
 
 
-async def test_cancelling_a_server_answers_what_is_in_progress() -> None:
+async def test_cancelling_a_server_answers_requests_in_progress() -> None:
     held = Held()
     async with ends() as (asker, answerer):
         async with expecting(RequestError, lambda: asker.ask(b"x"), "no longer answering"):
@@ -329,7 +329,7 @@ async def test_a_request_that_comes_while_the_server_is_cancelled() -> None:
             async with answerer.topic.serve(shout):
                 await all_tasks_blocked(0)
                 scope.cancel()
-                # As the node does when it has read the message just now.
+                # The node does the same when it has just read the message.
                 topic_handle(answerer.topic).put(
                     answerer.side.peer_id, bytes(32), [encode(Kind.REQUEST, 7, b"x")]
                 )
@@ -339,14 +339,14 @@ async def test_a_request_that_comes_while_the_server_is_cancelled() -> None:
         assert answerer.topic.request_statistics() == NOTHING
 
 
-async def test_what_the_block_raises_comes_out_as_it_was() -> None:
+async def test_an_exception_of_the_block_propagates_unchanged() -> None:
     async with ends() as (_, answerer):
         with pytest.raises(ZeroDivisionError):
             async with answerer.topic.serve(shout):
                 raise ZeroDivisionError
 
 
-async def test_after_serving_one_may_still_ask() -> None:
+async def test_after_serving_a_topic_can_still_send_requests() -> None:
     async with ends() as (one, two), two.topic.serve(shout):
         async with one.topic.serve(shout):
             assert await one.ask(b"a") == await two.ask(b"a") == b"A"
@@ -357,8 +357,8 @@ async def test_after_serving_one_may_still_ask() -> None:
         assert one.topic.request_statistics().unexpected == 2  # the request and its cancel
 
 
-async def test_who_has_gone_is_looked_for_once_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many connections end: each look goes through everybody that is asked."""
+async def test_departed_peers_are_looked_for_once_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This holds for any number of ended connections: each look goes through all peers with requests."""
     strangers, looked, reaches = 20, 0, TopicHandle.reaches
 
     def look(handle: TopicHandle, peer_id: int) -> bool:

@@ -68,7 +68,7 @@ async def test_a_clean_end_is_seen_at_once() -> None:
         assert (left.reason, left.unsent) == ("", 0)
 
 
-async def test_what_was_accepted_arrives_before_the_end() -> None:
+async def test_accepted_messages_arrive_before_the_end() -> None:
     async with network() as net:
         bob = await net.add()
         chat = bob.drive.join("chat")

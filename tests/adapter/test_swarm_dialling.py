@@ -47,7 +47,7 @@ async def test_two_tasks_dial_the_same_key() -> None:
         assert bob.node.statistics().connections == 1
 
 
-async def test_a_key_that_nobody_has() -> None:
+async def test_a_key_that_does_not_exist() -> None:
     async with network() as net:
         alice = await net.add()
         nobody = KeyPair.from_seed(b"n" * 32).ed25519_public_key
@@ -123,7 +123,7 @@ async def test_authenticate_holds_for_both_directions(dialler: str) -> None:
         assert strict.node.statistics().connections == 0
 
 
-async def test_a_decision_that_takes_too_long_is_none() -> None:
+async def test_a_decision_that_takes_too_long_does_not_count() -> None:
     asked = trio.Event()
 
     async def undecided(info: ConnectionInfo) -> None:
@@ -140,7 +140,7 @@ async def test_a_decision_that_takes_too_long_is_none() -> None:
         assert strict.node.statistics().connections == 0
 
 
-async def test_no_place_is_no_answer() -> None:
+async def test_a_full_node_gives_no_answer() -> None:
     asked: dict[bytes, trio.Event] = defaultdict(trio.Event)
 
     async def everybody(info: ConnectionInfo) -> None:

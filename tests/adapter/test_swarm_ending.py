@@ -43,7 +43,7 @@ async def test_closing_a_discovery() -> None:
         assert bob.swarm.statistics().peers == 0
 
 
-async def test_closing_wakes_whoever_waits() -> None:
+async def test_closing_wakes_waiting_tasks() -> None:
     async with network() as net:
         alice = await net.add(bootstrap=[(HOST, 9)])
         discovery = alice.swarm.join(alice.drive)
@@ -73,18 +73,18 @@ async def test_a_closed_swarm() -> None:
 
 
 class Mishap(Exception):
-    """Something that ends a program."""
+    """An exception that ends a program."""
 
 
 async def found_by(net: Net) -> int:
-    """How many peers somebody finds who comes now."""
+    """Return how many peers a new node finds."""
     async with open_node() as node, node.open_swarm(bootstrap=net.bootstrap, host=HOST) as swarm:
         await swarm.join(KEY, announce=False).flushed()
         return swarm.statistics().peers
 
 
 @pytest.mark.parametrize("how", ["error", "cancellation", "error within the discovery"])
-async def test_an_announcement_is_withdrawn_however_the_swarm_is_left(how: str) -> None:
+async def test_an_announcement_is_withdrawn_however_the_swarm_ends(how: str) -> None:
     async with network() as net:
         with trio.CancelScope() as scope, suppress(Mishap):
             async with open_node() as node, node.open_swarm(bootstrap=net.bootstrap, host=HOST) as swarm:
@@ -164,7 +164,7 @@ async def test_suspending_that_is_cancelled_is_silent_all_the_same() -> None:
 
 
 async def test_a_sleep_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clock that goes on in a sleep is ahead of ours afterwards."""
+    """After a sleep, the clock that also runs while sleeping is ahead of ours."""
     slept = 0.0
 
     def clock() -> float:

@@ -77,7 +77,7 @@ async def test_a_buffer_may_be_changed_after_sending() -> None:
 
 @SENDS
 @pytest.mark.parametrize("message", ["text", None, 5, [1], {"a": 1}, (b"x",)])
-async def test_what_is_not_a_message(send: Send, message: Any) -> None:
+async def test_a_message_must_be_bytes(send: Send, message: Any) -> None:
     async with chat() as (bob, outbox, inbox):
         text = f"message must be bytes, not {type(message).__name__}"
         with pytest.raises(TypeError, match=text):
@@ -102,7 +102,7 @@ async def test_what_is_not_a_message(send: Send, message: Any) -> None:
         (b"\x01", TypeError, "peer_id must be int, not bytes"),
     ],
 )
-async def test_who_is_not_a_peer(send: Send, peer_id: Any, error: type[Exception], text: str) -> None:
+async def test_an_id_that_is_no_peer(send: Send, peer_id: Any, error: type[Exception], text: str) -> None:
     async with chat() as (bob, outbox, inbox):
         with pytest.raises(error, match=text):
             await send(outbox, peer_id, b"lost")
@@ -150,7 +150,7 @@ async def test_a_closed_topic_sends_nothing(send: Send) -> None:
 # Receiving
 
 
-async def test_a_batch_is_everything_that_waits() -> None:
+async def test_a_batch_has_all_waiting_messages() -> None:
     async with chat() as (bob, outbox, inbox):
         for number in range(10):
             await outbox.send(bob.peer_id, bytes([number]))
@@ -164,7 +164,7 @@ async def test_a_batch_is_everything_that_waits() -> None:
             assert [message.message for message in await inbox.receive_batch()] == [b"late"]
 
 
-async def test_a_batch_is_bounded_and_nothing_of_the_rest_is_lost() -> None:
+async def test_a_batch_is_bounded_and_the_rest_is_not_lost() -> None:
     async with chat() as (bob, outbox, inbox):
         for number in range(600):
             outbox.send_nowait(bob.peer_id, number.to_bytes(2, "big"))
@@ -272,7 +272,7 @@ async def test_handles_of_one_topic_are_independent() -> None:
         assert (await second.receive()).message == b"two"
 
 
-async def test_messages_of_topics_that_nobody_joined_are_discarded() -> None:
+async def test_messages_of_topics_that_are_not_joined_are_discarded() -> None:
     async with meet() as (alice, bob), bob.drive.join("one") as one, bob.drive.join("two") as two:
         async with alice.drive.join("two") as inbox:
             await one.send(bob.peer_id, b"unheard")
@@ -309,7 +309,7 @@ async def test_a_handle_that_closes_itself_while_handling_a_message() -> None:
         assert heard == {0: [b"one"], 1: [b"one", b"two", b"last"], 2: [b"one", b"two", b"last"]}
 
 
-async def test_a_handler_that_raises_harms_nobody_else() -> None:
+async def test_a_handler_that_raises_harms_no_other() -> None:
     async with meet() as (alice, bob), bob.drive.join("chat") as outbox, alice.drive.join("chat") as steady:
 
         async def crash() -> None:

@@ -48,7 +48,7 @@ async def test_broadcast_reaches_all_members() -> None:
                     assert (await inbox.receive()).message == b"all"
 
 
-async def test_broadcast_does_not_let_a_deaf_member_hold_up_the_others() -> None:
+async def test_broadcast_is_not_held_up_by_a_member_that_does_not_read() -> None:
     with limited():
         async with (
             open_node(limits=Limits(send_buffer=1000)) as alice,
@@ -78,7 +78,7 @@ async def test_broadcast_does_not_let_a_deaf_member_hold_up_the_others() -> None
 
 @asynccontextmanager
 async def late_members() -> AsyncIterator[tuple[Topic, list[RawPeer]]]:
-    """A topic of a drive with two members whose buffers are full, and who read when a test says so."""
+    """A topic of a drive with two members whose buffers are full, and that read when a test says so."""
     with limited():
         async with (
             open_node(limits=Limits(send_buffer=1000, linger=0.1)) as alice,
@@ -112,7 +112,7 @@ async def test_broadcast_serves_each_late_member_as_it_gets_room(reader: int) ->
         nursery.cancel_scope.cancel()
 
 
-async def test_a_late_member_that_is_free_again_is_not_forgotten() -> None:
+async def test_a_late_member_with_room_again_is_not_forgotten() -> None:
     """A member may get room before its sender begins to wait."""
     reached: list[int] = []
     async with late_members() as (outbox, members), trio.open_nursery() as nursery:
@@ -139,13 +139,13 @@ async def test_closing_ends_a_broadcast_that_waits_for_many() -> None:
         outbox.close()
 
 
-async def test_broadcasting_at_once_names_those_without_room() -> None:
+async def test_broadcasting_without_waiting_names_members_without_room() -> None:
     async with late_members() as (outbox, members):
         assert outbox.broadcast_nowait(b"news") == (0, [1, 2])
         await _read_until(members[0], bytes(500))
 
 
-async def test_broadcasting_at_once_spares_those_behind() -> None:
+async def test_broadcasting_without_waiting_spares_members_that_lag_behind() -> None:
     async with chat() as (bob, outbox, inbox):
         assert outbox.broadcast_nowait(b"one") == (1, [])
         assert outbox.broadcast_nowait(bytearray(b"two"), behind={bob.peer_id}) == (0, [bob.peer_id])

@@ -53,7 +53,7 @@ async def test_past_the_high_water_mark_sending_waits() -> None:
             await deaf.stream.aclose()
 
 
-async def test_a_cancelled_sender_leaves_the_way_free(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_cancelled_sender_blocks_no_other(autojump_clock: trio.testing.MockClock) -> None:
     """The place of a cancelled sender in the queue delays no later sender."""
     async with chat(connect_lockstep, limits=NARROW) as (bob, outbox, inbox):
         with trio.move_on_after(1):
@@ -143,7 +143,7 @@ async def test_a_waiting_sender_gets_the_error(
 
 
 async def test_sending_cancelled_at_every_step(autojump_clock: trio.testing.MockClock) -> None:
-    """A send that was cancelled has sent nothing, one that was not has sent it once."""
+    """A cancelled send has sent nothing, and any other has sent its message once."""
     async with chat(connect_lockstep, limits=NARROW) as (bob, outbox, inbox):
         expected = []
         numbers = iter(range(10_000))
@@ -211,7 +211,7 @@ async def test_broadcasting_cancelled_at_every_step(autojump_clock: trio.testing
 
 @pytest.mark.parametrize("method", ["receive", "receive_batch"])
 async def test_receiving_cancelled_at_every_step(method: str) -> None:
-    """No message is lost, none comes twice, however often the receiver is cancelled."""
+    """No message is lost or received twice, however often the receiver is cancelled."""
     count = 500
     received: list[Message] = []
     async with chat(connect_tcp) as (bob, outbox, inbox), trio.open_nursery() as nursery:

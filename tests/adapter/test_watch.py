@@ -64,7 +64,7 @@ async def test_a_lost_connection_reports_its_reason_and_the_loss() -> None:
             assert left.unsent >= 1000
 
 
-async def test_a_good_bye_has_no_reason() -> None:
+async def test_a_clean_leave_has_no_reason() -> None:
     with limited():
         async with open_node() as alice, alice.open_drive(KEY) as drive, drive.watch() as events:
             async with open_node() as bob, bob.open_drive(KEY):
@@ -74,7 +74,7 @@ async def test_a_good_bye_has_no_reason() -> None:
 
 
 async def test_members_that_came_and_went_unseen_are_left_out() -> None:
-    """However often they come, a watch that nobody reads stays small."""
+    """A watch that is not read stays small, however often members come."""
     with limited():
         async with (
             open_node(limits=Limits(watch_events=4)) as alice,

@@ -30,7 +30,7 @@ KEY_PAIR: Final = KeyPair(bytes(32))
 
 @attrs.frozen
 class Site:
-    """A gateway's address, as it is printed."""
+    """A gateway's address, as printed."""
 
     url: str
 
@@ -58,7 +58,7 @@ class Site:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers of a browser that has entered."""
+        """The headers of a browser that is logged in."""
         return {"Host": self.host, "Cookie": self.cookie, "Sec-Fetch-Site": "same-origin"}
 
 
@@ -76,7 +76,7 @@ class Answer:
 
 
 def parse_answer(data: bytes) -> Answer:
-    """Read an answer; its header names in lower case."""
+    """Read an answer. Its header names are in lower case."""
     head, _, body = data.partition(b"\r\n\r\n")
     first, *lines = head.decode().split("\r\n")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
@@ -108,7 +108,7 @@ async def ask(
     method: str = "GET",
     headers: dict[str, str] | list[tuple[str, str]] | None = None,
 ) -> Answer:
-    """The answer to a request, of a browser that has entered unless there are other headers."""
+    """Return the answer to a request. By default the browser is logged in."""
     given = site.headers if headers is None else headers
     data = await exchange(site, request_bytes(method, target, given))
     if not data:
@@ -125,11 +125,11 @@ class Frames:
         self._unpacked: deque[tuple[int, int, bytes]] = deque()
 
     async def receive(self) -> str | bytes:
-        """The next frame as it is."""
+        """Return the next frame, not decoded."""
         raise NotImplementedError
 
     async def hear(self) -> Any:
-        """The next frame: a list of fields, or a message as a tuple of handle, peer and payload."""
+        """Return the next frame: a list of fields, or a message as a tuple of handle, peer and payload."""
         if self._unpacked:
             return self._unpacked.popleft()
         frame = await self.receive()
@@ -149,13 +149,13 @@ class Frames:
         return self._unpacked.popleft()
 
     async def until(self, *fields: object) -> Any:
-        """The next frame that begins with these fields; others are passed over."""
+        """Return the next frame that begins with these fields. Skip others."""
         while list((frame := await self.hear())[: len(fields)]) != list(fields):
             pass
         return frame
 
     async def message(self) -> tuple[int, int, bytes]:
-        """The next message; other frames are passed over."""
+        """Return the next message. Skip other frames."""
         while not isinstance(frame := await self.hear(), tuple):
             pass
         return frame
@@ -184,7 +184,7 @@ class Page(Frames):
         await self.socket.send(bytes(4) + b"".join(records))
 
     async def until_closed(self) -> None:
-        """Wait until the socket has ended; frames are passed over."""
+        """Wait until the socket has ended. Skip frames."""
         with suppress(ConnectionClosed):
             while True:
                 await self.socket.recv()
@@ -231,7 +231,7 @@ class RawPage(Frames):
 
 @asynccontextmanager
 async def open_page(site: Site, **options: Any) -> AsyncIterator[Page]:
-    """A page that has entered and been greeted."""
+    """A page that has logged in and received the greeting."""
     async with connect(
         f"ws://{site.host}/.peersockets/socket",
         host=LOOPBACK,
@@ -317,7 +317,7 @@ UPGRADE: Final = {
 
 
 def opening(site: Site, **changes: str | None) -> bytes:
-    """The request that opens a socket, with other headers or without some."""
+    """Return the request that opens a socket, with other headers or without some."""
     headers: dict[str, str] = {**site.headers, **UPGRADE, "Origin": site.origin}
     for given, value in changes.items():
         name = given.replace("_", "-")

@@ -127,7 +127,7 @@ def test_a_wrong_token_is_refused(token: str) -> None:
         (("Cookie", ""),),
     ],
 )
-def test_nothing_is_to_be_had_without_the_cookie(target: str, cookie: tuple[Header, ...]) -> None:
+def test_nothing_is_served_without_the_cookie(target: str, cookie: tuple[Header, ...]) -> None:
     assert status(authorize(target, HOST, *cookie, SAME, ORIGIN)) == HTTPStatus.FORBIDDEN
 
 
@@ -246,5 +246,5 @@ def test_paths_are_decoded_once(target: str, names: tuple[str, ...]) -> None:
         "/%e2%80%ae",
     ],
 )
-def test_paths_that_no_file_has(target: str) -> None:
+def test_paths_without_a_file(target: str) -> None:
     assert status(authorize(target, HOST, COOKIE, SAME)) == HTTPStatus.NOT_FOUND

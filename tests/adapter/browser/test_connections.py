@@ -38,7 +38,7 @@ async def idle(stack: AsyncExitStack, site: Site, start: bytes = b"") -> trio.So
     return stream
 
 
-async def test_a_request_has_only_so_much_time(tmp_path: Path) -> None:
+async def test_a_request_has_a_time_limit(tmp_path: Path) -> None:
     limits = GatewayLimits(request_time=0.1)
     async with open_served(tmp_path, limits=limits) as served, AsyncExitStack() as stack:
         slow = [
@@ -50,7 +50,7 @@ async def test_a_request_has_only_so_much_time(tmp_path: Path) -> None:
             await until_closed(stream)
 
 
-async def test_a_request_that_trickles_has_no_more_time(tmp_path: Path) -> None:
+async def test_a_slow_request_gets_no_more_time(tmp_path: Path) -> None:
     limits = GatewayLimits(request_time=0.2)
     async with open_served(tmp_path, limits=limits) as served, AsyncExitStack() as stack:
         stream = await idle(stack, served.site, b"GET / HTTP/1.1\r\nA: ")
@@ -106,7 +106,7 @@ async def test_connections_that_ended_make_room(tmp_path: Path) -> None:
                     rounds += 1
 
 
-async def test_files_being_sent_are_bounded(tmp_path: Path) -> None:
+async def test_the_number_of_files_being_sent_is_bounded(tmp_path: Path) -> None:
     size = 10_000_000
     limits = GatewayLimits(file_bytes=size)
     (tmp_path / "large").write_bytes(bytes(size))

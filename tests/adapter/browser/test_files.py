@@ -40,7 +40,7 @@ def test_files_and_their_types(root: Path, site: Site) -> None:
 
 
 @pytest.mark.parametrize("names", [("no",), ("no", "a"), ("page", "a"), ("a" * 300,), ("a\0b",)])
-def test_a_file_that_is_not_there(root: Path, site: Site, names: tuple[str, ...]) -> None:
+def test_a_missing_file(root: Path, site: Site, names: tuple[str, ...]) -> None:
     (root / "page").write_bytes(b"")
     with pytest.raises(FileNotFoundError):
         site.read(names)
@@ -73,7 +73,7 @@ def test_the_folder_itself_may_be_a_link(root: Path) -> None:
         Site(root / "no", 1000)
 
 
-def test_only_regular_files_and_none_that_blocks(root: Path, site: Site) -> None:
+def test_only_regular_files_are_served_and_nothing_blocks(root: Path, site: Site) -> None:
     os.mkfifo(root / "pipe")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(root / "socket"))
@@ -116,7 +116,7 @@ def test_a_file_that_grows_is_not_read_further(root: Path, monkeypatch: pytest.M
     site.close()
 
 
-def test_no_descriptor_is_left_open(root: Path, site: Site) -> None:
+def test_every_descriptor_is_closed(root: Path, site: Site) -> None:
     (root / "a").mkdir()
     (root / "a" / "file").write_bytes(b"")
     before = len(os.listdir("/proc/self/fd"))

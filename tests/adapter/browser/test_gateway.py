@@ -260,7 +260,7 @@ async def test_other_users_of_the_machine_are_refused_even_with_the_token(
 # Sockets
 
 
-async def test_there_are_only_so_many_tabs(folder: Path) -> None:
+async def test_the_number_of_tabs_is_bounded(folder: Path) -> None:
     limits = GatewayLimits(tabs=1)
     async with open_served(folder, limits=limits) as served:
         async with open_page(served.site):

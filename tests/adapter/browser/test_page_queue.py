@@ -65,7 +65,7 @@ def test_a_long_row_is_several_frames() -> None:
     assert max(sizes) < 80_000
 
 
-def test_outcomes_overtake_what_waits() -> None:
+def test_outcomes_overtake_waiting_messages() -> None:
     waiting = queue()
     waiting.put_text("peer", 1)
     waiting.put_outcome(1, 1, 10, None)
@@ -132,7 +132,7 @@ def test_a_slow_page_has_few_gaps() -> None:
     assert drain(waiting)[-1] == [1, "missed", 2, 20]
 
 
-def test_what_was_missed_is_reported_even_if_nothing_follows() -> None:
+def test_missed_messages_are_reported_even_if_nothing_follows() -> None:
     waiting = queue(limit=100)
     waiting.put_message(1, 1, bytes(100))
     waiting.put_message(1, 1, b"missed")

@@ -71,14 +71,14 @@ async def read(peer: RawPeer) -> None:
             scope.cancel()
 
 
-async def test_what_has_room_leaves_at_once() -> None:
+async def test_messages_with_room_leave_at_once() -> None:
     async with meeting(GatewayLimits()) as met:
         met.send(1)
         met.send(2, peer=1)
         assert drain(met.page) == [[1, "sent", PAGE_ID, SIZE], [1, "sent", PAGE_ID + 1, SIZE]]
 
 
-async def test_what_has_no_room_waits_and_leaves_in_order() -> None:
+async def test_messages_without_room_wait_and_leave_in_order() -> None:
     async with meeting(GatewayLimits()) as met:
         sent = met.fill()
         for number in range(100):
@@ -115,7 +115,7 @@ async def test_all_queues_together_are_bounded() -> None:
         assert met.queues.waiting <= 15 * SIZE
 
 
-async def test_what_waits_for_a_peer_that_leaves_is_lost() -> None:
+async def test_messages_that_wait_for_a_peer_that_leaves_are_lost() -> None:
     async with meeting(GatewayLimits()) as met:
         while not met.queues.waiting:  # the connection takes what fills its buffer once
             met.fill()

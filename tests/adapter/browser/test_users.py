@@ -22,7 +22,7 @@ NOBODY = 65534
 
 
 def connect_as(user: int, host: str, family: socket.AddressFamily) -> bool:
-    """Whether a connection of a user is a foreign one."""
+    """Return whether a connection of a user counts as foreign."""
     with socket.create_server((host, 0), family=family) as listener:
         listener.settimeout(60)
         arguments = (host, str(listener.getsockname()[1]), str(user), str(int(family)))
@@ -55,7 +55,9 @@ def test_connections_of_another_user_are_foreign(
 
 
 @pytest.mark.parametrize("fault", ["no netlink", "no answer"])
-def test_where_the_system_does_not_say_nobody_is_foreign(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_information_from_the_system_nobody_is_foreign(
+    fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: -1)
     if fault == "no netlink":
         monkeypatch.delattr(socket, "AF_NETLINK")

@@ -1,4 +1,4 @@
-"""`peersockets_trio.runtime.addresses`: complete addresses, also where the machine has no such family."""
+"""`peersockets_trio.runtime.addresses`: complete addresses, also on machines without IPv6."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_other_families(name: Any) -> None:
     assert address_of(name) is None
 
 
-def test_where_others_reach_a_socket() -> None:
+def test_the_address_at_which_others_reach_a_socket() -> None:
     assert local_addresses(("10.1.2.3", 5), []) == (("10.1.2.3", 5),)
     reached = local_addresses(("0.0.0.0", 5), ["127.0.0.1", "255.255.255.255"])
     assert reached
@@ -61,7 +61,7 @@ assert local_addresses(("0.0.0.0", 5), ["10.9.0.7"]) == (("10.9.0.1", 5),)
 """
 
 
-def test_where_there_is_no_network() -> None:
+def test_without_a_network() -> None:
     subprocess.run(["unshare", "-rn", sys.executable, "-c", _ALONE], check=True)
 
 

@@ -19,7 +19,7 @@ Calls = dict[str, Callable[[], object]]
 
 
 def run(call: Callable[[], object]) -> object:
-    """Call a function; run an async one to its first checkpoint, which is not part of this package."""
+    """Call a function. Run an async one to its first checkpoint outside this package."""
     result = call()
     if isinstance(result, Coroutine):
         try:

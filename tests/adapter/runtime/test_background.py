@@ -28,7 +28,7 @@ async def test_the_exception_of_the_block_is_in_no_group() -> None:
         await block()
 
 
-async def test_a_bug_of_a_task_comes_out() -> None:
+async def test_a_bug_of_a_task_propagates() -> None:
     async def block() -> None:
         async with background_tasks() as nursery:
             nursery.start_soon(fail)

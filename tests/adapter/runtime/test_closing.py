@@ -14,7 +14,7 @@ class Door(Closing):
         self.closed += 1
 
 
-async def test_closing_checkpoints_only_when_it_is_asked_to() -> None:
+async def test_closing_checkpoints_only_on_request() -> None:
     door = Door()
     with trio.testing.assert_checkpoints():
         await door.aclose()
@@ -24,7 +24,7 @@ async def test_closing_checkpoints_only_when_it_is_asked_to() -> None:
     assert (door.closed, another.closed) == (1, 1)
 
 
-async def test_the_end_of_a_block_closes_whatever_has_happened() -> None:
+async def test_the_end_of_a_block_closes_in_every_case() -> None:
     with pytest.raises(ZeroDivisionError):
         async with Door() as door:
             _ = 1 / 0

@@ -63,7 +63,7 @@ async def test_one_full_handle_of_several_holds_up_the_connection() -> None:
                     await full.receive_batch()
 
 
-async def test_a_full_handle_holds_up_only_who_fills_it() -> None:
+async def test_a_full_handle_holds_up_only_the_peer_that_fills_it() -> None:
     limits = Limits(receive_messages=1)
     with limited():
         async with (
@@ -121,7 +121,7 @@ async def test_leaving_while_a_handle_is_full() -> None:
 
 @asynccontextmanager
 async def besieged(limits: Limits | None = None) -> AsyncIterator[tuple[Node, tuple[str, int]]]:
-    """A node and its address. In the end, its honest member must have noticed nothing."""
+    """A node and its address. At the end, its honest member must have noticed nothing."""
     with limited():
         async with (
             open_node(limits=limits or Limits()) as node,
@@ -228,7 +228,7 @@ async def test_garbage_after_the_handshake(
         _open(OTHER_KEY.discovery_key, bytes(32)),
     ],
 )
-async def test_what_real_peers_ignore(harmless: bytes) -> None:
+async def test_garbage_that_real_peers_ignore(harmless: bytes) -> None:
     with limited():
         async with open_node() as node, node.open_drive(KEY) as drive, drive.join("chat") as inbox:
             peer = await raw_member(node)

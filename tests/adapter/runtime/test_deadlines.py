@@ -82,7 +82,7 @@ async def test_a_deadline_that_comes_sooner_is_met_then(autojump_clock: MockCloc
     assert machine.met == [began + 3]
 
 
-async def test_what_has_ended_is_not_asked(autojump_clock: MockClock) -> None:
+async def test_an_ended_object_is_not_asked(autojump_clock: MockClock) -> None:
     one = Clockwork(trio.current_time() + 3)
     async with running() as deadlines:
         deadlines.schedule(one)

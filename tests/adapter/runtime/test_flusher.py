@@ -13,7 +13,7 @@ from peersockets_trio.runtime.flusher import Flusher
 
 @attrs.define
 class Recorder:
-    """A connection that has something more to write a number of times."""
+    """A connection that has more to write for a number of turns."""
 
     flusher: Flusher
     more: int = 0
@@ -39,7 +39,7 @@ async def test_flushes_in_the_next_turn_and_once(nursery: trio.Nursery) -> None:
     nursery.cancel_scope.cancel()
 
 
-async def test_what_is_added_while_flushing_has_its_turn(nursery: trio.Nursery) -> None:
+async def test_connections_added_while_flushing_have_their_turn(nursery: trio.Nursery) -> None:
     flusher = Flusher()
     nursery.start_soon(flusher.run)
     connection = Recorder(flusher, more=3)

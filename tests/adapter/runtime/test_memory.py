@@ -1,8 +1,8 @@
 """`peersockets_trio.runtime.memory`: the memory of one large message serves the next.
 
 Each test runs in a separate process, because the memory that the C library keeps depends on all earlier
-calls. The C library has to be glibc, which gives large blocks back to the system at once unless it is kept
-from doing so.
+calls. The C library has to be glibc, which returns large blocks to the system at once unless something keeps
+it from that.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from peersockets_trio.udp.datagrams import Datagrams
 
 
 class Clock:
-    """Trio's clock, which is ahead by as long as was slept."""
+    """Trio's clock, which is ahead by the time slept."""
 
     def __init__(self) -> None:
         self.slept = 0.0
@@ -25,12 +25,12 @@ class Clock:
         return trio.current_time() + self.slept
 
 
-async def test_a_clock_that_has_gone_further_than_ours() -> None:
+async def test_a_clock_that_is_ahead_of_ours() -> None:
     clock = Clock()
     async with open_udp_socket("127.0.0.1") as udp:
         watch = NetworkWatch(udp, clock)
         assert not watch.look([])
-        clock.slept += 4.0  # somebody has set it
+        clock.slept += 4.0  # a user has set it
         assert not watch.look([])
         clock.slept += 600.0
         assert watch.look([])
@@ -60,7 +60,7 @@ async def test_datagrams_that_leave_again(monkeypatch: pytest.MonkeyPatch) -> No
         with monkeypatch.context() as patch:
             patch.setattr(Datagrams, "send", refuse)
             send(udp)
-        send(udp)  # to somebody else, who can be reached
+        send(udp)  # to another remote, which can be reached
         assert not watch.look([])
         with monkeypatch.context() as patch:
             patch.setattr(Datagrams, "send", refuse)

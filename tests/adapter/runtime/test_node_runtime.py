@@ -42,7 +42,7 @@ LIMITS = Limits()
 # Deadlines, in virtual time
 
 
-async def test_a_handshake_has_its_time_and_no_more(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_handshake_has_a_time_limit(autojump_clock: trio.testing.MockClock) -> None:
     with limited():
         async with open_node() as node, raw_peer(node) as silent:
             start = trio.current_time()
@@ -81,7 +81,7 @@ async def test_an_idle_connection_lives_on(autojump_clock: trio.testing.MockCloc
             assert (await there.receive()).message == b"still here?"
 
 
-async def test_an_idle_line_is_fed(autojump_clock: trio.testing.MockClock) -> None:
+async def test_an_idle_line_carries_keepalives(autojump_clock: trio.testing.MockClock) -> None:
     """A byte every ten seconds, and nothing else."""
     with limited():
         async with open_node() as node, node.open_drive(KEY) as drive:
@@ -100,7 +100,7 @@ async def test_an_idle_line_is_fed(autojump_clock: trio.testing.MockClock) -> No
             await peer.stream.aclose()
 
 
-async def test_a_peer_that_falls_silent_is_dropped(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_silent_peer_is_dropped(autojump_clock: trio.testing.MockClock) -> None:
     """The silent peer is given up after the time, and not before."""
     with limited():
         async with open_node() as node, node.open_drive(KEY) as drive, drive.watch() as events:
@@ -114,7 +114,7 @@ async def test_a_peer_that_falls_silent_is_dropped(autojump_clock: trio.testing.
             assert left.reason == "nothing received for 20 seconds"
 
 
-async def test_every_byte_received_prolongs_the_time(autojump_clock: trio.testing.MockClock) -> None:
+async def test_every_received_byte_extends_the_time(autojump_clock: trio.testing.MockClock) -> None:
     with limited():
         async with open_node() as node, node.open_drive(KEY) as drive, drive.watch() as events:
             peer = await raw_member(node)
@@ -129,7 +129,7 @@ async def test_every_byte_received_prolongs_the_time(autojump_clock: trio.testin
             assert trio.current_time() - start == LIMITS.silence
 
 
-async def test_while_we_do_not_read_silence_is_ours(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_peer_that_we_do_not_read_is_not_silent(autojump_clock: trio.testing.MockClock) -> None:
     """A full handle holds the connection up, and both ends keep it; nothing is lost."""
     limits = Limits(receive_messages=2, send_buffer=1000)
     async with (
@@ -198,7 +198,7 @@ async def test_a_peer_that_reads_nothing_from_its_socket_is_given_up() -> None:
 
 @asynccontextmanager
 async def tcp_member() -> AsyncIterator[tuple[PeerEvents, RawPeer]]:
-    """A peer played by hand over TCP, which has joined the drive of a node; the clock is stopped."""
+    """A peer played by hand over TCP, which has joined the drive of a node. The clock is stopped."""
     async with open_chat_node() as (node, _, events, _), raw_tcp_peer(await listen(node)) as peer:
         await peer.join()
         assert isinstance(await events.receive(), PeerJoined)
@@ -207,17 +207,17 @@ async def tcp_member() -> AsyncIterator[tuple[PeerEvents, RawPeer]]:
 
 
 def write_keepalive(peer: RawPeer) -> None:
-    """On loopback it has arrived then, and no task has had a turn since."""
+    """On loopback the bytes have arrived by now, and no task has had a turn since."""
     peer.connection.outbox.append(frames.KEEPALIVE)
     assert isinstance(peer.stream, trio.SocketStream)
     os.write(peer.stream.socket.fileno(), peer.connection.data_to_send())
 
 
 @pytest.mark.parametrize("attempt", range(5))
-async def test_what_has_arrived_is_read_before_a_member_is_given_up(
+async def test_arrived_bytes_are_read_before_a_member_is_given_up(
     attempt: int, mock_clock: trio.testing.MockClock
 ) -> None:
-    """Whichever task comes first: its keepalive lies in the socket, unread, when its time is over."""
+    """This holds for any order of tasks: its keepalive lies unread in the socket when its time is over."""
     async with tcp_member() as (events, peer):
         for _ in range(5):
             mock_clock.jump(LIMITS.keepalive)
@@ -229,7 +229,7 @@ async def test_what_has_arrived_is_read_before_a_member_is_given_up(
                 events.receive_nowait()
 
 
-async def test_a_member_has_the_time_in_which_we_were_away(mock_clock: trio.testing.MockClock) -> None:
+async def test_our_absence_does_not_count_against_a_member(mock_clock: trio.testing.MockClock) -> None:
     """The member stays for that time, and no longer."""
     async with tcp_member() as (events, _):
         mock_clock.jump(1000)
@@ -244,7 +244,7 @@ async def test_a_member_has_the_time_in_which_we_were_away(mock_clock: trio.test
         assert left.reason == "nothing received for 20 seconds"
 
 
-async def test_a_member_is_not_judged_while_something_of_it_waits_for_its_turn(
+async def test_a_member_is_not_judged_while_its_input_waits_for_a_turn(
     mock_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unread = [True]
@@ -262,7 +262,7 @@ async def test_a_member_is_not_judged_while_something_of_it_waits_for_its_turn(
         assert isinstance(events.receive_nowait(), PeerLeft)
 
 
-async def test_who_is_read_again_has_the_full_time(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_peer_that_is_read_again_has_its_full_time(autojump_clock: trio.testing.MockClock) -> None:
     limits = Limits(receive_messages=1)
     async with open_chat_node(limits=limits) as (node, _, events, inbox):
         peer = await raw_member(node)
@@ -338,7 +338,7 @@ async def test_sending_waits_for_the_other_connection(autojump_clock: trio.testi
 async def test_a_peer_that_comes_back_before_it_was_missed(
     key: KeyPair, node_key: KeyPair, autojump_clock: trio.testing.MockClock
 ) -> None:
-    """Its old connection is dead, without a sign; it is reached on the new one long before that is known."""
+    """Its old connection is dead without a sign. It is reached on the new one long before we notice that."""
     async with (
         open_chat_node(key_pair=node_key) as (node, _, events, topic),
         raw_peer(node, key_pair=key) as dead,
@@ -386,8 +386,8 @@ async def test_a_frame_cannot_be_drawn_out(autojump_clock: trio.testing.MockCloc
             assert trio.current_time() - start <= 300 + 10
 
 
-async def test_the_connections_of_a_node_learn_of_its_drives() -> None:
-    """Opened before or after they came."""
+async def test_connections_learn_of_the_drives_of_their_node() -> None:
+    """The drives may be opened before or after the connections come."""
     with limited():
         async with open_node() as alice, open_node() as bob:
             await connect_tcp(alice, bob)

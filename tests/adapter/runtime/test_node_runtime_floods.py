@@ -26,7 +26,7 @@ from peersockets_trio.runtime.connection_task import ConnectionTask
 from peersockets_trio.testing.internals import node_runtime
 
 
-async def test_what_strangers_make_a_node_keep_is_bounded() -> None:
+async def test_the_memory_that_strangers_use_is_bounded() -> None:
     """Strangers give way, whatever they do, and do not affect a member."""
     limits = Limits(kept=1024 * 1024)
     part = frames.encode(0, 1, bytes(300_000))[:-1]

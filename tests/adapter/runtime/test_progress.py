@@ -56,7 +56,7 @@ def test_messages_are_unsent_until_they_are_written() -> None:
     assert made.unsent == 0
 
 
-def test_what_is_not_acknowledged_counts_up_to_the_last_message() -> None:
+def test_unacknowledged_bytes_count_up_to_the_last_message() -> None:
     connection, transport, made = progress()
     connection.sender(KEY.discovery_key, "chat").send(bytes(1000))
     made.take(NOW)

@@ -20,7 +20,7 @@ Receiver: TypeAlias = Topic | PeerEvents
 
 @asynccontextmanager
 async def receivers() -> AsyncIterator[tuple[NodeSide, dict[str, Receiver], Callable[[], Awaitable[None]]]]:
-    """Alice's side, an empty receiver of each kind, and what puts one thing into both."""
+    """Alice's side, an empty receiver of each kind, and a function that puts an item into both."""
     async with meet() as (alice, bob), bob.drive.join("chat") as sender:
 
         async def put() -> None:

@@ -1,4 +1,4 @@
-"""`Relays`: streams to relays come and go with their pairings. `interop/test_relay.py` has real relays."""
+"""`Relays`: streams to relays come and go with their pairings. `interop/test_relay.py` uses real relays."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def streams(swarm: Swarm) -> int:
 
 
 async def offer(swarm: Swarm, failures: list[str]) -> Pairing:
-    """Begin to meet a peer, for which a stream is open, at a relay that nobody runs."""
+    """Begin to meet a peer, for which a stream is open, at a relay that does not exist."""
     runtime = swarm_runtime(swarm)
     runtime.udp.open_stream(5)
     pairing = runtime.machine.dht.relaying.offer(
@@ -80,7 +80,7 @@ async def test_a_stream_that_ends_with_its_first_packet_on_another_path_leaves_t
         assert not runtime.machine.dht.relaying.pairings
 
 
-async def test_a_relay_is_not_spoken_to_once_its_pairing_is_over() -> None:
+async def test_nothing_is_sent_to_a_relay_after_its_pairing() -> None:
     async with open_node() as node, node.open_swarm(bootstrap=[(HOST, 9)], host=HOST) as swarm:
         runtime = swarm_runtime(swarm)
         pairing = await offer(swarm, [])

@@ -67,7 +67,7 @@ async def take_turns(
     count: int,
     spend: int = SLICE,
 ) -> None:
-    """Take turns as a connection that always has more to do."""
+    """Take turns like a connection that always has more to do."""
     for number in range(count):
         items = await lane.turn(peer, fresh=not number)
         turns.append(Turn(rounds.count, peer, connection, items))
@@ -75,7 +75,7 @@ async def take_turns(
 
 
 async def play(lane: Lane, connections: dict[bytes, int], count: int) -> list[Turn]:
-    """All turns of so many connections of each peer, in order."""
+    """Return all turns, in order, of a number of connections of each peer."""
     turns: list[Turn] = []
     with limited(), rounds() as counter:
         async with trio.open_nursery() as nursery:
@@ -85,20 +85,20 @@ async def play(lane: Lane, connections: dict[bytes, int], count: int) -> list[Tu
     return turns
 
 
-async def test_alone_nobody_waits_but_between_two_slices() -> None:
+async def test_a_connection_alone_waits_only_between_two_slices() -> None:
     turns = await play(Lane(SLICE, READ), {b"a": 1}, 5)
     assert [turn.items for turn in turns] == [SLICE] * 5
     started = turns[0].round
     assert [turn.round - started for turn in turns] == [0, 1, 2, 3, 4]
 
 
-async def test_one_turn_a_round_however_many_there_are() -> None:
+async def test_there_is_one_turn_per_round_for_any_number_of_connections() -> None:
     turns = await play(Lane(SLICE, READ), {bytes((number,)): 1 for number in range(30)}, 4)
     assert len(turns) == 120
     assert {len(list(group)) for _, group in itertools.groupby(turns, lambda turn: turn.round)} == {1}
 
 
-async def test_peers_take_turns_and_many_connections_of_one_get_no_more() -> None:
+async def test_peers_take_turns_and_many_connections_of_one_peer_get_no_more() -> None:
     connections = {b"one": 1, b"many": 20, b"two": 2}
     turns = await play(Lane(SLICE, READ), connections, 6)
     order = [turn.peer for turn in turns]
@@ -107,12 +107,12 @@ async def test_peers_take_turns_and_many_connections_of_one_get_no_more() -> Non
         assert sorted(order[position + 1 : following]) == [b"many", b"two"]
     many = [turn.connection for turn in turns if turn.peer == b"many"]
     assert len(many) == 120
-    # And they take turns among themselves.
+    # The connections of a peer take turns among themselves.
     assert sorted(many[40:60]) == list(range(20))
 
 
 async def test_a_fresh_read_of_a_member_is_heard_at_once() -> None:
-    """The beginning of it, however many others wait for their turn."""
+    """This applies to its beginning, however many others wait for their turn."""
     lane, turns = Lane(SLICE, READ, first=7), list[Turn]()
     with limited(), rounds() as counter:
         async with trio.open_nursery() as nursery:
@@ -142,8 +142,8 @@ async def test_a_fresh_read_of_others_waits_like_everything_else() -> None:
             assert counter.count - before >= 8
 
 
-async def test_who_has_little_to_do_never_waits() -> None:
-    """As long as it comes to no more than the credit in one round; and then for one round only."""
+async def test_a_connection_with_little_work_never_waits() -> None:
+    """This holds up to the credit of one round. After that it waits for one round only."""
     lane = Lane(SLICE, READ)
     with limited(), rounds() as counter:
         started = counter.count
@@ -168,7 +168,7 @@ async def test_a_toll_counts_for_every_turn() -> None:
 
 
 @pytest.mark.parametrize("cancelled", range(4))
-async def test_who_is_cancelled_while_it_waits_passes_its_turn_on(cancelled: int) -> None:
+async def test_a_cancelled_waiter_passes_on_its_turn(cancelled: int) -> None:
     lane, turns = Lane(SLICE, READ), list[Turn]()
     scopes = [trio.CancelScope() for _ in range(4)]
 
@@ -194,7 +194,7 @@ async def test_who_is_cancelled_while_it_waits_passes_its_turn_on(cancelled: int
 
 LIMITS = Limits(member_items=200, stranger_items=50, stranger_read=1024)
 TINY = b"\x01\x02"
-"""A frame that everybody ignores."""
+"""A frame that every peer ignores."""
 
 
 @attrs.frozen
@@ -207,7 +207,7 @@ class Slice:
 
 @pytest.fixture
 async def slices(monkeypatch: pytest.MonkeyPatch) -> list[Slice]:
-    """Every slice of work of every connection, with the round of Trio's scheduler that it was in."""
+    """Every slice of work of every connection, with its round of Trio's scheduler."""
     done: list[Slice] = []
     receive_data = Connection.receive_data
 
@@ -233,7 +233,7 @@ async def stranger(node: Node) -> AsyncIterator[RawPeer]:
 
 
 def in_rounds(slices: list[Slice]) -> list[int]:
-    """How many slices there were in each round that had any."""
+    """Return the number of slices in each round that had any."""
     return [len(list(group)) for _, group in itertools.groupby(slices, lambda done: done.round)]
 
 
@@ -271,8 +271,8 @@ async def test_a_stranger_is_read_in_small_pieces_and_a_member_in_large_ones(sli
                 assert slices[-1].budget == LIMITS.member_items
 
 
-async def test_what_strangers_say_keeps_no_member_waiting(slices: list[Slice]) -> None:
-    """A message is heard after two rounds of the scheduler, as many slices as strangers may want."""
+async def test_messages_of_strangers_delay_no_member(slices: list[Slice]) -> None:
+    """A message is heard after two rounds of the scheduler, however many slices strangers want."""
     async with (
         open_node(limits=LIMITS) as node,
         node.open_drive(KEY) as drive,
@@ -302,7 +302,7 @@ async def test_what_strangers_say_keeps_no_member_waiting(slices: list[Slice]) -
             await trio.aclose_forcefully(member.stream)
 
 
-async def test_a_member_in_a_hurry_has_a_multiple_of_what_all_strangers_have(slices: list[Slice]) -> None:
+async def test_a_busy_member_gets_several_times_the_share_of_all_strangers(slices: list[Slice]) -> None:
     async with (
         open_node(limits=LIMITS) as node,
         node.open_drive(KEY),
@@ -330,7 +330,7 @@ def member_of(slices: list[Slice]) -> Connection:
     return max(slices, key=lambda done: done.budget).connection
 
 
-async def test_hostile_members_keep_no_other_waiting(slices: list[Slice]) -> None:
+async def test_hostile_members_delay_no_other_member(slices: list[Slice]) -> None:
     async with open_node(limits=LIMITS) as node, node.open_drive(KEY) as drive, drive.join("chat") as chat:
         with limited():
             hostile = [await raw_member(node) for _ in range(6)]
@@ -356,8 +356,8 @@ async def test_hostile_members_keep_no_other_waiting(slices: list[Slice]) -> Non
 
 
 @pytest.mark.parametrize("receive_messages", [100, 10_000])
-async def test_a_full_handle_is_passed_by_one_slice_at_most(receive_messages: int) -> None:
-    """Though one read has brought many times as much; and nothing is lost."""
+async def test_a_full_handle_exceeds_its_bound_by_one_slice_at_most(receive_messages: int) -> None:
+    """This holds though one read brought many times as much, and nothing is lost."""
     limits = Limits(receive_messages=receive_messages)
     count = 60_000
     async with open_node(limits=limits) as node, node.open_drive(KEY) as drive, drive.join("chat") as chat:

@@ -50,7 +50,7 @@ def line() -> Line:
     return line
 
 
-async def test_senders_have_their_turns_in_the_order_in_which_they_came(line: Line) -> None:
+async def test_senders_have_their_turns_in_order_of_arrival(line: Line) -> None:
     async with trio.open_nursery() as nursery:
         for name in "abcde":
             nursery.start_soon(line.send_in_turn, name)
@@ -66,7 +66,7 @@ async def test_senders_have_their_turns_in_the_order_in_which_they_came(line: Li
     assert line.sent[2:] == ["a", "b", "c", "d", "e"]
 
 
-async def test_nobody_overtakes_those_who_wait(line: Line) -> None:
+async def test_no_sender_overtakes_the_waiting_ones(line: Line) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(line.send_in_turn, "a")
         await wait_all_tasks_blocked()
@@ -78,12 +78,12 @@ async def test_nobody_overtakes_those_who_wait(line: Line) -> None:
         assert line.send("newcomer"), "nobody waits any more"
 
 
-async def test_a_sender_that_finds_no_room_after_all_waits_again(line: Line) -> None:
+async def test_a_sender_that_finds_no_room_waits_again(line: Line) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(line.send_in_turn, "a")
         await wait_all_tasks_blocked()
         line.take()
-        line.outbox.append(bytes(LIMIT))  # of the protocol's own, which asks nobody
+        line.outbox.append(bytes(LIMIT))  # bytes of the protocol, which do not wait for room
         await wait_all_tasks_blocked()
         assert line.sent[2:] == []
         assert len(line.queue) == 1
@@ -101,7 +101,7 @@ async def test_a_cancelled_sender_leaves_nothing_behind(line: Line) -> None:
     assert line.send("newcomer")
 
 
-async def test_a_turn_that_ends_in_an_error_is_given_away(line: Line) -> None:
+async def test_a_turn_that_ends_in_an_error_is_passed_on(line: Line) -> None:
     async def fail() -> None:
         with pytest.raises(ValueError, match="gone"):
             async with line.queue:
@@ -116,7 +116,7 @@ async def test_a_turn_that_ends_in_an_error_is_given_away(line: Line) -> None:
     assert line.sent[2:] == ["a"]
 
 
-async def test_at_the_end_everybody_is_let_in_at_once(line: Line) -> None:
+async def test_the_end_releases_all_senders_at_once(line: Line) -> None:
     entered = []
 
     async def enter(name: str) -> None:

@@ -1,4 +1,6 @@
-"""`peersockets_trio.runtime.slots`: limits that follow the process's descriptors, and who gives way."""
+"""`peersockets_trio.runtime.slots`: limits that follow the process's descriptors, and the peers that give
+way.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,7 @@ def descriptors(limit: int) -> Iterator[None]:
 
 @contextmanager
 def no_descriptor_left() -> Iterator[None]:
-    """As if other parts of the program had taken all the rest."""
+    """Make it look as if other parts of the program had taken all remaining descriptors."""
     taken: list[int] = []
     try:
         highest = max(map(int, os.listdir("/proc/self/fd")))
@@ -108,7 +110,7 @@ async def test_a_former_member_is_a_stranger() -> None:
             await former.until_dropped()
 
 
-async def test_what_we_have_dialled_gives_way_to_nobody() -> None:
+async def test_connections_that_we_dialled_give_way_to_nobody() -> None:
     with limited():
         async with (
             open_node(limits=Limits(connections=1, handshakes=1)) as node,
@@ -164,10 +166,10 @@ async def test_a_stranger_gives_way_when_descriptors_run_out(caplog: pytest.LogC
     ]
 
 
-async def test_want_of_descriptors_is_logged_once_a_minute_and_passes(
+async def test_a_lack_of_descriptors_is_logged_once_a_minute_and_passes(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a busy loop, and nobody is turned away for it: connections wait in the kernel."""
+    """There is no busy loop, and nobody is refused: connections wait in the kernel."""
     caplog.set_level(logging.WARNING)
     attempts: list[float] = []
     with limited():

@@ -1,4 +1,4 @@
-"""The tables of a connection task's states: complete, without dead ends, and what is not in them raises."""
+"""The tables of a connection task's states are complete, without dead ends, and anything else raises."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The figures of a node: see `test_instruments.py` for the counters as a user sees them."""
+"""The figures of a node. `test_instruments.py` tests the counters as a user sees them."""
 
 from __future__ import annotations
 

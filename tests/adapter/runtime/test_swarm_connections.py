@@ -1,4 +1,4 @@
-"""`SwarmConnections`: dials that are waited for. The part that users see is in `test_swarm.py`."""
+"""`SwarmConnections`: dials that tasks wait for. `test_swarm.py` tests the part that users see."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HOST = "127.0.0.1"
 NOBODY = KeyPair.from_seed(b"n" * 32).ed25519_public_key
 
 
-async def test_a_dial_that_the_end_of_the_swarm_overtakes() -> None:
+async def test_the_end_of_the_swarm_overtakes_a_dial() -> None:
     async def dial(swarm: Swarm) -> None:
         with pytest.raises(trio.ClosedResourceError, match="the swarm was closed"):
             await swarm.connect(NOBODY)

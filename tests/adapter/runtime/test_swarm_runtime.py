@@ -1,4 +1,4 @@
-"""`SwarmRuntime`: what moves in each of its states. The part that users see is in `test_swarm.py`."""
+"""`SwarmRuntime`: the activity in each of its states. `test_swarm.py` tests the part that users see."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from peersockets_trio.testing.internals import swarm_runtime
 HOST = "127.0.0.1"
 
 
-async def test_a_suspended_swarm_sends_nothing_whatever_becomes_due(autojump_clock: MockClock) -> None:
+async def test_a_suspended_swarm_sends_nothing_though_work_becomes_due(autojump_clock: MockClock) -> None:
     async with open_node() as node, node.open_swarm(bootstrap=[(HOST, 9)], host=HOST) as swarm:
         runtime = swarm_runtime(swarm)
         states = [runtime.state]

@@ -1,4 +1,4 @@
-"""The table of a swarm's states: complete, without dead ends, and what is not in it raises."""
+"""The table of a swarm's states is complete, without dead ends, and anything else raises."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def test_every_state_has_its_row_and_can_be_reached() -> None:
 
 
 @pytest.mark.parametrize("state", SwarmState)
-def test_every_state_can_be_closed_and_nothing_else_ends(state: SwarmState) -> None:
+def test_every_state_can_be_closed_and_only_that_is_final(state: SwarmState) -> None:
     assert SWARM_STATES[state][SwarmSignal.CLOSE] is SwarmState.CLOSED
     later = set(SWARM_STATES[SwarmState.CLOSED].values())
     assert later == {SwarmState.CLOSED}

@@ -62,7 +62,7 @@ async def test_one_line_an_event(caplog: pytest.LogCaptureFixture) -> None:
     assert {record.levelname for record in caplog.records} == {"INFO"}
 
 
-async def test_what_was_not_sent_is_a_warning(
+async def test_unsent_messages_are_logged_as_a_warning(
     caplog: pytest.LogCaptureFixture, autojump_clock: trio.testing.MockClock
 ) -> None:
     caplog.set_level("INFO", "peersockets")
@@ -86,7 +86,7 @@ async def test_what_was_not_sent_is_a_warning(
 async def test_no_secret_is_logged(
     wire: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither seeds nor secret keys, ephemeral or not, nor drive keys, nor messages; in any spelling."""
+    """The log shows no seed or secret key, ephemeral or not, no drive key and no message, in any encoding."""
     caplog.set_level("DEBUG", "peersockets")
     key_pairs = [KeyPair(os.urandom(32)) for _ in range(2)]
     messages = [b"for your eyes only", os.urandom(300)]
@@ -115,7 +115,7 @@ async def test_no_secret_is_logged(
                 await here.send(peer_id, message)
                 assert (await there.receive()).message == message
     assert len(drawn) >= 4
-    # A stretch that is long enough to be no accident.
+    # A part that is too long to be an accident.
     secrets = [*messages, *drawn, KEY.public_key, *(pair.seed for pair in key_pairs)]
     secrets += [key for pair in key_pairs for key in (pair.x25519_secret_key, pair.ed25519_secret_key[:32])]
     text = "\n".join(caplog.messages + [repr(record.args) for record in caplog.records])
@@ -195,8 +195,8 @@ async def test_a_remotes_name_cannot_break_the_line(caplog: pytest.LogCaptureFix
     assert not [text for text in caplog.messages if "\n" in text or "\x1b" in text or "x" * 100 in text]
 
 
-async def test_the_level_is_asked_once_a_read_and_once_a_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And not for each message."""
+async def test_the_level_is_checked_once_a_read_and_once_a_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not checked for each message."""
     with counted(monkeypatch) as asked:
         async with (
             meet(connect_tcp) as (alice, bob),
@@ -227,7 +227,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         yield asked
 
 
-# The words of failures
+# The texts of failures
 
 
 def test_the_reason_of_the_system_is_given() -> None:
@@ -282,7 +282,7 @@ async def test_the_counters_of_a_conversation(connect: Connect) -> None:
         assert bob.node.statistics().waiting_messages == 0
 
 
-async def test_what_has_not_left_is_counted(autojump_clock: trio.testing.MockClock) -> None:
+async def test_queued_bytes_are_counted(autojump_clock: trio.testing.MockClock) -> None:
     limits = Limits(receive_messages=1, send_buffer=10_000)
     async with (
         meet(connect_lockstep, limits=limits) as (alice, bob),

@@ -41,7 +41,7 @@ async def test_a_false_alarm() -> None:
 
 
 async def test_a_connection_goes_on_after_a_false_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A frame that fills the buffer is one: the read that follows it finds nothing."""
+    """A frame that fills the buffer causes one: the next read finds nothing."""
     set_read_size(monkeypatch, SMALL)
     taken: list[int | None] = []
     take = SocketTransport.take
@@ -110,7 +110,7 @@ async def test_other_tasks_have_their_turn_between_full_buffers(monkeypatch: pyt
 
 
 async def test_cancellation_between_full_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is heard, and takes nothing away."""
+    """It takes effect, and no bytes are lost."""
     async with full_reader(monkeypatch, bytes(range(30))) as (_, _, reader):
         with trio.CancelScope() as scope:
             scope.cancel()
@@ -142,8 +142,8 @@ async def test_a_reset() -> None:
 
 
 @pytest.mark.parametrize("wire", WIRES)
-async def test_a_peer_that_resets(wire: WireName) -> None:
-    """It leaves with that for a reason, and nothing of the connection stays."""
+async def test_a_peer_that_resets_its_connection(wire: WireName) -> None:
+    """It leaves with that reason, and nothing of the connection stays."""
     with limited():
         async with (
             open_node() as node,
@@ -180,7 +180,7 @@ async def test_a_reset_within_the_handshake() -> None:
 # Writing to a socket
 
 
-async def test_writing_what_goes() -> None:
+async def test_writing_takes_as_much_as_fits() -> None:
     """Writing takes all bytes as long as there is room, then some, and then none."""
     data = os.urandom(10_007)
     with limited():
@@ -197,7 +197,7 @@ async def test_writing_what_goes() -> None:
             assert received == b"".join(data[:size] for size in sizes)
 
 
-async def test_writing_to_what_is_broken_or_closed() -> None:
+async def test_writing_to_a_broken_or_closed_socket() -> None:
     """Writing takes nothing, and reading reports the reason."""
     async with tcp_pair() as (ours, theirs):
         writer = SocketTransport(ours, 45)
@@ -208,7 +208,7 @@ async def test_writing_to_what_is_broken_or_closed() -> None:
         assert writer.write(b"lost") == 0
 
 
-async def test_a_message_larger_than_what_the_socket_takes_at_once() -> None:
+async def test_a_message_larger_than_a_socket_takes_at_once() -> None:
     message = os.urandom(3_000_000)
     async with (
         meet(connect_tcp) as (alice, bob),
@@ -220,8 +220,8 @@ async def test_a_message_larger_than_what_the_socket_takes_at_once() -> None:
         assert [(await there.receive()).message for _ in range(2)] == [message, b"next"]
 
 
-async def test_what_is_acknowledged_is_known_of_a_socket() -> None:
-    """The kernel of the other end acknowledges what there is room for, whether it is read or not."""
+async def test_the_acknowledged_bytes_of_a_socket_are_known() -> None:
+    """The kernel of the other end acknowledges all bytes that fit, whether they are read or not."""
     with limited():
         async with tcp_pair() as (ours, theirs):
             writer, reader = SocketTransport(ours, 45), SocketTransport(theirs, 45)

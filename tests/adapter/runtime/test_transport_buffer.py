@@ -30,24 +30,24 @@ def buffers(*nodes: Node) -> list[memoryview]:
 
 
 def messages(name: str, read_size: int) -> list[bytes]:
-    """Messages of all sizes about the buffer's, unlike those of any other name."""
+    """Messages of all sizes around that of the buffer, different for each name."""
     random = Random(name)
     sizes = [0, 1, read_size - 1, read_size, read_size + 1, 2 * read_size, 3 * read_size + 5, 9, 0]
     return [random.randbytes(size) for size in sizes]
 
 
 async def connect_crumbling(node: Node, address: tuple[str, int], wire: WireName, largest: int) -> None:
-    """Connect, by TCP, to write in pieces of 1 to `largest` bytes, wherever that cuts a frame."""
+    """Connect by TCP, and write in pieces of 1 to `largest` bytes, wherever that cuts a frame."""
     stream = ChaosStream(await trio.open_tcp_stream(*address), Random(largest), largest_chunk=largest)
     await node.attach(stream, wire=wire, initiator=True)
 
 
 @pytest.mark.parametrize("read_size", [SMALL, READ_SIZE])
 @pytest.mark.parametrize("wire", WIRES)
-async def test_what_many_peers_send_at_once(
+async def test_many_peers_send_at_once(
     wire: WireName, read_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It arrives unmixed and unaltered, as does what they are sent meanwhile, though all share a buffer."""
+    """Their messages arrive unmixed and unchanged, like those sent to them, though all share a buffer."""
     set_read_size(monkeypatch, read_size)
     with limited():
         async with (
@@ -82,7 +82,7 @@ async def test_what_many_peers_send_at_once(
 
 
 async def converse(node: Node, read_size: int) -> None:
-    """Send what we have for the only member of the drive, and check what it sends us."""
+    """Send our messages to the only member of the drive, and check those that it sends us."""
     (name,) = (key.hex() for wire, key in node.public_keys.items() if wire in wires_of(node))
     async with node.open_drive(KEY) as drive, drive.join("chat") as chat, trio.open_nursery() as nursery:
         (peer_id,) = await wait_for_members(drive, 1)

@@ -49,7 +49,7 @@ async def test_connecting(host: str, listening: str) -> None:
 
 @pytest.mark.parametrize("host", [LOOPBACK, "::1", "localhost"])
 async def test_a_refused_connection(host: str) -> None:
-    """The error has the same words, however it was tried."""
+    """The error has the same text for every way to connect."""
     port = unused_port()
     with pytest.raises(OSError, match="all attempts") as failure:
         await connect(host, port, TIMEOUT)
@@ -82,7 +82,7 @@ async def test_a_host_that_does_not_answer(host: str, autojump_clock: MockClock)
 
 
 async def test_a_node_gives_a_host_ten_seconds(autojump_clock: MockClock) -> None:
-    """Unless it is given more, or less; each dial of a kept connection likewise."""
+    """It gets another time on request. The same holds for each dial of a kept connection."""
     cases: list[tuple[int, dict[str, Any]]] = [(10, {}), (25, {"timeout": 25})]
     with silent_port() as port:
         async with open_node() as node:
@@ -101,7 +101,7 @@ async def test_a_node_gives_a_host_ten_seconds(autojump_clock: MockClock) -> Non
 
 @pytest.mark.parametrize("host", [LOOPBACK, "localhost"])
 async def test_cancelled_while_connecting(host: str) -> None:
-    """To a server that accepts nobody, and has no room left for those that wait."""
+    """The server accepts nobody, and its queue is full."""
     connected: list[trio.SocketStream] = []
 
     async def try_to_connect(port: int) -> None:

@@ -117,7 +117,7 @@ async def test_a_stream_that_is_not_half_closeable() -> None:
                 total += len(await inbox.receive_batch())
 
 
-async def test_what_is_unsent_grows_less_as_the_peer_reads() -> None:
+async def test_the_unsent_amount_shrinks_as_the_peer_reads() -> None:
     """A large message counts as unsent until its last piece has left."""
     size = 4 * SEND_SIZE
     with limited():
@@ -154,8 +154,8 @@ async def test_a_connection_reset_while_sending() -> None:
 
 
 @pytest.mark.parametrize("attempt", range(10))
-async def test_what_was_said_before_a_reset_is_heard_though_writing_fails_first(attempt: int) -> None:
-    """Whichever task comes first: what the kernel still holds is read before the connection is over."""
+async def test_messages_before_a_reset_are_heard_though_writing_fails_first(attempt: int) -> None:
+    """In any order of tasks, the bytes in the kernel are read before the connection is over."""
     async with open_chat_node() as (node, _, events, topic):
         async with raw_tcp_peer(await listen(node)) as peer:
             await peer.join()

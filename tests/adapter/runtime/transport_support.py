@@ -17,7 +17,7 @@ from adapter.support import (
 from peersockets_trio.runtime.transport import SocketTransport
 
 SMALL: Final = 61
-"""A buffer that hardly any frame fits in."""
+"""A buffer in which hardly any frame fits."""
 
 
 def set_read_size(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
@@ -37,7 +37,7 @@ async def tcp_pair() -> AsyncIterator[tuple[trio.SocketStream, trio.SocketStream
 
 
 async def read(reader: SocketTransport) -> bytes:
-    """Read once; what is returned is no longer in the buffer."""
+    """Read once. The returned bytes are no longer in the buffer."""
     await reader.wait()
     data = reader.take()
     assert data is not None

@@ -21,7 +21,7 @@ async def test_every_checkpoint_is_met_once() -> None:
     assert reached == [0, 1, 2, 3, 4, 5]
 
 
-async def test_steps_of_other_tasks_count_if_they_are_to() -> None:
+async def test_steps_of_other_tasks_count_on_request() -> None:
     async def step_often() -> None:
         for _ in range(5):
             await trio.lowlevel.checkpoint()
@@ -34,11 +34,11 @@ async def test_steps_of_other_tasks_count_if_they_are_to() -> None:
     assert await cancelled_at_every_step(operation, all_tasks=True) >= 5
 
 
-async def test_what_blocks_is_cancelled() -> None:
+async def test_an_operation_that_blocks_is_cancelled() -> None:
     assert await cancelled_at(1, trio.sleep_forever)
 
 
-async def test_what_is_shielded_comes_through() -> None:
+async def test_a_shielded_operation_finishes() -> None:
     async def operation() -> None:
         with trio.CancelScope(shield=True):
             await trio.lowlevel.checkpoint()
@@ -46,7 +46,7 @@ async def test_what_is_shielded_comes_through() -> None:
     assert await cancelled_at_every_step(operation) == 0
 
 
-async def test_errors_come_out() -> None:
+async def test_errors_propagate() -> None:
     async def operation() -> None:
         await trio.lowlevel.checkpoint()
         raise ZeroDivisionError
@@ -56,7 +56,7 @@ async def test_errors_come_out() -> None:
         await cancelled_at(2, operation)
 
 
-async def test_a_function_that_never_comes_through_is_reported() -> None:
+async def test_a_function_that_never_finishes_is_reported() -> None:
     async def operation() -> None:
         while True:
             await trio.lowlevel.checkpoint()

@@ -27,14 +27,14 @@ async def read_all(stream: trio.abc.Stream) -> bytes:
     return data
 
 
-# Where nothing fails
+# Without faults
 
 
 @pytest.mark.parametrize("options", [{}, {"largest_chunk": 3000}, {"longest_delay": 1.0}], ids=str)
 async def test_a_half_closeable_stream_like_any_other(
     options: dict[str, Any], autojump_clock: trio.testing.MockClock
 ) -> None:
-    """By the rules that Trio checks its own with."""
+    """It passes the checks that Trio applies to its own streams."""
 
     async def make() -> tuple[ChaosStream, ChaosStream]:
         ours, theirs = trio.testing.memory_stream_pair()
@@ -181,7 +181,7 @@ async def expect_closed(stream: ChaosStream) -> None:
         await stream.receive_some()
 
 
-async def test_a_reset_wakes_who_waits_in_the_other_direction() -> None:
+async def test_a_reset_wakes_a_task_waiting_in_the_other_direction() -> None:
     stream, _ = pair(cut_sending=Cut(3))
 
     async def receive() -> None:

@@ -38,7 +38,7 @@ async def test_hours_pass_at_once(autojump_clock: trio.testing.MockClock) -> Non
 
 
 @pytest.mark.parametrize("fault", ["eof", "reset", "silence"])
-async def test_a_handshake_that_fails_raises_what_attach_does(
+async def test_a_failed_handshake_raises_the_error_of_attach(
     fault: Fault, autojump_clock: trio.testing.MockClock
 ) -> None:
     def streams() -> tuple[trio.abc.Stream, trio.abc.Stream]:
@@ -51,7 +51,7 @@ async def test_a_handshake_that_fails_raises_what_attach_does(
                 await connect_nodes(alice, bob, streams=streams)
 
 
-async def test_a_slow_line_is_as_good_as_another(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_slow_line_delivers_everything(autojump_clock: trio.testing.MockClock) -> None:
     generator = random.Random(4)
 
     def streams() -> tuple[trio.abc.Stream, trio.abc.Stream]:
@@ -96,6 +96,6 @@ async def test_bad_waits() -> None:
             await wait_for_members(drive, 1)
 
 
-def test_programs_do_without() -> None:
+def test_programs_do_not_load_it() -> None:
     check = "import sys, peersockets_trio; sys.exit('peersockets_trio.testing' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0

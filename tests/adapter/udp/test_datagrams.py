@@ -43,7 +43,7 @@ def test_a_run_arrives_whole(
 
 
 class Refusing:
-    """A socket that refuses as a kernel does that does not know a thing."""
+    """A socket that refuses an option like a kernel that does not know it."""
 
     def __init__(self, sock: socket.socket, error: int, times: int = 1) -> None:
         self._socket, self._error, self.times = sock, error, times
@@ -70,7 +70,7 @@ def refuse(sender: Datagrams, error: int, times: int = 1) -> None:
 
 
 @pytest.mark.parametrize("error", [errno.EINVAL, errno.EIO, errno.ENOPROTOOPT])
-def test_a_kernel_that_does_not_take_runs(two: tuple[Datagrams, Datagrams], error: int) -> None:
+def test_a_kernel_without_runs(two: tuple[Datagrams, Datagrams], error: int) -> None:
     sender, receiver = two
     refuse(sender, error)
     sender.segments = True
@@ -79,7 +79,7 @@ def test_a_kernel_that_does_not_take_runs(two: tuple[Datagrams, Datagrams], erro
     assert [len(piece) for piece in pieces(read(receiver))] == 2 * [100, 100, 100, 100, 50]
 
 
-def test_other_errors_are_the_callers_to_see(two: tuple[Datagrams, Datagrams]) -> None:
+def test_other_errors_reach_the_caller(two: tuple[Datagrams, Datagrams]) -> None:
     sender, receiver = two
     with pytest.raises(OSError, match="Message too long"):
         sender.send(receiver.address, [bytes(70_000)], 70_000)
@@ -99,7 +99,7 @@ def test_no_room(two: tuple[Datagrams, Datagrams]) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="how fragments are forbidden differs")
-def test_fragments_are_forbidden_unless_asked_for(two: tuple[Datagrams, Datagrams]) -> None:
+def test_fragments_are_forbidden_by_default(two: tuple[Datagrams, Datagrams]) -> None:
     sender, receiver = two
     seen = []
 

@@ -130,7 +130,7 @@ async def test_a_closed_socket_opens_no_paths() -> None:
 
 
 async def hear_from_path(alice: UdpSocket, bob: UdpSocket) -> PathAddress:
-    """Let Alice send from another socket; returns its address."""
+    """Let Alice send from another socket. Return its address."""
     heard: list[PathAddress] = []
     came = trio.Event()
 

@@ -25,7 +25,7 @@ async def test_datagrams_go_out_and_come_in() -> None:
             assert await receiving.receive() == (b"question", alice.address)
 
 
-async def test_what_cannot_be_sent_is_lost() -> None:
+async def test_a_datagram_that_cannot_be_sent_is_lost() -> None:
     async with open_probe_socket(HOST) as probe:
         probe.send_datagram(bytes(100_000), (HOST, 9))
         probe.send_datagram(b"", ("255.255.255.255", 9))

@@ -1,4 +1,4 @@
-"""`peersockets_trio.udp.readers`: both readers hand over the same runs."""
+"""`peersockets_trio.udp.readers`: both readers return the same runs."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_turn_ends_while_more_is_there(two: tuple[Datagrams, Datagrams]) -> No
     """Other tasks get their turns, however fast datagrams arrive."""
     sender, receiver = two
     taken: list[int] = []
-    for _ in range(2):  # the first time may show that datagrams are large
+    for _ in range(2):  # the first read may show that datagrams are large
         for _ in range(60):
             sender.send(receiver.address, [bytes(60_000)], 60_000)
         turns = 1
@@ -102,7 +102,7 @@ def test_a_turn_ends_while_more_is_there(two: tuple[Datagrams, Datagrams]) -> No
     assert sum(taken) % 60_000 == 0
 
 
-def test_an_error_of_what_was_sent_before_ends_no_reading_one_by_one() -> None:
+def test_an_error_of_an_earlier_datagram_ends_no_reading_one_by_one() -> None:
     class Refusing:
         def __init__(self, sock: socket.socket) -> None:
             self._socket, self._refused = sock, False

@@ -18,7 +18,7 @@ def test_it_is_used_where_the_system_has_it() -> None:
         assert isinstance(receiver.reader, recvmmsg.Batches)
 
 
-def test_an_error_of_what_was_sent_before_ends_no_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_an_earlier_datagram_ends_no_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     call, errors = recvmmsg.CALL, [errno.ECONNREFUSED]
 
     def refuse(*arguments: object) -> int:
@@ -66,6 +66,6 @@ def test_large_datagrams_are_read_a_turn_at_a_time(monkeypatch: pytest.MonkeyPat
     assert asked == [64, 8, 8, 8, 64, 64, 64]
 
 
-def test_a_system_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_without_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: object())
     assert recvmmsg.find() is None

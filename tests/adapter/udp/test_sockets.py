@@ -51,7 +51,7 @@ async def test_a_run_of_one_sender_may_mix_udx_and_other_datagrams() -> None:
         assert bob.endpoint.statistics().malformed == 0
 
 
-async def test_leaving_destroys_what_is_open() -> None:
+async def test_leaving_destroys_open_streams() -> None:
     with limited():
         async with open_udp_socket(LOOPBACK) as bob:
             async with open_udp_socket(LOOPBACK) as alice:
@@ -67,7 +67,7 @@ async def test_leaving_destroys_what_is_open() -> None:
             alice.send_datagram(b"late", bob.address)
 
 
-async def test_leaving_sends_what_closed_streams_have_accepted() -> None:
+async def test_leaving_sends_accepted_bytes_of_closed_streams() -> None:
     received = 0
 
     async def read(stream: UdxStream) -> None:
@@ -85,7 +85,7 @@ async def test_leaving_sends_what_closed_streams_have_accepted() -> None:
     assert received == 300_000
 
 
-async def test_what_the_block_raises_comes_out_as_it_was() -> None:
+async def test_an_exception_of_the_block_propagates_unchanged() -> None:
     async def leave() -> None:
         async with open_udp_socket(LOOPBACK) as alice:
             alice.open_stream(1)
@@ -95,7 +95,7 @@ async def test_what_the_block_raises_comes_out_as_it_was() -> None:
         await leave()
 
 
-async def test_a_remote_that_does_not_end_is_given_some_time(autojump_clock: trio.testing.MockClock) -> None:
+async def test_a_remote_that_does_not_end_gets_some_time(autojump_clock: trio.testing.MockClock) -> None:
     async with sockets(linger=3.0) as (alice, bob):
         ours, theirs = pair(alice, bob)
         await ours.send_all(b"data")

@@ -1,4 +1,4 @@
-"""`peersockets_trio.udp.streams`: streams of UDX as Trio's streams are."""
+"""`peersockets_trio.udp.streams`: streams of UDX that behave like Trio's streams."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from peersockets_trio.udp import UdxStream
 
 
 async def fill(stream: UdxStream) -> int:
-    """Send until the remote has closed its window and there is no room here; returns how much was sent."""
+    """Send until the remote has closed its window and the buffer is full. Return the number of bytes sent."""
     sent = 0
 
     async def send() -> None:
@@ -48,7 +48,7 @@ async def test_trios_own_checks() -> None:
         await trio.testing.check_half_closeable_stream(make, make_clogged)
 
 
-async def test_closing_sends_what_was_accepted() -> None:
+async def test_closing_sends_accepted_bytes() -> None:
     async with sockets() as (alice, bob):
         ours, theirs = pair(alice, bob)
         await ours.send_all(bytes(1_000_000))
@@ -62,7 +62,7 @@ async def test_closing_sends_what_was_accepted() -> None:
         assert not bob.endpoint.streams
 
 
-async def test_abandoning_destroys() -> None:
+async def test_abandoning_destroys_the_stream() -> None:
     async with streams() as (ours, theirs):
         await trio.aclose_forcefully(ours)
         with pytest.raises(trio.BrokenResourceError, match="destroyed"):
@@ -82,7 +82,7 @@ async def test_a_remote_that_does_not_read_holds_up_the_sender_until_it_does() -
         assert await theirs.receive_some() == b"more"
 
 
-async def test_what_is_received_can_be_taken_in_parts() -> None:
+async def test_received_bytes_can_be_taken_in_parts() -> None:
     async with streams() as (ours, theirs):
         await ours.send_all(bytes(range(100)))
         parts = [await theirs.receive_some(30) for _ in range(4)]
@@ -90,7 +90,7 @@ async def test_what_is_received_can_be_taken_in_parts() -> None:
         assert b"".join(parts) == bytes(range(100))
 
 
-async def test_what_the_caller_may_change_is_copied() -> None:
+async def test_bytes_that_the_caller_may_change_are_copied() -> None:
     async with streams() as (ours, theirs):
         data = bytearray(b"a" * 600_000)
         await ours.send_all(data)
@@ -99,7 +99,7 @@ async def test_what_the_caller_may_change_is_copied() -> None:
         assert {byte async for part in theirs for byte in part} == {ord("a")}
 
 
-async def test_the_remote_of_a_stream_that_is_not_connected_is_who_writes_first() -> None:
+async def test_an_unconnected_stream_connects_to_the_first_sender() -> None:
     async with sockets() as (alice, bob):
         theirs = bob.open_stream(7)
         ours = alice.connect(1, 7, bob.address)
@@ -122,7 +122,7 @@ async def test_a_stream_that_was_never_connected_just_ends() -> None:
         assert not alice.endpoint.streams
 
 
-async def test_cancelling_loses_nothing_and_doubles_nothing() -> None:
+async def test_cancelling_loses_nothing_and_repeats_nothing() -> None:
     async with streams(SMALL_WINDOW) as (ours, theirs):
         sent, received = bytearray(), bytearray()
 
@@ -154,7 +154,7 @@ async def test_cancelling_loses_nothing_and_doubles_nothing() -> None:
         assert received == sent
 
 
-async def test_closing_wakes_who_waits() -> None:
+async def test_closing_wakes_waiting_tasks() -> None:
     async with sockets(SMALL_WINDOW) as (alice, bob):
         ours, _ = pair(alice, bob)
         await fill(ours)

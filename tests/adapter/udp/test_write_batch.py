@@ -1,4 +1,4 @@
-"""`peersockets_trio.udp.write_batch`: writes that follow each other closely leave together."""
+"""`peersockets_trio.udp.write_batch`: writes in close succession leave together."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from peersockets_trio.udp import UdxStream
 
 
 async def test_streams_that_write_at_once_share_few_datagrams(mock_clock: trio.testing.MockClock) -> None:
-    """ENDs ride on data, and acknowledgements on answers, for most of them."""
+    """For most of them, ENDs ride on data, and acknowledgements on answers."""
     number = 50
 
     async def ask(stream: UdxStream) -> None:
@@ -40,7 +40,7 @@ async def test_streams_that_write_at_once_share_few_datagrams(mock_clock: trio.t
 async def test_writes_that_follow_each_other_leave_together(
     monkeypatch: pytest.MonkeyPatch, mock_clock: trio.testing.MockClock
 ) -> None:
-    """Whichever task Trio runs first in a turn."""
+    """This holds whichever task Trio runs first in a turn."""
     async with sockets() as (alice, bob):
         ours, _ = pair(alice, bob)
         asked = 0
@@ -65,7 +65,7 @@ async def test_writes_that_follow_each_other_leave_together(
 async def test_a_task_that_writes_is_interrupted_once_a_batch(
     mock_clock: trio.testing.MockClock,
 ) -> None:
-    """Otherwise, udx-native's acknowledgements take a sender more time than its data."""
+    """Otherwise, handling udx-native's acknowledgements takes a sender more time than its data."""
     async with sockets() as (alice, bob):
         ours, _ = pair(alice, bob)
         heard: list[bytes] = []

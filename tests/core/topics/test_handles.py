@@ -239,7 +239,7 @@ def test_statistics() -> None:
     }
 
 
-def test_closing_forgets_what_was_received() -> None:
+def test_closing_discards_received_messages() -> None:
     ours = handle()
     ours.put(1, PUBLIC_KEY, [b"x" * 3])
     ours.close()

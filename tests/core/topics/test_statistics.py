@@ -20,7 +20,7 @@ def test_a_new_machine() -> None:
     assert Node("new").machine.statistics() == MachineStatistics(0, 0, 0, NOTHING)
 
 
-def test_what_a_machine_has() -> None:
+def test_the_counts_of_a_machine() -> None:
     network, alice, bob = Network(), Node("alice"), Node("bob")
     network.connect(alice, bob)
     drives = [node.open(key) for node in (alice, bob) for key in (KEY, OTHER_KEY)]
