@@ -191,11 +191,13 @@ class Mux:
         call `go_on_untrusted` as long as `has_input`.
         """
         number, position = decode_uint_untrusted(message, 0, len(message))
-        if number == CONTROL and decode_uint_untrusted(message, position, len(message))[0] == BATCH:
-            number, position = decode_uint_untrusted(message, position + 1, len(message))
-            self._batch = (message, position, number)
-            self.go_on_untrusted()
-            return
+        if number == CONTROL:
+            message_type, start = decode_uint_untrusted(message, position, len(message))
+            if message_type == BATCH:
+                number, position = decode_uint_untrusted(message, start, len(message))
+                self._batch = (message, position, number)
+                self.go_on_untrusted()
+                return
         self._replying = True
         try:
             self._message_untrusted(number, message, position, len(message))
