@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from peersockets_core import LocalProtocolError
 from peersockets_core.outbox import Outbox
 from peersockets_core.wires.hypercore11.batching import MAX_BATCH, ROOM, Batcher
 
@@ -53,3 +54,45 @@ def test_no_batch_is_larger_than_the_bound(size: int) -> None:
     assert len(batches) > 1
     assert max(map(len, batches)) <= MAX_BATCH
     assert sum(batch.count(b"\x09") for batch in batches) == count
+
+
+def test_a_message_shares_a_batch_up_to_the_bound_exactly() -> None:
+    for more, in_a_batch in ((0, True), (1, False)):
+        queue = Queue()
+        queue.put(1, b"\x09", bytes(MAX_BATCH - ROOM - 1 + more))
+        (sent,) = queue.take()
+        assert sent.startswith(b"\0\0\1") is in_a_batch
+
+
+def test_a_batch_is_filled_to_the_bound_exactly() -> None:
+    for more, count in ((0, 1), (1, 2)):
+        queue = Queue()
+        queue.put(1, b"\0first")
+        room = MAX_BATCH - queue.outbox.size - ROOM
+        queue.put(1, b"\x09", bytes(room - 1 + more))
+        assert len(queue.take()) == count
+
+
+def test_a_sender_stays_the_last_one_until_another_message_follows() -> None:
+    queue, sender, other = Queue(), object(), object()
+    for last in (sender, other):
+        queue.batcher.enter(1, 10, last)
+        assert queue.batcher.sender is last
+    for follow in (
+        lambda: queue.put(1, b"\0x"),
+        lambda: queue.put(1, b"\x09", bytes(MAX_BATCH)),
+        queue.batcher.interrupt,
+        queue.take,
+    ):
+        queue.batcher.enter(1, 10, sender)
+        follow()
+        assert queue.batcher.sender is not sender
+
+
+def test_nothing_is_queued_on_a_closed_connection() -> None:
+    for size in (1, MAX_BATCH):
+        queue = Queue()
+        queue.outbox.seal()
+        with pytest.raises(LocalProtocolError, match=r"^the connection is closed$"):
+            queue.put(1, bytes(size))
+        assert queue.take() == []
