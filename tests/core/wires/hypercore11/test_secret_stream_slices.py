@@ -21,7 +21,7 @@ from peersockets_core.wires.hypercore11.secret_stream import (
     OVERHEAD,
     SecretStream,
 )
-from peersockets_core.work import BYTES, RECORD, Work
+from peersockets_core.work import BYTES_PER_ITEM, RECORD, Work
 
 
 def sides(*, max_frame: int = 1 << 24) -> tuple[SecretStream, SecretStream, Work]:
@@ -83,11 +83,11 @@ def test_new_data_joins_the_input_that_waits() -> None:
 
 
 def test_each_frame_costs_its_record_and_its_bytes() -> None:
-    for size in (0, 1, BYTES - OVERHEAD - 1, BYTES - OVERHEAD, 5 * BYTES, 100_000):
+    for size in (0, 1, BYTES_PER_ITEM - OVERHEAD - 1, BYTES_PER_ITEM - OVERHEAD, 5 * BYTES_PER_ITEM, 100_000):
         sender, receiver, work = sides()
         work.left = 10_000
         feed(receiver, sender.encrypt(bytes(size)))
-        assert work.left == 10_000 - RECORD - (size + OVERHEAD) // BYTES
+        assert work.left == 10_000 - RECORD - (size + OVERHEAD) // BYTES_PER_ITEM
 
 
 def test_a_cut_frame_is_looked_at_again_once_the_missing_bytes_are_there() -> None:
