@@ -136,7 +136,7 @@ class FrameParser:
                 self.unfinished.add(data)
                 return
             data, position = self._complete(data)
-        self._data, self._position = data, position
+        self._data, self._position = (data, position) if position < len(data) else (b"", 0)
 
     def parse_untrusted(self, data: bytes, items: list[Item]) -> None:
         """Append the items that the next bytes complete to `items`, as far as the work allows.
