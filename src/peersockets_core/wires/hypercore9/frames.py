@@ -24,6 +24,9 @@ KEEPALIVE: Final = b"\0"
 _SMALLEST: Final = 3
 """Bytes of the smallest extension message."""
 
+_HEAD: Final = 3
+"""Bytes of the type and of an id of two bytes; no longer id begins a run."""
+
 _MORE = 0x80
 _NO_ID = -1
 
@@ -211,8 +214,12 @@ class FrameParser:
                     position = stop
                     continue
             if stop > end:
-                piece = data[position:] if extension_id == _NO_ID else data[body:]
-                self._keep(piece, missing=stop - end, extension_id=extension_id)
+                if extension_id != _NO_ID:
+                    self._keep(data[body:], missing=stop - end, extension_id=extension_id)
+                else:
+                    # The next bytes may show that the frame is ignored, or is an extension message.
+                    undecided = start == end or (data[start] == EXTENSION_TYPE and end - start < _HEAD)
+                    self._keep(data[position:], missing=1 if undecided else stop - end)
                 position = end
                 break
             position = stop
