@@ -24,7 +24,12 @@ class Run:
     """One call of the reader, on a batch with other bytes before and behind the messages."""
 
     def __init__(
-        self, *parts: bytes, behind: bytes = b"", left: int = 100_000, limits: Limits = DEFAULT_LIMITS
+        self,
+        *parts: bytes,
+        behind: bytes = b"",
+        beyond: bytes = b"",
+        left: int = 100_000,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         self.side = Side(limits=limits)
         core = self.side.open()
@@ -33,11 +38,8 @@ class Run:
         self.ends = list(itertools.accumulate(map(len, parts), initial=3))
         work = self.side.mux.work
         work.left = left
-        end = self.ends[-1]
-        # Bytes that follow the end do not belong to the batch.
-        position = core.run_untrusted(
-            b"\0\0\1" + b"".join(parts) + behind + b"\x03\x09\0!" * 9, 3, end + len(behind)
-        )
+        data = b"\0\0\1" + b"".join(parts) + behind
+        position = core.run_untrusted(data + beyond, 3, len(data))
         assert position in self.ends
         self.count = self.ends.index(position)
         """The number of messages that were read."""
@@ -97,6 +99,7 @@ STOPS = {
     "a size of two bytes, and nothing else": b"\xfd\x03\0",
     "a long message cut short": b"\xfd\0\x01\x09\0" + bytes(253),
     "a size of four bytes": b"\xfe\x03\0\0\0\x09\0x",
+    "a size of four bytes whose end looks like a message": b"\xfe\x03\0\x09\0xyz",
     "a size of eight bytes": b"\xff\x03" + bytes(7) + b"\x09\0x",
     "a name that is cut short": encode_buffer(b"\x09\x02n"),
     "a name that is not UTF-8": encode_buffer(b"\x09\x01\xff"),
@@ -106,8 +109,9 @@ STOPS = {
 
 @pytest.mark.parametrize("behind", STOPS.values(), ids=STOPS)
 @pytest.mark.parametrize("before", [0, 1, 3])
-def test_a_run_stops_at_any_other_message(before: int, behind: bytes) -> None:
-    run = Run(*[part(b"x", "a")] * before, behind=behind)
+@pytest.mark.parametrize("beyond", [b"", b"\x03\x09\0!" * 9], ids=["alone", "with bytes beyond the end"])
+def test_a_run_stops_at_any_other_message(beyond: bytes, before: int, behind: bytes) -> None:
+    run = Run(*[part(b"x", "a")] * before, behind=behind, beyond=beyond)
     assert run.heard == [("a", b"x")] * before
     assert run.used == (RUN + before if before else 0)
 
@@ -152,8 +156,12 @@ def test_a_run_that_continues_an_event_counts_only_its_own_messages() -> None:
         work.left = 1000
         assert core.run_untrusted(data, 0, len(data)) == len(data)
         assert work.left == 1000 - 3 * RUN - 4
+    work.left = 1000
+    data = part(b"5", "a")
+    assert core.run_untrusted(data, 0, len(data)) == len(data)
+    assert work.left == 1000 - RUN - 1
     assert [event.payloads for event in side.events if isinstance(event, MessagesReceived)] == [
-        [b"1", b"2"], [b"3"], [b"4", b"1", b"2"], [b"3"], [b"4", b"1", b"2"], [b"3"], [b"4"],
+        [b"1", b"2"], [b"3"], [b"4", b"1", b"2"], [b"3"], [b"4", b"1", b"2"], [b"3"], [b"4", b"5"],
     ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from core.wires.hypercore11.mux_support import (
     MuxSide,
+    Recorder,
     batch,
     closing,
     message,
@@ -184,3 +185,34 @@ def test_a_number_of_a_channel_takes_all_its_bytes() -> None:
     channel.local = 300
     side.mux.send(channel, 260, b"x")
     assert side.take() == [b"\0\0" + encode_uint(300) + encode_buffer(encode_uint(260) + b"x")]
+
+
+def test_a_reader_of_runs_is_called_for_each_run_of_its_channel() -> None:
+    side, _ = opened_side()
+    calls: list[tuple[int, int]] = []
+
+    def read(data: bytes, position: int, end: int) -> int:
+        calls.append((position, end))
+        return position + 3 if data[position : position + 3] == b"\2\7r" else position
+
+    side.mux.open("q", b"", b"", side.handler, read)
+    assert side.say(opening(2, "q", b"")) == [("opened", b"")]
+    data = batch(2, b"\7r", b"\7r", b"\0x", 1, b"\0y", 2, b"\7r")
+    assert side.say(data) == [(0, b"x"), (0, b"y")]
+    end = len(data)
+    assert calls == [(3, end), (6, end), (9, end), (12, end), (19, end)]
+
+
+def test_an_early_message_is_handed_over_whole() -> None:
+    bounds: list[tuple[int, int]] = []
+
+    class Bounds(Recorder):
+        def message_untrusted(self, message_type: int, data: bytes, start: int, end: int) -> None:
+            bounds.append((start, end))
+
+    side = MuxSide()
+    side.decide_later()
+    side.say(opening(1), message(1, 0, b"abc"), message(1, 0))
+    side.handler = Bounds()
+    side.open()
+    assert bounds == [(0, 3), (0, 0)]

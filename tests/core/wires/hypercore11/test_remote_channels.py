@@ -67,3 +67,17 @@ def test_waiting_channels_are_released_at_the_end(remote: RemoteChannels) -> Non
     before = remote.kept
     remote.forget_input()
     assert before - remote.kept == 1000 + MESSAGE_COST + 5
+
+
+def test_the_memory_of_all_channels_adds_up(remote: RemoteChannels) -> None:
+    sizes = [remote.kept]
+    for number, handshake in ((1, b""), (2, bytes(100))):
+        remote.add_untrusted(number, KEY, handshake)
+        sizes.append(remote.kept)
+    each = sizes[1]
+    assert each > len(KEY[0]) + len(KEY[1])
+    assert sizes == [0, each, 2 * each + 100]
+    remote.remove(1)
+    assert remote.kept == each + 100
+    remote.remove(2)
+    assert remote.kept == 0
