@@ -76,6 +76,28 @@ def test_interest_in_strangers_ends_with_the_registration_of_its_user() -> None:
     assert not extensions.for_strangers
 
 
+def test_each_user_who_listens_to_strangers_is_counted() -> None:
+    extensions, interest = ExtensionNames(), list[bool]()
+    for name in ("a", "a", "b"):
+        extensions.register(name)
+    extensions.register("b", members_only=True)
+    extensions.unregister("b", members_only=True)
+    for name in ("a", "b", "a"):
+        interest.append(extensions.for_strangers)
+        extensions.unregister(name)
+    interest.append(extensions.for_strangers)
+    assert interest == [True, True, True, False]
+
+
+def test_the_version_never_returns_to_an_earlier_one() -> None:
+    extensions, versions = ExtensionNames(), list[int]()
+    for change in (extensions.register, extensions.unregister) * 3:
+        versions.append(extensions.version)
+        change("a")
+    versions.append(extensions.version)
+    assert len(set(versions)) == 7
+
+
 def test_the_error_contains_the_unknown_name() -> None:
     with pytest.raises(LocalProtocolError, match="the extension 'a' is not registered"):
         ExtensionNames().unregister("a")

@@ -42,3 +42,26 @@ def test_single_bytes_take_little_more_memory_than_their_size() -> None:
     finally:
         tracemalloc.stop()
     assert size < 150_000
+
+
+@pytest.mark.parametrize("size", [0, 1, 4095, 4096, 10_000])
+def test_kept_and_missing_bytes_are_counted(size: int) -> None:
+    pieces = Pieces()
+    assert (pieces.size, pieces.missing, pieces.begun) == (0, 0, 0)
+    for begun in (1, 2, 3):
+        pieces.begin(bytes(5), missing=50_000)
+        assert (pieces.size, pieces.missing, pieces.begun) == (5, 50_000, begun)
+        for count in (1, 2, 3):
+            pieces.add(bytes(size))
+            assert (pieces.size, pieces.missing) == (5 + count * size, 50_000 - count * size)
+        assert pieces.begun == begun
+        assert b"".join(pieces.take()) == bytes(5 + 3 * size)
+        assert pieces.size == 0
+
+
+def test_only_small_pieces_share_an_object() -> None:
+    pieces = Pieces()
+    pieces.begin(b"", missing=100_000)
+    for size in (1, 2, 4095, 4096, 3, 4, 5000):
+        pieces.add(bytes(size))
+    assert list(map(len, pieces.take())) == [0, 4098, 4096, 7, 5000]

@@ -207,3 +207,14 @@ def test_a_frame_that_does_not_decrypt_is_counted() -> None:
         receiver.receive_data_untrusted(sender.encrypt(b"x") + framed(bytes(17)), messages)
     assert messages == [b"x"]
     assert work.left == 1000 - 2 * RECORD
+
+
+def test_only_a_writable_buffer_is_overwritten() -> None:
+    for writable in (False, True):
+        sender, receiver, _ = sides()
+        data = sender.encrypt(b"hello") + sender.encrypt(b"you")
+        buffer: bytes | bytearray = bytearray(data) if writable else bytes(bytearray(data))
+        messages: list[bytes] = []
+        receiver.receive_data_untrusted(buffer, messages)
+        assert messages == [b"hello", b"you"]
+        assert (buffer == data) is not writable

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 
 import pytest
 
@@ -214,6 +215,34 @@ def test_the_remote_refuses_and_opens_later() -> None:
     side.receive(1, theirs())
     assert side.take() == [(2, ours()), (2, POLITE)]
     assert side.events == [DriveOpened(DISCOVERY_KEY)]
+
+
+def test_a_second_refusal_is_not_answered() -> None:
+    side = Side()
+    side.channels.open(KEY)
+    for _ in range(3):
+        side.receive(1, Close(DISCOVERY_KEY))
+    assert side.take() == [(1, ours()), (1, Close())]
+    side.receive(1, theirs())
+    side.receive(1, Close())
+    side.take()
+    side.receive(1, Close(DISCOVERY_KEY))  # this drive is no longer offered
+    assert side.take() == []
+
+
+def test_any_open_means_open_on_both_sides() -> None:
+    side, seen = Side(), list[bool]()
+    steps: tuple[Callable[[], None], ...] = (
+        lambda: side.channels.open(KEY),
+        lambda: side.receive(3, theirs()),
+        lambda: side.receive(3, Close()),
+        lambda: side.receive(4, theirs()),
+        lambda: side.channels.close(DISCOVERY_KEY),
+    )
+    for step in steps:
+        step()
+        seen.append(side.channels.any_open)
+    assert seen == [False, True, False, True, False]
 
 
 def test_our_side_closes() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from typing import Any
 
 import attrs
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from peersockets_core import RemoteProtocolError
+from peersockets_core.secret import Secret
 from peersockets_core.wires.hypercore9 import messages
 from peersockets_core.wires.hypercore9.messages import (
     BOOL,
@@ -29,6 +31,7 @@ from peersockets_core.wires.hypercore9.messages import (
     Unwant,
     Want,
 )
+from peersockets_core.work import FIELD, Work
 
 _NODE = bytes.fromhex("08011220" + "09" * 32 + "1805")
 """A Data.Node, which the codec leaves encoded."""
@@ -173,6 +176,49 @@ def test_a_list_is_bounded() -> None:
     assert messages.decode_untrusted(Options, body, max_items=3) == Options(["", "", ""])
     with pytest.raises(RemoteProtocolError, match=r"Options.extensions: more than 3 items"):
         messages.decode_untrusted(Options, body + b"\x0a\0", max_items=3)
+
+
+def test_only_a_capability_is_a_secret() -> None:
+    for proof in (Open(b"", b"x").capability, messages.decode_untrusted(Open, b"\x0a\0\x12\1x").capability):
+        assert type(proof) is Secret
+    assert Open(b"").capability is None
+    for value in (Open(b"x").discovery_key, Close(b"x").discovery_key, Data(0, b"x").value):
+        assert type(value) is bytes
+    assert type(Status(True).uploading) is bool
+
+
+@pytest.mark.parametrize("budget", [1, FIELD, FIELD + 1, 2 * FIELD, 3 * FIELD, 1000])
+def test_a_message_is_decoded_in_slices(budget: int) -> None:
+    """Each field costs the same, and unknown fields count as well."""
+    body = b"\x0a\x01a" + b"\x78\0" + b"\x0a\x01b" + b"\x10\x01"
+    work = Work()
+    decoder = messages.Decoder(Options, body)
+    sizes, message, slices = [], None, 0
+    while message is None:
+        work.left = budget
+        message = decoder.go_on_untrusted(work)
+        slices += 1
+        sizes.append(decoder.kept - len(body))
+        assert work.left <= budget - (FIELD if message is None else 0)
+    assert message == Options(["a", "b"], ack=True)
+    fields = -(-budget // FIELD)
+    assert slices == 4 // fields + 1
+    memory = sys.getsizeof("a")
+    assert sizes[-1] == decoder.items_size == 2 * memory
+    assert sizes[0] == memory * (1 if fields < 3 else 2)
+
+
+@pytest.mark.parametrize("size", [0, 1, 10])
+def test_the_memory_of_a_list_is_bounded_exactly(size: int) -> None:
+    names = ["a", "b" * size, "é"]
+    memory = sum(map(sys.getsizeof, names))
+    body = messages.encode(Options(names))
+    work = Work()
+    assert messages.Decoder(Options, body, max_size=memory).go_on_untrusted(work) == Options(names)
+    with pytest.raises(
+        RemoteProtocolError, match=rf"^Options.extensions: more than {memory - 1} bytes of memory$"
+    ):
+        messages.Decoder(Options, body, max_size=memory - 1).go_on_untrusted(work)
 
 
 VALUES: dict[messages.FieldType, st.SearchStrategy[Any]] = {

@@ -31,7 +31,7 @@ from peersockets_core import (
 )
 from peersockets_core.crypto.sodium import XSalsa20
 from peersockets_core.outbox import Outbox
-from peersockets_core.wires.hypercore9 import frames, messages
+from peersockets_core.wires.hypercore9 import frames, messages, varint
 from peersockets_core.wires.hypercore9.handshake import Handshake
 from peersockets_core.wires.hypercore9.messages import ChannelMessage, Close, Open, Options, Status
 from peersockets_core.wires.hypercore9.wire import Hypercore9
@@ -196,7 +196,7 @@ def test_bytes_that_follow_the_handshake_wait_for_the_next_call() -> None:
 def large(size: int) -> tuple[bytes, bytes]:
     """Return a frame of that size that is no extension message, and an extension message of that size."""
     return (
-        frames.encode(0, 10, b"\x7a" + frames.varint.encode(size - 6) + bytes(size - 6)),
+        frames.encode(0, 10, b"\x7a" + varint.encode(size - 6) + bytes(size - 6)),
         extension_frame(0, bytes(size - 4)),
     )
 
