@@ -38,6 +38,9 @@ BROKEN = (RemoteProtocolError, trio.BrokenResourceError, PeerGone)
 # Four times the defaults: most of the day's work would be keepalives, each like the one before.
 LIMITS = Limits(keepalive=40.0, silence=80.0, hypercore11_keepalive=20.0, hypercore11_silence=80.0)
 
+SILENT_STAY = 2 * LIMITS.silence
+"""Seconds for which a member that has fallen silent stays on, so that the host has to notice by itself."""
+
 
 @attrs.define
 class Host:
@@ -51,6 +54,8 @@ class Host:
     most: int = 0
     joined: int = 0
     received: int = 0
+    fell_silent: int = 0
+    """The number of members that fell silent, and that the host noticed were gone."""
 
     async def watch(self, events: PeerEvents) -> None:
         async for event in events:
@@ -80,22 +85,25 @@ async def visit(host: Host, number: int, random: Random) -> None:
     way_out = random.choice(("leave", "vanish", "break", "fall silent"))
     cut = {"break": Cut(random.randrange(3000)), "fall silent": Cut(random.randrange(600), "silence")}
 
-    def streams() -> tuple[trio.abc.Stream, trio.abc.Stream]:
-        ours, theirs = trio.testing.memory_stream_pair()
-        return ChaosStream(ours, random, cut_sending=cut.get(way_out)), theirs
+    ours, theirs = trio.testing.memory_stream_pair()
+    stream = ChaosStream(ours, random, cut_sending=cut.get(way_out))
 
     await trio.sleep(arrival)
-    with trio.move_on_after(stay if way_out == "vanish" else LONGEST_STAY), suppress(*BROKEN):
+    with trio.move_on_after(stay if way_out == "vanish" else LONGEST_STAY + SILENT_STAY), suppress(*BROKEN):
         async with (
             open_node(key_pair=KeyPair(number.to_bytes(32, "big")), limits=LIMITS) as node,
             node.open_drive(KEY) as drive,
             drive.join("hall", overflow="drop_oldest") as chat,
             drive.watch() as events,
         ):
-            await connect_nodes(node, host.node, wire=wire, streams=streams)
+            await connect_nodes(node, host.node, wire=wire, streams=lambda: (stream, theirs))
             peer_id = (await events.receive()).peer_id
             await chat.send(peer_id, b"hello")
             await trio.sleep(stay)
+            if way_out == "fall silent" and stream.sent == cut[way_out].after and number >= RETURNING:
+                await trio.sleep(SILENT_STAY)  # a line that is dead, and a member who does not leave
+                assert (wire, node.public_keys[wire]) not in map(host.keys.get, host.present)
+                host.fell_silent += 1
 
 
 def books(node: Node) -> dict[str, int]:
@@ -152,6 +160,7 @@ async def spend_a_day(random: Random) -> None:
     assert host.joined > VISITORS * 0.9
     assert host.received > VISITORS * 0.8
     assert host.most > 5
+    assert host.fell_silent > VISITORS // 50
 
 
 def check_met(host: Host) -> None:
