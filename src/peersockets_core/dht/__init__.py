@@ -5,8 +5,9 @@
     values      gets and puts values
     dispatch    hands requests and events to the parts below
     outgoing    the dials of a node, with the relays that it remembers
-    dialing     connects to a key: `finding` finds relays that carry the handshake, and `ways` has the states
-                of the ways that are tried then
+    dialing     connects to a key
+    finding     finds relays that carry the handshake of a dial
+    ways        the states of the ways that a dial tries then
     listening   answers the remotes that dial our key
     acceptance  opens the ways for the streams of accepted remotes
     punching    opens a path through NATs meanwhile
