@@ -264,3 +264,17 @@ def test_a_length_that_no_header_explains_is_refused_at_once() -> None:
         RemoteProtocolError, match=f"^frame of {largest + 1} bytes is over the limit of 1000$"
     ):
         FrameParser(1000).parse_untrusted(varint.encode(largest + 1), [])
+
+
+@pytest.mark.parametrize("left", [0, 1, RUN + 1])
+def test_new_data_joins_the_input_that_waits(left: int) -> None:
+    data = message(1, b"hello") + frames.encode(5, 10, b"abc") + message(2, b"you")
+    for first, second in itertools.combinations(range(len(data) + 1), 2):
+        work = Work(left)
+        parser, heard = FrameParser(LIMIT, work=work), list[Item]()
+        for piece in (data[:first], data[first:second], data[second:]):
+            parser.parse_untrusted(piece, heard)
+        work.left = 1000
+        while parser.has_input:
+            parser.take_untrusted(heard)
+        assert joined(heard) == [ExtensionRun(1, [b"hello"]), Frame(5, 10, b"abc"), ExtensionRun(2, [b"you"])]
