@@ -59,7 +59,7 @@ _REPRS: Final = (
     (r"<(?:function|class|built-in method|built-in function) ([\w.]+)[^<>]*>", r"\1"),
     (r"<([\w.]+): [^<>]*>", r"\1"),  # a member of an Enum
     (r"ForwardRef\('([^()]+)'\)", r"\1"),
-    (r"\bNOTHING\b", "..."),  # a default that is made anew each time
+    (r"\bNOTHING\b", "..."),  # a default that is made again each time
 )
 """The stand-in for the reprs of defaults, which differ from run to run or say nothing."""
 

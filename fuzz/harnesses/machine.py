@@ -39,7 +39,7 @@ PEERS: Final = 3
 _KEY_PAIRS: Final = [KeyPair.from_seed(bytes((number + 1,)) * 32) for number in range(PEERS)]
 CONNECTIONS: Final = 6
 _STEP: Final = 0.5
-"""Seconds of each step of the last wait. After a longer step than `LATENESS`, deadlines would begin anew."""
+"""Seconds of each step of the last wait. After a longer step than `LATENESS`, deadlines would begin again."""
 _STEPS: Final = math.ceil((LIMITS.fold_time + 0.1) / _STEP)
 _TOPICS: Final = ("chat", "é")
 _WIRES: Final[tuple[WireName, ...]] = ("hypercore9", "hypercore11")

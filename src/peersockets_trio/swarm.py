@@ -212,8 +212,9 @@ class Swarm:
             await self._runtime.suspend()
 
     def resume(self) -> None:
-        """Announce, look up and dial anew for all discoveries. Raises `trio.ClosedResourceError` if the swarm
-        is closed.
+        """Announce, look up and dial again for all discoveries.
+
+        Raises `trio.ClosedResourceError` if the swarm is closed.
         """
         self._check_open()
         self._runtime.resume()

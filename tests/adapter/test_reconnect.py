@@ -1,4 +1,4 @@
-"""`peersockets_trio.reconnect`: a connection that is made anew, in virtual time and over TCP."""
+"""`peersockets_trio.reconnect`: a connection that is made again, in virtual time and over TCP."""
 
 from __future__ import annotations
 

@@ -193,8 +193,8 @@ WRONG: dict[str, tuple[Event, str]] = {
     "serve a joined topic": ({"command": "serve", "topic": "chat"}, "topic 'chat' is joined for messages"),
     "serve twice": (SERVE, "topic 'files' is already served"),
     "join a served topic": ({"command": "join", "topic": "files"}, "topic 'files' carries requests"),
-    "cancel nothing": ({"command": "cancel", "id": "b"}, 'id "b" is no request under way'),
-    "an id under way": ({**ASK, "id": "busy", "text": ""}, 'id "busy" is a request under way'),
+    "cancel nothing": ({"command": "cancel", "id": "b"}, 'id "b" is no request in progress'),
+    "an id in use": ({**ASK, "id": "busy", "text": ""}, 'id "busy" is already in use by a request'),
     "reply without id": ({"command": "reply", "text": ""}, "id must be a number, not null"),
     "reply to nothing": ({"command": "reply", "id": 9, "text": ""}, "id 9 is no request that waits"),
     "refuse nothing": ({"command": "refuse", "id": 9, "text": ""}, "id 9 is no request that waits"),
@@ -221,4 +221,4 @@ async def test_too_many_requests_at_a_time() -> None:
         await asker.say(*({**ASK, "id": number, "text": ""} for number in range(1025)))
         error = await asker.hear()
         assert error["command"]["id"] == 1024
-        assert error["message"].startswith("1024 requests with 0 bytes are under way")
+        assert error["message"].startswith("1024 requests with 0 bytes are in progress")

@@ -26,7 +26,7 @@ PING_INTERVAL: Final = 3.0
 alive."""
 
 _ROUNDS: Final = 100
-"""Rounds of pings until we announce anew: five minutes."""
+"""Rounds of pings until we announce again: five minutes."""
 
 
 class AnnouncerState(enum.Enum):
@@ -109,7 +109,7 @@ class Announcer:
         )
 
     def start_anew(self, now: float) -> None:
-        """Announce our key anew, even if an announcement is in progress, because the answers to it may be
+        """Announce our key again, even if an announcement is in progress, because the answers to it may be
         lost after a change of the network.
         """
         if self._query is not None:
@@ -141,7 +141,7 @@ class Announcer:
         return self._next_round
 
     def handle_deadline(self, now: float) -> None:
-        """Ping the relays or announce anew, if it is time."""
+        """Ping the relays or announce again, if it is time."""
         if now < self._next_round:
             return
         self._round += 1
@@ -194,7 +194,7 @@ class Announcer:
         )
 
     def timed_out(self, request: PendingRequest, now: float) -> None:
-        """Drop a relay that is gone. The next round then announces anew."""
+        """Drop a relay that is gone. The next round then announces again."""
         if self._withdrawing.pop(request, None) is None and request in self.pings:
             self.pings.discard(request)
             self.relays.pop(request.to, None)

@@ -272,7 +272,7 @@ class HyperDht:
             self.announcer.stop(now)
 
     def network_changed(self, now: float) -> None:
-        """Announce our key anew, because our address has changed or the network is back.
+        """Announce our key again, because our address has changed or the network is back.
 
         `NetworkChanged` follows; the caller then announces its topics again. A node notices by itself if it
         was not called for a while, or if no node has answered for a while.

@@ -38,7 +38,7 @@ class HyperDhtLimits:
     """Announcements from one host. A whole campus may share the address of one host."""
 
     record_lifetime: float = attrs.field(default=20 * 60.0, validator=_positive)
-    """How long an announcement is kept. hyperdht 6.34.0 keeps it as long, and announces anew every
+    """How long an announcement is kept. hyperdht 6.34.0 keeps it as long, and announces again every
     ten minutes."""
 
     values: int = attrs.field(default=32_768, validator=_positive)

@@ -229,7 +229,7 @@ class Puncher:
         return fresh and self.unstable and self.state is PuncherState.READY
 
     def reopen(self, now: float) -> None:
-        """Begin anew with another socket, because the NAT may treat that one better."""
+        """Begin again with another socket, because the NAT may treat that one better."""
         self._reopens += 1
         self._host.forget_pings(self)
         self._host.close_socket(self.sockets.pop())

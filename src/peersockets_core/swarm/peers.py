@@ -85,7 +85,7 @@ class SwarmPeer:
     retry_at: float = math.inf
     connected_at: float = math.nan
     _file: Callable[[SwarmPeer], None] = attrs.field(default=lambda peer: None, alias="file", repr=False)
-    """A function that is called after each change, so that the owner can file the peer anew."""
+    """A function that is called after each change, so that the owner can file the peer again."""
 
     def signal(self, signal: PeerSignal, retry_at: float = math.inf) -> None:
         """Change the state; `retry_at` is for WAIT. Raises `LocalProtocolError` for an illegal signal."""

@@ -235,7 +235,7 @@ class Swarm:
     # The network
 
     def network_changed(self, now: float) -> None:
-        """Announce, look up and dial anew, because our address has changed or the network is back.
+        """Announce, look up and dial again, because our address has changed or the network is back.
 
         The swarm notices by itself if it was not called for a while, or if others answer again after a
         silence.

@@ -99,7 +99,7 @@ class Memberships(Generic[C, H]):
         self.reroute_all(peer)
 
     def reroute_all(self, peer: KnownPeer[C, H]) -> None:
-        """Choose the link for each membership of a peer anew."""
+        """Choose the link for each membership of a peer again."""
         for drive in self.drives.values():
             self.forget_routes(drive, peer)
             member = drive.members.get(peer.id or 0)

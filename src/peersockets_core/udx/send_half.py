@@ -241,7 +241,7 @@ class SendHalf:
     # Timers
 
     def _set_timers(self, now: float) -> None:
-        """Set the timers anew after an acknowledgement."""
+        """Set the timers again after an acknowledgement."""
         due = self._timers.due
         if self.flight.runs:
             due[Timer.TIMEOUT] = now + self.rtt.timeout

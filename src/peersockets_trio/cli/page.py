@@ -55,7 +55,7 @@ class Page:
         return sum(broken(row, columns) for line in self._lines for row in line.rows)
 
     def redraw(self, columns: int, height: int) -> list[str]:
-        """Cut all lines anew; returns the last rows, as many as fit."""
+        """Cut all lines again. Return the last rows, as many as fit."""
         drawn: list[str] = []
         for line in self._lines:
             line.cut(columns)

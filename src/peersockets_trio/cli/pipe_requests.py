@@ -36,7 +36,7 @@ class Cancelled(PeersocketsError):
 
 @attrs.define(eq=False)
 class _Asked:
-    """A request of the program that is under way."""
+    """A request of the program that is in progress."""
 
     size: int
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
@@ -86,10 +86,12 @@ class PipeRequests:
         name, peer_id = field(command, "topic", str), field(command, "peerId", int)
         data, seconds = payload(command), timeout(command)
         if number in self._asked:
-            raise ValueError(f"id {json.dumps(number)[:80]} is a request under way")
+            raise ValueError(f"id {json.dumps(number)[:80]} is already in use by a request")
         size = sum(asked.size for asked in self._asked.values())
         if len(self._asked) >= MAX_ASKED or (size and size + len(data) > MAX_ASKED_BYTES):
-            raise ValueError(f"{len(self._asked)} requests with {size} bytes are under way: await some first")
+            raise ValueError(
+                f"{len(self._asked)} requests with {size} bytes are in progress: await some first"
+            )
         topic = self._open(name)
         topic.check_size(peer_id, len(data) + ENVELOPE)
         asked = self._asked[number] = _Asked(len(data))
@@ -102,7 +104,7 @@ class PipeRequests:
         """Cancel a request of the program."""
         number = identifier(command)
         if number not in self._asked:
-            raise ValueError(f"id {json.dumps(number)[:80]} is no request under way")
+            raise ValueError(f"id {json.dumps(number)[:80]} is no request in progress")
         self._asked[number].scope.cancel()
 
     async def reply(self, command: PipeCommand) -> None:
@@ -127,7 +129,7 @@ class PipeRequests:
     # The end
 
     async def until_replied(self) -> None:
-        """Wait until no request of the program is under way."""
+        """Wait until no request of the program is in progress."""
         while self._asked:
             await self._changed.park()
 

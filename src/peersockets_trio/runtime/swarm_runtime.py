@@ -126,7 +126,7 @@ class SwarmRuntime:
                 self._dispatch(self.machine.handle_deadline(trio.current_time()))
 
     async def _watch_network(self) -> None:
-        """Announce, look up and dial anew whenever the network may have changed, for ever."""
+        """Announce, look up and dial again whenever the network may have changed, for ever."""
         while True:
             hosts = [host for host, _ in self.machine.dht.node.bootstrap]
             changed = self._watch.look(hosts)

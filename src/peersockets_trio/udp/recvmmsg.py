@@ -97,7 +97,7 @@ class Batches:
             )
         self._vectors, self._at = vectors, ctypes.addressof(messages)
         self._messages = memoryview(messages).cast("B")
-        self._fresh = bytes(messages)  # the call changes lengths, which have to be set anew
+        self._fresh = bytes(messages)  # the call changes lengths, which have to be set again
         self._words, self._sizes = self._messages.cast("I"), self._messages.cast("P")
         self._most = _SLOTS  # in the next call
 

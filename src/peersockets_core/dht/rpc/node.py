@@ -293,7 +293,7 @@ class DhtNode:
         self.emit(BecamePersistent(self.id))
 
     def network_changed(self, now: float) -> None:
-        """Learn our address from others anew, and search for the nodes near us. `NetworkChanged` follows."""
+        """Learn our address from others again, and search for the nodes near us. `NetworkChanged` follows."""
         self.nat = NatSampler()
         if self.reachability is not None:
             self.reachability.start_over(now)

@@ -16,7 +16,7 @@ ROTATION: Final = 7.5
 """Seconds between changes of the secret. A token is valid for one to two such periods."""
 
 _SECRET_SIZE: Final = 32
-_REMEMBERED: Final = 4096  # tokens that are not made anew each time
+_REMEMBERED: Final = 4096  # tokens that are not made again each time
 
 
 class Tokens:

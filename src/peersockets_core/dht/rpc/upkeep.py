@@ -56,7 +56,7 @@ class UpkeepHost(Protocol):
         """Start a query that refreshes the table."""
 
     def network_changed(self, now: float) -> None:
-        """Begin anew in another network."""
+        """Begin again in another network."""
 
 
 class Upkeep:

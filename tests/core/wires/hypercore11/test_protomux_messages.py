@@ -67,7 +67,7 @@ def test_batches_out() -> None:
         batch(0, opening(2, "q")[1:], 2, b"\x012", 1, b"\x001", b"\x001", 2, b"\0"),
     ]
     assert side.take() == []
-    side.mux.send(second, 0, b"anew")
+    side.mux.send(second, 0, b"again")
     assert side.take() == [batch(2, b"\0anew")]
 
 
