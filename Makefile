@@ -7,8 +7,8 @@ BIN := $(VENV)/bin
 LOWEST := .venv-lowest
 NODE_PEERS := $(patsubst %/package.json,%,$(wildcard tests/interop/*/package.json))
 
-# Tests wait as much as they compute, for real time to pass and for real peers: two for each core.
-WORKERS ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN))))
+# Tests wait longer than they compute, for real time to pass and for real peers: three for each core.
+WORKERS ?= $(shell echo $$((3 * $$(getconf _NPROCESSORS_ONLN))))
 FUZZ_TIME ?= 60
 HARNESSES ?= $(patsubst fuzz/harnesses/%.py,%,$(wildcard fuzz/harnesses/[a-z]*.py))
 
