@@ -72,7 +72,7 @@ async def _find(application: Application, bootstrap: tuple[str, int], block: Blo
         node.open_drive(application.key) as drive,
         drive.watch() as events,
         drive.join("chat") as chat,
-        swarm.join(drive),
+        swarm.join(drive, announce=False),  # so that no second connection replaces the first
     ):
         return await _converse(events, chat, block)
 
