@@ -249,7 +249,7 @@ class UdpSocket:
         if self._read_data:
             self._batch.hurry_next()  # the answer to that data
         self._send_after_read()
-        if self._answer_time < math.inf:
+        if self._read_data and self._answer_time < math.inf:
             await self._let_answer()
         return more
 
@@ -273,6 +273,8 @@ class UdpSocket:
             self._batch.open(self.read_time)
         elif self.endpoint.only_acknowledges:
             self._answer_time = min(self._answer_time, self.read_time + _ANSWER_TIME)
+            if not self._read_data:
+                self.look_again()
         elif self._batch.idle:
             self._send()
 
