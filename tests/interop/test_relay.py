@@ -15,8 +15,6 @@ from interop.hyperdrive13 import Meeting, open_real_peer, our_key
 from interop.node_peer import JsonObject, NodePeerError
 from interop.real_peer import HOST, RealPeer, RealTopic, digest, next_join
 from interop.swarm_peers import PACKAGES
-from peersockets_core.dht import HyperDhtLimits
-from peersockets_core.holepunch import PunchLimits
 from peersockets_trio import Drive, Instrument, Node, Swarm, Topic, WireName, open_node
 from peersockets_trio.testing.internals import swarm_runtime
 
@@ -96,7 +94,7 @@ class Scene:
 @asynccontextmanager
 async def open_scene(*, host: str = HOST, relay: bool = False) -> AsyncIterator[Scene]:
     """Open everything for the length of the block. `relay` is whether our swarm has the relay's key."""
-    failures, limits = Failures(), HyperDhtLimits(punches=PunchLimits(initial_time=600.0))
+    failures = Failures()
     async with (
         open_real_peer(PACKAGES, alone=False) as nodes,
         open_real_peer(PACKAGES, alone=False) as peer,
@@ -112,7 +110,6 @@ async def open_scene(*, host: str = HOST, relay: bool = False) -> AsyncIterator[
                 host=host,
                 persistent=False,
                 relay_through=key if relay else None,
-                limits=limits,
             ) as swarm,
             node.open_drive(created["key"]) as drive,
         ):

@@ -138,7 +138,7 @@ class Acceptance:
             accepted.keys,
             (payload.udx.id, accepted.remote_stream_id),
             now,
-            on_paired=lambda now: None,
+            on_paired=punch.server.relayed,
             on_failed=partial(self._pairing_failed, punch),
         )
         if punch.pairing is None:

@@ -24,7 +24,7 @@ from ..holepunch.throttle import Throttle
 from ..keys import Entropy
 from .exchange import Exchange
 from .messages import HyperDhtCommand, RelayedHolepunch, RelayMode, decode_holepunch_untrusted
-from .relaying import Pairing
+from .relaying import Pairing, PairingState
 from .rpc.events import RequestReceived
 from .rpc.messages import RpcCommand, RpcResponse
 from .rpc.requests import PendingRequest, Socket
@@ -212,7 +212,13 @@ class Punching:
         A `local` remote may reach our main socket, so the handshake is answered from there.
         """
         of_key = sum(punch.public_key == public_key for punch in self._by_id.values())
-        if len(self._servers) >= self.limits.incoming or of_key >= self.limits.incoming_of_key:
+        # The pairings have a bound of their own.
+        unpaired = [
+            punch
+            for punch in self._by_id.values()
+            if punch.pairing is None or punch.pairing.state is PairingState.OVER
+        ]
+        if len(unpaired) >= self.limits.incoming or of_key >= self.limits.incoming_of_key:
             return None
         id = next(number for number in itertools.count() if number not in self._by_id)
         server = ServerPunch(self, remote_firewall, now)

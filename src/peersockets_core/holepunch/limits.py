@@ -20,7 +20,8 @@ class PunchLimits:
 
     incoming: int = attrs.field(default=64, validator=_positive)
     """Punches at the same time for remotes that dial us. Each holds a socket and sends four pings, and lives
-    for ten seconds unless the remote takes part."""
+    for ten seconds unless the remote takes part. Remotes that we meet at a blind relay count
+    as pairings instead."""
 
     incoming_of_key: int = attrs.field(default=4, validator=_positive)
     """Punches at the same time for one remote key. One is normal; a remote that has dialled again after a
@@ -61,6 +62,10 @@ class PunchLimits:
     initial_time: float = attrs.field(default=10.0, validator=_positive)
     """How long a remote that has dialled us may wait before it starts to punch; hyperdht 6.34.0 has the same
     time."""
+
+    relayed_time: float = attrs.field(default=600.0, validator=_positive)
+    """The time that a remote has to take part once a blind relay forwards its stream. A remote begins at once
+    unless its network is very slow. hyperdht 6.34.0 waits as long as the stream lives."""
 
 
 DEFAULT_PUNCH_LIMITS = PunchLimits()

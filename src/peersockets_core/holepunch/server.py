@@ -128,6 +128,11 @@ class ServerPunch:
         else:
             self.puncher.handle_deadline(now)
 
+    def relayed(self, now: float) -> None:
+        """Give the client more time to take part, because a blind relay forwards its stream meanwhile."""
+        if self.state is ServerState.WAITING:
+            self._expires = now + self._host.limits.relayed_time
+
     def connected(self, socket: int, now: float) -> None:
         """Note that the client's stream has arrived at a socket."""
         if not self.over:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import attrs
 import pytest
@@ -29,7 +29,7 @@ from peersockets_core.dht import (
 from peersockets_core.dht.blind_relay import Pair
 from peersockets_core.dht.dialing import DialState
 from peersockets_core.dht.relaying import TRANSITIONS, UNUSABLE_RELAY
-from peersockets_core.holepunch import Failure, Refusal
+from peersockets_core.holepunch import Failure, PunchLimits, Refusal
 
 Side = Literal["alice", "bob"]
 SIDES: list[Side] = ["alice", "bob"]
@@ -186,6 +186,35 @@ def test_a_relayed_stream_finds_a_direct_path() -> None:
         (closed,) = met.side(name).of_type(RelayClosed)
         assert closed.reason == ""
     assert not met.alice.machine.relaying.pairings
+
+
+def test_a_remote_may_punch_late_if_its_stream_is_relayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    met = meeting("preserving", "preserving", limits=HyperDhtLimits(punches=PunchLimits(incoming=1)))
+    held: list[tuple[Any, ...]] = []
+    punching = met.alice.machine.punching
+
+    def hold(*call: Any) -> bool:
+        held.append(call)
+        return True
+
+    with monkeypatch.context() as patched:
+        patched.setattr(punching, "send_round", hold)
+        met.meet()
+        for name in SIDES:
+            met.reach(name)
+            met.pair(name)
+        met.network.network.run_for(500)
+    assert not met.bob.of_type(PunchFailed)
+    bob = met.bob.machine
+    other = bob.punching.offer(bytes(32), 0, met.network.now, local=False)
+    assert other is not None  # a relayed remote does not take the place of another one
+    bob.punching.withdraw(other, met.network.now)
+    ((client, relay, to, message, _),) = held
+    punching.send_round(client, relay, to, message, met.network.now)
+    met.settle("alice")
+    met.network.until(lambda: bool(met.alice.of_type(Upgraded)))
+    bob.end_relay(met.pairing("bob"), met.network.now)
+    assert bob.punching.offer(bytes(32), 0, met.network.now, local=False) is None
 
 
 def test_the_failure_of_a_punch_behind_a_relayed_stream_is_not_reported() -> None:
