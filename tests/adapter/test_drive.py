@@ -127,10 +127,13 @@ async def test_reprs_show_the_state_and_no_key() -> None:
         assert repr(alice.node) == "<Node 1 connections, 1 drives>"
         assert repr(alice.drive).startswith(f"<Drive {KEY.discovery_key[:8].hex()}, 1 members, ")
         assert repr(chat) == f"<Topic 'chat' of {KEY}, 0 messages wait>"
+        watch = alice.drive.watch()
+        assert repr(watch) == f"<PeerEvents of {KEY}, 1 events wait>"
         chat.close()
         assert repr(chat) == f"<Topic 'chat' of {KEY}, closed>"
         alice.drive.close()
         assert repr(alice.drive) == f"<Drive {KEY}, closed>"
-        for shown in (alice.node, alice.drive, chat, bob.drive):
+        assert repr(watch) == f"<PeerEvents of {KEY}, closed>"
+        for shown in (alice.node, alice.drive, chat, watch, bob.drive):
             assert KEY.public_key.hex() not in repr(shown)
     assert repr(alice.node) == "<Node, closed>"
