@@ -21,7 +21,7 @@ def positive(limits: str = "limits") -> Callable[[object, attrs.Attribute[Any], 
     return validate
 
 
-def repr_of_changes(limits: Any) -> str:
+def repr_of_changes(limits: attrs.AttrsInstance) -> str:
     """Return the repr of limits without the bounds that have their default values.
 
     The signatures in the documentation show it; two dozen numbers there would hide the other arguments.

@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import deque
-from collections.abc import Callable, Iterable
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
 
 import attrs
 
@@ -209,7 +209,7 @@ def _compared(message: WireMessage) -> WireMessage:
     return attrs.evolve(message, fields=fields, batch=None)
 
 
-def _compare(side: Side, verb: str, recorded: list[Any], ours: list[Any]) -> None:
+def _compare(side: Side, verb: str, recorded: Sequence[object], ours: Sequence[object]) -> None:
     for number in range(max(len(recorded), len(ours))):
         one, two = (values[number] if number < len(values) else None for values in (recorded, ours))
         if one != two:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 from peersockets_core import Address
 
@@ -16,7 +16,7 @@ _ELSEWHERE: Final = "192.0.2.1"
 _SOME_PORT: Final = 9
 
 
-def address_of(name: Any) -> Address | None:
+def address_of(name: object) -> Address | None:
     """Convert the result of `getsockname` or `getpeername` to an address; returns None for families other
     than IP.
 
