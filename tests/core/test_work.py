@@ -13,7 +13,7 @@ import pytest
 
 import peersockets_core
 from core.support import CUTS, KEY, NOW, Cutter, RawPeer, connection, entropy, error_of, key_pair, merged
-from core.wires.hypercore11 import test_wire as hypercore11
+from core.wires.hypercore11 import wire_support as hypercore11
 from peersockets_core import (
     Connection,
     ConnectionClosed,

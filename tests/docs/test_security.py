@@ -13,7 +13,7 @@ from trio.testing import wait_all_tasks_blocked
 from core import support as hypercore9
 from core.secrecy import shown
 from core.support import KEY, NOW, OTHER_KEY, connection
-from core.wires.hypercore11 import test_wire as hypercore11
+from core.wires.hypercore11 import wire_support as hypercore11
 from docs.markdown import ROOT
 from peersockets_core import ConnectionClosed, DriveKey, KeyPair, MessagesReceived, WireName
 from peersockets_core.wires.hypercore9 import frames, messages

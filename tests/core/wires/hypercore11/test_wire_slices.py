@@ -11,7 +11,7 @@ from core.support import KEY, NOW, OTHER_KEY, byte_by_byte, entropy, error_of, k
 from core.wires.hypercore11.mux_support import batch, opening
 from core.wires.hypercore11.test_alpha import extension, theirs
 from core.wires.hypercore11.test_secret_stream import INITIATOR_KEYS, RESPONDER_KEYS, framed, taken
-from core.wires.hypercore11.test_wire import RawPeer, connection
+from core.wires.hypercore11.wire_support import RawPeer, connection
 from peersockets_core import (
     DEFAULT_LIMITS,
     DriveOpened,
