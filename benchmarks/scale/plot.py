@@ -30,7 +30,7 @@ REACHED: Final = ("directly", "after 2 hops", "after 3 hops")
 def draw(saved: list[Path]) -> None:
     """Draw the figures of some files into an SVG beside the first. The last period of each run in that file
     and of the run with the most nodes shows the cost by members; the longest run shows the cost by hour; and
-    each run that has it shows the cost by cause.
+    the runs of the other files show the cost by cause.
     """
     files = [json.loads(each.read_text())["runs"] for each in saved]
     every = [run for runs in files for run in runs]
@@ -43,7 +43,8 @@ def draw(saved: list[Path]) -> None:
     sizes = [run for run in files[0] if run is not largest]
     _draw_sizes([*sizes, largest], packets, size, known, reach)
     _draw_hours(max(every, key=lambda run: len(run["periods"])), hours)
-    _draw_causes([run for run in every if "causes" in run["periods"][-1]], causes)
+    others = [run for runs in files[1:] or files for run in runs]
+    _draw_causes([run for run in others if "causes" in run["periods"][-1]], causes)
     figure.savefig(saved[0].with_suffix(".svg"), metadata={"Date": None})
 
 
@@ -86,6 +87,7 @@ def _draw_causes(runs: list[dict[str, Any]], axes: Axes) -> None:
         f"{label}, {run['nodes']:,} nodes": run["periods"][-1]["causes"][role]
         for role, label in ROLES.items()
         for run in runs
+        if role in run["periods"][-1]["causes"]
     }
     left = [0.0] * len(bars)
     for cause in Cause:
