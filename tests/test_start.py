@@ -9,6 +9,10 @@ import subprocess
 import sys
 from typing import Final
 
+import pytest
+
+import peersockets_core
+
 ENVIRONMENT: Final = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
 
 
@@ -44,9 +48,22 @@ def test_a_program_loads_only_the_wires_that_it_speaks() -> None:
 
 
 def test_a_program_without_a_key_loads_neither_openssl_nor_libsodium() -> None:
-    loaded = python("import peersockets_core, sys; print(*sys.modules)").split()
+    loaded = python("from peersockets_core import Peersockets; import sys; print(*sys.modules)").split()
     assert "peersockets_core.topics.machine" in loaded
     assert not {"_hashlib", "hashlib", "nacl", "_cffi_backend", "ipaddress"} & set(loaded)
+
+
+def test_a_program_without_topics_loads_none() -> None:
+    loaded = python("import peersockets_core, sys; print(*sys.modules)").split()
+    assert "peersockets_core.connection" in loaded
+    assert not [name for name in loaded if name.startswith("peersockets_core.topics")]
+
+
+def test_every_public_name_of_the_core_is_found_and_listed() -> None:
+    assert set(peersockets_core.__all__) <= set(dir(peersockets_core))
+    assert [name for name in peersockets_core.__all__ if not hasattr(peersockets_core, name)] == []
+    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+        _ = peersockets_core.Nothing  # type: ignore[attr-defined]
 
 
 def test_a_program_without_requests_loads_no_cbor() -> None:
@@ -75,11 +92,16 @@ def test_imports_take_less_than_half_the_time_of_trios() -> None:
     """Measure the core without Trio, and the adapter beyond Trio: the best times, of as many rounds as
     needed.
     """
-    programs = ("", "import trio", "import peersockets_core", "import trio, peersockets_trio")
+    programs = (
+        "",
+        "import trio",
+        "from peersockets_core import Peersockets",
+        "import trio, peersockets_trio",
+    )
     best = [math.inf] * len(programs)
     for _ in range(20):
         best = [min(time, processor_time(code)) for time, code in zip(best, programs, strict=True)]
-        bare, trio, core, adapter = best
-        if max(core - bare, adapter - trio) < SHARE * (trio - bare):
+        bare, trio, ours, adapter = best
+        if max(ours - bare, adapter - trio) < SHARE * (trio - bare):
             return
     raise AssertionError(f"seconds of {programs}: {best}")

@@ -49,28 +49,50 @@ from .keys import DriveKey, Entropy, KeyPair, parse_public_key
 from .limits import DEFAULT_LIMITS, Limits
 from .memory import MemoryBudget
 from .secret import Secret
-from .topics.drives import OpenDrive
-from .topics.handles import Message, Overflow, TopicHandle, TopicStatistics
-from .topics.machine import Peersockets
-from .topics.members import Host
-from .topics.naming import TopicScope
-from .topics.statistics import MachineStatistics
-from .topics.watches import PeerEvent, PeerJoined, PeerLeft, Watch
 from .wires.extensions import ExtensionNames
 from .wires.table import WIRES, parse_wire
 from .wires.wire import Sender
 
 if TYPE_CHECKING:
+    from .topics.drives import OpenDrive
+    from .topics.handles import Message, Overflow, TopicHandle, TopicStatistics
+    from .topics.machine import Peersockets
+    from .topics.members import Host
+    from .topics.naming import TopicScope
     from .topics.requests import Request, RequestBook, RequestStatistics
+    from .topics.statistics import MachineStatistics
+    from .topics.watches import PeerEvent, PeerJoined, PeerLeft, Watch
 else:  # a type checker would take every name for one of this module
+    from importlib import import_module
+
+    # An import loads as little as it can: not every program has topics or asks requests, and `wires.table`
+    # loads wires late.
+    _LATE = {
+        "Host": "topics.members",
+        "MachineStatistics": "topics.statistics",
+        "Message": "topics.handles",
+        "OpenDrive": "topics.drives",
+        "Overflow": "topics.handles",
+        "PeerEvent": "topics.watches",
+        "PeerJoined": "topics.watches",
+        "PeerLeft": "topics.watches",
+        "Peersockets": "topics.machine",
+        "Request": "topics.requests",
+        "RequestBook": "topics.requests",
+        "RequestStatistics": "topics.requests",
+        "TopicHandle": "topics.handles",
+        "TopicScope": "topics.naming",
+        "TopicStatistics": "topics.handles",
+        "Watch": "topics.watches",
+    }
 
     def __getattr__(name: str) -> object:
-        # An import loads as little as it can: not every program asks, and `wires.table` loads wires late.
-        if name in {"Request", "RequestBook", "RequestStatistics"}:
-            from .topics import requests
+        if name not in _LATE:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f".{_LATE[name]}", __name__), name)
 
-            return getattr(requests, name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
 
 
 __all__ = [
