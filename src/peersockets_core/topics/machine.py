@@ -154,7 +154,7 @@ class Peersockets(Generic[C, H]):
         unsent = connection.outbox.message_size if unsent is None else unsent
         link = self.registry.remove(connection)
         if link is None:
-            self.memberships.settle(connection)
+            self.memberships.stop_awaiting(connection)
             return
         for handle in link.blockers:
             handle.forget(link)

@@ -63,7 +63,7 @@ class Memberships(Generic[C, H]):
         self.folding.add(link)
         for drive in self.drives.values():
             self.forget_routes(drive, peer)
-        self.settle(link.connection)
+        self.stop_awaiting(link.connection)
         self._bound_duplicates(peer)
         self.fold(peer, now)
 
@@ -83,7 +83,7 @@ class Memberships(Generic[C, H]):
         self._host.rerouted()
         self._part(peer)
 
-    def settle(self, connection: Connection[C]) -> None:
+    def stop_awaiting(self, connection: Connection[C]) -> None:
         """Note that a connection has proved its key or ended. Members that waited for no other one leave."""
         for drive, member in list(self.replacing):
             if connection in member.awaited:

@@ -79,7 +79,7 @@ class Reports:
         """Drop everything about a handle that the page has closed."""
         self._outcomes.pop(handle, None)
         self._news.pop(handle, None)
-        self._settle()
+        self._reset_if_empty()
 
     def take(self) -> str:
         """Remove and return a frame; something must be due."""
@@ -93,10 +93,10 @@ class Reports:
         del outcome.changed[page_id]
         if not outcome.changed:
             del self._news[handle]
-            self._settle()
+            self._reset_if_empty()
         return write_text(handle, "sent", page_id, outcome.totals[page_id])
 
-    def _settle(self) -> None:
+    def _reset_if_empty(self) -> None:
         if not self._news:
             self.due = False
             self._size = 0

@@ -19,7 +19,7 @@ import trio
 from . import streams
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_Handler: TypeAlias = Callable[[int, FrameType | None], object]
+_SignalHandler: TypeAlias = Callable[[int, FrameType | None], object]
 
 
 class Ending:
@@ -143,7 +143,7 @@ def _exit(number: int, _: FrameType | None) -> None:
 
 
 @contextmanager
-def _handled_by(handler: _Handler) -> Iterator[None]:
+def _handled_by(handler: _SignalHandler) -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     _handle(handler, *_SIGNALS)
     try:
@@ -153,7 +153,7 @@ def _handled_by(handler: _Handler) -> Iterator[None]:
             signal.signal(number, former)
 
 
-def _handle(handler: _Handler, *numbers: signal.Signals) -> None:
+def _handle(handler: _SignalHandler, *numbers: signal.Signals) -> None:
     for number in numbers:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handler)
