@@ -40,6 +40,11 @@ COSTS: dict[str, tuple[bytes, int, list[Item]]] = {
         2 * RUN + 3,
         [ExtensionRun(128, [b"x"]), ExtensionRun(0x3FFF, [b"y", b"y"])],
     ),
+    "ids of two bytes without a payload": (
+        message(128) + message(300) * 2,
+        2 * RUN + 3,
+        [ExtensionRun(128, [b""]), ExtensionRun(300, [b"", b""])],
+    ),
     "an id of three bytes": (message(0x4000, b"x"), 1 + RECORD, [ExtensionRun(0x4000, [b"x"])]),
     "lengths of two bytes": (
         message(1, bytes(126)) + message(1, bytes(16_000)),
@@ -278,3 +283,12 @@ def test_new_data_joins_the_input_that_waits(left: int) -> None:
         while parser.has_input:
             parser.take_untrusted(heard)
         assert joined(heard) == [ExtensionRun(1, [b"hello"]), Frame(5, 10, b"abc"), ExtensionRun(2, [b"you"])]
+
+
+@pytest.mark.parametrize("limit", [20, 126, 127, 128, 20_000])
+def test_the_largest_extension_message_is_part_of_a_run(limit: int) -> None:
+    work = Work(1000)
+    parser, heard = FrameParser(limit, work=work), list[Item]()
+    parser.parse_untrusted(message(1, bytes(limit - 1)) * 2, heard)
+    assert heard == [ExtensionRun(1, [bytes(limit - 1)] * 2)]
+    assert work.left == 1000 - RUN - 2
