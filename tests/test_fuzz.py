@@ -170,7 +170,7 @@ def _hoard(
 FAULTS: dict[str, tuple[str, object, str, object]] = {
     "no cookie is needed": ("page", access, "has_cookie", lambda *_: True),
     "paths are taken as they are": ("page", access, "_split_untrusted", lambda path: (path,)),
-    "a batch takes one byte more": ("page", frames, "RECORD", struct.Struct(">IIIx")),
+    "a batch takes one byte more": ("page", frames, "RECORD_HEAD", struct.Struct(">IIIx")),
     "the script is left out": ("page", inject, "TAG", b""),
     "numbers lose digits": ("codecs", varint, "encode", _cut),
     "a length that has no entry": ("codecs", encoding, "_SIZES", {0xFD: 2, 0xFE: 4}),

@@ -202,8 +202,8 @@ class Swarm:
         dials, or None for none: hole punching passes most NATs, but a random one often only by chance.
         """
         nat = self.dht.node.nat
-        random = nat.host is not None and not nat.port
-        needed = random or public_key in self._unpunched
+        random_port = nat.host is not None and not nat.port
+        needed = random_port or public_key in self._unpunched
         return self._relay_through if needed and public_key != self._relay_through else None
 
     def cancel_dial(self, public_key: bytes, now: float) -> None:
