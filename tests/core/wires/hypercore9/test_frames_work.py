@@ -292,3 +292,12 @@ def test_the_largest_extension_message_is_part_of_a_run(limit: int) -> None:
     parser.parse_untrusted(message(1, bytes(limit - 1)) * 2, heard)
     assert heard == [ExtensionRun(1, [bytes(limit - 1)] * 2)]
     assert work.left == 1000 - RUN - 2
+
+
+@pytest.mark.parametrize("behind", [b"\xff", message(2, b"hello")[:-1], frames.encode(5, 10, b"abc")])
+def test_a_run_is_counted_whatever_follows_it(behind: bytes) -> None:
+    work = Work(1000)
+    parser, heard = FrameParser(LIMIT, work=work), list[Item]()
+    parser.parse_untrusted(message(1, b"x") * 5 + behind, heard)
+    cost = 1 + RECORD if behind.endswith(b"abc") else 0
+    assert work.left == 1000 - RUN - 5 - cost

@@ -132,6 +132,9 @@ def test_drives_that_open_and_close_are_counted() -> None:
     assert side.work.left == 10_000 - FRAME - 2 * FIELD - ANSWER - MEMBERSHIP
     assert side.receive(frame(1, Close()), 10_000) == [DriveClosed(KEY.discovery_key)]
     assert side.work.left == 10_000 - FRAME - MEMBERSHIP
+    # Each event counts once, also behind another event of the same read.
+    assert len(side.receive(open_of(side) + frame(1, Close()), 10_000)) == 2
+    assert side.work.left == 10_000 - 2 * FRAME - 2 * FIELD - ANSWER - 2 * MEMBERSHIP
 
 
 def test_a_slice_goes_on_only_as_long_as_there_is_work() -> None:
