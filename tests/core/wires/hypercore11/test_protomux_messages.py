@@ -68,7 +68,7 @@ def test_batches_out() -> None:
     ]
     assert side.take() == []
     side.mux.send(second, 0, b"again")
-    assert side.take() == [batch(2, b"\0anew")]
+    assert side.take() == [batch(2, b"\0again")]
 
 
 def test_a_full_batch_is_sent() -> None:
