@@ -27,12 +27,14 @@ class Pieces:
         """Whether a message is incomplete."""
         return bool(self._pieces)
 
-    def begin(self, piece: bytes, *, missing: int) -> None:
-        """Keep the first piece, which may be empty."""
+    def begin(self, piece: bytes, *, missing: int, again: bool = False) -> None:
+        """Keep the first piece, which may be empty. `again` if the message that was taken last is still
+        incomplete.
+        """
         self._pieces.append(piece)
         self.missing = missing
         self.size += len(piece)
-        self.begun += 1
+        self.begun += not again
 
     def add(self, piece: bytes) -> None:
         """Keep one more piece, which does not complete the message."""

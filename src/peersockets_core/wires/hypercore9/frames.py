@@ -70,8 +70,8 @@ class FrameParser:
     """Cuts a decrypted byte stream, which arrives in any chunks, into frames."""
 
     __slots__ = (
-        "_completed", "_data", "_id", "_ignored", "_max_body", "_position", "_skipping", "_work",
-        "unfinished",
+        "_completed", "_continued", "_data", "_id", "_ignored", "_max_body", "_position", "_skipping",
+        "_work", "unfinished",
     )  # fmt: skip
 
     def __init__(
@@ -91,6 +91,7 @@ class FrameParser:
         self.unfinished = Pieces()
         """The received pieces of an incomplete frame."""
         self._id = _NO_ID
+        self._continued = False  # whether the input starts with a frame that was incomplete before
         self._skipping = 0  # bytes of an ignored frame that are still to come
 
     @property
@@ -129,6 +130,7 @@ class FrameParser:
     def feed(self, data: bytes) -> None:
         """Take in the next bytes of the stream."""
         position = 0
+        self._continued = False
         if self._position < len(self._data):
             data = self._data[self._position :] + data
         elif self._skipping:
@@ -139,6 +141,7 @@ class FrameParser:
                 self.unfinished.add(data)
                 return
             data, position = self._complete(data)
+            self._continued = not position
         self._data, self._position = (data, position) if position < len(data) else (b"", 0)
 
     def parse_untrusted(self, data: bytes, items: list[Item]) -> None:
@@ -190,7 +193,7 @@ class FrameParser:
                 else:
                     decoded = varint.decode_untrusted(data, position)
                     if decoded is None:
-                        self._keep(data[position:], missing=1)
+                        self._keep(data[position:], position, missing=1)
                         position = end
                         break
                     length, start = decoded
@@ -215,11 +218,11 @@ class FrameParser:
                     continue
             if stop > end:
                 if extension_id != _NO_ID:
-                    self._keep(data[body:], missing=stop - end, extension_id=extension_id)
+                    self._keep(data[body:], position, missing=stop - end, extension_id=extension_id)
                 else:
                     # The next bytes may show that the frame is ignored, or is an extension message.
                     undecided = start == end or (data[start] == EXTENSION_TYPE and end - start < _HEAD)
-                    self._keep(data[position:], missing=1 if undecided else stop - end)
+                    self._keep(data[position:], position, missing=1 if undecided else stop - end)
                 position = end
                 break
             position = stop
@@ -238,8 +241,9 @@ class FrameParser:
         self._skipping = max(0, position - end)
         return position
 
-    def _keep(self, piece: bytes, *, missing: int, extension_id: int = _NO_ID) -> None:
-        self.unfinished.begin(piece, missing=missing)
+    def _keep(self, piece: bytes, position: int, *, missing: int, extension_id: int = _NO_ID) -> None:
+        """Keep the first piece of the frame at `position`."""
+        self.unfinished.begin(piece, missing=missing, again=self._continued and not position)
         self._id = extension_id
 
     def _complete(self, data: bytes) -> tuple[bytes, int]:

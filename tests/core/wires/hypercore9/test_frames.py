@@ -178,6 +178,24 @@ def test_empty_shows_whether_a_frame_is_unfinished() -> None:
         assert parser.empty == bool(items)
 
 
+@pytest.mark.parametrize(
+    "frame",
+    [
+        frames.encode(0, 15, b"\xac\2" + bytes(9)),
+        frames.encode(1, 9, b"body"),
+        frames.encode(0, 15, bytes(200)),
+    ],
+)
+def test_a_frame_that_arrives_byte_by_byte_is_one_message(frame: bytes) -> None:
+    parser, items = FrameParser(LIMIT), list[Item]()
+    begun = []
+    for byte in byte_by_byte(3 * frame):
+        parser.parse_untrusted(byte, items)
+        begun.append(parser.unfinished.begun)
+    size = len(frame)
+    assert [set(begun[at : at + size - 1]) for at in (0, size, 2 * size)] == [{1}, {2}, {3}]
+
+
 any_frame = st.one_of(
     st.builds(
         frames.encode,
