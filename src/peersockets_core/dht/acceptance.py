@@ -143,6 +143,8 @@ class Acceptance:
         )
         if punch.pairing is None:
             punch.relay_failure = UNUSABLE_RELAY
+        else:
+            punch.server.wait_until(punch.pairing.expires)
 
     def _pairing_failed(self, punch: IncomingPunch, reason: str, now: float) -> None:
         """Report that an accepted remote cannot reach us, if its punch has failed before its pairing."""

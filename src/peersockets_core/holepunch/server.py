@@ -128,10 +128,14 @@ class ServerPunch:
         else:
             self.puncher.handle_deadline(now)
 
-    def relayed(self, now: float) -> None:
-        """Give the client more time to take part, because a blind relay forwards its stream meanwhile."""
+    def wait_until(self, time: float) -> None:
+        """Give the client more time to take part, because it meets us at a blind relay meanwhile."""
         if self.state is ServerState.WAITING:
-            self._expires = now + self._host.limits.relayed_time
+            self._expires = max(self._expires, time)
+
+    def relayed(self, now: float) -> None:
+        """Note that a blind relay forwards the client's stream."""
+        self.wait_until(now + self._host.limits.relayed_time)
 
     def connected(self, socket: int, now: float) -> None:
         """Note that the client's stream has arrived at a socket."""

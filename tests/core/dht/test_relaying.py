@@ -188,7 +188,11 @@ def test_a_relayed_stream_finds_a_direct_path() -> None:
     assert not met.alice.machine.relaying.pairings
 
 
-def test_a_remote_may_punch_late_if_its_stream_is_relayed(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("seconds", [0, 12])
+def test_a_remote_may_punch_late_if_its_stream_is_relayed(
+    monkeypatch: pytest.MonkeyPatch, seconds: int
+) -> None:
+    """The relay pairs the two after so many seconds."""
     met = meeting("preserving", "preserving", limits=HyperDhtLimits(punches=PunchLimits(incoming=1)))
     held: list[tuple[Any, ...]] = []
     punching = met.alice.machine.punching
@@ -202,6 +206,8 @@ def test_a_remote_may_punch_late_if_its_stream_is_relayed(monkeypatch: pytest.Mo
         met.meet()
         for name in SIDES:
             met.reach(name)
+        met.network.network.run_for(seconds)
+        for name in SIDES:
             met.pair(name)
         met.network.network.run_for(500)
     assert not met.bob.of_type(PunchFailed)
