@@ -34,8 +34,8 @@ class SwarmLimits:
 
     postponed_dials: int = attrs.field(default=30, validator=_positive)
     """The number of dials of a peer in a row that do not count as failed, because it, or this node, first
-    has to finish another punch through a random NAT. Each of them takes twenty seconds. A peer that always
-    claims to be busy is then given up until a search finds it again, within ten minutes or so."""
+    has to finish another punch through a random NAT. Each of them takes at most thirty seconds. A peer that
+    always claims to be busy is then given up until a search finds it again, within ten minutes or so."""
 
 
 DEFAULT_SWARM_LIMITS = SwarmLimits()
