@@ -60,6 +60,7 @@ def test_a_program_without_topics_loads_none() -> None:
 
 
 def test_every_public_name_of_the_core_is_found_and_listed() -> None:
+    assert peersockets_core.Message is vars(peersockets_core)["Message"]  # found once
     assert set(peersockets_core.__all__) <= set(dir(peersockets_core))
     assert [name for name in peersockets_core.__all__ if not hasattr(peersockets_core, name)] == []
     with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):

@@ -89,7 +89,8 @@ else:  # a type checker would take every name for one of this module
     def __getattr__(name: str) -> object:
         if name not in _LATE:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        return getattr(import_module(f".{_LATE[name]}", __name__), name)
+        value = globals()[name] = getattr(import_module(f".{_LATE[name]}", __name__), name)
+        return value
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})

@@ -28,7 +28,7 @@ BATCH_MESSAGES: Final = 256
 holds two batches. Messages that survive an examination soon cause a full collection, which examines all
 objects of the program and stops the program meanwhile."""
 
-_BATCHCHECKPOINT_INTERVAL: Final = 8
+_BATCH_CHECKPOINT_INTERVAL: Final = 8
 """The number of operations without a checkpoint that a batch counts for: 2048 messages pass between two
 checkpoints."""
 
@@ -233,7 +233,7 @@ class Topic(Receiver):
         if self._turns and len(self._handle) and get_ident() == self._affinity.thread:
             self._turns -= 1
         else:
-            await self._until_news(_BATCHCHECKPOINT_INTERVAL)
+            await self._until_news(_BATCH_CHECKPOINT_INTERVAL)
         return self._handle.take()
 
     def receive_nowait(self) -> Message:
@@ -248,7 +248,7 @@ class Topic(Receiver):
 
         It checkpoints when it has to wait, and otherwise every eighth time.
         """
-        await self._until_news(_BATCHCHECKPOINT_INTERVAL)
+        await self._until_news(_BATCH_CHECKPOINT_INTERVAL)
         return self._handle.take_batch(BATCH_MESSAGES)
 
     __anext__ = receive

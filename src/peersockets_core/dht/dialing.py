@@ -232,10 +232,10 @@ class Dial:
         """Take the open way to the remote, or try all others."""
         self._signal(DialSignal.REACH)
         self._finder.stop()
-        open = open_way(relay, server, payload, self._payload)
-        if open is not None:
+        direct = open_way(relay, server, payload, self._payload)
+        if direct is not None:
             self.ways.signal(Way.OPEN, WaySignal.TRY)
-            self._pass(Way.OPEN, open.address, now)
+            self._pass(Way.OPEN, direct.address, now)
             return
         self._plan_punch(relay, server, payload, now)
         local = local_address(server, ours, payload, self._payload)

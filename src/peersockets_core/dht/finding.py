@@ -80,9 +80,11 @@ class RelayFinder:
         relays.
         """
         self.state = FinderState.KNOWN
+        """Where it looks for relays."""
         self.attempts = 0
         """The number of nodes through which the handshake was sent."""
         self.tried: set[SocketAddress] = set()
+        """The relays to which the handshake was sent."""
         self._owner = owner
         self._exchange = exchange
         self._target = target

@@ -364,7 +364,7 @@ class HyperDht:
         """Give a remote no answer at all. Raises `LocalProtocolError` as `accept` does."""
         self.listener.refuse(incoming)
 
-    # Inside
+    # For the parts of the node
 
     def payload(self, stream_id: int) -> HandshakePayload:
         """Return our payload for a handshake."""

@@ -118,7 +118,7 @@ class ConnectionRequested:
     incoming: Incoming
 
 
-_MOST_WAYS: Final = 8  # the most requests that wait for the decision on one handshake
+_MOST_COPIES: Final = 8  # the most requests that wait for the decision on one handshake
 
 
 class HandshakeServer:
@@ -163,7 +163,7 @@ class HandshakeServer:
             incoming = self._begin_untrusted(received, relayed, now)
         if incoming.state is IncomingState.ACCEPTED:
             self._reply(incoming, received, relayed, now)
-        elif incoming.state is IncomingState.UNDECIDED and len(incoming._waiting) < _MOST_WAYS:
+        elif incoming.state is IncomingState.UNDECIDED and len(incoming._waiting) < _MOST_COPIES:
             incoming._waiting.append((received, relayed))
 
     def accept(

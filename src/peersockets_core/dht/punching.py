@@ -141,7 +141,7 @@ class Punching:
 
     def next_deadline(self) -> float:
         """Return the latest time at which to call `handle_deadline`; infinity for never."""
-        if not self._clients and not self._servers:  # as usual
+        if not self._clients and not self._servers:  # the usual case
             return math.inf
         return min(punch.next_deadline() for punch in self._punches())
 

@@ -215,7 +215,7 @@ class Relaying(Generic[D]):
 
     def next_deadline(self) -> float:
         """Return the time at which to call `handle_deadline`; infinity for never."""
-        if not self.pairings:  # as usual
+        if not self.pairings:  # the usual case
             return math.inf
         return min((pairing.expires for pairing in self.pairings if pairing.pending), default=math.inf)
 
