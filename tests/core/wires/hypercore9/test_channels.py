@@ -205,6 +205,18 @@ def test_the_remote_closes_and_opens_again() -> None:
     assert side.events[2:] == [DriveOpened(DISCOVERY_KEY)]
 
 
+def test_an_offer_that_was_renewed_is_not_repeated() -> None:
+    side = Side()
+    side.channels.open(KEY)
+    side.receive(3, theirs())
+    for number in (3, 5):
+        side.receive(number, Close())
+        side.receive(number + 1, theirs())
+        side.take()
+        side.receive(number + 2, theirs())  # the same drive moves to another number
+        assert side.take() == []
+
+
 def test_the_remote_refuses_and_opens_later() -> None:
     side = Side()
     side.channels.open(KEY)

@@ -196,6 +196,19 @@ def test_the_last_payload_that_is_not_empty_counts(first: bytes, last: bytes, ex
     assert finish(first, last).remote_nonce == bytes([expected]) * 24
 
 
+def test_a_message_of_the_largest_size_and_one_byte_more() -> None:
+    """A payload may have fields that we do not know."""
+    for size, accepted in ((256, True), (257, False)):
+        known = nonce(24)
+        unknown = b"\x12" + varint.encode(size - 32 - len(known) - 3)
+        payload = (known + unknown).ljust(size - 32, b"\0")
+        if accepted:
+            assert finish(payload, b"").remote_nonce == bytes([1]) * 24
+        else:
+            with pytest.raises(RemoteProtocolError, match=f"a message of {size} bytes"):
+                finish(payload, b"")
+
+
 @pytest.mark.parametrize("size", [0, 8, 23, 25, 100])
 def test_a_nonce_of_a_wrong_size(size: int) -> None:
     with pytest.raises(RemoteProtocolError, match=f"handshake: a nonce of {size} bytes"):

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from core import recorded
 from core.support import (
     CUTS,
     EVERY_FRAME,
+    KEY,
     NOW,
+    OTHER_KEY,
     Cutter,
     Pair,
     RawPeer,
     connection,
+    error_of,
     extension_frame,
+    frame,
     handshake_event,
     merged,
 )
 from core.wires.hypercore9.wire_support import DISCOVERY_KEY, EXPECTED, feed, played
 from peersockets_core import (
+    DEFAULT_LIMITS,
+    ConnectionClosed,
     DriveOpened,
+    LocalProtocolError,
     MessagesReceived,
 )
+from peersockets_core.wires.hypercore9.messages import Close, Options
+from peersockets_core.work import FIELD, RECORD
 
 
 @pytest.mark.parametrize("behind", [b"", b"\x5a"], ids=["nothing", "half a frame"])
@@ -93,3 +103,40 @@ def test_both_sides_identify_the_connection_by_one_hash() -> None:
     assert len(left.handshake_hash) == 64
     assert left.remote_public_key == pair.right.key_pair.x25519_public_key
     assert right.remote_public_key == pair.left.key_pair.x25519_public_key
+
+
+def test_the_end_of_the_stream_while_a_message_is_being_decoded_is_no_fault() -> None:
+    """That message has arrived whole, so nothing is lost. Only the end within a further one is a fault."""
+    said = frame(0, Options(["a", "chat", "z"])) + extension_frame(1, b"1")
+    for behind in (b"", extension_frame(1, b"2")[:-1]):
+        for budget in range(1, 1 + RECORD + 3 * FIELD + 1):
+            ours = connection(names=["chat"])
+            assert ours.receive_data(RawPeer(ours).encrypt(said + behind), NOW, budget) == []
+            assert ours.has_input
+            events = ours.receive_eof(NOW)
+            assert events[:-1] == [MessagesReceived(None, "chat", [b"1"])]
+            if behind:
+                assert error_of(events) == "the connection ended within a message"
+            else:
+                assert events[-1] == ConnectionClosed(None)
+
+
+def test_the_close_of_one_drive_leaves_the_others_open() -> None:
+    ours = connection()
+    ours.open_drive(KEY)
+    ours.open_drive(OTHER_KEY)
+    remote = RawPeer(ours)
+    remote.send(1, remote.offer())
+    remote.send(2, remote.offer(OTHER_KEY))
+    remote.heard()
+    for number, key in ((1, KEY), (2, OTHER_KEY)):
+        ours.close_drive(key.discovery_key)
+        assert remote.heard_messages() == [(number, Close())]
+        assert remote.send(number, Close()) == []  # the answer
+        with pytest.raises(LocalProtocolError):
+            ours.close_drive(key.discovery_key)
+
+
+def test_the_times_of_keepalives_and_of_silence_are_those_of_the_limits() -> None:
+    wire = connection(limits=attrs.evolve(DEFAULT_LIMITS, keepalive=3.5, silence=11.5)).wire_machine
+    assert (wire.keepalive, wire.silence) == (3.5, 11.5)
