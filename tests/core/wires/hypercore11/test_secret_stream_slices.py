@@ -103,6 +103,16 @@ def test_a_cut_frame_is_looked_at_again_once_the_missing_bytes_are_there() -> No
     assert work.left > 0
 
 
+@pytest.mark.parametrize("end", range(1, LENGTH_SIZE + OVERHEAD + 5))
+def test_the_beginning_of_a_frame_shows_the_number_of_missing_bytes(end: int) -> None:
+    sender, receiver, _ = sides()
+    frame = sender.encrypt(b"hello")
+    assert feed(receiver, frame[:end]) == []
+    assert receiver.unfinished.size == end
+    assert receiver.unfinished.missing == (LENGTH_SIZE if end < LENGTH_SIZE else len(frame)) - end
+    assert feed(receiver, frame[end:]) == [b"hello"]
+
+
 @pytest.mark.parametrize("cut", range(1, LENGTH_SIZE + OVERHEAD + 3))
 def test_a_read_that_completes_a_frame_may_hold_more(cut: int) -> None:
     for budget in (1, RECORD, 2 * RECORD, 3 * RECORD, 1000):
@@ -183,6 +193,14 @@ def test_bytes_after_a_handshake_that_took_place_elsewhere(size: int) -> None:
     right.keep_untrusted(data[:size])
     assert right.kept == size
     assert feed(right, data[size:]) == [b"one", b"two"]
+
+
+def test_all_bytes_after_a_handshake_that_took_place_elsewhere_are_read_without_more() -> None:
+    left = SecretStream(initiator=True, entropy=entropy("left"), keys=INITIATOR_KEYS)
+    right = SecretStream(initiator=False, entropy=entropy("right"), keys=RESPONDER_KEYS)
+    right.keep_untrusted(taken(left) + left.encrypt(b"one") + left.encrypt(b"two"))
+    assert feed(right, b"") == [b"one", b"two"]
+    assert right.between_frames
 
 
 def test_forgotten_input_leaves_nothing() -> None:
