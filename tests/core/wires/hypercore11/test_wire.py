@@ -43,6 +43,14 @@ def test_both_sides_identify_the_connection_by_one_hash() -> None:
     assert right.remote_public_key == pair.left.key_pair.ed25519_public_key
 
 
+def test_output_is_empty_while_the_handshake_waits_for_the_remote() -> None:
+    for initiator, size in ((True, 3 + 32), (False, 0)):
+        ours = connection(initiator=initiator)
+        assert len(ours.data_to_send(NOW)) == size
+        assert not ours.has_output
+        assert ours.data_to_send(NOW) == b""
+
+
 def test_a_responder_learns_the_wire_from_the_first_byte() -> None:
     right = Connection(initiator=False, key_pair=key_pair("r"), entropy=entropy("r"), now=NOW)
     right.receive_data(bytes(connection(initiator=True).data_to_send())[:1], NOW)

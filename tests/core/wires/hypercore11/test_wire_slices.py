@@ -152,6 +152,17 @@ def test_forgotten_input_leaves_nothing() -> None:
         assert side.wire.between_messages
 
 
+def test_a_forgotten_fault_is_not_raised_later() -> None:
+    side = Side()
+    data = side.encrypt(extension("chat", b"1"), extension("chat", b"2"))
+    side.receive(data + framed(bytes(17)), 3 * RECORD)
+    side.wire.forget_input()
+    heard = side.receive(side.encrypt(*(extension("chat", bytes((number,))) for number in range(3))), 1)
+    while side.wire.has_input:
+        heard += side.receive(b"", 1)
+    assert heard == [*chat(b"\0"), *chat(b"\1"), *chat(b"\2")]
+
+
 def test_a_long_name_counts_as_memory_that_the_remote_takes() -> None:
     side = Side()
     before = side.wire.kept
