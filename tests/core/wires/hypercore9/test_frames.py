@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.support import CUTS, EVERY_FRAME, Cutter, byte_by_byte, random_cuts
+from core.support import CUTS, EVERY_FRAME, Cutter, byte_by_byte, extension_frame, random_cuts
 from peersockets_core import RemoteProtocolError
 from peersockets_core.wires.hypercore9 import frames, varint
 from peersockets_core.wires.hypercore9.frames import ExtensionRun, Frame, FrameParser, Item
@@ -231,3 +231,20 @@ def test_chunks_do_not_matter(sent: list[bytes], seed: int) -> None:
 def test_arbitrary_bytes_raise_no_other_error(data: bytes, seed: int) -> None:
     with contextlib.suppress(RemoteProtocolError):
         parse(data, random_cuts(seed), 100)
+
+
+BEGINNINGS = {
+    "a length": b"\xff",
+    "an extension message": extension_frame(1, bytes(40))[:10],
+    "another frame": frames.encode(1, 3, bytes(40))[:10],
+}
+
+
+@pytest.mark.parametrize("beginning", BEGINNINGS.values(), ids=BEGINNINGS)
+def test_a_frame_that_begins_behind_a_continued_one_counts_as_the_next(beginning: bytes) -> None:
+    parser, items = FrameParser(1000), list[Item]()
+    continued = frames.encode(1, 3, bytes(20))
+    parser.parse_untrusted(continued[:5], items)
+    assert parser.unfinished.begun == 1
+    parser.parse_untrusted(continued[5:] + beginning, items)
+    assert (len(items), parser.unfinished.begun) == (1, 2)
